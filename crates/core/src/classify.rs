@@ -1,0 +1,140 @@
+//! How an attempt ended, and what follows from it.
+//!
+//! The useful question about a failure is not its kind but whether the application can have seen the request. Behind a
+//! tunnel the answer is in the status: Cloudflare's edge answers 530 when no connector is there, 521 to 526 when it cannot
+//! reach one, so nothing was delivered and anybody may be asked instead. A 502 or a lost connection leaves it open, and
+//! then only a request that does no harm when it runs twice may be sent again.
+
+use std::fmt;
+
+use http::StatusCode;
+
+/// Could the application have seen this attempt?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// No: it never left for the application.
+    Never,
+    /// Perhaps: it may have been executed.
+    Unknown,
+    /// Yes: this is its answer.
+    Answered,
+}
+
+/// What happened, with no opinion on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Response headers arrived.
+    Status(StatusCode),
+    /// None did.
+    Failed(Failure),
+}
+
+/// Why an attempt brought no response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Failure {
+    /// No connection or no TLS session: nothing of the request was sent.
+    Connect,
+    /// No response headers in time.
+    Timeout,
+    /// No response headers, and a probe sent meanwhile got no passing answer either.
+    Hung,
+    /// The connection broke, or an error without a known cause.
+    Lost,
+}
+
+/// How an outcome is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// Decides whether the request may be tried elsewhere.
+    pub delivery: Delivery,
+    /// Decides what it means for the server.
+    pub blame: Blame,
+}
+
+/// What an attempt says about its server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blame {
+    /// Clears the count of failures.
+    None,
+    /// Counts: several in a row eject.
+    Counted,
+    /// Ejects at once.
+    AtOnce,
+}
+
+impl Verdict {
+    const ANSWERED: Self = Self { delivery: Delivery::Answered, blame: Blame::None };
+    const UNKNOWN: Self = Self { delivery: Delivery::Unknown, blame: Blame::Counted };
+    const HUNG: Self = Self { delivery: Delivery::Unknown, blame: Blame::AtOnce };
+    const NEVER: Self = Self { delivery: Delivery::Never, blame: Blame::AtOnce };
+}
+
+impl Outcome {
+    /// Reads an outcome by the table of the status codes that stand for a failed gateway.
+    ///
+    /// Sources: Cloudflare's documentation of 52x and 530 errors; 521, 522, 523, 525 and 526 are also what Cloudflare Load
+    /// Balancing fails over on. Everything an application itself would say, 500 included, is an answer.
+    pub const fn verdict(self) -> Verdict {
+        match self {
+            Self::Failed(Failure::Connect) => Verdict::NEVER,
+            Self::Failed(Failure::Timeout | Failure::Lost) => Verdict::UNKNOWN,
+            Self::Failed(Failure::Hung) => Verdict::HUNG,
+            Self::Status(status) => match status.as_u16() {
+                521 | 523 | 525 | 526 | 530 => Verdict::NEVER,
+                502 | 503 | 504 | 520 | 522 | 524 | 527 => Verdict::UNKNOWN,
+                _ => Verdict::ANSWERED,
+            },
+        }
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Status(status) => write!(f, "status {}", status.as_u16()),
+            Self::Failed(failure) => failure.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Connect => "no connection",
+            Self::Timeout => "no answer in time",
+            Self::Hung => "no answer, not even to a probe",
+            Self::Lost => "connection lost",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_status_is_read_by_the_table() {
+        let never = [521, 523, 525, 526, 530];
+        let unknown = [502, 503, 504, 520, 522, 524, 527];
+        for code in 100..=999 {
+            let expected = if never.contains(&code) {
+                Verdict { delivery: Delivery::Never, blame: Blame::AtOnce }
+            } else if unknown.contains(&code) {
+                Verdict { delivery: Delivery::Unknown, blame: Blame::Counted }
+            } else {
+                Verdict { delivery: Delivery::Answered, blame: Blame::None }
+            };
+            assert_eq!(Outcome::Status(StatusCode::from_u16(code).unwrap()).verdict(), expected, "{code}");
+        }
+    }
+
+    #[test]
+    fn only_a_failed_connection_is_known_not_to_be_delivered() {
+        let delivery = |failure| Outcome::Failed(failure).verdict().delivery;
+        assert_eq!(delivery(Failure::Connect), Delivery::Never);
+        assert_eq!(delivery(Failure::Timeout), Delivery::Unknown);
+        assert_eq!(delivery(Failure::Hung), Delivery::Unknown);
+        assert_eq!(delivery(Failure::Lost), Delivery::Unknown);
+    }
+}

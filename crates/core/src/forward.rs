@@ -1,0 +1,154 @@
+//! The loop that turns decisions into requests: the only async code of the crate.
+
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::task::Poll;
+use std::time::Duration;
+
+use crate::classify::{Failure, Outcome};
+use crate::client::{Clock, HttpClient, UpstreamError};
+use crate::exchange::{Exchange, Finish, Plan, Step, Wait};
+use crate::health::ProbeResult;
+use crate::pool::Pool;
+use crate::probe::Lease;
+use crate::problem::Problem;
+use crate::retry::RequestInfo;
+use crate::server::{Server, ServerId};
+
+/// What came of a request.
+#[derive(Debug)]
+pub struct Forwarded<R> {
+    /// The response to pass on, or what to answer instead.
+    pub answer: Result<R, Problem>,
+    /// The server whose response it is.
+    pub served_by: Option<ServerId>,
+    /// How many servers were asked.
+    pub attempts: u32,
+    /// Whether the server was not thought usable and was asked for want of a better one.
+    pub fallback: bool,
+}
+
+/// Sends a request to the pool's servers until one answers or there is nothing left to try.
+///
+/// Dropping the future, as when the client goes away, ends it at once and blames no server.
+pub async fn forward<C: HttpClient, K: Clock>(
+    pool: &Pool,
+    client: &C,
+    clock: &K,
+    mut request: C::Request,
+    info: RequestInfo,
+) -> Forwarded<C::Response> {
+    let mut exchange = pool.update(|state| Exchange::new(info, state, clock.now()));
+    let mut last = None;
+    let finish = loop {
+        let plan = match pool.update(|state| exchange.next(state, clock.now())) {
+            Step::Attempt(plan) => plan,
+            Step::Finish(finish) => break finish,
+        };
+        let Some(server) = pool.service().server(plan.server) else {
+            break Finish::Problem(Problem::unavailable(Duration::ZERO));
+        };
+        if let Some((_, unused)) = last.take() {
+            client.discard(unused);
+        }
+        let sent = attempt(pool, client, clock, &mut request, server, &plan, &mut exchange).await;
+        let outcome = match &sent {
+            Ok(response) => Outcome::Status(client.status(response)),
+            Err(failure) => Outcome::Failed(*failure),
+        };
+        last = sent.ok().map(|response| (plan.server, response));
+        pool.update(|state| exchange.on_outcome(state, &plan, outcome, clock.now()));
+    };
+    let (served_by, answer) = match (finish, last) {
+        (Finish::Answer, Some((server, response))) => (Some(server), Ok(response)),
+        (Finish::Answer, None) => (None, Err(Problem::unavailable(Duration::ZERO))),
+        (Finish::Problem(problem), unused) => {
+            unused.into_iter().for_each(|(_, unused)| client.discard(unused));
+            (None, Err(problem))
+        }
+    };
+    Forwarded { answer, served_by, attempts: exchange.attempts(), fallback: exchange.is_fallback() }
+}
+
+/// Runs the probe of `lease`, and after it others of the same pool that are due, each server's once at most.
+///
+/// A host takes leases from [`PoolState::next_probe`](crate::PoolState::next_probe) until there are none and runs this for
+/// each, beside its requests and never before them.
+pub async fn run_probes<C: HttpClient, K: Clock>(pool: &Pool, client: &C, clock: &K, lease: Lease) {
+    let mut rounds = pool.service().servers().len();
+    let mut next = Some(lease);
+    while let Some(lease) = next.take() {
+        let result = probe(pool, client, clock, lease.server()).await;
+        rounds = rounds.saturating_sub(1);
+        next = pool.update(|state| {
+            state.on_probe(lease, &result, clock.now());
+            if rounds > 0 { state.next_probe(clock.now()) } else { None }
+        });
+    }
+}
+
+/// Sends the request to one server and waits as long as the exchange says.
+async fn attempt<C: HttpClient, K: Clock>(
+    pool: &Pool,
+    client: &C,
+    clock: &K,
+    request: &mut C::Request,
+    server: &Server,
+    plan: &Plan,
+    exchange: &mut Exchange,
+) -> Result<C::Response, Failure> {
+    let mut sent = pin!(client.send(request, server, plan));
+    loop {
+        let first = match pool.update(|state| exchange.wait(state, plan, clock.now())) {
+            Wait::For(time) => first_of(sent.as_mut(), pin!(clock.sleep(time))).await,
+            Wait::Probe(lease) => {
+                let first = first_of(sent.as_mut(), pin!(probe(pool, client, clock, plan.server))).await;
+                pool.update(|state| match &first {
+                    First::Left(_) => state.on_probe_dropped(lease),
+                    First::Right(result) => state.on_probe(lease, result, clock.now()),
+                });
+                first.map_right(|_| ())
+            }
+            Wait::NoLonger(failure) => return Err(failure),
+        };
+        if let First::Left(response) = first {
+            return response.map_err(|error| error.failure());
+        }
+    }
+}
+
+/// Probes one server; no answer in time is a result, too.
+async fn probe<C: HttpClient, K: Clock>(pool: &Pool, client: &C, clock: &K, id: ServerId) -> ProbeResult {
+    let service = pool.service();
+    let (Some(check), Some(server)) = (&service.health_check, service.server(id)) else {
+        return Err(Failure::Lost);
+    };
+    match first_of(pin!(client.probe(server, check)), pin!(clock.sleep(check.timeout))).await {
+        First::Left(result) => result,
+        First::Right(()) => Err(Failure::Timeout),
+    }
+}
+
+/// The output of whichever future ended first.
+enum First<L, R> {
+    Left(L),
+    Right(R),
+}
+
+impl<L, R> First<L, R> {
+    fn map_right<T>(self, f: impl FnOnce(R) -> T) -> First<L, T> {
+        match self {
+            Self::Left(left) => First::Left(left),
+            Self::Right(right) => First::Right(f(right)),
+        }
+    }
+}
+
+/// Waits for one of two futures; the left one wins a tie.
+async fn first_of<L: Future, R: Future>(mut left: Pin<&mut L>, mut right: Pin<&mut R>) -> First<L::Output, R::Output> {
+    poll_fn(|context| match left.as_mut().poll(context) {
+        Poll::Ready(output) => Poll::Ready(First::Left(output)),
+        Poll::Pending => right.as_mut().poll(context).map(First::Right),
+    })
+    .await
+}

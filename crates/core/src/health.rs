@@ -1,0 +1,241 @@
+//! Active health: what probes say about a server, and when enough of them have said it.
+//!
+//! One lost packet is no outage and one lucky answer no recovery, so a change needs several results in a row: `fall` bad
+//! ones or `rise` good ones. Only the very first result decides alone, because until then nothing is known.
+
+use std::fmt;
+use std::time::Duration;
+
+use http::StatusCode;
+
+use crate::classify::Failure;
+
+/// How a service's servers are probed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct HealthCheck {
+    /// Path and query of the `GET`, below the server's base path. Default `/`.
+    pub path: String,
+    /// From one probe's end to the next while the server is well, +-20 %. Default 30 s.
+    pub interval: Duration,
+    /// The same while it is not, or might not be. Default 10 s.
+    pub unhealthy_interval: Duration,
+    /// How long to wait for response headers. Default 5 s.
+    pub timeout: Duration,
+    /// Passing results in a row that make an unhealthy server healthy. Default 2.
+    pub rise: u32,
+    /// Failing results in a row that make a healthy server unhealthy. Default 2.
+    pub fall: u32,
+    /// The statuses that pass. Default 200-399.
+    pub expect: StatusRanges,
+}
+
+impl Default for HealthCheck {
+    fn default() -> Self {
+        Self {
+            path: "/".to_owned(),
+            interval: Duration::from_secs(30),
+            unhealthy_interval: Duration::from_secs(10),
+            timeout: Duration::from_secs(5),
+            rise: 2,
+            fall: 2,
+            expect: StatusRanges(vec![(200, 399)]),
+        }
+    }
+}
+
+impl HealthCheck {
+    /// Reads what a probe brought back.
+    ///
+    /// # Errors
+    /// With the reason, when the server is not fit to serve.
+    pub fn judge(&self, result: &ProbeResult) -> Result<(), ProbeFault> {
+        let answer = result.as_ref().map_err(|failure| ProbeFault::Failure(*failure))?;
+        if answer.status.is_redirection() && answer.location.as_deref().is_some_and(leads_to_access) {
+            return Err(ProbeFault::BlockedByAccess);
+        }
+        if self.expect.contains(answer.status) { Ok(()) } else { Err(ProbeFault::Status(answer.status)) }
+    }
+}
+
+/// What a probe brought back: the answer, or why there was none.
+pub type ProbeResult = Result<ProbeAnswer, Failure>;
+
+/// The part of a probe's answer that health is read from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProbeAnswer {
+    /// The status of the first response; redirects are not followed.
+    pub status: StatusCode,
+    /// The `Location` header, where there is one.
+    pub location: Option<String>,
+}
+
+/// Why a probe failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ProbeFault {
+    /// No answer.
+    Failure(Failure),
+    /// A status outside `expect`.
+    Status(StatusCode),
+    /// A redirect to Cloudflare Access' login page: the server is behind it and the probe has no valid service token.
+    BlockedByAccess,
+}
+
+impl fmt::Display for ProbeFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Failure(failure) => failure.fmt(f),
+            Self::Status(status) => write!(f, "status {}", status.as_u16()),
+            Self::BlockedByAccess => f.write_str("blocked by Access (redirect to its login page)"),
+        }
+    }
+}
+
+/// A list of inclusive ranges of status codes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StatusRanges(pub Vec<(u16, u16)>);
+
+impl StatusRanges {
+    /// Whether one of the ranges covers `status`.
+    pub fn contains(&self, status: StatusCode) -> bool {
+        self.0.iter().any(|(first, last)| (*first..=*last).contains(&status.as_u16()))
+    }
+}
+
+/// What is known of a server from its probes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Health {
+    /// Not probed yet. Usable: a first request must not wait.
+    #[default]
+    Unknown,
+    /// Passing.
+    Healthy,
+    /// Failing. Used only when there is nothing better.
+    Unhealthy,
+}
+
+/// A server's health and how near it is to changing.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct HealthState {
+    health: Health,
+    /// Results in a row that speak against `health`.
+    against: u32,
+}
+
+impl HealthState {
+    pub(crate) const fn health(&self) -> Health {
+        self.health
+    }
+
+    /// Whether the last result spoke against the present state, so that the next one is wanted soon.
+    pub(crate) const fn is_in_doubt(&self) -> bool {
+        self.against > 0
+    }
+
+    /// Takes in a result; the new health if that changed it.
+    pub(crate) fn record(&mut self, passed: bool, check: &HealthCheck) -> Option<Health> {
+        let said = if passed { Health::Healthy } else { Health::Unhealthy };
+        if said == self.health {
+            self.against = 0;
+            return None;
+        }
+        self.against += 1;
+        let needed = match self.health {
+            Health::Unknown => 1,
+            Health::Healthy => check.fall,
+            Health::Unhealthy => check.rise,
+        };
+        if self.against < needed {
+            return None;
+        }
+        *self = Self { health: said, against: 0 };
+        Some(said)
+    }
+}
+
+/// Whether a redirect goes to `https://TEAM.cloudflareaccess.com/...`.
+fn leads_to_access(location: &str) -> bool {
+    let after_scheme = location.split_once("//").map_or("", |(_, rest)| rest);
+    let authority = after_scheme.split(['/', '?', '#', '\\']).next().unwrap_or_default();
+    let host = authority.rsplit('@').next().unwrap_or_default().split(':').next().unwrap_or_default();
+    host.trim_end_matches('.').to_ascii_lowercase().ends_with(".cloudflareaccess.com")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(status: u16, location: Option<&str>) -> ProbeResult {
+        Ok(ProbeAnswer { status: StatusCode::from_u16(status).unwrap(), location: location.map(str::to_owned) })
+    }
+
+    /// Feeds results (`+` passed, `-` failed) and writes the health after each: `?`, `+`, `-`.
+    fn run(check: &HealthCheck, results: &str) -> String {
+        let mut state = HealthState::default();
+        let after = |result: char| {
+            state.record(result == '+', check);
+            match state.health() {
+                Health::Unknown => '?',
+                Health::Healthy => '+',
+                Health::Unhealthy => '-',
+            }
+        };
+        results.chars().map(after).collect()
+    }
+
+    #[test]
+    fn changes_need_results_in_a_row() {
+        let check = HealthCheck::default();
+        let table = [
+            ("HC-06 the first result decides alone", "+", "+"),
+            ("the first result decides alone, also a bad one", "-", "-"),
+            ("HC-01 a passing server stays as it is", "+++", "+++"),
+            ("HC-03 one failure is not enough", "+-", "++"),
+            ("HC-04 the second in a row is", "+--", "++-"),
+            ("HC-05 recovery needs two as well", "-++", "--+"),
+            ("alternating results never change anything", "+-+-+-", "++++++"),
+            ("alternating results never bring a server back", "-+-+-+", "------"),
+        ];
+        for (case, results, expected) in table {
+            assert_eq!(run(&check, results), expected, "{case}");
+        }
+        let strict = HealthCheck { rise: 1, fall: 3, ..HealthCheck::default() };
+        assert_eq!(run(&strict, "+---+"), "+++-+", "rise 1, fall 3");
+    }
+
+    #[test]
+    fn hc_21_a_change_is_told_once() {
+        let (mut state, check) = (HealthState::default(), HealthCheck::default());
+        let told: Vec<_> = [true, true, false, false, false].iter().map(|r| state.record(*r, &check)).collect();
+        assert_eq!(told, [Some(Health::Healthy), None, None, Some(Health::Unhealthy), None]);
+    }
+
+    #[test]
+    fn answers_are_judged_by_status_and_redirect_target() {
+        let check = HealthCheck::default();
+        let only_301 = HealthCheck { expect: StatusRanges(vec![(301, 301)]), ..HealthCheck::default() };
+        let login = "https://team.cloudflareaccess.com/cdn-cgi/access/login/x";
+        let table = [
+            ("HC-10", &check, answer(202, None), Ok(())),
+            ("HC-10", &check, answer(400, None), Err("status 400")),
+            ("HC-10", &only_301, answer(301, None), Ok(())),
+            ("HC-10", &only_301, answer(200, None), Err("status 200")),
+            ("an ordinary redirect passes", &check, answer(302, Some("/login")), Ok(())),
+            ("HC-19", &check, answer(302, Some(login)), Err("blocked by Access (redirect to its login page)")),
+            (
+                "HC-19 any case",
+                &check,
+                answer(302, Some("HTTPS://T.CloudflareAccess.COM")),
+                Err("blocked by Access (redirect to its login page)"),
+            ),
+            ("a look-alike", &check, answer(302, Some("https://cloudflareaccess.com.example/")), Ok(())),
+            ("Access in the path", &check, answer(302, Some("https://a.example/x.cloudflareaccess.com")), Ok(())),
+            ("HC-03", &check, Err(Failure::Timeout), Err("no answer in time")),
+        ];
+        for (case, check, result, expected) in table {
+            let judged = check.judge(&result).map_err(|fault| fault.to_string());
+            assert_eq!(judged, expected.map_err(str::to_owned), "{case}: {result:?}");
+        }
+    }
+}

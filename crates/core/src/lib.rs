@@ -1,0 +1,100 @@
+//! The deciding part of a load balancer: chooses, watches and retries servers, with no I/O, clock or runtime in it.
+//!
+//! Time and the outcome of requests go in, decisions come out. That is why one engine runs in a Cloudflare Worker, in a
+//! native proxy and in a test on a virtual clock, and does the same in each.
+//!
+//! There are two ways to use it:
+//!
+//! * Call [`forward()`] with an [`HttpClient`] and a [`Clock`] of your own: it sends a request to the servers of a [`Pool`]
+//!   until one answers. Run [`run_probes`] beside it for each lease of [`PoolState::next_probe`].
+//! * Where your proxy's callbacks own the I/O, drive an [`Exchange`] yourself: its module documents the loop.
+//!
+//! A whole embedding, with a client that stands in for a real one:
+//!
+//! ```
+//! use std::time::Duration;
+//! use http::{Method, StatusCode};
+//! use tunnel_balancer_core::*;
+//!
+//! struct Client;
+//! impl HttpClient for Client {
+//!     type Request = String;             // yours: a hyper request, a JavaScript object, ...
+//!     type Response = (StatusCode, String);
+//!     type Error = Failure;
+//!     async fn send(&self, path: &mut String, server: &Server, _: &Plan) -> Result<Self::Response, Failure> {
+//!         let status = if server.name == "a" { StatusCode::BAD_GATEWAY } else { StatusCode::OK };
+//!         Ok((status, server.url.target(path)))
+//!     }
+//!     async fn probe(&self, _: &Server, _: &HealthCheck) -> ProbeResult {
+//!         Ok(ProbeAnswer { status: StatusCode::OK, location: None })
+//!     }
+//!     fn status(&self, response: &Self::Response) -> StatusCode { response.0 }
+//!     fn discard(&self, _: Self::Response) {}
+//! }
+//!
+//! struct Stopped;
+//! impl Clock for Stopped {
+//!     fn now(&self) -> Timestamp { Timestamp::ZERO }
+//!     async fn sleep(&self, _: Duration) { std::future::pending().await }
+//! }
+//!
+//! let servers = vec![Server::new("a.example".parse()?), Server::new("b.example".parse()?)];
+//! let pool = Pool::new(Service::new("app.example", servers)?, 42);
+//! let info = RequestInfo { method: Method::GET, idempotency_key: false, body: Body::Replayable };
+//! # fn block_on<F: std::future::Future>(future: F) -> F::Output {
+//! #     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+//! #     match std::pin::pin!(future).poll(&mut context) {
+//! #         std::task::Poll::Ready(output) => output,
+//! #         std::task::Poll::Pending => unreachable!(),
+//! #     }
+//! # }
+//! let forwarded = block_on(forward(&pool, &Client, &Stopped, "/x".to_owned(), info));
+//! assert_eq!(forwarded.answer, Ok((StatusCode::OK, "https://b.example/x".to_owned())));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Nothing here reads a clock, an environment variable or a random source, starts a thread, or panics; `ARCHITECTURE.md`
+//! has the list of such invariants and what enforces each.
+
+#![forbid(unsafe_code)]
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+mod classify;
+mod client;
+mod ejection;
+mod event;
+pub mod exchange;
+mod forward;
+pub mod headers;
+mod health;
+mod pool;
+mod probe;
+mod problem;
+mod retry;
+mod rng;
+pub mod route;
+mod select;
+mod server;
+mod service;
+mod services;
+#[cfg(feature = "sim")]
+pub mod sim;
+mod time;
+
+pub use classify::{Blame, Delivery, Failure, Outcome, Verdict};
+pub use client::{Clock, HttpClient, UpstreamError};
+pub use ejection::{EjectionSettings, Standing};
+pub use event::{Event, Transition};
+pub use exchange::{Exchange, Finish, Plan, Step, Wait};
+pub use forward::{Forwarded, forward, run_probes};
+pub use health::{Health, HealthCheck, ProbeAnswer, ProbeFault, ProbeResult, StatusRanges};
+pub use pool::{Pool, PoolState};
+pub use probe::Lease;
+pub use problem::Problem;
+pub use retry::{Body, ReplayMemory, RequestInfo, Reservation, RetrySettings};
+pub use rng::Rng;
+pub use select::Policy;
+pub use server::{Server, ServerId, ServerSet, ServerUrl, ServerUrlError};
+pub use service::{ServerCountError, Service};
+pub use services::{Admitted, Services};
+pub use time::Timestamp;

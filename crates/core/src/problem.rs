@@ -1,0 +1,80 @@
+//! The answers that are ours and no server's.
+//!
+//! Their texts are fixed: the text of an error may hold a hostname, and whoever asks must not learn the names behind the
+//! public one. The status is 503 rather than 502 where nobody answered, since Cloudflare's edge may replace the body of a
+//! 502 or 504.
+
+use std::time::Duration;
+
+use http::StatusCode;
+
+/// Why a client gets no server's answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Problem {
+    /// No service has the host that was asked for.
+    UnknownHost,
+    /// Nobody answered.
+    Unavailable {
+        /// When to ask again, in whole seconds.
+        retry_after: u64,
+    },
+    /// The time for the request ran out.
+    TimedOut,
+    /// The request has been through a balancer before.
+    Loop,
+    /// The client did not send the whole of its request.
+    Incomplete,
+    /// There is no valid configuration.
+    Misconfigured,
+}
+
+impl Problem {
+    /// Nobody answered; asking again makes sense after `wait`, rounded up to 1 s at least.
+    pub const fn unavailable(wait: Duration) -> Self {
+        let seconds = wait.as_millis().div_ceil(1000);
+        // The longest wait is that of an ejection, far below this.
+        let retry_after = if seconds == 0 {
+            1
+        } else if seconds > 3600 {
+            3600
+        } else {
+            seconds as u64
+        };
+        Self::Unavailable { retry_after }
+    }
+
+    /// The status of the answer.
+    pub const fn status(self) -> StatusCode {
+        match self {
+            Self::UnknownHost => StatusCode::NOT_FOUND,
+            Self::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Self::TimedOut => StatusCode::GATEWAY_TIMEOUT,
+            Self::Loop => StatusCode::LOOP_DETECTED,
+            Self::Incomplete => StatusCode::BAD_REQUEST,
+            Self::Misconfigured => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// The body of the answer, plain text.
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::UnknownHost => "404 Not Found: no service is configured for this host.\n",
+            Self::Unavailable { .. } => "503 Service Unavailable: no server answered. Please try again in a moment.\n",
+            Self::TimedOut => "504 Gateway Timeout: no server answered in time.\n",
+            Self::Loop => "508 Loop Detected: this request has already passed a balancer.\n",
+            Self::Incomplete => "400 Bad Request: the request ended before its body did.\n",
+            Self::Misconfigured => {
+                "500 Internal Server Error: the balancer has no valid configuration. Its log says why.\n"
+            }
+        }
+    }
+
+    /// The `Retry-After` header, where there is one.
+    pub const fn retry_after(self) -> Option<u64> {
+        match self {
+            Self::Unavailable { retry_after } => Some(retry_after),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! A small seeded generator for jitter and for policies that draw lots.
+//!
+//! Randomness is an input like time: the host seeds a [`Pool`](crate::Pool) once, and every decision after that can be
+//! replayed from the seed. Nothing here is secret, so speed and size decide: SplitMix64 (Steele, Lea and Flood, "Fast
+//! splittable pseudorandom number generators", OOPSLA 2014) is five lines and passes BigCrush.
+
+use std::time::Duration;
+
+/// A deterministic stream of numbers. Equal seeds give equal streams, on every platform and in every version.
+#[derive(Clone, Debug)]
+pub struct Rng(u64);
+
+impl Rng {
+    /// A stream that depends on `seed` alone.
+    pub const fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// The next 64 random bits.
+    pub const fn next_u64(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    /// A number in `0.0..1.0`, evenly spread.
+    pub fn next_f64(&mut self) -> f64 {
+        // 53 bits: as many as an f64 holds exactly.
+        (self.next_u64() >> 11) as f64 / (1_u64 << 53) as f64
+    }
+
+    /// `around`, moved by at most `share` of itself in either direction: `jitter(30s, 0.2)` lies in 24 s to 36 s.
+    pub fn jitter(&mut self, around: Duration, share: f64) -> Duration {
+        let factor = 1.0 + share * (2.0 * self.next_f64() - 1.0);
+        Duration::try_from_secs_f64(around.as_secs_f64() * factor).unwrap_or(around)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_stream_is_the_published_one() {
+        // The first outputs of the reference implementation for seed 1234567.
+        let mut rng = Rng::new(1_234_567);
+        assert_eq!(rng.next_u64(), 6_457_827_717_110_365_317);
+        assert_eq!(rng.next_u64(), 3_203_168_211_198_807_973);
+    }
+
+    #[test]
+    fn jitter_stays_inside_its_bounds_and_uses_them() {
+        let mut rng = Rng::new(1);
+        let drawn: Vec<_> = (0..10_000).map(|_| rng.jitter(Duration::from_secs(30), 0.2)).collect();
+        let (least, most) = (drawn.iter().min().unwrap(), drawn.iter().max().unwrap());
+        assert!(*least >= Duration::from_secs(24) && *least < Duration::from_millis(24_100), "{least:?}");
+        assert!(*most <= Duration::from_secs(36) && *most > Duration::from_millis(35_900), "{most:?}");
+    }
+}

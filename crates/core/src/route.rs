@@ -1,0 +1,91 @@
+//! From a request's URL to the service it is for, and what is left to pass on.
+//!
+//! The path is cut out of the URL as text and never parsed: parsing would rewrite it (`/a/../b`, `/%2f`), and a server must
+//! get the bytes that the client sent.
+
+/// The authority of an absolute URL, and its raw path with query: `https://a.example:8443/x?y` gives `a.example:8443` and `/x?y`.
+///
+/// The path is empty where the URL has none. `None` when this is no absolute URL.
+pub fn split_url(url: &str) -> Option<(&str, &str)> {
+    let (_, rest) = url.split_once("://")?;
+    let end = rest.find(['/', '\\', '?', '#']).unwrap_or(rest.len());
+    rest.split_at_checked(end)
+}
+
+/// The scheme of an absolute URL, or nothing.
+pub fn scheme(url: &str) -> &str {
+    url.split_once("://").map_or("", |(scheme, _)| scheme)
+}
+
+/// A host in the form that services are looked up by: lower case, without one trailing dot, without a default port.
+///
+/// `None` for what cannot be a host with an optional port.
+pub fn normal_host(authority: &str) -> Option<String> {
+    // The colons inside `[::1]` do not begin a port.
+    let port_at = authority.rfind(':').filter(|colon| authority.rfind(']').is_none_or(|bracket| *colon > bracket));
+    let (host, port) = authority.split_at_checked(port_at.unwrap_or(authority.len()))?;
+    let host = host.strip_suffix('.').unwrap_or(host);
+    let address = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    let is_host = match address {
+        Some(address) => address.bytes().all(|b| b.is_ascii_hexdigit() || matches!(b, b':' | b'.')),
+        None => host.chars().all(|c| c.is_alphanumeric() || matches!(c, '-' | '_' | '.')),
+    };
+    if host.is_empty() || !is_host {
+        return None;
+    }
+    let host = host.to_lowercase();
+    match port.strip_prefix(':') {
+        None | Some("" | "80" | "443") => Some(host),
+        Some(port) if port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok() => {
+            Some(format!("{host}:{port}"))
+        }
+        Some(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_are_cut_without_being_parsed() {
+        let table = [
+            ("https://svc.example/a/../b?x=%2f", Some(("svc.example", "/a/../b?x=%2f"))),
+            ("https://svc.example//evil.example/x", Some(("svc.example", "//evil.example/x"))),
+            ("https://svc.example/\\evil.example/x", Some(("svc.example", "/\\evil.example/x"))),
+            ("https://svc.example\\@evil.example/", Some(("svc.example", "\\@evil.example/"))),
+            ("https://svc.example/http://evil.example/", Some(("svc.example", "/http://evil.example/"))),
+            ("http://svc.example:8443", Some(("svc.example:8443", ""))),
+            ("https://svc.example?q", Some(("svc.example", "?q"))),
+            ("/relative", None),
+        ];
+        for (url, expected) in table {
+            assert_eq!(split_url(url), expected, "{url}");
+        }
+    }
+
+    #[test]
+    fn hdr_10_hosts_match_whatever_their_case_trailing_dot_and_default_port() {
+        let table = [
+            ("SVC.Example.COM.", Some("svc.example.com")),
+            ("svc.example.com:443", Some("svc.example.com")),
+            ("svc.example.com.:80", Some("svc.example.com")),
+            ("svc.example.com:", Some("svc.example.com")),
+            ("svc.example.com:8443", Some("svc.example.com:8443")),
+            ("[::1]:8787", Some("[::1]:8787")),
+            ("[::1]", Some("[::1]")),
+            ("svc.example.com..", Some("svc.example.com.")),
+            ("", None),
+            (".", None),
+            ("user@svc.example.com", None),
+            ("svc.example.com:port", None),
+            ("svc.example.com:99999", None),
+            ("svc example", None),
+            ("a:b:80", None),
+            ("[::1", None),
+        ];
+        for (authority, expected) in table {
+            assert_eq!(normal_host(authority).as_deref(), expected, "{authority}");
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! What an operator decides about one public hostname: its servers and rules.
+//!
+//! Immutable once made. What changes while traffic flows is in [`PoolState`](crate::PoolState).
+
+use crate::ejection::EjectionSettings;
+use crate::health::HealthCheck;
+use crate::retry::RetrySettings;
+use crate::select::Policy;
+use crate::server::{Server, ServerId, ServerSet};
+
+/// One public hostname and its rules.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Service {
+    /// The public hostname, as [`normal_host`](crate::route::normal_host) writes it.
+    pub host: String,
+    servers: Vec<Server>,
+    /// The order in which servers are tried.
+    pub policy: Policy,
+    /// How servers are probed; `None`: never, every server counts as usable until traffic says otherwise.
+    pub health_check: Option<HealthCheck>,
+    /// When servers are left out for failures seen in traffic.
+    pub ejection: EjectionSettings,
+    /// How often and when a request is tried again.
+    pub retry: RetrySettings,
+    /// Whether answers say who gave them, in `X-Served-By`.
+    pub served_by: bool,
+}
+
+impl Service {
+    /// A service with every setting at its default.
+    ///
+    /// # Errors
+    /// With no server, or with more than [`ServerSet::CAPACITY`].
+    pub fn new(host: impl Into<String>, servers: Vec<Server>) -> Result<Self, ServerCountError> {
+        if servers.is_empty() || servers.len() > ServerSet::CAPACITY {
+            return Err(ServerCountError(servers.len()));
+        }
+        Ok(Self {
+            host: host.into(),
+            servers,
+            policy: Policy::default(),
+            health_check: Some(HealthCheck::default()),
+            ejection: EjectionSettings::default(),
+            retry: RetrySettings::default(),
+            served_by: true,
+        })
+    }
+
+    /// The servers in the operator's order.
+    pub fn servers(&self) -> &[Server] {
+        &self.servers
+    }
+
+    /// The server with this id; `None` for an id of another service.
+    pub fn server(&self, id: ServerId) -> Option<&Server> {
+        self.servers.get(id.index())
+    }
+
+    /// All servers.
+    pub fn all(&self) -> ServerSet {
+        (0..self.servers.len()).filter_map(ServerId::new).collect()
+    }
+}
+
+/// A service needs one server at least and can have [`ServerSet::CAPACITY`] at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a service has 1 to {most} servers, not {0}", most = ServerSet::CAPACITY)]
+pub struct ServerCountError(pub usize);

@@ -1,0 +1,95 @@
+//! What happened, as text that can be compared whole and as numbers that can be counted.
+
+use std::collections::BTreeMap;
+use std::fmt::{self, Write as _};
+use std::time::Duration;
+
+use http::StatusCode;
+
+use crate::exchange::Plan;
+use crate::forward::Forwarded;
+use crate::pool::Pool;
+use crate::server::Server;
+use crate::service::Service;
+use crate::time::Timestamp;
+
+/// Everything that happened in a run, in order.
+#[derive(Debug, Default)]
+pub struct Trace {
+    text: String,
+    /// The answers that clients got, in the order in which they got them.
+    pub answers: Vec<Answer>,
+    /// Requests by the name of the server that got them.
+    pub requests: BTreeMap<String, usize>,
+    /// Probes by the name of the server that got them.
+    pub probes: BTreeMap<String, usize>,
+    /// Responses that were thrown away for another server's.
+    pub discarded: usize,
+}
+
+/// What one client got.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// Method and number of the request, `GET #1` for the first.
+    pub request: String,
+    /// The status of the answer, a server's or our own.
+    pub status: StatusCode,
+    /// Whose answer it is; `None`: our own.
+    pub served_by: Option<String>,
+    /// Servers asked.
+    pub attempts: u32,
+    /// How long the client waited.
+    pub took: Duration,
+}
+
+impl Trace {
+    pub(super) fn attempt(&mut self, now: Timestamp, label: &str, server: &Server, plan: &Plan) {
+        *self.requests.entry(server.name.clone()).or_default() += 1;
+        let trial = if plan.trial { " (trial)" } else { "" };
+        self.line(now, format_args!("{label} -> {}{trial}", server.name));
+    }
+
+    pub(super) fn probe(&mut self, now: Timestamp, server: &Server) {
+        *self.probes.entry(server.name.clone()).or_default() += 1;
+        self.line(now, format_args!("probe -> {}", server.name));
+    }
+
+    pub(super) fn answered(
+        &mut self,
+        now: Timestamp,
+        label: &str,
+        arrived: Duration,
+        forwarded: &Forwarded<StatusCode>,
+        service: &Service,
+    ) {
+        let status = match &forwarded.answer {
+            Ok(status) => *status,
+            Err(problem) => problem.status(),
+        };
+        let served_by = forwarded.served_by.and_then(|id| service.server(id)).map(|server| server.name.clone());
+        let by = served_by.as_deref().unwrap_or("us");
+        let fallback = if forwarded.fallback { " (fallback)" } else { "" };
+        self.line(now, format_args!("{label} <- {} by {by}{fallback}", status.as_u16()));
+        let took = now.since(Timestamp::ZERO + arrived);
+        self.answers.push(Answer { request: label.to_owned(), status, served_by, attempts: forwarded.attempts, took });
+    }
+
+    pub(super) fn events(&mut self, pool: &Pool) {
+        for event in pool.update(|state| state.drain_events()) {
+            let name = pool.service().server(event.server).map_or("?", |server| server.name.as_str());
+            self.line(event.at, format_args!("{name} is {}", event.change));
+        }
+    }
+
+    fn line(&mut self, at: Timestamp, what: fmt::Arguments<'_>) {
+        let (seconds, millis) = (at.as_millis() / 1000, at.as_millis() % 1000);
+        // Writing to a string cannot fail.
+        let _ = writeln!(self.text, "{seconds}.{millis:03} {what}");
+    }
+}
+
+impl fmt::Display for Trace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}

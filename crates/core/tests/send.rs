@@ -1,0 +1,81 @@
+//! What the compiler must accept: `forward` is `Send` for a `Send` client and works for a client that is not.
+//!
+//! The first half is also the test of the lock discipline: a guard kept across an `await` would make the future `!Send`.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Method, StatusCode};
+use tunnel_balancer_core::{
+    Body, Clock, Failure, HealthCheck, HttpClient, Lease, Plan, Pool, ProbeAnswer, ProbeResult, RequestInfo, Server,
+    Timestamp, forward, run_probes,
+};
+
+/// A client and clock whose futures hold a `T` across an `await`: `Send` exactly if `T` is.
+struct Holding<T>(T);
+
+impl<T: Clone> HttpClient for Holding<T> {
+    type Request = T;
+    type Response = T;
+    type Error = Failure;
+
+    async fn send(&self, request: &mut T, _: &Server, _: &Plan) -> Result<T, Failure> {
+        let held = request.clone();
+        std::future::ready(()).await;
+        Ok(held)
+    }
+
+    async fn probe(&self, _: &Server, _: &HealthCheck) -> ProbeResult {
+        let _held = self.0.clone();
+        std::future::ready(()).await;
+        Ok(ProbeAnswer { status: StatusCode::OK, location: None })
+    }
+
+    fn status(&self, _: &T) -> StatusCode {
+        StatusCode::OK
+    }
+
+    fn discard(&self, _: T) {}
+}
+
+impl<T: Clone> Clock for Holding<T> {
+    fn now(&self) -> Timestamp {
+        Timestamp::ZERO
+    }
+
+    async fn sleep(&self, _: Duration) {
+        let _held = self.0.clone();
+        std::future::pending().await
+    }
+}
+
+fn get() -> RequestInfo {
+    RequestInfo { method: Method::GET, idempotency_key: false, body: Body::Replayable }
+}
+
+fn spawn_on_a_thread_pool(_: impl Future<Output = ()> + Send + 'static) {}
+
+fn spawn_on_this_thread(_: impl Future<Output = ()> + 'static) {}
+
+#[test]
+fn forward_is_send_for_a_send_client() {
+    let request = |pool: Arc<Pool>, host: Arc<Holding<Arc<str>>>| async move {
+        forward(&pool, &*host, &*host, Arc::from("request"), get()).await;
+    };
+    let probe = |pool: Arc<Pool>, host: Arc<Holding<Arc<str>>>, lease: Lease| async move {
+        run_probes(&pool, &*host, &*host, lease).await;
+    };
+    let _compiles = |pool: Arc<Pool>, host: Arc<Holding<Arc<str>>>, lease| {
+        spawn_on_a_thread_pool(request(Arc::clone(&pool), Arc::clone(&host)));
+        spawn_on_a_thread_pool(probe(pool, host, lease));
+    };
+}
+
+#[test]
+fn forward_takes_a_client_that_is_not_send() {
+    let request = |pool: Rc<Pool>, host: Holding<Rc<str>>| async move {
+        forward(&pool, &host, &host, Rc::from("request"), get()).await;
+    };
+    let _compiles = |pool, host| spawn_on_this_thread(request(pool, host));
+}
