@@ -71,6 +71,7 @@ mod pool;
 mod probe;
 mod problem;
 mod retry;
+pub mod rewrite;
 mod rng;
 pub mod route;
 mod select;

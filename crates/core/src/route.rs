@@ -3,18 +3,15 @@
 //! The path is cut out of the URL as text and never parsed: parsing would rewrite it (`/a/../b`, `/%2f`), and a server must
 //! get the bytes that the client sent.
 
-/// The authority of an absolute URL, and its raw path with query: `https://a.example:8443/x?y` gives `a.example:8443` and `/x?y`.
+/// Scheme, authority and raw path with query of an absolute URL: `https`, `a.example:8443` and `/x?y` for
+/// `https://a.example:8443/x?y`.
 ///
 /// The path is empty where the URL has none. `None` when this is no absolute URL.
-pub fn split_url(url: &str) -> Option<(&str, &str)> {
-    let (_, rest) = url.split_once("://")?;
+pub fn split_url(url: &str) -> Option<(&str, &str, &str)> {
+    let (scheme, rest) = url.split_once("://")?;
     let end = rest.find(['/', '\\', '?', '#']).unwrap_or(rest.len());
-    rest.split_at_checked(end)
-}
-
-/// The scheme of an absolute URL, or nothing.
-pub fn scheme(url: &str) -> &str {
-    url.split_once("://").map_or("", |(scheme, _)| scheme)
+    let (authority, path_and_query) = rest.split_at_checked(end)?;
+    Some((scheme, authority, path_and_query))
 }
 
 /// A host in the form that services are looked up by: lower case, without one trailing dot, without a default port.
@@ -50,13 +47,13 @@ mod tests {
     #[test]
     fn urls_are_cut_without_being_parsed() {
         let table = [
-            ("https://svc.example/a/../b?x=%2f", Some(("svc.example", "/a/../b?x=%2f"))),
-            ("https://svc.example//evil.example/x", Some(("svc.example", "//evil.example/x"))),
-            ("https://svc.example/\\evil.example/x", Some(("svc.example", "/\\evil.example/x"))),
-            ("https://svc.example\\@evil.example/", Some(("svc.example", "\\@evil.example/"))),
-            ("https://svc.example/http://evil.example/", Some(("svc.example", "/http://evil.example/"))),
-            ("http://svc.example:8443", Some(("svc.example:8443", ""))),
-            ("https://svc.example?q", Some(("svc.example", "?q"))),
+            ("https://svc.example/a/../b?x=%2f", Some(("https", "svc.example", "/a/../b?x=%2f"))),
+            ("https://svc.example//evil.example/x", Some(("https", "svc.example", "//evil.example/x"))),
+            ("https://svc.example/\\evil.example/x", Some(("https", "svc.example", "/\\evil.example/x"))),
+            ("https://svc.example\\@evil.example/", Some(("https", "svc.example", "\\@evil.example/"))),
+            ("https://svc.example/http://evil.example/", Some(("https", "svc.example", "/http://evil.example/"))),
+            ("http://svc.example:8443", Some(("http", "svc.example:8443", ""))),
+            ("https://svc.example?q", Some(("https", "svc.example", "?q"))),
             ("/relative", None),
         ];
         for (url, expected) in table {

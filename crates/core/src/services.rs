@@ -23,6 +23,8 @@ pub struct Services {
 pub struct Admitted<'s, 'u> {
     /// The service's pool.
     pub pool: &'s Arc<Pool>,
+    /// `https` or `http`, as the client came.
+    pub scheme: &'u str,
     /// Host and port as the client wrote them.
     pub authority: &'u str,
     /// Path and query as the client wrote them.
@@ -46,9 +48,9 @@ impl Services {
         if has_hop {
             return Err(Problem::Loop);
         }
-        let (authority, path_and_query) = split_url(url).ok_or(Problem::UnknownHost)?;
+        let (scheme, authority, path_and_query) = split_url(url).ok_or(Problem::UnknownHost)?;
         let pool = normal_host(authority).and_then(|host| self.pools.get(&host)).ok_or(Problem::UnknownHost)?;
-        Ok(Admitted { pool, authority, path_and_query })
+        Ok(Admitted { pool, scheme, authority, path_and_query })
     }
 
     /// All pools, in the order of their hosts.

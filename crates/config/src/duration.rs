@@ -1,0 +1,123 @@
+//! Durations as they are written: `500ms`, `30s`, `5m`, `1h30m`.
+//!
+//! A bare number is refused: half of all tools count it in seconds and the other half in milliseconds.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use crate::diagnostic::Code;
+use crate::node::{Value, quoted};
+use crate::problem::Problem;
+
+/// What a duration may be unless a setting says otherwise. More than a day is a slip of the keyboard.
+pub(crate) const USUAL: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(24 * 3600);
+
+const UNITS: [(&str, u64); 4] = [("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
+const EXPECTED: &str = "a duration such as \"30s\"";
+const UNITS_HINT: &str = "whole numbers with the units h, m, s and ms, as in `1h30m`, `30s`, `500ms`";
+
+/// A duration within `range`.
+pub(crate) fn duration(value: &Value<'_>, range: RangeInclusive<Duration>) -> Result<Duration, Problem> {
+    let text = match value {
+        Value::Text(text) => text,
+        Value::Integer(number) => {
+            let problem = Problem::wrong_type(EXPECTED, value);
+            return Err(problem.hint(format!("a duration needs a unit: write `{number}s`")));
+        }
+        Value::OtherNumber(_) => return Err(Problem::wrong_type(EXPECTED, value).hint(UNITS_HINT)),
+        _ => return Err(Problem::wrong_type(EXPECTED, value)),
+    };
+    let Some(duration) = parse(text) else {
+        let problem = Problem::new(Code::InvalidValue, format!("expected {EXPECTED}, found {}", quoted(text)));
+        let tidied = text.to_ascii_lowercase().replace(' ', "");
+        let seconds = format!("{tidied}s");
+        return Err(match (parse(&tidied), parse(&seconds)) {
+            (Some(_), _) => problem.hint(format!("write `{tidied}`")),
+            (None, Some(_)) => problem.hint(format!("a duration needs a unit: write `{seconds}`")),
+            (None, None) => problem.hint(UNITS_HINT),
+        });
+    };
+    if range.contains(&duration) {
+        return Ok(duration);
+    }
+    let (least, most) = (written(*range.start()), written(*range.end()));
+    Err(Problem::new(Code::OutOfRange, format!("expected {least} to {most}, found {}", quoted(text))))
+}
+
+/// A duration the way an operator would write it.
+pub(crate) fn written(duration: Duration) -> String {
+    let mut rest = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    let mut text = String::new();
+    for (unit, millis) in UNITS {
+        if rest >= millis {
+            text.push_str(&format!("{}{unit}", rest / millis));
+            rest %= millis;
+        }
+    }
+    if text.is_empty() { "0s".to_owned() } else { text }
+}
+
+/// Whole numbers with units, the larger unit first, none twice.
+fn parse(text: &str) -> Option<Duration> {
+    let mut units = UNITS.iter();
+    let mut rest = text;
+    let mut total = 0_u64;
+    loop {
+        let (number, after) = rest.split_at_checked(rest.find(|c: char| !c.is_ascii_digit())?)?;
+        let unit_end = after.find(|c: char| c.is_ascii_digit()).unwrap_or(after.len());
+        let (unit, after) = after.split_at_checked(unit_end)?;
+        let (_, millis) = units.find(|(name, _)| *name == unit)?;
+        if number.is_empty() {
+            return None;
+        }
+        let number = number.parse().unwrap_or(u64::MAX);
+        total = total.saturating_add(millis.saturating_mul(number));
+        rest = after;
+        if rest.is_empty() {
+            return Some(Duration::from_millis(total));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_read_as_written() {
+        let table = [
+            ("500ms", Some(500)),
+            ("30s", Some(30_000)),
+            ("5m", Some(300_000)),
+            ("1h", Some(3_600_000)),
+            ("1h30m", Some(5_400_000)),
+            ("1h1m1s1ms", Some(3_661_001)),
+            ("90s", Some(90_000)),
+            ("0s", Some(0)),
+            ("99999999999999999999h", Some(u64::MAX)),
+            ("", None),
+            ("30", None),
+            ("s", None),
+            ("s30", None),
+            ("30 s", None),
+            ("30S", None),
+            ("1.5s", None),
+            ("-1s", None),
+            ("1s1s", None),
+            ("30m1h", None),
+            ("30sec", None),
+            ("30s ", None),
+            ("٣s", None),
+        ];
+        for (text, millis) in table {
+            assert_eq!(parse(text), millis.map(Duration::from_millis), "{text}");
+        }
+    }
+
+    #[test]
+    fn durations_are_written_as_read() {
+        for text in ["500ms", "30s", "5m", "1h", "1h30m", "1m500ms", "24h", "0s"] {
+            assert_eq!(parse(text).map(written).as_deref(), Some(text));
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! The whole file: services by their public hosts, and what they have in common.
+
+use tunnel_balancer_core::Service;
+
+use crate::diagnostic::Code;
+use crate::host::{PublicHosts, public_host};
+use crate::node::{Value, ticked};
+use crate::problem::Problem;
+use crate::reader::{Entry, Field};
+use crate::server::servers;
+use crate::settings::{self, Settings};
+
+const SMALLEST: &str = "write at least `services: { chat.example.com: chat-a.example.com }`";
+
+/// The services of a file, in its order. What is wrong with it is reported and left out.
+pub(crate) fn services(root: Field<'_>) -> Vec<Service> {
+    if let Value::Null = root.value() {
+        root.report(Problem::new(Code::MissingKey, "the file is empty").hint(SMALLEST));
+        return Vec::new();
+    }
+    let Some(mut map) = root.map("a map with the key `services`") else { return Vec::new() };
+    let services = map.require("services", SMALLEST);
+    let defaults = map.take("defaults");
+    map.finish();
+
+    let mut settings = Settings::default();
+    if let Some(map) = defaults.and_then(|defaults| defaults.map("a map of settings")) {
+        map.apply(&mut settings, settings::KEYS);
+    }
+    let Some(services) = services else { return Vec::new() };
+    let is_empty = match services.value() {
+        Value::Map(entries) => entries.is_empty(),
+        other => matches!(other, Value::Null),
+    };
+    if is_empty {
+        services.report(Problem::new(Code::MissingKey, "there is no service").hint(SMALLEST));
+        return Vec::new();
+    }
+    let Some(services) = services.map("a map from public hosts to servers") else { return Vec::new() };
+    let entries = services.into_entries();
+    // All hosts first: a server may be the host of a service that comes later.
+    let mut hosts = PublicHosts::new();
+    let named: Vec<(String, Entry<'_>)> =
+        entries.into_iter().map(|entry| (host(&entry, &mut hosts).unwrap_or_default(), entry)).collect();
+    named.into_iter().filter_map(|(host, entry)| service(host, entry.value, &settings, &hosts)).collect()
+}
+
+fn host(entry: &Entry<'_>, hosts: &mut PublicHosts) -> Option<String> {
+    let host = entry.key.read(|_| public_host(entry.name))?;
+    if let Some(first) = hosts.get(&host) {
+        let problem = Problem::new(Code::DuplicateHost, format!("the host {} is written twice", ticked(&host)));
+        entry.key.report(
+            problem.see(*first).hint("capital letters, a final dot and the ports 80 and 443 make no difference"),
+        );
+        return None;
+    }
+    hosts.insert(host.clone(), entry.key.node().id);
+    Some(host)
+}
+
+fn service(host: String, field: Field<'_>, defaults: &Settings, hosts: &PublicHosts) -> Option<Service> {
+    let mut settings = defaults.clone();
+    let list = match field.value() {
+        Value::Map(_) => {
+            let mut map = field.map("a service")?;
+            let list = map.require("servers", "write `servers: [chat-a.example.com]`");
+            map.apply(&mut settings, settings::KEYS);
+            list?
+        }
+        Value::Text(_) | Value::List(_) => field,
+        other => {
+            let problem = Problem::wrong_type("a server, a list of servers, or a map with the key `servers`", other);
+            field.report(problem.hint("write the hostname of its tunnel, as in `chat-a.example.com`"));
+            return None;
+        }
+    };
+    let servers = servers(list, hosts);
+    if servers.is_empty() {
+        // Said already, with the reason.
+        return None;
+    }
+    settings.service(host, servers).map_err(|error| list.report(Problem::new(Code::Servers, error.to_string()))).ok()
+}

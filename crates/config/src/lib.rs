@@ -1,0 +1,83 @@
+//! Reads `services.yaml`: a checked configuration, or every mistake in it with line, column, path and a hint.
+//!
+//! A file is edited by hand, often in a hurry and sometimes in a browser, so a mistake must cost one look: all of them are
+//! told at once, each where it stands, and nothing is guessed. What is not understood is an error, never a default.
+//!
+//! ```
+//! use tunnel_balancer_config::parse;
+//!
+//! let config = parse("services: { chat.example.com: [chat-a.example.com, chat-b.example.com] }")?;
+//! assert_eq!(config.services[0].servers()[1].name, "chat-b");
+//!
+//! let errors = parse("services:\n  chat.example.com: { server: chat-a.example.com }").unwrap_err();
+//! assert_eq!(
+//!     errors.in_file("services.yaml").to_string(),
+//!     r#"services.yaml:2:21: error[missing-key]: the key `servers` is missing at services."chat.example.com"
+//!   hint: write `servers: [chat-a.example.com]`
+//! services.yaml:2:23: error[unknown-key]: unknown key `server` at services."chat.example.com"
+//!   hint: did you mean `servers`?"#
+//! );
+//! # Ok::<(), tunnel_balancer_config::Errors>(())
+//! ```
+//!
+//! A new setting is one line in a table of keys (`settings.rs`, `server.rs`, `health_check.rs`): its name, and how it is read.
+
+#![forbid(unsafe_code)]
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+mod diagnostic;
+mod duration;
+mod file;
+mod health_check;
+mod host;
+mod node;
+mod problem;
+mod reader;
+mod server;
+mod settings;
+mod size;
+mod suggest;
+mod syntax;
+mod yaml;
+
+use tunnel_balancer_core::Service;
+
+pub use diagnostic::{Code, Diagnostic, Errors};
+
+/// The largest text that is read, in bytes: room for thousands of services, and read within a Worker's limits.
+pub const MAX_BYTES: usize = 256 * 1024;
+
+/// A file without a mistake.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Config {
+    /// One service per public host, in the order of the file.
+    pub services: Vec<Service>,
+}
+
+/// Reads a configuration.
+///
+/// # Errors
+/// With everything that is wrong with it. Only what is no YAML at all is told alone, because nothing more is known then.
+pub fn parse(yaml: &str) -> Result<Config, Errors> {
+    if yaml.len() > MAX_BYTES {
+        return Err(alone(
+            Code::TooLarge,
+            syntax::START,
+            format!("{} bytes are more than {MAX_BYTES}", yaml.len()),
+            None,
+        ));
+    }
+    let root = yaml::read(yaml).map_err(|error| alone(Code::Syntax, error.position, error.message, error.hint))?;
+    let problems = problem::Problems::default();
+    let services = file::services(reader::Field::new(&root, &problems));
+    match problems.into_errors(yaml, &root) {
+        Some(errors) => Err(errors),
+        None => Ok(Config { services }),
+    }
+}
+
+fn alone(code: Code, at: syntax::Position, message: String, hint: Option<&str>) -> Errors {
+    let (path, hint) = (String::new(), hint.map(str::to_owned));
+    Errors::new(vec![Diagnostic { line: at.line, column: at.column, path, message, hint, code }], 0)
+}

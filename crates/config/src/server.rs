@@ -1,0 +1,152 @@
+//! The servers of one service: a hostname, or a list of hostnames and maps.
+
+use std::collections::BTreeMap;
+
+use tunnel_balancer_core::route::normal_host;
+use tunnel_balancer_core::{Server, ServerUrl, ServerUrlError};
+
+use crate::diagnostic::Code;
+use crate::host::{PublicHosts, is_well_formed};
+use crate::node::{NodeId, Value, quoted, ticked};
+use crate::problem::Problem;
+use crate::reader::{Field, Key, text};
+
+/// What is written about a server beside its address.
+#[derive(Default)]
+struct Draft {
+    name: Option<String>,
+}
+
+/// Every key of a server but `url`, without which there is none.
+const KEYS: &[Key<Draft>] = &[("name", |draft, field| field.set(&mut draft.name, |value| name(value).map(Some)))];
+
+/// Longer names would fill a line of a log.
+const MAX_NAME: usize = 64;
+
+/// The servers in the order they are written. What is wrong with them is reported and left out.
+pub(crate) fn servers(field: Field<'_>, hosts: &PublicHosts) -> Vec<Server> {
+    const EXPECTED: &str = "a hostname, or a list of servers";
+    let problem = match field.value() {
+        Value::Text(_) => None,
+        Value::List(items) if !items.is_empty() => None,
+        Value::List(_) => Some(
+            Problem::new(Code::Servers, "a service needs at least one server")
+                .hint("write the hostname of its tunnel, as in `[chat-a.example.com]`"),
+        ),
+        map @ Value::Map(_) => {
+            Some(Problem::wrong_type(EXPECTED, map).hint("make it an item of a list: put `- ` in front"))
+        }
+        other => Some(Problem::wrong_type(EXPECTED, other)),
+    };
+    if let Some(problem) = problem {
+        field.report(problem);
+        return Vec::new();
+    }
+    let mut seen = Seen::default();
+    field.one_or_many().into_iter().filter_map(|item| server(item, hosts, &mut seen)).collect()
+}
+
+fn server(field: Field<'_>, hosts: &PublicHosts, seen: &mut Seen) -> Option<Server> {
+    let mut draft = Draft::default();
+    let (address, named) = match field.value() {
+        Value::Map(_) => {
+            let mut map = field.map("a server")?;
+            let (address, named) = (map.require("url", "write `url: chat-a.example.com`"), map.first_of(&["name"]));
+            map.apply(&mut draft, KEYS);
+            (address?, named)
+        }
+        Value::Text(_) => (field, None),
+        other => {
+            field.report(Problem::wrong_type("a hostname, or a map with the key `url`", other));
+            return None;
+        }
+    };
+    let mut server = Server::new(address.read(|value| url(value, hosts))?);
+    server.name = draft.name.unwrap_or(server.name);
+    seen.add(&server, address, named);
+    Some(server)
+}
+
+/// The servers of this service so far, by what must be unique, and where that is written.
+#[derive(Default)]
+struct Seen {
+    urls: BTreeMap<String, NodeId>,
+    names: BTreeMap<String, (NodeId, bool)>,
+}
+
+impl Seen {
+    fn add(&mut self, server: &Server, address: Field<'_>, named: Option<Field<'_>>) {
+        let url = server.url.to_string();
+        if let Some(other) = self.urls.get(&url) {
+            let problem = Problem::new(Code::Servers, format!("the server {} is listed twice", ticked(&url)));
+            let hint = "remove one: a server is not tried more often by being listed more often";
+            return address.report(problem.see(*other).hint(hint));
+        }
+        self.urls.insert(url, address.node().id);
+        let at = named.unwrap_or(address);
+        if let Some((other, other_named)) = self.names.get(&server.name) {
+            let message = format!("two servers have the name {}", ticked(&server.name));
+            let hint = if named.is_some() && *other_named {
+                "`X-Served-By` and logs tell servers apart by name: change one"
+            } else {
+                "a server is named after the first label of its hostname: give one of them a `name`"
+            };
+            return at.report(Problem::new(Code::DuplicateName, message).see(*other).hint(hint));
+        }
+        self.names.insert(server.name.clone(), (at.node().id, named.is_some()));
+    }
+}
+
+fn url(value: &Value<'_>, hosts: &PublicHosts) -> Result<ServerUrl, Problem> {
+    let text = text(value, "a hostname or URL")?;
+    if text.contains(|c: char| c.is_whitespace() || c.is_control() || c == '\\') {
+        let problem = Problem::new(Code::InvalidUrl, "not a hostname or URL");
+        return Err(problem.hint("spaces and backslashes cannot be a part of it; each server is an item of its own"));
+    }
+    // Read as `host:port/path`, `https:/chat-a.example.com` would be a server called `https`.
+    if !text.contains("://") && text.contains(":/") {
+        return Err(Problem::new(Code::InvalidUrl, "not a hostname or URL").hint(URL_HINT));
+    }
+    let url: ServerUrl = text.parse().map_err(|error| wrong_url(&error))?;
+    let Some(host) = normal_host(url.authority()).filter(|host| is_well_formed(host)) else {
+        let wildcard = "a server has one full hostname: wildcards are not supported";
+        let problem = Problem::new(Code::InvalidUrl, format!("{} is not a hostname", ticked(url.authority())));
+        return Err(problem.hint(if text.contains('*') { wildcard } else { URL_HINT }));
+    };
+    if let Some(public) = hosts.get(&host) {
+        let problem = Problem::new(Code::Loop, format!("the server {} is a public host of this file", ticked(&host)));
+        let hint = "its requests would come back here for ever: give the tunnel a hostname of its own";
+        return Err(problem.see(*public).hint(hint));
+    }
+    Ok(url)
+}
+
+const URL_HINT: &str = "write `chat-a.example.com`, `chat-a.example.com:8443` or `http://127.0.0.1:8080`";
+
+/// Says what to do about it. The text itself is not repeated where it may hold a password.
+fn wrong_url(error: &ServerUrlError) -> Problem {
+    let hint = match error {
+        ServerUrlError::Scheme(_) => "a server is reached over `https` or `http`",
+        ServerUrlError::Credentials => "remove what stands before the `@`",
+        ServerUrlError::Query => "remove the `?` and what follows: each request brings a query of its own",
+        ServerUrlError::Fragment => "remove the `#` and what follows: it is never sent",
+        _ => URL_HINT,
+    };
+    Problem::new(Code::InvalidUrl, error.to_string()).hint(hint)
+}
+
+fn name(value: &Value<'_>) -> Result<String, Problem> {
+    let name = text(value, "a name").map_err(|problem| match value {
+        Value::Bool(_) | Value::Integer(_) | Value::OtherNumber(_) => problem.hint("put it in double quotes"),
+        _ => problem,
+    })?;
+    let is_plain = |b: u8| b.is_ascii_graphic() && !b",;\"'`\\".contains(&b);
+    if (1..=MAX_NAME).contains(&name.len()) && name.bytes().all(is_plain) {
+        return Ok(name.to_owned());
+    }
+    let problem = Problem::new(Code::InvalidValue, format!("{} cannot be the name of a server", quoted(name)));
+    let hint = format!(
+        "1 to {MAX_NAME} visible ASCII characters without commas, semicolons and quotes: it is sent as a header"
+    );
+    Err(problem.hint(hint))
+}

@@ -1,0 +1,78 @@
+//! Sizes as they are written: `64KiB`, `1MiB`, or a plain number of bytes.
+
+use std::ops::RangeInclusive;
+
+use crate::diagnostic::Code;
+use crate::node::{Value, quoted};
+use crate::problem::Problem;
+
+const EXPECTED: &str = "a size such as \"64KiB\"";
+
+/// A number of bytes within `range`.
+pub(crate) fn size(value: &Value<'_>, range: RangeInclusive<u64>) -> Result<u64, Problem> {
+    let bytes = match value {
+        Value::Integer(bytes) => *bytes,
+        Value::Text(text) => parse(text).ok_or_else(|| {
+            let problem = Problem::new(Code::InvalidValue, format!("expected {EXPECTED}, found {}", quoted(text)));
+            problem.hint("a whole number with KiB or MiB, or of bytes")
+        })?,
+        _ => return Err(Problem::wrong_type(EXPECTED, value)),
+    };
+    if range.contains(&bytes) {
+        return Ok(bytes);
+    }
+    let (least, most) = (written(*range.start()), written(*range.end()));
+    Err(Problem::new(Code::OutOfRange, format!("expected {least} to {most}, found {}", written(bytes))))
+}
+
+fn parse(text: &str) -> Option<u64> {
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at_checked(digits)?;
+    let bytes = match unit {
+        "" | "B" => 1,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(bytes)
+}
+
+fn written(bytes: u64) -> String {
+    for (unit, size) in [("MiB", 1 << 20), ("KiB", 1 << 10)] {
+        if bytes > 0 && bytes.is_multiple_of(size) {
+            return format!("{}{unit}", bytes / size);
+        }
+    }
+    format!("{bytes}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_read_and_written() {
+        let table = [
+            ("0", Some(0)),
+            ("65536", Some(65_536)),
+            ("64KiB", Some(65_536)),
+            ("1MiB", Some(1_048_576)),
+            ("10B", Some(10)),
+            ("", None),
+            ("KiB", None),
+            ("64KB", None),
+            ("64k", None),
+            ("64 KiB", None),
+            ("1.5MiB", None),
+            ("-1", None),
+            ("99999999999999999999MiB", None),
+        ];
+        for (text, bytes) in table {
+            assert_eq!(parse(text), bytes, "{text}");
+        }
+        let table = [(0, "0"), (1, "1"), (65_536, "64KiB"), (1_048_576, "1MiB"), (1_048_577, "1048577")];
+        for (bytes, text) in table {
+            assert_eq!(written(bytes), text);
+        }
+    }
+}

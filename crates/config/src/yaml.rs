@@ -1,0 +1,284 @@
+//! From text to a tree of [`Node`]s, and from a node back to its line and column.
+//!
+//! The only file that knows which YAML library is used (invariant: `serde_yaml` is named nowhere else), so that the
+//! library can be replaced here.
+//!
+//! `serde_yaml` keeps positions to itself, except one: an error that a visitor returns carries the position of the very
+//! node it was visiting. So the tree is built without positions, its nodes numbered in the order they are visited; and for
+//! each node that turns out to be wrong the text is read once more by the same visitor, which now stops with an error at
+//! that number. A correct file is read once and pays nothing; a wrong one costs one reading per reported mistake.
+
+use std::cell::Cell;
+use std::fmt;
+
+use serde::de::{self, DeserializeSeed, EnumAccess, IgnoredAny, MapAccess, SeqAccess, VariantAccess, Visitor};
+use serde_yaml::Deserializer;
+
+use crate::node::{Node, NodeId, Value};
+use crate::syntax::{self, Position, START, SyntaxError};
+
+/// Aliases can make a short text arbitrarily large; more values than this are no configuration.
+const MAX_NODES: NodeId = 100_000;
+
+/// Reads the only document of `text`.
+pub(crate) fn read(text: &str) -> Result<Node<'_>, SyntaxError> {
+    syntax::check(text)?;
+    let walk = Walk::default();
+    let mut documents = Deserializer::from_str(text);
+    let root = match documents.next() {
+        Some(document) => Visit(&walk).deserialize(document),
+        None => walk.leaf(Value::Null),
+    };
+    let root = root.map_err(|error| syntax_error(&error, &walk, text))?;
+    match documents.next() {
+        Some(second) => Err(after_the_end(second, text)),
+        None => Ok(root),
+    }
+}
+
+/// Where the node `id` of this text begins; for what an alias stands for, where that is written.
+pub(crate) fn position(text: &str, id: NodeId) -> Position {
+    let walk = Walk { stop_at: Some(id), ..Walk::default() };
+    let document = Deserializer::from_str(text).next();
+    let stopped = document.and_then(|document| Visit(&walk).deserialize(document).err());
+    stopped.map_or(START, |error| position_of(&error))
+}
+
+/// One walk through a document: how far it is, and where it is to stop.
+#[derive(Default)]
+struct Walk {
+    visited: Cell<NodeId>,
+    stop_at: Option<NodeId>,
+    stopped: Cell<bool>,
+}
+
+impl Walk {
+    /// Numbers the node that is being visited. An error here gets that node's position from the library.
+    fn enter<E: de::Error>(&self) -> Result<NodeId, E> {
+        let id = self.visited.get();
+        if self.stop_at == Some(id) || id >= MAX_NODES {
+            self.stopped.set(true);
+            return Err(E::custom("stopped"));
+        }
+        self.visited.set(id + 1);
+        Ok(id)
+    }
+
+    fn leaf<'a, E: de::Error>(&self, value: Value<'a>) -> Result<Node<'a>, E> {
+        Ok(Node { id: self.enter()?, value })
+    }
+}
+
+/// Builds the node it is shown.
+#[derive(Clone, Copy)]
+struct Visit<'w>(&'w Walk);
+
+impl<'de> DeserializeSeed<'de> for Visit<'_> {
+    type Value = Node<'de>;
+
+    fn deserialize<D: de::Deserializer<'de>>(self, deserializer: D) -> Result<Node<'de>, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Visit<'_> {
+    type Value = Node<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any value")
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<Node<'de>, E> {
+        self.0.leaf(Value::Null)
+    }
+
+    fn visit_none<E: de::Error>(self) -> Result<Node<'de>, E> {
+        self.0.leaf(Value::Null)
+    }
+
+    fn visit_bool<E: de::Error>(self, value: bool) -> Result<Node<'de>, E> {
+        self.0.leaf(Value::Bool(value))
+    }
+
+    fn visit_u64<E: de::Error>(self, value: u64) -> Result<Node<'de>, E> {
+        self.0.leaf(Value::Integer(value))
+    }
+
+    fn visit_i64<E: de::Error>(self, value: i64) -> Result<Node<'de>, E> {
+        self.0.leaf(Value::OtherNumber(value.to_string()))
+    }
+
+    fn visit_u128<E: de::Error>(self, value: u128) -> Result<Node<'de>, E> {
+        self.0.leaf(Value::OtherNumber(value.to_string()))
+    }
+
+    fn visit_i128<E: de::Error>(self, value: i128) -> Result<Node<'de>, E> {
+        self.0.leaf(Value::OtherNumber(value.to_string()))
+    }
+
+    fn visit_f64<E: de::Error>(self, value: f64) -> Result<Node<'de>, E> {
+        self.0.leaf(Value::OtherNumber(value.to_string()))
+    }
+
+    fn visit_borrowed_str<E: de::Error>(self, text: &'de str) -> Result<Node<'de>, E> {
+        self.0.leaf(Value::Text(text.into()))
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Node<'de>, E> {
+        self.0.leaf(Value::Text(text.to_owned().into()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Node<'de>, A::Error> {
+        let id = self.0.enter()?;
+        let mut list = Vec::new();
+        while let Some(item) = items.next_element_seed(self)? {
+            list.push(item);
+        }
+        Ok(Node { id, value: Value::List(list) })
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Node<'de>, A::Error> {
+        let id = self.0.enter()?;
+        let mut map = Vec::new();
+        while let Some(entry) = entries.next_entry_seed(self, self)? {
+            map.push(entry);
+        }
+        Ok(Node { id, value: Value::Map(map) })
+    }
+
+    fn visit_enum<A: EnumAccess<'de>>(self, tagged: A) -> Result<Node<'de>, A::Error> {
+        let id = self.0.enter()?;
+        let (tag, content) = tagged.variant::<String>()?;
+        content.newtype_variant::<IgnoredAny>()?;
+        Ok(Node { id, value: Value::Tagged(tag) })
+    }
+}
+
+fn position_of(error: &serde_yaml::Error) -> Position {
+    error.location().map_or(START, |at| Position { line: at.line(), column: at.column() })
+}
+
+/// What comes after the first document: another one, or something that should have been a part of it.
+fn after_the_end(second: Deserializer<'_>, text: &str) -> SyntaxError {
+    let walk = Walk { stop_at: Some(0), ..Walk::default() };
+    match Visit(&walk).deserialize(second) {
+        Err(error) if !walk.stopped.get() => syntax_error(&error, &walk, text),
+        result => {
+            let position = result.err().map_or(START, |error| position_of(&error));
+            SyntaxError::new(position, "a second document begins here", text)
+        }
+    }
+}
+
+fn syntax_error(error: &serde_yaml::Error, walk: &Walk, text: &str) -> SyntaxError {
+    let position = position_of(error);
+    if walk.visited.get() >= MAX_NODES {
+        let message = format!("more than {MAX_NODES} values, with what aliases stand for");
+        return SyntaxError::new(position, message, text);
+    }
+    let place = format!(" at line {} column {}", position.line, position.column);
+    SyntaxError::new(position, error.to_string().replacen(&place, "", 1), text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every node of `text` on a line: where it begins, and what it is.
+    fn outline(text: &str) -> String {
+        fn walk(text: &str, node: &Node<'_>, out: &mut String) {
+            let Position { line, column } = position(text, node.id);
+            *out += &format!("{line}:{column} {}\n", node.value);
+            match &node.value {
+                Value::List(items) => items.iter().for_each(|item| walk(text, item, out)),
+                Value::Map(entries) => entries.iter().for_each(|(key, value)| {
+                    walk(text, key, out);
+                    walk(text, value, out);
+                }),
+                _ => {}
+            }
+        }
+        let mut out = String::new();
+        walk(text, &read(text).unwrap(), &mut out);
+        out
+    }
+
+    #[test]
+    fn every_node_is_found_where_it_begins() {
+        let text = r#"# a comment
+block:
+  - plain
+  - 'single'   # a comment
+  - "do\u0075ble"
+  -   12
+  - - nested
+    - true
+  - key: value
+    other: |
+      lines
+'quoted key': {flow: [a, 'b', {c: 1.5}], "d": ~}
+? complex
+: value
+wrapped: plain text
+  on two lines
+anchor: &name
+  inside: x
+alias: *name
+tag: !mine y
+ünï: cödé
+indentless:
+- a
+empty:
+"#;
+        let expected = r#"2:1 a map
+2:1 the text "block"
+3:3 a list
+3:5 the text "plain"
+4:5 the text "single"
+5:5 the text "double"
+6:7 the number 12
+7:5 a list
+7:7 the text "nested"
+8:7 `true`
+9:5 a map
+9:5 the text "key"
+9:10 the text "value"
+10:5 the text "other"
+10:12 the text "lines\n"
+12:1 the text "quoted key"
+12:15 a map
+12:16 the text "flow"
+12:22 a list
+12:23 the text "a"
+12:26 the text "b"
+12:31 a map
+12:32 the text "c"
+12:35 the number 1.5
+12:42 the text "d"
+12:47 nothing
+13:3 the text "complex"
+14:3 the text "value"
+15:1 the text "wrapped"
+15:10 the text "plain text on two lines"
+17:1 the text "anchor"
+17:9 a map
+18:3 the text "inside"
+18:11 the text "x"
+19:1 the text "alias"
+17:9 a map
+18:3 the text "inside"
+18:11 the text "x"
+20:1 the text "tag"
+20:6 a value with the tag `!mine`
+21:1 the text "ünï"
+21:6 the text "cödé"
+22:1 the text "indentless"
+23:1 a list
+23:3 the text "a"
+24:1 the text "empty"
+24:7 nothing
+"#;
+        assert_eq!(outline(text), expected);
+        assert_eq!(outline(&text.replace('\n', "\r\n")), expected, "with the line ends of Windows");
+    }
+}

@@ -1,0 +1,169 @@
+//! Any text at all: an answer, never a panic, and never a wrong place.
+
+use proptest::prelude::*;
+use tunnel_balancer_config::{Errors, parse};
+
+/// A correct file with every kind of value in it, to be damaged.
+const FILE: &str = include_str!("../../../examples/all-settings.yaml");
+
+/// What YAML and this format give a meaning to.
+fn piece() -> impl Strategy<Value = String> {
+    const PIECES: &[&str] = &[
+        "services",
+        "defaults",
+        "servers",
+        "url",
+        "name",
+        "policy",
+        "failover",
+        "health_check",
+        "path",
+        "/",
+        "interval",
+        "30s",
+        "1h30m",
+        "timeout",
+        "expect",
+        "200-299",
+        "retry",
+        "attempts",
+        "3",
+        "0",
+        "-1",
+        "1.5",
+        "replay_limit",
+        "64KiB",
+        "false",
+        "true",
+        "null",
+        "~",
+        "a.example.com",
+        "A.example.com:443",
+        "b-1.example.com",
+        "https://c.example.com/x",
+        "user@host",
+        ": ",
+        ":",
+        "\n",
+        "\n  ",
+        "\n    ",
+        "\n  - ",
+        "- ",
+        "? ",
+        ", ",
+        "[",
+        "]",
+        "{",
+        "}",
+        "\"",
+        "'",
+        "|",
+        ">-",
+        "&a ",
+        "*a",
+        "!t ",
+        "!!int ",
+        "<<",
+        "#",
+        " # ",
+        "---\n",
+        "...\n",
+        "%YAML 1.2\n",
+        "\t",
+        " ",
+        "\r\n",
+        "\\",
+        "\u{feff}",
+        "\u{0}",
+        "ü",
+        "\u{85}",
+        "\u{2028}",
+    ];
+    prop_oneof![8 => proptest::sample::select(PIECES).prop_map(str::to_owned), 1 => any::<char>().prop_map(String::from)]
+}
+
+/// The file with some of its characters taken out or replaced.
+fn damaged() -> impl Strategy<Value = String> {
+    let length = FILE.len();
+    proptest::collection::vec((0..length, 0..20_usize, piece()), 1..6).prop_map(|damages| {
+        let mut text = FILE.to_owned();
+        for (start, length, piece) in damages {
+            let start = text.floor_char_boundary(start.min(text.len()));
+            let end = text.floor_char_boundary((start + length).min(text.len()));
+            text.replace_range(start..end, &piece);
+        }
+        text
+    })
+}
+
+/// What must hold for any answer.
+fn check(text: &str) {
+    match parse(text) {
+        Ok(config) => assert!(config.services.iter().all(|service| !service.servers().is_empty())),
+        Err(errors) => check_errors(text, &errors),
+    }
+}
+
+fn check_errors(text: &str, errors: &Errors) {
+    let told = errors.diagnostics();
+    assert!(!told.is_empty() && told.len() <= Errors::MAX_DIAGNOSTICS);
+    assert!(told.is_sorted_by_key(|diagnostic| (diagnostic.line, diagnostic.column)));
+    // YAML knows more line ends than `\n`.
+    let lines = 2 + text.matches(['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}']).count();
+    for diagnostic in told {
+        assert!((1..=lines).contains(&diagnostic.line) && diagnostic.column >= 1, "{diagnostic}");
+        assert!(!diagnostic.message.contains('\n') && !diagnostic.path.contains('\n'), "{diagnostic}");
+        assert!(diagnostic.message.len() < 1_000, "{diagnostic}");
+    }
+}
+
+/// The document `{services: {a.example.com: VALUE}}` with the mistake somewhere in VALUE.
+fn with_unknown_keys() -> impl Strategy<Value = String> {
+    let leaf =
+        prop_oneof![Just("x".to_owned()), Just("'ü'".to_owned()), Just("\"é\\n\"".to_owned()), Just("7".to_owned())];
+    leaf.prop_recursive(4, 24, 4, |inner| {
+        prop_oneof![
+            proptest::collection::vec(inner.clone(), 0..4).prop_map(|items| format!("[{}]", items.join(", "))),
+            proptest::collection::vec(inner, 0..4).prop_map(|values| {
+                let entries: Vec<String> =
+                    values.iter().enumerate().map(|(i, value)| format!("ö{i}:  {value}")).collect();
+                format!("{{{}}}", entries.join(" ,\n "))
+            }),
+        ]
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(512) })]
+
+    #[test]
+    fn any_text_gets_an_answer(text in any::<String>()) {
+        check(&text);
+    }
+
+    #[test]
+    fn any_pieces_of_a_file_get_an_answer(pieces in proptest::collection::vec(piece(), 0..60)) {
+        check(&pieces.concat());
+    }
+
+    #[test]
+    fn a_damaged_file_gets_an_answer(text in damaged()) {
+        check(&text);
+    }
+
+    #[test]
+    fn unknown_keys_are_found_where_they_are(value in with_unknown_keys()) {
+        let text = format!("services:\n  a.example.com:\n    servers: a-1.example.com\n    lost: 1\n    health_check: {value}\n");
+        let errors = parse(&text).unwrap_err();
+        check_errors(&text, &errors);
+        for diagnostic in errors.diagnostics() {
+            let Some(key) = diagnostic.message.strip_prefix("unknown key `").and_then(|rest| rest.strip_suffix('`')) else {
+                continue;
+            };
+            let line = text.lines().nth(diagnostic.line - 1).unwrap();
+            let here: String = line.chars().skip(diagnostic.column - 1).collect();
+            prop_assert!(here.starts_with(key), "{diagnostic}\n{text}");
+        }
+        prop_assert!(errors.to_string().contains("4:5: error[unknown-key]: unknown key `lost` at services.\"a.example.com\""));
+    }
+}
