@@ -1,0 +1,41 @@
+//! The services of this isolate: read once, kept as long as the isolate lives.
+
+use std::sync::OnceLock;
+
+use tunnel_balancer_core::Services;
+use worker::{Env, js_sys};
+
+use crate::log;
+
+/// The text variable that wins over the file compiled in.
+const VARIABLE: &str = "SERVICES_YAML";
+
+/// The file named by `SERVICES_FILE` when the Worker was built. The build has checked it.
+const COMPILED_IN: &str = include_str!(concat!(env!("OUT_DIR"), "/services.yaml"));
+
+/// Plain data only: nothing in here belongs to a request. `None` when the configuration is invalid.
+static SERVICES: OnceLock<Option<Services>> = OnceLock::new();
+
+/// The services, or `None` when the configuration is invalid; the log says why, once.
+pub(crate) fn load(env: &Env) -> Option<&'static Services> {
+    SERVICES.get_or_init(|| read(env)).as_ref()
+}
+
+fn read(env: &Env) -> Option<Services> {
+    let variable = env.var(VARIABLE).ok().map(|variable| variable.to_string());
+    let (source, yaml) = variable.as_deref().map_or(("services.yaml", COMPILED_IN), |yaml| (VARIABLE, yaml));
+    match tunnel_balancer_config::parse(yaml) {
+        Ok(config) => Some(Services::new(config.services, random_seed())),
+        Err(errors) => {
+            log::invalid_configuration(source, &errors.in_file(source).to_string());
+            None
+        }
+    }
+}
+
+/// 53 random bits. Drawn at the first request, since global scope has no randomness.
+fn random_seed() -> u64 {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0.0..1.0 times 2^53 is in range")]
+    let seed = (js_sys::Math::random() * (1_u64 << 53) as f64) as u64;
+    seed
+}

@@ -1,0 +1,29 @@
+//! What we depend on: known licences, known sources, nothing banned (deny.toml says what), no known vulnerability.
+
+use std::process::Command;
+
+use crate::cache::Cache;
+use crate::failure::Failure;
+use crate::process::{announce, capture, run};
+use crate::tools::Tool;
+use crate::workspace::Workspace;
+
+/// Checks licences, sources and bans, and advisories where their database can be loaded. Returns what was left out.
+pub(crate) fn check(workspace: &Workspace) -> Result<Option<&'static str>, Failure> {
+    let program = Tool::CARGO_DENY.provide(&Cache::from_env()?)?;
+    let deny = |arguments: &[&str]| {
+        let mut command = Command::new(&program);
+        command.current_dir(workspace.root()).args(arguments);
+        command
+    };
+    run(&mut deny(&["check", "--hide-inclusion-graph", "bans", "licenses", "sources"]))?;
+
+    announce("loading the database of known vulnerabilities");
+    match capture(&mut deny(&["fetch", "db"])) {
+        Ok(_) => run(&mut deny(&["check", "--disable-fetch", "advisories"])).map(|()| None),
+        Err(failure) => {
+            println!("{failure}");
+            Ok(Some("advisories: their database, on GitHub, could not be loaded"))
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! What `--help` says. Each text teaches: what the command does, with what defaults, and an example to copy.
+
+use crate::step::Step;
+
+/// What the reader asked help for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Topic {
+    /// `cargo xtask` alone.
+    Overview,
+    /// `setup --help`.
+    Setup,
+    /// `build --help`.
+    Build,
+    /// `dev --help`.
+    Dev,
+    /// `test --help`.
+    Test,
+    /// `test --list`.
+    Steps,
+}
+
+/// The help text of a topic.
+pub(crate) fn text(topic: Topic) -> String {
+    match topic {
+        Topic::Overview => OVERVIEW.to_owned(),
+        Topic::Setup => SETUP.to_owned(),
+        Topic::Build => BUILD.to_owned(),
+        Topic::Dev => DEV.to_owned(),
+        Topic::Test => format!("{TEST}\n\nSteps, in order:\n{}", steps()),
+        Topic::Steps => steps(),
+    }
+}
+
+fn steps() -> String {
+    Step::ALL.iter().map(|step| format!("  {:<12} {}", step.name(), step.about())).collect::<Vec<_>>().join("\n")
+}
+
+const OVERVIEW: &str = "\
+The tasks of Tunnel Balancer.
+
+Usage: cargo xtask <command> [options]
+
+  setup    make this machine able to build the Worker (the other commands do it by themselves)
+  build    build the Worker into crates/worker/build
+  dev      build, then run the Worker locally with three demo servers
+  test     everything CI runs, or single steps of it
+
+`cargo xtask <command> --help` explains one.
+Deploying needs none of these: `npx wrangler deploy` calls `cargo xtask build` itself.";
+
+const SETUP: &str = "\
+Makes this machine able to build the Worker, and says what it does. Where everything is there, it changes nothing.
+
+Usage: cargo xtask setup
+
+What it looks after:
+  * the standard library for wasm32-unknown-unknown: from rustup; where rustup's servers cannot be reached, built from
+    Debian's packages into the cache (nothing under /usr changes, except that the packages are installed)
+  * worker-build and wasm-bindgen, in the versions that Cargo.lock asks for: compiled once per machine into the cache
+  * wrangler, workerd, esbuild and wasm-opt: by `npm ci` into node_modules
+
+The first run takes up to ten minutes, because the cargo tools are compiled.
+
+Environment:
+  TUNNEL_BALANCER_CACHE   where the tools are kept; default $XDG_CACHE_HOME/tunnel-balancer or ~/.cache/tunnel-balancer";
+
+const BUILD: &str = "\
+Builds the Worker: crates/worker/build/index.js and index_bg.wasm. Prints its size and fails if that is over 400 KB
+gzipped, far below the 3 MB that Cloudflare's free plan takes, so that it starts quickly and stays that way.
+
+Usage: cargo xtask build [--services FILE] [--debug]
+
+  --services FILE   the configuration to compile in; default: the environment variable SERVICES_FILE, else services.yaml
+                    at the root of the repository
+  --debug           quick to build, large, with readable stack traces; its size is not checked
+
+Example: cargo xtask build --services examples/two-servers.yaml";
+
+const DEV: &str = "\
+Builds the Worker, starts three small demo servers and the Worker on a local workerd, and prints what to try. Ctrl-C
+ends all of it.
+
+Usage: cargo xtask dev [--port N]
+
+  --port N   the port the Worker listens on; default: chosen by the demo, which prints it";
+
+const TEST: &str = "\
+Runs what CI runs. The first failing step ends the run with exit code 1 and the command that repeats only that step.
+
+Usage: cargo xtask test [STEP...]
+       cargo xtask test --list
+
+Examples: cargo xtask test
+          cargo xtask test fmt clippy unit";
