@@ -1,0 +1,89 @@
+//! How long a server is left alone after failures, and how it comes back. Without health checks, unless a case says so.
+
+use tunnel_balancer_tests::{Answer, Bench, Reply, Request, Service, Traffic};
+
+cases![
+    one_undelivered_request_ejects,
+    three_unknown_in_a_row_eject,
+    an_answer_clears_the_count,
+    ejected_servers_are_the_last_resort,
+    one_request_decides_after_the_ejection,
+    passing_probe_ends_the_ejection,
+];
+
+async fn one_undelivered_request_ejects(bench: Bench) {
+    let [primary, replica] = bench.servers(["primary", "replica"]).await;
+    let app = bench.start(Service::of([&primary, &replica])).await;
+    primary.answer(Reply::status(530));
+    for _ in 0..5 {
+        assert_eq!(app.get("/").await.served_by(), "replica");
+    }
+    assert_eq!((primary.hits(), replica.hits()), (1, 5));
+}
+
+async fn three_unknown_in_a_row_eject(bench: Bench) {
+    for fault in [Answer::from(Reply::status(502)), Answer::Reset] {
+        let [primary, replica] = bench.servers(["primary", "replica"]).await;
+        let app = bench.start(Service::of([&primary, &replica])).await;
+        primary.answer(fault.clone());
+        for _ in 0..6 {
+            assert_eq!(app.get("/").await.served_by(), "replica", "after {fault:?}");
+        }
+        assert_eq!((primary.hits(), replica.hits()), (3, 6), "after {fault:?}");
+    }
+}
+
+async fn an_answer_clears_the_count(bench: Bench) {
+    let [primary, replica] = bench.servers(["primary", "replica"]).await;
+    let app = bench.start(Service::of([&primary, &replica])).await;
+    for answered in [200, 404, 500] {
+        primary.answer(Reply::status(502));
+        assert_eq!(app.get("/").await.served_by(), "replica");
+        assert_eq!(app.get("/").await.served_by(), "replica");
+        primary.answer(Reply::status(answered));
+        assert_eq!(app.get("/").await.served_by(), "primary", "two failures, then {answered}");
+    }
+    assert_eq!((primary.hits(), replica.hits()), (9, 6));
+}
+
+async fn ejected_servers_are_the_last_resort(bench: Bench) {
+    let [primary, replica] = bench.servers(["primary", "replica"]).await;
+    let app = bench.start(Service::of([&primary, &replica])).await;
+    primary.answer(Reply::status(530));
+    replica.answer(Reply::status(530));
+    assert_eq!(app.get("/").await.status, 503);
+    primary.recover();
+    replica.recover();
+    let response = app.send(Request::post("/", "order")).await;
+    assert_eq!((response.status, response.served_by()), (200, "primary"), "nobody is usable: list order");
+    assert_eq!(response.header("X-Tunnel-Balancer"), Some("fallback"), "{response:?}");
+}
+
+/// The one case that lets an ejection (10 seconds) pass.
+async fn one_request_decides_after_the_ejection(bench: Bench) {
+    let [primary, replica] = bench.servers(["primary", "replica"]).await;
+    let app = bench.start(Service::of([&primary, &replica])).await;
+    let mut traffic = Traffic::start(&app);
+    traffic.served_by("primary", 5).await;
+    primary.answer(Reply::status(530));
+    traffic.served_by("replica", 5).await;
+    let out = primary.hits();
+    primary.recover();
+    traffic.served_by("primary", 20).await;
+    assert!(primary.hits() >= out + 20);
+    traffic.ends_without_failure().await;
+}
+
+async fn passing_probe_ends_the_ejection(bench: Bench) {
+    let [primary, replica] = bench.servers(["primary", "replica"]).await;
+    let app = bench.start(Service::of([&primary, &replica]).checked()).await;
+    app.get("/").await;
+    primary.until("the first probe", |counts| counts.probes_done() == 1).await;
+    primary.answer_at("/once", Reply::status(530));
+    assert_eq!(app.get("/once").await.served_by(), "replica");
+    // A failure makes a probe due at once; it passes, and no ejection of 10 seconds has to be waited for.
+    let mut traffic = Traffic::start(&app);
+    traffic.served_by("primary", 5).await;
+    traffic.ends_without_failure().await;
+    assert!(primary.counts().probes >= 2);
+}

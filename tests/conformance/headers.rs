@@ -1,0 +1,137 @@
+//! Headers that the balancer sets, replaces, rewrites or removes.
+
+use tunnel_balancer_tests::{Bench, Reply, Request, Service};
+
+cases![
+    request_headers_arrive,
+    forwarded_headers_tell_the_truth,
+    unknown_client_address_is_not_the_clients_to_name,
+    forwarded_headers_survive_failover,
+    served_by_can_be_turned_off,
+    location_of_a_server_becomes_public,
+    location_elsewhere_is_untouched,
+    cookie_domain_of_a_server_becomes_public,
+];
+
+async fn request_headers_arrive(bench: Bench) {
+    let [primary] = bench.servers(["primary"]).await;
+    let app = bench.start(Service::of([&primary])).await;
+    let sent = [
+        ("User-Agent", "suite/1.0"),
+        ("Accept", "text/html, */*;q=0.1"),
+        ("Accept-Language", "de"),
+        ("Authorization", "Bearer a.b.c"),
+        ("Cookie", "session=1; theme=dark"),
+        ("Origin", "https://app.test"),
+        ("Referer", "https://app.test/a"),
+        ("If-Modified-Since", "Wed, 21 Oct 2026 07:28:00 GMT"),
+        ("X-Special", "caf\u{e9}; \"quoted\""),
+    ];
+    let request = sent.iter().fold(Request::get("/"), |request, (name, value)| request.header(name, value));
+    assert_eq!(app.send(request).await.status, 200);
+    let seen = primary.only_request();
+    for (name, value) in sent.iter().filter(|(name, _)| *name != "X-Special") {
+        assert_eq!(seen.headers.every(name).collect::<Vec<_>>(), [*value], "{name}");
+    }
+    assert!(seen.header("X-Special").is_some_and(|value| value.ends_with("; \"quoted\"")), "{seen:?}");
+}
+
+async fn forwarded_headers_tell_the_truth(bench: Bench) {
+    let [primary] = bench.servers(["primary"]).await;
+    let app = bench.start(Service::of([&primary])).await;
+    let request = Request::get("/")
+        .header("CF-Connecting-IP", "203.0.113.7")
+        .header("X-Forwarded-For", "1.2.3.4, 5.6.7.8")
+        .header("X-Forwarded-For", "9.9.9.9")
+        .header("X-Forwarded-Host", "bank.test")
+        .header("X-Forwarded-Proto", "gopher")
+        .header("X-Real-IP", "1.2.3.4")
+        .header("Forwarded", "for=1.2.3.4;host=bank.test");
+    app.send(request).await;
+    let seen = primary.only_request();
+    for (name, value) in [
+        ("X-Forwarded-For", "203.0.113.7"),
+        ("X-Forwarded-Host", "app.test"),
+        ("X-Forwarded-Proto", "http"),
+        ("X-Real-IP", "203.0.113.7"),
+    ] {
+        assert_eq!(seen.headers.every(name).collect::<Vec<_>>(), [value], "{name}");
+    }
+    assert!(!seen.header("Forwarded").is_some_and(|value| value.contains("bank.test")), "{seen:?}");
+}
+
+async fn unknown_client_address_is_not_the_clients_to_name(bench: Bench) {
+    let [primary] = bench.servers(["primary"]).await;
+    let app = bench.start(Service::of([&primary])).await;
+    app.send(Request::get("/").header("X-Forwarded-For", "1.2.3.4").header("X-Real-IP", "1.2.3.4")).await;
+    let seen = primary.only_request();
+    for name in ["X-Forwarded-For", "X-Real-IP"] {
+        assert_ne!(seen.header(name), Some("1.2.3.4"), "{name}");
+    }
+}
+
+async fn served_by_can_be_turned_off(bench: Bench) {
+    let [primary] = bench.servers(["primary"]).await;
+    let app = bench.start(Service::of([&primary]).with("served_by: false")).await;
+    primary.answer(Reply::status(200).header("X-Served-By", "the server's own"));
+    let response = app.get("/").await;
+    assert_eq!((response.status, response.header("X-Served-By")), (200, None));
+}
+
+async fn forwarded_headers_survive_failover(bench: Bench) {
+    let [primary, replica] = bench.servers(["primary", "replica"]).await;
+    let app = bench.start(Service::of([&primary, &replica])).await;
+    primary.answer(Reply::status(502));
+    let request = Request::get("/").header("CF-Connecting-IP", "203.0.113.7").header("X-Served-By", "me");
+    assert_eq!(app.send(request).await.served_by(), "replica");
+    let seen = replica.only_request();
+    assert_eq!(seen.headers.every("X-Forwarded-For").collect::<Vec<_>>(), ["203.0.113.7"]);
+    assert_eq!(seen.headers.every("X-Forwarded-Host").collect::<Vec<_>>(), ["app.test"]);
+    assert_eq!(seen.header("X-Served-By"), None);
+    assert_eq!(seen.header("Host"), Some(replica.addr().to_string().as_str()));
+}
+
+async fn location_of_a_server_becomes_public(bench: Bench) {
+    let [primary, replica] = bench.servers(["primary", "replica"]).await;
+    let app = bench.start(Service::of([&primary, &replica])).await;
+    for server in [&primary, &replica] {
+        let location = format!("{}/login?next=%2Fa#top", server.url());
+        primary.answer(Reply::redirect(302, location.clone()).header("Content-Location", location));
+        let response = app.get("/").await;
+        for name in ["Location", "Content-Location"] {
+            assert_eq!(response.header(name), Some("http://app.test/login?next=%2Fa#top"), "{}", server.name());
+        }
+    }
+}
+
+async fn location_elsewhere_is_untouched(bench: Bench) {
+    let [primary, stranger] = bench.servers(["primary", "stranger"]).await;
+    let app = bench.start(Service::of([&primary])).await;
+    for location in [
+        "/login",
+        "login?x",
+        "https://accounts.example.com/o/oauth2?redirect=http://127.0.0.1/",
+        "//cdn.example.com/x",
+        &format!("{}/x", stranger.url()),
+        &format!("{}.evil.test/x", primary.url()),
+    ] {
+        primary.answer(Reply::redirect(307, location));
+        let response = app.get("/").await;
+        assert_eq!((response.status, response.header("Location")), (307, Some(location)));
+    }
+    assert_eq!(stranger.counts().connections, 0);
+}
+
+async fn cookie_domain_of_a_server_becomes_public(bench: Bench) {
+    let [primary] = bench.servers(["primary"]).await;
+    let app = bench.start(Service::of([&primary])).await;
+    primary.answer(
+        Reply::status(200)
+            .header("Set-Cookie", "a=1; Domain=127.0.0.1; Path=/; Secure")
+            .header("Set-Cookie", "b=2; Domain=example.com")
+            .header("Set-Cookie", "c=Domain=127.0.0.1"),
+    );
+    let response = app.get("/").await;
+    let cookies = response.headers.every("Set-Cookie").collect::<Vec<_>>();
+    assert_eq!(cookies, ["a=1; Domain=app.test; Path=/; Secure", "b=2; Domain=example.com", "c=Domain=127.0.0.1"]);
+}

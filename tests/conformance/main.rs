@@ -1,0 +1,143 @@
+//! The conformance suite: what every host of the balancer has to do, seen from outside.
+//!
+//! Each pair of target and case is one test, named `worker::failover::unknown_host_is_404`, so that a filter picks targets,
+//! themes or single cases:
+//!
+//! ```text
+//! cargo test -p tunnel-balancer-tests --test conformance -- worker::original
+//! ```
+//!
+//! With `--nocapture` the logs of the targets are shown for cases that pass, too.
+
+use std::any::Any;
+use std::cell::RefCell;
+use std::panic::{self, AssertUnwindSafe};
+use std::pin::Pin;
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use tunnel_balancer_tests::log::Log;
+use tunnel_balancer_tests::workerd::BuiltWorker;
+use tunnel_balancer_tests::{Bench, Target};
+
+/// Lists the cases of a file. A case that is missing here is dead code, and the compiler says so.
+macro_rules! cases {
+    ($($name:ident),+ $(,)?) => {
+        pub(crate) const CASES: &[crate::Case] =
+            &[$(crate::Case { name: stringify!($name), run: |bench| Box::pin($name(bench)) }),+];
+    };
+}
+
+mod config;
+mod ejection;
+mod failover;
+mod headers;
+mod load;
+mod original;
+mod passthrough;
+mod probes;
+mod retry;
+mod slow;
+mod streaming;
+mod websocket;
+
+/// One case: a name and what it does on a bench.
+#[derive(Clone, Copy)]
+pub(crate) struct Case {
+    pub(crate) name: &'static str,
+    pub(crate) run: fn(Bench) -> Pin<Box<dyn Future<Output = ()>>>,
+}
+
+const THEMES: &[(&str, &[Case])] = &[
+    ("original", original::CASES),
+    ("passthrough", passthrough::CASES),
+    ("headers", headers::CASES),
+    ("streaming", streaming::CASES),
+    ("websocket", websocket::CASES),
+    ("failover", failover::CASES),
+    ("retry", retry::CASES),
+    ("ejection", ejection::CASES),
+    ("probes", probes::CASES),
+    ("slow", slow::CASES),
+    ("config", config::CASES),
+    ("load", load::CASES),
+];
+
+/// A whole case may take this long. Its single waits give up much sooner, and say what they waited for.
+const CASE_LIMIT: Duration = Duration::from_secs(120);
+
+/// Each case has a process of its own: more at a time would only make each of them slower.
+const AT_A_TIME: usize = 4;
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads.get_or_insert(AT_A_TIME);
+    let targets = match BuiltWorker::find() {
+        Ok(worker) => vec![Target::Worker(worker)],
+        Err(what_to_do) => {
+            eprintln!("conformance: {what_to_do}");
+            return ExitCode::FAILURE;
+        }
+    };
+    panic::set_hook(Box::new(|panic| PANICS.with_borrow_mut(|panics| panics.push(panic.to_string()))));
+    let show_logs = arguments.nocapture;
+    let trials = targets.iter().flat_map(|target| trials(target, show_logs)).collect();
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+fn trials(target: &Target, show_logs: bool) -> impl Iterator<Item = Trial> {
+    THEMES.iter().flat_map(move |(theme, cases)| {
+        cases.iter().map(move |case| {
+            let (target, case) = (target.clone(), *case);
+            Trial::test(format!("{}::{theme}::{}", target.name(), case.name), move || run(target, case, show_logs))
+        })
+    })
+}
+
+thread_local! {
+    /// Messages of the panics on this thread. A case, its servers and its traffic all run on one.
+    static PANICS: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+}
+
+/// What no log may ever contain: a crash of the Worker, or a request that it forgot.
+const NEVER_LOGGED: [&str; 4] = ["panicked at", "unreachable", "will never generate a response", "Uncaught exception"];
+
+fn run(target: Target, case: Case, show_logs: bool) -> Result<(), Failed> {
+    PANICS.take();
+    let logs = Arc::<Mutex<Vec<Log>>>::default();
+    let bench = Bench::new(target, Arc::clone(&logs));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let limited = async { tokio::time::timeout(CASE_LIMIT, (case.run)(bench)).await };
+    let outcome = panic::catch_unwind(AssertUnwindSafe(|| runtime.block_on(limited)));
+    drop(runtime);
+    let panics = PANICS.take();
+    if show_logs {
+        println!("{}{}", case.name, tails(&logs));
+    }
+    match outcome {
+        Ok(Ok(())) if panics.is_empty() => match NEVER_LOGGED.into_iter().find(|bad| tails(&logs).contains(bad)) {
+            Some(bad) => Err(report(&[format!("the log says {bad:?}")], &logs)),
+            None => Ok(()),
+        },
+        Ok(Ok(())) => Err(report(&panics, &logs)),
+        Ok(Err(_)) => Err(report(&[format!("the case took longer than {CASE_LIMIT:?}")], &logs)),
+        Err(panic) if panics.is_empty() => Err(report(&[text(&*panic)], &logs)),
+        Err(_) => Err(report(&panics, &logs)),
+    }
+}
+
+fn report(panics: &[String], logs: &Mutex<Vec<Log>>) -> Failed {
+    (panics.join("\n") + &tails(logs)).into()
+}
+
+fn tails(logs: &Mutex<Vec<Log>>) -> String {
+    let logs = logs.lock().expect("no panic while locked");
+    logs.iter().map(|log| format!("\n--- log of the target, its last lines ---\n{}", log.tail(60))).collect()
+}
+
+fn text(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic without a message".to_owned())
+}

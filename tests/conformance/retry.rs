@@ -1,0 +1,181 @@
+//! What may be sent again: everything that was certainly not delivered, and what may safely run twice.
+//!
+//! Every status has a public host of its own here, so that no case sees what an earlier one did to the state of a server.
+
+use tunnel_balancer_tests::{Answer, App, Bench, Digest, FaultyServer, Reply, Request, Service};
+
+cases![
+    undelivered_goes_elsewhere_with_its_body,
+    get_with_unknown_delivery_goes_elsewhere,
+    post_with_unknown_delivery_stays,
+    post_on_a_broken_connection_is_sent_once,
+    post_to_a_stopped_server,
+    put_and_delete_go_elsewhere,
+    post_with_an_idempotency_key_goes_elsewhere,
+    answers_pass_with_one_hit,
+    replay_ends_at_64_kib,
+    large_body_is_never_sent_twice,
+    chunked_body_is_never_sent_twice,
+];
+
+/// The tunnel did not reach the application.
+const NEVER: [u16; 5] = [530, 521, 523, 525, 526];
+
+/// The application may have seen the request.
+const UNKNOWN: [u16; 7] = [502, 503, 504, 520, 522, 524, 527];
+
+async fn undelivered_goes_elsewhere_with_its_body(bench: Bench) {
+    let (app, primary, replica) = a_host_per_status(&bench, &NEVER).await;
+    let body = "k".repeat(1024);
+    for (i, status) in NEVER.into_iter().enumerate() {
+        primary.answer(Reply::status(status));
+        let request = Request::post("/orders", body.clone()).host(&host(status));
+        let response = app.send(request).await;
+        assert_eq!((response.status, response.served_by()), (200, "replica"), "{status}");
+        assert_eq!((primary.hits(), replica.hits()), (i + 1, i + 1), "{status}");
+        let seen = replica.requests().pop().expect("a request arrived");
+        assert_eq!((seen.method.as_str(), seen.body), ("POST", Digest::of(&body)), "{status}");
+    }
+}
+
+async fn get_with_unknown_delivery_goes_elsewhere(bench: Bench) {
+    let (app, primary, _replica) = a_host_per_status(&bench, &UNKNOWN).await;
+    for status in UNKNOWN {
+        primary.answer(Reply::status(status));
+        for method in ["GET", "HEAD"] {
+            let response = app.send(Request::new(method, "/").host(&host(status))).await;
+            assert_eq!((response.status, response.served_by()), (200, "replica"), "{method} after {status}");
+        }
+    }
+    primary.answer(Answer::Reset);
+    assert_eq!(app.get("/").await.served_by(), "replica", "after a reset");
+    assert_eq!(primary.hits(), 2 * UNKNOWN.len() + 1);
+}
+
+async fn post_with_unknown_delivery_stays(bench: Bench) {
+    let (app, primary, replica) = a_host_per_status(&bench, &UNKNOWN).await;
+    for (i, status) in UNKNOWN.into_iter().enumerate() {
+        primary.answer(Reply::status(status).header("X-Reason", "own"));
+        for method in ["POST", "PATCH"] {
+            let response = app.send(Request::new(method, "/orders").body("order").host(&host(status))).await;
+            assert_eq!((response.status, response.text()), (status, format!("primary says {status}\n")));
+            assert_eq!((response.served_by(), response.header("X-Reason")), ("primary", Some("own")));
+        }
+        assert_eq!((primary.hits(), replica.hits()), (2 * i + 2, 0), "{status}");
+    }
+}
+
+async fn post_on_a_broken_connection_is_sent_once(bench: Bench) {
+    let [primary, replica] = bench.servers(["primary", "replica"]).await;
+    let app = bench.start(Service::of([&primary, &replica])).await;
+    primary.answer(Answer::Reset);
+    let response = app.post("/orders", "order").await;
+    assert_eq!(response.status, 503);
+    assert!(response.header("Retry-After").is_some(), "{response:?}");
+    assert_eq!((primary.hits(), replica.hits()), (1, 0));
+}
+
+async fn post_to_a_stopped_server(bench: Bench) {
+    let [primary, replica] = bench.servers(["primary", "replica"]).await;
+    let app = bench.start(Service::of([&primary, &replica])).await;
+    primary.stop().await;
+    let response = app.post("/orders", "order").await;
+    if bench.target().sees_refused_connections() {
+        assert_eq!((response.status, response.served_by()), (200, "replica"));
+        assert_eq!(replica.only_request().body, Digest::of("order"));
+    } else {
+        assert_eq!((response.status, replica.hits()), (503, 0));
+    }
+}
+
+async fn put_and_delete_go_elsewhere(bench: Bench) {
+    let [primary, replica] = bench.servers(["primary", "replica"]).await;
+    let app = bench.start(Service::of([&primary, &replica])).await;
+    primary.answer(Reply::status(502));
+    for method in ["PUT", "DELETE"] {
+        let response = app.send(Request::new(method, "/orders/1").body("order")).await;
+        assert_eq!((response.status, response.served_by()), (200, "replica"), "{method}");
+        let seen = replica.requests().pop().expect("a request arrived");
+        assert_eq!((seen.method.as_str(), seen.body), (method, Digest::of("order")));
+    }
+}
+
+async fn post_with_an_idempotency_key_goes_elsewhere(bench: Bench) {
+    let [primary, replica] = bench.servers(["primary", "replica"]).await;
+    let app = bench.start(Service::of([&primary, &replica])).await;
+    for fault in [Answer::from(Reply::status(502)), Answer::Reset] {
+        primary.answer(fault);
+        let response = app.send(Request::post("/orders", "order").header("Idempotency-Key", "42")).await;
+        assert_eq!((response.status, response.served_by()), (200, "replica"));
+        let seen = replica.requests().pop().expect("a request arrived");
+        assert_eq!((seen.body, seen.header("Idempotency-Key")), (Digest::of("order"), Some("42")));
+    }
+    assert_eq!((primary.hits(), replica.hits()), (2, 2));
+}
+
+async fn answers_pass_with_one_hit(bench: Bench) {
+    let [primary, replica] = bench.servers(["primary", "replica"]).await;
+    let app = bench.start(Service::of([&primary, &replica])).await;
+    for status in [500, 404, 403, 400, 401, 408, 425, 429, 501, 505, 507, 529] {
+        let before = primary.hits();
+        primary.answer(Reply::status(status));
+        for request in [Request::get("/"), Request::post("/", "order")] {
+            let response = app.send(request).await;
+            assert_eq!((response.status, response.text()), (status, format!("primary says {status}\n")));
+        }
+        assert_eq!((primary.hits(), replica.hits()), (before + 2, 0), "{status}");
+    }
+}
+
+async fn replay_ends_at_64_kib(bench: Bench) {
+    let [primary, replica] = bench.servers(["primary", "replica"]).await;
+    for (bytes, replayed) in [(64 * 1024, true), (64 * 1024 + 1, false)] {
+        let app = bench.start(Service::of([&primary, &replica])).await;
+        primary.answer(Reply::status(530));
+        let body = "b".repeat(bytes);
+        let (before, hits) = (replica.hits(), primary.hits());
+        let response = app.post("/orders", body.clone()).await;
+        assert_eq!(primary.hits(), hits + 1);
+        if replayed {
+            assert_eq!((response.status, response.served_by()), (200, "replica"));
+            assert_eq!(replica.only_request().body, Digest::of(body));
+        } else {
+            assert_eq!((response.status, replica.hits()), (503, before));
+        }
+    }
+}
+
+async fn large_body_is_never_sent_twice(bench: Bench) {
+    for fault in [Answer::Reset, Reply::status(502).into(), Reply::status(530).into()] {
+        let [primary, replica] = bench.servers(["primary", "replica"]).await;
+        let app = bench.start(Service::of([&primary, &replica])).await;
+        primary.answer(fault.clone());
+        let response = app.send(Request::new("PUT", "/film").body("b".repeat(200_000))).await;
+        assert!(matches!(response.status, 502 | 503), "after {fault:?}: {response:?}");
+        assert_eq!((primary.hits(), replica.hits()), (1, 0), "after {fault:?}");
+    }
+}
+
+async fn chunked_body_is_never_sent_twice(bench: Bench) {
+    let [primary, replica] = bench.servers(["primary", "replica"]).await;
+    let app = bench.start(Service::of([&primary, &replica])).await;
+    primary.answer(Reply::status(502));
+    let mut upload = app.chunked_upload(Request::new("PUT", "/film")).await;
+    for chunk in ["a piece of ", "unknown total", ""] {
+        upload.chunk(chunk).await;
+    }
+    let response = upload.answer().await;
+    assert_eq!((response.status, response.served_by()), (502, "primary"));
+    assert_eq!((primary.hits(), replica.hits()), (1, 0));
+}
+
+async fn a_host_per_status(bench: &Bench, statuses: &[u16]) -> (App, FaultyServer, FaultyServer) {
+    let [primary, replica] = bench.servers(["primary", "replica"]).await;
+    let mut services = vec![Service::of([&primary, &replica])];
+    services.extend(statuses.iter().map(|status| Service::of([&primary, &replica]).host(&host(*status))));
+    (bench.start(services).await, primary, replica)
+}
+
+fn host(status: u16) -> String {
+    format!("s{status}.test")
+}

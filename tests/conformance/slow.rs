@@ -1,0 +1,61 @@
+//! A slow answer is not a dead server: a probe decides which of the two it is.
+
+use tunnel_balancer_tests::{Answer, Bench, Gate, Reply, Request, Service};
+
+cases![
+    slow_answer_is_awaited_while_the_probe_passes,
+    hung_server_is_left_when_its_probe_fails,
+    whole_exchange_is_bounded,
+    visitor_who_leaves_ends_the_attempt,
+];
+
+async fn slow_answer_is_awaited_while_the_probe_passes(bench: Bench) {
+    let [primary, replica] = bench.servers(["primary", "replica"]).await;
+    let app = bench.start(Service::of([&primary, &replica]).checked()).await;
+    app.get("/").await;
+    primary.until("the first probe", |counts| counts.probes_done() == 1).await;
+    let gate = Gate::closed();
+    primary.answer(Answer::Held(gate.clone(), Answer::Echo.into()));
+    let patient = async {
+        primary.until("a probe out of suspicion", |counts| counts.probes_done() >= 2).await;
+        gate.open();
+    };
+    let (response, ()) = tokio::join!(app.get("/report"), patient);
+    assert_eq!((response.status, response.served_by()), (200, "primary"));
+    assert_eq!((primary.hits(), replica.hits()), (2, 0));
+}
+
+async fn hung_server_is_left_when_its_probe_fails(bench: Bench) {
+    let [primary, replica] = bench.servers(["primary", "replica"]).await;
+    let app = bench.start(Service::of([&primary, &replica]).checked()).await;
+    app.get("/").await;
+    primary.until("the first probe", |counts| counts.probes_done() == 1).await;
+    primary.answer(Answer::Hang);
+    primary.health(Reply::status(530));
+    let response = app.get("/").await;
+    assert_eq!((response.status, response.served_by()), (200, "replica"));
+    primary.until("the abandoned attempt", |counts| counts.aborted == 1).await;
+}
+
+async fn whole_exchange_is_bounded(bench: Bench) {
+    let [primary] = bench.servers(["primary"]).await;
+    let app = bench.start(Service::of([&primary]).with("retry: { attempts: 3, timeout: 1s }")).await;
+    primary.answer(Answer::Hang);
+    let response = app.get("/").await;
+    assert!(matches!(response.status, 503 | 504), "{response:?}");
+    primary.until("the abandoned attempt", |counts| counts.aborted == 1).await;
+}
+
+async fn visitor_who_leaves_ends_the_attempt(bench: Bench) {
+    let [primary, replica] = bench.servers(["primary", "replica"]).await;
+    let app = bench.start(Service::of([&primary, &replica])).await;
+    primary.answer(Answer::Hang);
+    let (mut visitor, request) = (app.connect().await, Request::get("/"));
+    tokio::select! {
+        response = visitor.send(&request) => panic!("a hung server answered: {response:?}"),
+        _ = primary.until("the request", |counts| counts.requests == 1) => {}
+    }
+    visitor.leave();
+    primary.until("the abandoned attempt", |counts| counts.aborted == 1).await;
+    assert_eq!(replica.hits(), 0);
+}

@@ -1,0 +1,113 @@
+//! Bodies of any size pass as they come: nobody waits for their end, and nothing is sent twice once they have begun.
+//!
+//! Whether a body is streamed is not a matter of seconds: the far end withholds the rest until the near end has seen the
+//! beginning, which never happens if somebody between them collects it first.
+
+use tunnel_balancer_tests::digest::{Running, made_up};
+use tunnel_balancer_tests::server::events;
+use tunnel_balancer_tests::{Answer, Bench, Gate, Reply, Request, Service};
+
+cases![
+    events_arrive_one_by_one,
+    visitor_who_leaves_ends_the_stream,
+    download_of_20_mb,
+    upload_of_8_mb,
+    body_that_breaks_off_breaks_off,
+    broken_uploads_blame_no_server,
+];
+
+const MB: u64 = 1024 * 1024;
+
+async fn events_arrive_one_by_one(bench: Bench) {
+    let [primary] = bench.servers(["primary"]).await;
+    let app = bench.start(Service::of([&primary])).await;
+    let (events, answer) = events();
+    primary.answer(answer);
+    let mut stream = app.open(Request::get("/events").header("Accept", "text/event-stream")).await;
+    assert_eq!(stream.headers.first("Content-Type"), Some("text/event-stream"));
+    assert_eq!(stream.headers.first("X-Served-By"), Some("primary"));
+    for number in 0..5 {
+        events.send(format!("event {number}")).expect("the server streams");
+        assert_eq!(stream.until("\n\n").await, format!("data: event {number}\n\n"));
+    }
+    drop(events);
+    assert_eq!(stream.piece().await, None);
+}
+
+async fn visitor_who_leaves_ends_the_stream(bench: Bench) {
+    let [primary] = bench.servers(["primary"]).await;
+    let app = bench.start(Service::of([&primary])).await;
+    let (events, answer) = events();
+    primary.answer(answer);
+    let mut stream = app.open(Request::get("/events")).await;
+    events.send("hello".to_owned()).expect("the server streams");
+    stream.until("\n\n").await;
+    stream.leave();
+    primary.until("the end of the abandoned stream", |counts| counts.aborted == 1).await;
+}
+
+async fn download_of_20_mb(bench: Bench) {
+    let [primary] = bench.servers(["primary"]).await;
+    let app = bench.start(Service::of([&primary])).await;
+    let second_half = Gate::closed();
+    primary.answer(Answer::Download(20 * MB, second_half.clone()));
+    let mut download = app.open(Request::get("/film")).await;
+    assert_eq!(download.headers.first("Content-Length"), Some((20 * MB).to_string().as_str()));
+    let (mut received, mut expected) = (Running::default(), Running::default());
+    while let Some(piece) = download.piece().await {
+        second_half.open(); // the first bytes are here: the rest may follow
+        received.add(&piece);
+    }
+    made_up(20 * MB).for_each(|piece| expected.add(&piece));
+    assert_eq!(received.digest(), expected.digest());
+}
+
+async fn upload_of_8_mb(bench: Bench) {
+    let [primary, replica] = bench.servers(["primary", "replica"]).await;
+    let app = bench.start(Service::of([&primary, &replica])).await;
+    let mut upload = app.upload(Request::new("POST", "/film"), 8 * MB).await;
+    let (mut sent, mut pieces) = (Running::default(), made_up(8 * MB));
+    for piece in pieces.by_ref().take(16) {
+        upload.piece(&piece).await;
+        sent.add(&piece);
+    }
+    primary.until("the first bytes of the upload", |counts| counts.body_bytes > 0).await;
+    for piece in pieces {
+        upload.piece(&piece).await;
+        sent.add(&piece);
+    }
+    assert_eq!(upload.answer().await.served_by(), "primary");
+    assert_eq!(primary.only_request().body, sent.digest());
+    assert_eq!(replica.hits(), 0);
+}
+
+async fn body_that_breaks_off_breaks_off(bench: Bench) {
+    let [primary, replica] = bench.servers(["primary", "replica"]).await;
+    let app = bench.start(Service::of([&primary, &replica])).await;
+    primary.answer(Answer::Cut(Reply::status(200).body("x".repeat(100_000))));
+    let broken = app.open(Request::get("/film")).await;
+    assert_eq!(broken.status, 200);
+    assert!(broken.complete().await.is_err(), "half a body passed for a whole one");
+    assert_eq!((primary.hits(), replica.hits()), (1, 0));
+}
+
+async fn broken_uploads_blame_no_server(bench: Bench) {
+    let [primary, replica] = bench.servers(["primary", "replica"]).await;
+    let app = bench.start(Service::of([&primary, &replica])).await;
+    for bytes in [1000, MB] {
+        for _ in 0..4 {
+            let (before, connections) = (primary.counts().body_bytes, primary.counts().connections);
+            let mut upload = app.upload(Request::new("POST", "/film"), bytes).await;
+            upload.piece(vec![b'u'; bytes as usize / 2]).await;
+            if bytes == MB {
+                primary.until("half of the upload", |counts| counts.body_bytes > before).await;
+            }
+            upload.leave();
+            assert!(primary.counts().connections <= connections + 1);
+        }
+    }
+    let response = app.get("/").await;
+    assert_eq!((response.status, response.served_by()), (200, "primary"));
+    assert_eq!(primary.only_request().method, "GET", "half an upload passed for a whole one");
+    assert_eq!(replica.hits(), 0);
+}

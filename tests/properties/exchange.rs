@@ -1,0 +1,87 @@
+//! One request over a whole pool: attempts, safety of repetition, and that it succeeds whenever it can.
+
+use http::{Method, StatusCode};
+use proptest::prelude::*;
+use std::sync::Arc;
+use tunnel_balancer_core::{
+    Body, Delivery, Exchange, Failure, Finish, Outcome, PoolState, RequestInfo, Server, Service, Step, Timestamp,
+};
+
+fn outcome() -> impl Strategy<Value = Outcome> {
+    let status = |code: u16| Outcome::Status(StatusCode::from_u16(code).unwrap());
+    prop_oneof![
+        3 => Just(status(200)),
+        1 => prop::sample::select(vec![500, 404, 502, 503, 504, 520, 521, 522, 524, 526, 530]).prop_map(status),
+        1 => prop::sample::select(vec![Failure::Connect, Failure::Lost, Failure::Timeout]).prop_map(Outcome::Failed),
+    ]
+}
+
+fn request() -> impl Strategy<Value = RequestInfo> {
+    let method = prop::sample::select(vec![Method::GET, Method::HEAD, Method::PUT, Method::POST, Method::PATCH]);
+    let body = prop::sample::select(vec![Body::Replayable, Body::Once]);
+    (method, any::<bool>(), body).prop_map(|(method, idempotency_key, body)| RequestInfo {
+        method,
+        idempotency_key,
+        body,
+    })
+}
+
+/// A clock that runs, stands still and jumps, both ways.
+fn reading() -> impl Strategy<Value = u64> {
+    prop_oneof![0..200_000_u64, Just(0), any::<u64>()]
+}
+
+fn state(servers: usize, attempts: u32) -> PoolState {
+    let servers = (0..servers).map(|n| Server::new(format!("s{n}.example").parse().unwrap())).collect();
+    let mut service = Service::new("app.example", servers).unwrap();
+    service.retry.attempts = attempts;
+    PoolState::new(Arc::new(service), 1)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    /// `outcomes[request][server]` is what that server does with that request.
+    #[test]
+    fn every_request_of_a_random_history_keeps_the_rules(
+        attempts in 1..6_u32,
+        history in prop::collection::vec((request(), reading(), prop::collection::vec(outcome(), 4)), 1..30),
+    ) {
+        let mut state = state(4, attempts);
+        for (request, reading, outcomes) in history {
+            let now = Timestamp::from_millis(reading);
+            let idempotent = request.method.is_idempotent() || request.idempotency_key;
+            let replayable = request.body == Body::Replayable;
+            let mut exchange = Exchange::new(request, &mut state, now);
+            let mut asked: Vec<usize> = Vec::new();
+            let finish = loop {
+                match exchange.next(&mut state, now) {
+                    Step::Finish(finish) => break finish,
+                    Step::Attempt(plan) => {
+                        if let Some(last) = asked.last() {
+                            let delivery = outcomes[*last].verdict().delivery;
+                            prop_assert_ne!(delivery, Delivery::Answered, "tried again after an answer");
+                            prop_assert!(idempotent || delivery == Delivery::Never, "might run twice");
+                        }
+                        prop_assert!(!asked.contains(&plan.server.index()), "asked twice: {:?}", plan.server);
+                        asked.push(plan.server.index());
+                        exchange.on_outcome(&mut state, &plan, outcomes[plan.server.index()], now);
+                    }
+                }
+            };
+            prop_assert!(!asked.is_empty() && asked.len() <= attempts as usize, "asked {asked:?}");
+            let answered = |server: &usize| outcomes[*server].verdict().delivery == Delivery::Answered;
+            if idempotent && replayable && attempts >= 4 && (0..4).any(|server| answered(&server)) {
+                prop_assert!(asked.last().is_some_and(answered), "gave up with a server up: {asked:?} of {outcomes:?}");
+            }
+            match (finish, outcomes[asked[asked.len() - 1]]) {
+                (Finish::Answer, Outcome::Status(status)) => prop_assert!(![521, 523, 525, 526, 530].contains(&status.as_u16())),
+                (Finish::Answer, Outcome::Failed(_)) => prop_assert!(false, "no answer to give"),
+                (Finish::Problem(problem), outcome) => {
+                    prop_assert!(problem.status().is_server_error());
+                    prop_assert_ne!(outcome.verdict().delivery, Delivery::Answered);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! Leases over random histories: one prober a server, four a pool, and nothing that blocks for ever.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::StatusCode;
+use proptest::prelude::*;
+use tunnel_balancer_core::{Lease, PoolState, ProbeAnswer, Server, Service, Timestamp};
+
+#[derive(Clone, Debug)]
+enum Move {
+    /// Take every lease there is.
+    Lease,
+    /// Report one that is out, if any.
+    Report(usize, u16),
+    /// Lose one that is out: its Worker was stopped.
+    Lose(usize),
+    /// Let time pass.
+    Wait(u64),
+}
+
+fn moves() -> impl Strategy<Value = Vec<Move>> {
+    let one = prop_oneof![
+        Just(Move::Lease),
+        (0..8_usize, prop::sample::select(vec![200_u16, 500])).prop_map(|(index, status)| Move::Report(index, status)),
+        (0..8_usize).prop_map(Move::Lose),
+        (0..60_000_u64).prop_map(Move::Wait),
+    ];
+    prop::collection::vec(one, 1..80)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1_000))]
+
+    #[test]
+    fn at_most_one_live_lease_a_server_and_four_a_pool(servers in 1..9_usize, moves in moves()) {
+        let list = (0..servers).map(|n| Server::new(format!("s{n}.example").parse().unwrap())).collect();
+        let service = Service::new("app.example", list).unwrap();
+        let timeout = service.health_check.as_ref().unwrap().timeout;
+        let mut state = PoolState::new(Arc::new(service), 1);
+        let mut now = Timestamp::from_millis(1_000_000);
+        // Those still honoured: taken within the timeout, not reported. A lost one is remembered until then.
+        let mut live: BTreeMap<usize, Timestamp> = BTreeMap::new();
+        let mut held: Vec<Lease> = Vec::new();
+        for step in moves {
+            live.retain(|_, until| now < *until);
+            match step {
+                Move::Lease => while let Some(lease) = state.next_probe(now) {
+                    prop_assert!(!live.contains_key(&lease.server().index()), "two probes of one server");
+                    live.insert(lease.server().index(), now + timeout);
+                    prop_assert!(live.len() <= PoolState::PROBES_AT_ONCE, "{} probes at once", live.len());
+                    held.push(lease);
+                },
+                Move::Report(index, status) if index < held.len() => {
+                    let lease = held.swap_remove(index);
+                    live.remove(&lease.server().index());
+                    let answer = ProbeAnswer { status: StatusCode::from_u16(status).unwrap(), location: None };
+                    state.on_probe(lease, &Ok(answer), now);
+                }
+                Move::Lose(index) if index < held.len() => drop(held.swap_remove(index)),
+                Move::Report(..) | Move::Lose(_) => {}
+                Move::Wait(millis) => now = now + Duration::from_millis(millis),
+            }
+        }
+        // Whatever was lost on the way, a minute later every server is probed again.
+        now = now + Duration::from_secs(60);
+        let mut probed = 0;
+        while let Some(lease) = state.next_probe(now) {
+            probed += 1;
+            let answer = ProbeAnswer { status: StatusCode::OK, location: None };
+            state.on_probe(lease, &Ok(answer), now);
+        }
+        prop_assert_eq!(probed, servers);
+    }
+}

@@ -1,0 +1,242 @@
+//! Requests: who is asked, who is asked next, and what the client gets.
+
+use expect_test::expect;
+
+use crate::{check, check_with, run, without_probes};
+
+#[test]
+fn sel_10_the_first_server_gets_everything_while_it_is_well() {
+    check_with(
+        2,
+        without_probes,
+        "1 GET; 2 POST; 3 end",
+        expect![[r#"
+          1.000 GET #1 -> a
+          1.001 GET #1 <- 200 by a
+          2.000 POST #2 -> a
+          2.001 POST #2 <- 200 by a
+    "#]],
+    );
+}
+
+#[test]
+fn sel_11_traffic_returns_to_the_first_server_once_its_probe_passes() {
+    check(
+        2,
+        "0 GET; 1 a 530; 2 GET; 3 GET; 4 a 200; 5 GET; 14 GET; 30 GET; 31 end",
+        expect![[r#"
+        0.000 GET #1 -> a
+        0.000 probe -> a
+        0.000 probe -> b
+        0.001 GET #1 <- 200 by a
+        0.001 a is healthy
+        0.001 b is healthy
+        2.000 GET #2 -> a
+        2.001 GET #2 -> b
+        2.001 a is ejected for 10s: status 530
+        2.002 GET #2 <- 200 by b
+        2.002 probe -> a
+        3.000 GET #3 -> b
+        3.001 GET #3 <- 200 by b
+        5.000 GET #4 -> b
+        5.001 GET #4 <- 200 by b
+        14.000 GET #5 -> a (trial)
+        14.000 probe -> a
+        14.001 GET #5 <- 200 by a
+        14.001 a is readmitted
+        30.000 GET #6 -> a
+        30.001 GET #6 <- 200 by a
+    "#]],
+    );
+}
+
+#[test]
+fn rty_02_a_post_that_was_never_delivered_goes_elsewhere() {
+    check_with(
+        2,
+        without_probes,
+        "0 a 530; 1 POST; 2 a refuse; 30 POST; 40 end",
+        expect![[r#"
+        1.000 POST #1 -> a
+        1.001 POST #1 -> b
+        1.001 a is ejected for 10s: status 530
+        1.002 POST #1 <- 200 by b
+        30.000 POST #2 -> b
+        30.001 POST #2 <- 200 by b
+    "#]],
+    );
+}
+
+#[test]
+fn rty_03_a_post_that_may_have_run_does_not_run_again() {
+    check_with(
+        2,
+        without_probes,
+        "0 a reset; 1 POST; 2 a 502; 3 POST; 4 end",
+        expect![[r#"
+          1.000 POST #1 -> a
+          1.001 POST #1 <- 503 by us
+          3.000 POST #2 -> a
+          3.001 POST #2 <- 502 by a
+    "#]],
+    );
+}
+
+#[test]
+fn bod_02_a_streamed_body_is_sent_once() {
+    check_with(
+        2,
+        without_probes,
+        "0 a 530; 1 PUT streamed; 20 a refuse; 21 PUT streamed; 30 end",
+        expect![[r#"
+        1.000 PUT #1 -> a
+        1.001 PUT #1 <- 503 by us
+        1.001 a is ejected for 10s: status 530
+        21.000 PUT #2 -> b
+        21.001 PUT #2 <- 200 by b
+    "#]],
+    );
+}
+
+#[test]
+fn rty_05_what_the_application_says_is_passed_on() {
+    check_with(
+        2,
+        without_probes,
+        "0 a 500; 1 GET; 2 a 404; 3 GET; 4 end",
+        expect![[r#"
+          1.000 GET #1 -> a
+          1.001 GET #1 <- 500 by a
+          3.000 GET #2 -> a
+          3.001 GET #2 <- 404 by a
+    "#]],
+    );
+}
+
+#[test]
+fn rty_06_the_last_answer_is_the_clients_when_all_fail() {
+    check_with(
+        2,
+        without_probes,
+        "0 a 502; 0 b 503; 1 GET; 2 end",
+        expect![[r#"
+          1.000 GET #1 -> a
+          1.001 GET #1 -> b
+          1.002 GET #1 <- 503 by b
+    "#]],
+    );
+}
+
+#[test]
+fn nobody_there_is_our_503() {
+    check_with(
+        2,
+        without_probes,
+        "0 a 530; 0 b refuse; 1 GET; 2 GET; 3 end",
+        expect![[r#"
+          1.000 GET #1 -> a
+          1.001 GET #1 -> b
+          1.001 a is ejected for 10s: status 530
+          1.002 GET #1 <- 503 by us
+          1.002 b is ejected for 10s: no connection
+          2.000 GET #2 -> a
+          2.001 GET #2 -> b
+          2.002 GET #2 <- 503 by us (fallback)
+    "#]],
+    );
+}
+
+#[test]
+fn out_13_three_doubtful_failures_in_a_row_eject() {
+    check_with(
+        2,
+        without_probes,
+        "0 a 502; 1 GET; 2 GET; 3 GET; 4 GET; 14 GET; 34 GET; 35 end",
+        expect![[r#"
+        1.000 GET #1 -> a
+        1.001 GET #1 -> b
+        1.002 GET #1 <- 200 by b
+        2.000 GET #2 -> a
+        2.001 GET #2 -> b
+        2.002 GET #2 <- 200 by b
+        3.000 GET #3 -> a
+        3.001 GET #3 -> b
+        3.001 a is ejected for 10s: status 502
+        3.002 GET #3 <- 200 by b
+        4.000 GET #4 -> b
+        4.001 GET #4 <- 200 by b
+        14.000 GET #5 -> a (trial)
+        14.001 GET #5 -> b
+        14.001 a is ejected for 20s: status 502
+        14.002 GET #5 <- 200 by b
+        34.000 GET #6 -> b
+        34.001 GET #6 <- 200 by b
+    "#]],
+    );
+}
+
+#[test]
+fn rty_12_the_whole_request_is_bounded_in_time() {
+    check_with(
+        2,
+        without_probes,
+        "0 a hang; 0 b hang; 1 GET; 200 end",
+        expect![[r#"
+        1.000 GET #1 -> a
+        101.000 GET #1 <- 504 by us
+    "#]],
+    );
+}
+
+#[test]
+fn a_post_decides_no_probation_while_there_is_another_server() {
+    check_with(
+        2,
+        without_probes,
+        "0 a 530; 1 GET; 11.5 POST; 12 GET; 13 end",
+        expect![[r#"
+        1.000 GET #1 -> a
+        1.001 GET #1 -> b
+        1.001 a is ejected for 10s: status 530
+        1.002 GET #1 <- 200 by b
+        11.500 POST #2 -> b
+        11.501 POST #2 <- 200 by b
+        12.000 GET #3 -> a (trial)
+        12.001 GET #3 -> b
+        12.001 a is ejected for 20s: status 530
+        12.002 GET #3 <- 200 by b
+    "#]],
+    );
+}
+
+#[test]
+fn out_21_a_single_server_is_asked_whatever_it_did() {
+    check_with(
+        1,
+        without_probes,
+        "0 a 502; 1 GET; 2 GET; 3 GET; 4 GET; 5 a 200; 6 GET; 7 GET; 8 end",
+        expect![[r#"
+          1.000 GET #1 -> a
+          1.001 GET #1 <- 502 by a
+          2.000 GET #2 -> a
+          2.001 GET #2 <- 502 by a
+          3.000 GET #3 -> a
+          3.001 GET #3 <- 502 by a
+          3.001 a is ejected for 10s: status 502
+          4.000 GET #4 -> a
+          4.001 GET #4 <- 502 by a (fallback)
+          6.000 GET #5 -> a
+          6.001 GET #5 <- 200 by a (fallback)
+          6.001 a is readmitted
+          7.000 GET #6 -> a
+          7.001 GET #6 <- 200 by a
+    "#]],
+    );
+}
+
+#[test]
+fn rty_01_attempts_are_limited() {
+    let trace = run(5, without_probes, "0 a 530; 0 b 530; 0 c 530; 1 GET; 2 end");
+    assert_eq!(trace.answers[0].attempts, 3);
+    assert_eq!(trace.requests.len(), 3);
+}

@@ -1,0 +1,66 @@
+//! Outages as short scripts, with all that follows from them.
+//!
+//! A script has a line for each thing that happens: `TIME SERVER BEHAVIOUR`, `TIME probe SERVER BEHAVIOUR` (what probes
+//! alone see from then on) or `TIME METHOD [streamed]` (a request, with a body that cannot be replayed). A behaviour is a
+//! status, `refuse`, `reset`, `hang` or `slow` (200 after a minute). Servers answer 200 until told otherwise. The trace is compared whole, so that a
+//! change in behaviour shows as a change in a text that can be read aloud.
+
+mod failover;
+mod probing;
+mod suspicion;
+
+use std::time::Duration;
+
+use expect_test::Expect;
+use tunnel_balancer_core::sim::{Behaviour, Sim, Trace};
+use tunnel_balancer_core::{Body, Failure, RequestInfo, Server, Service};
+
+/// Runs `script` on servers named `a`, `b`, ... for as long as it says on its last line, `TIME end`.
+fn run(servers: usize, adjust: impl FnOnce(&mut Service), script: &str) -> Trace {
+    let servers = ["a", "b", "c", "d", "e", "f", "g", "h"][..servers].iter();
+    let servers = servers.map(|name| Server::new(format!("{name}.example").parse().unwrap())).collect();
+    let mut service = Service::new("app.example", servers).unwrap();
+    adjust(&mut service);
+    let mut sim = Sim::new(service, 1);
+    let mut end = None;
+    for line in script.split(['\n', ';']).map(str::trim).filter(|line| !line.is_empty()) {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let at = Duration::from_secs_f64(words[0].parse().unwrap_or_else(|_| panic!("no time: {line}")));
+        match words[1..] {
+            ["end"] => end = Some(at),
+            ["probe", server, behaviour] => sim.probes(at, server, behaves(behaviour)),
+            [server, behaviour] if server.len() == 1 => sim.server(at, server, behaves(behaviour)),
+            [method] => sim.request(at, request(method, Body::Replayable)),
+            [method, "streamed"] => sim.request(at, request(method, Body::Once)),
+            _ => panic!("not understood: {line}"),
+        }
+    }
+    sim.run(end.expect("a script ends with `TIME end`"))
+}
+
+/// Runs `script` with default settings and compares the whole trace. `UPDATE_EXPECT=1` writes the traces anew.
+fn check(servers: usize, script: &str, expected: Expect) {
+    check_with(servers, |_| (), script, expected);
+}
+
+fn check_with(servers: usize, adjust: impl FnOnce(&mut Service), script: &str, expected: Expect) {
+    expected.assert_eq(&run(servers, adjust, script).to_string());
+}
+
+fn without_probes(service: &mut Service) {
+    service.health_check = None;
+}
+
+fn behaves(word: &str) -> Behaviour {
+    match word {
+        "refuse" => Behaviour::fails(Failure::Connect),
+        "reset" => Behaviour::fails(Failure::Lost),
+        "hang" => Behaviour::hangs(),
+        "slow" => Behaviour::status(200).after(Duration::from_secs(60)),
+        status => Behaviour::status(status.parse().unwrap_or_else(|_| panic!("no behaviour: {status}"))),
+    }
+}
+
+fn request(method: &str, body: Body) -> RequestInfo {
+    RequestInfo { method: method.parse().unwrap(), idempotency_key: false, body }
+}

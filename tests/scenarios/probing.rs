@@ -1,0 +1,167 @@
+//! Probes: when, how many, and what they change.
+
+use expect_test::expect;
+
+use crate::{check, run};
+
+#[test]
+fn s_07_many_first_requests_cause_one_probe_a_server() {
+    let script = format!("0 probe a hang; 0 probe b hang; {} 4 end", "1 GET; ".repeat(100));
+    let trace = run(2, |_| (), &script);
+    assert_eq!(trace.answers.len(), 100);
+    assert!(trace.answers.iter().all(|answer| answer.took.as_millis() == 1), "no request waits for a probe");
+    assert_eq!((trace.probes["a"], trace.probes["b"]), (1, 1));
+}
+
+#[test]
+fn hc_16_at_most_four_probes_run_at_a_time_and_all_are_run() {
+    check(
+        6,
+        "1 GET; 2 end",
+        expect![[r#"
+          1.000 GET #1 -> a
+          1.000 probe -> a
+          1.000 probe -> b
+          1.000 probe -> c
+          1.000 probe -> d
+          1.001 GET #1 <- 200 by a
+          1.001 probe -> e
+          1.001 a is healthy
+          1.001 probe -> f
+          1.001 b is healthy
+          1.001 c is healthy
+          1.001 d is healthy
+          1.002 e is healthy
+          1.002 f is healthy
+    "#]],
+    );
+}
+
+#[test]
+fn hc_15_a_hanging_probe_ends_at_its_timeout_and_holds_up_no_other() {
+    check(
+        3,
+        "0 probe b hang; 1 GET; 7 GET; 18 GET; 40 end",
+        expect![[r#"
+        1.000 GET #1 -> a
+        1.000 probe -> a
+        1.000 probe -> b
+        1.000 probe -> c
+        1.001 GET #1 <- 200 by a
+        1.001 a is healthy
+        1.001 c is healthy
+        6.000 b is unhealthy: no answer in time
+        7.000 GET #2 -> a
+        7.001 GET #2 <- 200 by a
+        18.000 GET #3 -> a
+        18.000 probe -> b
+        18.001 GET #3 <- 200 by a
+    "#]],
+    );
+}
+
+#[test]
+fn a_failure_in_traffic_makes_the_probe_due_at_once() {
+    check(
+        2,
+        "0 GET; 1 a reset; 2 GET; 2.5 GET; 3 GET; 4 end",
+        expect![[r#"
+          0.000 GET #1 -> a
+          0.000 probe -> a
+          0.000 probe -> b
+          0.001 GET #1 <- 200 by a
+          0.001 a is healthy
+          0.001 b is healthy
+          2.000 GET #2 -> a
+          2.001 GET #2 -> b
+          2.002 GET #2 <- 200 by b
+          2.002 probe -> a
+          2.500 GET #3 -> a
+          2.501 GET #3 -> b
+          2.502 GET #3 <- 200 by b
+          3.000 GET #4 -> a
+          3.001 GET #4 -> b
+          3.001 a is ejected for 10s: connection lost
+          3.002 GET #4 <- 200 by b
+          3.002 probe -> a
+          3.003 a is unhealthy: connection lost
+    "#]],
+    );
+}
+
+#[test]
+fn a_probe_that_is_blind_to_the_fault_does_not_bring_the_server_back_for_ever() {
+    check(
+        2,
+        "0 a 502; 0 probe a 200; 1 GET; 1.1 GET; 1.2 GET; 2 GET; 2.1 GET; 2.2 GET; 3 GET; 4 GET; 25 GET; 26 GET; 27 end",
+        expect![[r#"
+        1.000 GET #1 -> a
+        1.000 probe -> a
+        1.000 probe -> b
+        1.001 GET #1 -> b
+        1.001 a is healthy
+        1.001 b is healthy
+        1.002 GET #1 <- 200 by b
+        1.100 GET #2 -> a
+        1.101 GET #2 -> b
+        1.102 GET #2 <- 200 by b
+        1.200 GET #3 -> a
+        1.201 GET #3 -> b
+        1.201 a is ejected for 10s: status 502
+        1.202 GET #3 <- 200 by b
+        2.000 GET #4 -> b
+        2.001 GET #4 <- 200 by b
+        2.100 GET #5 -> b
+        2.101 GET #5 <- 200 by b
+        2.200 GET #6 -> b
+        2.201 GET #6 <- 200 by b
+        3.000 GET #7 -> b
+        3.001 GET #7 <- 200 by b
+        4.000 GET #8 -> b
+        4.001 GET #8 <- 200 by b
+        25.000 GET #9 -> a (trial)
+        25.001 GET #9 -> b
+        25.001 a is ejected for 20s: status 502
+        25.002 GET #9 <- 200 by b
+        26.000 GET #10 -> b
+        26.001 GET #10 <- 200 by b
+    "#]],
+    );
+}
+
+#[test]
+fn with_everybody_unhealthy_everybody_is_tried_in_order() {
+    check(
+        2,
+        "0 probe a 500; 0 probe b 500; 1 GET; 2 GET; 3 end",
+        expect![[r#"
+          1.000 GET #1 -> a
+          1.000 probe -> a
+          1.000 probe -> b
+          1.001 GET #1 <- 200 by a
+          1.001 a is unhealthy: status 500
+          1.001 b is unhealthy: status 500
+          2.000 GET #2 -> a
+          2.001 GET #2 <- 200 by a (fallback)
+    "#]],
+    );
+}
+
+#[test]
+fn a_server_known_to_be_away_is_not_probed_for_every_request_that_finds_it_so() {
+    let gets: String = (100..1100).map(|n| format!("{} GET; ", f64::from(n) / 100.0)).collect();
+    let trace = run(1, |_| (), &format!("0 a 502; {gets} 12 end"));
+    assert_eq!(trace.requests["a"], 1000);
+    assert!(trace.probes["a"] <= 3, "{} probes", trace.probes["a"]);
+}
+
+#[test]
+fn a_server_that_fails_now_and_then_is_probed_once_a_second_at_most() {
+    let turn = |n: u32| {
+        let (time, status) = (f64::from(n) / 10.0, if n.is_multiple_of(2) { 200 } else { 502 });
+        format!("{time} a {status}; {time} probe a 200; {} GET; ", time + 0.05)
+    };
+    let trace = run(2, |_| (), &((10..110).map(turn).collect::<String>() + "12 end"));
+    assert_eq!(trace.requests["a"], 100, "OUT-03: never ejected");
+    assert!(trace.probes["a"] >= 9 && trace.probes["a"] <= 12, "{} probes", trace.probes["a"]);
+}

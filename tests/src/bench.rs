@@ -1,0 +1,74 @@
+//! Where a case does its work: servers, the target in front of them, and what is known when it fails.
+
+use std::ops::Deref;
+use std::sync::{Arc, Mutex};
+
+use crate::client::Client;
+use crate::log::Log;
+use crate::server::FaultyServer;
+use crate::target::{Running, Target};
+use crate::yaml::Yaml;
+
+/// The context of one case.
+pub struct Bench {
+    target: Target,
+    logs: Arc<Mutex<Vec<Log>>>,
+}
+
+/// A target that runs, as its visitors see it. A [`Client`] with a log.
+pub struct App {
+    client: Client,
+    log: Log,
+    _running: Running,
+}
+
+impl Bench {
+    /// A bench for one case. Logs of all targets that the case starts are collected in `logs`.
+    pub fn new(target: Target, logs: Arc<Mutex<Vec<Log>>>) -> Self {
+        Self { target, logs }
+    }
+
+    /// The kind of target.
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// Starts servers with these names.
+    pub async fn servers<const N: usize>(&self, names: [&str; N]) -> [FaultyServer; N] {
+        let mut servers = Vec::with_capacity(N);
+        for name in names {
+            servers.push(FaultyServer::start(name).await);
+        }
+        servers.try_into().unwrap_or_else(|_| unreachable!("one server for each name"))
+    }
+
+    /// Starts the target with a configuration.
+    pub async fn start(&self, yaml: impl Into<Yaml>) -> App {
+        let log = Log::default();
+        self.logs.lock().expect("no panic while locked").push(log.clone());
+        match self.target.start(&yaml.into().0, &log).await {
+            Ok(running) => App { client: Client::new(running.addr), log, _running: running },
+            Err(error) => panic!("the target does not start: {error}"),
+        }
+    }
+}
+
+impl App {
+    /// Its client, for use in another task.
+    pub fn client(&self) -> Client {
+        self.client
+    }
+
+    /// What it has logged.
+    pub fn log(&self) -> &Log {
+        &self.log
+    }
+}
+
+impl Deref for App {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.client
+    }
+}

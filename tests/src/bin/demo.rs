@@ -1,0 +1,229 @@
+//! Three small servers to break, and the Worker in front of them: failover to watch before anything is deployed.
+//!
+//! ```text
+//! cargo run -p tunnel-balancer-tests --bin demo -- --port 8787
+//! ```
+//!
+//! Needs the built Worker (`cargo xtask build`) and workerd (`npm ci`). Everything listens on loopback and ends with Ctrl-C.
+
+use std::error::Error;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+use std::{env, io};
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::signal::unix::{SignalKind, signal};
+use tunnel_balancer_tests::log::Log;
+use tunnel_balancer_tests::server::HEALTH_PATH;
+use tunnel_balancer_tests::wire::Wire;
+use tunnel_balancer_tests::workerd::BuiltWorker;
+use tunnel_balancer_tests::{Answer, FaultyServer, Reply};
+
+const USAGE: &str = "usage: demo [--port N]    (default 8787)";
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("demo: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> Result<(), Box<dyn Error>> {
+    let port = port(env::args().skip(1))?;
+    let worker = BuiltWorker::find()?;
+    if let Err(error) = TcpListener::bind(("127.0.0.1", port)).await {
+        return Err(format!("port {port} cannot be used ({error}); choose another with --port").into());
+    }
+    let servers: Servers =
+        Arc::new([server("primary", 9001).await?, server("replica", 9002).await?, server("spare", 9003).await?]);
+    let control = TcpListener::bind(("127.0.0.1", port.saturating_add(1))).await;
+    let control = match control {
+        Ok(control) => control,
+        Err(_) => TcpListener::bind("127.0.0.1:0").await?,
+    };
+    let log = Log::default();
+    let (_, process) = worker.start(&yaml(port, &servers), port, &log).await?;
+
+    println!("{}", introduction(port, control.local_addr()?.port(), &servers));
+    tokio::spawn(accept(control, Arc::clone(&servers)));
+    tokio::spawn(print(log));
+    tokio::select! {
+        () = told_to_stop()? => {}
+        () = process.over() => {
+            // Ctrl-C in a terminal ends workerd as well: then this is not an accident.
+            let accident = tokio::time::timeout(Duration::from_millis(500), told_to_stop()?).await.is_err();
+            if accident {
+                return Err("workerd has ended by itself; its last words are above".into());
+            }
+        }
+    }
+    drop(process);
+    println!("\ndemo: stopped");
+    Ok(())
+}
+
+type Servers = Arc<[FaultyServer; 3]>;
+
+async fn server(name: &str, port: u16) -> io::Result<FaultyServer> {
+    match FaultyServer::on_port(name, port).await {
+        Ok(server) => Ok(server),
+        Err(_) => FaultyServer::on_port(name, 0).await,
+    }
+}
+
+fn yaml(port: u16, servers: &Servers) -> String {
+    let [primary, replica, spare] = servers.each_ref().map(|server| {
+        let (name, url) = (server.name(), server.url());
+        format!("{{ url: \"{url}\", name: {name} }}")
+    });
+    format!(
+        r#"services:
+  "demo.localhost:{port}":
+    servers:
+      - {primary}
+      - {replica}
+    health_check: {{ path: {HEALTH_PATH}, interval: 5s, unhealthy_interval: 1s, timeout: 1s }}
+  "media.localhost:{port}":
+    servers:
+      - {spare}
+    health_check: false
+"#
+    )
+}
+
+fn introduction(port: u16, control: u16, servers: &Servers) -> String {
+    let (demo, media) = (format!("http://demo.localhost:{port}"), format!("http://media.localhost:{port}"));
+    let order = |order: &str| format!("curl -X POST http://127.0.0.1:{control}/{order}");
+    let list: String = servers.iter().map(|server| format!("  {:<8} {}\n", server.name(), server.url())).collect();
+    let watch = "curl -s -o /dev/null -w '%{http_code} %header{x-served-by}\\n'";
+    let sections = [
+        (
+            "Try this in another terminal:",
+            vec![
+                (format!("curl -i '{demo}/hello?x=1'"), "see X-Served-By: primary"),
+                (format!("curl -i {media}/"), "another public host, another server"),
+            ],
+        ),
+        (
+            "Watch a failover: leave this running, break primary from a third terminal, and see nothing but 200:",
+            vec![
+                (format!("while sleep 0.2; do {watch} {demo}/; done"), ""),
+                (order("primary/stop"), "the program is gone: connections are refused"),
+                (order("primary/start"), "and back"),
+                (order("primary/530"), "the tunnel is down"),
+                (order("primary/502"), "the tunnel is up, the application is not"),
+                (order("primary/hang"), "takes requests and never answers"),
+                (order("primary/ok"), "everything as in the beginning"),
+            ],
+        ),
+        (
+            "A POST that may have been executed is not executed twice (first ok, until primary serves again):",
+            vec![
+                (order("primary/502"), ""),
+                (format!("curl -i -d 'one order' {demo}/orders"), "primary's own 502, until it is left alone"),
+                (order("primary/530"), ""),
+                (format!("curl -i -d 'one order' {demo}/orders"), "certainly not delivered: replica takes it"),
+            ],
+        ),
+        (
+            "Nobody left:",
+            vec![
+                (order("primary/stop"), ""),
+                (order("replica/stop"), ""),
+                (format!("curl -i {demo}/"), "a clean 503 with Retry-After"),
+            ],
+        ),
+    ];
+    let mut text =
+        format!("Tunnel Balancer on workerd\n\n  {demo}/   primary, then replica\n  {media}/  spare alone\n\n{list}");
+    for (title, lines) in sections {
+        text.push_str(&format!("\n{title}\n"));
+        for (command, comment) in lines {
+            let line = if comment.is_empty() { command } else { format!("{command:<56} # {comment}") };
+            text.push_str(&format!("  {line}\n"));
+        }
+    }
+    text + "\nCtrl-C ends everything. What the Worker logs:\n"
+}
+
+/// The control server: `POST /primary/502`, one request for each connection.
+async fn accept(control: TcpListener, servers: Servers) {
+    while let Ok((stream, _)) = control.accept().await {
+        tokio::spawn(obey(stream, Arc::clone(&servers)));
+    }
+}
+
+async fn obey(stream: TcpStream, servers: Servers) -> io::Result<()> {
+    let mut wire = Wire::new(stream);
+    let Some(head) = wire.head().await? else { return Ok(()) };
+    let mut words = head.first_line.split(' ');
+    let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+    let mut path = target.trim_matches('/').splitn(2, '/');
+    let (name, order) = (path.next().unwrap_or_default(), path.next().unwrap_or_default());
+    let (status, text) = match servers.iter().find(|server| server.name() == name) {
+        _ if method != "POST" => ("405 Method Not Allowed", "orders are given with POST".to_owned()),
+        None => ("404 Not Found", "no such server: primary, replica or spare".to_owned()),
+        Some(server) => match change(server, order).await {
+            true => ("200 OK", format!("{name}: {order}")),
+            false => ("404 Not Found", "no such order: stop, start, hang, slow, ok, or a status".to_owned()),
+        },
+    };
+    let length = text.len() + 1;
+    wire.send(format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{text}\n")).await
+}
+
+async fn change(server: &FaultyServer, order: &str) -> bool {
+    match order {
+        "stop" => server.stop().await,
+        "start" => return server.restart().is_ok(),
+        "hang" => server.outage(Answer::Hang),
+        "slow" => server.answer(Answer::Late(Duration::from_secs(5), Answer::Echo.into())),
+        "ok" => {
+            server.recover();
+            return server.restart().is_ok();
+        }
+        status => match status.parse() {
+            Ok(status @ 200..=599) => server.outage(Reply::status(status)),
+            _ => return false,
+        },
+    }
+    true
+}
+
+async fn print(log: Log) {
+    let mut shown = 0;
+    loop {
+        let text = log.longer_than(shown).await;
+        print!("{}", &text[shown..]);
+        shown = text.len();
+    }
+}
+
+/// Resolves on Ctrl-C, on a polite kill, and when the terminal is closed.
+fn told_to_stop() -> io::Result<impl Future<Output = ()>> {
+    let [mut interrupt, mut terminate, mut hang_up] =
+        [signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?, signal(SignalKind::hangup())?];
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            _ = hang_up.recv() => {}
+        }
+    })
+}
+
+fn port(mut arguments: impl Iterator<Item = String>) -> Result<u16, String> {
+    match (arguments.next().as_deref(), arguments.next(), arguments.next()) {
+        (None, _, _) => Ok(8787),
+        (Some("--port"), Some(port), None) => match port.parse() {
+            Ok(port) if port > 0 => Ok(port),
+            _ => Err(format!("not a port: {port}\n{USAGE}")),
+        },
+        _ => Err(USAGE.to_owned()),
+    }
+}

@@ -1,0 +1,205 @@
+//! HTTP/1.1 as bytes on a socket, for both ends.
+//!
+//! An HTTP library tidies up: it lowers header names, joins and sorts them, refuses odd paths, hides resets. The suite is
+//! about exactly these things, so both the client and the servers read and write messages themselves. What comes in is
+//! taken as Latin-1, one character a byte, so that nothing is lost.
+
+use std::io;
+
+use bytes::{Buf, Bytes, BytesMut};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// One connection: a socket and what was read from it ahead.
+pub struct Wire {
+    stream: TcpStream,
+    buffer: BytesMut,
+}
+
+/// The first line and the headers of a message, in the order of the wire, duplicates and letter case kept.
+#[derive(Clone, Debug)]
+pub struct Head {
+    /// Request line or status line.
+    pub first_line: String,
+    /// All header lines.
+    pub headers: Headers,
+}
+
+/// Header lines in order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Headers(pub Vec<(String, String)>);
+
+/// How the end of a body is found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Framing {
+    /// So many bytes are still to come.
+    Length(u64),
+    /// Chunks; so many bytes of the present chunk are still to come.
+    Chunked(u64),
+    /// Everything until the connection closes.
+    UntilClose,
+    /// The body is complete.
+    Done,
+}
+
+impl Wire {
+    /// Takes over a fresh connection.
+    pub fn new(stream: TcpStream) -> Self {
+        // Small messages, asked and answered in turn: waiting to fill a packet would only slow the suite down.
+        let _ = stream.set_nodelay(true);
+        Self { stream, buffer: BytesMut::with_capacity(16 * 1024) }
+    }
+
+    /// Reads the next head; `None` if the peer closed before sending a byte of it.
+    pub async fn head(&mut self) -> io::Result<Option<Head>> {
+        loop {
+            if let Some(end) = self.buffer.windows(4).position(|bytes| bytes == b"\r\n\r\n") {
+                let text = latin1(&self.buffer.split_to(end + 4));
+                return Ok(Some(Head::parse(&text)));
+            }
+            if self.fill().await? == 0 {
+                return if self.buffer.is_empty() { Ok(None) } else { Err(io::ErrorKind::UnexpectedEof.into()) };
+            }
+        }
+    }
+
+    /// Reads the next piece of a body, as soon as there is one; `None` at its end.
+    pub async fn piece(&mut self, framing: &mut Framing) -> io::Result<Option<Bytes>> {
+        if *framing == Framing::Chunked(0) {
+            *framing = self.next_chunk().await?;
+        }
+        let most = match *framing {
+            Framing::Done | Framing::Length(0) => {
+                *framing = Framing::Done;
+                return Ok(None);
+            }
+            Framing::Length(left) | Framing::Chunked(left) => left,
+            Framing::UntilClose => u64::MAX,
+        };
+        if self.buffer.is_empty() && self.fill().await? == 0 {
+            if *framing != Framing::UntilClose {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            *framing = Framing::Done;
+            return Ok(None);
+        }
+        let size = most.min(self.buffer.len() as u64);
+        let piece = self.buffer.split_to(size as usize).freeze();
+        match framing {
+            Framing::Length(left) => *left -= size,
+            Framing::Chunked(left) => {
+                *left -= size;
+                if *left == 0 {
+                    self.line().await?; // the empty line after a chunk
+                }
+            }
+            Framing::UntilClose | Framing::Done => {}
+        }
+        Ok(Some(piece))
+    }
+
+    /// Sends bytes as they are.
+    pub async fn send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
+        self.stream.write_all(bytes.as_ref()).await
+    }
+
+    /// Sends one chunk of a chunked body; an empty one ends the body.
+    pub async fn send_chunk(&mut self, data: &[u8]) -> io::Result<()> {
+        let mut chunk = format!("{:x}\r\n", data.len()).into_bytes();
+        chunk.extend_from_slice(data);
+        chunk.extend_from_slice(b"\r\n");
+        self.send(chunk).await
+    }
+
+    /// Waits until the peer is gone: it closed or reset the connection.
+    pub async fn gone(&mut self) {
+        while let Ok(1..) = self.fill().await {}
+    }
+
+    /// Ends the connection with a reset (RST), as a crashed program does, instead of a proper close.
+    pub fn reset(self) {
+        let _ = self.stream.set_zero_linger();
+    }
+
+    /// The socket and what was read from it ahead, for another protocol.
+    pub fn into_parts(self) -> (TcpStream, Vec<u8>) {
+        (self.stream, self.buffer.to_vec())
+    }
+
+    async fn next_chunk(&mut self) -> io::Result<Framing> {
+        let line = self.line().await?;
+        let size = line.split(';').next().unwrap_or_default().trim();
+        match u64::from_str_radix(size, 16) {
+            Ok(0) => {
+                while !self.line().await?.is_empty() {} // trailers
+                Ok(Framing::Done)
+            }
+            Ok(size) => Ok(Framing::Chunked(size)),
+            Err(_) => Err(io::Error::new(io::ErrorKind::InvalidData, format!("not a chunk size: {line:?}"))),
+        }
+    }
+
+    async fn line(&mut self) -> io::Result<String> {
+        loop {
+            if let Some(end) = self.buffer.windows(2).position(|bytes| bytes == b"\r\n") {
+                let line = latin1(&self.buffer.split_to(end));
+                self.buffer.advance(2);
+                return Ok(line);
+            }
+            if self.fill().await? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+    }
+
+    async fn fill(&mut self) -> io::Result<usize> {
+        self.buffer.reserve(16 * 1024);
+        self.stream.read_buf(&mut self.buffer).await
+    }
+}
+
+impl Head {
+    fn parse(text: &str) -> Self {
+        let mut lines = text.trim_end_matches("\r\n").split("\r\n");
+        let first_line = lines.next().unwrap_or_default().to_owned();
+        let headers = lines.map(|line| match line.split_once(':') {
+            Some((name, value)) => (name.to_owned(), value.trim().to_owned()),
+            None => (line.to_owned(), String::new()),
+        });
+        Self { first_line, headers: Headers(headers.collect()) }
+    }
+
+    /// How the body of this request ends.
+    pub fn request_framing(&self) -> Framing {
+        self.framing().unwrap_or(Framing::Done)
+    }
+
+    /// How the body of this response to a `method` request with `status` ends.
+    pub fn response_framing(&self, method: &str, status: u16) -> Framing {
+        let bodiless = method == "HEAD" || matches!(status, 100..=199 | 204 | 304);
+        if bodiless { Framing::Done } else { self.framing().unwrap_or(Framing::UntilClose) }
+    }
+
+    fn framing(&self) -> Option<Framing> {
+        if self.headers.first("transfer-encoding").is_some_and(|value| value.eq_ignore_ascii_case("chunked")) {
+            return Some(Framing::Chunked(0));
+        }
+        self.headers.first("content-length")?.parse().ok().map(Framing::Length)
+    }
+}
+
+impl Headers {
+    /// The first value of `name`, in any letter case.
+    pub fn first(&self, name: &str) -> Option<&str> {
+        self.every(name).next()
+    }
+
+    /// All values of `name`, in order.
+    pub fn every(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.0.iter().filter(move |(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+    }
+}
+
+fn latin1(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| char::from(*byte)).collect()
+}

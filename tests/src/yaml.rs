@@ -1,0 +1,96 @@
+//! The configuration of a case: which public host is served by which servers.
+
+use std::fmt::Write;
+
+use crate::client::HOST;
+use crate::server::{FaultyServer, HEALTH_PATH};
+
+/// One service of the configuration. By default on [`HOST`], by list order, and without health checks: most cases count
+/// requests, and a count is exact only if nothing but the case decides when a server is tried again.
+#[derive(Clone, Debug)]
+pub struct Service {
+    host: String,
+    servers: Vec<String>,
+    health_check: String,
+    settings: Vec<String>,
+}
+
+/// A whole configuration, as text.
+pub struct Yaml(pub String);
+
+impl Service {
+    /// A service on [`HOST`] with these servers.
+    pub fn of<'a>(servers: impl IntoIterator<Item = &'a FaultyServer>) -> Self {
+        Self::at(servers.into_iter().map(|server| (server.name(), server.url())))
+    }
+
+    /// A service on [`HOST`] with servers given by name and URL.
+    pub fn at<'a>(servers: impl IntoIterator<Item = (&'a str, String)>) -> Self {
+        let server = |(name, url)| format!("{{ url: \"{url}\", name: {name} }}");
+        let servers = servers.into_iter().map(server).collect();
+        Self { host: HOST.to_owned(), servers, health_check: "false".to_owned(), settings: Vec::new() }
+    }
+
+    /// On another public host.
+    pub fn host(mut self, host: &str) -> Self {
+        host.clone_into(&mut self.host);
+        self
+    }
+
+    /// With health checks as an operator has them: seldom.
+    pub fn checked(self) -> Self {
+        self.checked_every("30s", "10s")
+    }
+
+    /// With health checks as often as the configuration allows, for cases in which a server has to come back.
+    pub fn checked_often(self) -> Self {
+        self.checked_every("1s", "1s")
+    }
+
+    /// With one more line of settings, such as `retry: { attempts: 3 }`.
+    pub fn with(mut self, setting: &str) -> Self {
+        self.settings.push(setting.to_owned());
+        self
+    }
+
+    fn checked_every(mut self, interval: &str, unhealthy: &str) -> Self {
+        let timeout = if interval == "1s" { "1s" } else { "5s" };
+        self.health_check = format!(
+            "{{ path: {HEALTH_PATH}, interval: {interval}, unhealthy_interval: {unhealthy}, timeout: {timeout} }}"
+        );
+        self
+    }
+
+    fn write(&self, yaml: &mut String) {
+        let _ = writeln!(yaml, "  \"{}\":\n    servers:", self.host);
+        for server in &self.servers {
+            let _ = writeln!(yaml, "      - {server}");
+        }
+        let _ = writeln!(yaml, "    health_check: {}", self.health_check);
+        for setting in &self.settings {
+            let _ = writeln!(yaml, "    {setting}");
+        }
+    }
+}
+
+impl From<Service> for Yaml {
+    fn from(service: Service) -> Self {
+        vec![service].into()
+    }
+}
+
+impl From<Vec<Service>> for Yaml {
+    fn from(services: Vec<Service>) -> Self {
+        let mut yaml = String::from("services:\n");
+        for service in services {
+            service.write(&mut yaml);
+        }
+        Self(yaml)
+    }
+}
+
+impl From<&str> for Yaml {
+    fn from(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+}
