@@ -20,7 +20,10 @@ fn compile_in(file: &Path) -> Result<(), String> {
     let yaml = fs::read_to_string(file).map_err(|error| {
         format!("{}: {error}\n  hint: SERVICES_FILE names the services file to compile in", file.display())
     })?;
-    tunnel_balancer_config::parse(&yaml).map_err(|errors| errors.in_file(&name).to_string())?;
+    let config = tunnel_balancer_config::parse(&yaml).map_err(|errors| errors.in_file(&name).to_string())?;
+    for secret in config.secrets {
+        println!("cargo:warning={name} needs the secret {secret}: npx wrangler secret put {secret}");
+    }
     let out = env::var_os("OUT_DIR").map(PathBuf::from).ok_or("OUT_DIR is not set: run this through cargo")?;
     fs::write(out.join("services.yaml"), yaml).map_err(|error| format!("{}: {error}", out.display()))
 }

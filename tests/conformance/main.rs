@@ -30,6 +30,7 @@ macro_rules! cases {
     };
 }
 
+mod affinity;
 mod config;
 mod ejection;
 mod failover;
@@ -37,6 +38,7 @@ mod headers;
 mod load;
 mod original;
 mod passthrough;
+mod policies;
 mod probes;
 mod retry;
 mod slow;
@@ -61,6 +63,8 @@ const THEMES: &[(&str, &[Case])] = &[
     ("ejection", ejection::CASES),
     ("probes", probes::CASES),
     ("slow", slow::CASES),
+    ("policies", policies::CASES),
+    ("affinity", affinity::CASES),
     ("config", config::CASES),
     ("load", load::CASES),
 ];

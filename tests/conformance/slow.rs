@@ -1,10 +1,14 @@
 //! A slow answer is not a dead server: a probe decides which of the two it is.
 
+use std::time::Duration;
+
 use tunnel_balancer_tests::{Answer, Bench, Gate, Reply, Request, Service};
 
 cases![
     slow_answer_is_awaited_while_the_probe_passes,
     hung_server_is_left_when_its_probe_fails,
+    hung_server_with_a_hanging_probe_is_left_in_time,
+    long_poll_on_a_healthy_server_comes_through_whole,
     whole_exchange_is_bounded,
     visitor_who_leaves_ends_the_attempt,
 ];
@@ -35,6 +39,40 @@ async fn hung_server_is_left_when_its_probe_fails(bench: Bench) {
     let response = app.get("/").await;
     assert_eq!((response.status, response.served_by()), (200, "replica"));
     primary.until("the abandoned attempt", |counts| counts.aborted == 1).await;
+}
+
+async fn hung_server_with_a_hanging_probe_is_left_in_time(bench: Bench) {
+    let [primary, replica] = bench.servers(["primary", "replica"]).await;
+    let app = bench.start(Service::of([&primary, &replica]).checked()).await;
+    app.get("/").await;
+    primary.until("the first probe", |counts| counts.probes_done() == 1).await;
+    primary.outage(Answer::Hang);
+    // 3 s until it is suspect, 5 s for the probe, 1 s for the rest.
+    let first = tokio::time::timeout(Duration::from_secs(9), app.get("/")).await.expect("the replica's answer in time");
+    assert_eq!((first.status, first.served_by()), (200, "replica"));
+    let hits = primary.hits();
+    for _ in 0..5 {
+        assert_eq!(app.get("/").await.served_by(), "replica");
+    }
+    assert_eq!(primary.hits(), hits, "later requests do not wait for it");
+}
+
+async fn long_poll_on_a_healthy_server_comes_through_whole(bench: Bench) {
+    let [primary, replica] = bench.servers(["primary", "replica"]).await;
+    let app = bench.start(Service::of([&primary, &replica]).checked()).await;
+    app.get("/").await;
+    let gate = Gate::closed();
+    primary.answer(Answer::Held(gate.clone(), Answer::Echo.into()));
+    let news = async {
+        // Real time, because a real runtime's timers are the thing under test.
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        gate.open();
+    };
+    let (response, ()) = tokio::join!(app.get("/poll"), news);
+    assert_eq!((response.status, response.served_by()), (200, "primary"));
+    assert_eq!((primary.hits(), primary.counts().aborted, replica.hits()), (2, 0, 0));
+    assert!(primary.counts().probes_done() >= 4, "at the start, and out of suspicion after 3, 9 and 21 s");
+    assert_eq!(app.get("/").await.served_by(), "primary", "and it counts for nothing");
 }
 
 async fn whole_exchange_is_bounded(bench: Bench) {

@@ -55,7 +55,7 @@ proptest! {
                 Move::Report(index, status) if index < held.len() => {
                     let lease = held.swap_remove(index);
                     live.remove(&lease.server().index());
-                    let answer = ProbeAnswer { status: StatusCode::from_u16(status).unwrap(), location: None };
+                    let answer = ProbeAnswer::new(StatusCode::from_u16(status).unwrap());
                     state.on_probe(lease, &Ok(answer), now);
                 }
                 Move::Lose(index) if index < held.len() => drop(held.swap_remove(index)),
@@ -68,7 +68,7 @@ proptest! {
         let mut probed = 0;
         while let Some(lease) = state.next_probe(now) {
             probed += 1;
-            let answer = ProbeAnswer { status: StatusCode::OK, location: None };
+            let answer = ProbeAnswer::new(StatusCode::OK);
             state.on_probe(lease, &Ok(answer), now);
         }
         prop_assert_eq!(probed, servers);

@@ -240,3 +240,18 @@ fn rty_01_attempts_are_limited() {
     assert_eq!(trace.answers[0].attempts, 3);
     assert_eq!(trace.requests.len(), 3);
 }
+
+#[test]
+fn t_24_uploads_that_clients_break_off_take_no_server_out() {
+    let puts = "1 PUT streamed; 1.1 PUT streamed; 1.2 PUT streamed; 1.3 PUT streamed; ";
+    let trace = run(2, |_| (), &format!("0 GET; 0.5 a reset; 0.5 probe a 200; {puts} 2 a 200; 3 GET; 4 end"));
+    assert_eq!(trace.answers[5].served_by.as_deref(), Some("a"));
+    assert_eq!(trace.probes["a"], 2, "but it is looked at, once a second at most");
+}
+
+#[test]
+fn t_24_what_an_application_refuses_takes_no_server_out() {
+    let gets = (0..100).map(|n| format!("{} GET; ", 1.0 + f64::from(n) / 100.0)).collect::<String>();
+    let trace = run(2, without_probes, &format!("0 a 404; {gets} 3 end"));
+    assert_eq!(trace.requests.get("b"), None);
+}

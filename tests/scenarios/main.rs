@@ -7,6 +7,9 @@
 
 mod failover;
 mod probing;
+mod retries;
+mod selection;
+mod snapshot;
 mod suspicion;
 
 use std::time::Duration;
@@ -62,5 +65,5 @@ fn behaves(word: &str) -> Behaviour {
 }
 
 fn request(method: &str, body: Body) -> RequestInfo {
-    RequestInfo { method: method.parse().unwrap(), idempotency_key: false, body }
+    RequestInfo { body, ..RequestInfo::new(method.parse().unwrap()) }
 }

@@ -165,3 +165,18 @@ fn a_server_that_fails_now_and_then_is_probed_once_a_second_at_most() {
     assert_eq!(trace.requests["a"], 100, "OUT-03: never ejected");
     assert!(trace.probes["a"] >= 9 && trace.probes["a"] <= 12, "{} probes", trace.probes["a"]);
 }
+
+#[test]
+fn rty_25_one_request_causes_one_probe_a_server_however_long_they_take() {
+    let often = |service: &mut tunnel_balancer_core::Service| {
+        let check = service.health_check.as_mut().unwrap();
+        check.interval = std::time::Duration::from_secs(1);
+        check.unhealthy_interval = std::time::Duration::from_secs(1);
+        check.timeout = std::time::Duration::from_secs(1);
+    };
+    let hanging: String =
+        ["a", "b", "c", "d", "e", "f", "g", "h"].map(|name| format!("0 probe {name} hang; ")).concat();
+    let trace = run(8, often, &format!("{hanging} 1 GET; 60 end"));
+    assert!(trace.probes.values().all(|probes| *probes == 1), "{:?}", trace.probes);
+    assert_eq!(trace.probes.len(), 8);
+}

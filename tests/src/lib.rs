@@ -33,7 +33,7 @@ pub use yaml::Service;
 use std::time::Duration;
 
 /// How long a wait may take before it counts as a hang. Generous, because the machine may be busy; no case measures it.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Waits for `future`, and panics with `what` was waited for when it takes longer than [`PATIENCE`].
 pub async fn within<F: Future>(what: &str, future: F) -> F::Output {

@@ -9,6 +9,9 @@ use std::net::SocketAddr;
 use crate::log::Log;
 use crate::workerd::BuiltWorker;
 
+/// The secret that every target is started with, and its value: a configuration writes `"${AFFINITY_KEY}"`.
+pub const SECRET: (&str, &str) = ("AFFINITY_KEY", "a key that only this suite knows");
+
 /// A kind of host.
 #[derive(Clone, Debug)]
 pub enum Target {

@@ -15,6 +15,7 @@ use tokio::sync::oneshot;
 
 use crate::gate::Gate;
 use crate::log::Log;
+use crate::target::SECRET;
 
 /// Must be the compatibility date of `wrangler.toml`: it decides how the runtime behaves.
 pub const COMPATIBILITY_DATE: &str = "2026-04-24";
@@ -114,6 +115,7 @@ impl Drop for Process {
 
 /// workerd's own configuration. `allow = ["local"]` is loopback only: a case can never reach the outside.
 fn config(port: u16) -> String {
+    let (secret, value) = SECRET;
     format!(
         r#"using Workerd = import "/workerd/workerd.capnp";
 
@@ -125,7 +127,10 @@ const config :Workerd.Config = (
         (name = "{WASM}", wasm = embed "{WASM}"),
       ],
       compatibilityDate = "{COMPATIBILITY_DATE}",
-      bindings = [(name = "SERVICES_YAML", text = embed "services.yaml")],
+      bindings = [
+        (name = "SERVICES_YAML", text = embed "services.yaml"),
+        (name = "{secret}", text = "{value}"),
+      ],
       globalOutbound = "loopback",
     )),
     (name = "loopback", network = (allow = ["local"])),

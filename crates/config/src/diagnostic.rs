@@ -57,12 +57,16 @@ pub enum Code {
     DuplicateHost,
     /// Not the address of a server.
     InvalidUrl,
-    /// A service without servers, with too many, or with the same one twice.
+    /// A service without servers that can be used, with too many, or with the same one twice.
     Servers,
     /// Two servers of one service with the same name.
     DuplicateName,
     /// A server that is a public host of the same file.
     Loop,
+    /// Something that must be secret and is written out.
+    SecretLiteral,
+    /// A secret that the file refers to and the host does not have.
+    MissingSecret,
 }
 
 impl Code {
@@ -84,6 +88,8 @@ impl Code {
             Self::Servers => "servers",
             Self::DuplicateName => "duplicate-name",
             Self::Loop => "loop",
+            Self::SecretLiteral => "secret-literal",
+            Self::MissingSecret => "missing-secret",
         }
     }
 }

@@ -8,7 +8,8 @@ use crate::node::{Value, ticked};
 use crate::problem::Problem;
 use crate::reader::{Entry, Field};
 use crate::server::servers;
-use crate::settings::{self, Settings};
+use crate::settings::Settings;
+use crate::work;
 
 const SMALLEST: &str = "write at least `services: { chat.example.com: chat-a.example.com }`";
 
@@ -25,7 +26,7 @@ pub(crate) fn services(root: Field<'_>) -> Vec<Service> {
 
     let mut settings = Settings::default();
     if let Some(map) = defaults.and_then(|defaults| defaults.map("a map of settings")) {
-        map.apply(&mut settings, settings::KEYS);
+        settings.apply(map);
     }
     let Some(services) = services else { return Vec::new() };
     let is_empty = match services.value() {
@@ -64,7 +65,7 @@ fn service(host: String, field: Field<'_>, defaults: &Settings, hosts: &PublicHo
         Value::Map(_) => {
             let mut map = field.map("a service")?;
             let list = map.require("servers", "write `servers: [chat-a.example.com]`");
-            map.apply(&mut settings, settings::KEYS);
+            settings.apply(map);
             list?
         }
         Value::Text(_) | Value::List(_) => field,
@@ -79,5 +80,40 @@ fn service(host: String, field: Field<'_>, defaults: &Settings, hosts: &PublicHo
         // Said already, with the reason.
         return None;
     }
-    settings.service(host, servers).map_err(|error| list.report(Problem::new(Code::Servers, error.to_string()))).ok()
+    let service = settings.service(host, servers);
+    let service = service.map_err(|error| list.report(Problem::new(Code::Servers, error.to_string()))).ok()?;
+    if let Err(problem) = work::check(&service)
+        && field.is_well()
+    {
+        list.report(problem);
+    }
+    Some(service)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn every_key_is_in_the_file_of_all_settings() {
+        fn names<T>(keys: &[crate::reader::Key<T>]) -> impl Iterator<Item = &'static str> {
+            keys.iter().map(|(name, _)| *name)
+        }
+        let text = include_str!("../../../examples/all-settings.yaml");
+        let has = |indentation: usize, name: &str| {
+            text.lines().any(|line| {
+                let key = line.get(indentation..).and_then(|key| key.strip_prefix(name));
+                line.trim_start().len() + indentation == line.len() && key.is_some_and(|rest| rest.starts_with(':'))
+            })
+        };
+        let tables = [
+            (4, names(crate::settings::KEYS).collect::<Vec<_>>()),
+            (6, names(crate::health_check::KEYS).chain(names(crate::retry::KEYS)).collect()),
+            (6, names(crate::ejection::KEYS).collect()),
+            (8, names(crate::retry::BUDGET_KEYS).chain(names(crate::server::KEYS)).collect()),
+        ];
+        for (indentation, names) in tables {
+            for name in names {
+                assert!(has(indentation, name), "{name} is missing");
+            }
+        }
+    }
 }

@@ -6,9 +6,11 @@ use crate::diagnostic::Code;
 use crate::duration::{USUAL, duration, written};
 use crate::node::{Value, quoted};
 use crate::problem::Problem;
-use crate::reader::{Field, Key, number, text};
+use crate::reader::{Field, Key, number, or_off, quotable_text, text};
+use crate::statuses::{status_range, statuses};
+use crate::token::token;
 
-const KEYS: &[Key<HealthCheck>] = &[
+pub(crate) const KEYS: &[Key<HealthCheck>] = &[
     ("path", |check, field| field.set(&mut check.path, path)),
     ("interval", |check, field| field.set(&mut check.interval, |value| duration(value, USUAL))),
     ("unhealthy_interval", |check, field| field.set(&mut check.unhealthy_interval, |value| duration(value, USUAL))),
@@ -16,11 +18,20 @@ const KEYS: &[Key<HealthCheck>] = &[
     ("rise", |check, field| field.set(&mut check.rise, |value| number(value, IN_A_ROW))),
     ("fall", |check, field| field.set(&mut check.fall, |value| number(value, IN_A_ROW))),
     ("expect", |check, field| {
-        if let Some(ranges) = statuses(field) {
+        if let Some(ranges) = expect(field) {
             check.expect = ranges;
         }
     }),
+    ("expect_header", |check, field| {
+        if let Some(header) = expect_header(field) {
+            check.expect_header = header;
+        }
+    }),
+    ("expect_body", |check, field| field.set(&mut check.expect_body, |value| or_off(value, sample))),
 ];
+
+/// A longer text is unlikely to stand whole in what is read of a body.
+const MAX_SAMPLE: usize = HealthCheck::BODY_LIMIT / 4;
 
 const IN_A_ROW: std::ops::RangeInclusive<u32> = 1..=100;
 
@@ -32,17 +43,12 @@ pub(crate) fn health_check(check: &mut Option<HealthCheck>, field: Field<'_>) {
         _ => {
             let check = check.get_or_insert_default();
             let Some(map) = field.map("`false`, or a map of health check settings") else { return };
-            let limits = map.first_of(&["timeout", "interval"]);
-            let unhealthy_limits = map.first_of(&["timeout", "unhealthy_interval"]);
-            if map.apply(check, KEYS) {
-                let limits = [
-                    (limits, "interval", check.interval),
-                    (unhealthy_limits, "unhealthy_interval", check.unhealthy_interval),
-                ];
-                for (blamed, name, interval) in limits {
-                    if let Some(field) = blamed.filter(|_| check.timeout > interval) {
-                        field.report(too_slow(check, name, interval));
-                    }
+            let limits = ["interval", "unhealthy_interval"].map(|name| (name, map.written(&["timeout", name])));
+            map.apply(check, KEYS);
+            let blamed = limits.map(|(name, written)| (name, written.blamed()));
+            for ((name, blamed), interval) in blamed.into_iter().zip([check.interval, check.unhealthy_interval]) {
+                if let Some(field) = blamed.filter(|_| check.timeout > interval) {
+                    field.report(too_slow(check, name, interval));
                 }
             }
         }
@@ -75,38 +81,50 @@ fn path(value: &Value<'_>) -> Result<String, Problem> {
     Ok(path.to_owned())
 }
 
-fn statuses(field: Field<'_>) -> Option<StatusRanges> {
-    let items = field.one_or_many();
-    if items.is_empty() {
-        field
-            .report(Problem::new(Code::InvalidValue, "no status would pass").hint("write at least one, as in `[200]`"));
+/// Not merged with the one of `defaults`: another header with that one's text would mean nothing.
+fn expect_header(field: Field<'_>) -> Option<Option<(String, String)>> {
+    if let Value::Bool(false) = field.value() {
+        return Some(None);
     }
-    let ranges: Vec<Option<(u16, u16)>> = items.into_iter().map(|item| item.read(status_range)).collect();
-    ranges.into_iter().collect::<Option<Vec<_>>>().filter(|ranges| !ranges.is_empty()).map(StatusRanges)
+    let mut map = field.map("`false`, or a map such as `{ name: X-App, contains: ok }`")?;
+    let name = map.require("name", "write `{ name: X-App, contains: ok }`");
+    let contains = map.require("contains", "write `{ name: X-App, contains: ok }`");
+    map.finish();
+    let name = name.and_then(|field| field.read(|value| token(value, "a header")));
+    let contains = contains.and_then(|field| field.read(line));
+    Some(Some((name?, contains?)))
 }
 
-fn status_range(value: &Value<'_>) -> Result<(u16, u16), Problem> {
-    const EXPECTED: &str = "a status or a range of them such as `200-299`";
-    let problem = |code| {
-        let problem = Problem::new(code, format!("expected {EXPECTED}, found {value}"));
-        problem.hint("statuses go from 100 to 599, the lower one first")
-    };
-    let (first, last) = match value {
-        Value::Integer(status) => (u16::try_from(*status).ok(), u16::try_from(*status).ok()),
-        Value::Text(text) => {
-            let (first, last) = text.split_once('-').unwrap_or((text, text));
-            (status(first), status(last))
+/// A text that can be found in a header.
+fn line(value: &Value<'_>) -> Result<String, Problem> {
+    let text = sample(value)?;
+    if text.chars().any(char::is_control) {
+        let problem = Problem::new(Code::InvalidValue, format!("expected one line of text, found {}", quoted(&text)));
+        return Err(problem.hint("no header has line ends or control characters in it"));
+    }
+    Ok(text)
+}
+
+/// A text to look for.
+fn sample(value: &Value<'_>) -> Result<String, Problem> {
+    let text = quotable_text(value, "a text to look for")?;
+    match text.len() {
+        1..=MAX_SAMPLE => Ok(text.to_owned()),
+        0 => {
+            Err(Problem::new(Code::InvalidValue, "an empty text is in every answer").hint("write a part of a good one"))
         }
-        _ => return Err(Problem::wrong_type(EXPECTED, value)),
-    };
-    let (Some(first), Some(last)) = (first, last) else { return Err(problem(Code::InvalidValue)) };
-    if first < 100 || last > 599 || first > last {
-        return Err(problem(Code::OutOfRange));
+        length => {
+            Err(Problem::new(Code::OutOfRange, format!("expected a text of 1 to {MAX_SAMPLE} bytes, found {length}")))
+        }
     }
-    Ok((first, last))
 }
 
-fn status(text: &str) -> Option<u16> {
-    let text = text.trim();
-    text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten()
+fn expect(field: Field<'_>) -> Option<StatusRanges> {
+    let ranges = statuses(field, status_range)?;
+    if ranges.0.is_empty() {
+        let problem = Problem::new(Code::InvalidValue, "no status would pass");
+        field.report(problem.hint("write at least one, as in `[200]`"));
+        return None;
+    }
+    Some(ranges)
 }

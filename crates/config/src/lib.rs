@@ -20,24 +20,38 @@
 //! # Ok::<(), tunnel_balancer_config::Errors>(())
 //! ```
 //!
-//! A new setting is one line in a table of keys (`settings.rs`, `server.rs`, `health_check.rs`): its name, and how it is read.
+//! A file holds no secrets but refers to them, as in `key: "${AFFINITY_KEY}"`. [`parse`] checks a file where they are not
+//! known, as when a Worker is built; [`parse_with`] asks the host for them and gives a configuration that can serve.
+//!
+//! A new setting is one line in a table of keys (`settings.rs`, `server.rs`, `retry.rs` and so on): its name, and how it is
+//! read.
 
 #![forbid(unsafe_code)]
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
+mod affinity;
 mod diagnostic;
 mod duration;
+mod ejection;
+mod failback;
 mod file;
 mod health_check;
 mod host;
 mod node;
+mod policy;
 mod problem;
 mod reader;
+mod retry;
+mod rotation;
+mod secret;
 mod server;
 mod settings;
 mod size;
+mod statuses;
 mod suggest;
 mod syntax;
+mod token;
+mod work;
 mod yaml;
 
 use tunnel_balancer_core::Service;
@@ -53,13 +67,47 @@ pub const MAX_BYTES: usize = 256 * 1024;
 pub struct Config {
     /// One service per public host, in the order of the file.
     pub services: Vec<Service>,
+    /// The names of the secrets that the file refers to, in alphabetical order, each once.
+    pub secrets: Vec<String>,
 }
 
-/// Reads a configuration.
+/// Checks a configuration without knowing any secret.
+///
+/// Where the file refers to a secret, the configuration holds a fixed text that everybody knows. So **it must not serve
+/// traffic when [`Config::secrets`] is not empty**: use [`parse_with`] for that.
 ///
 /// # Errors
 /// With everything that is wrong with it. Only what is no YAML at all is told alone, because nothing more is known then.
 pub fn parse(yaml: &str) -> Result<Config, Errors> {
+    read(yaml, secret::Secrets::new(None))
+}
+
+/// Reads a configuration to serve with. `secret` knows the secret with a name: a Worker's, or an environment variable.
+///
+/// # Errors
+/// Like [`parse`], and with every secret that is missing, empty or too short.
+///
+/// ```
+/// use tunnel_balancer_config::{Code, parse_with};
+///
+/// let yaml = r#"
+/// services:
+///   chat.example.com:
+///     servers: [chat-a.example.com, chat-b.example.com]
+///     affinity: { cookie: lb, key: "${AFFINITY_KEY}" }
+/// "#;
+/// let config = parse_with(yaml, &|_| Some("0123456789abcdef".to_owned()))?;
+/// assert_eq!(config.secrets, ["AFFINITY_KEY"]);
+///
+/// let errors = parse_with(yaml, &|_| None).unwrap_err();
+/// assert_eq!(errors.diagnostics()[0].code, Code::MissingSecret);
+/// # Ok::<(), tunnel_balancer_config::Errors>(())
+/// ```
+pub fn parse_with(yaml: &str, secret: &dyn Fn(&str) -> Option<String>) -> Result<Config, Errors> {
+    read(yaml, secret::Secrets::new(Some(secret)))
+}
+
+fn read(yaml: &str, secrets: secret::Secrets<'_>) -> Result<Config, Errors> {
     if yaml.len() > MAX_BYTES {
         return Err(alone(
             Code::TooLarge,
@@ -70,10 +118,10 @@ pub fn parse(yaml: &str) -> Result<Config, Errors> {
     }
     let root = yaml::read(yaml).map_err(|error| alone(Code::Syntax, error.position, error.message, error.hint))?;
     let problems = problem::Problems::default();
-    let services = file::services(reader::Field::new(&root, &problems));
+    let services = file::services(reader::Field::new(&root, &problems, &secrets));
     match problems.into_errors(yaml, &root) {
         Some(errors) => Err(errors),
-        None => Ok(Config { services }),
+        None => Ok(Config { services, secrets: secrets.into_names() }),
     }
 }
 

@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::ops::RangeInclusive;
 
 /// A node's place in the order in which a document is read: a container before its content, a key before its value.
 pub(crate) type NodeId = u32;
@@ -15,6 +16,18 @@ pub(crate) type NodeId = u32;
 pub(crate) struct Node<'a> {
     pub(crate) id: NodeId,
     pub(crate) value: Value<'a>,
+}
+
+impl Node<'_> {
+    /// This node and all that it is made of.
+    pub(crate) fn ids(&self) -> RangeInclusive<NodeId> {
+        let last = match &self.value {
+            Value::List(items) => items.last(),
+            Value::Map(entries) => entries.last().map(|(_, value)| value),
+            _ => None,
+        };
+        self.id..=last.map_or(self.id, |last| *last.ids().end())
+    }
 }
 
 #[derive(Debug)]

@@ -4,6 +4,7 @@
 //! because that costs time and a correct file has none to look up.
 
 use std::cell::RefCell;
+use std::ops::RangeInclusive;
 
 use crate::diagnostic::{Code, Diagnostic, Errors};
 use crate::node::{Node, NodeId, Value, path_to, ticked};
@@ -28,6 +29,16 @@ impl Problem {
         Self { hint: Some(hint.into()), ..self }
     }
 
+    /// For want of a better one.
+    pub(crate) fn or_hint(self, hint: &str) -> Self {
+        Self { hint: self.hint.or_else(|| Some(hint.to_owned())), ..self }
+    }
+
+    #[cfg(test)]
+    pub(crate) const fn code(&self) -> Code {
+        self.code
+    }
+
     pub(crate) fn see(self, other: NodeId) -> Self {
         Self { see: Some(other), ..self }
     }
@@ -42,14 +53,11 @@ impl Problem {
         }
     }
 
-    /// A `word` that is none of `known`, and the one of them that was probably meant.
-    pub(crate) fn unknown(code: Code, what: &str, word: &str, known: &[&str]) -> Self {
+    /// A `word` that is none of `known`, and the one of them that was probably meant, or else the `list` of them.
+    pub(crate) fn unknown(code: Code, what: &str, word: &str, known: &[&str], list: &str) -> Self {
         let hint = match suggest::nearest(word, known) {
             Some(meant) => format!("did you mean `{meant}`?"),
-            None => {
-                let known: Vec<String> = known.iter().map(|word| format!("`{word}`")).collect();
-                format!("known here: {}", known.join(", "))
-            }
+            None => format!("known here: {list}"),
         };
         Self::new(code, format!("unknown {what} {}", ticked(word))).hint(hint)
     }
@@ -73,6 +81,11 @@ impl Problems {
         } else {
             found.more += 1;
         }
+    }
+
+    /// Whether any was found at these nodes.
+    pub(crate) fn any_at(&self, nodes: &RangeInclusive<NodeId>) -> bool {
+        self.0.borrow().told.iter().any(|(at, _)| nodes.contains(at))
     }
 
     pub(crate) fn count(&self) -> usize {

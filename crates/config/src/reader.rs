@@ -9,6 +9,7 @@ use std::ops::RangeInclusive;
 use crate::diagnostic::Code;
 use crate::node::{Node, Value, ticked};
 use crate::problem::{Problem, Problems};
+use crate::secret::Secrets;
 
 /// A key that a map may have, and what it sets. What is not written stays as it was.
 pub(crate) type Key<T> = (&'static str, fn(&mut T, Field<'_>));
@@ -18,11 +19,16 @@ pub(crate) type Key<T> = (&'static str, fn(&mut T, Field<'_>));
 pub(crate) struct Field<'a> {
     node: &'a Node<'a>,
     problems: &'a Problems,
+    secrets: &'a Secrets<'a>,
 }
 
 impl<'a> Field<'a> {
-    pub(crate) const fn new(node: &'a Node<'a>, problems: &'a Problems) -> Self {
-        Self { node, problems }
+    pub(crate) const fn new(node: &'a Node<'a>, problems: &'a Problems, secrets: &'a Secrets<'a>) -> Self {
+        Self { node, problems, secrets }
+    }
+
+    pub(crate) const fn secrets(self) -> &'a Secrets<'a> {
+        self.secrets
     }
 
     pub(crate) const fn node(self) -> &'a Node<'a> {
@@ -35,6 +41,11 @@ impl<'a> Field<'a> {
 
     pub(crate) fn report(self, problem: Problem) {
         self.problems.add(self.node.id, problem);
+    }
+
+    /// Whether nothing was wrong with this value and what it is made of, so far.
+    pub(crate) fn is_well(self) -> bool {
+        !self.problems.any_at(&self.node.ids())
     }
 
     /// The value as `read` understands it. What it cannot understand is reported.
@@ -105,11 +116,15 @@ impl<'a> Map<'a> {
 
     /// Takes out the value of `name`; that it is missing is reported with `hint`.
     pub(crate) fn require(&mut self, name: &'static str, hint: &str) -> Option<Field<'a>> {
-        let taken = self.take(name);
-        if taken.is_none() {
+        self.expect(name, hint);
+        self.take(name)
+    }
+
+    /// Reports with `hint` that `name` is missing, if it is.
+    pub(crate) fn expect(&self, name: &str, hint: &str) {
+        if self.written(&[name]).first().is_none() {
             self.field.report(Problem::new(Code::MissingKey, format!("the key `{name}` is missing")).hint(hint));
         }
-        taken
     }
 
     /// Reads every entry that is left by the table `keys` and reports the others. Whether all went well.
@@ -124,7 +139,10 @@ impl<'a> Map<'a> {
                     Problem::new(Code::UnknownKey, "merge keys are not supported")
                         .hint("what all services share goes into the top-level map `defaults`"),
                 ),
-                None => key.report(Problem::unknown(Code::UnknownKey, "key", name, &self.known)),
+                None => {
+                    let known: Vec<String> = self.known.iter().map(|word| format!("`{word}`")).collect();
+                    key.report(Problem::unknown(Code::UnknownKey, "key", name, &self.known, &known.join(", ")));
+                }
             }
         }
         problems.count() == before
@@ -135,9 +153,10 @@ impl<'a> Map<'a> {
         self.apply(&mut (), &[]);
     }
 
-    /// The first of `names` that is written here: the one to blame when they do not fit together.
-    pub(crate) fn first_of(&self, names: &[&str]) -> Option<Field<'a>> {
-        names.iter().find_map(|name| self.entries.iter().find(|entry| entry.name == *name)).map(|entry| entry.value)
+    /// What is written here under `names`.
+    pub(crate) fn written(&self, names: &[&str]) -> Written<'a> {
+        let named = |name: &&str| self.entries.iter().find(|entry| entry.name == *name);
+        Written(names.iter().filter_map(named).map(|entry| entry.value).collect())
     }
 
     pub(crate) fn into_entries(self) -> Vec<Entry<'a>> {
@@ -145,9 +164,22 @@ impl<'a> Map<'a> {
     }
 }
 
+/// Settings that may not fit together.
+pub(crate) struct Written<'a>(Vec<Field<'a>>);
+
+impl<'a> Written<'a> {
+    pub(crate) fn first(&self) -> Option<Field<'a>> {
+        self.0.first().copied()
+    }
+
+    /// The first, to blame when they do not fit. None where one is wrong by itself: then they might fit when it is right.
+    pub(crate) fn blamed(&self) -> Option<Field<'a>> {
+        self.first().filter(|_| self.0.iter().all(|field| field.is_well()))
+    }
+}
+
 fn key_text<'a>(key: &'a Value<'a>) -> Result<&'a str, Problem> {
-    text(key, "a text as key").map_err(|problem| match key {
-        Value::Bool(_) | Value::Integer(_) | Value::OtherNumber(_) => problem.hint("put it in double quotes"),
+    quotable_text(key, "a text as key").map_err(|problem| match key {
         Value::Map(_) => problem.hint("`{` begins a map: put a text that begins with it in double quotes"),
         _ => problem,
     })
@@ -158,6 +190,35 @@ pub(crate) fn text<'a>(value: &'a Value<'a>, expected: &str) -> Result<&'a str, 
     match value {
         Value::Text(text) => Ok(text),
         _ => Err(Problem::wrong_type(expected, value)),
+    }
+}
+
+/// A text that may look like something else, such as a name that is a number.
+pub(crate) fn quotable_text<'a>(value: &'a Value<'a>, expected: &str) -> Result<&'a str, Problem> {
+    text(value, expected).map_err(|problem| match value {
+        Value::Bool(_) | Value::Integer(_) | Value::OtherNumber(_) => problem.hint("put it in double quotes"),
+        _ => problem,
+    })
+}
+
+/// One of a few words. `expected` lists them, and what else may stand in their place.
+pub(crate) fn word<T: Clone>(value: &Value<'_>, what: &str, expected: &str, words: &[(&str, T)]) -> Result<T, Problem> {
+    let found = text(value, expected)?;
+    if let Some((_, meaning)) = words.iter().find(|(word, _)| *word == found) {
+        return Ok(meaning.clone());
+    }
+    let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+    Err(Problem::unknown(Code::InvalidValue, what, found, &known, expected))
+}
+
+/// `false` for none, or what `read` understands.
+pub(crate) fn or_off<'a, T>(
+    value: &'a Value<'a>,
+    read: impl FnOnce(&'a Value<'a>) -> Result<T, Problem>,
+) -> Result<Option<T>, Problem> {
+    match value {
+        Value::Bool(false) => Ok(None),
+        _ => read(value).map(Some).map_err(|problem| problem.or_hint("`false` turns it off")),
     }
 }
 
@@ -188,4 +249,12 @@ pub(crate) fn number(value: &Value<'_>, range: RangeInclusive<u32>) -> Result<u3
         }
         _ => Err(Problem::wrong_type(&expected, value)),
     }
+}
+
+/// A percentage, written as a number alone.
+pub(crate) fn percent(value: &Value<'_>, range: RangeInclusive<u32>) -> Result<u32, Problem> {
+    number(value, range).map_err(|problem| match value {
+        Value::Text(text) if text.ends_with('%') => problem.hint("write the number alone, without `%`"),
+        _ => problem,
+    })
 }

@@ -9,16 +9,36 @@ use crate::diagnostic::Code;
 use crate::host::{PublicHosts, is_well_formed};
 use crate::node::{NodeId, Value, quoted, ticked};
 use crate::problem::Problem;
-use crate::reader::{Field, Key, text};
+use crate::reader::{Field, Key, boolean, number, or_off, quotable_text, text};
+use crate::rotation;
 
-/// What is written about a server beside its address.
-#[derive(Default)]
-struct Draft {
+/// What is written about a server beside its address. The defaults are the core's.
+pub(crate) struct Draft {
     name: Option<String>,
+    pub(crate) weight: u32,
+    pub(crate) backup: bool,
+    pub(crate) drain: bool,
+    pub(crate) enabled: bool,
+    max_in_flight: Option<u32>,
+}
+
+impl Default for Draft {
+    fn default() -> Self {
+        Self { name: None, weight: 1, backup: false, drain: false, enabled: true, max_in_flight: None }
+    }
 }
 
 /// Every key of a server but `url`, without which there is none.
-const KEYS: &[Key<Draft>] = &[("name", |draft, field| field.set(&mut draft.name, |value| name(value).map(Some)))];
+pub(crate) const KEYS: &[Key<Draft>] = &[
+    ("name", |draft, field| field.set(&mut draft.name, |value| name(value).map(Some))),
+    ("weight", |draft, field| field.set(&mut draft.weight, |value| number(value, 0..=1000))),
+    ("backup", |draft, field| field.set(&mut draft.backup, boolean)),
+    ("drain", |draft, field| field.set(&mut draft.drain, boolean)),
+    ("enabled", |draft, field| field.set(&mut draft.enabled, boolean)),
+    ("max_in_flight", |draft, field| {
+        field.set(&mut draft.max_in_flight, |value| or_off(value, |value| number(value, 1..=100_000)));
+    }),
+];
 
 /// Longer names would fill a line of a log.
 const MAX_NAME: usize = 64;
@@ -43,16 +63,25 @@ pub(crate) fn servers(field: Field<'_>, hosts: &PublicHosts) -> Vec<Server> {
         return Vec::new();
     }
     let mut seen = Seen::default();
-    field.one_or_many().into_iter().filter_map(|item| server(item, hosts, &mut seen)).collect()
+    let read = |item| {
+        let mut draft = Draft::default();
+        (server(item, &mut draft, hosts, &mut seen), draft)
+    };
+    let (servers, drafts): (Vec<Option<Server>>, Vec<Draft>) = field.one_or_many().into_iter().map(read).unzip();
+    if let Err(problem) = rotation::check(&drafts) {
+        field.report(problem);
+    }
+    servers.into_iter().flatten().collect()
 }
 
-fn server(field: Field<'_>, hosts: &PublicHosts, seen: &mut Seen) -> Option<Server> {
-    let mut draft = Draft::default();
+/// One server; what is written about it goes into `draft` even where its address is wrong.
+fn server(field: Field<'_>, draft: &mut Draft, hosts: &PublicHosts, seen: &mut Seen) -> Option<Server> {
     let (address, named) = match field.value() {
         Value::Map(_) => {
             let mut map = field.map("a server")?;
-            let (address, named) = (map.require("url", "write `url: chat-a.example.com`"), map.first_of(&["name"]));
-            map.apply(&mut draft, KEYS);
+            let (address, named) =
+                (map.require("url", "write `url: chat-a.example.com`"), map.written(&["name"]).first());
+            map.apply(draft, KEYS);
             (address?, named)
         }
         Value::Text(_) => (field, None),
@@ -62,7 +91,12 @@ fn server(field: Field<'_>, hosts: &PublicHosts, seen: &mut Seen) -> Option<Serv
         }
     };
     let mut server = Server::new(address.read(|value| url(value, hosts))?);
-    server.name = draft.name.unwrap_or(server.name);
+    server.name = draft.name.take().unwrap_or(server.name);
+    server.weight = draft.weight;
+    server.backup = draft.backup;
+    server.drain = draft.drain;
+    server.enabled = draft.enabled;
+    server.max_in_flight = draft.max_in_flight;
     seen.add(&server, address, named);
     Some(server)
 }
@@ -136,10 +170,7 @@ fn wrong_url(error: &ServerUrlError) -> Problem {
 }
 
 fn name(value: &Value<'_>) -> Result<String, Problem> {
-    let name = text(value, "a name").map_err(|problem| match value {
-        Value::Bool(_) | Value::Integer(_) | Value::OtherNumber(_) => problem.hint("put it in double quotes"),
-        _ => problem,
-    })?;
+    let name = quotable_text(value, "a name")?;
     let is_plain = |b: u8| b.is_ascii_graphic() && !b",;\"'`\\".contains(&b);
     if (1..=MAX_NAME).contains(&name.len()) && name.bytes().all(is_plain) {
         return Ok(name.to_owned());

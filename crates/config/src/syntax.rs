@@ -30,6 +30,9 @@ impl SyntaxError {
         let indentation = line.split(|c: char| !c.is_whitespace()).next().unwrap_or_default();
         let hint = if indentation.contains('\t') {
             Some("indent with spaces: YAML does not allow tabs")
+        } else if message.contains("did not find expected") && [" ${", ",${", "[${"].iter().any(|it| line.contains(it))
+        {
+            Some("put a reference in double quotes, as in `\"${NAME}\"`")
         } else {
             HINTS.iter().find(|(part, _)| message.contains(part)).map(|(_, hint)| *hint)
         };

@@ -1,13 +1,14 @@
 //! Broken files and everything that is said about them, compared whole.
 //!
 //! The cases are in `tests/broken/*.txt`, one topic per file. Each begins with a line `=== what it is about`, then comes the
-//! YAML, a line `>>>` and the answer. After a wanted change of wording `UPDATE=1 cargo test -p tunnel-balancer-config`
-//! writes the new answers; what they became is then read in the diff.
+//! YAML, a line `>>>` and the answer. A YAML that begins with `# secrets: NAME=value ...` is read with these secrets.
+//! After a wanted change of wording `UPDATE=1 cargo test -p tunnel-balancer-config` writes the new answers; what they became
+//! is then read in the diff.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use tunnel_balancer_config::{Code, Errors, MAX_BYTES, parse};
+use tunnel_balancer_config::{Code, Config, Errors, MAX_BYTES, parse, parse_with};
 
 #[test]
 fn broken_files_are_answered_as_written() {
@@ -34,13 +35,20 @@ fn with_answers(cases: &str) -> String {
     for case in cases.strip_prefix("=== ").unwrap().split("\n=== ") {
         let (title, rest) = case.split_once('\n').unwrap();
         let (yaml, _) = rest.split_once(">>>\n").unwrap();
-        let answer = match parse(yaml) {
+        let answer = match read(yaml) {
             Ok(_) => "accepted".to_owned(),
             Err(errors) => errors.in_file("services.yaml").to_string(),
         };
         said += &format!("=== {title}\n{yaml}>>>\n{answer}\n");
     }
     said
+}
+
+fn read(yaml: &str) -> Result<Config, Errors> {
+    let Some(known) = yaml.strip_prefix("# secrets:").and_then(|rest| rest.lines().next()) else { return parse(yaml) };
+    let known: Vec<(&str, &str)> = known.split_whitespace().map(|pair| pair.split_once('=').unwrap()).collect();
+    let secret = |name: &str| known.iter().find(|(known, _)| *known == name).map(|(_, secret)| (*secret).to_owned());
+    parse_with(yaml, &secret)
 }
 
 fn first_difference(written: &str, said: &str) -> String {
@@ -58,6 +66,51 @@ fn more_servers_than_a_service_can_have() {
     let expected =
         "services.yaml:2:18: error[servers]: a service has 1 to 64 servers, not 65 at services.\"a.example.com\"";
     assert_eq!(errors.in_file("services.yaml").to_string(), expected);
+}
+
+#[test]
+fn cfg_09_the_work_of_a_request_is_added_up() {
+    let with = |servers: usize, settings: &str| {
+        let servers: Vec<String> = (0..servers).map(|i| format!("a-{i}.example.com")).collect();
+        parse(&format!("services:\n  a.example.com: {{ {settings} servers: [{}] }}", servers.join(", ")))
+    };
+    // 3 attempts, 8 probes of slow servers: two attempts are suspected after 3, 9, 21 and 45 s.
+    assert!(with(39, "").is_ok());
+    let told = with(40, "").unwrap_err();
+    let expected = "2:30: error[servers]: 3 attempts, 40 probes and 8 more of slow servers are 51 subrequests, more than \
+                    the 50 that a request may cause at services.\"a.example.com\".servers\n  hint: fewer servers, \
+                    `attempts` or `rounds`, a longer `suspect_after` or a shorter `timeout` make it less";
+    assert_eq!(told.to_string(), expected);
+    let told = with(40, "health_check: 1,").unwrap_err();
+    assert_eq!(told.diagnostics().len(), 1, "nothing is added up from what is wrong: {told}");
+    let disabled = "services: { a.example.com: [b.example.com, { url: c.example.com, enabled: false }";
+    let many: String = (0..39).map(|i| format!(", a-{i}.example.com")).collect();
+    assert!(parse(&format!("{disabled}{many}] }}")).is_err());
+    assert!(
+        parse(&format!("{disabled}{}] }}", many.replacen("a-7.example.com", "{ url: d, enabled: false }", 1))).is_ok()
+    );
+    assert!(with(64, "health_check: false,").is_ok());
+    assert!(with(47, "retry: { suspect_after: false },").is_ok());
+    assert!(with(48, "retry: { suspect_after: false },").is_err());
+    assert!(with(2, "retry: { attempts: 10, rounds: 5, timeout: 30m },").is_ok());
+    assert!(with(2, "retry: { attempts: 10, rounds: 5, timeout: 1h },").is_err());
+    assert!(with(5, "retry: { attempts: 10, rounds: 5, timeout: 1h, try_timeout: 10s },").is_ok());
+}
+
+#[test]
+fn no_secret_is_ever_repeated() {
+    let wrong = ["hunter2hunter2hunter2", "12345678901234567890123", "1.25", "-7", "\"x${hunter2}\"", "\"${hunter2}\""];
+    for key in wrong {
+        let yaml = format!(
+            "services: {{ a.example.com: {{ servers: b.example.com, affinity: {{ cookie: lb, key: {key} }} }} }}"
+        );
+        let told = parse(&yaml).unwrap_err().to_string();
+        let bare = key.trim_matches(|c: char| !c.is_ascii_alphanumeric());
+        assert!(!told.contains(bare) && !told.contains("hunter"), "{told}");
+    }
+    let yaml = "services: { a.example.com: { servers: b.example.com, affinity: { cookie: lb, key: \"${KEY}\" } } }";
+    let told = parse_with(yaml, &|_| Some("hunter2".to_owned())).unwrap_err().to_string();
+    assert!(told.contains("`KEY` is shorter") && !told.contains("hunter2"), "{told}");
 }
 
 #[test]

@@ -1,10 +1,11 @@
 //! Any text at all: an answer, never a panic, and never a wrong place.
 
 use proptest::prelude::*;
-use tunnel_balancer_config::{Errors, parse};
+use tunnel_balancer_config::{Errors, parse, parse_with};
 
-/// A correct file with every kind of value in it, to be damaged.
-const FILE: &str = include_str!("../../../examples/all-settings.yaml");
+/// Correct files with every kind of value in them, to be damaged.
+const FILES: [&str; 2] =
+    [include_str!("../../../examples/all-settings.yaml"), include_str!("../../../examples/stateful-application.yaml")];
 
 /// What YAML and this format give a meaning to.
 fn piece() -> impl Strategy<Value = String> {
@@ -16,6 +17,21 @@ fn piece() -> impl Strategy<Value = String> {
         "name",
         "policy",
         "failover",
+        "hash",
+        "header",
+        "X-User",
+        "weight",
+        "backup",
+        "enabled",
+        "failback",
+        "after",
+        "affinity",
+        "cookie",
+        "key",
+        "\"${KEY}\"",
+        "${KEY}",
+        "on",
+        "budget",
         "health_check",
         "path",
         "/",
@@ -84,11 +100,12 @@ fn piece() -> impl Strategy<Value = String> {
 
 /// The file with some of its characters taken out or replaced.
 fn damaged() -> impl Strategy<Value = String> {
-    let length = FILE.len();
-    proptest::collection::vec((0..length, 0..20_usize, piece()), 1..6).prop_map(|damages| {
-        let mut text = FILE.to_owned();
+    let length = FILES.map(str::len).into_iter().max().unwrap();
+    let damages = proptest::collection::vec((0..length, 0..20_usize, piece()), 1..6);
+    (proptest::sample::select(&FILES), damages).prop_map(|(file, damages)| {
+        let mut text = file.to_owned();
         for (start, length, piece) in damages {
-            let start = text.floor_char_boundary(start.min(text.len()));
+            let start = text.floor_char_boundary(start % text.len().max(1));
             let end = text.floor_char_boundary((start + length).min(text.len()));
             text.replace_range(start..end, &piece);
         }
@@ -98,8 +115,14 @@ fn damaged() -> impl Strategy<Value = String> {
 
 /// What must hold for any answer.
 fn check(text: &str) {
-    match parse(text) {
-        Ok(config) => assert!(config.services.iter().all(|service| !service.servers().is_empty())),
+    let parsed = parse(text);
+    let known = parse_with(text, &|_| Some("a secret that is long enough".to_owned()));
+    assert_eq!(parsed.as_ref().err(), known.as_ref().err(), "good secrets change nothing");
+    match parsed {
+        Ok(config) => {
+            assert!(config.services.iter().all(|service| service.servers().iter().any(|server| server.enabled)));
+            assert_eq!(parse_with(text, &|_| None).is_ok(), config.secrets.is_empty(), "each secret is asked for");
+        }
         Err(errors) => check_errors(text, &errors),
     }
 }

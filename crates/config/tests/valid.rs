@@ -4,8 +4,8 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use tunnel_balancer_config::{Config, parse};
-use tunnel_balancer_core::{HealthCheck, Server, ServerUrl, Service, StatusRanges};
+use tunnel_balancer_config::{Config, parse, parse_with};
+use tunnel_balancer_core::{Failback, HashOn, HealthCheck, Policy, Server, ServerUrl, Service, StatusRanges, Writes};
 
 fn load(yaml: &str) -> Config {
     parse(yaml).unwrap_or_else(|errors| panic!("{errors}"))
@@ -58,8 +58,11 @@ fn every_setting_is_read() {
     let service = service(
         "services:
            a.example.com:
-             servers: a-1.example.com
-             policy: failover
+             servers: [{ url: a-1.example.com, weight: 0, backup: true, max_in_flight: 100000 }, a-2.example.com]
+             policy: random
+             writes: primary_only
+             slow_start: 30s
+             affinity: { cookie: __Host-lb, ttl: 168h, key: \"${A_KEY}\" }
              health_check:
                path: /healthz?full=1
                interval: 1m30s
@@ -68,10 +71,37 @@ fn every_setting_is_read() {
                rise: 3
                fall: 4
                expect: [200, 301-308, \"404\"]
-             retry: { attempts: 2, timeout: 1h, replay_limit: 1MiB }
-             ejection: { failures: 5, base: 2s, max: 2s }
+               expect_header: { name: X-App, contains: ok }
+               expect_body: '\"up\": true'
+             retry:
+               attempts: 2
+               rounds: 5
+               timeout: 1h
+               try_timeout: 10s
+               suspect_after: 1s
+               on: [500, 429]
+               not_on: 503
+               unsafe_methods: true
+               budget: { percent: 100, per_second: 0 }
+               replay_limit: 1MiB
+             ejection: { failures: 5, base: 2s, max: 2s, max_percent: 50 }
              served_by: false",
     );
+    assert_eq!((&service.policy, service.writes), (&Policy::Random, Writes::PrimaryOnly));
+    assert_eq!(service.slow_start, Some(Duration::from_secs(30)));
+    let affinity = service.affinity.as_ref().unwrap();
+    assert_eq!((affinity.cookie.as_str(), affinity.ttl), ("__Host-lb", Duration::from_secs(7 * 24 * 3600)));
+    let mut first = server("a-1.example.com");
+    (first.weight, first.backup, first.max_in_flight) = (0, true, Some(100_000));
+    assert_eq!(service.servers(), [first, server("a-2.example.com")]);
+    let retry = &service.retry;
+    assert_eq!((retry.rounds, retry.unsafe_methods), (5, true));
+    let seconds = |seconds| Some(Duration::from_secs(seconds));
+    assert_eq!((retry.try_timeout, retry.suspect_after), (seconds(10), seconds(1)));
+    assert_eq!(retry.on, StatusRanges(vec![(500, 500), (429, 429)]));
+    assert_eq!(retry.not_on, StatusRanges(vec![(503, 503)]));
+    assert_eq!((retry.budget.percent, retry.budget.per_second), (100, 0));
+    assert_eq!(service.ejection.max_percent, 50);
     let check = service.health_check.as_ref().unwrap();
     assert_eq!(check.path, "/healthz?full=1");
     assert_eq!(check.interval, Duration::from_secs(90));
@@ -79,11 +109,109 @@ fn every_setting_is_read() {
     assert_eq!(check.timeout, Duration::from_millis(500));
     assert_eq!((check.rise, check.fall), (3, 4));
     assert_eq!(check.expect, StatusRanges(vec![(200, 200), (301, 308), (404, 404)]));
+    assert_eq!(check.expect_header, Some(("X-App".to_owned(), "ok".to_owned())));
+    assert_eq!(check.expect_body.as_deref(), Some("\"up\": true"));
     assert_eq!((service.retry.attempts, service.retry.replay_limit), (2, 1 << 20));
     assert_eq!(service.retry.timeout, Duration::from_secs(3600));
     assert_eq!(service.ejection.failures, 5);
     assert_eq!((service.ejection.base, service.ejection.max), (Duration::from_secs(2), Duration::from_secs(2)));
     assert!(!service.served_by);
+}
+
+#[test]
+fn the_part_of_each_server_is_read() {
+    let service = service(
+        "services:
+           a.example.com:
+             - { url: a.example.net, weight: 1000, max_in_flight: 1 }
+             - { url: b.example.net, backup: true }
+             - { url: c.example.net, drain: true }
+             - { url: d.example.net, enabled: false, max_in_flight: false }",
+    );
+    let mut expected: Vec<Server> = ["a", "b", "c", "d"].map(|name| server(&format!("{name}.example.net"))).into();
+    (expected[0].weight, expected[0].max_in_flight) = (1000, Some(1));
+    expected[1].backup = true;
+    expected[2].drain = true;
+    expected[3].enabled = false;
+    assert_eq!(service.servers(), expected);
+}
+
+#[test]
+fn policies_and_failbacks_are_read_as_words_or_maps() {
+    let with =
+        |setting: &str| service(&format!("services: {{ a.example.com: {{ servers: a-1.example.com, {setting} }} }}"));
+    let policies = [
+        ("failover", Policy::Failover),
+        ("round_robin", Policy::RoundRobin),
+        ("random", Policy::Random),
+        ("least_requests", Policy::LeastRequests),
+        ("latency", Policy::Latency),
+        ("hash", Policy::Hash(HashOn::ClientIp)),
+        ("{ hash: client_ip }", Policy::Hash(HashOn::ClientIp)),
+        ("{ hash: path }", Policy::Hash(HashOn::Path)),
+        ("{ hash: { header: X-User } }", Policy::Hash(HashOn::Header("X-User".to_owned()))),
+        ("{ hash: { cookie: session } }", Policy::Hash(HashOn::Cookie("session".to_owned()))),
+    ];
+    for (yaml, policy) in policies {
+        assert_eq!(with(&format!("policy: {yaml}")).policy, policy, "{yaml}");
+    }
+    let failbacks = [
+        ("auto", Failback::Auto),
+        ("manual", Failback::Manual),
+        ("{ after: 10m }", Failback::After(Duration::from_secs(600))),
+    ];
+    for (yaml, failback) in failbacks {
+        assert_eq!(with(&format!("failback: {yaml}")).failback, failback, "{yaml}");
+    }
+}
+
+#[test]
+fn what_the_defaults_turn_on_can_be_changed_and_turned_off() {
+    let config = load(
+        "defaults:
+  policy: { hash: path }
+  slow_start: 1m
+  affinity: { cookie: lb, key: \"${KEY}\" }
+  health_check: { expect_body: ok, expect_header: { name: X, contains: y } }
+  retry: { try_timeout: 5s, on: 500, budget: { percent: 50 } }
+services:
+  off.example.com:
+    servers: off-1.example.com
+    policy: failover
+    slow_start: false
+    affinity: false
+    health_check: { expect_body: false, expect_header: false }
+    retry: { try_timeout: false, suspect_after: false, on: [], budget: { percent: 20 } }
+  own.example.com:
+    servers: own-1.example.com
+    affinity: { ttl: 1h }
+    retry: { budget: { per_second: 5 } }",
+    );
+    let [off, own] = <[Service; 2]>::try_from(config.services).unwrap();
+    let mut expected = Service::new("off.example.com", vec![server("off-1.example.com")]).unwrap();
+    expected.retry.suspect_after = None;
+    assert_eq!(off, expected);
+    let affinity = own.affinity.unwrap();
+    assert_eq!((affinity.cookie.as_str(), affinity.ttl), ("lb", Duration::from_secs(3600)));
+    assert_eq!((own.retry.budget.percent, own.retry.budget.per_second), (50, 5));
+    assert_eq!((own.policy, own.slow_start), (Policy::Hash(HashOn::Path), Some(Duration::from_secs(60))));
+}
+
+#[test]
+fn secrets_are_asked_for_by_name_and_listed() {
+    let yaml = "services:
+  a.example.com: { servers: a-1.example.com, affinity: { cookie: lb, key: \"${KEY_B}\" } }
+  b.example.com: { servers: b-1.example.com, affinity: { cookie: lb, key: \"${KEY_A}\" } }
+  c.example.com: { servers: c-1.example.com, affinity: { cookie: lb, key: \"${KEY_B}\" } }
+  d.example.com: d-1.example.com";
+    let config = parse_with(yaml, &|name| Some(format!("{name} 6789 123456"))).unwrap();
+    let keys: Vec<Option<&[u8]>> =
+        config.services.iter().map(|service| service.affinity.as_ref().map(|it| it.key.as_slice())).collect();
+    let (a, b): (&[u8], &[u8]) = (b"KEY_A 6789 123456", b"KEY_B 6789 123456");
+    assert_eq!(keys, [Some(b), Some(a), Some(b), None]);
+    assert_eq!(config.secrets, ["KEY_A", "KEY_B"]);
+    assert_eq!(load(yaml).secrets, config.secrets, "known without knowing them");
+    assert!(load("services: { a.example.com: a-1.example.com }").secrets.is_empty());
 }
 
 #[test]

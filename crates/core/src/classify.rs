@@ -55,6 +55,8 @@ pub struct Verdict {
 /// What an attempt says about its server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Blame {
+    /// Nothing, either way: it may have been the client's fault.
+    Unclear,
     /// Clears the count of failures.
     None,
     /// Counts: several in a row eject.

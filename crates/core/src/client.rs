@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use http::StatusCode;
 
+use crate::attempt::Plan;
 use crate::classify::Failure;
-use crate::exchange::Plan;
 use crate::health::{HealthCheck, ProbeResult};
 use crate::server::Server;
 use crate::time::Timestamp;
@@ -43,6 +43,12 @@ pub trait HttpClient {
 
     /// The response's status.
     fn status(&self, response: &Self::Response) -> StatusCode;
+
+    /// How long the response's `Retry-After` asks for, in seconds or as a date. Read only from failures. By default nothing.
+    fn retry_after(&self, response: &Self::Response) -> Option<Duration> {
+        let _ = response;
+        None
+    }
 
     /// Cancels the body of a response that the client will not get, so that its connection is free again.
     fn discard(&self, response: Self::Response);

@@ -24,11 +24,14 @@ pub struct EjectionSettings {
     pub base: Duration,
     /// The longest. Default 300 s.
     pub max: Duration,
+    /// The share of a service's servers, in percent, that may be left out at a time; one always may. Default 100: with all of
+    /// them out, all are tried.
+    pub max_percent: u32,
 }
 
 impl Default for EjectionSettings {
     fn default() -> Self {
-        Self { failures: 3, base: Duration::from_secs(10), max: Duration::from_secs(300) }
+        Self { failures: 3, base: Duration::from_secs(10), max: Duration::from_secs(300), max_percent: 100 }
     }
 }
 
@@ -87,6 +90,40 @@ impl Ejection {
         }
     }
 
+    /// Whether the last result was a failure.
+    pub(crate) const fn has_failed(&self) -> bool {
+        self.failures > 0 || self.current.is_some()
+    }
+
+    pub(crate) const fn is_under_way(&self) -> bool {
+        self.current.is_some()
+    }
+
+    pub(crate) fn until(&self) -> Option<Timestamp> {
+        self.current.map(|current| current.until)
+    }
+
+    pub(crate) const fn repetitions(&self) -> u32 {
+        self.repetitions
+    }
+
+    /// What somebody else found out.
+    pub(crate) fn adopt(&mut self, until: Option<Timestamp>, repetitions: u32, now: Timestamp) {
+        self.current = until.map(|until| Current { since: now, until, trial_until: None });
+        self.repetitions = repetitions;
+        self.failures = 0;
+    }
+
+    /// Leaves the server out for as long as it asked for, which is no repetition of anything.
+    pub(crate) fn pause(&mut self, length: Duration, now: Timestamp) -> Option<Change> {
+        if self.current.is_some() {
+            return None;
+        }
+        self.failures = 0;
+        self.current = Some(Current { since: now, until: now + length, trial_until: None });
+        Some(Change::Ejected { length })
+    }
+
     /// Whether the single request of a probation may be sent now.
     pub(crate) fn trial_is_free(&self, now: Timestamp) -> bool {
         let taken = self.current.and_then(|current| current.trial_until).is_some_and(|until| now < until);
@@ -108,9 +145,10 @@ impl Ejection {
         started: Timestamp,
         now: Timestamp,
         settings: &EjectionSettings,
+        may_eject: bool,
     ) -> Option<Change> {
         let Some(current) = self.current else {
-            return self.count(blame, now, settings);
+            return self.count(blame, now, settings, may_eject);
         };
         // Requests that were under way when the ejection began say nothing new about it.
         let tells = trial || started >= current.since;
@@ -128,13 +166,14 @@ impl Ejection {
         (started >= current.since && (served || self.repetitions <= 1)).then(|| self.readmit(now))
     }
 
-    fn count(&mut self, blame: Blame, now: Timestamp, settings: &EjectionSettings) -> Option<Change> {
+    fn count(&mut self, blame: Blame, now: Timestamp, settings: &EjectionSettings, may_eject: bool) -> Option<Change> {
         match blame {
+            Blame::Unclear => return None,
             Blame::None => self.failures = 0,
-            Blame::Counted => self.failures += 1,
-            Blame::AtOnce => return Some(self.eject(now, settings)),
+            Blame::Counted => self.failures = self.failures.saturating_add(1),
+            Blame::AtOnce => self.failures = settings.failures,
         }
-        (self.failures >= settings.failures).then(|| self.eject(now, settings))
+        (may_eject && self.failures >= settings.failures).then(|| self.eject(now, settings))
     }
 
     fn eject(&mut self, now: Timestamp, settings: &EjectionSettings) -> Change {
@@ -171,8 +210,12 @@ impl Ejection {
 mod tests {
     use super::*;
 
-    const SETTINGS: EjectionSettings =
-        EjectionSettings { failures: 3, base: Duration::from_secs(10), max: Duration::from_secs(300) };
+    const SETTINGS: EjectionSettings = EjectionSettings {
+        failures: 3,
+        base: Duration::from_secs(10),
+        max: Duration::from_secs(300),
+        max_percent: 100,
+    };
 
     const fn at(millis: u64) -> Timestamp {
         Timestamp::from_millis(millis)
@@ -180,14 +223,14 @@ mod tests {
 
     /// An ordinary attempt that ends at once.
     fn attempt(ejection: &mut Ejection, blame: Blame, now: Timestamp) -> Option<Change> {
-        ejection.on_attempt(blame, false, now, now, &SETTINGS)
+        ejection.on_attempt(blame, false, now, now, &SETTINGS, true)
     }
 
     /// An ejected server's single request, at the moment it is first allowed.
     fn failing_trial(ejection: &mut Ejection, now: Timestamp) -> Option<Change> {
         assert!(ejection.trial_is_free(now));
         ejection.take_trial(now, Duration::from_secs(100));
-        ejection.on_attempt(Blame::Counted, true, now, now, &SETTINGS)
+        ejection.on_attempt(Blame::Counted, true, now, now, &SETTINGS, true)
     }
 
     #[test]
@@ -234,9 +277,13 @@ mod tests {
         let mut ejection = Ejection::default();
         attempt(&mut ejection, Blame::AtOnce, at(1_000));
         for _ in 0..5 {
-            assert_eq!(ejection.on_attempt(Blame::AtOnce, false, at(500), at(1_500), &SETTINGS), None);
+            assert_eq!(ejection.on_attempt(Blame::AtOnce, false, at(500), at(1_500), &SETTINGS, true), None);
         }
-        assert_eq!(ejection.on_attempt(Blame::None, false, at(500), at(1_500), &SETTINGS), None, "nor do old answers");
+        assert_eq!(
+            ejection.on_attempt(Blame::None, false, at(500), at(1_500), &SETTINGS, true),
+            None,
+            "nor do old answers"
+        );
         assert_eq!(ejection.standing(at(1_500)), Standing::Ejected(at(11_000)));
     }
 
@@ -250,9 +297,9 @@ mod tests {
         assert!(!ejection.trial_is_free(at(14_999)), "one is on its way");
         assert!(ejection.trial_is_free(at(15_000)), "a trial that never reports does not block for ever");
         let longer = Change::Ejected { length: Duration::from_secs(20) };
-        assert_eq!(ejection.on_attempt(Blame::Counted, true, at(10_000), at(12_000), &SETTINGS), Some(longer));
+        assert_eq!(ejection.on_attempt(Blame::Counted, true, at(10_000), at(12_000), &SETTINGS, true), Some(longer));
         ejection.take_trial(at(32_000), Duration::from_secs(5));
-        let back = ejection.on_attempt(Blame::None, true, at(32_000), at(33_000), &SETTINGS);
+        let back = ejection.on_attempt(Blame::None, true, at(32_000), at(33_000), &SETTINGS, true);
         assert_eq!((back, ejection.standing(at(33_000))), (Some(Change::Readmitted), Standing::Good));
     }
 

@@ -6,7 +6,8 @@
 //! 1. `next` says [`Step::Attempt`]: send the request to the plan's server. Ask [`Exchange::wait`] how long to wait, and again
 //!    whenever that time is over. Report how the attempt ended with `on_outcome`. Keep the response if there is one; drop
 //!    the one of the attempt before.
-//! 2. `next` says [`Step::Finish`]: answer the client and stop.
+//! 2. `next` says [`Step::Backoff`]: wait, and call it again.
+//! 3. `next` says [`Step::Finish`]: answer the client and stop.
 //!
 //! # A slow answer is not a dead server
 //!
@@ -19,36 +20,25 @@
 
 use std::time::Duration;
 
+use crate::attempt::{Attempted, Plan};
 use crate::classify::{Delivery, Failure, Outcome};
-use crate::pool::{PoolState, Suspicion};
+use crate::pool::PoolState;
 use crate::probe::Lease;
 use crate::problem::Problem;
-use crate::retry::RequestInfo;
-use crate::server::{ServerId, ServerSet};
+use crate::retry::{RequestInfo, backoff};
+use crate::server::ServerSet;
 use crate::time::Timestamp;
+use crate::watch::Suspicion;
 
 /// What to do next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
     /// Send the request to a server.
     Attempt(Plan),
+    /// Wait this long, then ask again. Only before a server is asked a second time.
+    Backoff(Duration),
     /// Answer the client.
     Finish(Finish),
-}
-
-/// One send of the request to one server.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Plan {
-    /// Where to.
-    pub server: ServerId,
-    /// Which attempt it is, from 1.
-    pub attempt: u32,
-    /// How long response headers may take in all: what is left of the request's time, or the limit for one attempt.
-    pub timeout: Duration,
-    /// Whether this request alone decides if the server takes traffic again.
-    pub trial: bool,
-    /// When it began, on the pool's clock.
-    pub started: Timestamp,
 }
 
 /// What to do about an attempt that has brought no response yet.
@@ -79,7 +69,11 @@ pub struct Exchange {
     deadline: Timestamp,
     tried: ServerSet,
     attempts: u32,
-    last: Option<Outcome>,
+    last: Option<Attempted>,
+    /// Times the list was gone through, the present one included.
+    round: u32,
+    /// Why nobody could be asked (any more).
+    refusal: Option<Problem>,
     fallback: bool,
     /// When the attempt under way becomes suspect, or became so last.
     suspect_at: Timestamp,
@@ -93,13 +87,17 @@ impl Exchange {
 
     /// An exchange that begins now.
     pub fn new(request: RequestInfo, state: &mut PoolState, now: Timestamp) -> Self {
-        let deadline = state.advance(now) + state.service().retry.timeout;
+        let now = state.advance(now);
+        state.budget.on_request(now);
+        let deadline = now + state.service().retry.timeout;
         Self {
             request,
             deadline,
             tried: ServerSet::default(),
             attempts: 0,
             last: None,
+            round: 1,
+            refusal: None,
             fallback: false,
             suspect_at: Timestamp::ZERO,
             patience: Duration::ZERO,
@@ -109,22 +107,7 @@ impl Exchange {
     /// What to do next.
     pub fn next(&mut self, state: &mut PoolState, now: Timestamp) -> Step {
         let now = state.advance(now);
-        let settings = state.service().retry;
-        let left = self.deadline.since(now);
-        let may_go_on = self.last.is_none_or(|outcome| self.request.may_go_elsewhere(outcome))
-            && self.attempts < settings.attempts
-            && !left.is_zero();
-        let pick = may_go_on.then(|| state.pick(self.tried, &self.request, now)).flatten();
-        let Some(pick) = pick else {
-            return Step::Finish(self.finish(state, now));
-        };
-        self.tried.insert(pick.server);
-        self.attempts += 1;
-        self.fallback = pick.fallback;
-        self.patience = settings.suspect_after.unwrap_or(Duration::MAX);
-        self.suspect_at = now + self.patience;
-        let timeout = settings.try_timeout.map_or(left, |limit| limit.min(left));
-        Step::Attempt(Plan { server: pick.server, attempt: self.attempts, timeout, trial: pick.trial, started: now })
+        self.step(state, now)
     }
 
     /// How long to wait for the response to the attempt under way.
@@ -134,9 +117,10 @@ impl Exchange {
         if now >= end {
             return Wait::NoLonger(Failure::Timeout);
         }
-        let could_leave = self.request.may_go_elsewhere(Outcome::Failed(Failure::Hung))
-            && self.attempts < state.service().retry.attempts
-            && state.has_untried(self.tried);
+        let settings = &state.service.retry;
+        let could_leave = self.request.may_be_sent_again(Outcome::Failed(Failure::Hung), settings)
+            && self.attempts < settings.attempts
+            && !state.groups.open.without(self.tried).is_empty();
         if !could_leave {
             return Wait::For(end.since(now));
         }
@@ -156,10 +140,11 @@ impl Exchange {
     }
 
     /// Reports how an attempt ended. Not to be called when the client went away: that says nothing about the server.
-    pub fn on_outcome(&mut self, state: &mut PoolState, plan: &Plan, outcome: Outcome, now: Timestamp) {
-        let now = state.advance(now);
-        state.on_attempt(plan, outcome, now);
-        self.last = Some(outcome);
+    pub fn on_outcome(&mut self, state: &mut PoolState, plan: &Plan, ended: impl Into<Attempted>, now: Timestamp) {
+        let (now, ended) = (state.advance(now), ended.into());
+        let blame = self.request.blame(ended.outcome, &state.service.retry);
+        state.on_attempt(plan, ended, blame, now);
+        self.last = Some(ended);
     }
 
     /// Attempts made so far.
@@ -172,16 +157,65 @@ impl Exchange {
         self.fallback
     }
 
-    fn finish(&self, state: &PoolState, now: Timestamp) -> Finish {
-        let Some(outcome) = self.last else {
-            return Finish::Problem(Problem::unavailable(state.retry_after(now)));
+    fn step(&mut self, state: &mut PoolState, now: Timestamp) -> Step {
+        let left = self.deadline.since(now);
+        if left.is_zero() || !self.may_go_on(state) {
+            return Step::Finish(self.finish(state, now));
+        }
+        let pick = match state.pick_at(self.tried, &self.request, now) {
+            Ok(pick) => pick,
+            Err(refusal) => {
+                self.refusal = Some(refusal);
+                return self.next_round(state, left, now).unwrap_or_else(|| Step::Finish(self.finish(state, now)));
+            }
         };
-        match (outcome, outcome.verdict().delivery) {
+        let settings = &state.service.retry;
+        // What was never delivered cost nobody anything, and a server without a blemish can take what another dropped.
+        let delivered = self.last.is_some_and(|last| settings.verdict(last.outcome).delivery != Delivery::Never);
+        let charged = delivered && (pick.fallback || state.has_failed(pick.server));
+        if charged && !state.budget.take(now, &settings.budget) {
+            return Step::Finish(self.finish(state, now));
+        }
+        self.tried.insert(pick.server);
+        self.attempts += 1;
+        self.fallback = pick.fallback;
+        self.patience = settings.suspect_after.unwrap_or(Duration::MAX);
+        self.suspect_at = now + self.patience;
+        let timeout = settings.try_timeout.map_or(left, |limit| limit.min(left));
+        state.on_begin(pick.server, now);
+        Step::Attempt(Plan { server: pick.server, attempt: self.attempts, timeout, trial: pick.trial, started: now })
+    }
+
+    fn may_go_on(&self, state: &PoolState) -> bool {
+        let settings = &state.service.retry;
+        self.attempts < settings.attempts
+            && self.last.is_none_or(|last| self.request.may_be_sent_again(last.outcome, settings))
+    }
+
+    /// Goes through the list once more, after a pause, if that is wanted and there is time.
+    fn next_round(&mut self, state: &mut PoolState, left: Duration, now: Timestamp) -> Option<Step> {
+        let last = self.last.filter(|_| self.round < state.service.retry.rounds)?;
+        let pause = backoff::delay(self.round, &mut state.rng).max(last.retry_after.unwrap_or_default());
+        if pause >= left {
+            return None;
+        }
+        self.round += 1;
+        self.tried = ServerSet::EMPTY;
+        self.refusal = None;
+        Some(if pause.is_zero() { self.step(state, now) } else { Step::Backoff(pause) })
+    }
+
+    fn finish(&self, state: &PoolState, now: Timestamp) -> Finish {
+        let problem = || self.refusal.unwrap_or_else(|| Problem::unavailable(state.retry_after(now)));
+        let Some(outcome) = self.last.map(|last| last.outcome) else {
+            return Finish::Problem(problem());
+        };
+        match (outcome, state.service.retry.verdict(outcome).delivery) {
             // An answer of the edge in place of a server ("tunnel down") is not for the client.
-            (_, Delivery::Never) => Finish::Problem(Problem::unavailable(state.retry_after(now))),
+            (_, Delivery::Never) => Finish::Problem(problem()),
             (Outcome::Status(_), _) => Finish::Answer,
             (Outcome::Failed(Failure::Timeout), _) if self.deadline <= now => Finish::Problem(Problem::TimedOut),
-            (Outcome::Failed(_), _) => Finish::Problem(Problem::unavailable(state.retry_after(now))),
+            (Outcome::Failed(_), _) => Finish::Problem(problem()),
         }
     }
 }

@@ -5,9 +5,10 @@ use std::pin::{Pin, pin};
 use std::task::Poll;
 use std::time::Duration;
 
-use crate::classify::{Failure, Outcome};
+use crate::attempt::{Attempted, Plan};
+use crate::classify::{Blame, Failure, Outcome};
 use crate::client::{Clock, HttpClient, UpstreamError};
-use crate::exchange::{Exchange, Finish, Plan, Step, Wait};
+use crate::exchange::{Exchange, Finish, Step, Wait};
 use crate::health::ProbeResult;
 use crate::pool::Pool;
 use crate::probe::Lease;
@@ -43,6 +44,10 @@ pub async fn forward<C: HttpClient, K: Clock>(
     let finish = loop {
         let plan = match pool.update(|state| exchange.next(state, clock.now())) {
             Step::Attempt(plan) => plan,
+            Step::Backoff(pause) => {
+                clock.sleep(pause).await;
+                continue;
+            }
             Step::Finish(finish) => break finish,
         };
         let Some(server) = pool.service().server(plan.server) else {
@@ -52,12 +57,16 @@ pub async fn forward<C: HttpClient, K: Clock>(
             client.discard(unused);
         }
         let sent = attempt(pool, client, clock, &mut request, server, &plan, &mut exchange).await;
-        let outcome = match &sent {
-            Ok(response) => Outcome::Status(client.status(response)),
-            Err(failure) => Outcome::Failed(*failure),
+        let ended = match &sent {
+            Ok(response) => {
+                let outcome = Outcome::Status(client.status(response));
+                let failed = pool.service().retry.verdict(outcome).blame != Blame::None;
+                Attempted { outcome, retry_after: failed.then(|| client.retry_after(response)).flatten() }
+            }
+            Err(failure) => Outcome::Failed(*failure).into(),
         };
         last = sent.ok().map(|response| (plan.server, response));
-        pool.update(|state| exchange.on_outcome(state, &plan, outcome, clock.now()));
+        pool.update(|state| exchange.on_outcome(state, &plan, ended, clock.now()));
     };
     let (served_by, answer) = match (finish, last) {
         (Finish::Answer, Some((server, response))) => (Some(server), Ok(response)),
@@ -75,14 +84,13 @@ pub async fn forward<C: HttpClient, K: Clock>(
 /// A host takes leases from [`PoolState::next_probe`](crate::PoolState::next_probe) until there are none and runs this for
 /// each, beside its requests and never before them.
 pub async fn run_probes<C: HttpClient, K: Clock>(pool: &Pool, client: &C, clock: &K, lease: Lease) {
-    let mut rounds = pool.service().servers().len();
+    let began = lease.started();
     let mut next = Some(lease);
     while let Some(lease) = next.take() {
         let result = probe(pool, client, clock, lease.server()).await;
-        rounds = rounds.saturating_sub(1);
         next = pool.update(|state| {
             state.on_probe(lease, &result, clock.now());
-            if rounds > 0 { state.next_probe(clock.now()) } else { None }
+            state.probe_after(began, clock.now())
         });
     }
 }

@@ -28,6 +28,12 @@ pub struct HealthCheck {
     pub fall: u32,
     /// The statuses that pass. Default 200-399.
     pub expect: StatusRanges,
+    /// A header that a passing answer has, and a text its value contains. Default none.
+    pub expect_header: Option<(String, String)>,
+    /// A text in the first [`BODY_LIMIT`](Self::BODY_LIMIT) bytes of a passing answer's body. Default none.
+    ///
+    /// For servers that stay up and answer nonsense: a connector that has lost its application may give an empty 200.
+    pub expect_body: Option<String>,
 }
 
 impl Default for HealthCheck {
@@ -40,11 +46,16 @@ impl Default for HealthCheck {
             rise: 2,
             fall: 2,
             expect: StatusRanges(vec![(200, 399)]),
+            expect_header: None,
+            expect_body: None,
         }
     }
 }
 
 impl HealthCheck {
+    /// How much of a body is looked at, in bytes. The rest is cancelled.
+    pub const BODY_LIMIT: usize = 1024;
+
     /// Reads what a probe brought back.
     ///
     /// # Errors
@@ -54,20 +65,41 @@ impl HealthCheck {
         if answer.status.is_redirection() && answer.location.as_deref().is_some_and(leads_to_access) {
             return Err(ProbeFault::BlockedByAccess);
         }
-        if self.expect.contains(answer.status) { Ok(()) } else { Err(ProbeFault::Status(answer.status)) }
+        if !self.expect.contains(answer.status) {
+            return Err(ProbeFault::Status(answer.status));
+        }
+        let found = |part: &Option<String>, text: &str| part.as_deref().is_some_and(|whole| whole.contains(text));
+        if self.expect_header.as_ref().is_some_and(|(_, text)| !found(&answer.header, text)) {
+            return Err(ProbeFault::Header);
+        }
+        if self.expect_body.as_ref().is_some_and(|text| !found(&answer.body, text)) {
+            return Err(ProbeFault::Body);
+        }
+        Ok(())
     }
 }
 
 /// What a probe brought back: the answer, or why there was none.
 pub type ProbeResult = Result<ProbeAnswer, Failure>;
 
-/// The part of a probe's answer that health is read from.
+/// The part of a probe's answer that health is read from. Make one by `ProbeAnswer { location, ..ProbeAnswer::new(status) }`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProbeAnswer {
     /// The status of the first response; redirects are not followed.
     pub status: StatusCode,
     /// The `Location` header, where there is one.
     pub location: Option<String>,
+    /// The value of the header that [`HealthCheck::expect_header`] names, where it is set and there is one.
+    pub header: Option<String>,
+    /// The beginning of the body, where [`HealthCheck::expect_body`] is set.
+    pub body: Option<String>,
+}
+
+impl ProbeAnswer {
+    /// An answer with nothing but a status.
+    pub const fn new(status: StatusCode) -> Self {
+        Self { status, location: None, header: None, body: None }
+    }
 }
 
 /// Why a probe failed.
@@ -80,6 +112,10 @@ pub enum ProbeFault {
     Status(StatusCode),
     /// A redirect to Cloudflare Access' login page: the server is behind it and the probe has no valid service token.
     BlockedByAccess,
+    /// The header that was expected is missing or says something else.
+    Header,
+    /// The text that was expected is not in the body.
+    Body,
 }
 
 impl fmt::Display for ProbeFault {
@@ -88,12 +124,14 @@ impl fmt::Display for ProbeFault {
             Self::Failure(failure) => failure.fmt(f),
             Self::Status(status) => write!(f, "status {}", status.as_u16()),
             Self::BlockedByAccess => f.write_str("blocked by Access (redirect to its login page)"),
+            Self::Header => f.write_str("not the header that was expected"),
+            Self::Body => f.write_str("not the body that was expected"),
         }
     }
 }
 
 /// A list of inclusive ranges of status codes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StatusRanges(pub Vec<(u16, u16)>);
 
 impl StatusRanges {
@@ -105,6 +143,7 @@ impl StatusRanges {
 
 /// What is known of a server from its probes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "lowercase"))]
 pub enum Health {
     /// Not probed yet. Usable: a first request must not wait.
     #[default]
@@ -131,6 +170,11 @@ impl HealthState {
     /// Whether the last result spoke against the present state, so that the next one is wanted soon.
     pub(crate) const fn is_in_doubt(&self) -> bool {
         self.against > 0
+    }
+
+    /// What somebody else found out.
+    pub(crate) const fn adopt(&mut self, health: Health) {
+        *self = Self { health, against: 0 };
     }
 
     /// Takes in a result; the new health if that changed it.
@@ -167,7 +211,8 @@ mod tests {
     use super::*;
 
     fn answer(status: u16, location: Option<&str>) -> ProbeResult {
-        Ok(ProbeAnswer { status: StatusCode::from_u16(status).unwrap(), location: location.map(str::to_owned) })
+        let answer = ProbeAnswer::new(StatusCode::from_u16(status).unwrap());
+        Ok(ProbeAnswer { location: location.map(str::to_owned), ..answer })
     }
 
     /// Feeds results (`+` passed, `-` failed) and writes the health after each: `?`, `+`, `-`.
@@ -209,6 +254,24 @@ mod tests {
         let (mut state, check) = (HealthState::default(), HealthCheck::default());
         let told: Vec<_> = [true, true, false, false, false].iter().map(|r| state.record(*r, &check)).collect();
         assert_eq!(told, [Some(Health::Healthy), None, None, Some(Health::Unhealthy), None]);
+    }
+
+    #[test]
+    fn hc_12_the_right_status_with_the_wrong_content_fails() {
+        let check = HealthCheck {
+            expect_header: Some(("x-app".to_owned(), "wiki".to_owned())),
+            expect_body: Some("ok".to_owned()),
+            ..HealthCheck::default()
+        };
+        let judge = |header: Option<&str>, body: Option<&str>| {
+            let (header, body) = (header.map(str::to_owned), body.map(str::to_owned));
+            check.judge(&Ok(ProbeAnswer { header, body, ..ProbeAnswer::new(StatusCode::OK) }))
+        };
+        assert_eq!(judge(Some("the wiki"), Some("all ok")), Ok(()));
+        assert_eq!(judge(Some("mail"), Some("all ok")), Err(ProbeFault::Header));
+        assert_eq!(judge(None, Some("all ok")), Err(ProbeFault::Header));
+        assert_eq!(judge(Some("wiki"), Some("")), Err(ProbeFault::Body));
+        assert_eq!(judge(Some("wiki"), None), Err(ProbeFault::Body));
     }
 
     #[test]

@@ -26,7 +26,7 @@
 //!         Ok((status, server.url.target(path)))
 //!     }
 //!     async fn probe(&self, _: &Server, _: &HealthCheck) -> ProbeResult {
-//!         Ok(ProbeAnswer { status: StatusCode::OK, location: None })
+//!         Ok(ProbeAnswer::new(StatusCode::OK))
 //!     }
 //!     fn status(&self, response: &Self::Response) -> StatusCode { response.0 }
 //!     fn discard(&self, _: Self::Response) {}
@@ -40,7 +40,7 @@
 //!
 //! let servers = vec![Server::new("a.example".parse()?), Server::new("b.example".parse()?)];
 //! let pool = Pool::new(Service::new("app.example", servers)?, 42);
-//! let info = RequestInfo { method: Method::GET, idempotency_key: false, body: Body::Replayable };
+//! let info = RequestInfo::new(Method::GET);
 //! # fn block_on<F: std::future::Future>(future: F) -> F::Output {
 //! #     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
 //! #     match std::pin::pin!(future).poll(&mut context) {
@@ -59,14 +59,21 @@
 #![forbid(unsafe_code)]
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
+mod affinity;
+mod attempt;
 mod classify;
 mod client;
+pub mod cookie;
+mod counters;
 mod ejection;
 mod event;
 pub mod exchange;
 mod forward;
+mod groups;
 pub mod headers;
 mod health;
+mod load;
+mod pick;
 mod pool;
 mod probe;
 mod problem;
@@ -80,22 +87,31 @@ mod service;
 mod services;
 #[cfg(feature = "sim")]
 pub mod sim;
+mod snapshot;
+mod status;
 mod time;
+mod watch;
 
+pub use affinity::Affinity;
+pub use attempt::{Attempted, Plan};
 pub use classify::{Blame, Delivery, Failure, Outcome, Verdict};
 pub use client::{Clock, HttpClient, UpstreamError};
+pub use counters::Counters;
 pub use ejection::{EjectionSettings, Standing};
 pub use event::{Event, Transition};
-pub use exchange::{Exchange, Finish, Plan, Step, Wait};
+pub use exchange::{Exchange, Finish, Step, Wait};
 pub use forward::{Forwarded, forward, run_probes};
 pub use health::{Health, HealthCheck, ProbeAnswer, ProbeFault, ProbeResult, StatusRanges};
+pub use pick::Pick;
 pub use pool::{Pool, PoolState};
 pub use probe::Lease;
 pub use problem::Problem;
-pub use retry::{Body, ReplayMemory, RequestInfo, Reservation, RetrySettings};
+pub use retry::{Body, BudgetSettings, ReplayMemory, RequestInfo, Reservation, RetrySettings};
 pub use rng::Rng;
-pub use select::Policy;
+pub use select::{HashOn, Policy, hash};
 pub use server::{Server, ServerId, ServerSet, ServerUrl, ServerUrlError};
-pub use service::{ServerCountError, Service};
+pub use service::{Failback, ServerCountError, Service, Writes};
 pub use services::{Admitted, Services};
+pub use snapshot::{Fact, Snapshot};
+pub use status::ServerStatus;
 pub use time::Timestamp;

@@ -62,8 +62,8 @@ impl ProbeSchedule {
         self.lease.is_some_and(|lease| now < lease.until)
     }
 
-    pub(crate) fn is_due(&self, now: Timestamp) -> bool {
-        self.due <= now && !self.is_leased(now)
+    pub(crate) fn is_due(&self, by: Timestamp, now: Timestamp) -> bool {
+        self.due <= by && !self.is_leased(now)
     }
 
     pub(crate) fn lease(&mut self, server: ServerId, id: u64, timeout: Duration, now: Timestamp) -> Lease {
@@ -92,6 +92,11 @@ impl ProbeSchedule {
 
     pub(crate) const fn set_due(&mut self, due: Timestamp) {
         self.due = due;
+    }
+
+    /// Makes the probe due at `due` at the earliest: somebody else has just looked.
+    pub(crate) fn put_off(&mut self, due: Timestamp) {
+        self.due = self.due.max(due);
     }
 
     /// Makes the probe due now, for a failure seen in traffic.

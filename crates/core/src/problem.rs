@@ -19,6 +19,13 @@ pub enum Problem {
         /// When to ask again, in whole seconds.
         retry_after: u64,
     },
+    /// Every server that could serve it is as busy as it may be.
+    Overloaded,
+    /// The one server that takes writes is away.
+    NoWrites {
+        /// When to ask again, in whole seconds.
+        retry_after: u64,
+    },
     /// The time for the request ran out.
     TimedOut,
     /// The request has been through a balancer before.
@@ -32,23 +39,19 @@ pub enum Problem {
 impl Problem {
     /// Nobody answered; asking again makes sense after `wait`, rounded up to 1 s at least.
     pub const fn unavailable(wait: Duration) -> Self {
-        let seconds = wait.as_millis().div_ceil(1000);
-        // The longest wait is that of an ejection, far below this.
-        let retry_after = if seconds == 0 {
-            1
-        } else if seconds > 3600 {
-            3600
-        } else {
-            seconds as u64
-        };
-        Self::Unavailable { retry_after }
+        Self::Unavailable { retry_after: whole_seconds(wait) }
+    }
+
+    /// Only reading is possible; asking again makes sense after `wait`, rounded up to 1 s at least.
+    pub const fn no_writes(wait: Duration) -> Self {
+        Self::NoWrites { retry_after: whole_seconds(wait) }
     }
 
     /// The status of the answer.
     pub const fn status(self) -> StatusCode {
         match self {
             Self::UnknownHost => StatusCode::NOT_FOUND,
-            Self::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Unavailable { .. } | Self::Overloaded | Self::NoWrites { .. } => StatusCode::SERVICE_UNAVAILABLE,
             Self::TimedOut => StatusCode::GATEWAY_TIMEOUT,
             Self::Loop => StatusCode::LOOP_DETECTED,
             Self::Incomplete => StatusCode::BAD_REQUEST,
@@ -61,6 +64,8 @@ impl Problem {
         match self {
             Self::UnknownHost => "404 Not Found: no service is configured for this host.\n",
             Self::Unavailable { .. } => "503 Service Unavailable: no server answered. Please try again in a moment.\n",
+            Self::Overloaded => "503 Service Unavailable: all servers are busy. Please try again in a moment.\n",
+            Self::NoWrites { .. } => "503 Service Unavailable: only reading is possible at the moment.\n",
             Self::TimedOut => "504 Gateway Timeout: no server answered in time.\n",
             Self::Loop => "508 Loop Detected: this request has already passed a balancer.\n",
             Self::Incomplete => "400 Bad Request: the request ended before its body did.\n",
@@ -73,8 +78,21 @@ impl Problem {
     /// The `Retry-After` header, where there is one.
     pub const fn retry_after(self) -> Option<u64> {
         match self {
-            Self::Unavailable { retry_after } => Some(retry_after),
+            Self::Unavailable { retry_after } | Self::NoWrites { retry_after } => Some(retry_after),
+            Self::Overloaded => Some(1),
             _ => None,
         }
+    }
+}
+
+/// Rounded up; at least 1, and at most an hour: no ejection is as long.
+const fn whole_seconds(wait: Duration) -> u64 {
+    let seconds = wait.as_millis().div_ceil(1000);
+    if seconds == 0 {
+        1
+    } else if seconds > 3600 {
+        3600
+    } else {
+        seconds as u64
     }
 }

@@ -10,17 +10,36 @@ use url::Url;
 
 /// Where one server is and what it is called.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Server {
     /// Short name for `X-Served-By` and logs. Unique within a service.
     pub name: String,
     /// The address that requests are sent to.
     pub url: ServerUrl,
+    /// Its share of the traffic, relative to the others'; 0: no new traffic. Default 1.
+    pub weight: u32,
+    /// Used only while no other server is usable. Default no.
+    pub backup: bool,
+    /// Keeps its sticky sessions and gets no other traffic. Default no.
+    pub drain: bool,
+    /// Whether it is used and probed at all. Default yes.
+    pub enabled: bool,
+    /// Requests it gets at a time from one isolate; more go elsewhere. Default any number.
+    pub max_in_flight: Option<u32>,
 }
 
 impl Server {
     /// A server named after the first label of its hostname: `chat-a` for `chat-a.example.com`.
     pub fn new(url: ServerUrl) -> Self {
-        Self { name: url.first_label().to_owned(), url }
+        Self {
+            name: url.first_label().to_owned(),
+            url,
+            weight: 1,
+            backup: false,
+            drain: false,
+            enabled: true,
+            max_in_flight: None,
+        }
     }
 }
 
@@ -172,6 +191,39 @@ pub struct ServerSet(u64);
 impl ServerSet {
     /// How many servers a service can have: a platform allows fewer subrequests than that.
     pub const CAPACITY: usize = 64;
+
+    /// The set of none.
+    pub const EMPTY: Self = Self(0);
+
+    /// The set of one.
+    pub const fn of(id: ServerId) -> Self {
+        Self(1 << id.0)
+    }
+
+    /// The one at `position` in list order, counted from 0.
+    pub fn nth(self, position: u32) -> Option<ServerId> {
+        let mut rest = self.0;
+        for _ in 0..position {
+            rest &= rest.wrapping_sub(1);
+        }
+        Self(rest).first()
+    }
+
+    /// Takes one out.
+    pub const fn remove(&mut self, id: ServerId) {
+        self.0 &= !(1 << id.0);
+    }
+
+    /// Puts one in or takes it out.
+    pub const fn set(&mut self, id: ServerId, is_in: bool) {
+        if is_in { self.insert(id) } else { self.remove(id) }
+    }
+
+    /// Those that are also in `other`.
+    #[must_use]
+    pub const fn intersection(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
 
     /// Adds one.
     pub const fn insert(&mut self, id: ServerId) {

@@ -2,6 +2,9 @@
 //!
 //! Immutable once made. What changes while traffic flows is in [`PoolState`](crate::PoolState).
 
+use std::time::Duration;
+
+use crate::affinity::Affinity;
 use crate::ejection::EjectionSettings;
 use crate::health::HealthCheck;
 use crate::retry::RetrySettings;
@@ -23,8 +26,41 @@ pub struct Service {
     pub ejection: EjectionSettings,
     /// How often and when a request is tried again.
     pub retry: RetrySettings,
+    /// When traffic returns to a server that was away.
+    pub failback: Failback,
+    /// Which servers get requests that may change something.
+    pub writes: Writes,
+    /// How long the share of a server that was away takes to grow to its full size. Default: it has it at once.
+    pub slow_start: Option<Duration>,
+    /// Whether clients stay with the server they got first.
+    pub affinity: Option<Affinity>,
     /// Whether answers say who gave them, in `X-Served-By`.
     pub served_by: bool,
+}
+
+/// When traffic returns to a server that was away.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Failback {
+    /// As soon as it is usable.
+    #[default]
+    Auto,
+    /// When it has been usable for this long. Earlier only if nobody else is.
+    After(Duration),
+    /// When [`PoolState::fail_back`](crate::PoolState::fail_back) says so. Earlier only if nobody else is.
+    Manual,
+}
+
+/// Which servers get requests that may change something: all methods but GET, HEAD, OPTIONS and TRACE.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Writes {
+    /// Any.
+    #[default]
+    Anywhere,
+    /// The first of the list. While it is away, writes are answered with 503 and reads go to the others: for applications
+    /// whose replicas would lose what is written to them.
+    PrimaryOnly,
 }
 
 impl Service {
@@ -43,6 +79,10 @@ impl Service {
             health_check: Some(HealthCheck::default()),
             ejection: EjectionSettings::default(),
             retry: RetrySettings::default(),
+            failback: Failback::default(),
+            writes: Writes::default(),
+            slow_start: None,
+            affinity: None,
             served_by: true,
         })
     }

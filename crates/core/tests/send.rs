@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use http::{Method, StatusCode};
 use tunnel_balancer_core::{
-    Body, Clock, Failure, HealthCheck, HttpClient, Lease, Plan, Pool, ProbeAnswer, ProbeResult, RequestInfo, Server,
+    Clock, Failure, HealthCheck, HttpClient, Lease, Plan, Pool, ProbeAnswer, ProbeResult, RequestInfo, Server,
     Timestamp, forward, run_probes,
 };
 
@@ -29,7 +29,7 @@ impl<T: Clone> HttpClient for Holding<T> {
     async fn probe(&self, _: &Server, _: &HealthCheck) -> ProbeResult {
         let _held = self.0.clone();
         std::future::ready(()).await;
-        Ok(ProbeAnswer { status: StatusCode::OK, location: None })
+        Ok(ProbeAnswer::new(StatusCode::OK))
     }
 
     fn status(&self, _: &T) -> StatusCode {
@@ -51,7 +51,7 @@ impl<T: Clone> Clock for Holding<T> {
 }
 
 fn get() -> RequestInfo {
-    RequestInfo { method: Method::GET, idempotency_key: false, body: Body::Replayable }
+    RequestInfo::new(Method::GET)
 }
 
 fn spawn_on_a_thread_pool(_: impl Future<Output = ()> + Send + 'static) {}

@@ -3,11 +3,14 @@
 //! The runtime does not say why a `fetch` failed: a refused connection, a reset before and one after the request was read
 //! all read "Network connection lost.". So every exception leaves open whether the application saw the request.
 
+use std::time::Duration;
+
 use http::{Method, StatusCode};
 use tunnel_balancer_core::{
-    Admitted, Body, Failure, HealthCheck, HttpClient, Plan, ProbeAnswer, ProbeResult, RequestInfo, Server, headers,
+    Admitted, Affinity, Body, Failure, HealthCheck, HttpClient, Plan, Policy, Pool, ProbeAnswer, ProbeResult,
+    RequestInfo, Server, Service, cookie, headers,
 };
-use worker::js_sys::{self, ArrayBuffer};
+use worker::js_sys::{self, ArrayBuffer, Reflect, Uint8Array};
 use worker::wasm_bindgen::{JsCast, JsValue};
 use worker::wasm_bindgen_futures::JsFuture;
 use worker::{Result, web_sys};
@@ -23,6 +26,8 @@ pub(crate) struct Outgoing {
     authority: String,
     path_and_query: String,
     client_ip: Option<String>,
+    /// The `Cookie` header, where the service has to do with cookies.
+    cookies: Option<String>,
     body: Payload,
 }
 
@@ -48,28 +53,40 @@ impl Outgoing {
             Payload::None
         };
         let client_ip = request.headers().get("cf-connecting-ip")?;
+        let with_cookies = admitted.pool.service().affinity.is_some();
+        let cookies = if with_cookies { request.headers().get("cookie")? } else { None };
         Ok(Self {
             request,
             scheme: admitted.scheme.to_owned(),
             authority: admitted.authority.to_owned(),
             path_and_query: admitted.path_and_query.to_owned(),
             client_ip,
+            cookies,
             body,
         })
     }
 
     /// What the core wants to know of it.
-    pub(crate) fn info(&self) -> Result<RequestInfo> {
+    pub(crate) fn info(&self, pool: &Pool) -> Result<RequestInfo> {
+        let headers = self.request.headers();
+        let header = |name: &str| headers.get(name).ok().flatten().map(Into::into);
+        let key = match &pool.service().policy {
+            Policy::Hash(on) => on.key(header, &self.path_and_query, self.client_ip.as_deref()),
+            _ => 0,
+        };
+        // What is no method at all had better not run twice.
+        let method = Method::from_bytes(self.request.method().as_bytes()).unwrap_or(Method::POST);
         Ok(RequestInfo {
-            // What is no method at all had better not run twice.
-            method: Method::from_bytes(self.request.method().as_bytes()).unwrap_or(Method::POST),
-            idempotency_key: self.request.headers().has("idempotency-key")?,
+            idempotency_key: headers.has("idempotency-key")?,
             body: if matches!(self.body, Payload::Stream) { Body::Once } else { Body::Replayable },
+            key,
+            sticky: self.cookies.as_deref().and_then(|cookies| pool.sticky(cookies)),
+            ..RequestInfo::new(method)
         })
     }
 
     /// The request as `server` gets it.
-    fn addressed_to(&self, server: &Server) -> Result<web_sys::Request, JsValue> {
+    fn addressed_to(&self, server: &Server, affinity: Option<&Affinity>) -> Result<web_sys::Request, JsValue> {
         let target = server.url.target(&self.path_and_query);
         let copy = match &self.body {
             Payload::Kept(bytes) => {
@@ -92,14 +109,19 @@ impl Outgoing {
         for (name, value) in headers::forwarded(&self.authority, &self.scheme, self.client_ip.as_deref()) {
             value.map_or_else(|| headers.delete(name), |value| headers.set(name, value))?;
         }
+        if let (Some(cookies), Some(affinity)) = (&self.cookies, affinity) {
+            // The affinity cookie is between the client and us.
+            cookie::without(cookies, &affinity.cookie)
+                .map_or_else(|| headers.delete("cookie"), |others| headers.set("cookie", &others))?;
+        }
         headers.set(headers::HOP, "1")?;
         Ok(copy)
     }
 }
 
-/// The runtime's `fetch` as the core's client.
+/// The runtime's `fetch` as the core's client, for one service.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Fetch;
+pub(crate) struct Fetch(pub(crate) &'static Service);
 
 impl HttpClient for Fetch {
     type Request = Outgoing;
@@ -107,7 +129,7 @@ impl HttpClient for Fetch {
     type Error = Failure;
 
     async fn send(&self, request: &mut Outgoing, server: &Server, plan: &Plan) -> Result<web_sys::Response, Failure> {
-        let sent = async { fetch(&request.addressed_to(server)?).await };
+        let sent = async { fetch(&request.addressed_to(server, self.0.affinity.as_ref())?).await };
         sent.await.map_err(|error| {
             log::failed_attempt(&server.name, plan.attempt, &error);
             Failure::Lost
@@ -117,15 +139,32 @@ impl HttpClient for Fetch {
     async fn probe(&self, server: &Server, check: &HealthCheck) -> ProbeResult {
         let sent = async { fetch(&probe_request(server, check)?).await };
         let response = sent.await.map_err(|_| Failure::Lost)?;
-        let location = response.headers().get("location").ok().flatten();
-        let status = self.status(&response);
+        let header = |name: &str| response.headers().get(name).ok().flatten();
+        let answer = ProbeAnswer {
+            location: header("location"),
+            header: check.expect_header.as_ref().and_then(|(name, _)| header(name)),
+            ..ProbeAnswer::new(self.status(&response))
+        };
+        if check.expect_body.is_some() {
+            let body = beginning(&response).await.map_err(|_| Failure::Lost)?;
+            return Ok(ProbeAnswer { body: Some(body), ..answer });
+        }
         self.discard(response);
-        Ok(ProbeAnswer { status, location })
+        Ok(answer)
     }
 
     fn status(&self, response: &web_sys::Response) -> StatusCode {
         // `fetch` gives statuses from 101 to 999 and no others.
         StatusCode::from_u16(response.status()).unwrap_or(StatusCode::BAD_GATEWAY)
+    }
+
+    fn retry_after(&self, response: &web_sys::Response) -> Option<Duration> {
+        let value = response.headers().get("retry-after").ok().flatten()?;
+        let seconds = value.trim().parse().ok();
+        seconds.map(Duration::from_secs).or_else(|| {
+            let millis = js_sys::Date::parse(&value) - js_sys::Date::now();
+            Duration::try_from_secs_f64(millis / 1000.0).ok()
+        })
     }
 
     fn discard(&self, response: web_sys::Response) {
@@ -142,6 +181,25 @@ fn probe_request(server: &Server, check: &HealthCheck) -> Result<web_sys::Reques
     request.headers().set(headers::HOP, "1")?;
     request.headers().set("user-agent", headers::PROBE_USER_AGENT)?;
     Ok(request)
+}
+
+/// The first kilobyte of a probe's body; the rest is cancelled.
+async fn beginning(response: &web_sys::Response) -> Result<String, JsValue> {
+    let Some(body) = response.body() else { return Ok(String::new()) };
+    let reader: web_sys::ReadableStreamDefaultReader = body.get_reader().unchecked_into();
+    let mut bytes = Vec::new();
+    while bytes.len() < HealthCheck::BODY_LIMIT {
+        let chunk = JsFuture::from(reader.read()).await?;
+        if Reflect::get(&chunk, &"done".into())?.is_truthy() {
+            break;
+        }
+        let chunk: Uint8Array = Reflect::get(&chunk, &"value".into())?.dyn_into()?;
+        let wanted = u32::try_from(HealthCheck::BODY_LIMIT - bytes.len()).unwrap_or(u32::MAX);
+        bytes.extend(chunk.subarray(0, wanted.min(chunk.length())).to_vec());
+    }
+    // Nobody waits for the cancellation; a failure of it means that the body has ended.
+    let _ = reader.cancel();
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// Sends `request` and waits for response headers. Dropping the future aborts the request.

@@ -42,7 +42,7 @@ async fn fetch(request: web_sys::Request, env: Env, context: Context) -> Result<
 fn probe(pool: &'static Pool, context: &Context) {
     while let Some(lease) = pool.update(|state| state.next_probe(JsClock.now())) {
         context.wait_until(async move {
-            core::run_probes(pool, &Fetch, &JsClock, lease).await;
+            core::run_probes(pool, &Fetch(pool.service()), &JsClock, lease).await;
             log::events(pool);
         });
     }
@@ -61,10 +61,11 @@ async fn forward(
     let room = if has_body { services.replay.keep(content_length, settings, JsClock.now()) } else { None };
     let answer = match Outgoing::new(request, admitted, room.is_some()).await {
         Ok(outgoing) => {
-            let info = outgoing.info()?;
-            let forwarded = core::forward(pool, &Fetch, &JsClock, outgoing, info).await;
+            let info = outgoing.info(pool)?;
+            let sticky = info.sticky;
+            let forwarded = core::forward(pool, &Fetch(pool.service()), &JsClock, outgoing, info).await;
             log::events(pool);
-            respond::with(forwarded, admitted)
+            respond::with(forwarded, admitted, sticky)
         }
         Err(_) => respond::with_problem(Problem::Incomplete),
     };

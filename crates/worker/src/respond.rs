@@ -1,19 +1,23 @@
 //! What the client gets.
 
-use tunnel_balancer_core::{Admitted, Forwarded, Problem, Server, headers, rewrite};
+use tunnel_balancer_core::{Admitted, Forwarded, Problem, Server, ServerId, headers, rewrite};
 use worker::wasm_bindgen::JsCast;
 use worker::{Result, web_sys};
 
 /// The answer to a request that was forwarded.
-pub(crate) fn with(forwarded: Forwarded<web_sys::Response>, admitted: Admitted<'_, '_>) -> Result<web_sys::Response> {
+pub(crate) fn with(
+    forwarded: Forwarded<web_sys::Response>,
+    admitted: Admitted<'_, '_>,
+    sticky: Option<ServerId>,
+) -> Result<web_sys::Response> {
     let response = match forwarded.answer {
         Ok(response) => response,
         Err(problem) => return with_problem(problem),
     };
-    let Some(server) = forwarded.served_by.and_then(|id| admitted.pool.service().server(id)) else {
-        return Ok(response);
-    };
-    stamp(&response, server, admitted, forwarded.fallback).or(Ok(response))
+    let Some(id) = forwarded.served_by else { return Ok(response) };
+    let Some(server) = admitted.pool.service().server(id) else { return Ok(response) };
+    let cookie = admitted.pool.keep(id, sticky, admitted.scheme == "https");
+    stamp(&response, server, admitted, forwarded.fallback, cookie.as_deref()).or(Ok(response))
 }
 
 /// An answer of our own.
@@ -41,6 +45,7 @@ fn stamp(
     server: &Server,
     admitted: Admitted<'_, '_>,
     fallback: bool,
+    cookie: Option<&str>,
 ) -> Result<web_sys::Response> {
     let service = admitted.pool.service();
     if response.status() == 101 {
@@ -63,6 +68,7 @@ fn stamp(
         public.map_or(Ok(()), |public| headers.set(name, &public))?;
     }
     rewrite_cookies(&headers, server, admitted)?;
+    cookie.map_or(Ok(()), |cookie| headers.append("set-cookie", cookie))?;
     Ok(copy)
 }
 

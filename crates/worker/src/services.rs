@@ -24,7 +24,8 @@ pub(crate) fn load(env: &Env) -> Option<&'static Services> {
 fn read(env: &Env) -> Option<Services> {
     let variable = env.var(VARIABLE).ok().map(|variable| variable.to_string());
     let (source, yaml) = variable.as_deref().map_or(("services.yaml", COMPILED_IN), |yaml| (VARIABLE, yaml));
-    match tunnel_balancer_config::parse(yaml) {
+    let secret = |name: &str| env.secret(name).ok().map(|secret| secret.to_string());
+    match tunnel_balancer_config::parse_with(yaml, &secret) {
         Ok(config) => Some(Services::new(config.services, random_seed())),
         Err(errors) => {
             log::invalid_configuration(source, &errors.in_file(source).to_string());

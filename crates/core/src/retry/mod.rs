@@ -4,18 +4,24 @@
 //! twice? That depends on the body: a stream is gone once it was read, so small bodies are kept for a replay ([`Body`],
 //! [`ReplayMemory`]) and large ones get a single attempt.
 
+pub(crate) mod backoff;
+mod budget;
 mod replay;
 
 use std::time::Duration;
 
 use http::Method;
 
-use crate::classify::{Delivery, Outcome};
+use crate::classify::{Blame, Delivery, Failure, Outcome, Verdict};
+use crate::health::StatusRanges;
+use crate::server::ServerId;
 
+pub(crate) use budget::Budget;
+pub use budget::BudgetSettings;
 pub use replay::{Body, ReplayMemory, Reservation};
 
 /// How often and how long a service's requests are tried.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RetrySettings {
     /// Attempts for one request, the first included. Default 3.
@@ -27,6 +33,17 @@ pub struct RetrySettings {
     pub try_timeout: Option<Duration>,
     /// An attempt without response headers for this long makes its server suspect: see [`Wait`](crate::Wait). Default 3 s.
     pub suspect_after: Option<Duration>,
+    /// How often the list of servers is gone through. From the second time on a server is asked again, after a pause.
+    /// Default 1: no server twice.
+    pub rounds: u32,
+    /// Statuses that are tried elsewhere in addition, as failures that may have been delivered.
+    pub on: StatusRanges,
+    /// Statuses that are passed on although they would be tried elsewhere.
+    pub not_on: StatusRanges,
+    /// Whether POST and PATCH may run twice as well. Default no.
+    pub unsafe_methods: bool,
+    /// How many retries are allowed in all.
+    pub budget: BudgetSettings,
     /// Largest body, in bytes, that is kept for a replay. Default 64 KiB.
     pub replay_limit: u64,
 }
@@ -38,43 +55,84 @@ impl Default for RetrySettings {
             timeout: Duration::from_secs(100),
             try_timeout: None,
             suspect_after: Some(Duration::from_secs(3)),
+            rounds: 1,
+            on: StatusRanges::default(),
+            not_on: StatusRanges::default(),
+            unsafe_methods: false,
+            budget: BudgetSettings::default(),
             replay_limit: 64 * 1024,
         }
     }
 }
 
-/// What the core needs to know of a request.
+impl RetrySettings {
+    /// How an outcome is read, with what the operator added and took away.
+    pub fn verdict(&self, outcome: Outcome) -> Verdict {
+        let verdict = outcome.verdict();
+        let Outcome::Status(status) = outcome else { return verdict };
+        if verdict.delivery == Delivery::Answered && self.on.contains(status) {
+            return Verdict { delivery: Delivery::Unknown, blame: Blame::Counted };
+        }
+        if verdict.delivery != Delivery::Answered && self.not_on.contains(status) {
+            return Verdict { delivery: Delivery::Answered, blame: Blame::None };
+        }
+        verdict
+    }
+}
+
+/// What the core needs to know of a request. Make one by `RequestInfo { body, ..RequestInfo::new(method) }`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestInfo {
     /// The method as the client sent it.
     pub method: Method,
-    /// Whether there is an `Idempotency-Key` header: the application then recognises a repetition itself.
+    /// Whether there is an `Idempotency-Key` header: the application then recognises a repetition itself. Default no.
     pub idempotency_key: bool,
-    /// Whether the body can be sent again.
+    /// Whether the body can be sent again. Default yes, as for a request without one.
     pub body: Body,
+    /// What the policy `hash` goes by, made by [`hash::key`](crate::hash::key). Default 0.
+    pub key: u64,
+    /// The server that the client's affinity cookie names, from [`Pool::sticky`](crate::Pool::sticky). Default none.
+    pub sticky: Option<ServerId>,
 }
 
 impl RequestInfo {
-    /// Whether running the request twice does no more than running it once (RFC 9110, section 9.2.2).
-    fn is_idempotent(&self) -> bool {
+    /// A request without a body, key or cookie.
+    pub const fn new(method: Method) -> Self {
+        Self { method, idempotency_key: false, body: Body::Replayable, key: 0, sticky: None }
+    }
+
+    /// Whether running the request twice does no more than running it once (RFC 9110, section 9.2.2), or is allowed.
+    fn may_run_twice(&self, settings: &RetrySettings) -> bool {
         // `http::Method::is_idempotent` names the same methods, and CONNECT never gets here.
-        self.method.is_idempotent() || self.idempotency_key
+        self.method.is_idempotent() || self.idempotency_key || settings.unsafe_methods
     }
 
     /// Whether a failure without a known cause would be tried elsewhere, so that its client never sees it.
-    pub(crate) fn survives_doubt(&self) -> bool {
-        self.is_idempotent() && self.body == Body::Replayable
+    pub(crate) fn survives_doubt(&self, settings: &RetrySettings) -> bool {
+        self.may_run_twice(settings) && self.body == Body::Replayable
     }
 
-    /// Whether the request may be sent to another server after an attempt ended so.
-    pub(crate) fn may_go_elsewhere(&self, outcome: Outcome) -> bool {
-        let may_run_again = match outcome.verdict().delivery {
+    /// What an outcome of this request says about its server.
+    ///
+    /// When a connection breaks while a body streams through, the client may have broken it: somebody who starts uploads and
+    /// drops them must not take servers out.
+    pub(crate) fn blame(&self, outcome: Outcome, settings: &RetrySettings) -> Blame {
+        if self.body == Body::Once && outcome == Outcome::Failed(Failure::Lost) {
+            return Blame::Unclear;
+        }
+        settings.verdict(outcome).blame
+    }
+
+    /// Whether the request may be sent again after an attempt ended so.
+    pub(crate) fn may_be_sent_again(&self, outcome: Outcome, settings: &RetrySettings) -> bool {
+        let delivery = settings.verdict(outcome).delivery;
+        let may_run_again = match delivery {
             Delivery::Never => true,
-            Delivery::Unknown => self.is_idempotent(),
+            Delivery::Unknown => self.may_run_twice(settings),
             Delivery::Answered => false,
         };
         // With an answer or a broken connection the body has been read; without a connection it was never touched.
-        let untouched = matches!(outcome, Outcome::Failed(_)) && outcome.verdict().delivery == Delivery::Never;
+        let untouched = matches!(outcome, Outcome::Failed(_)) && delivery == Delivery::Never;
         may_run_again && (untouched || self.body == Body::Replayable)
     }
 }
@@ -84,7 +142,6 @@ mod tests {
     use http::StatusCode;
 
     use super::*;
-    use crate::classify::Failure;
 
     #[test]
     fn retry_is_decided_by_delivery_method_and_body() {
@@ -118,8 +175,39 @@ mod tests {
         ];
         for (case, method, idempotency_key, body, outcome, expected) in table {
             let method = Method::from_bytes(method.as_bytes()).unwrap();
-            let request = RequestInfo { method, idempotency_key, body };
-            assert_eq!(request.may_go_elsewhere(outcome), expected, "{case}: {request:?} after {outcome:?}");
+            let request = RequestInfo { idempotency_key, body, ..RequestInfo::new(method) };
+            let settings = RetrySettings::default();
+            assert_eq!(
+                request.may_be_sent_again(outcome, &settings),
+                expected,
+                "{case}: {request:?} after {outcome:?}"
+            );
         }
+    }
+
+    #[test]
+    fn operators_add_and_remove_statuses_and_allow_methods() {
+        let settings = RetrySettings {
+            on: StatusRanges(vec![(500, 500), (429, 429)]),
+            not_on: StatusRanges(vec![(503, 503)]),
+            unsafe_methods: true,
+            ..RetrySettings::default()
+        };
+        let status = |code| Outcome::Status(StatusCode::from_u16(code).unwrap());
+        let table = [
+            ("GET", 500, true),
+            ("GET", 429, true),
+            ("GET", 503, false),
+            ("GET", 502, true),
+            ("GET", 404, false),
+            ("POST", 502, true),
+            ("POST", 500, true),
+            ("POST", 200, false),
+        ];
+        for (method, code, expected) in table {
+            let request = RequestInfo::new(method.parse().unwrap());
+            assert_eq!(request.may_be_sent_again(status(code), &settings), expected, "{method} after {code}");
+        }
+        assert_eq!(settings.verdict(status(503)).blame, Blame::None, "what is passed on is not counted");
     }
 }

@@ -1,7 +1,8 @@
 //! `failover`: the operator's order is the order of preference.
 
-use crate::server::{ServerId, ServerSet};
+use super::Choice;
+use crate::server::ServerId;
 
-pub(super) fn pick(candidates: ServerSet) -> Option<ServerId> {
-    candidates.first()
+pub(super) fn pick(choice: Choice<'_>) -> Option<ServerId> {
+    choice.candidates.first()
 }

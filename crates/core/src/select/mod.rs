@@ -5,23 +5,105 @@
 //! Each policy is a file of this folder and a variant of [`Policy`].
 
 mod failover;
+pub mod hash;
+mod latency;
+mod least_requests;
+mod random;
+mod round_robin;
+mod two_choices;
 
+use std::time::Duration;
+
+use crate::load::{InFlight, Latency};
+use crate::rng::Rng;
 use crate::server::{ServerId, ServerSet};
+use crate::time::Timestamp;
+
+pub use hash::HashOn;
 
 /// How a service chooses among the servers that may be chosen.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Policy {
     /// The first in the operator's order.
     #[default]
     Failover,
+    /// In turn, each as often as its weight says, spread as evenly as can be.
+    RoundRobin,
+    /// By lot, each with a chance proportional to its weight.
+    Random,
+    /// The less busy of two drawn by lot.
+    LeastRequests,
+    /// The one of two drawn by lot that is likely to answer sooner.
+    Latency,
+    /// The same server for the same key.
+    Hash(HashOn),
+}
+
+/// What a policy knows of one server.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Contender {
+    pub(crate) weight: u32,
+    /// A fixed hash of its name.
+    pub(crate) hash: u64,
+    pub(crate) in_flight: InFlight,
+    pub(crate) latency: Latency,
+    /// Its credit in the rotation of `round_robin`.
+    pub(crate) credit: i64,
+}
+
+/// What is chosen from, and by what.
+#[derive(Debug)]
+pub(crate) struct Choice<'a> {
+    /// Who may be chosen. Not empty.
+    pub(crate) candidates: ServerSet,
+    pub(crate) contenders: &'a mut [Contender],
+    /// Whether all contenders weigh the same.
+    pub(crate) even: bool,
+    pub(crate) rng: &'a mut Rng,
+    /// What `hash` goes by.
+    pub(crate) key: u64,
+    pub(crate) now: Timestamp,
+    /// How long a request can take.
+    pub(crate) longest: Duration,
 }
 
 impl Policy {
-    /// One of `candidates`; `None` only when there are none.
-    pub(crate) fn pick(self, candidates: ServerSet) -> Option<ServerId> {
+    /// One of the candidates; `None` only when there are none.
+    pub(crate) fn pick(&self, choice: Choice<'_>) -> Option<ServerId> {
         match self {
-            Self::Failover => failover::pick(candidates),
+            Self::Failover => failover::pick(choice),
+            Self::RoundRobin => round_robin::pick(choice),
+            Self::Random => random::pick(choice),
+            Self::LeastRequests => least_requests::pick(choice),
+            Self::Latency => latency::pick(choice),
+            Self::Hash(_) => hash::pick(choice),
         }
+    }
+}
+
+impl Choice<'_> {
+    fn contender(&self, id: ServerId) -> Option<&Contender> {
+        self.contenders.get(id.index())
+    }
+
+    fn weight(&self, id: ServerId) -> u64 {
+        self.contender(id).map_or(0, |contender| u64::from(contender.weight))
+    }
+
+    /// One of `among` by lot, each with a chance proportional to its weight.
+    fn draw(&mut self, among: ServerSet) -> Option<ServerId> {
+        if self.even {
+            let position = self.rng.below(among.len() as u64);
+            return among.nth(u32::try_from(position).ok()?);
+        }
+        let total = among.iter().map(|id| self.weight(id)).sum();
+        let mut ticket = self.rng.below(total);
+        among.iter().find(|id| {
+            let weight = self.weight(*id);
+            let wins = ticket < weight;
+            ticket = ticket.saturating_sub(weight);
+            wins
+        })
     }
 }

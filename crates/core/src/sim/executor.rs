@@ -1,42 +1,20 @@
 //! A single-threaded executor whose time jumps to the next timer when nobody has anything to do.
+//!
+//! Only tasks that were woken are looked at, so a run costs what happens in it and not how many wait.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
+use std::mem::take;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll, Wake, Waker};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
-use crate::client::Clock;
+use super::clock::VirtualClock;
 use crate::time::Timestamp;
-
-/// A clock that moves only when its executor moves it.
-#[derive(Clone, Debug, Default)]
-pub struct VirtualClock(Rc<Timers>);
-
-#[derive(Debug, Default)]
-struct Timers {
-    now: Cell<Timestamp>,
-    /// By time and, within a time, by the order in which they were set.
-    waiting: RefCell<BTreeMap<(Timestamp, u64), Waker>>,
-    set: Cell<u64>,
-}
-
-impl Clock for VirtualClock {
-    fn now(&self) -> Timestamp {
-        self.0.now.get()
-    }
-
-    fn sleep(&self, duration: Duration) -> impl Future<Output = ()> {
-        let number = self.0.set.get();
-        self.0.set.set(number + 1);
-        Sleep { timers: Rc::clone(&self.0), key: (self.now() + duration, number) }
-    }
-}
 
 /// Runs tasks on a [`VirtualClock`].
 #[derive(Debug, Default)]
@@ -49,10 +27,7 @@ pub(super) struct Executor {
 #[derive(Clone, Default)]
 pub(super) struct Spawner(Rc<RefCell<Vec<Task>>>);
 
-struct Task {
-    future: Pin<Box<dyn Future<Output = ()>>>,
-    woken: Arc<Flag>,
-}
+type Task = Pin<Box<dyn Future<Output = ()>>>;
 
 impl Executor {
     pub(super) fn clock(&self) -> VirtualClock {
@@ -63,37 +38,39 @@ impl Executor {
         self.spawner.clone()
     }
 
-    pub(super) fn spawn(&self, future: impl Future<Output = ()> + 'static) {
-        self.spawner.spawn(future);
-    }
-
     /// Runs until `end` or until nobody waits for anything, calling `each` after every round of work.
     pub(super) fn run_until(&self, end: Duration, each: impl Fn()) {
-        let mut tasks = Vec::new();
+        let (mut tasks, ready, mut spawned) = (BTreeMap::new(), Arc::new(Ready::default()), 0);
         loop {
             loop {
-                tasks.append(&mut self.spawner.0.borrow_mut());
-                let mut worked = false;
-                tasks.retain_mut(|task: &mut Task| task.poll(&mut worked));
-                each();
-                if !worked && self.spawner.0.borrow().is_empty() {
+                for task in take(&mut *self.spawner.0.borrow_mut()) {
+                    let waker = Waker::from(Arc::new(Bell { task: spawned, ready: Arc::clone(&ready) }));
+                    ready.push(spawned);
+                    tasks.insert(spawned, (task, waker));
+                    spawned += 1;
+                }
+                let round = ready.take();
+                if round.is_empty() {
                     break;
                 }
+                for number in round {
+                    let Some((task, waker)) = tasks.get_mut(&number) else { continue };
+                    if task.as_mut().poll(&mut Context::from_waker(waker)).is_ready() {
+                        tasks.remove(&number);
+                    }
+                }
+                each();
             }
-            // Not held while waking: a waker may set a timer.
-            let next = self.clock.0.waiting.borrow().keys().next().copied();
-            let Some(key) = next.filter(|(at, _)| *at <= Timestamp::ZERO + end) else { return };
-            self.clock.0.now.set(key.0);
-            let waker = self.clock.0.waiting.borrow_mut().remove(&key);
-            waker.into_iter().for_each(Waker::wake);
+            if !self.clock.jump(Timestamp::ZERO + end) {
+                return;
+            }
         }
     }
 }
 
 impl Spawner {
     pub(super) fn spawn(&self, future: impl Future<Output = ()> + 'static) {
-        let woken = Arc::new(Flag(AtomicBool::new(true)));
-        self.0.borrow_mut().push(Task { future: Box::pin(future), woken });
+        self.0.borrow_mut().push(Box::pin(future));
     }
 }
 
@@ -103,45 +80,28 @@ impl fmt::Debug for Spawner {
     }
 }
 
-impl Task {
-    /// Whether there is more to do.
-    fn poll(&mut self, worked: &mut bool) -> bool {
-        if !self.woken.0.swap(false, Ordering::Relaxed) {
-            return true;
-        }
-        *worked = true;
-        let waker = Waker::from(Arc::clone(&self.woken));
-        self.future.as_mut().poll(&mut Context::from_waker(&waker)).is_pending()
+/// The numbers of the tasks that have something to do. A lock only because a waker must be able to cross threads.
+#[derive(Default)]
+struct Ready(Mutex<Vec<u64>>);
+
+impl Ready {
+    fn push(&self, task: u64) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(task);
+    }
+
+    fn take(&self) -> Vec<u64> {
+        take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-struct Flag(AtomicBool);
+/// Wakes one task.
+struct Bell {
+    task: u64,
+    ready: Arc<Ready>,
+}
 
-impl Wake for Flag {
+impl Wake for Bell {
     fn wake(self: Arc<Self>) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
-struct Sleep {
-    timers: Rc<Timers>,
-    key: (Timestamp, u64),
-}
-
-impl Future for Sleep {
-    type Output = ();
-
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        if self.key.0 <= self.timers.now.get() {
-            return Poll::Ready(());
-        }
-        self.timers.waiting.borrow_mut().insert(self.key, context.waker().clone());
-        Poll::Pending
-    }
-}
-
-impl Drop for Sleep {
-    fn drop(&mut self) {
-        self.timers.waiting.borrow_mut().remove(&self.key);
+        self.ready.push(self.task);
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! A balancer's faults show in time: a probe that comes too late, an ejection that never ends. Waiting for them makes
 //! tests slow and unsure, so here time is a number that jumps from event to event. The engine under test is the real one,
-//! [`forward`](crate::forward()) and [`run_probes`] included; scripted are the servers and the arrivals.
+//! [`forward`](crate::forward()) and [`run_probes`](crate::run_probes) included; scripted are the servers and the arrivals.
 //! Equal scripts and seeds give equal traces, to the byte.
 //!
 //! ```
@@ -19,41 +19,121 @@
 //! assert_eq!(trace.answers[0].served_by.as_deref(), Some("b"));
 //! # Ok::<(), tunnel_balancer_core::ServerCountError>(())
 //! ```
+//!
+//! # Fleets
+//!
+//! Other faults show in numbers only: how many of ten thousand requests were slow, and whether a hundred isolates that know
+//! nothing of each other do as well as one. For those, requests come in streams ([`Arrivals`]) to many [`isolates`], servers
+//! take varying times or work on one request at a time ([`Behaviour::in_turn`]), clients lose [`patience`], and a
+//! [`quiet`] run is read from [`Trace::tally`].
+//!
+//! ```
+//! # use std::time::Duration;
+//! # use tunnel_balancer_core::sim::{Arrivals, Behaviour, Sim};
+//! # use tunnel_balancer_core::{Policy, Server, Service};
+//! # let servers = ["a.example", "b.example"].map(|url| Server::new(url.parse().unwrap()));
+//! let mut service = Service::new("app.example", servers.to_vec())?;
+//! service.policy = Policy::Latency;
+//! let mut sim = Sim::new(service, 1);
+//! sim.isolates(10).quiet();
+//! let usual = Behaviour::status(200).after(Duration::from_millis(150)).normal(Duration::from_millis(5));
+//! sim.server(Duration::ZERO, "a", usual);
+//! sim.server(Duration::ZERO, "b", usual);
+//! sim.server(Duration::from_secs(20), "b", Behaviour::status(200).after(Duration::from_secs(2)));
+//! sim.arrivals(Arrivals::poisson(50.0).until(Duration::from_secs(60)));
+//! let tally = sim.run(Duration::from_secs(70)).tally;
+//! assert_eq!(tally.total().failed, 0);
+//! assert!(tally.served_within(Duration::from_secs(1)) > 0.95);
+//! # Ok::<(), tunnel_balancer_core::ServerCountError>(())
+//! ```
+//!
+//! [`isolates`]: Sim::isolates
+//! [`patience`]: Sim::patience
+//! [`quiet`]: Sim::quiet
 
+mod arrivals;
+mod behaviour;
+mod clock;
+mod crowd;
 mod executor;
+mod fleet;
+mod queue;
 mod script;
+mod tally;
 mod trace;
 
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
 use http::Method;
 
-use crate::client::Clock;
-use crate::forward::{forward, run_probes};
 use crate::pool::Pool;
-use crate::retry::{Body, RequestInfo};
+use crate::retry::RequestInfo;
+use crate::rng::Rng;
 use crate::service::Service;
-use executor::{Executor, Spawner};
+use executor::Executor;
+use fleet::Fleet;
 use script::ScriptedClient;
 
-pub use executor::VirtualClock;
-pub use script::Behaviour;
+pub use arrivals::Arrivals;
+pub use behaviour::Behaviour;
+pub use clock::VirtualClock;
+pub use crowd::Crowd;
+pub use tally::{Count, Tally};
 pub use trace::{Answer, Trace};
 
 /// One service, its scripted servers and the requests that will arrive.
 #[derive(Debug)]
 pub struct Sim {
-    pool: Rc<Pool>,
+    service: Service,
+    seed: u64,
+    isolates: usize,
     client: ScriptedClient,
-    arrivals: Vec<(Duration, RequestInfo)>,
+    requests: Vec<(Duration, RequestInfo)>,
+    arrivals: Vec<Arrivals>,
+    patience: Option<Duration>,
+    sharing: Option<Duration>,
 }
 
 impl Sim {
-    /// A service whose servers all answer 200 after 1 ms until told otherwise.
+    /// A service in one isolate, whose servers all answer 200 after 1 ms until told otherwise. `seed` decides everything
+    /// that is left to chance.
     pub fn new(service: Service, seed: u64) -> Self {
-        let pool = Rc::new(Pool::new(service, seed));
-        Self { pool, client: ScriptedClient::default(), arrivals: Vec::new() }
+        Self {
+            client: ScriptedClient::new(stream(seed, Stream::Servers)),
+            service,
+            seed,
+            isolates: 1,
+            requests: Vec::new(),
+            arrivals: Vec::new(),
+            patience: None,
+            sharing: None,
+        }
+    }
+
+    /// The service runs in this many isolates, each with its own pool. A request comes to one of them by lot.
+    pub const fn isolates(&mut self, count: usize) -> &mut Self {
+        self.isolates = count;
+        self
+    }
+
+    /// Every so often, isolates tell each other the newest that any of them knows. Until told otherwise they do not.
+    pub const fn share_every(&mut self, period: Duration) -> &mut Self {
+        self.sharing = Some(period);
+        self
+    }
+
+    /// Clients wait this long and go away. Until told otherwise they wait for ever.
+    pub const fn patience(&mut self, patience: Duration) -> &mut Self {
+        self.patience = Some(patience);
+        self
+    }
+
+    /// Only what can be counted is kept, for runs of many requests: no text, no list of answers.
+    pub fn quiet(&mut self) -> &mut Self {
+        self.client.trace.get_mut().be_quiet();
+        self
     }
 
     /// From `at` on, the server with this name behaves so, to requests and to probes.
@@ -67,42 +147,68 @@ impl Sim {
         self.client.script_probes(at, name, behaviour);
     }
 
+    /// At `at`, the connections of all that wait for this server break.
+    pub fn cut(&mut self, at: Duration, name: &str) {
+        self.client.cut(at, name);
+    }
+
     /// A request that arrives at `at`.
     pub fn request(&mut self, at: Duration, info: RequestInfo) {
-        self.arrivals.push((at, info));
+        self.requests.push((at, info));
     }
 
     /// A `GET` that arrives at `at`.
     pub fn get(&mut self, at: Duration) {
-        self.request(at, RequestInfo { method: Method::GET, idempotency_key: false, body: Body::Replayable });
+        self.request(at, RequestInfo::new(Method::GET));
+    }
+
+    /// Requests that arrive in a stream.
+    pub fn arrivals(&mut self, arrivals: Arrivals) {
+        self.arrivals.push(arrivals);
     }
 
     /// Lets time pass until `end`. Requests still on their way then are dropped, as by clients that go away.
     pub fn run(self, end: Duration) -> Trace {
         let executor = Executor::default();
-        let clock = executor.clock();
-        let client = Rc::new(self.client.on(clock.clone()));
-        for (number, (at, info)) in (1..).zip(self.arrivals) {
-            let (pool, client, clock) = (Rc::clone(&self.pool), Rc::clone(&client), clock.clone());
-            let spawner = executor.spawner();
-            executor.spawn(async move {
-                clock.sleep(at).await;
-                // As a Worker does: look for due probes when a request comes, and again when it may have made one due.
-                probe(&pool, &client, &clock, &spawner);
-                let label = format!("{} #{number}", info.method);
-                let forwarded = forward(&pool, &*client, &clock, label.clone(), info).await;
-                client.trace.borrow_mut().answered(clock.now(), &label, at, &forwarded, pool.service());
-                probe(&pool, &client, &clock, &spawner);
-            });
+        let (clock, spawner) = (executor.clock(), executor.spawner());
+        // The first isolate has the seed itself.
+        let mut seeds = Rng::new(stream(self.seed, Stream::Isolates));
+        let isolates = (0..self.isolates.max(1)).map(|number| if number == 0 { self.seed } else { seeds.next_u64() });
+        let fleet = Rc::new(Fleet {
+            isolates: isolates.map(|seed| Rc::new(Pool::new(self.service.clone(), seed))).collect(),
+            client: self.client.on(clock.clone()),
+            clock,
+            spawner: spawner.clone(),
+            patience: self.patience,
+            lots: RefCell::new(Rng::new(stream(self.seed, Stream::Lots))),
+            requests: Cell::new(self.requests.len()),
+        });
+        for (number, (at, info)) in (1..).zip(self.requests) {
+            spawner.spawn(Rc::clone(&fleet).request(number, at, info));
         }
-        executor.run_until(end, || client.trace.borrow_mut().events(&self.pool));
-        client.trace.take()
+        let mut seeds = Rng::new(stream(self.seed, Stream::Arrivals));
+        for arrivals in self.arrivals {
+            spawner.spawn(Rc::clone(&fleet).requests(arrivals, Rng::new(seeds.next_u64())));
+        }
+        if let Some(period) = self.sharing {
+            spawner.spawn(Rc::clone(&fleet).share(period));
+        }
+        executor.run_until(end, || fleet.events());
+        fleet.client.trace.take()
     }
 }
 
-fn probe(pool: &Rc<Pool>, client: &Rc<ScriptedClient>, clock: &VirtualClock, spawner: &Spawner) {
-    while let Some(lease) = pool.update(|state| state.next_probe(clock.now())) {
-        let (pool, client, clock) = (Rc::clone(pool), Rc::clone(client), clock.clone());
-        spawner.spawn(async move { run_probes(&pool, &*client, &clock, lease).await });
-    }
+/// What is left to chance, each from a stream of its own, so that more of one does not change the others.
+#[derive(Clone, Copy)]
+enum Stream {
+    Servers = 1,
+    Isolates,
+    Lots,
+    Arrivals,
+}
+
+/// The seed of one of the streams that follow from `seed`.
+const fn stream(seed: u64, stream: Stream) -> u64 {
+    let mut rng = Rng::new(seed ^ (stream as u64).rotate_right(8));
+    rng.next_u64()
 }

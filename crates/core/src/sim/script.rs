@@ -1,85 +1,110 @@
 //! Servers that do what a script says.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::pending;
+use std::ops::Bound;
 use std::time::Duration;
 
 use http::StatusCode;
 
-use super::executor::VirtualClock;
+use super::behaviour::Behaviour;
+use super::clock::VirtualClock;
+use super::queue::Queue;
 use super::trace::Trace;
+use crate::attempt::Plan;
 use crate::classify::{Failure, Outcome};
 use crate::client::{Clock, HttpClient};
-use crate::exchange::Plan;
 use crate::health::{HealthCheck, ProbeAnswer, ProbeResult};
+use crate::rng::Rng;
 use crate::server::Server;
-use crate::time::Timestamp;
 
-/// What a server does with a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Behaviour {
-    after: Duration,
-    outcome: Option<Outcome>,
-}
+/// What a server does from which time on, counted from the start of the run.
+#[derive(Debug, Default)]
+struct Script(BTreeMap<Duration, Behaviour>);
 
-impl Behaviour {
-    /// Answers with this status. Numbers that are no status stand for 500.
-    pub fn status(code: u16) -> Self {
-        let status = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        Self { after: Duration::from_millis(1), outcome: Some(Outcome::Status(status)) }
-    }
-
-    /// Fails so.
-    pub const fn fails(failure: Failure) -> Self {
-        Self { after: Duration::from_millis(1), outcome: Some(Outcome::Failed(failure)) }
-    }
-
-    /// Takes requests and never answers.
-    pub const fn hangs() -> Self {
-        Self { after: Duration::ZERO, outcome: None }
-    }
-
-    /// The same, after this long rather than after 1 ms.
-    #[must_use]
-    pub const fn after(self, after: Duration) -> Self {
-        Self { after, ..self }
+impl Script {
+    fn at(&self, now: Duration) -> Behaviour {
+        let latest = self.0.range(..=now).next_back();
+        latest.map_or_else(|| Behaviour::status(200), |(_, behaviour)| *behaviour)
     }
 }
 
-/// What a server does from which time on.
-type Script = BTreeMap<Timestamp, Behaviour>;
+/// One server: what users and what probes see of it.
+#[derive(Debug, Default)]
+struct Scripted {
+    traffic: Script,
+    probes: Script,
+    /// When the connections of all that wait for it break.
+    cuts: BTreeSet<Duration>,
+    queue: Queue,
+}
 
 /// The core's client for scripted servers. A request is a label for the trace.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct ScriptedClient {
     clock: VirtualClock,
-    traffic: BTreeMap<String, Script>,
-    probes: BTreeMap<String, Script>,
+    servers: BTreeMap<String, Scripted>,
+    rng: RefCell<Rng>,
     pub(super) trace: RefCell<Trace>,
 }
 
 impl ScriptedClient {
+    pub(super) fn new(seed: u64) -> Self {
+        Self {
+            clock: VirtualClock::default(),
+            servers: BTreeMap::new(),
+            rng: RefCell::new(Rng::new(seed)),
+            trace: RefCell::default(),
+        }
+    }
+
     pub(super) fn script(&mut self, at: Duration, name: &str, behaviour: Behaviour) {
-        self.traffic.entry(name.to_owned()).or_default().insert(Timestamp::ZERO + at, behaviour);
+        self.scripted(name).traffic.0.insert(at, behaviour);
     }
 
     pub(super) fn script_probes(&mut self, at: Duration, name: &str, behaviour: Behaviour) {
-        self.probes.entry(name.to_owned()).or_default().insert(Timestamp::ZERO + at, behaviour);
+        self.scripted(name).probes.0.insert(at, behaviour);
+    }
+
+    pub(super) fn cut(&mut self, at: Duration, name: &str) {
+        self.scripted(name).cuts.insert(at);
     }
 
     pub(super) fn on(self, clock: VirtualClock) -> Self {
         Self { clock, ..self }
     }
 
-    async fn act(&self, scripts: &BTreeMap<String, Script>, server: &Server) -> Outcome {
-        let script = scripts.get(&server.name);
-        let behaviour = script.and_then(|script| script.range(..=self.clock.now()).next_back()).map(|(_, now)| *now);
-        let behaviour = behaviour.unwrap_or_else(|| Behaviour::status(200));
-        self.clock.sleep(behaviour.after).await;
-        match behaviour.outcome {
+    fn scripted(&mut self, name: &str) -> &mut Scripted {
+        self.servers.entry(name.to_owned()).or_default()
+    }
+
+    async fn act(&self, server: &Server, script: fn(&Scripted) -> &Script) -> Outcome {
+        let (after, outcome) = match self.servers.get(&server.name) {
+            Some(scripted) => self.react(scripted, script(scripted)),
+            None => (Duration::from_millis(1), Some(Outcome::Status(StatusCode::OK))),
+        };
+        self.clock.sleep(after).await;
+        match outcome {
             Some(outcome) => outcome,
             None => pending().await,
+        }
+    }
+
+    /// What comes of a request that arrives now, and after how long. It is answered as at its arrival and worked on as fast
+    /// as when its turn comes.
+    fn react(&self, server: &Scripted, script: &Script) -> (Duration, Option<Outcome>) {
+        let now = self.clock.elapsed();
+        let (behaviour, mut rng) = (script.at(now), self.rng.borrow_mut());
+        let after = if behaviour.is_in_turn() {
+            server.queue.join(now, |turn| script.at(turn).draw(&mut rng))
+        } else {
+            behaviour.draw(&mut rng)
+        };
+        let cut = server.cuts.range((Bound::Excluded(now), Bound::Unbounded)).next().map(|cut| *cut - now);
+        match cut.filter(|cut| *cut < after || behaviour.outcome().is_none()) {
+            Some(cut) => (cut, Some(Outcome::Failed(Failure::Lost))),
+            None => (after, behaviour.outcome()),
         }
     }
 }
@@ -91,7 +116,7 @@ impl HttpClient for ScriptedClient {
 
     async fn send(&self, label: &mut String, server: &Server, plan: &Plan) -> Result<StatusCode, Failure> {
         self.trace.borrow_mut().attempt(self.clock.now(), label, server, plan);
-        match self.act(&self.traffic, server).await {
+        match self.act(server, |server| &server.traffic).await {
             Outcome::Status(status) => Ok(status),
             Outcome::Failed(failure) => Err(failure),
         }
@@ -99,8 +124,8 @@ impl HttpClient for ScriptedClient {
 
     async fn probe(&self, server: &Server, _: &HealthCheck) -> ProbeResult {
         self.trace.borrow_mut().probe(self.clock.now(), server);
-        match self.act(&self.probes, server).await {
-            Outcome::Status(status) => Ok(ProbeAnswer { status, location: None }),
+        match self.act(server, |server| &server.probes).await {
+            Outcome::Status(status) => Ok(ProbeAnswer::new(status)),
             Outcome::Failed(failure) => Err(failure),
         }
     }

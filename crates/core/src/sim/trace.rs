@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use crate::exchange::Plan;
+use super::tally::Tally;
+use crate::attempt::Plan;
 use crate::forward::Forwarded;
 use crate::pool::Pool;
 use crate::server::Server;
@@ -16,8 +17,12 @@ use crate::time::Timestamp;
 /// Everything that happened in a run, in order.
 #[derive(Debug, Default)]
 pub struct Trace {
+    /// Whether only what can be counted is kept.
+    quiet: bool,
     text: String,
-    /// The answers that clients got, in the order in which they got them.
+    /// What came of the requests, in numbers.
+    pub tally: Tally,
+    /// The answers that clients got, in the order in which they got them. Empty after a quiet run.
     pub answers: Vec<Answer>,
     /// Requests by the name of the server that got them.
     pub requests: BTreeMap<String, usize>,
@@ -43,14 +48,23 @@ pub struct Answer {
 }
 
 impl Trace {
+    pub(super) const fn be_quiet(&mut self) {
+        self.quiet = true;
+    }
+
+    pub(super) const fn is_quiet(&self) -> bool {
+        self.quiet
+    }
+
     pub(super) fn attempt(&mut self, now: Timestamp, label: &str, server: &Server, plan: &Plan) {
-        *self.requests.entry(server.name.clone()).or_default() += 1;
+        self.tally.attempts += 1;
+        count(&mut self.requests, &server.name);
         let trial = if plan.trial { " (trial)" } else { "" };
         self.line(now, format_args!("{label} -> {}{trial}", server.name));
     }
 
     pub(super) fn probe(&mut self, now: Timestamp, server: &Server) {
-        *self.probes.entry(server.name.clone()).or_default() += 1;
+        count(&mut self.probes, &server.name);
         self.line(now, format_args!("probe -> {}", server.name));
     }
 
@@ -66,22 +80,34 @@ impl Trace {
             Ok(status) => *status,
             Err(problem) => problem.status(),
         };
+        let took = now.since(Timestamp::ZERO + arrived);
+        self.tally.answered(arrived, took, status);
+        if self.quiet {
+            return;
+        }
         let served_by = forwarded.served_by.and_then(|id| service.server(id)).map(|server| server.name.clone());
         let by = served_by.as_deref().unwrap_or("us");
         let fallback = if forwarded.fallback { " (fallback)" } else { "" };
         self.line(now, format_args!("{label} <- {} by {by}{fallback}", status.as_u16()));
-        let took = now.since(Timestamp::ZERO + arrived);
         self.answers.push(Answer { request: label.to_owned(), status, served_by, attempts: forwarded.attempts, took });
     }
 
-    pub(super) fn events(&mut self, pool: &Pool) {
+    pub(super) fn gave_up(&mut self, now: Timestamp, label: &str, arrived: Duration) {
+        self.tally.gave_up(arrived);
+        self.line(now, format_args!("{label} gave up"));
+    }
+
+    pub(super) fn events(&mut self, pool: &Pool, place: &str) {
         for event in pool.update(|state| state.drain_events()) {
             let name = pool.service().server(event.server).map_or("?", |server| server.name.as_str());
-            self.line(event.at, format_args!("{name} is {}", event.change));
+            self.line(event.at, format_args!("{name}{place} is {}", event.change));
         }
     }
 
     fn line(&mut self, at: Timestamp, what: fmt::Arguments<'_>) {
+        if self.quiet {
+            return;
+        }
         let (seconds, millis) = (at.as_millis() / 1000, at.as_millis() % 1000);
         // Writing to a string cannot fail.
         let _ = writeln!(self.text, "{seconds}.{millis:03} {what}");
@@ -91,5 +117,12 @@ impl Trace {
 impl fmt::Display for Trace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
+    }
+}
+
+fn count(counts: &mut BTreeMap<String, usize>, name: &str) {
+    match counts.get_mut(name) {
+        Some(count) => *count += 1,
+        None => drop(counts.insert(name.to_owned(), 1)),
     }
 }

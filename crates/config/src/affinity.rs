@@ -1,0 +1,42 @@
+//! `affinity`: whether clients stay with the server they got first.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use tunnel_balancer_core::Affinity;
+
+use crate::duration::duration;
+use crate::node::Value;
+use crate::reader::{Field, Key};
+use crate::secret::secret;
+use crate::token::token;
+
+const KEYS: &[Key<Affinity>] = &[
+    ("cookie", |affinity, field| field.set(&mut affinity.cookie, |value| token(value, "a cookie"))),
+    ("ttl", |affinity, field| field.set(&mut affinity.ttl, |value| duration(value, TTL))),
+    ("key", |affinity, field| {
+        if let Some(key) = secret(field, "AFFINITY_KEY", SHORTEST_KEY) {
+            affinity.key = key.into_bytes();
+        }
+    }),
+];
+
+/// A cookie counts in whole seconds; after a week nobody remembers what a client was doing.
+const TTL: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(7 * 24 * 3600);
+
+/// As many bytes as the codes that it signs have.
+const SHORTEST_KEY: usize = 16;
+
+/// `false` turns it off; a map changes what it names, and must be complete where there is nothing to change.
+pub(crate) fn affinity(affinity: &mut Option<Affinity>, field: Field<'_>) {
+    if let Value::Bool(false) = field.value() {
+        *affinity = None;
+        return;
+    }
+    let Some(map) = field.map("`false`, or a map such as `{ cookie: lb, key: \"${AFFINITY_KEY}\" }`") else { return };
+    if affinity.is_none() {
+        map.expect("cookie", "name the cookie that remembers the server, as in `cookie: lb`");
+        map.expect("key", "it signs the cookie: write `key: \"${AFFINITY_KEY}\"`");
+    }
+    map.apply(affinity.get_or_insert_with(|| Affinity::new("", "")), KEYS);
+}

@@ -1,0 +1,113 @@
+//! Values that must not stand in the file: it says `${NAME}`, and the host knows what that is.
+//!
+//! Nothing that might be a secret is ever repeated in a message, because messages end up in logs.
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+
+use crate::diagnostic::Code;
+use crate::node::{Value, ticked};
+use crate::problem::Problem;
+use crate::reader::Field;
+
+/// What is read in place of a secret where none is known.
+const PLACEHOLDER: &str = "a placeholder, not a secret";
+
+/// Where secrets come from, and which of them the file names.
+pub(crate) struct Secrets<'a> {
+    lookup: Option<&'a Lookup<'a>>,
+    names: RefCell<BTreeSet<String>>,
+}
+
+/// The secret with a name, as the host knows it.
+type Lookup<'a> = dyn Fn(&str) -> Option<String> + 'a;
+
+impl<'a> Secrets<'a> {
+    /// Without `lookup` every secret is taken for a good one.
+    pub(crate) fn new(lookup: Option<&'a Lookup<'a>>) -> Self {
+        Self { lookup, names: RefCell::default() }
+    }
+
+    /// The names that the file refers to, each once.
+    pub(crate) fn into_names(self) -> Vec<String> {
+        self.names.into_inner().into_iter().collect()
+    }
+
+    fn get(&self, name: &str, least: usize) -> Result<String, Problem> {
+        self.names.borrow_mut().insert(name.to_owned());
+        let Some(lookup) = self.lookup else { return Ok(PLACEHOLDER.to_owned()) };
+        let problem = |code, what: &str| {
+            let problem = Problem::new(code, format!("the secret {} {what}", ticked(name)));
+            problem.hint(format!("set it with `npx wrangler secret put {name}`"))
+        };
+        match lookup(name) {
+            None => Err(problem(Code::MissingSecret, "is not set")),
+            Some(secret) if secret.trim().is_empty() => Err(problem(Code::MissingSecret, "is empty")),
+            Some(secret) if secret.len() < least => {
+                let problem = problem(Code::OutOfRange, &format!("is shorter than {least} bytes"));
+                Err(problem.hint(format!("set a good one: `openssl rand -hex 32 | npx wrangler secret put {name}`")))
+            }
+            Some(secret) => Ok(secret),
+        }
+    }
+}
+
+/// The secret of at least `least` bytes that a value refers to; `example` is a good name for it.
+pub(crate) fn secret(field: Field<'_>, example: &str, least: usize) -> Option<String> {
+    let name = field.read(|value| reference(value, example))?;
+    field.read(|_| field.secrets().get(name, least))
+}
+
+fn reference<'a>(value: &'a Value<'_>, example: &str) -> Result<&'a str, Problem> {
+    let expected = format!("a reference to a secret such as `${{{example}}}`");
+    match value {
+        Value::Text(text) => match text.strip_prefix("${").and_then(|rest| rest.strip_suffix('}')) {
+            Some(name) if is_name(name) => Ok(name),
+            Some(_) => Err(Problem::new(Code::InvalidValue, format!("expected {expected} and nothing else"))
+                .hint("the name of a secret has capital letters, digits and `_`, and does not begin with a digit")),
+            None => Err(literal(example)),
+        },
+        Value::Integer(_) | Value::OtherNumber(_) => Err(literal(example)),
+        _ => Err(Problem::wrong_type(&expected, value)),
+    }
+}
+
+fn literal(example: &str) -> Problem {
+    let problem = Problem::new(Code::SecretLiteral, "a secret must not be written into this file");
+    problem.hint(format!("write `\"${{{example}}}\"` and set it with `npx wrangler secret put {example}`"))
+}
+
+fn is_name(name: &str) -> bool {
+    let is_allowed = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_';
+    name.bytes().all(is_allowed) && name.bytes().next().is_some_and(|first| !first.is_ascii_digit())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn references_are_told_from_literals() {
+        let table = [
+            ("${KEY}", Ok("KEY")),
+            ("${_K3Y_2}", Ok("_K3Y_2")),
+            ("${}", Err(Code::InvalidValue)),
+            ("${3KEY}", Err(Code::InvalidValue)),
+            ("${key}", Err(Code::InvalidValue)),
+            ("${A}${B}", Err(Code::InvalidValue)),
+            ("${ A }", Err(Code::InvalidValue)),
+            ("${KÄY}", Err(Code::InvalidValue)),
+            ("", Err(Code::SecretLiteral)),
+            ("KEY", Err(Code::SecretLiteral)),
+            ("$KEY", Err(Code::SecretLiteral)),
+            ("{KEY}", Err(Code::SecretLiteral)),
+            ("x${KEY}", Err(Code::SecretLiteral)),
+            ("${KEY} ", Err(Code::SecretLiteral)),
+            ("${KEY", Err(Code::SecretLiteral)),
+        ];
+        for (text, expected) in table {
+            let value = Value::Text(text.into());
+            assert_eq!(reference(&value, "NAME").map_err(|problem| problem.code()), expected, "{text}");
+        }
+    }
+}

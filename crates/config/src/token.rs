@@ -1,0 +1,35 @@
+//! Names of headers and cookies.
+
+use crate::diagnostic::Code;
+use crate::node::{Value, quoted};
+use crate::problem::Problem;
+use crate::reader::quotable_text;
+
+/// Longer names exist in no application.
+const MAX: usize = 128;
+
+/// The name of `what`: a token of RFC 9110, section 5.6.2.
+pub(crate) fn token(value: &Value<'_>, what: &str) -> Result<String, Problem> {
+    let name = quotable_text(value, &format!("the name of {what}"))?;
+    let is_allowed = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+    if (1..=MAX).contains(&name.len()) && name.bytes().all(is_allowed) {
+        return Ok(name.to_owned());
+    }
+    let problem = Problem::new(Code::InvalidValue, format!("{} cannot be the name of {what}", quoted(name)));
+    Err(problem.hint(format!("1 to {MAX} ASCII letters, digits, `-`, `_` and `.`")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_are_told_from_other_texts() {
+        for name in ["x", "X-User", "__Host-lb", "a.b", "!#$%&'*+-.^_`|~9", &"x".repeat(MAX)] {
+            assert_eq!(token(&Value::Text(name.into()), "a header").ok().as_deref(), Some(name));
+        }
+        for name in ["", "a b", "a:b", "a=b", "a;b", "a,b", "a\"b", "a\\b", "(a)", "ä", "a\n", &"x".repeat(MAX + 1)] {
+            assert!(token(&Value::Text(name.into()), "a header").is_err(), "{name:?}");
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! How much one request can cause, and whether the platform allows that (CFG-09).
+//!
+//! Whoever asks for more would find out on the worst day: only when servers fail do all attempts and probes happen.
+
+use std::time::Duration;
+
+use tunnel_balancer_core::Service;
+
+use crate::diagnostic::Code;
+use crate::problem::Problem;
+
+/// What one request may cause on Cloudflare's free plan.
+pub(crate) const MAX_SUBREQUESTS: u32 = 50;
+
+/// Adds up the attempts of a request, a probe of each server and the probes of servers whose answers are overdue.
+pub(crate) fn check(service: &Service) -> Result<(), Problem> {
+    let servers = service.servers().iter().filter(|server| server.enabled).count();
+    let servers = u32::try_from(servers).unwrap_or(u32::MAX);
+    let retry = &service.retry;
+    let attempts = retry.attempts.min(servers.saturating_mul(retry.rounds));
+    let is_probed = service.health_check.is_some();
+    let probes = if is_probed { servers } else { 0 };
+    let suspicions = retry.suspect_after.filter(|_| is_probed).map_or(0, |suspect_after| {
+        // The last of a round has nowhere to go, so it is not suspected.
+        let can_leave = attempts.saturating_sub(1).min(servers.saturating_sub(1).saturating_mul(retry.rounds));
+        suspicions(can_leave, suspect_after, retry.timeout, retry.try_timeout.unwrap_or(retry.timeout))
+    });
+    let total = attempts + probes + suspicions;
+    if total <= MAX_SUBREQUESTS {
+        return Ok(());
+    }
+    let message = format!(
+        "{attempts} attempts, {probes} probes and {suspicions} more of slow servers are {total} subrequests, \
+         more than the {MAX_SUBREQUESTS} that a request may cause"
+    );
+    Err(Problem::new(Code::Servers, message)
+        .hint("fewer servers, `attempts` or `rounds`, a longer `suspect_after` or a shorter `timeout` make it less"))
+}
+
+/// The most probes of overdue answers when `attempts` share `timeout`. Each attempt is suspected after `patience`, and again
+/// after twice, four times that and so on, so the most come from all of them going on equally long.
+fn suspicions(attempts: u32, patience: Duration, timeout: Duration, try_timeout: Duration) -> u32 {
+    let (mut left, mut pause, mut reached, mut total) = (timeout, patience, patience, 0);
+    while !pause.is_zero() && reached <= try_timeout {
+        let affordable = u32::try_from(left.as_millis() / pause.as_millis().max(1)).unwrap_or(u32::MAX);
+        let suspected = attempts.min(affordable);
+        total += suspected;
+        if suspected < attempts || attempts == 0 {
+            break;
+        }
+        left = left.saturating_sub(pause.saturating_mul(attempts));
+        pause = pause.saturating_mul(2);
+        reached = reached.saturating_add(pause);
+    }
+    total
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn suspicions_are_counted_at_their_worst() {
+        let table = [
+            ("nobody can leave", 0, 3_000, 100_000, 100_000, 0),
+            ("at 3, 9, 21, 45 and 93 s", 1, 3_000, 100_000, 100_000, 5),
+            ("two until 45 s, and none has 48 s more", 2, 3_000, 100_000, 100_000, 8),
+            ("cut after the first", 2, 3_000, 100_000, 5_000, 2),
+            ("cut before", 2, 3_000, 100_000, 2_000, 0),
+            ("only two of them have the time", 9, 3_000, 8_000, 8_000, 2),
+            ("the most that can be written", 9, 100, 3_600_000, 3_600_000, 107),
+        ];
+        for (case, attempts, patience, timeout, try_timeout, expected) in table {
+            let [patience, timeout, try_timeout] = [patience, timeout, try_timeout].map(Duration::from_millis);
+            assert_eq!(suspicions(attempts, patience, timeout, try_timeout), expected, "{case}");
+        }
+    }
+}

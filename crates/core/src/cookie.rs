@@ -1,0 +1,43 @@
+//! One cookie of a `Cookie` header: reading it, and taking it out without touching the others.
+
+/// The value of the first cookie with this name.
+pub fn read<'a>(header: &'a str, name: &str) -> Option<&'a str> {
+    header.split(';').find_map(|pair| named(pair, name))
+}
+
+/// The header without any cookie of this name; `None` when nothing is left. The others stay as they are, in their order.
+pub fn without(header: &str, name: &str) -> Option<String> {
+    let others: Vec<&str> = header.split(';').filter(|pair| named(pair, name).is_none()).collect();
+    let others = others.join(";");
+    let others = others.trim();
+    (!others.is_empty()).then(|| others.to_owned())
+}
+
+fn named<'a>(pair: &'a str, name: &str) -> Option<&'a str> {
+    let (key, value) = pair.split_once('=')?;
+    (key.trim() == name).then(|| value.trim())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn aff_08_one_cookie_is_read_and_taken_out() {
+        let table = [
+            ("lb=x", Some("x"), None),
+            ("a=1; lb=x; b=2", Some("x"), Some("a=1; b=2")),
+            ("lb=x; a=1", Some("x"), Some("a=1")),
+            ("a=1;lb=x;lb=y;b=2", Some("x"), Some("a=1;b=2")),
+            ("a=lb=x", None, Some("a=lb=x")),
+            ("albatross=1", None, Some("albatross=1")),
+            ("LB=x", None, Some("LB=x")),
+            ("", None, None),
+            ("; ;", None, Some("; ;")),
+        ];
+        for (header, value, rest) in table {
+            assert_eq!(read(header, "lb"), value, "{header}");
+            assert_eq!(without(header, "lb").as_deref(), rest, "{header}");
+        }
+    }
+}

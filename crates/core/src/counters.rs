@@ -1,0 +1,31 @@
+//! Counts of what happened to a server, for status pages and metrics.
+
+use crate::classify::Blame;
+
+/// What happened to a server since its pool was made. Counts only grow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Counters {
+    /// Attempts that ended.
+    pub attempts: u64,
+    /// Those that failed.
+    pub failed_attempts: u64,
+    /// Probes that ended.
+    pub probes: u64,
+    /// Those that failed.
+    pub failed_probes: u64,
+    /// How often it was left out.
+    pub ejections: u64,
+}
+
+impl Counters {
+    pub(crate) fn on_attempt(&mut self, blame: Blame) {
+        self.attempts += 1;
+        self.failed_attempts += u64::from(matches!(blame, Blame::Counted | Blame::AtOnce));
+    }
+
+    pub(crate) fn on_probe(&mut self, passed: bool) {
+        self.probes += 1;
+        self.failed_probes += u64::from(!passed);
+    }
+}

@@ -1,0 +1,152 @@
+//! What a server has to do at this moment, and how fast it does it: what `least_requests` and `latency` choose by.
+
+use std::time::Duration;
+
+use crate::time::Timestamp;
+
+/// Requests that a server has not answered yet.
+///
+/// A request whose client goes away may never report back, so none is counted for ever. Counts are kept for two windows of
+/// time as long as a request can take: what began before both is over, reported or not.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct InFlight {
+    window: u64,
+    current: u32,
+    previous: u32,
+}
+
+impl InFlight {
+    pub(crate) fn count(&mut self, now: Timestamp, longest: Duration) -> u32 {
+        self.turn(window(now, longest));
+        self.current + self.previous
+    }
+
+    pub(crate) fn begin(&mut self, now: Timestamp, longest: Duration) {
+        self.turn(window(now, longest));
+        self.current += 1;
+    }
+
+    pub(crate) fn end(&mut self, started: Timestamp, now: Timestamp, longest: Duration) {
+        self.turn(window(now, longest));
+        let began = window(started, longest);
+        if began == self.window {
+            self.current = self.current.saturating_sub(1);
+        } else if began + 1 == self.window {
+            self.previous = self.previous.saturating_sub(1);
+        }
+    }
+
+    const fn turn(&mut self, window: u64) {
+        if window == self.window {
+            return;
+        }
+        self.previous = if window == self.window + 1 { self.current } else { 0 };
+        self.current = 0;
+        self.window = window;
+    }
+}
+
+fn window(at: Timestamp, longest: Duration) -> u64 {
+    let length = u64::try_from(longest.as_millis()).unwrap_or(u64::MAX).max(1);
+    at.as_millis() / length
+}
+
+/// A peak-sensitive moving average of response times: a slower answer counts at once, faster ones little by little.
+///
+/// The form of Finagle's and linkerd's "peak EWMA". A failure counts as [`PENALTY`](Self::PENALTY), however fast it was:
+/// otherwise a server that fails in 5 ms looks like the fastest and draws all traffic (linkerd2-proxy PR 4537).
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Latency {
+    /// Seconds; 0 until something is known.
+    estimate: f64,
+    updated: Timestamp,
+}
+
+impl Latency {
+    /// After this long without news a past peak counts for 1/e. Finagle's default.
+    const DECAY: f64 = 10.0;
+    /// What a failure counts as, in seconds: more than users wait gladly, less than a timeout.
+    const PENALTY: f64 = 2.0;
+
+    pub(crate) fn succeeded(&mut self, took: Duration, now: Timestamp) {
+        self.observe(took.as_secs_f64(), now);
+    }
+
+    pub(crate) fn failed(&mut self, took: Duration, now: Timestamp) {
+        self.observe(took.as_secs_f64().max(Self::PENALTY), now);
+    }
+
+    /// The estimate; `None` until there was an answer.
+    pub(crate) fn estimate(&self) -> Option<Duration> {
+        (self.estimate > 0.0).then(|| Duration::try_from_secs_f64(self.estimate).unwrap_or_default())
+    }
+
+    /// What one more request would cost: the faded estimate for each request ahead of it and itself.
+    pub(crate) fn cost(&self, in_flight: u32, now: Timestamp) -> f64 {
+        let queue = f64::from(in_flight) + 1.0;
+        if self.estimate > 0.0 {
+            return self.estimate * Self::faded(now.since(self.updated)) * queue;
+        }
+        // Nothing is known: worth a try, but one at a time.
+        if in_flight == 0 { 0.0 } else { Self::PENALTY * queue }
+    }
+
+    fn observe(&mut self, seconds: f64, now: Timestamp) {
+        let seconds = seconds.max(f64::MIN_POSITIVE);
+        let keep = Self::faded(now.since(self.updated));
+        self.estimate = if seconds > self.estimate { seconds } else { self.estimate * keep + seconds * (1.0 - keep) };
+        self.updated = now;
+    }
+
+    fn faded(idle: Duration) -> f64 {
+        (-idle.as_secs_f64() / Self::DECAY).exp()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn at(millis: u64) -> Timestamp {
+        Timestamp::from_millis(millis)
+    }
+
+    #[test]
+    fn requests_that_never_report_back_are_forgotten() {
+        let longest = Duration::from_secs(100);
+        let mut in_flight = InFlight::default();
+        in_flight.begin(at(10_000), longest);
+        in_flight.begin(at(90_000), longest);
+        assert_eq!(in_flight.count(at(150_000), longest), 2);
+        in_flight.end(at(90_000), at(150_000), longest);
+        assert_eq!(in_flight.count(at(150_000), longest), 1);
+        assert_eq!(in_flight.count(at(200_000), longest), 0);
+        in_flight.end(at(10_000), at(200_000), longest);
+        assert_eq!(in_flight.count(at(200_000), longest), 0, "too late to count");
+    }
+
+    #[test]
+    fn a_peak_counts_at_once_and_fades() {
+        let mut latency = Latency::default();
+        latency.succeeded(Duration::from_millis(100), at(0));
+        latency.succeeded(Duration::from_secs(2), at(1_000));
+        assert_eq!(latency.estimate(), Some(Duration::from_secs(2)));
+        latency.succeeded(Duration::from_millis(100), at(11_000));
+        let estimate = latency.estimate().unwrap().as_millis();
+        assert_eq!(estimate, 798, "2 s / e + 100 ms * (1 - 1/e)");
+    }
+
+    #[test]
+    fn a_fast_failure_is_not_fast() {
+        let mut latency = Latency::default();
+        latency.failed(Duration::from_millis(5), at(0));
+        assert_eq!(latency.estimate(), Some(Duration::from_secs(2)));
+    }
+
+    #[test]
+    fn an_unknown_server_is_tried_by_one_request_at_a_time() {
+        let latency = Latency::default();
+        assert!(latency.cost(0, at(0)) < 0.001);
+        assert!(latency.cost(1, at(0)) > 1.0);
+    }
+}

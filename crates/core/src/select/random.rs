@@ -1,0 +1,10 @@
+//! `random`: by lot, in proportion to the weights.
+//!
+//! Needs no memory, so isolates that share none do not fall into step with each other.
+
+use super::Choice;
+use crate::server::ServerId;
+
+pub(super) fn pick(mut choice: Choice<'_>) -> Option<ServerId> {
+    choice.draw(choice.candidates)
+}

@@ -1,0 +1,122 @@
+//! Isolates and the requests that come to them, under way.
+//!
+//! A Worker runs in many places at a time, and what one of them has learnt the others do not know. So an isolate here is a
+//! pool of its own with a seed of its own; a request comes to one of them by lot. They share nothing but the servers, unless
+//! they are told to exchange snapshots.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+
+use super::arrivals::Arrivals;
+use super::clock::VirtualClock;
+use super::executor::Spawner;
+use super::script::ScriptedClient;
+use crate::client::Clock;
+use crate::forward::{forward, run_probes};
+use crate::pool::Pool;
+use crate::retry::RequestInfo;
+use crate::rng::Rng;
+use crate::snapshot::{Fact, Snapshot};
+
+/// Everything that is there while a simulation runs.
+#[derive(Debug)]
+pub(super) struct Fleet {
+    pub(super) isolates: Vec<Rc<Pool>>,
+    pub(super) client: ScriptedClient,
+    pub(super) clock: VirtualClock,
+    pub(super) spawner: Spawner,
+    /// How long clients wait.
+    pub(super) patience: Option<Duration>,
+    /// Decides which isolate a request comes to.
+    pub(super) lots: RefCell<Rng>,
+    /// Requests so far.
+    pub(super) requests: Cell<usize>,
+}
+
+impl Fleet {
+    /// Waits for a request's time and sees it through.
+    pub(super) async fn request(self: Rc<Self>, number: usize, at: Duration, info: RequestInfo) {
+        self.clock.sleep(at.saturating_sub(self.clock.elapsed())).await;
+        let isolate = usize::try_from(self.lots.borrow_mut().below(self.isolates.len() as u64)).unwrap_or_default();
+        let Some(pool) = self.isolates.get(isolate) else { return };
+        let label = format!("{} #{number}{}", info.method, self.place(isolate));
+        self.client.trace.borrow_mut().tally.arrived(at);
+        // As a Worker does: look for due probes when a request comes, and again when it may have made one due.
+        self.probe(pool);
+        let forwarded = forward(pool, &self.client, &self.clock, label.clone(), info);
+        let forwarded = self.patiently(forwarded).await;
+        let mut trace = self.client.trace.borrow_mut();
+        match forwarded {
+            Some(forwarded) => trace.answered(self.clock.now(), &label, at, &forwarded, pool.service()),
+            None => trace.gave_up(self.clock.now(), &label, at),
+        }
+        drop(trace);
+        self.probe(pool);
+    }
+
+    /// Lets requests come until there are no more.
+    pub(super) async fn requests(self: Rc<Self>, mut arrivals: Arrivals, mut rng: Rng) {
+        while let Some(at) = arrivals.next(&mut rng) {
+            self.clock.sleep(at.saturating_sub(self.clock.elapsed())).await;
+            let number = self.requests.get() + 1;
+            self.requests.set(number);
+            self.spawner.spawn(Rc::clone(&self).request(number, at, arrivals.info.clone()));
+        }
+    }
+
+    /// Lets all isolates know, every so often, the newest that any of them has found out.
+    pub(super) async fn share(self: Rc<Self>, every: Duration) {
+        loop {
+            self.clock.sleep(every).await;
+            let now = self.clock.now();
+            let mut newest: BTreeMap<String, Fact> = BTreeMap::new();
+            for (isolate, pool) in self.isolates.iter().enumerate() {
+                for fact in pool.update(|state| state.export(&self.place(isolate))).facts {
+                    if newest.get(&fact.server).is_none_or(|known| fact.seen > known.seen) {
+                        newest.insert(fact.server.clone(), fact);
+                    }
+                }
+            }
+            let snapshot = Snapshot { facts: newest.into_values().collect() };
+            self.isolates.iter().for_each(|pool| pool.update(|state| state.merge(&snapshot, now)));
+        }
+    }
+
+    /// Writes down what changed.
+    pub(super) fn events(&self) {
+        let mut trace = self.client.trace.borrow_mut();
+        if !trace.is_quiet() {
+            let isolates = self.isolates.iter().enumerate();
+            isolates.for_each(|(isolate, pool)| trace.events(pool, &self.place(isolate)));
+        }
+    }
+
+    /// Starts the probes that are due. Nobody waits for them.
+    fn probe(self: &Rc<Self>, pool: &Rc<Pool>) {
+        while let Some(lease) = pool.update(|state| state.next_probe(self.clock.now())) {
+            let (fleet, pool) = (Rc::clone(self), Rc::clone(pool));
+            self.spawner.spawn(async move { run_probes(&pool, &fleet.client, &fleet.clock, lease).await });
+        }
+    }
+
+    /// What tells an isolate from others, where there are others.
+    fn place(&self, isolate: usize) -> String {
+        if self.isolates.len() == 1 { String::new() } else { format!("@{isolate}") }
+    }
+
+    /// What `future` brings, unless the client goes away before that.
+    async fn patiently<F: Future>(&self, future: F) -> Option<F::Output> {
+        let Some(patience) = self.patience else { return Some(future.await) };
+        let (mut future, mut end) = (pin!(future), pin!(self.clock.sleep(patience)));
+        poll_fn(|context| match future.as_mut().poll(context) {
+            Poll::Ready(output) => Poll::Ready(Some(output)),
+            Poll::Pending => end.as_mut().poll(context).map(|()| None),
+        })
+        .await
+    }
+}

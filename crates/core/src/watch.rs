@@ -1,0 +1,122 @@
+//! Watching the servers of a pool: which probe is run next, and what its result changes.
+
+use std::time::Duration;
+
+use crate::attempt::Plan;
+use crate::ejection::Standing;
+use crate::event::{Event, Transition};
+use crate::health::{Health, ProbeResult};
+use crate::pool::PoolState;
+use crate::probe::Lease;
+use crate::server::ServerId;
+use crate::time::Timestamp;
+
+/// What [`PoolState::suspect`] found.
+#[derive(Debug)]
+pub(crate) enum Suspicion {
+    /// Run this probe.
+    Probe(Lease),
+    /// Somebody else is running one.
+    Pending,
+    /// The server is alive: it answers slowly.
+    Refuted,
+    /// The server is not.
+    Confirmed,
+}
+
+impl PoolState {
+    /// Probes of one pool under way at a time. A Worker may have six open connections per request; two stay for traffic.
+    pub const PROBES_AT_ONCE: usize = 4;
+
+    /// How long a passing probe clears a server of suspicion: many overdue answers then cost one probe a second.
+    const NEWS: Duration = Duration::from_secs(1);
+
+    /// Moves a probe by up to this share of its interval, so that isolates and servers do not fall into step.
+    const PROBE_JITTER: f64 = 0.2;
+
+    /// The next probe that is due, if one is and fewer than [`PROBES_AT_ONCE`](Self::PROBES_AT_ONCE) are under way.
+    ///
+    /// Call it until it gives nothing more, run each lease's probe, and report with [`on_probe`](Self::on_probe).
+    pub fn next_probe(&mut self, now: Timestamp) -> Option<Lease> {
+        let now = self.advance(now);
+        self.probe_due_by(now, now)
+    }
+
+    /// The next probe of a row that began at `began`: one that was due then. So whoever goes on from probe to probe comes to
+    /// an end, and probes each server once at most.
+    pub(crate) fn probe_after(&mut self, began: Timestamp, now: Timestamp) -> Option<Lease> {
+        let now = self.advance(now);
+        self.probe_due_by(began, now)
+    }
+
+    fn probe_due_by(&mut self, due: Timestamp, now: Timestamp) -> Option<Lease> {
+        let check = self.service.health_check.as_ref()?;
+        if self.servers.iter().filter(|server| server.probe.is_leased(now)).count() >= Self::PROBES_AT_ONCE {
+            return None;
+        }
+        let is_due = |id: &ServerId| self.servers.get(id.index()).is_some_and(|server| server.probe.is_due(due, now));
+        let id = self.groups.enabled.iter().find(is_due)?;
+        let server = self.servers.get_mut(id.index())?;
+        let lease = server.probe.lease(id, self.leases, check.timeout, now);
+        self.leases = self.leases.wrapping_add(1);
+        Some(lease)
+    }
+
+    /// Takes in what a probe brought back. A lease that has run out changes nothing.
+    #[expect(clippy::needless_pass_by_value, reason = "a lease is used up here")]
+    pub fn on_probe(&mut self, lease: Lease, result: &ProbeResult, now: Timestamp) {
+        let (now, id) = (self.advance(now), lease.server());
+        let Some(check) = &self.service.health_check else { return };
+        let Some(server) = self.servers.get_mut(id.index()) else { return };
+        if !server.probe.take_back(&lease) {
+            return;
+        }
+        let judged = check.judge(result);
+        server.probe.record(&lease, judged.is_ok());
+        server.counters.on_probe(judged.is_ok());
+        server.seen = now;
+        let health = server.health.record(judged.is_ok(), check);
+        let readmitted = judged.is_ok().then(|| server.ejection.on_passing_probe(lease.started(), now)).flatten();
+        let is_well = server.health.health() == Health::Healthy
+            && !server.health.is_in_doubt()
+            && server.ejection.standing(now) == Standing::Good;
+        let interval = if is_well { check.interval } else { check.unhealthy_interval };
+        server.probe.set_due(now + self.rng.jitter(interval, Self::PROBE_JITTER));
+
+        if health.is_some() {
+            let change = judged.map_or_else(Transition::Unhealthy, |()| Transition::Healthy);
+            self.events.push(Event { at: now, server: id, change });
+        }
+        if readmitted.is_some() {
+            self.events.push(Event { at: now, server: id, change: Transition::Readmitted });
+        }
+        self.regroup(id, now);
+    }
+
+    /// Hands back a lease whose probe was broken off: it says nothing about the server, which may be probed again.
+    #[expect(clippy::needless_pass_by_value, reason = "a lease is used up here")]
+    pub fn on_probe_dropped(&mut self, lease: Lease) {
+        if let Some(server) = self.servers.get_mut(lease.server().index()) {
+            server.probe.take_back(&lease);
+        }
+    }
+
+    /// Looks into a server whose answer to an attempt is overdue. `None` when it is not probed or not ours.
+    pub(crate) fn suspect(&mut self, plan: &Plan, now: Timestamp) -> Option<Suspicion> {
+        let (id, started) = (plan.server, plan.started);
+        let check = self.service.health_check.as_ref()?;
+        let server = self.servers.get_mut(id.index())?;
+        match server.probe.last_since(started) {
+            // A probe that failed while the answer was awaited is proof enough; one that passed must be news.
+            Some((_, false)) => return Some(Suspicion::Confirmed),
+            Some((began, true)) if now.since(began) <= Self::NEWS => return Some(Suspicion::Refuted),
+            _ => {}
+        }
+        if server.probe.is_leased(now) {
+            return Some(Suspicion::Pending);
+        }
+        let lease = server.probe.lease(id, self.leases, check.timeout, now);
+        self.leases = self.leases.wrapping_add(1);
+        Some(Suspicion::Probe(lease))
+    }
+}

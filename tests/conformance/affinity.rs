@@ -1,0 +1,98 @@
+//! Affinity: the cookie is ours, health wins, and no server ever sees it.
+
+use tunnel_balancer_tests::{Bench, FaultyServer, Reply, Request, Response, Service};
+
+cases![
+    first_answer_sets_a_guarded_cookie,
+    cookie_keeps_the_server,
+    cookie_of_a_dead_server_is_replaced,
+    forged_cookies_count_as_none,
+    servers_see_the_other_cookies_alone,
+    websocket_handshakes_follow_the_cookie,
+];
+
+fn sticky<'a>(servers: impl IntoIterator<Item = &'a FaultyServer>) -> Service {
+    Service::of(servers).with("policy: round_robin").with("affinity: { cookie: lb, ttl: 1h, key: \"${AFFINITY_KEY}\" }")
+}
+
+/// The pair that a browser would send back.
+fn pair(response: &Response) -> String {
+    let cookie =
+        response.headers.every("Set-Cookie").find(|cookie| cookie.starts_with("lb=")).expect("a cookie of ours");
+    cookie.split(';').next().unwrap_or_default().to_owned()
+}
+
+async fn first_answer_sets_a_guarded_cookie(bench: Bench) {
+    let [a, b] = bench.servers(["a", "b"]).await;
+    let app = bench.start(sticky([&a, &b])).await;
+    a.answer(Reply::status(200).header("Set-Cookie", "session=1"));
+    let response = app.get("/").await;
+    let cookies = response.headers.every("Set-Cookie").collect::<Vec<_>>();
+    assert_eq!(cookies[0], "session=1");
+    let (value, attributes) = cookies[1].split_once(';').expect("attributes");
+    assert_eq!(attributes, " Path=/; Max-Age=3600; HttpOnly; SameSite=Lax", "and Secure, over https");
+    let code = value.strip_prefix("lb=").expect("our cookie");
+    assert!(code.len() >= 32 && !code.contains("127.0.0.1"), "{code}");
+}
+
+async fn cookie_keeps_the_server(bench: Bench) {
+    let [a, b, c] = bench.servers(["a", "b", "c"]).await;
+    let app = bench.start(sticky([&a, &b, &c])).await;
+    app.get("/").await;
+    let first = app.get("/").await;
+    let (server, cookie) = (first.served_by().to_owned(), pair(&first));
+    for _ in 0..5 {
+        let again = app.send(Request::get("/").header("Cookie", &cookie)).await;
+        assert_eq!((again.served_by(), again.header("Set-Cookie")), (server.as_str(), None));
+    }
+}
+
+async fn cookie_of_a_dead_server_is_replaced(bench: Bench) {
+    let [a, b] = bench.servers(["a", "b"]).await;
+    let app = bench.start(sticky([&a, &b])).await;
+    let first = app.get("/").await;
+    assert_eq!(first.served_by(), "a");
+    a.answer(Reply::status(530));
+    let second = app.send(Request::get("/").header("Cookie", &pair(&first))).await;
+    assert_eq!(second.served_by(), "b");
+    a.recover();
+    let third = app.send(Request::get("/").header("Cookie", &pair(&second))).await;
+    assert_eq!((third.served_by(), third.header("Set-Cookie")), ("b", None), "and it stays there");
+}
+
+async fn forged_cookies_count_as_none(bench: Bench) {
+    let [a, b] = bench.servers(["a", "b"]).await;
+    let app = bench.start(sticky([&a, &b])).await;
+    let good = pair(&app.get("/").await);
+    let end = if good.ends_with('0') { "1" } else { "0" };
+    for forged in [format!("{}{end}", &good[..good.len() - 1]), "lb=a".to_owned(), "lb=".to_owned()] {
+        let response = app.send(Request::get("/").header("Cookie", &forged)).await;
+        assert_eq!(response.status, 200);
+        assert_ne!(pair(&response), forged, "it gets a cookie of ours");
+    }
+}
+
+async fn servers_see_the_other_cookies_alone(bench: Bench) {
+    let [a, b] = bench.servers(["a", "b"]).await;
+    let app = bench.start(sticky([&a, &b])).await;
+    let cookie = pair(&app.get("/").await);
+    app.send(Request::get("/").header("Cookie", &format!("x=1; {cookie}; y=2"))).await;
+    app.send(Request::get("/").header("Cookie", &cookie)).await;
+    app.send(Request::get("/").header("Cookie", "lb=unknown; z=3")).await;
+    let mut seen: Vec<_> = a.requests().into_iter().chain(b.requests()).collect();
+    let cookies: Vec<_> = seen.drain(..).filter_map(|request| request.header("Cookie").map(str::to_owned)).collect();
+    assert_eq!(cookies, ["x=1; y=2", "z=3"]);
+}
+
+async fn websocket_handshakes_follow_the_cookie(bench: Bench) {
+    let [a, b] = bench.servers(["a", "b"]).await;
+    let app = bench.start(sticky([&a, &b])).await;
+    app.get("/").await;
+    let cookie = pair(&app.get("/").await);
+    assert_eq!((a.hits(), b.hits()), (1, 1));
+    let request =
+        Request::get("/").header("Cookie", &cookie).header("Upgrade", "websocket").header("Connection", "Upgrade");
+    let request = request.header("Sec-WebSocket-Version", "13").header("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==");
+    app.send(request).await;
+    assert_eq!((a.hits(), b.hits()), (1, 2), "the second server's visitor stays with it");
+}

@@ -1,0 +1,117 @@
+//! Whatever has happened to a pool: nobody usable is passed over for somebody who is not, and what the operator decided holds.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Method, StatusCode};
+use proptest::prelude::*;
+use tunnel_balancer_core::{
+    Exchange, Failback, HashOn, Health, Outcome, Policy, PoolState, ProbeAnswer, RequestInfo, Server, ServerId,
+    Service, Standing, Step, Timestamp, Writes,
+};
+
+/// One thing that happens, on a clock that may jump.
+#[derive(Clone, Debug)]
+struct Happening {
+    reading: u64,
+    /// What each server answers to requests and to probes.
+    statuses: Vec<u16>,
+    probes: Vec<u16>,
+    method: Method,
+    key: u64,
+    sticky: Option<usize>,
+}
+
+fn happening() -> impl Strategy<Value = Happening> {
+    let status = || prop::sample::select(vec![200_u16, 200, 200, 404, 500, 502, 503, 530]);
+    let reading = prop_oneof![8 => 0..600_000_u64, 1 => any::<u64>()];
+    let method = prop::sample::select(vec![Method::GET, Method::PUT, Method::POST]);
+    let (statuses, probes) = (prop::collection::vec(status(), 5), prop::collection::vec(status(), 5));
+    (reading, statuses, probes, method, any::<u64>(), prop::option::of(0..5_usize)).prop_map(
+        |(reading, statuses, probes, method, key, sticky)| Happening { reading, statuses, probes, method, key, sticky },
+    )
+}
+
+fn service() -> impl Strategy<Value = Service> {
+    let policy = prop::sample::select(vec![
+        Policy::Failover,
+        Policy::RoundRobin,
+        Policy::Random,
+        Policy::LeastRequests,
+        Policy::Latency,
+        Policy::Hash(HashOn::ClientIp),
+    ]);
+    let failback =
+        prop::sample::select(vec![Failback::Auto, Failback::After(Duration::from_secs(60)), Failback::Manual]);
+    let server = (0..4_u32, prop::bool::weighted(0.2), prop::bool::weighted(0.1), prop::bool::weighted(0.9));
+    let slow_start = prop::option::of(Just(Duration::from_secs(30)));
+    (policy, failback, slow_start, prop::collection::vec(server, 5), prop::bool::weighted(0.2), 1..=100_u32).prop_map(
+        |(policy, failback, slow_start, servers, primary_only, max_percent)| {
+            let servers = servers.into_iter().enumerate().map(|(n, (weight, backup, drain, enabled))| {
+                let mut server = Server::new(format!("s{n}.example").parse().unwrap());
+                (server.weight, server.backup, server.drain, server.enabled) = (weight, backup, drain, enabled);
+                server
+            });
+            let mut service = Service::new("app.example", servers.collect()).unwrap();
+            (service.policy, service.failback, service.slow_start) = (policy, failback, slow_start);
+            service.ejection.max_percent = max_percent;
+            if primary_only {
+                service.writes = Writes::PrimaryOnly;
+            }
+            service
+        },
+    )
+}
+
+fn status(code: u16) -> StatusCode {
+    StatusCode::from_u16(code).unwrap()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1_000))]
+
+    #[test]
+    fn nobody_usable_is_passed_over_and_decisions_hold(
+        service in service(),
+        seed in any::<u64>(),
+        history in prop::collection::vec(happening(), 1..40),
+    ) {
+        let primary_only = service.writes == Writes::PrimaryOnly;
+        let mut state = PoolState::new(Arc::new(service.clone()), seed);
+        for happening in history {
+            let now = Timestamp::from_millis(happening.reading);
+            while let Some(lease) = state.next_probe(now) {
+                prop_assert!(service.servers()[lease.server().index()].enabled);
+                let answer = ProbeAnswer::new(status(happening.probes[lease.server().index()]));
+                state.on_probe(lease, &Ok(answer), now);
+            }
+            let sticky = happening.sticky.and_then(ServerId::new);
+            let request = RequestInfo { key: happening.key, sticky, ..RequestInfo::new(happening.method.clone()) };
+            let mut exchange = Exchange::new(request, &mut state, now);
+            let mut asked = Vec::new();
+            while let Step::Attempt(plan) = exchange.next(&mut state, now) {
+                let chosen = &service.servers()[plan.server.index()];
+                let own = sticky == Some(plan.server);
+                prop_assert!(chosen.enabled && (own || (!chosen.drain && chosen.weight > 0)), "{chosen:?}");
+                let write = !happening.method.is_safe();
+                prop_assert!(!(primary_only && write) || plan.server.index() == 0, "a write for a replica");
+
+                let well = |state: &PoolState, id| state.health(id) != Health::Unhealthy && state.standing(id, now) == Standing::Good;
+                if !plan.trial && !well(&state, plan.server) {
+                    let passed_over = (0..5).filter_map(ServerId::new).find(|id| {
+                        let server = &service.servers()[id.index()];
+                        let open = server.enabled && !server.drain && server.weight > 0;
+                        open && !(primary_only && write) && !asked.contains(id) && well(&state, *id)
+                    });
+                    prop_assert_eq!(passed_over, None, "for {:?}", plan.server);
+                }
+                asked.push(plan.server);
+                exchange.on_outcome(&mut state, &plan, Outcome::Status(status(happening.statuses[plan.server.index()])), now);
+            }
+            state.status(now);
+            state.drain_events();
+            let snapshot = state.export("here");
+            state.merge(&snapshot, now);
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! Retries beyond the first round: budget, pauses, and settings that change what is tried again.
+
+use std::time::Duration;
+
+use expect_test::expect;
+use tunnel_balancer_core::Service;
+
+use crate::{check_with, run, without_probes};
+
+fn three_rounds(service: &mut Service) {
+    service.health_check = None;
+    service.retry.rounds = 3;
+}
+
+#[test]
+fn rty_19_a_second_round_comes_after_a_pause() {
+    check_with(
+        2,
+        three_rounds,
+        "0 a 502; 0 b 502; 1 GET; 3 end",
+        expect![[r#"
+        1.000 GET #1 -> a
+        1.001 GET #1 -> b
+        1.016 GET #1 -> a
+        1.017 GET #1 <- 502 by a
+    "#]],
+    );
+}
+
+#[test]
+fn one_server_is_asked_again_only_if_that_is_wanted() {
+    let answers = |adjust: fn(&mut Service)| run(1, adjust, "0 a 502; 1 GET; 1.001 a 200; 3 end").answers.remove(0);
+    assert_eq!((answers(without_probes).status.as_u16(), answers(without_probes).attempts), (502, 1));
+    assert_eq!((answers(three_rounds).status.as_u16(), answers(three_rounds).attempts), (200, 2));
+}
+
+#[test]
+fn rty_18_when_everybody_fails_retries_stay_within_the_budget() {
+    let gets = (0..1000).map(|n| format!("{} GET; ", 1.0 + f64::from(n) / 100.0)).collect::<String>();
+    let trace = run(3, without_probes, &format!("0 a 502; 0 b 502; 0 c 502; {gets} 20 end"));
+    let attempts: usize = trace.requests.values().sum();
+    assert!((1_100..=1_210).contains(&attempts), "{attempts} attempts for 1000 requests");
+    assert!(trace.answers.iter().all(|answer| answer.status == 502), "and every client gets the servers' own answer");
+}
+
+#[test]
+fn a_server_without_a_blemish_takes_all_that_a_dead_one_dropped() {
+    let gets = (0..200).map(|_| "1 GET; ").collect::<String>();
+    let trace = run(2, without_probes, &format!("0 a reset; {gets} 2 end"));
+    assert!(trace.answers.iter().all(|answer| answer.status == 200), "all were on their way when it died");
+    assert_eq!(trace.requests["b"], 200);
+}
+
+#[test]
+fn rty_10_a_limit_for_each_attempt_cuts_a_slow_one() {
+    let cut = |service: &mut Service| {
+        service.health_check = None;
+        service.retry.try_timeout = Some(Duration::from_millis(500));
+    };
+    check_with(
+        2,
+        cut,
+        "0 a slow; 1 GET; 2 POST; 3 end",
+        expect![[r#"
+        1.000 GET #1 -> a
+        1.500 GET #1 -> b
+        1.501 GET #1 <- 200 by b
+        2.000 POST #2 -> a
+        2.500 POST #2 <- 503 by us
+    "#]],
+    );
+}

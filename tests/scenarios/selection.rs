@@ -1,0 +1,397 @@
+//! Choices: who is picked, under every policy and every rule that holds for all of them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Method, StatusCode};
+use tunnel_balancer_core::{
+    Exchange, Failback, HashOn, Outcome, Policy, PoolState, Problem, RequestInfo, Server, ServerId, ServerSet, Service,
+    Step, Timestamp, Writes, hash,
+};
+
+/// A pool of servers `a`, `b`, ... with these weights, never probed.
+fn pool(
+    policy: Policy,
+    weights: &[u32],
+    adjust: impl FnOnce(&mut [Server], &mut dyn FnMut(fn(&mut Service))),
+) -> PoolState {
+    let mut servers: Vec<Server> = (b'a'..)
+        .zip(weights)
+        .map(|(letter, weight)| {
+            let mut server = Server::new(format!("{}.example", char::from(letter)).parse().unwrap());
+            server.weight = *weight;
+            server
+        })
+        .collect();
+    let mut changes = Vec::new();
+    adjust(&mut servers, &mut |change| changes.push(change));
+    let mut service = Service::new("app.example", servers).unwrap();
+    service.health_check = None;
+    service.policy = policy;
+    changes.into_iter().for_each(|change| change(&mut service));
+    PoolState::new(Arc::new(service), 7)
+}
+
+fn plain(policy: Policy, weights: &[u32]) -> PoolState {
+    pool(policy, weights, |_, _| ())
+}
+
+const fn at(millis: u64) -> Timestamp {
+    Timestamp::from_millis(millis)
+}
+
+fn get() -> RequestInfo {
+    RequestInfo::new(Method::GET)
+}
+
+fn name(state: &PoolState, id: ServerId) -> String {
+    state.service().server(id).unwrap().name.clone()
+}
+
+fn id(index: usize) -> ServerId {
+    ServerId::new(index).unwrap()
+}
+
+/// The names of `count` picks, one after the other.
+fn picks(state: &mut PoolState, count: usize, now: Timestamp) -> String {
+    let pick = |_| state.pick(ServerSet::EMPTY, &get(), now).map(|pick| name(state, pick.server)).unwrap();
+    (0..count).map(pick).collect()
+}
+
+fn counts(picks: &str) -> BTreeMap<char, usize> {
+    picks.chars().fold(BTreeMap::new(), |mut counts, name| {
+        *counts.entry(name).or_default() += 1;
+        counts
+    })
+}
+
+/// Begins a request and leaves it unanswered.
+fn begin(state: &mut PoolState, request: RequestInfo, now: Timestamp) -> Result<String, Problem> {
+    let mut exchange = Exchange::new(request, state, now);
+    match exchange.next(state, now) {
+        Step::Attempt(plan) => Ok(name(state, plan.server)),
+        Step::Finish(tunnel_balancer_core::Finish::Problem(problem)) => Err(problem),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Sends one request to the server that is chosen for it and reports `status`.
+fn exchange(state: &mut PoolState, status: u16, now: Timestamp) -> String {
+    let mut exchange = Exchange::new(RequestInfo::new(Method::POST), state, now);
+    let Step::Attempt(plan) = exchange.next(state, now) else { panic!("nobody chosen") };
+    exchange.on_outcome(state, &plan, Outcome::Status(StatusCode::from_u16(status).unwrap()), now);
+    name(state, plan.server)
+}
+
+#[test]
+fn sel_01_round_robin_is_a_strict_rotation() {
+    assert_eq!(picks(&mut plain(Policy::RoundRobin, &[1, 1, 1]), 9, at(0)), "abcabcabc");
+}
+
+#[test]
+fn sel_02_round_robin_skips_a_server_that_is_away_and_takes_it_back() {
+    let mut state = plain(Policy::RoundRobin, &[1, 1, 1]);
+    assert_eq!(exchange(&mut state, 200, at(0)), "a");
+    assert_eq!(exchange(&mut state, 530, at(0)), "b");
+    let meanwhile = counts(&picks(&mut state, 60, at(1)));
+    assert_eq!(meanwhile.keys().collect::<String>(), "ac");
+    assert!((29..=31).contains(&meanwhile[&'a']), "the rotation that was begun is finished: {meanwhile:?}");
+    // After its time b gets one request, which readmits it.
+    let trial = (0..3).map(|_| exchange_get(&mut state, at(10_001))).collect::<String>();
+    assert!(trial.contains('b'), "{trial}");
+    assert!((29..=31).contains(&counts(&picks(&mut state, 90, at(10_002)))[&'b']));
+}
+
+fn exchange_get(state: &mut PoolState, now: Timestamp) -> String {
+    let mut exchange = Exchange::new(get(), state, now);
+    let Step::Attempt(plan) = exchange.next(state, now) else { panic!("nobody chosen") };
+    exchange.on_outcome(state, &plan, Outcome::Status(StatusCode::OK), now);
+    name(state, plan.server)
+}
+
+#[test]
+fn sel_03_a_server_at_its_limit_is_skipped() {
+    let mut state = pool(Policy::RoundRobin, &[1, 1, 1], |servers, _| servers[1].max_in_flight = Some(1));
+    let begun: Vec<_> = (0..6).map(|_| begin(&mut state, get(), at(0)).unwrap()).collect();
+    assert_eq!(begun.iter().filter(|name| *name == "b").count(), 1, "{begun:?}");
+}
+
+#[test]
+fn sel_04_weights_are_exact_in_every_cycle_and_spread_out() {
+    let picked = picks(&mut plain(Policy::RoundRobin, &[3, 2, 1]), 12, at(0));
+    for cycle in [&picked[..6], &picked[6..]] {
+        assert_eq!(counts(cycle), BTreeMap::from([('a', 3), ('b', 2), ('c', 1)]));
+    }
+    assert!(!picked.contains("aaa"), "no bursts: {picked}");
+}
+
+#[test]
+fn sel_05_a_server_without_weight_gets_nothing() {
+    for policy in
+        [Policy::RoundRobin, Policy::Random, Policy::LeastRequests, Policy::Latency, Policy::Hash(HashOn::Path)]
+    {
+        let picked = picks(&mut plain(policy.clone(), &[0, 2, 1]), 300, at(0));
+        assert!(!picked.contains('a'), "{policy:?}: {picked}");
+    }
+    assert_eq!(
+        counts(&picks(&mut plain(Policy::RoundRobin, &[0, 2, 1]), 3, at(0))),
+        BTreeMap::from([('b', 2), ('c', 1)])
+    );
+}
+
+#[test]
+fn sel_07_random_follows_the_weights() {
+    let counts = counts(&picks(&mut plain(Policy::Random, &[1, 8, 1]), 10_000, at(0)));
+    assert!((7_700..=8_300).contains(&counts[&'b']), "{counts:?}");
+    assert!((800..=1_200).contains(&counts[&'a']), "{counts:?}");
+}
+
+#[test]
+fn sel_08_the_attempts_of_a_request_never_repeat_a_server() {
+    for policy in
+        [Policy::RoundRobin, Policy::Random, Policy::LeastRequests, Policy::Latency, Policy::Hash(HashOn::Path)]
+    {
+        let mut state = plain(policy, &[1, 8, 1]);
+        let mut tried = ServerSet::EMPTY;
+        for _ in 0..3 {
+            let pick = state.pick(tried, &get(), at(0)).unwrap();
+            assert!(!tried.contains(pick.server));
+            tried.insert(pick.server);
+        }
+        assert!(matches!(state.pick(tried, &get(), at(0)), Err(Problem::Unavailable { .. })));
+    }
+}
+
+#[test]
+fn sel_12_least_requests_prefers_the_less_busy() {
+    let mut state = plain(Policy::LeastRequests, &[1, 1]);
+    let begun: Vec<_> = (0..100).map(|_| begin(&mut state, get(), at(0)).unwrap()).collect();
+    let to_a = begun.iter().filter(|name| *name == "a").count();
+    assert_eq!(to_a, 50, "of two, the less busy one always: both stay level");
+}
+
+#[test]
+fn least_requests_counts_by_weight() {
+    let mut state = plain(Policy::LeastRequests, &[3, 1]);
+    let begun: Vec<_> = (0..400).map(|_| begin(&mut state, get(), at(0)).unwrap()).collect();
+    let to_a = begun.iter().filter(|name| *name == "a").count();
+    assert!((295..=305).contains(&to_a), "{to_a} of 400 to the one with three quarters of the weight");
+}
+
+#[test]
+fn sel_13_ties_are_a_fair_draw() {
+    let counts = counts(&picks(&mut plain(Policy::LeastRequests, &[1, 1, 1]), 10_000, at(0)));
+    let chi_squared: f64 = counts.values().map(|count| (*count as f64 - 3333.3).powi(2) / 3333.3).sum();
+    assert!(chi_squared < 13.8, "99.9 % of fair draws are below: {chi_squared} {counts:?}");
+}
+
+#[test]
+fn sel_15_two_choices_of_two_servers_are_both_of_them() {
+    let mut state = plain(Policy::LeastRequests, &[1, 1]);
+    begin(&mut state, get(), at(0)).unwrap();
+    let busy = picks(&mut state, 1, at(0));
+    for _ in 0..100 {
+        assert_eq!(picks(&mut state, 1, at(0)), busy, "the idle one is always seen");
+    }
+}
+
+#[test]
+fn sel_16_the_same_key_goes_to_the_same_server() {
+    let mut state = plain(Policy::Hash(HashOn::ClientIp), &[1, 1, 1]);
+    for client in 0..100 {
+        let request = RequestInfo { key: hash::key(format!("192.0.2.{client}").as_bytes()), ..get() };
+        let first = state.pick(ServerSet::EMPTY, &request, at(0)).unwrap();
+        assert_eq!(state.pick(ServerSet::EMPTY, &request, at(0)).unwrap(), first);
+    }
+}
+
+#[test]
+fn sel_17_a_lost_server_moves_only_its_own_keys() {
+    let mut state = plain(Policy::Hash(HashOn::ClientIp), &[3, 2, 1]);
+    let mut moved = 0;
+    for key in 0..10_000_u64 {
+        let request = RequestInfo { key: hash::key(&key.to_le_bytes()), ..get() };
+        let before = state.pick(ServerSet::EMPTY, &request, at(0)).unwrap().server;
+        let after = state.pick(ServerSet::of(id(2)), &request, at(0)).unwrap().server;
+        assert!(before == id(2) || before == after);
+        moved += usize::from(before != after);
+    }
+    assert!((1_467..=1_867).contains(&moved), "SEL-18: a sixth of the keys, within 2 %: {moved}");
+}
+
+#[test]
+fn sel_20_the_path_is_a_key_without_its_query() {
+    let key = |path| HashOn::Path.key(|_| None, path, Some("192.0.2.1"));
+    assert_eq!(key("/url1"), key("/url1?x=1"));
+    assert_ne!(key("/url1"), key("/url2"));
+}
+
+#[test]
+fn a_missing_header_or_cookie_falls_back_to_the_address() {
+    let address = HashOn::ClientIp.key(|_| None, "/", Some("192.0.2.1"));
+    let header = HashOn::Header("x-user".to_owned());
+    assert_eq!(header.key(|_| None, "/", Some("192.0.2.1")), address);
+    assert_eq!(header.key(|_| Some("ann".into()), "/", Some("192.0.2.1")), hash::key(b"ann"));
+    let cookie = HashOn::Cookie("user".to_owned());
+    assert_eq!(cookie.key(|_| Some("a=1; user=ann".into()), "/", None), hash::key(b"ann"));
+    assert_eq!(cookie.key(|_| Some("a=1".into()), "/", Some("192.0.2.1")), address);
+}
+
+#[test]
+fn sel_23_with_everybody_away_everybody_is_tried() {
+    let mut state = plain(Policy::Failover, &[1, 1]);
+    exchange(&mut state, 530, at(0));
+    exchange(&mut state, 530, at(0));
+    let pick = state.pick(ServerSet::EMPTY, &get(), at(1)).unwrap();
+    assert!(pick.fallback);
+}
+
+#[test]
+fn backups_are_used_only_when_nobody_else_is_usable() {
+    let mut state = pool(Policy::RoundRobin, &[1, 1, 1], |servers, _| servers[0].backup = true);
+    assert_eq!(counts(&picks(&mut state, 6, at(0))), BTreeMap::from([('b', 3), ('c', 3)]));
+    exchange(&mut state, 530, at(0));
+    exchange(&mut state, 530, at(0));
+    assert_eq!(picks(&mut state, 3, at(1)), "aaa");
+}
+
+#[test]
+fn sel_28_all_at_their_limit_is_a_503_at_once() {
+    let mut state = pool(Policy::Failover, &[1, 1], |servers, _| {
+        servers.iter_mut().for_each(|server| server.max_in_flight = Some(1));
+    });
+    assert_eq!(begin(&mut state, get(), at(0)).as_deref(), Ok("a"));
+    assert_eq!(begin(&mut state, get(), at(0)).as_deref(), Ok("b"));
+    assert_eq!(begin(&mut state, get(), at(0)), Err(Problem::Overloaded));
+    assert!(begin(&mut state, get(), at(200_000)).is_ok(), "requests that never report back do not fill it for ever");
+}
+
+#[test]
+fn sel_30_fast_failures_are_not_attractive() {
+    let mut state =
+        pool(Policy::Latency, &[1, 1, 1], |_, change| change(|service| service.ejection.failures = 1_000_000));
+    let mut to_a = 0;
+    for n in 0..3_000_u64 {
+        let now = at(n * 10);
+        let mut exchange = Exchange::new(RequestInfo::new(Method::POST), &mut state, now);
+        let Step::Attempt(plan) = exchange.next(&mut state, now) else { panic!("nobody chosen") };
+        let (status, took) = if plan.server == id(0) { (503, 5) } else { (200, 167) };
+        to_a += u32::from(plan.server == id(0));
+        let outcome = Outcome::Status(StatusCode::from_u16(status).unwrap());
+        exchange.on_outcome(&mut state, &plan, outcome, at(n * 10 + took));
+    }
+    assert!(to_a <= 75, "PERF-7: 2.5 % at most, and not two thirds: {to_a} of 3000");
+}
+
+#[test]
+fn aff_02_and_03_a_client_keeps_its_server_while_it_is_well() {
+    let mut state = plain(Policy::Failover, &[1, 1]);
+    let sticky = RequestInfo { sticky: Some(id(1)), ..get() };
+    assert_eq!(begin(&mut state, sticky.clone(), at(0)).as_deref(), Ok("b"));
+    let mut exchange = Exchange::new(sticky.clone(), &mut state, at(0));
+    let Step::Attempt(plan) = exchange.next(&mut state, at(0)) else { panic!("nobody chosen") };
+    exchange.on_outcome(&mut state, &plan, Outcome::Status(StatusCode::from_u16(530).unwrap()), at(0));
+    let Step::Attempt(plan) = exchange.next(&mut state, at(0)) else { panic!("no second attempt") };
+    assert_eq!(plan.server, id(0), "health wins");
+    assert_eq!(begin(&mut state, sticky, at(1)).as_deref(), Ok("a"));
+}
+
+#[test]
+fn aff_06_a_draining_server_keeps_its_clients_and_gets_no_new_ones() {
+    let mut state = pool(Policy::RoundRobin, &[1, 1, 1, 1], |servers, _| servers[0].drain = true);
+    let sticky = RequestInfo { sticky: Some(id(0)), ..get() };
+    for _ in 0..4 {
+        assert_eq!(state.pick(ServerSet::EMPTY, &sticky, at(0)).unwrap().server, id(0));
+    }
+    assert_eq!(counts(&picks(&mut state, 12, at(0))), BTreeMap::from([('b', 4), ('c', 4), ('d', 4)]));
+}
+
+#[test]
+fn a_disabled_server_gets_nothing_at_all() {
+    let mut state = pool(Policy::Failover, &[1, 1], |servers, change| {
+        servers[0].enabled = false;
+        change(|service| service.health_check = Some(tunnel_balancer_core::HealthCheck::default()));
+    });
+    let sticky = RequestInfo { sticky: Some(id(0)), ..get() };
+    assert_eq!(begin(&mut state, sticky, at(0)).as_deref(), Ok("b"));
+    assert_eq!(state.next_probe(at(0)).map(|lease| lease.server()), Some(id(1)));
+    assert_eq!(state.next_probe(at(0)), None, "nor probes");
+}
+
+#[test]
+fn writes_go_to_the_primary_alone() {
+    let mut state =
+        pool(Policy::RoundRobin, &[1, 1], |_, change| change(|service| service.writes = Writes::PrimaryOnly));
+    let post = || RequestInfo::new(Method::POST);
+    for _ in 0..3 {
+        assert_eq!(begin(&mut state, post(), at(0)).as_deref(), Ok("a"));
+    }
+    assert_eq!(exchange(&mut state, 530, at(0)), "a");
+    assert_eq!(begin(&mut state, post(), at(1)), Err(Problem::NoWrites { retry_after: 10 }));
+    assert_eq!(begin(&mut state, get(), at(1)).as_deref(), Ok("b"), "reading goes on");
+    assert_eq!(begin(&mut state, post(), at(10_000)).as_deref(), Ok("a"), "the probation is the primary's");
+}
+
+#[test]
+fn sel_11_failback_can_wait_or_wait_for_a_command() {
+    let away_and_back = |failback: fn(&mut Service)| {
+        let mut state = pool(Policy::Failover, &[1, 1], |_, change| change(failback));
+        exchange(&mut state, 530, at(0));
+        assert_eq!(exchange_get(&mut state, at(10_000)), "a", "the trial");
+        state
+    };
+    let mut auto = away_and_back(|_| ());
+    assert_eq!(picks(&mut auto, 1, at(10_001)), "a");
+
+    let mut late = away_and_back(|service| service.failback = Failback::After(Duration::from_secs(600)));
+    assert_eq!(picks(&mut late, 1, at(609_999)), "b");
+    assert_eq!(picks(&mut late, 1, at(610_000)), "a");
+
+    let mut manual = away_and_back(|service| service.failback = Failback::Manual);
+    assert_eq!(picks(&mut manual, 1, at(86_000_000)), "b");
+    manual.fail_back();
+    assert_eq!(picks(&mut manual, 1, at(86_000_000)), "a");
+
+    let mut alone = away_and_back(|service| service.failback = Failback::Manual);
+    exchange(&mut alone, 530, at(20_000));
+    assert_eq!(picks(&mut alone, 1, at(20_001)), "a", "held back is better than nobody");
+}
+
+#[test]
+fn a_recovered_server_ramps_up() {
+    let mut state = pool(Policy::RoundRobin, &[1, 1], |_, change| {
+        change(|service| service.slow_start = Some(Duration::from_secs(100)));
+    });
+    assert_eq!(exchange(&mut state, 530, at(0)), "a");
+    while exchange_get(&mut state, at(10_000)) != "a" {}
+    let share = |state: &mut PoolState, now| counts(&picks(state, 10_000, now)).get(&'a').copied().unwrap_or_default();
+    assert_eq!(share(&mut state, at(10_000)), 0);
+    let (quarter, half) = (share(&mut state, at(35_000)), share(&mut state, at(60_000)));
+    assert!(quarter > 1_000 && quarter < half && half < 5_000, "{quarter}, {half}");
+    assert_eq!(share(&mut state, at(110_000)), 5_000);
+}
+
+#[test]
+fn out_20_a_server_that_asks_to_be_left_alone_is() {
+    let mut state = plain(Policy::Failover, &[1, 1]);
+    let mut exchange = Exchange::new(get(), &mut state, at(0));
+    let Step::Attempt(plan) = exchange.next(&mut state, at(0)) else { panic!("nobody chosen") };
+    let ended = tunnel_balancer_core::Attempted {
+        outcome: Outcome::Status(StatusCode::SERVICE_UNAVAILABLE),
+        retry_after: Some(Duration::from_secs(30)),
+    };
+    exchange.on_outcome(&mut state, &plan, ended, at(0));
+    let Step::Attempt(elsewhere) = exchange.next(&mut state, at(0)) else { panic!("others are not asked to wait") };
+    assert_eq!(elsewhere.server, id(1));
+    assert_eq!(picks(&mut state, 1, at(29_999)), "b");
+    assert_eq!(picks(&mut state, 1, at(30_000)), "a");
+}
+
+#[test]
+fn out_07_no_more_than_a_share_is_left_out() {
+    let mut state = pool(Policy::RoundRobin, &[1, 1], |_, change| change(|service| service.ejection.max_percent = 1));
+    assert_eq!(exchange(&mut state, 530, at(0)), "a");
+    assert_eq!(exchange(&mut state, 530, at(0)), "b");
+    assert_eq!(picks(&mut state, 2, at(1)), "bb", "one is out, and one only");
+}
