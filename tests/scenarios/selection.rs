@@ -395,3 +395,21 @@ fn out_07_no_more_than_a_share_is_left_out() {
     assert_eq!(exchange(&mut state, 530, at(0)), "b");
     assert_eq!(picks(&mut state, 2, at(1)), "bb", "one is out, and one only");
 }
+
+#[test]
+fn rty_26_a_client_that_goes_away_blames_nobody_and_leaves_nothing_taken() {
+    let mut state = pool(Policy::Failover, &[1, 1], |servers, _| servers[0].max_in_flight = Some(1));
+    assert_eq!(exchange(&mut state, 530, at(0)), "a");
+    let abandon = |state: &mut PoolState, now| {
+        let mut exchange = Exchange::new(get(), state, now);
+        let Step::Attempt(plan) = exchange.next(state, now) else { panic!("nobody chosen") };
+        state.on_abandoned(&plan, now);
+        (name(state, plan.server), plan.trial)
+    };
+    assert_eq!(abandon(&mut state, at(10_000)), ("a".to_owned(), true));
+    assert_eq!(abandon(&mut state, at(10_000)), ("a".to_owned(), true), "the trial is there for the next one");
+    assert_eq!(exchange_get(&mut state, at(10_000)), "a");
+    assert_eq!(abandon(&mut state, at(10_001)), ("a".to_owned(), false));
+    assert_eq!(exchange_get(&mut state, at(10_001)), "a", "and its one place is free");
+    assert_eq!(state.status(at(10_001))[0].counters.failed_attempts, 1);
+}

@@ -111,7 +111,20 @@ fn an_ejection_from_a_snapshot_is_no_longer_than_our_own_would_be() {
     let (mut teller, mut listener) = (isolate(1), isolate(2));
     probe(&mut teller, 500, at(0));
     let mut snapshot = teller.export("teller");
+    snapshot.facts[0].judged = at(0).as_millis();
     snapshot.facts[0].ejected_until = Some(u64::MAX);
     listener.merge(&snapshot, at(1));
     assert_eq!(listener.standing(a(), at(1)), Standing::Ejected(at(1) + Duration::from_secs(300)));
+}
+
+#[test]
+fn a_probe_elsewhere_is_no_news_of_the_traffic_here() {
+    let (mut teller, mut listener) = (isolate(1), isolate(2));
+    let mut exchange = Exchange::new(RequestInfo::new(Method::GET), &mut listener, at(0));
+    let Step::Attempt(plan) = exchange.next(&mut listener, at(0)) else { panic!("nobody chosen") };
+    exchange.on_outcome(&mut listener, &plan, Outcome::Status(StatusCode::from_u16(530).unwrap()), at(0));
+    probe(&mut teller, 200, at(1));
+    listener.merge(&teller.export("teller"), at(2));
+    assert_eq!(listener.health(a()), Health::Healthy);
+    assert_eq!(listener.standing(a(), at(2)), Standing::Ejected(at(10)), "a probe may be blind to what failed");
 }

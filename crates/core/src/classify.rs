@@ -73,6 +73,11 @@ impl Verdict {
 }
 
 impl Outcome {
+    /// Whether this is an answer with a status of 500 or above.
+    pub(crate) fn is_server_error(self) -> bool {
+        matches!(self, Self::Status(status) if status.is_server_error())
+    }
+
     /// Reads an outcome by the table of the status codes that stand for a failed gateway.
     ///
     /// Sources: Cloudflare's documentation of 52x and 530 errors; 521, 522, 523, 525 and 526 are also what Cloudflare Load

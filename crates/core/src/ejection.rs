@@ -137,6 +137,13 @@ impl Ejection {
         }
     }
 
+    /// Gives the single request of a probation back: nobody waits for its outcome.
+    pub(crate) const fn give_trial_back(&mut self) {
+        if let Some(current) = &mut self.current {
+            current.trial_until = None;
+        }
+    }
+
     /// Takes in how an attempt that began at `started` ended.
     pub(crate) fn on_attempt(
         &mut self,

@@ -139,7 +139,7 @@ impl Exchange {
         Wait::For(self.suspect_at.min(end).since(now))
     }
 
-    /// Reports how an attempt ended. Not to be called when the client went away: that says nothing about the server.
+    /// Reports how an attempt ended. When the client went away, call [`PoolState::on_abandoned`] instead: that is no failure.
     pub fn on_outcome(&mut self, state: &mut PoolState, plan: &Plan, ended: impl Into<Attempted>, now: Timestamp) {
         let (now, ended) = (state.advance(now), ended.into());
         let blame = self.request.blame(ended.outcome, &state.service.retry);

@@ -105,22 +105,56 @@ async fn attempt<C: HttpClient, K: Clock>(
     plan: &Plan,
     exchange: &mut Exchange,
 ) -> Result<C::Response, Failure> {
+    let mut under_way = UnderWay { pool, clock, plan, lease: None, over: false };
     let mut sent = pin!(client.send(request, server, plan));
     loop {
         let first = match pool.update(|state| exchange.wait(state, plan, clock.now())) {
             Wait::For(time) => first_of(sent.as_mut(), pin!(clock.sleep(time))).await,
             Wait::Probe(lease) => {
+                under_way.lease = Some(lease);
                 let first = first_of(sent.as_mut(), pin!(probe(pool, client, clock, plan.server))).await;
-                pool.update(|state| match &first {
-                    First::Left(_) => state.on_probe_dropped(lease),
-                    First::Right(result) => state.on_probe(lease, result, clock.now()),
-                });
+                under_way.on_probe(&first);
                 first.map_right(|_| ())
             }
-            Wait::NoLonger(failure) => return Err(failure),
+            Wait::NoLonger(failure) => {
+                under_way.over = true;
+                return Err(failure);
+            }
         };
         if let First::Left(response) = first {
+            under_way.over = true;
             return response.map_err(|error| error.failure());
+        }
+    }
+}
+
+/// An attempt until it is over, or until the future that waits for it is dropped: then nothing may stay taken.
+struct UnderWay<'a, K: Clock> {
+    pool: &'a Pool,
+    clock: &'a K,
+    plan: &'a Plan,
+    /// That of a probe which runs beside the attempt.
+    lease: Option<Lease>,
+    over: bool,
+}
+
+impl<K: Clock> UnderWay<'_, K> {
+    fn on_probe<R>(&mut self, first: &First<R, ProbeResult>) {
+        let Some(lease) = self.lease.take() else { return };
+        self.pool.update(|state| match first {
+            First::Left(_) => state.on_probe_dropped(lease),
+            First::Right(result) => state.on_probe(lease, result, self.clock.now()),
+        });
+    }
+}
+
+impl<K: Clock> Drop for UnderWay<'_, K> {
+    fn drop(&mut self) {
+        if let Some(lease) = self.lease.take() {
+            self.pool.update(|state| state.on_probe_dropped(lease));
+        }
+        if !self.over {
+            self.pool.update(|state| state.on_abandoned(self.plan, self.clock.now()));
         }
     }
 }

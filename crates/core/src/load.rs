@@ -53,8 +53,8 @@ fn window(at: Timestamp, longest: Duration) -> u64 {
 
 /// A peak-sensitive moving average of response times: a slower answer counts at once, faster ones little by little.
 ///
-/// The form of Finagle's and linkerd's "peak EWMA". A failure counts as [`PENALTY`](Self::PENALTY), however fast it was:
-/// otherwise a server that fails in 5 ms looks like the fastest and draws all traffic (linkerd2-proxy PR 4537).
+/// The form of Finagle's and linkerd's "peak EWMA". A failure counts as [`PENALTY`](Self::PENALTY) at least, however fast it
+/// was: otherwise a server that fails in 5 ms looks like the fastest and draws all traffic (linkerd2-proxy PR 4537).
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Latency {
     /// Seconds; 0 until something is known.
@@ -65,15 +65,25 @@ pub(crate) struct Latency {
 impl Latency {
     /// After this long without news a past peak counts for 1/e. Finagle's default.
     const DECAY: f64 = 10.0;
-    /// What a failure counts as, in seconds: more than users wait gladly, less than a timeout.
-    const PENALTY: f64 = 2.0;
+    /// What a failure counts as, in seconds: more than a good server costs with a queue before it, less than a timeout. With
+    /// 2 s, a hundred requests a second of 167 ms each on two servers were enough to make a failing third look as cheap.
+    const PENALTY: f64 = 5.0;
 
     pub(crate) fn succeeded(&mut self, took: Duration, now: Timestamp) {
         self.observe(took.as_secs_f64(), now);
     }
 
     pub(crate) fn failed(&mut self, took: Duration, now: Timestamp) {
-        self.observe(took.as_secs_f64().max(Self::PENALTY), now);
+        // Never less than what was thought before: a slow server does not get faster by failing.
+        self.observe(took.as_secs_f64().max(Self::PENALTY).max(self.estimate), now);
+    }
+
+    /// No answer after this long.
+    pub(crate) fn at_least(&mut self, took: Duration, now: Timestamp) {
+        let seconds = took.as_secs_f64();
+        if seconds > self.estimate * Self::faded(now.since(self.updated)) {
+            (self.estimate, self.updated) = (seconds, now);
+        }
     }
 
     /// The estimate; `None` until there was an answer.
@@ -140,7 +150,10 @@ mod tests {
     fn a_fast_failure_is_not_fast() {
         let mut latency = Latency::default();
         latency.failed(Duration::from_millis(5), at(0));
-        assert_eq!(latency.estimate(), Some(Duration::from_secs(2)));
+        assert_eq!(latency.estimate(), Some(Duration::from_secs(5)));
+        latency.succeeded(Duration::from_secs(8), at(1_000));
+        latency.failed(Duration::from_millis(5), at(9_000));
+        assert_eq!(latency.estimate(), Some(Duration::from_secs(8)), "nor does a slow server get faster by failing");
     }
 
     #[test]

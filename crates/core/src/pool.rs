@@ -88,8 +88,10 @@ pub(crate) struct ServerState {
     /// When it was usable again after having been away, if ever.
     pub(crate) recovered: Timestamp,
     pub(crate) counters: Counters,
-    /// When the newest thing that is known of it was seen.
+    /// When it was probed last.
     pub(crate) seen: Timestamp,
+    /// When it was ejected or readmitted last.
+    pub(crate) judged: Timestamp,
 }
 
 impl PoolState {
@@ -156,6 +158,22 @@ impl PoolState {
         }
     }
 
+    /// Takes in that nobody waits for an attempt any more. That is no failure, but it shows how slow the server is at least.
+    ///
+    /// Call it when a client goes away, where the host is told. Where it is not, the attempt counts as under way until it
+    /// could be no longer.
+    pub fn on_abandoned(&mut self, plan: &Plan, now: Timestamp) {
+        let now = self.advance(now);
+        let Some(contender) = self.contenders.get_mut(plan.server.index()) else { return };
+        contender.in_flight.end(plan.started, now, self.service.retry.timeout);
+        contender.latency.at_least(now.since(plan.started), now);
+        if plan.trial
+            && let Some(server) = self.servers.get_mut(plan.server.index())
+        {
+            server.ejection.give_trial_back();
+        }
+    }
+
     /// Takes in how an attempt ended and what that says about its server.
     pub(crate) fn on_attempt(&mut self, plan: &Plan, attempted: Attempted, blame: Blame, now: Timestamp) {
         let outcome = attempted.outcome;
@@ -167,8 +185,9 @@ impl PoolState {
         let took = now.since(plan.started);
         match blame {
             Blame::Unclear => {}
-            Blame::None => contender.latency.succeeded(took, now),
-            Blame::Counted | Blame::AtOnce => contender.latency.failed(took, now),
+            // An error of the application is passed on and blamed on nobody, but it is no sign of speed either.
+            Blame::None if !outcome.is_server_error() => contender.latency.succeeded(took, now),
+            Blame::None | Blame::Counted | Blame::AtOnce => contender.latency.failed(took, now),
         }
         server.counters.on_attempt(blame);
 
@@ -183,7 +202,7 @@ impl PoolState {
             None => server.ejection.on_attempt(blame, plan.trial, plan.started, now, settings, may_eject),
         };
         let Some(change) = change else { return };
-        server.seen = now;
+        server.judged = now;
         let change = match change {
             Change::Ejected { length } => {
                 server.counters.ejections += 1;

@@ -42,6 +42,7 @@ pub(crate) struct ProbeSchedule {
 #[derive(Clone, Copy, Debug)]
 struct Probed {
     started: Timestamp,
+    ended: Timestamp,
     passed: bool,
 }
 
@@ -72,13 +73,18 @@ impl ProbeSchedule {
     }
 
     /// Notes how the probe of a lease ended.
-    pub(crate) const fn record(&mut self, lease: &Lease, passed: bool) {
-        self.last = Some(Probed { started: lease.started, passed });
+    pub(crate) const fn record(&mut self, lease: &Lease, passed: bool, ended: Timestamp) {
+        self.last = Some(Probed { started: lease.started, ended, passed });
     }
 
-    /// When the last probe began and whether it passed, if it began at `since` or later.
-    pub(crate) fn last_since(&self, since: Timestamp) -> Option<(Timestamp, bool)> {
-        self.last.filter(|last| last.started >= since).map(|last| (last.started, last.passed))
+    /// Whether the last probe failed, at `since` or later.
+    pub(crate) fn failed_since(&self, since: Timestamp) -> bool {
+        self.last.is_some_and(|last| !last.passed && last.ended >= since)
+    }
+
+    /// When the last probe began, if it passed and began at `since` or later.
+    pub(crate) fn passed_since(&self, since: Timestamp) -> Option<Timestamp> {
+        self.last.filter(|last| last.passed && last.started >= since).map(|last| last.started)
     }
 
     /// Takes a lease back; `false` when it ran out and its result is no longer wanted.

@@ -1,7 +1,10 @@
 //! What is known of the servers, in a form that others can take over: isolates share no memory, but they can share this.
 //!
-//! A snapshot is a list of facts, one for each server of which anything is known. Whoever merges it takes each fact that is
-//! newer than what it knows itself, and leaves the others. So facts may arrive late, twice and in any order.
+//! A snapshot is a list of facts, one for each server of which anything is known. Whoever merges it takes what is newer than
+//! what it knows itself, and leaves the rest. So facts may arrive late, twice and in any order.
+//!
+//! What probes say and what traffic says have each a time of their own. A probe can be blind to what fails, and every isolate
+//! probes: if its result were news of the traffic as well, no ejection would last until the next probe somewhere.
 
 use crate::health::Health;
 use crate::pool::PoolState;
@@ -25,10 +28,12 @@ pub struct Fact {
     pub server: String,
     /// Who found it out: an isolate, a host.
     pub by: String,
-    /// When, in milliseconds on the hosts' common clock.
+    /// When it was probed, in milliseconds on the hosts' common clock; 0: never.
     pub seen: u64,
     /// What probes said.
     pub health: Health,
+    /// When it was left out of traffic or let in again, on the same clock; 0: never.
+    pub judged: u64,
     /// Until when it was left out of traffic, if it was.
     pub ejected_until: Option<u64>,
     /// How many ejections counted towards the length of the next.
@@ -38,12 +43,18 @@ pub struct Fact {
 impl PoolState {
     /// What is known here, found out by `by`.
     pub fn export(&self, by: &str) -> Snapshot {
-        let known = self.service.servers().iter().zip(&self.servers).filter(|(_, state)| state.seen > Timestamp::ZERO);
+        let known = self
+            .service
+            .servers()
+            .iter()
+            .zip(&self.servers)
+            .filter(|(_, state)| state.seen.max(state.judged) > Timestamp::ZERO);
         let facts = known.map(|(server, state)| Fact {
             server: server.name.clone(),
             by: by.to_owned(),
             seen: state.seen.as_millis(),
             health: state.health.health(),
+            judged: state.judged.as_millis(),
             ejected_until: state.ejection.until().map(Timestamp::as_millis),
             repetitions: state.ejection.repetitions(),
         });
@@ -60,18 +71,21 @@ impl PoolState {
             let index = self.service.servers().iter().position(|server| server.name == fact.server);
             let Some(id) = index.and_then(ServerId::new) else { continue };
             let Some(server) = self.servers.get_mut(id.index()) else { continue };
-            if seen <= server.seen || seen > now {
-                continue;
+            let judged = Timestamp::from_millis(fact.judged);
+            if judged > server.judged && judged <= now {
+                server.judged = judged;
+                let longest = now + self.service.ejection.max;
+                let until = fact.ejected_until.map(|until| Timestamp::from_millis(until).min(longest));
+                server.ejection.adopt(until, fact.repetitions, judged);
             }
-            server.seen = seen;
-            server.health.adopt(fact.health);
-            let longest = now + self.service.ejection.max;
-            let until = fact.ejected_until.map(|until| Timestamp::from_millis(until).min(longest));
-            server.ejection.adopt(until, fact.repetitions, seen);
-            if let Some(check) = &self.service.health_check {
-                let is_well = fact.health == Health::Healthy && until.is_none();
-                let interval = if is_well { check.interval } else { check.unhealthy_interval };
-                server.probe.put_off(seen + interval);
+            if seen > server.seen && seen <= now {
+                server.seen = seen;
+                server.health.adopt(fact.health);
+                if let Some(check) = &self.service.health_check {
+                    let is_well = fact.health == Health::Healthy && !server.ejection.is_under_way();
+                    let interval = if is_well { check.interval } else { check.unhealthy_interval };
+                    server.probe.put_off(seen + interval);
+                }
             }
             self.regroup(id, now);
         }

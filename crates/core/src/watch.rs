@@ -72,7 +72,7 @@ impl PoolState {
             return;
         }
         let judged = check.judge(result);
-        server.probe.record(&lease, judged.is_ok());
+        server.probe.record(&lease, judged.is_ok(), now);
         server.counters.on_probe(judged.is_ok());
         server.seen = now;
         let health = server.health.record(judged.is_ok(), check);
@@ -88,6 +88,7 @@ impl PoolState {
             self.events.push(Event { at: now, server: id, change });
         }
         if readmitted.is_some() {
+            server.judged = now;
             self.events.push(Event { at: now, server: id, change: Transition::Readmitted });
         }
         self.regroup(id, now);
@@ -106,11 +107,12 @@ impl PoolState {
         let (id, started) = (plan.server, plan.started);
         let check = self.service.health_check.as_ref()?;
         let server = self.servers.get_mut(id.index())?;
-        match server.probe.last_since(started) {
-            // A probe that failed while the answer was awaited is proof enough; one that passed must be news.
-            Some((_, false)) => return Some(Suspicion::Confirmed),
-            Some((began, true)) if now.since(began) <= Self::NEWS => return Some(Suspicion::Refuted),
-            _ => {}
+        // A probe that failed while the answer was awaited is proof enough; one that passed must be news.
+        if server.probe.failed_since(started) {
+            return Some(Suspicion::Confirmed);
+        }
+        if server.probe.passed_since(started).is_some_and(|began| now.since(began) <= Self::NEWS) {
+            return Some(Suspicion::Refuted);
         }
         if server.probe.is_leased(now) {
             return Some(Suspicion::Pending);

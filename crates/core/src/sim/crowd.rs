@@ -26,7 +26,7 @@ pub struct Crowd {
 
 impl Crowd {
     /// How many servers the policy is shown at a time. Two would do.
-    const SAMPLE: usize = 8;
+    const SAMPLE: usize = 4;
     /// Time stands still, so that no request is forgotten for having taken too long.
     const NOW: Timestamp = Timestamp::ZERO;
     const LONGEST: Duration = Duration::from_secs(1);

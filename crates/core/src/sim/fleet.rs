@@ -5,7 +5,6 @@
 //! they are told to exchange snapshots.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
@@ -21,7 +20,6 @@ use crate::forward::{forward, run_probes};
 use crate::pool::Pool;
 use crate::retry::RequestInfo;
 use crate::rng::Rng;
-use crate::snapshot::{Fact, Snapshot};
 
 /// Everything that is there while a simulation runs.
 #[derive(Debug)]
@@ -69,21 +67,18 @@ impl Fleet {
         }
     }
 
-    /// Lets all isolates know, every so often, the newest that any of them has found out.
-    pub(super) async fn share(self: Rc<Self>, every: Duration) {
+    /// Lets all isolates know, every so often, the newest that any of them has found out. What they share is kept as they
+    /// themselves keep it: in a pool's state, which no request comes to.
+    pub(super) async fn share(self: Rc<Self>, every: Duration, shared: Pool) {
         loop {
             self.clock.sleep(every).await;
             let now = self.clock.now();
-            let mut newest: BTreeMap<String, Fact> = BTreeMap::new();
             for (isolate, pool) in self.isolates.iter().enumerate() {
-                for fact in pool.update(|state| state.export(&self.place(isolate))).facts {
-                    if newest.get(&fact.server).is_none_or(|known| fact.seen > known.seen) {
-                        newest.insert(fact.server.clone(), fact);
-                    }
-                }
+                let known = pool.update(|state| state.export(&self.place(isolate)));
+                shared.update(|state| state.merge(&known, now));
             }
-            let snapshot = Snapshot { facts: newest.into_values().collect() };
-            self.isolates.iter().for_each(|pool| pool.update(|state| state.merge(&snapshot, now)));
+            let newest = shared.update(|state| state.export("shared"));
+            self.isolates.iter().for_each(|pool| pool.update(|state| state.merge(&newest, now)));
         }
     }
 

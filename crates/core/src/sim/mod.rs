@@ -191,7 +191,7 @@ impl Sim {
             spawner.spawn(Rc::clone(&fleet).requests(arrivals, Rng::new(seeds.next_u64())));
         }
         if let Some(period) = self.sharing {
-            spawner.spawn(Rc::clone(&fleet).share(period));
+            spawner.spawn(Rc::clone(&fleet).share(period, Pool::new(self.service, self.seed)));
         }
         executor.run_until(end, || fleet.events());
         fleet.client.trace.take()

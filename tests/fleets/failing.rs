@@ -1,0 +1,97 @@
+//! A server that fails at once looks like the fastest and the least busy, and so draws traffic to itself ("black hole").
+//!
+//! PERF-7: three servers, 100 requests a second for a minute; one fails in 5 ms, the others answer in 167 ms. Balancing by
+//! requests in flight alone sends two thirds of all requests to it. Requests are tried once here, so that clients see every
+//! failure.
+
+use tunnel_balancer_core::sim::{Arrivals, Behaviour, Sim};
+use tunnel_balancer_core::{Policy, Service};
+
+use crate::{Seed, at_most, ms, s, service, show};
+
+const POLICIES: [(&str, Policy); 4] = [
+    ("failover", Policy::Failover),
+    ("round_robin", Policy::RoundRobin),
+    ("least_requests", Policy::LeastRequests),
+    ("latency", Policy::Latency),
+];
+
+struct Case {
+    service: Service,
+    isolates: usize,
+    sharing: bool,
+    /// What the failing server answers, and what it shows to probes.
+    status: u16,
+    probed: u16,
+}
+
+impl Case {
+    fn new(policy: &Policy) -> Self {
+        let mut service = service(3, policy.clone());
+        service.retry.attempts = 1;
+        Self { service, isolates: 1, sharing: false, status: 502, probed: 502 }
+    }
+
+    fn without_ejection(policy: &Policy) -> Self {
+        let mut case = Self::new(policy);
+        case.service.ejection.failures = u32::MAX;
+        case.service.health_check = None;
+        case
+    }
+
+    /// The share of requests, in percent, whose clients got an error.
+    fn errors(self, seed: &Seed) -> f64 {
+        let mut sim = Sim::new(self.service, seed.0);
+        sim.isolates(self.isolates).quiet();
+        if self.sharing {
+            sim.share_every(s(1));
+        }
+        sim.server(s(0), "a", Behaviour::status(self.status).after(ms(5)));
+        sim.probes(s(0), "a", Behaviour::status(self.probed).after(ms(5)));
+        for name in ["b", "c"] {
+            sim.server(s(0), name, Behaviour::status(200).after(ms(167)).normal(ms(5)));
+        }
+        sim.arrivals(Arrivals::even(100.0).until(s(60)));
+        100.0 * sim.run(s(70)).tally.total().failed_share()
+    }
+}
+
+#[test]
+fn perf_7_ejection_keeps_errors_from_clients() {
+    let seed = Seed::new(1);
+    for (name, policy) in &POLICIES {
+        for (probes, probed) in [("see it", 502), ("are blind to it", 200)] {
+            let errors = Case { probed, ..Case::new(policy) }.errors(&seed);
+            at_most(1.0, format!("{name}, ejection, probes {probes}: % errors"), errors);
+        }
+    }
+}
+
+#[test]
+fn perf_7_the_policy_alone_keeps_most_errors_from_clients() {
+    let seed = Seed::new(1);
+    for (name, policy) in &POLICIES[1..3] {
+        let errors = Case::without_ejection(policy).errors(&seed);
+        show(format!("{name}, no ejection: % errors"), format!("{errors:.2}"));
+    }
+    // A 502 counts against a server; a 500 is the application's own, so it never ejects, and a policy is all there is.
+    for status in [502, 500] {
+        let errors = Case { status, ..Case::without_ejection(&Policy::Latency) }.errors(&seed);
+        at_most(2.5, format!("latency, no ejection, {status}: % errors"), errors);
+    }
+}
+
+/// Each of a hundred isolates sees one request a second and has to find out for itself, unless they tell each other.
+#[test]
+fn perf_7_over_a_hundred_isolates() {
+    let seed = Seed::new(1);
+    for (name, policy) in &POLICIES {
+        let case = |sharing, probed| Case { isolates: 100, sharing, probed, ..Case::new(policy) };
+        let (alone, shared) = (case(false, 502).errors(&seed), case(true, 502).errors(&seed));
+        at_most(2.0, format!("{name}, 100 isolates, each on its own: % errors"), alone);
+        at_most(alone, format!("{name}, 100 isolates, shared every second: % errors"), shared);
+        let (alone, shared) = (case(false, 200).errors(&seed), case(true, 200).errors(&seed));
+        show(format!("{name}, 100 isolates, blind probes, each on its own: % errors"), format!("{alone:.2}"));
+        show(format!("{name}, 100 isolates, blind probes, shared every second: % errors"), format!("{shared:.2}"));
+    }
+}

@@ -1,0 +1,97 @@
+//! Every server gets the share of the traffic that its weight says, and `hash` moves no more keys than it must.
+
+use std::collections::BTreeMap;
+
+use http::Method;
+use tunnel_balancer_core::sim::{Arrivals, Behaviour, Sim};
+use tunnel_balancer_core::{HashOn, Policy, PoolState, RequestInfo, Server, ServerSet, Service, Timestamp, hash};
+
+use crate::{Seed, at_most, ms, names, s, server};
+
+const WEIGHTS: [u32; 3] = [5, 3, 2];
+
+fn weighted(policy: Policy, weights: &[u32]) -> Service {
+    let servers = names(weights.len()).zip(weights).map(|(name, weight)| {
+        let mut server = server(&name);
+        server.weight = *weight;
+        server
+    });
+    let mut service = Service::new("app.example", servers.collect()).unwrap();
+    service.policy = policy;
+    service
+}
+
+/// How far, in points, the share of the worst placed server is from the one that its weight says.
+fn worst(counts: &BTreeMap<String, usize>, weights: &[u32]) -> f64 {
+    let (sum, weight): (usize, u32) = (counts.values().sum(), weights.iter().sum());
+    let off = names(weights.len()).zip(weights).map(|(name, own)| {
+        let share = counts.get(&name).copied().unwrap_or_default() as f64 / sum as f64;
+        100.0 * (share - f64::from(*own) / f64::from(weight)).abs()
+    });
+    off.fold(0.0, f64::max)
+}
+
+#[test]
+fn weights_are_shares() {
+    let seed = Seed::new(1);
+    let table = [
+        ("round_robin", Policy::RoundRobin, 0.0),
+        ("random", Policy::Random, 2.0),
+        ("least_requests", Policy::LeastRequests, 2.0),
+    ];
+    for (name, policy, bound) in table {
+        let mut sim = Sim::new(weighted(policy, &WEIGHTS), seed.0);
+        sim.quiet();
+        names(WEIGHTS.len())
+            .for_each(|name| sim.server(s(0), &name, Behaviour::status(200).after(ms(100)).exponential()));
+        sim.arrivals(Arrivals::poisson(300.0));
+        // A whole number of rotations.
+        let requests = sim.run(s(40)).requests;
+        let rounding = 100.0 * 10.0 / requests.values().sum::<usize>() as f64;
+        at_most(bound + rounding, format!("{name}, weights 5:3:2: points off"), worst(&requests, &WEIGHTS));
+    }
+}
+
+/// The server of each of 10,000 keys.
+fn placed(service: Service) -> Vec<String> {
+    let mut state = PoolState::new(service.into(), 1);
+    let place = |key: u32| {
+        let request =
+            RequestInfo { key: hash::key(format!("203.0.113.7/{key}").as_bytes()), ..RequestInfo::new(Method::GET) };
+        let pick = state.pick(ServerSet::EMPTY, &request, Timestamp::ZERO).unwrap();
+        state.service().server(pick.server).unwrap().name.clone()
+    };
+    (0..10_000).map(place).collect()
+}
+
+#[test]
+fn hash_moves_the_keys_of_a_removed_server_and_no_others() {
+    for servers in [2, 3, 8, 64] {
+        let all = weighted(Policy::Hash(HashOn::ClientIp), &vec![1; servers]);
+        let others: Vec<Server> = all.servers().iter().filter(|server| server.name != "b").cloned().collect();
+        let mut without = Service::new("app.example", others).unwrap();
+        without.policy = all.policy.clone();
+        let (before, after) = (placed(all), placed(without));
+        let moved = before.iter().zip(&after).filter(|(before, after)| before != after);
+        let needless = moved.clone().filter(|(before, _)| *before != "b").count();
+        at_most(0.0, format!("hash, {servers} servers, one removed: keys moved needlessly"), needless as f64);
+        let share = 100.0 * moved.count() as f64 / before.len() as f64;
+        at_most(100.0 / servers as f64 + 2.0, format!("hash, {servers} servers, one removed: % of keys moved"), share);
+    }
+}
+
+#[test]
+fn hash_gives_each_server_its_share_of_the_keys() {
+    for weights in [&[1, 1, 1][..], &WEIGHTS, &[1, 100], &[1; 64]] {
+        let mut counts = BTreeMap::new();
+        for server in placed(weighted(Policy::Hash(HashOn::ClientIp), weights)) {
+            *counts.entry(server).or_default() += 1;
+        }
+        let name: Vec<String> = weights.iter().take(5).map(u32::to_string).collect();
+        at_most(
+            2.0,
+            format!("hash, {} weights {}: points off", weights.len(), name.join(":")),
+            worst(&counts, weights),
+        );
+    }
+}
