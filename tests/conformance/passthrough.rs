@@ -20,6 +20,8 @@ cases![
     gzip_is_not_touched,
     part_of_a_file,
     cookies_stay_apart,
+    bodies_of_get_requests_pass,
+    our_own_headers_are_ours,
 ];
 
 async fn servers_are_tried_in_list_order(bench: Bench) {
@@ -223,4 +225,25 @@ async fn cookies_stay_apart(bench: Bench) {
     let response = app.send(Request::get("/").host(HOST).header("Cookie", "x=1; y=2")).await;
     assert_eq!(response.headers.every("Set-Cookie").collect::<Vec<_>>(), [one, two]);
     assert_eq!(primary.only_request().header("Cookie"), Some("x=1; y=2"));
+}
+
+async fn bodies_of_get_requests_pass(bench: Bench) {
+    let [primary, replica] = bench.servers(["primary", "replica"]).await;
+    let app = bench.start(Service::of([&primary, &replica])).await;
+    for body in ["", "{\"query\": \"all\"}"] {
+        let request = Request::get("/_search").header("Content-Length", &body.len().to_string());
+        let response = app.send(if body.is_empty() { request } else { Request::get("/_search").body(body) }).await;
+        assert_eq!((response.status, response.served_by()), (200, "primary"), "{body:?}");
+        assert_eq!(primary.requests().last().map(|seen| seen.body.bytes), Some(body.len() as u64));
+    }
+    primary.answer(Reply::status(530));
+    let empty = app.send(Request::get("/").header("Content-Length", "0")).await;
+    assert_eq!((empty.status, empty.served_by()), (200, "replica"), "nothing can be sent twice");
+}
+
+async fn our_own_headers_are_ours(bench: Bench) {
+    let [primary] = bench.servers(["primary"]).await;
+    let app = bench.start(Service::of([&primary])).await;
+    primary.answer(Reply::status(200).header("X-Tunnel-Balancer", "fallback"));
+    assert_eq!(app.get("/").await.header("X-Tunnel-Balancer"), None);
 }

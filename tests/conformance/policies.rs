@@ -14,6 +14,7 @@ cases![
     server_that_asks_for_a_pause_gets_it,
     health_can_depend_on_the_body,
     health_can_depend_on_a_header,
+    body_of_a_probe_that_stalls_is_cut,
 ];
 
 /// A service of servers given as lines of YAML, without health checks.
@@ -152,4 +153,20 @@ async fn served_after_probes(bench: &Bench, servers: [&FaultyServer; 2], expect:
         }
     }
     app.get("/").await.served_by().to_owned()
+}
+
+async fn body_of_a_probe_that_stalls_is_cut(bench: Bench) {
+    let [a] = bench.servers(["a"]).await;
+    a.health(tunnel_balancer_tests::Answer::Endless(Reply::status(200).body("almost")));
+    let check = "health_check: { path: /__health, timeout: 1s, interval: 5s, expect_body: all is well }";
+    let yaml = service(&[(&a, "")], "").replace("health_check: false", check);
+    let app = bench.start(yaml.as_str()).await;
+    let gate = Gate::closed();
+    a.answer(tunnel_balancer_tests::Answer::Held(gate.clone(), Box::default()));
+    let cut = async {
+        a.until("the end of the probe", |counts| counts.aborted == 1).await;
+        gate.open();
+    };
+    let (response, ()) = tokio::join!(app.get("/"), cut);
+    assert_eq!(response.status, 200, "while the visitor's request went on");
 }

@@ -78,6 +78,7 @@ proptest! {
     ) {
         let primary_only = service.writes == Writes::PrimaryOnly;
         let mut state = PoolState::new(Arc::new(service.clone()), seed);
+        let mut other = PoolState::new(Arc::new(service.clone()), !seed);
         for happening in history {
             let now = Timestamp::from_millis(happening.reading);
             while let Some(lease) = state.next_probe(now) {
@@ -110,8 +111,13 @@ proptest! {
             }
             state.status(now);
             state.drain_events();
-            let snapshot = state.export("here");
-            state.merge(&snapshot, now);
+            // Another isolate has its own story; what it says may be older, newer, or of a server that is well here.
+            other.merge(&state.export("here"), now);
+            while let Some(lease) = other.next_probe(now) {
+                let answer = ProbeAnswer::new(status(happening.statuses[lease.server().index()]));
+                other.on_probe(lease, &Ok(answer), now);
+            }
+            state.merge(&other.export("there"), now);
         }
     }
 }

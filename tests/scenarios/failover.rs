@@ -57,13 +57,15 @@ fn rty_02_a_post_that_was_never_delivered_goes_elsewhere() {
         without_probes,
         "0 a 530; 1 POST; 2 a refuse; 30 POST; 40 end",
         expect![[r#"
-        1.000 POST #1 -> a
-        1.001 POST #1 -> b
-        1.001 a is ejected for 10s: status 530
-        1.002 POST #1 <- 200 by b
-        30.000 POST #2 -> b
-        30.001 POST #2 <- 200 by b
-    "#]],
+            1.000 POST #1 -> a
+            1.001 POST #1 -> b
+            1.001 a is ejected for 10s: status 530
+            1.002 POST #1 <- 200 by b
+            30.000 POST #2 -> a (trial)
+            30.001 POST #2 -> b
+            30.001 a is ejected for 20s: no connection
+            30.002 POST #2 <- 200 by b
+        "#]],
     );
 }
 

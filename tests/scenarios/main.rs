@@ -2,14 +2,16 @@
 //!
 //! A script has a line for each thing that happens: `TIME SERVER BEHAVIOUR`, `TIME probe SERVER BEHAVIOUR` (what probes
 //! alone see from then on) or `TIME METHOD [streamed]` (a request, with a body that cannot be replayed). A behaviour is a
-//! status, `refuse`, `reset`, `hang` or `slow` (200 after a minute). Servers answer 200 until told otherwise. The trace is compared whole, so that a
-//! change in behaviour shows as a change in a text that can be read aloud.
+//! status, `refuse`, `reset`, `hang`, `slow` (200 after a minute) or `late` (after 95 s). Servers answer 200 until told
+//! otherwise. The trace is compared whole, so that a change in behaviour shows as a change in a text that can be read aloud.
 
 mod failover;
+mod healing;
 mod probing;
 mod retries;
 mod selection;
 mod snapshot;
+mod steps;
 mod suspicion;
 
 use std::time::Duration;
@@ -59,6 +61,7 @@ fn behaves(word: &str) -> Behaviour {
         "refuse" => Behaviour::fails(Failure::Connect),
         "reset" => Behaviour::fails(Failure::Lost),
         "hang" => Behaviour::hangs(),
+        "late" => Behaviour::status(200).after(Duration::from_secs(95)),
         "slow" => Behaviour::status(200).after(Duration::from_secs(60)),
         status => Behaviour::status(status.parse().unwrap_or_else(|_| panic!("no behaviour: {status}"))),
     }

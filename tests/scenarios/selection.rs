@@ -1,88 +1,15 @@
 //! Choices: who is picked, under every policy and every rule that holds for all of them.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Method, StatusCode};
 use tunnel_balancer_core::{
-    Exchange, Failback, HashOn, Outcome, Policy, PoolState, Problem, RequestInfo, Server, ServerId, ServerSet, Service,
-    Step, Timestamp, Writes, hash,
+    Exchange, Failback, HashOn, Outcome, Policy, PoolState, Problem, RequestInfo, ServerSet, Service, Step, Writes,
+    hash,
 };
 
-/// A pool of servers `a`, `b`, ... with these weights, never probed.
-fn pool(
-    policy: Policy,
-    weights: &[u32],
-    adjust: impl FnOnce(&mut [Server], &mut dyn FnMut(fn(&mut Service))),
-) -> PoolState {
-    let mut servers: Vec<Server> = (b'a'..)
-        .zip(weights)
-        .map(|(letter, weight)| {
-            let mut server = Server::new(format!("{}.example", char::from(letter)).parse().unwrap());
-            server.weight = *weight;
-            server
-        })
-        .collect();
-    let mut changes = Vec::new();
-    adjust(&mut servers, &mut |change| changes.push(change));
-    let mut service = Service::new("app.example", servers).unwrap();
-    service.health_check = None;
-    service.policy = policy;
-    changes.into_iter().for_each(|change| change(&mut service));
-    PoolState::new(Arc::new(service), 7)
-}
-
-fn plain(policy: Policy, weights: &[u32]) -> PoolState {
-    pool(policy, weights, |_, _| ())
-}
-
-const fn at(millis: u64) -> Timestamp {
-    Timestamp::from_millis(millis)
-}
-
-fn get() -> RequestInfo {
-    RequestInfo::new(Method::GET)
-}
-
-fn name(state: &PoolState, id: ServerId) -> String {
-    state.service().server(id).unwrap().name.clone()
-}
-
-fn id(index: usize) -> ServerId {
-    ServerId::new(index).unwrap()
-}
-
-/// The names of `count` picks, one after the other.
-fn picks(state: &mut PoolState, count: usize, now: Timestamp) -> String {
-    let pick = |_| state.pick(ServerSet::EMPTY, &get(), now).map(|pick| name(state, pick.server)).unwrap();
-    (0..count).map(pick).collect()
-}
-
-fn counts(picks: &str) -> BTreeMap<char, usize> {
-    picks.chars().fold(BTreeMap::new(), |mut counts, name| {
-        *counts.entry(name).or_default() += 1;
-        counts
-    })
-}
-
-/// Begins a request and leaves it unanswered.
-fn begin(state: &mut PoolState, request: RequestInfo, now: Timestamp) -> Result<String, Problem> {
-    let mut exchange = Exchange::new(request, state, now);
-    match exchange.next(state, now) {
-        Step::Attempt(plan) => Ok(name(state, plan.server)),
-        Step::Finish(tunnel_balancer_core::Finish::Problem(problem)) => Err(problem),
-        other => panic!("{other:?}"),
-    }
-}
-
-/// Sends one request to the server that is chosen for it and reports `status`.
-fn exchange(state: &mut PoolState, status: u16, now: Timestamp) -> String {
-    let mut exchange = Exchange::new(RequestInfo::new(Method::POST), state, now);
-    let Step::Attempt(plan) = exchange.next(state, now) else { panic!("nobody chosen") };
-    exchange.on_outcome(state, &plan, Outcome::Status(StatusCode::from_u16(status).unwrap()), now);
-    name(state, plan.server)
-}
+use crate::steps::{at, begin, counts, exchange, exchange_get, get, id, name, picks, plain, pool};
 
 #[test]
 fn sel_01_round_robin_is_a_strict_rotation() {
@@ -101,13 +28,6 @@ fn sel_02_round_robin_skips_a_server_that_is_away_and_takes_it_back() {
     let trial = (0..3).map(|_| exchange_get(&mut state, at(10_001))).collect::<String>();
     assert!(trial.contains('b'), "{trial}");
     assert!((29..=31).contains(&counts(&picks(&mut state, 90, at(10_002)))[&'b']));
-}
-
-fn exchange_get(state: &mut PoolState, now: Timestamp) -> String {
-    let mut exchange = Exchange::new(get(), state, now);
-    let Step::Attempt(plan) = exchange.next(state, now) else { panic!("nobody chosen") };
-    exchange.on_outcome(state, &plan, Outcome::Status(StatusCode::OK), now);
-    name(state, plan.server)
 }
 
 #[test]

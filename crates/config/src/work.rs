@@ -12,14 +12,14 @@ use crate::problem::Problem;
 /// What one request may cause on Cloudflare's free plan.
 pub(crate) const MAX_SUBREQUESTS: u32 = 50;
 
-/// Adds up the attempts of a request, a probe of each server and the probes of servers whose answers are overdue.
+/// Adds up the attempts of a request, a probe of each server, one more of each that fails, and those of overdue answers.
 pub(crate) fn check(service: &Service) -> Result<(), Problem> {
     let servers = service.servers().iter().filter(|server| server.enabled).count();
     let servers = u32::try_from(servers).unwrap_or(u32::MAX);
     let retry = &service.retry;
     let attempts = retry.attempts.min(servers.saturating_mul(retry.rounds));
     let is_probed = service.health_check.is_some();
-    let probes = if is_probed { servers } else { 0 };
+    let probes = if is_probed { servers.saturating_add(attempts.min(servers)) } else { 0 };
     let suspicions = retry.suspect_after.filter(|_| is_probed).map_or(0, |suspect_after| {
         // The last of a round has nowhere to go, so it is not suspected.
         let can_leave = attempts.saturating_sub(1).min(servers.saturating_sub(1).saturating_mul(retry.rounds));

@@ -41,6 +41,8 @@ pub enum Failure {
     Hung,
     /// The connection broke, or an error without a known cause.
     Lost,
+    /// The host could not make a request of it: nothing was sent, and no server is to blame.
+    Unsendable,
 }
 
 /// How an outcome is read.
@@ -69,13 +71,15 @@ impl Verdict {
     const ANSWERED: Self = Self { delivery: Delivery::Answered, blame: Blame::None };
     const UNKNOWN: Self = Self { delivery: Delivery::Unknown, blame: Blame::Counted };
     const HUNG: Self = Self { delivery: Delivery::Unknown, blame: Blame::AtOnce };
+    const UNSENDABLE: Self = Self { delivery: Delivery::Never, blame: Blame::Unclear };
     const NEVER: Self = Self { delivery: Delivery::Never, blame: Blame::AtOnce };
 }
 
 impl Outcome {
-    /// Whether this is an answer with a status of 500 or above.
+    /// Whether this is an answer that speaks of a fault of the server: 500 and above, without the statuses that any client can
+    /// provoke by its choice of method or version.
     pub(crate) fn is_server_error(self) -> bool {
-        matches!(self, Self::Status(status) if status.is_server_error())
+        matches!(self, Self::Status(status) if status.is_server_error() && !matches!(status.as_u16(), 501 | 505))
     }
 
     /// Reads an outcome by the table of the status codes that stand for a failed gateway.
@@ -87,6 +91,7 @@ impl Outcome {
             Self::Failed(Failure::Connect) => Verdict::NEVER,
             Self::Failed(Failure::Timeout | Failure::Lost) => Verdict::UNKNOWN,
             Self::Failed(Failure::Hung) => Verdict::HUNG,
+            Self::Failed(Failure::Unsendable) => Verdict::UNSENDABLE,
             Self::Status(status) => match status.as_u16() {
                 521 | 523 | 525 | 526 | 530 => Verdict::NEVER,
                 502 | 503 | 504 | 520 | 522 | 524 | 527 => Verdict::UNKNOWN,
@@ -112,6 +117,7 @@ impl fmt::Display for Failure {
             Self::Timeout => "no answer in time",
             Self::Hung => "no answer, not even to a probe",
             Self::Lost => "connection lost",
+            Self::Unsendable => "not sent",
         })
     }
 }

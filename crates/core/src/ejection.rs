@@ -70,6 +70,8 @@ pub(crate) struct Ejection {
 struct Current {
     since: Timestamp,
     until: Timestamp,
+    /// The server asked for it: a probe that passes is no reason to disregard that.
+    asked: bool,
     /// While a trial is on its way nobody else is let through; it has until then to report.
     trial_until: Option<Timestamp>,
 }
@@ -95,6 +97,11 @@ impl Ejection {
         self.failures > 0 || self.current.is_some()
     }
 
+    /// Whether there was more than one failure in a row.
+    pub(crate) const fn keeps_failing(&self) -> bool {
+        self.failures > 1 || self.current.is_some()
+    }
+
     pub(crate) const fn is_under_way(&self) -> bool {
         self.current.is_some()
     }
@@ -109,7 +116,7 @@ impl Ejection {
 
     /// What somebody else found out.
     pub(crate) fn adopt(&mut self, until: Option<Timestamp>, repetitions: u32, now: Timestamp) {
-        self.current = until.map(|until| Current { since: now, until, trial_until: None });
+        self.current = until.map(|until| Current { since: now, until, asked: false, trial_until: None });
         self.repetitions = repetitions;
         self.failures = 0;
     }
@@ -120,7 +127,7 @@ impl Ejection {
             return None;
         }
         self.failures = 0;
-        self.current = Some(Current { since: now, until: now + length, trial_until: None });
+        self.current = Some(Current { since: now, until: now + length, asked: true, trial_until: None });
         Some(Change::Ejected { length })
     }
 
@@ -128,6 +135,11 @@ impl Ejection {
     pub(crate) fn trial_is_free(&self, now: Timestamp) -> bool {
         let taken = self.current.and_then(|current| current.trial_until).is_some_and(|until| now < until);
         self.standing(now) == Standing::Probation && !taken
+    }
+
+    /// Whether a probation has waited for its request as long as the ejection before it lasted.
+    pub(crate) fn trial_is_overdue(&self, now: Timestamp) -> bool {
+        self.current.is_some_and(|current| now >= current.until + current.until.since(current.since))
     }
 
     /// Takes the single request of a probation. It counts as lost when it has not reported after `patience`.
@@ -170,7 +182,8 @@ impl Ejection {
     pub(crate) fn on_passing_probe(&mut self, started: Timestamp, now: Timestamp) -> Option<Change> {
         let current = self.current?;
         let served = self.standing(now) == Standing::Probation;
-        (started >= current.since && (served || self.repetitions <= 1)).then(|| self.readmit(now))
+        let may_end = served || (!current.asked && self.repetitions <= 1);
+        (started >= current.since && may_end).then(|| self.readmit(now))
     }
 
     fn count(&mut self, blame: Blame, now: Timestamp, settings: &EjectionSettings, may_eject: bool) -> Option<Change> {
@@ -190,7 +203,7 @@ impl Ejection {
         let length = settings.length(self.repetitions);
         self.repetitions = self.repetitions.saturating_add(1);
         self.failures = 0;
-        self.current = Some(Current { since: now, until: now + length, trial_until: None });
+        self.current = Some(Current { since: now, until: now + length, asked: false, trial_until: None });
         Change::Ejected { length }
     }
 

@@ -26,7 +26,7 @@ use crate::pool::PoolState;
 use crate::probe::Lease;
 use crate::problem::Problem;
 use crate::retry::{RequestInfo, backoff};
-use crate::server::ServerSet;
+use crate::server::{ServerId, ServerSet};
 use crate::time::Timestamp;
 use crate::watch::Suspicion;
 
@@ -46,9 +46,14 @@ pub enum Step {
 pub enum Wait {
     /// Wait this long, then ask again.
     For(Duration),
-    /// Go on waiting; meanwhile run this probe of the same server, and ask again when it is done. When the response comes
-    /// first, hand the lease back with [`PoolState::on_probe_dropped`].
-    Probe(Lease),
+    /// Go on waiting; meanwhile run a probe of the same server, and ask again when it is done.
+    Probe {
+        /// The right to it. When the response comes first, or the time is over, hand it back with
+        /// [`PoolState::on_probe_dropped`].
+        lease: Lease,
+        /// How long to wait at most, then ask again.
+        at_most: Duration,
+    },
     /// Abort the attempt and report this failure.
     NoLonger(Failure),
 }
@@ -69,6 +74,8 @@ pub struct Exchange {
     deadline: Timestamp,
     tried: ServerSet,
     attempts: u32,
+    /// The server asked last, and how that ended.
+    asked: Option<ServerId>,
     last: Option<Attempted>,
     /// Times the list was gone through, the present one included.
     round: u32,
@@ -95,6 +102,7 @@ impl Exchange {
             deadline,
             tried: ServerSet::default(),
             attempts: 0,
+            asked: None,
             last: None,
             round: 1,
             refusal: None,
@@ -120,18 +128,18 @@ impl Exchange {
         let settings = &state.service.retry;
         let could_leave = self.request.may_be_sent_again(Outcome::Failed(Failure::Hung), settings)
             && self.attempts < settings.attempts
-            && !state.groups.open.without(self.tried).is_empty();
+            && state.has_another(self.tried, &self.request, now);
         if !could_leave {
             return Wait::For(end.since(now));
         }
         if now >= self.suspect_at {
             match state.suspect(plan, now) {
-                Some(Suspicion::Probe(lease)) => return Wait::Probe(lease),
+                Some(Suspicion::Probe(lease)) => return Wait::Probe { lease, at_most: end.since(now) },
                 Some(Suspicion::Pending) => return Wait::For(Self::GLANCE.min(end.since(now))),
                 Some(Suspicion::Confirmed) => return Wait::NoLonger(Failure::Hung),
                 // Alive, or nobody can say: its time doubles.
                 Some(Suspicion::Refuted) | None => {
-                    self.patience = self.patience.saturating_mul(2);
+                    self.patience = self.patience.saturating_mul(2).max(Self::GLANCE);
                     self.suspect_at = now + self.patience;
                 }
             }
@@ -170,19 +178,21 @@ impl Exchange {
             }
         };
         let settings = &state.service.retry;
-        // What was never delivered cost nobody anything, and a server without a blemish can take what another dropped.
+        // What was never delivered cost nobody anything, and a server without a blemish can take what a dead one dropped.
         let delivered = self.last.is_some_and(|last| settings.verdict(last.outcome).delivery != Delivery::Never);
-        let charged = delivered && (pick.fallback || state.has_failed(pick.server));
+        let dropped = self.asked.is_some_and(|id| state.keeps_failing(id)) && !state.has_failed(pick.server);
+        let charged = delivered && (pick.fallback || !dropped);
         if charged && !state.budget.take(now, &settings.budget) {
             return Step::Finish(self.finish(state, now));
         }
         self.tried.insert(pick.server);
+        self.asked = Some(pick.server);
         self.attempts += 1;
         self.fallback = pick.fallback;
         self.patience = settings.suspect_after.unwrap_or(Duration::MAX);
         self.suspect_at = now + self.patience;
         let timeout = settings.try_timeout.map_or(left, |limit| limit.min(left));
-        state.on_begin(pick.server, now);
+        state.on_begin(pick, now);
         Step::Attempt(Plan { server: pick.server, attempt: self.attempts, timeout, trial: pick.trial, started: now })
     }
 

@@ -110,10 +110,16 @@ async fn attempt<C: HttpClient, K: Clock>(
     loop {
         let first = match pool.update(|state| exchange.wait(state, plan, clock.now())) {
             Wait::For(time) => first_of(sent.as_mut(), pin!(clock.sleep(time))).await,
-            Wait::Probe(lease) => {
+            Wait::Probe { lease, at_most } => {
                 under_way.lease = Some(lease);
-                let first = first_of(sent.as_mut(), pin!(probe(pool, client, clock, plan.server))).await;
-                under_way.on_probe(&first);
+                let look = pin!(probe(pool, client, clock, plan.server));
+                let end = pin!(clock.sleep(at_most));
+                let look = pin!(first_of(look, end));
+                let first = first_of(sent.as_mut(), look).await;
+                under_way.on_probe(match &first {
+                    First::Right(First::Left(result)) => Some(result),
+                    _ => None,
+                });
                 first.map_right(|_| ())
             }
             Wait::NoLonger(failure) => {
@@ -139,11 +145,11 @@ struct UnderWay<'a, K: Clock> {
 }
 
 impl<K: Clock> UnderWay<'_, K> {
-    fn on_probe<R>(&mut self, first: &First<R, ProbeResult>) {
+    fn on_probe(&mut self, result: Option<&ProbeResult>) {
         let Some(lease) = self.lease.take() else { return };
-        self.pool.update(|state| match first {
-            First::Left(_) => state.on_probe_dropped(lease),
-            First::Right(result) => state.on_probe(lease, result, self.clock.now()),
+        self.pool.update(|state| match result {
+            Some(result) => state.on_probe(lease, result, self.clock.now()),
+            None => state.on_probe_dropped(lease),
         });
     }
 }

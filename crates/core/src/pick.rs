@@ -8,7 +8,7 @@
 use crate::pool::PoolState;
 use crate::problem::Problem;
 use crate::retry::RequestInfo;
-use crate::select::Choice;
+use crate::select::{Choice, Policy, hash};
 use crate::server::{ServerId, ServerSet};
 use crate::service::{Failback, Writes};
 use crate::time::Timestamp;
@@ -46,12 +46,17 @@ impl PoolState {
         }
         let away = self.groups.unhealthy.union(self.groups.ejected);
         let writable = self.writable(request);
+        // A probation is decided by a request that does not suffer when it goes wrong, or, when none has come for as long as
+        // the ejection lasted, by any.
+        let (on_probation, overdue) = self.on_probation(now);
+        let deciding = if request.survives_doubt(&self.service.retry) { on_probation } else { overdue };
 
         // A client's own server comes first, even while it drains.
         if let Some(own) = request.sticky {
-            let usable = self.groups.enabled.without(away).without(tried).intersection(writable);
+            let usable = self.groups.enabled.without(away).union(self.groups.enabled.intersection(deciding));
+            let usable = usable.without(tried).intersection(writable);
             if usable.contains(own) && !self.full(ServerSet::of(own), now).contains(own) {
-                return Ok(Pick { server: own, trial: false, fallback: false });
+                return Ok(Pick { server: own, trial: deciding.contains(own), fallback: false });
             }
         }
 
@@ -60,28 +65,22 @@ impl PoolState {
         if candidates.is_empty() {
             return Err(self.refusal(allowed, writable, now));
         }
-        // A probation is decided by a request that does not suffer when it goes wrong, as long as there is a choice.
-        let on_probation = self.on_probation(now);
         let probation = candidates.intersection(on_probation);
         let good = candidates.without(away);
-        let ready = if request.survives_doubt(&self.service.retry) { good.union(probation) } else { good };
+        let ready = good.union(probation.intersection(deciding));
         let free = ready.without(self.groups.held);
-        let tiers = [free.without(self.groups.backup), free.intersection(self.groups.backup), ready, probation];
+        let (first, backups) = (free.without(self.groups.backup), free.intersection(self.groups.backup));
+        let tiers = [self.thinned(first, request.key, now), backups, first, ready, probation];
         let tier = tiers.into_iter().find(|tier| !tier.is_empty());
 
         let others_usable = || !self.groups.open.without(away).union(on_probation).is_empty();
         if tier.is_none() && writable != self.service.all() && others_usable() {
             return Err(Problem::no_writes(self.retry_after(now)));
         }
-        let chosen_from = self.thinned(tier.unwrap_or(candidates), now);
-        let Some(server) = self.choose(chosen_from, request.key, now) else {
+        let Some(server) = self.choose(tier.unwrap_or(candidates), request.key, now) else {
             return Err(Problem::unavailable(self.retry_after(now)));
         };
-        let trial = probation.contains(server);
-        if trial && let Some(state) = self.servers.get_mut(server.index()) {
-            state.ejection.take_trial(now, self.service.retry.timeout);
-        }
-        Ok(Pick { server, trial, fallback: tier.is_none() })
+        Ok(Pick { server, trial: probation.contains(server), fallback: tier.is_none() })
     }
 
     /// Where the operator lets this request go.
@@ -104,12 +103,21 @@ impl PoolState {
         full
     }
 
-    /// Those whose probation is to be decided by the next request.
-    fn on_probation(&self, now: Timestamp) -> ServerSet {
-        let ejected = self.groups.ejected.without(self.groups.unhealthy);
-        let free =
-            |id: &ServerId| self.servers.get(id.index()).is_some_and(|server| server.ejection.trial_is_free(now));
-        ejected.iter().filter(free).collect()
+    /// Whether there is anybody left who might be asked about this request.
+    pub(crate) fn has_another(&mut self, tried: ServerSet, request: &RequestInfo, now: Timestamp) -> bool {
+        let allowed = self.groups.open.without(tried).intersection(self.writable(request));
+        !allowed.without(self.full(allowed, now)).is_empty()
+    }
+
+    /// Those whose probation is to be decided by the next request, and of these those that have waited for one too long.
+    fn on_probation(&self, now: Timestamp) -> (ServerSet, ServerSet) {
+        let (mut free, mut overdue) = (ServerSet::EMPTY, ServerSet::EMPTY);
+        for id in self.groups.ejected.without(self.groups.unhealthy).iter() {
+            let Some(server) = self.servers.get(id.index()) else { continue };
+            free.set(id, server.ejection.trial_is_free(now));
+            overdue.set(id, free.contains(id) && server.ejection.trial_is_overdue(now));
+        }
+        (free, overdue)
     }
 
     fn release_held(&mut self, now: Timestamp) {
@@ -122,19 +130,26 @@ impl PoolState {
     }
 
     /// `tier` without those recovering servers whose turn it is not yet: a server that is back for a third of the time of
-    /// its slow start takes part in a third of the choices.
-    fn thinned(&mut self, tier: ServerSet, now: Timestamp) -> ServerSet {
+    /// its slow start takes part in a third of the choices. Which third is left to chance, or to the key: a client that is to
+    /// stay with a server must change over once only.
+    fn thinned(&mut self, tier: ServerSet, key: u64, now: Timestamp) -> ServerSet {
         let Some(slow_start) = self.service.slow_start else { return tier };
         let mut thinned = tier;
         for id in tier.intersection(self.groups.ramping).iter() {
             let back_for = self.servers.get(id.index()).map_or(slow_start, |server| now.since(server.recovered));
             if back_for >= slow_start {
                 self.groups.ramping.remove(id);
-            } else if self.rng.next_f64() * slow_start.as_secs_f64() >= back_for.as_secs_f64() {
+                continue;
+            }
+            let lot = match (&self.service.policy, self.contenders.get(id.index())) {
+                (Policy::Hash(_), Some(contender)) => hash::lot(key, contender.hash),
+                _ => self.rng.next_f64(),
+            };
+            if lot * slow_start.as_secs_f64() >= back_for.as_secs_f64() {
                 thinned.remove(id);
             }
         }
-        if thinned.is_empty() { tier } else { thinned }
+        thinned
     }
 
     fn choose(&mut self, candidates: ServerSet, key: u64, now: Timestamp) -> Option<ServerId> {

@@ -6,6 +6,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use http::StatusCode;
+
 use crate::affinity::Codes;
 use crate::attempt::{Attempted, Plan};
 use crate::classify::{Blame, Failure, Outcome};
@@ -15,6 +17,7 @@ use crate::event::{Event, EventLog, Transition};
 use crate::groups::Groups;
 use crate::health::{Health, HealthState};
 use crate::load::{InFlight, Latency};
+use crate::pick::Pick;
 use crate::probe::ProbeSchedule;
 use crate::retry::Budget;
 use crate::rng::Rng;
@@ -95,6 +98,9 @@ pub(crate) struct ServerState {
 }
 
 impl PoolState {
+    /// How long a trial is waited for when answers are never overdue; half of it.
+    const TRIAL: Duration = Duration::from_secs(5);
+
     /// The longest that a server can ask to be left alone by `Retry-After`.
     const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
@@ -152,9 +158,17 @@ impl PoolState {
     }
 
     /// Takes in that an attempt begins.
-    pub(crate) fn on_begin(&mut self, id: ServerId, now: Timestamp) {
-        if let Some(contender) = self.contenders.get_mut(id.index()) {
-            contender.in_flight.begin(now, self.service.retry.timeout);
+    pub(crate) fn on_begin(&mut self, pick: Pick, now: Timestamp) {
+        let settings = &self.service.retry;
+        if let Some(contender) = self.contenders.get_mut(pick.server.index()) {
+            contender.in_flight.begin(now, settings.timeout);
+        }
+        if pick.trial
+            && let Some(server) = self.servers.get_mut(pick.server.index())
+        {
+            // Long enough for an answer; a trial that turns out to be a long poll must not hold up the next one.
+            let patience = settings.suspect_after.unwrap_or(Self::TRIAL).saturating_mul(2);
+            server.ejection.take_trial(now, patience.min(settings.timeout));
         }
     }
 
@@ -179,13 +193,19 @@ impl PoolState {
         let outcome = attempted.outcome;
         let settings = &self.service.ejection;
         let may_eject = self.may_eject(plan.server);
+        let may_pause = outcome == Outcome::Status(StatusCode::SERVICE_UNAVAILABLE)
+            && blame == Blame::Counted
+            && may_eject
+            && !plan.trial
+            && self.others_are_well(plan.server);
         let Some(contender) = self.contenders.get_mut(plan.server.index()) else { return };
         let Some(server) = self.servers.get_mut(plan.server.index()) else { return };
         contender.in_flight.end(plan.started, now, self.service.retry.timeout);
         let took = now.since(plan.started);
         match blame {
             Blame::Unclear => {}
-            // An error of the application is passed on and blamed on nobody, but it is no sign of speed either.
+            // An error of the application is passed on and blamed on nobody, but it is no sign of speed either: a server that
+            // answers 500 in no time must not draw all traffic.
             Blame::None if !outcome.is_server_error() => contender.latency.succeeded(took, now),
             Blame::None | Blame::Counted | Blame::AtOnce => contender.latency.failed(took, now),
         }
@@ -197,7 +217,7 @@ impl PoolState {
         if blame != Blame::None && was_well && outcome != Outcome::Failed(Failure::Hung) {
             server.probe.hasten(now);
         }
-        let change = match attempted.retry_after.filter(|_| blame == Blame::Counted && may_eject) {
+        let change = match attempted.retry_after.filter(|_| may_pause) {
             Some(pause) => server.ejection.pause(pause.min(Self::LONGEST_PAUSE), now),
             None => server.ejection.on_attempt(blame, plan.trial, plan.started, now, settings, may_eject),
         };
@@ -212,6 +232,11 @@ impl PoolState {
         };
         self.events.push(Event { at: now, server: plan.server, change });
         self.regroup(plan.server, now);
+    }
+
+    /// Whether a server has failed more than once in a row.
+    pub(crate) fn keeps_failing(&self, id: ServerId) -> bool {
+        self.servers.get(id.index()).is_some_and(|server| server.ejection.keeps_failing())
     }
 
     /// Whether the last attempt on a server failed.
@@ -241,6 +266,12 @@ impl PoolState {
             groups.held.set(id, self.service.failback != Failback::Auto);
             groups.ramping.set(id, self.service.slow_start.is_some());
         }
+    }
+
+    /// Whether a server can be spared: a single client must not be able to have all of them ask for a pause.
+    fn others_are_well(&self, id: ServerId) -> bool {
+        let away = self.groups.unhealthy.union(self.groups.ejected).union(ServerSet::of(id));
+        !self.groups.open.without(away).is_empty()
     }
 
     /// Whether one more server may be left out.

@@ -77,9 +77,9 @@ impl ProbeSchedule {
         self.last = Some(Probed { started: lease.started, ended, passed });
     }
 
-    /// Whether the last probe failed, at `since` or later.
-    pub(crate) fn failed_since(&self, since: Timestamp) -> bool {
-        self.last.is_some_and(|last| !last.passed && last.ended >= since)
+    /// When the last probe ended, if it failed and ended at `since` or later.
+    pub(crate) fn failed_since(&self, since: Timestamp) -> Option<Timestamp> {
+        self.last.filter(|last| !last.passed && last.ended >= since).map(|last| last.ended)
     }
 
     /// When the last probe began, if it passed and began at `since` or later.
@@ -94,6 +94,10 @@ impl ProbeSchedule {
             self.lease = None;
         }
         is_current
+    }
+
+    pub(crate) const fn due(&self) -> Timestamp {
+        self.due
     }
 
     pub(crate) const fn set_due(&mut self, due: Timestamp) {

@@ -28,7 +28,8 @@ impl PoolState {
     /// Probes of one pool under way at a time. A Worker may have six open connections per request; two stay for traffic.
     pub const PROBES_AT_ONCE: usize = 4;
 
-    /// How long a passing probe clears a server of suspicion: many overdue answers then cost one probe a second.
+    /// How long a probe's result speaks for or against a server that is suspect: many overdue answers then cost one probe a
+    /// second, and an old failure convicts nobody.
     const NEWS: Duration = Duration::from_secs(1);
 
     /// Moves a probe by up to this share of its interval, so that isolates and servers do not fall into step.
@@ -55,7 +56,9 @@ impl PoolState {
             return None;
         }
         let is_due = |id: &ServerId| self.servers.get(id.index()).is_some_and(|server| server.probe.is_due(due, now));
-        let id = self.groups.enabled.iter().find(is_due)?;
+        // The longest overdue, so that a long list is probed to its end.
+        let due_since = |id: &ServerId| self.servers.get(id.index()).map(|server| server.probe.due());
+        let id = self.groups.enabled.iter().filter(is_due).min_by_key(due_since)?;
         let server = self.servers.get_mut(id.index())?;
         let lease = server.probe.lease(id, self.leases, check.timeout, now);
         self.leases = self.leases.wrapping_add(1);
@@ -107,11 +110,11 @@ impl PoolState {
         let (id, started) = (plan.server, plan.started);
         let check = self.service.health_check.as_ref()?;
         let server = self.servers.get_mut(id.index())?;
-        // A probe that failed while the answer was awaited is proof enough; one that passed must be news.
-        if server.probe.failed_since(started) {
+        let is_news = |at: Timestamp| now.since(at) <= Self::NEWS;
+        if server.probe.failed_since(started).is_some_and(is_news) {
             return Some(Suspicion::Confirmed);
         }
-        if server.probe.passed_since(started).is_some_and(|began| now.since(began) <= Self::NEWS) {
+        if server.probe.passed_since(started).is_some_and(is_news) {
             return Some(Suspicion::Refuted);
         }
         if server.probe.is_leased(now) {

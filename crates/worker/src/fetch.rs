@@ -35,27 +35,38 @@ pub(crate) struct Outgoing {
 #[derive(Debug)]
 enum Payload {
     None,
+    /// There is a body, and nothing in it.
+    Empty,
     Stream,
     Kept(ArrayBuffer),
 }
 
+/// Whether a request's body could be sent twice. That of a `GET` cannot: it passes only as the stream it came as.
+pub(crate) fn can_be_kept(request: &web_sys::Request) -> bool {
+    request.body().is_some() && !matches!(request.method().as_str(), "GET" | "HEAD")
+}
+
 impl Outgoing {
-    /// Reads the body first if it is to be kept.
+    /// The request, its body read if it is to be kept, and what the core wants to know of it.
     ///
     /// # Errors
     /// When the client breaks off while its body is read.
-    pub(crate) async fn new(request: web_sys::Request, admitted: Admitted<'_, '_>, keep_body: bool) -> Result<Self> {
-        let body = if keep_body {
-            Payload::Kept(JsFuture::from(request.array_buffer()?).await?.unchecked_into())
-        } else if request.body().is_some() {
-            Payload::Stream
-        } else {
-            Payload::None
+    pub(crate) async fn new(
+        request: web_sys::Request,
+        admitted: Admitted<'_, '_>,
+        content_length: Option<u64>,
+        keep_body: bool,
+    ) -> Result<(Self, RequestInfo)> {
+        let body = match request.body() {
+            None => Payload::None,
+            Some(_) if keep_body => Payload::Kept(JsFuture::from(request.array_buffer()?).await?.unchecked_into()),
+            Some(_) if content_length == Some(0) => Payload::Empty,
+            Some(_) => Payload::Stream,
         };
         let client_ip = request.headers().get("cf-connecting-ip")?;
         let with_cookies = admitted.pool.service().affinity.is_some();
         let cookies = if with_cookies { request.headers().get("cookie")? } else { None };
-        Ok(Self {
+        let outgoing = Self {
             request,
             scheme: admitted.scheme.to_owned(),
             authority: admitted.authority.to_owned(),
@@ -63,11 +74,12 @@ impl Outgoing {
             client_ip,
             cookies,
             body,
-        })
+        };
+        let info = outgoing.info(admitted.pool)?;
+        Ok((outgoing, info))
     }
 
-    /// What the core wants to know of it.
-    pub(crate) fn info(&self, pool: &Pool) -> Result<RequestInfo> {
+    fn info(&self, pool: &Pool) -> Result<RequestInfo> {
         let headers = self.request.headers();
         let header = |name: &str| headers.get(name).ok().flatten().map(Into::into);
         let key = match &pool.service().policy {
@@ -88,13 +100,18 @@ impl Outgoing {
     /// The request as `server` gets it.
     fn addressed_to(&self, server: &Server, affinity: Option<&Affinity>) -> Result<web_sys::Request, JsValue> {
         let target = server.url.target(&self.path_and_query);
+        if !server.url.covers(&target) {
+            return Err("the request would leave its server".into());
+        }
         let copy = match &self.body {
-            Payload::Kept(bytes) => {
+            Payload::Kept(_) | Payload::Empty => {
                 let init = web_sys::RequestInit::new();
                 init.set_method(&self.request.method());
                 init.set_headers(&self.request.headers());
                 init.set_redirect(web_sys::RequestRedirect::Manual);
-                init.set_body(bytes);
+                if let Payload::Kept(bytes) = &self.body {
+                    init.set_body(bytes);
+                }
                 web_sys::Request::new_with_str_and_init(&target, &init)?
             }
             // The incoming request as its own copy's settings: method, headers and body stream are taken over as they are.
@@ -129,16 +146,22 @@ impl HttpClient for Fetch {
     type Error = Failure;
 
     async fn send(&self, request: &mut Outgoing, server: &Server, plan: &Plan) -> Result<web_sys::Response, Failure> {
-        let sent = async { fetch(&request.addressed_to(server, self.0.affinity.as_ref())?).await };
-        sent.await.map_err(|error| {
-            log::failed_attempt(&server.name, plan.attempt, &error);
-            Failure::Lost
-        })
+        let failed = |failure| {
+            move |error: JsValue| {
+                log::failed_attempt(&server.name, plan.attempt, &error);
+                failure
+            }
+        };
+        let addressed = request.addressed_to(server, self.0.affinity.as_ref()).map_err(failed(Failure::Unsendable))?;
+        let (response, mut abort) = fetch(&addressed).await.map_err(failed(Failure::Lost))?;
+        abort.disarm();
+        Ok(response)
     }
 
     async fn probe(&self, server: &Server, check: &HealthCheck) -> ProbeResult {
-        let sent = async { fetch(&probe_request(server, check)?).await };
-        let response = sent.await.map_err(|_| Failure::Lost)?;
+        let request = probe_request(server, check).map_err(|_| Failure::Unsendable)?;
+        // Armed to the end: a body that stalls is cut with the rest.
+        let (response, mut abort) = fetch(&request).await.map_err(|_| Failure::Lost)?;
         let header = |name: &str| response.headers().get(name).ok().flatten();
         let answer = ProbeAnswer {
             location: header("location"),
@@ -147,8 +170,10 @@ impl HttpClient for Fetch {
         };
         if check.expect_body.is_some() {
             let body = beginning(&response).await.map_err(|_| Failure::Lost)?;
+            abort.disarm();
             return Ok(ProbeAnswer { body: Some(body), ..answer });
         }
+        abort.disarm();
         self.discard(response);
         Ok(answer)
     }
@@ -202,19 +227,25 @@ async fn beginning(response: &web_sys::Response) -> Result<String, JsValue> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// Sends `request` and waits for response headers. Dropping the future aborts the request.
-async fn fetch(request: &web_sys::Request) -> Result<web_sys::Response, JsValue> {
-    let mut abort = AbortOnDrop(Some(web_sys::AbortController::new()?));
+/// Sends `request` and waits for response headers. Dropping the future, or what it gives, aborts the request.
+async fn fetch(request: &web_sys::Request) -> Result<(web_sys::Response, AbortOnDrop), JsValue> {
+    let abort = AbortOnDrop(Some(web_sys::AbortController::new()?));
     let init = web_sys::RequestInit::new();
     init.set_signal(abort.0.as_ref().map(web_sys::AbortController::signal).as_ref());
     let global: web_sys::WorkerGlobalScope = js_sys::global().unchecked_into();
     let response = JsFuture::from(global.fetch_with_request_and_init(request, &init)).await?;
-    // From here on the signal would cut the body.
-    abort.0 = None;
-    Ok(response.unchecked_into())
+    Ok((response.unchecked_into(), abort))
 }
 
+/// Ends a request that nobody waits for any more.
 struct AbortOnDrop(Option<web_sys::AbortController>);
+
+impl AbortOnDrop {
+    /// From here on the signal would only cut the body.
+    fn disarm(&mut self) {
+        self.0 = None;
+    }
+}
 
 impl Drop for AbortOnDrop {
     fn drop(&mut self) {

@@ -56,12 +56,12 @@ async fn forward(
 ) -> Result<web_sys::Response> {
     let pool = admitted.pool;
     let settings = &pool.service().retry;
-    let has_body = request.body().is_some();
     let content_length = request.headers().get("content-length")?.and_then(|length| length.parse().ok());
-    let room = if has_body { services.replay.keep(content_length, settings, JsClock.now()) } else { None };
-    let answer = match Outgoing::new(request, admitted, room.is_some()).await {
-        Ok(outgoing) => {
-            let info = outgoing.info(pool)?;
+    let room =
+        if fetch::can_be_kept(&request) { services.replay.keep(content_length, settings, JsClock.now()) } else { None };
+    let keep_body = room.is_some();
+    let answer = match Outgoing::new(request, admitted, content_length, keep_body).await {
+        Ok((outgoing, info)) => {
             let sticky = info.sticky;
             let forwarded = core::forward(pool, &Fetch(pool.service()), &JsClock, outgoing, info).await;
             log::events(pool);

@@ -61,6 +61,8 @@ fn stamp(
     }
     if fallback {
         headers.set(headers::BALANCER, "fallback")?;
+    } else {
+        headers.delete(headers::BALANCER)?;
     }
     for name in rewrite::LOCATION_HEADERS {
         let Some(value) = headers.get(name)? else { continue };

@@ -51,6 +51,11 @@ pub const fn key(bytes: &[u8]) -> u64 {
     mix(hash)
 }
 
+/// A number in `0.0..1.0` that depends on a key and a server, and not on the score that the two give.
+pub(crate) fn lot(key: u64, server: u64) -> f64 {
+    (mix(mix(key ^ server) ^ server) >> 11) as f64 / (1_u64 << 53) as f64
+}
+
 pub(super) fn pick(choice: Choice<'_>) -> Option<ServerId> {
     let mut best: Option<(Score, usize)> = None;
     for (index, contender) in choice.contenders.iter().enumerate().take(ServerSet::CAPACITY) {

@@ -1,0 +1,260 @@
+//! Nothing stays taken, nobody is left for nothing, and no client can take servers out.
+
+use std::time::Duration;
+
+use http::{Method, StatusCode};
+use tunnel_balancer_core::{
+    Attempted, Exchange, HashOn, HealthCheck, Outcome, Policy, PoolState, ProbeAnswer, RequestInfo, ServerSet, Service,
+    Standing, StatusRanges, Step, Wait, Writes, hash,
+};
+
+use crate::steps::{at, begin, drive, get, id, plain, pool};
+use crate::{run, without_probes};
+
+fn asks_for_a_pause(code: u16, seconds: u64) -> Attempted {
+    Attempted {
+        outcome: Outcome::Status(StatusCode::from_u16(code).unwrap()),
+        retry_after: Some(Duration::from_secs(seconds)),
+    }
+}
+
+/// Sends one request on which every server that is asked asks for a pause.
+fn everybody_asks_for_a_pause(state: &mut PoolState, code: u16) {
+    let mut exchange = Exchange::new(get(), state, at(0));
+    while let Step::Attempt(plan) = exchange.next(state, at(0)) {
+        exchange.on_outcome(state, &plan, asks_for_a_pause(code, 3600), at(0));
+    }
+}
+
+#[test]
+fn out_20_one_client_cannot_have_all_servers_pause() {
+    let mut state = plain(Policy::Failover, &[1, 1, 1]);
+    everybody_asks_for_a_pause(&mut state, 503);
+    let out = (0..3).filter(|server| state.standing(id(*server), at(1)) != Standing::Good).count();
+    assert_eq!(out, 2, "the last one is not let go");
+    assert_eq!(state.standing(id(0), at(1)), Standing::Ejected(at(60_000)), "and nobody for more than a minute");
+}
+
+#[test]
+fn out_20_a_limit_for_one_client_is_no_pause_of_the_server() {
+    let mut state = pool(Policy::Failover, &[1, 1], |_, change| {
+        change(|service| service.retry.on = StatusRanges(vec![(429, 429)]));
+    });
+    everybody_asks_for_a_pause(&mut state, 429);
+    assert_eq!((0..2).filter(|server| state.standing(id(*server), at(1)) != Standing::Good).count(), 0);
+}
+
+#[test]
+fn out_20_a_probe_does_not_shorten_a_pause_that_was_asked_for() {
+    let mut state = pool(Policy::Failover, &[1, 1], |_, change| {
+        change(|service| service.health_check = Some(HealthCheck::default()));
+    });
+    let mut exchange = Exchange::new(get(), &mut state, at(0));
+    let Step::Attempt(plan) = exchange.next(&mut state, at(0)) else { panic!("nobody chosen") };
+    exchange.on_outcome(&mut state, &plan, asks_for_a_pause(503, 30), at(0));
+    while let Some(lease) = state.next_probe(at(1)) {
+        state.on_probe(lease, &Ok(ProbeAnswer::new(StatusCode::OK)), at(2));
+    }
+    assert_eq!(state.standing(id(0), at(3)), Standing::Ejected(at(30_000)));
+}
+
+#[test]
+fn a_trial_that_asks_for_a_pause_has_failed() {
+    let mut state = plain(Policy::Failover, &[1, 1]);
+    drive(&mut state, get(), at(0), |server| if server == 0 { 530 } else { 200 });
+    let mut exchange = Exchange::new(get(), &mut state, at(10_000));
+    let Step::Attempt(plan) = exchange.next(&mut state, at(10_000)) else { panic!("nobody chosen") };
+    assert!(plan.trial);
+    exchange.on_outcome(&mut state, &plan, asks_for_a_pause(503, 1), at(10_000));
+    assert_eq!(state.standing(id(0), at(10_000)), Standing::Ejected(at(30_000)));
+}
+
+#[test]
+fn a_trial_that_the_budget_refused_is_there_for_the_next_request() {
+    let mut state = pool(Policy::Failover, &[1, 1], |_, change| {
+        change(|service| (service.retry.budget.percent, service.retry.budget.per_second) = (0, 0));
+    });
+    drive(
+        &mut state,
+        RequestInfo { sticky: Some(id(1)), ..get() },
+        at(0),
+        |server| if server == 1 { 530 } else { 200 },
+    );
+    assert_eq!(drive(&mut state, get(), at(10_000), |_| 502), [0], "no retry");
+    assert_eq!(drive(&mut state, get(), at(10_001), |server| if server == 0 { 530 } else { 200 }), [0, 1]);
+    assert_eq!(state.standing(id(1), at(10_001)), Standing::Good, "it was a trial");
+}
+
+#[test]
+fn looking_takes_nothing() {
+    let mut state = plain(Policy::Failover, &[1, 1]);
+    drive(&mut state, get(), at(0), |server| if server == 0 { 530 } else { 200 });
+    for _ in 0..3 {
+        assert!(state.pick(ServerSet::EMPTY, &get(), at(10_000)).unwrap().trial);
+    }
+}
+
+#[test]
+fn a_long_poll_as_trial_does_not_hold_up_the_next() {
+    let mut state = plain(Policy::Failover, &[1, 1]);
+    drive(&mut state, get(), at(0), |server| if server == 0 { 530 } else { 200 });
+    assert_eq!(begin(&mut state, get(), at(10_000)).as_deref(), Ok("a"));
+    assert_eq!(begin(&mut state, get(), at(15_999)).as_deref(), Ok("b"));
+    assert_eq!(begin(&mut state, get(), at(16_000)).as_deref(), Ok("a"));
+}
+
+#[test]
+fn a_draining_server_comes_back_to_its_clients() {
+    let mut state = pool(Policy::Failover, &[1, 1], |servers, _| servers[0].drain = true);
+    let own = || RequestInfo { sticky: Some(id(0)), ..get() };
+    assert_eq!(drive(&mut state, own(), at(0), |server| if server == 0 { 530 } else { 200 }), [0, 1]);
+    assert_eq!(drive(&mut state, own(), at(9_999), |_| 200), [1]);
+    assert_eq!(drive(&mut state, own(), at(10_000), |_| 200), [0]);
+    assert_eq!(state.standing(id(0), at(10_000)), Standing::Good);
+}
+
+#[test]
+fn where_there_are_only_posts_a_post_decides_in_the_end() {
+    let mut state = plain(Policy::Failover, &[1, 1]);
+    let post = || RequestInfo::new(Method::POST);
+    drive(&mut state, post(), at(0), |server| if server == 0 { 530 } else { 200 });
+    assert_eq!(drive(&mut state, post(), at(19_999), |_| 200), [1]);
+    assert_eq!(drive(&mut state, post(), at(20_000), |_| 200), [0]);
+}
+
+#[test]
+fn rty_16_partial_failure_stays_within_the_budget() {
+    let mut state = plain(Policy::RoundRobin, &[1, 1, 1]);
+    let mut attempts = 0;
+    for n in 0..2_000 {
+        for code in [200, 200, 200, 503] {
+            attempts += drive(&mut state, get(), at(n * 10), |_| code).len();
+        }
+    }
+    assert!(attempts <= 9_620, "{attempts} attempts for 8000 requests, of which a quarter fails everywhere");
+}
+
+#[test]
+fn an_attempt_is_not_given_up_when_nobody_else_may_have_the_request() {
+    let writes = |service: &mut Service| service.writes = Writes::PrimaryOnly;
+    let trace = run(2, writes, "0 GET; 1 a slow; 1 probe a hang; 2 PUT; 100 end");
+    assert_eq!((trace.answers[1].status.as_u16(), trace.answers[1].attempts), (200, 1));
+
+    let mut full = pool(Policy::Failover, &[1, 1], |servers, _| servers[1].max_in_flight = Some(1));
+    begin(&mut full, RequestInfo { sticky: Some(id(1)), ..get() }, at(0)).unwrap();
+    let mut exchange = Exchange::new(get(), &mut full, at(1));
+    let Step::Attempt(plan) = exchange.next(&mut full, at(1)) else { panic!("nobody chosen") };
+    assert_eq!(exchange.wait(&mut full, &plan, at(3_001)), Wait::For(Duration::from_secs(97)));
+}
+
+#[test]
+fn a_probe_out_of_suspicion_takes_no_more_time_than_there_is() {
+    let took = |adjust: fn(&mut Service)| run(2, adjust, "0 GET; 1 a hang; 2 GET; 30 end").answers[1].took;
+    assert_eq!(took(|service| service.retry.timeout = Duration::from_secs(4)), Duration::from_secs(4));
+    let limit = took(|service| service.retry.try_timeout = Some(Duration::from_millis(3_500)));
+    assert_eq!(limit, Duration::from_millis(3_501), "and then the other server's millisecond");
+}
+
+#[test]
+fn an_old_failure_of_a_probe_convicts_nobody() {
+    // Suspect at 95 s; the probe for the POST failed at 84 s.
+    let script = "0 GET; 1 a late; 1 probe a 200; 2 GET; 80 probe a 500; 86 probe a 200; 84 POST; 110 end";
+    let trace = run(2, |_| (), script).to_string();
+    assert!(!trace.contains("ejected"), "{trace}");
+    let late = run(2, |_| (), "0 probe a hang; 0 a slow; 0 POST; 0.5 probe a 200; 4.5 GET; 80 end").to_string();
+    assert!(!late.contains("ejected"), "a probe that began before the request and ended soon after it did:\n{late}");
+}
+
+#[test]
+fn a_key_changes_over_once_while_its_server_ramps_up() {
+    let mut state = pool(Policy::Hash(HashOn::ClientIp), &[1, 1], |_, change| {
+        change(|service| service.slow_start = Some(Duration::from_secs(100)));
+    });
+    let first = |state: &mut PoolState, key, now| {
+        state.pick(ServerSet::EMPTY, &RequestInfo { key, ..get() }, now).unwrap().server
+    };
+    let keys: Vec<u64> = (0..100_u64).map(|key| hash::key(&key.to_le_bytes())).collect();
+    let own: Vec<u64> = keys.into_iter().filter(|key| first(&mut state, *key, at(0)) == id(0)).collect();
+    drive(&mut state, RequestInfo { key: own[0], ..get() }, at(0), |server| if server == 0 { 530 } else { 200 });
+    drive(&mut state, RequestInfo { key: own[0], ..get() }, at(10_000), |_| 200);
+    let mut place = vec![id(1); own.len()];
+    let mut changes = vec![0; own.len()];
+    for second in 10..=110 {
+        for (index, key) in own.iter().enumerate() {
+            let now = first(&mut state, *key, at(second * 1000));
+            changes[index] += u32::from(place[index] != now);
+            place[index] = now;
+        }
+    }
+    assert!(changes.iter().all(|changes| *changes == 1), "{changes:?}");
+}
+
+#[test]
+fn a_primary_with_a_backup_ramps_up_too() {
+    let mut state = pool(Policy::Failover, &[1, 1], |servers, change| {
+        servers[1].backup = true;
+        change(|service| service.slow_start = Some(Duration::from_secs(100)));
+    });
+    drive(&mut state, get(), at(0), |server| if server == 0 { 530 } else { 200 });
+    drive(&mut state, get(), at(10_000), |_| 200);
+    let to_primary = (0..1000).filter(|_| drive(&mut state, get(), at(35_000), |_| 200) == [0]).count();
+    assert!((200..300).contains(&to_primary), "{to_primary} of 1000 after a quarter of the time");
+}
+
+#[test]
+fn a_long_list_is_probed_to_its_end() {
+    let mut state = pool(Policy::Failover, &[1; 16], |_, change| {
+        change(|service| {
+            let mut check = HealthCheck::default();
+            (check.interval, check.unhealthy_interval) = (Duration::from_secs(5), Duration::from_secs(5));
+            service.health_check = Some(check);
+        });
+    });
+    let (mut probes, mut running) = ([0; 16], Vec::new());
+    for now in (0..600_000).step_by(100) {
+        for (_, lease) in running.extract_if(.., |(end, _)| *end <= now) {
+            state.on_probe(lease, &Err(tunnel_balancer_core::Failure::Timeout), at(now));
+        }
+        while let Some(lease) = state.next_probe(at(now)) {
+            probes[lease.server().index()] += 1;
+            running.push((now + 5_000, lease));
+        }
+    }
+    assert!(probes.iter().all(|count| *count >= 25), "{probes:?}");
+}
+
+#[test]
+fn rty_07_the_last_of_several_failures_is_the_clients() {
+    let trace = run(4, without_probes, "0 a 502; 0 b 502; 0 c 504; 1 GET; 2 end");
+    assert_eq!((trace.answers[0].status.as_u16(), trace.requests.get("d")), (504, None));
+}
+
+#[test]
+fn rty_14_as_many_tries_as_fit_into_the_time() {
+    let limits = |service: &mut Service| {
+        service.health_check = None;
+        service.retry.timeout = Duration::from_millis(3_800);
+        service.retry.try_timeout = Some(Duration::from_secs(2));
+    };
+    let trace = run(3, limits, "0 a hang; 0 b hang; 0 c hang; 1 GET; 10 end");
+    assert_eq!((trace.answers[0].attempts, trace.answers[0].status.as_u16()), (2, 504));
+}
+
+#[test]
+fn hc_09_each_interval_is_used_in_its_state() {
+    let check = |service: &mut Service| {
+        let check = service.health_check.as_mut().unwrap();
+        (check.interval, check.unhealthy_interval) = (Duration::from_secs(100), Duration::from_secs(10));
+    };
+    let gets: String = (0..400).map(|second| format!("{second} GET; ")).collect();
+    let well = run(1, check, &format!("{gets} 400 end")).probes["a"];
+    assert!((4..=6).contains(&well), "{well} probes in 400 s of health");
+    let away = run(1, check, &format!("0 probe a 500; {gets} 400 end")).probes["a"];
+    assert!((34..=51).contains(&away), "{away} probes in 400 s of illness");
+}
+
+#[test]
+fn sel_21_of_two_values_the_first_counts() {
+    let on = HashOn::Cookie("user".to_owned());
+    assert_eq!(on.key(|_| Some("user=ann; user=bob".into()), "/", None), hash::key(b"ann"));
+}
