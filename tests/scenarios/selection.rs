@@ -184,7 +184,7 @@ fn sel_28_all_at_their_limit_is_a_503_at_once() {
     assert_eq!(begin(&mut state, get(), at(0)).as_deref(), Ok("a"));
     assert_eq!(begin(&mut state, get(), at(0)).as_deref(), Ok("b"));
     assert_eq!(begin(&mut state, get(), at(0)), Err(Problem::Overloaded));
-    assert!(begin(&mut state, get(), at(200_000)).is_ok(), "requests that never report back do not fill it for ever");
+    assert!(begin(&mut state, get(), at(270_000)).is_ok(), "requests that never report back do not fill it for ever");
 }
 
 #[test]

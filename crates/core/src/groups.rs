@@ -16,6 +16,8 @@ pub(crate) struct Groups {
     pub(crate) limited: ServerSet,
     /// Whether all weigh the same.
     pub(crate) even: bool,
+    /// Those who had their turn in this round of `round_robin`, where all weigh the same.
+    pub(crate) served: ServerSet,
     /// Known: by probes, by traffic.
     pub(crate) unhealthy: ServerSet,
     pub(crate) ejected: ServerSet,

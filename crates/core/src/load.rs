@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use crate::time::Timestamp;
+use crate::time::{Timestamp, whole_millis};
 
 /// Requests that a server has not answered yet.
 ///
 /// A request whose client goes away may never report back, so none is counted for ever. Counts are kept for two windows of
-/// time as long as a request can take: what began before both is over, reported or not.
+/// time, each at least as long as a request can take: what began before both is over, reported or not.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct InFlight {
     window: u64,
@@ -19,6 +19,17 @@ impl InFlight {
     pub(crate) fn count(&mut self, now: Timestamp, longest: Duration) -> u32 {
         self.turn(window(now, longest));
         self.current + self.previous
+    }
+
+    /// The same for one who looks at several servers and so works out the [`window`] once.
+    pub(crate) const fn count_in(&self, window: u64) -> u32 {
+        if window == self.window {
+            self.current + self.previous
+        } else if window == self.window + 1 {
+            self.current
+        } else {
+            0
+        }
     }
 
     pub(crate) fn begin(&mut self, now: Timestamp, longest: Duration) {
@@ -46,9 +57,10 @@ impl InFlight {
     }
 }
 
-fn window(at: Timestamp, longest: Duration) -> u64 {
-    let length = u64::try_from(longest.as_millis()).unwrap_or(u64::MAX).max(1);
-    at.as_millis() / length
+/// The number of the window that `at` lies in. Its length is the next power of two, so that nothing has to be divided.
+pub(crate) fn window(at: Timestamp, longest: Duration) -> u64 {
+    let places = u64::BITS - whole_millis(longest).leading_zeros();
+    at.as_millis() >> places.min(u64::BITS - 1)
 }
 
 /// A peak-sensitive moving average of response times: a slower answer counts at once, faster ones little by little.
@@ -63,8 +75,12 @@ pub(crate) struct Latency {
 }
 
 impl Latency {
-    /// After this long without news a past peak counts for 1/e. Finagle's default.
-    const DECAY: f64 = 10.0;
+    /// After 10 s without news a past peak counts for 1/e, as by Finagle's default: so for half after `10 s * ln 2`. In
+    /// binary places, for whole numbers.
+    const HALF_LIVES_PER_MILLI: u64 = ((1_u64 << Self::PLACES) as f64 / (10_000.0 * std::f64::consts::LN_2)) as u64;
+    const PLACES: u32 = 40;
+    /// A thousand half-lives: nothing is left of a peak, and the smallest number is not reached yet.
+    const FADED_MILLIS: u64 = 6_931_472;
     /// What a failure counts as, in seconds: more than a good server costs with a queue before it, less than a timeout. With
     /// 2 s, a hundred requests a second of 167 ms each on two servers were enough to make a failing third look as cheap.
     const PENALTY: f64 = 5.0;
@@ -81,7 +97,7 @@ impl Latency {
     /// No answer after this long.
     pub(crate) fn at_least(&mut self, took: Duration, now: Timestamp) {
         let seconds = took.as_secs_f64();
-        if seconds > self.estimate * Self::faded(now.since(self.updated)) {
+        if seconds > self.estimate * self.faded(now) {
             (self.estimate, self.updated) = (seconds, now);
         }
     }
@@ -95,7 +111,7 @@ impl Latency {
     pub(crate) fn cost(&self, in_flight: u32, now: Timestamp) -> f64 {
         let queue = f64::from(in_flight) + 1.0;
         if self.estimate > 0.0 {
-            return self.estimate * Self::faded(now.since(self.updated)) * queue;
+            return self.estimate * self.faded(now) * queue;
         }
         // Nothing is known: worth a try, but one at a time.
         if in_flight == 0 { 0.0 } else { Self::PENALTY * queue }
@@ -103,13 +119,23 @@ impl Latency {
 
     fn observe(&mut self, seconds: f64, now: Timestamp) {
         let seconds = seconds.max(f64::MIN_POSITIVE);
-        let keep = Self::faded(now.since(self.updated));
+        let keep = self.faded(now);
         self.estimate = if seconds > self.estimate { seconds } else { self.estimate * keep + seconds * (1.0 - keep) };
         self.updated = now;
     }
 
-    fn faded(idle: Duration) -> f64 {
-        (-idle.as_secs_f64() / Self::DECAY).exp()
+    /// What is left of the estimate's weight: `2^-(idle / half-life)`, at most 6 millionths off.
+    ///
+    /// Whole half-lives go into the exponent, and the rest through a polynomial that meets `2^-x` at 0, 1 and three points
+    /// between. `f64::exp` takes far longer, and may differ in the last bit from one platform to the next.
+    fn faded(&self, now: Timestamp) -> f64 {
+        let idle = now.as_millis().saturating_sub(self.updated.as_millis()).min(Self::FADED_MILLIS);
+        let half_lives = idle * Self::HALF_LIVES_PER_MILLI;
+        let whole = half_lives >> Self::PLACES;
+        let x = f64::from((half_lives >> (Self::PLACES - 32)) as u32) * (1.0 / 4_294_967_296.0);
+        let squared = x * x;
+        let rest = (1.0 - 0.693_084_4 * x) + squared * ((0.239_528_5 - 0.053_286_1 * x) + 0.006_842 * squared);
+        rest * f64::from_bits((1023 - whole) << 52)
     }
 }
 
@@ -130,9 +156,9 @@ mod tests {
         assert_eq!(in_flight.count(at(150_000), longest), 2);
         in_flight.end(at(90_000), at(150_000), longest);
         assert_eq!(in_flight.count(at(150_000), longest), 1);
-        assert_eq!(in_flight.count(at(200_000), longest), 0);
-        in_flight.end(at(10_000), at(200_000), longest);
-        assert_eq!(in_flight.count(at(200_000), longest), 0, "too late to count");
+        assert_eq!(in_flight.count(at(270_000), longest), 0, "two windows of 131 s");
+        in_flight.end(at(10_000), at(270_000), longest);
+        assert_eq!(in_flight.count(at(270_000), longest), 0, "too late to count");
     }
 
     #[test]
@@ -144,6 +170,17 @@ mod tests {
         latency.succeeded(Duration::from_millis(100), at(11_000));
         let estimate = latency.estimate().unwrap().as_millis();
         assert_eq!(estimate, 798, "2 s / e + 100 ms * (1 - 1/e)");
+    }
+
+    #[test]
+    fn fading_is_close_to_the_exponential() {
+        let latency = Latency { estimate: 1.0, updated: at(0) };
+        for millis in (0..200_000).step_by(7) {
+            let exact = (-(millis as f64) / 10_000.0).exp();
+            assert!((latency.faded(at(millis)) / exact - 1.0).abs() < 6e-6, "{millis}");
+            assert!(latency.faded(at(millis)) >= latency.faded(at(millis + 1)), "{millis}");
+        }
+        assert!(latency.faded(at(u64::MAX)) < f64::MIN_POSITIVE * 1e10);
     }
 
     #[test]

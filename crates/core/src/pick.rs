@@ -88,7 +88,7 @@ impl PoolState {
         if self.service.writes == Writes::PrimaryOnly && !request.method.is_safe() {
             return ServerId::new(0).map(ServerSet::of).unwrap_or_default();
         }
-        self.service.all()
+        ServerSet::first_of(self.servers.len())
     }
 
     /// Of `among`: those with as many requests as they may have.
@@ -157,6 +157,7 @@ impl PoolState {
             candidates,
             contenders: &mut self.contenders,
             even: self.groups.even,
+            served: &mut self.groups.served,
             rng: &mut self.rng,
             key,
             now,

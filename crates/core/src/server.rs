@@ -178,6 +178,11 @@ impl ServerId {
         u8::try_from(index).ok().filter(|id| usize::from(*id) < ServerSet::CAPACITY).map(Self)
     }
 
+    /// All there can be, in list order.
+    pub(crate) fn all() -> impl Iterator<Item = Self> {
+        (0..ServerSet::CAPACITY as u8).map(Self)
+    }
+
     /// The place in the list, counted from 0.
     pub fn index(self) -> usize {
         usize::from(self.0)
@@ -200,9 +205,18 @@ impl ServerSet {
         Self(1 << id.0)
     }
 
+    /// The first `len` of a list.
+    pub const fn first_of(len: usize) -> Self {
+        Self(if len < Self::CAPACITY { !(u64::MAX << len) } else { u64::MAX })
+    }
+
     /// The one at `position` in list order, counted from 0.
     pub fn nth(self, position: u32) -> Option<ServerId> {
         let mut rest = self.0;
+        // Mostly everybody is in, so that nobody has to be counted.
+        if rest & rest.wrapping_add(1) == 0 {
+            return ServerId::new(position as usize).filter(|id| self.contains(*id));
+        }
         for _ in 0..position {
             rest &= rest.wrapping_sub(1);
         }
@@ -255,6 +269,12 @@ impl ServerSet {
     #[must_use]
     pub const fn union(self, other: Self) -> Self {
         Self(self.0 | other.0)
+    }
+
+    /// These, or `others` where nobody is in.
+    #[must_use]
+    pub const fn or(self, others: Self) -> Self {
+        if self.is_empty() { others } else { self }
     }
 
     /// The first in list order.

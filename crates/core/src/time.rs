@@ -35,9 +35,13 @@ impl Add<Duration> for Timestamp {
 
     /// Stops at the end of time rather than wrapping round.
     fn add(self, duration: Duration) -> Self {
-        let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-        Self(self.0.saturating_add(millis))
+        Self(self.0.saturating_add(whole_millis(duration)))
     }
+}
+
+/// Whole milliseconds, in 64 bits: `Duration::as_millis` counts in 128, which every request would pay for.
+pub(crate) const fn whole_millis(duration: Duration) -> u64 {
+    duration.as_secs().saturating_mul(1000).saturating_add(duration.subsec_millis() as u64)
 }
 
 /// Makes a host's wall clock usable as a monotonic one.
@@ -59,6 +63,7 @@ impl Monotonic {
     /// Steps back up to this long are threads that race for a lock, not a clock that was set.
     const RACE: Duration = Duration::from_secs(1);
     const LONGEST_STEP: Duration = Duration::from_secs(24 * 60 * 60);
+    const LONGEST_STEP_MILLIS: u64 = whole_millis(Self::LONGEST_STEP);
     /// JavaScript's largest safe integer: no clock shows more, and there is room for steps beyond.
     const LATEST_START: Timestamp = Timestamp::from_millis((1 << 53) - 1);
 
@@ -76,7 +81,10 @@ impl Monotonic {
     pub(crate) fn at(&self, reading: Timestamp) -> Timestamp {
         match self.last {
             None => reading.min(Self::LATEST_START),
-            Some(last) => last.time + reading.since(last.reading).min(Self::LONGEST_STEP),
+            Some(last) => {
+                let step = reading.0.saturating_sub(last.reading.0).min(Self::LONGEST_STEP_MILLIS);
+                Timestamp(last.time.0.saturating_add(step))
+            }
         }
     }
 }

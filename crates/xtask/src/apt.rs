@@ -7,7 +7,7 @@ use std::process::Command;
 use crate::cache::Cache;
 use crate::failure::Failure;
 use crate::process::{announce, capture, on_path, run, succeeds};
-use crate::toolchain::WASM;
+use crate::target::WASM;
 
 /// Debian's compiler.
 pub(crate) const RUSTC: &str = "/usr/bin/rustc";

@@ -1,4 +1,4 @@
-//! The command line, parsed into plain data. By hand: five commands and four options do not earn a dependency that
+//! The command line, parsed into plain data. By hand: six commands and four options do not earn a dependency that
 //! every `cargo xtask` would have to compile.
 
 use std::path::PathBuf;
@@ -23,6 +23,8 @@ pub(crate) enum Invocation {
     },
     /// Run the checks.
     Test(Vec<Step>),
+    /// Measure what choosing a server costs.
+    Bench,
 }
 
 /// How to build the Worker.
@@ -48,18 +50,20 @@ pub(crate) fn parse(args: impl IntoIterator<Item = String>) -> Result<Invocation
         "build" if wants_help => Ok(Invocation::Help(Topic::Build)),
         "dev" if wants_help => Ok(Invocation::Help(Topic::Dev)),
         "test" if wants_help => Ok(Invocation::Help(Topic::Test)),
-        "setup" => parse_setup(&rest),
+        "bench" if wants_help => Ok(Invocation::Help(Topic::Bench)),
+        "setup" => without_options(&rest, Invocation::Setup, "cargo xtask setup --help"),
         "build" => parse_build(rest),
         "dev" => parse_dev(rest),
         "test" => parse_test(&rest),
-        _ => Err(unknown("command", &command, &["setup", "build", "dev", "test"], "cargo xtask")),
+        "bench" => without_options(&rest, Invocation::Bench, "cargo xtask bench --help"),
+        _ => Err(unknown("command", &command, &["setup", "build", "dev", "test", "bench"], "cargo xtask")),
     }
 }
 
-fn parse_setup(args: &[String]) -> Result<Invocation, Failure> {
+fn without_options(args: &[String], invocation: Invocation, help: &str) -> Result<Invocation, Failure> {
     match args.first() {
-        None => Ok(Invocation::Setup),
-        Some(arg) => Err(unknown("option", arg, &[], "cargo xtask setup --help")),
+        None => Ok(invocation),
+        Some(arg) => Err(unknown("option", arg, &[], help)),
     }
 }
 
@@ -173,6 +177,7 @@ mod tests {
             ("build --debug -h", Topic::Build),
             ("dev --help", Topic::Dev),
             ("test fmt --help", Topic::Test),
+            ("bench --help", Topic::Bench),
         ] {
             assert_eq!(parsed(line).unwrap(), Invocation::Help(topic), "{line}");
         }
@@ -210,6 +215,7 @@ mod tests {
                 "error: `http` is not a port\nhint: a port is a number from 1 to 65535, for example `--port 8787`",
             ),
             ("setup now", "error: unknown option `now`\nhint: see `cargo xtask setup --help`"),
+            ("bench now", "error: unknown option `now`\nhint: see `cargo xtask bench --help`"),
         ] {
             assert_eq!(parsed(line).unwrap_err().to_string(), expected, "{line}");
         }

@@ -24,7 +24,7 @@ use crate::apt::{self, CARGO, LINKER, RUSTC};
 use crate::cache::{self, Cache};
 use crate::failure::Failure;
 use crate::process::{announce, capture, run};
-use crate::toolchain::{WASM, target_is_installed};
+use crate::target::{WASM, target_is_installed};
 
 const LIBRARIES: &str = "/usr/lib/rustlib";
 /// The `worker` crate asks for this version.

@@ -15,6 +15,8 @@ pub(crate) enum Topic {
     Dev,
     /// `test --help`.
     Test,
+    /// `bench --help`.
+    Bench,
     /// `test --list`.
     Steps,
 }
@@ -27,6 +29,7 @@ pub(crate) fn text(topic: Topic) -> String {
         Topic::Build => BUILD.to_owned(),
         Topic::Dev => DEV.to_owned(),
         Topic::Test => format!("{TEST}\n\nSteps, in order:\n{}", steps()),
+        Topic::Bench => BENCH.to_owned(),
         Topic::Steps => steps(),
     }
 }
@@ -44,6 +47,7 @@ Usage: cargo xtask <command> [options]
   build    build the Worker into crates/worker/build
   dev      build, then run the Worker locally with three demo servers
   test     everything CI runs, or single steps of it
+  bench    measure what choosing a server costs, beside pingora and tower
 
 `cargo xtask <command> --help` explains one.
 Deploying needs none of these: `npx wrangler deploy` calls `cargo xtask build` itself.";
@@ -92,3 +96,13 @@ Usage: cargo xtask test [STEP...]
 
 Examples: cargo xtask test
           cargo xtask test fmt clippy unit";
+
+const BENCH: &str = "\
+Measures what choosing a server costs, in ns and allocations, beside pingora-load-balancing and tower, and prints one
+table. Fails if a choice of ours allocates.
+
+Usage: cargo xtask bench
+
+Measures twenty times and shows the least of the medians, because other programs only ever make a run slower; still,
+leave the machine alone for the minute that it takes. The first run compiles pingora, which takes four minutes and needs cmake.
+It is no part of the tests: crates/bench is a workspace of its own.";

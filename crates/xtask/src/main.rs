@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod apt;
+mod bench;
 mod cache;
 mod cargo_lock;
 mod cli;
@@ -20,6 +21,7 @@ mod process;
 mod pure;
 mod setup;
 mod step;
+mod target;
 mod test;
 mod toolchain;
 mod tools;
@@ -58,5 +60,6 @@ fn perform(invocation: Invocation) -> Result<(), Failure> {
         Invocation::Build(options) => worker::build(&workspace, &options),
         Invocation::Dev { port } => dev::dev(&workspace, port),
         Invocation::Test(selection) => test::test(&workspace, &selection),
+        Invocation::Bench => bench::bench(&workspace),
     }
 }

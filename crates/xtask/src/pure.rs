@@ -10,7 +10,8 @@ use std::process::Command;
 use crate::cache::Cache;
 use crate::failure::Failure;
 use crate::process::{announce, run};
-use crate::toolchain::{WASM, WasmToolchain};
+use crate::target::WASM;
+use crate::toolchain::WasmToolchain;
 use crate::wasm;
 use crate::workspace::Workspace;
 

@@ -12,9 +12,7 @@ use crate::cache::Cache;
 use crate::debian::{self, DebianRust};
 use crate::failure::Failure;
 use crate::process::{announce, capture, on_path};
-
-/// The target of the Worker.
-pub(crate) const WASM: &str = "wasm32-unknown-unknown";
+use crate::target::{WASM, target_is_installed};
 
 /// A toolchain that can build for [`WASM`].
 #[derive(Debug)]
@@ -65,24 +63,6 @@ impl fmt::Display for WasmToolchain {
             Self::Debian(made) => made.fmt(f),
         }
     }
-}
-
-/// Whether a compiler has the standard library for [`WASM`]. Asks rustc rather than rustup: that is quicker, and right
-/// for compilers from elsewhere too.
-pub(crate) fn target_is_installed(rustc: &Path) -> bool {
-    let printed = capture(Command::new(rustc).args(["--print", "target-libdir", "--target", WASM]));
-    printed.is_ok_and(|directory| has_core(Path::new(&directory)))
-}
-
-fn has_core(directory: &Path) -> bool {
-    let Ok(files) = std::fs::read_dir(directory) else {
-        return false;
-    };
-    files.flatten().any(|file| {
-        let name = file.file_name();
-        let name = name.to_string_lossy();
-        name.starts_with("libcore-") && name.ends_with(".rlib")
-    })
 }
 
 fn add_by_rustup() -> Result<(), Failure> {

@@ -9,7 +9,7 @@ use std::borrow::Cow;
 
 use super::Choice;
 use crate::cookie;
-use crate::server::{ServerId, ServerSet};
+use crate::server::ServerId;
 
 /// What the key is made from. Each host reads it from the request and turns it into a number by [`key`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,45 +57,44 @@ pub(crate) fn lot(key: u64, server: u64) -> f64 {
 }
 
 pub(super) fn pick(choice: Choice<'_>) -> Option<ServerId> {
-    let mut best: Option<(Score, usize)> = None;
-    for (index, contender) in choice.contenders.iter().enumerate().take(ServerSet::CAPACITY) {
-        if !ServerId::new(index).is_some_and(|id| choice.candidates.contains(id)) {
-            continue;
-        }
+    if choice.even { highest_draw(&choice) } else { highest_score(&choice) }
+}
+
+/// With one weight for all, the draws themselves have the order of the scores.
+fn highest_draw(choice: &Choice<'_>) -> Option<ServerId> {
+    let mut best = choice.candidates.first()?;
+    let mut highest = 0;
+    for (id, contender) in ServerId::all().zip(choice.contenders.iter()) {
         let draw = mix(choice.key ^ contender.hash);
-        let score = if choice.even { Score::even(draw) } else { Score::weighted(draw, contender.weight) };
-        if best.is_none_or(|(highest, _)| score.beats(highest)) {
-            best = Some((score, index));
-        }
+        // Without a jump: nobody could foretell it.
+        let draw = if choice.candidates.contains(id) { draw } else { 0 };
+        (best, highest) = if draw > highest { (id, draw) } else { (best, highest) };
     }
-    best.and_then(|(_, index)| ServerId::new(index))
+    Some(best)
 }
 
-/// `weight / cost`, never divided.
-#[derive(Clone, Copy)]
-struct Score {
-    weight: u64,
-    cost: u64,
+/// By the scores `-weight / log(draw)` of weighted rendezvous hashing (Schindelhauer and Schomaker, 2005), never divided:
+/// 16 bits of weight and 33 of cost are multiplied crosswise.
+fn highest_score(choice: &Choice<'_>) -> Option<ServerId> {
+    let mut best = choice.candidates.first()?;
+    let (mut best_weight, mut best_cost) = (0, u64::MAX >> 16);
+    for (id, contender) in ServerId::all().zip(choice.contenders.iter()) {
+        let weight = if choice.candidates.contains(id) { u64::from(contender.weight.min(0xffff)) } else { 0 };
+        let draw = mix(choice.key ^ contender.hash);
+        // Most lose already by the least that their logarithm can be.
+        if weight * best_cost > best_weight * least_minus_log2(draw) {
+            let cost = minus_log2(draw);
+            if weight * best_cost > best_weight * cost {
+                (best, best_weight, best_cost) = (id, weight, cost);
+            }
+        }
+    }
+    Some(best)
 }
 
-impl Score {
-    /// With one weight for all, the draws themselves have the order of the scores.
-    const fn even(draw: u64) -> Self {
-        Self { weight: 1, cost: !draw }
-    }
-
-    /// The score `-weight / log(draw)` of weighted rendezvous hashing (Schindelhauer and Schomaker, 2005).
-    fn weighted(draw: u64, weight: u32) -> Self {
-        // 16 bits of weight and 33 of cost: a product fits.
-        Self { weight: u64::from(weight.min(0xffff)), cost: minus_log2(draw) }
-    }
-
-    const fn beats(self, other: Self) -> bool {
-        if self.weight == other.weight {
-            return self.cost < other.cost;
-        }
-        self.weight * other.cost > other.weight * self.cost
-    }
+/// No more than [`minus_log2`]: for a draw `1 - x` that is `-log2(1 - x)`, which is over `x / ln 2`, which is over `23/16 x`.
+const fn least_minus_log2(draw: u64) -> u64 {
+    ((!draw >> (64 - PLACES)) * 23) >> 4
 }
 
 /// Binary places of [`minus_log2`].
@@ -165,6 +164,16 @@ mod tests {
             let exact = -(draw as f64 / 2_f64.powi(64)).log2();
             let ours = minus_log2(draw) as f64 / f64::from(1 << PLACES);
             assert!((ours - exact).abs() < 3e-6, "{draw}: {ours} for {exact}");
+        }
+    }
+
+    #[test]
+    fn the_least_logarithm_is_never_more() {
+        let mut rng = crate::Rng::new(1);
+        for n in 0..100_000 {
+            // All magnitudes of the distance to 1, where it is tightest.
+            let draw = !(rng.next_u64() >> (n % 64));
+            assert!(least_minus_log2(draw) <= minus_log2(draw), "{draw}");
         }
     }
 }

@@ -1,16 +1,12 @@
 //! `latency`: of two, the one that is likely to answer sooner, by the peak EWMA of its response times and its requests in
 //! flight.
 
-use super::{Choice, two_choices};
+use super::{Choice, Contender, two_choices};
+use crate::load::window;
 use crate::server::ServerId;
 
 pub(super) fn pick(choice: Choice<'_>) -> Option<ServerId> {
-    two_choices::pick(choice, |choice, this, that| cost(choice, this) < cost(choice, that))
-}
-
-fn cost(choice: &Choice<'_>, id: ServerId) -> f64 {
-    choice.contender(id).map_or(f64::INFINITY, |contender| {
-        let mut in_flight = contender.in_flight;
-        contender.latency.cost(in_flight.count(choice.now, choice.longest), choice.now)
-    })
+    let (now, window) = (choice.now, window(choice.now, choice.longest));
+    let cost = |contender: &Contender| contender.latency.cost(contender.in_flight.count_in(window), now);
+    two_choices::pick(choice, |this, that| cost(this) < cost(that))
 }

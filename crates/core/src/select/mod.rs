@@ -60,6 +60,8 @@ pub(crate) struct Choice<'a> {
     pub(crate) contenders: &'a mut [Contender],
     /// Whether all contenders weigh the same.
     pub(crate) even: bool,
+    /// Those who had their turn in this round of `round_robin`.
+    pub(crate) served: &'a mut ServerSet,
     pub(crate) rng: &'a mut Rng,
     /// What `hash` goes by.
     pub(crate) key: u64,
@@ -87,23 +89,37 @@ impl Choice<'_> {
         self.contenders.get(id.index())
     }
 
-    fn weight(&self, id: ServerId) -> u64 {
-        self.contender(id).map_or(0, |contender| u64::from(contender.weight))
-    }
-
     /// One of `among` by lot, each with a chance proportional to its weight.
     fn draw(&mut self, among: ServerSet) -> Option<ServerId> {
         if self.even {
             let position = self.rng.below(among.len() as u64);
             return among.nth(u32::try_from(position).ok()?);
         }
-        let total = among.iter().map(|id| self.weight(id)).sum();
-        let mut ticket = self.rng.below(total);
-        among.iter().find(|id| {
-            let weight = self.weight(*id);
-            let wins = ticket < weight;
-            ticket = ticket.saturating_sub(weight);
-            wins
-        })
+        let weight =
+            |(id, contender): (ServerId, &Contender)| u64::from(if among.contains(id) { contender.weight } else { 0 });
+        let weights = || ServerId::all().zip(self.contenders.iter()).map(weight);
+        let ticket = self.rng.below(weights().sum());
+        // As many as end at or before the ticket, counted to the end: nobody could foretell where to stop.
+        let mut end = 0;
+        let before = weights().filter(|weight| {
+            end += weight;
+            end <= ticket
+        });
+        ServerId::new(before.count())
+    }
+
+    /// Two different ones; one twice where there is no other.
+    fn draw_two(&mut self, among: ServerSet) -> Option<(ServerId, ServerId)> {
+        if !self.even || among.len() < 2 {
+            let first = self.draw(among)?;
+            let others = among.without(ServerSet::of(first));
+            let second = if others.is_empty() { first } else { self.draw(others)? };
+            return Some((first, second));
+        }
+        let len = among.len() as u64;
+        let (first, second) = (self.rng.below(len), self.rng.below(len - 1));
+        // The second is counted among the others.
+        let second = second + u64::from(second >= first);
+        Some((among.nth(u32::try_from(first).ok()?)?, among.nth(u32::try_from(second).ok()?)?))
     }
 }

@@ -4,19 +4,15 @@
 //! keeps almost all of the gain and none of the herd (Mitzenmacher, "The power of two choices in randomized load
 //! balancing", 2001).
 
-use super::Choice;
-use crate::server::{ServerId, ServerSet};
+use std::hint::select_unpredictable;
+
+use super::{Choice, Contender};
+use crate::server::ServerId;
 
 /// Draws two different candidates and takes the second only if it is better than the first, so that a tie is a fair draw.
-pub(super) fn pick(
-    mut choice: Choice<'_>,
-    is_better: impl FnOnce(&Choice<'_>, ServerId, ServerId) -> bool,
-) -> Option<ServerId> {
-    let first = choice.draw(choice.candidates)?;
-    let others = choice.candidates.without(ServerSet::of(first));
-    if others.is_empty() {
-        return Some(first);
-    }
-    let second = choice.draw(others)?;
-    Some(if is_better(&choice, second, first) { second } else { first })
+pub(super) fn pick(mut choice: Choice<'_>, is_better: impl FnOnce(&Contender, &Contender) -> bool) -> Option<ServerId> {
+    let (first, second) = choice.draw_two(choice.candidates)?;
+    let is_better = is_better(choice.contender(second)?, choice.contender(first)?);
+    // Without a jump: nobody could foretell it.
+    Some(select_unpredictable(is_better, second, first))
 }

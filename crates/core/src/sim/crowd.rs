@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::load::{InFlight, Latency};
 use crate::rng::Rng;
 use crate::select::{Choice, Contender, Policy};
-use crate::server::ServerId;
+use crate::server::{ServerId, ServerSet};
 use crate::time::Timestamp;
 
 /// Any number of servers with their requests under way, for policies that draw lots and look at nothing else:
@@ -52,6 +52,7 @@ impl Crowd {
             candidates: (0..sample).filter_map(ServerId::new).collect(),
             contenders: &mut contenders,
             even: true,
+            served: &mut ServerSet::default(),
             rng: &mut self.rng,
             key: 0,
             now: Self::NOW,

@@ -1,0 +1,115 @@
+//! Ours, in three ways: the choice alone; the same behind the pool's lock; and a whole exchange, from the arrival of a
+//! request to its answer, with all that is learnt from it.
+//!
+//! Before it is measured a pool serves some requests, of different lengths and not all answered: on idle servers that
+//! nothing is known of, `least_requests` and `latency` would compare zeros.
+
+use std::hint::black_box;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Method, StatusCode};
+use tunnel_balancer_core::{
+    Exchange, Outcome, Pool, PoolState, RequestInfo, ServerSet, Service, Step, Timestamp, hash,
+};
+
+use crate::Chooser;
+use crate::case::{Case, Policy};
+use crate::clients::Clients;
+
+/// A pool and a stream of requests.
+pub struct Ours {
+    case: Case,
+    clients: Clients,
+    keys: Vec<u64>,
+    millis: u64,
+}
+
+impl Ours {
+    const SEED: u64 = 42;
+    const OK: Outcome = Outcome::Status(StatusCode::OK);
+
+    /// For one case.
+    pub fn new(case: Case) -> Self {
+        let mut clients = Clients::new();
+        let keys = (0..Clients::MANY).map(|_| hash::key(clients.next().as_bytes())).collect();
+        Self { case, clients, keys, millis: 0 }
+    }
+
+    /// `PoolState::pick`.
+    pub fn pick(mut self) -> Chooser {
+        let mut state = self.state();
+        let mut request = self.request();
+        Box::new(move || {
+            request.key = self.key();
+            black_box(state.pick(ServerSet::EMPTY, black_box(&request), self.tick())).is_ok()
+        })
+    }
+
+    /// `PoolState::pick` inside `Pool::update`.
+    pub fn locked(mut self) -> Chooser {
+        let pool = Pool::new(self.service(), Self::SEED);
+        pool.update(|state| self.warm_up(state));
+        let mut request = self.request();
+        Box::new(move || {
+            request.key = self.key();
+            let now = self.tick();
+            black_box(pool.update(|state| state.pick(ServerSet::EMPTY, black_box(&request), now))).is_ok()
+        })
+    }
+
+    /// A request that is answered by the first server asked: `Exchange::new`, `next`, `on_outcome`.
+    pub fn exchange(mut self) -> Chooser {
+        let mut state = self.state();
+        Box::new(move || {
+            let request = self.request();
+            let now = self.tick();
+            let mut exchange = Exchange::new(black_box(request), &mut state, now);
+            let Step::Attempt(plan) = exchange.next(&mut state, now) else { return false };
+            exchange.on_outcome(&mut state, black_box(&plan), Self::OK, self.tick());
+            true
+        })
+    }
+
+    fn state(&mut self) -> PoolState {
+        let mut state = PoolState::new(Arc::new(self.service()), Self::SEED);
+        self.warm_up(&mut state);
+        state
+    }
+
+    fn service(&self) -> Service {
+        let mut service = self.case.service();
+        // Requests are counted for as long as they can take: let that be the whole run.
+        service.retry.timeout = Duration::from_secs(24 * 60 * 60);
+        service
+    }
+
+    fn warm_up(&mut self, state: &mut PoolState) {
+        for n in 0..16 * self.case.servers as u64 {
+            let began = self.tick();
+            let mut exchange = Exchange::new(self.request(), state, began);
+            let Step::Attempt(plan) = exchange.next(state, began) else { continue };
+            self.millis += 5 + 7 * plan.server.index() as u64 % 40;
+            if n % 5 != 0 {
+                exchange.on_outcome(state, &plan, Self::OK, self.tick());
+            }
+        }
+    }
+
+    fn request(&mut self) -> RequestInfo {
+        RequestInfo { key: self.key(), ..RequestInfo::new(Method::GET) }
+    }
+
+    fn key(&mut self) -> u64 {
+        match self.case.policy {
+            Policy::Hash => self.keys[self.millis as usize % Clients::MANY],
+            Policy::HashText => hash::key(self.clients.next().as_bytes()),
+            _ => 0,
+        }
+    }
+
+    fn tick(&mut self) -> Timestamp {
+        self.millis += 1;
+        Timestamp::from_millis(self.millis)
+    }
+}
