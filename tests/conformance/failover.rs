@@ -18,6 +18,7 @@ cases![
     unknown_host_is_404,
     own_hop_header_is_508,
     discarded_answers_are_not_leaked,
+    rty_27_clients_cannot_raise_the_attempts,
 ];
 
 async fn traffic_survives_a_stop_and_a_start(bench: Bench) {
@@ -169,4 +170,15 @@ async fn discarded_answers_are_not_leaked(bench: Bench) {
     }
     primary.recover();
     assert_eq!(app.get("/").await.status, 200);
+}
+
+async fn rty_27_clients_cannot_raise_the_attempts(bench: Bench) {
+    let [a, b, c] = bench.servers(["a", "b", "c"]).await;
+    let app = bench.start(Service::of([&a, &b, &c]).with("retry: { attempts: 2 }")).await;
+    for server in [&a, &b, &c] {
+        server.answer(Reply::status(502));
+    }
+    let request = Request::get("/").header("X-Envoy-Max-Retries", "9").header("X-Envoy-Retry-On", "5xx");
+    assert_eq!(app.send(request.header("X-Retry", "true")).await.status, 502);
+    assert_eq!(a.hits() + b.hits() + c.hits(), 2);
 }

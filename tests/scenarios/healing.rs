@@ -258,3 +258,36 @@ fn sel_21_of_two_values_the_first_counts() {
     let on = HashOn::Cookie("user".to_owned());
     assert_eq!(on.key(|_| Some("user=ann; user=bob".into()), "/", None), hash::key(b"ann"));
 }
+
+#[test]
+fn out_04_a_refused_connection_ejects_like_any_proof_that_nothing_is_there() {
+    let trace = run(2, without_probes, "0 a refuse; 1 GET; 2 GET; 3 end");
+    assert_eq!((trace.requests["a"], trace.requests["b"]), (1, 2));
+}
+
+#[test]
+fn out_09_a_result_for_a_server_that_is_not_there_changes_nothing() {
+    let mut three = plain(Policy::Random, &[0, 0, 1]);
+    let mut exchange = Exchange::new(get(), &mut three, at(0));
+    let Step::Attempt(plan) = exchange.next(&mut three, at(0)) else { panic!("nobody chosen") };
+    let mut two = plain(Policy::Failover, &[1, 1]);
+    exchange.on_outcome(&mut two, &plan, Outcome::Status(StatusCode::BAD_GATEWAY), at(0));
+    assert_eq!(two.status(at(0)), plain(Policy::Failover, &[1, 1]).status(at(0)));
+}
+
+#[test]
+fn out_19_with_one_of_two_out_the_other_is_chosen_under_every_policy() {
+    for policy in
+        [Policy::RoundRobin, Policy::Random, Policy::LeastRequests, Policy::Latency, Policy::Hash(HashOn::Path)]
+    {
+        let mut state = plain(policy.clone(), &[1, 1]);
+        drive(
+            &mut state,
+            RequestInfo { sticky: Some(id(0)), ..get() },
+            at(0),
+            |server| if server == 0 { 530 } else { 200 },
+        );
+        let asked: Vec<_> = (0..100).flat_map(|_| drive(&mut state, get(), at(1), |_| 200)).collect();
+        assert_eq!(asked, [1; 100], "{policy:?}");
+    }
+}

@@ -2,10 +2,10 @@
 
 use expect_test::expect;
 
-use crate::{check, run};
+use crate::{check, run, without_probes};
 
 #[test]
-fn s_07_many_first_requests_cause_one_probe_a_server() {
+fn hc_17_many_first_requests_cause_one_probe_a_server() {
     let script = format!("0 probe a hang; 0 probe b hang; {} 4 end", "1 GET; ".repeat(100));
     let trace = run(2, |_| (), &script);
     assert_eq!(trace.answers.len(), 100);
@@ -179,4 +179,19 @@ fn rty_25_one_request_causes_one_probe_a_server_however_long_they_take() {
     let trace = run(8, often, &format!("{hanging} 1 GET; 60 end"));
     assert!(trace.probes.values().all(|probes| *probes == 1), "{:?}", trace.probes);
     assert_eq!(trace.probes.len(), 8);
+}
+
+#[test]
+fn hc_08_the_next_probe_is_exact_for_a_seed_and_within_its_jitter() {
+    let gets: String = (0..400).map(|n| format!("{} GET; ", f64::from(n) / 10.0)).collect();
+    let trace = run(1, |_| (), &format!("{gets} 40 end")).to_string();
+    let probes: Vec<&str> = trace.lines().filter(|line| line.contains("probe")).collect();
+    assert_eq!(probes, ["0.000 probe -> a", "30.800 probe -> a"], "30 s +-20 %, at the next request");
+}
+
+#[test]
+fn hc_13_without_a_check_nobody_is_probed_and_everybody_usable() {
+    let trace = run(2, without_probes, "0 GET; 100 GET; 200 end");
+    assert!(trace.probes.is_empty());
+    assert!(trace.answers.iter().all(|answer| answer.served_by.as_deref() == Some("a")));
 }

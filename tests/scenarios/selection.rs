@@ -205,7 +205,7 @@ fn sel_30_fast_failures_are_not_attractive() {
 }
 
 #[test]
-fn aff_02_and_03_a_client_keeps_its_server_while_it_is_well() {
+fn aff_02_aff_03_a_client_keeps_its_server_while_it_is_well() {
     let mut state = plain(Policy::Failover, &[1, 1]);
     let sticky = RequestInfo { sticky: Some(id(1)), ..get() };
     assert_eq!(begin(&mut state, sticky.clone(), at(0)).as_deref(), Ok("b"));

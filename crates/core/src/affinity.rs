@@ -12,7 +12,8 @@ use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
 use crate::cookie;
-use crate::server::{Server, ServerId};
+use crate::server::Server;
+use crate::server_set::ServerId;
 
 /// How clients are kept with their servers.
 #[derive(Clone, PartialEq, Eq)]

@@ -1,10 +1,22 @@
-//! One attempt: how it is to be made, and how it ended.
+//! One attempt: whom it goes to, how it is to be made, and how it ended.
 
 use std::time::Duration;
 
 use crate::classify::Outcome;
-use crate::server::ServerId;
+use crate::server_set::ServerId;
 use crate::time::Timestamp;
+
+/// A choice of [`PoolState::pick`](crate::PoolState::pick).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Pick {
+    /// The server.
+    pub server: ServerId,
+    /// This request is the one that decides a probation.
+    pub trial: bool,
+    /// Nobody was usable.
+    pub fallback: bool,
+}
 
 /// One send of the request to one server.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::classify::Outcome;
 use crate::health::ProbeFault;
-use crate::server::ServerId;
+use crate::server_set::ServerId;
 use crate::time::Timestamp;
 
 /// A change in what is thought of a server.

@@ -26,7 +26,7 @@ use crate::pool::PoolState;
 use crate::probe::Lease;
 use crate::problem::Problem;
 use crate::retry::{RequestInfo, backoff};
-use crate::server::{ServerId, ServerSet};
+use crate::server_set::{ServerId, ServerSet};
 use crate::time::Timestamp;
 use crate::watch::Suspicion;
 

@@ -14,7 +14,8 @@ use crate::pool::Pool;
 use crate::probe::Lease;
 use crate::problem::Problem;
 use crate::retry::RequestInfo;
-use crate::server::{Server, ServerId};
+use crate::server::Server;
+use crate::server_set::ServerId;
 
 /// What came of a request.
 #[derive(Debug)]

@@ -3,7 +3,8 @@
 //! Every choice asks the same questions of every server. Kept as sets, which are words of bits, they are answered for all
 //! servers at once, and only what has changed is worked out anew.
 
-use crate::server::{Server, ServerId, ServerSet};
+use crate::server::Server;
+use crate::server_set::{ServerId, ServerSet};
 use crate::service::Service;
 
 /// Which servers are what.

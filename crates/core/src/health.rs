@@ -238,6 +238,7 @@ mod tests {
             ("HC-01 a passing server stays as it is", "+++", "+++"),
             ("HC-03 one failure is not enough", "+-", "++"),
             ("HC-04 the second in a row is", "+--", "++-"),
+            ("HC-02 a definite bad answer counts like a timeout: after `fall`", "+-+-", "++++"),
             ("HC-05 recovery needs two as well", "-++", "--+"),
             ("alternating results never change anything", "+-+-+-", "++++++"),
             ("alternating results never bring a server back", "-+-+-+", "------"),

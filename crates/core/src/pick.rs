@@ -5,25 +5,14 @@
 //! and ejection so put servers further back, but never leave a request without one. What the operator decided (a
 //! limit, a drain, writes for the primary alone) is not softened by need.
 
+use crate::attempt::Pick;
 use crate::pool::PoolState;
 use crate::problem::Problem;
 use crate::retry::RequestInfo;
 use crate::select::{Choice, Policy, hash};
-use crate::server::{ServerId, ServerSet};
+use crate::server_set::{ServerId, ServerSet};
 use crate::service::{Failback, Writes};
 use crate::time::Timestamp;
-
-/// A choice of [`PoolState::pick`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Pick {
-    /// The server.
-    pub server: ServerId,
-    /// This request is the one that decides a probation.
-    pub trial: bool,
-    /// Nobody was usable.
-    pub fallback: bool,
-}
 
 impl PoolState {
     /// The server for a request, never one of `tried`.

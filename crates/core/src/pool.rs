@@ -9,7 +9,7 @@ use std::time::Duration;
 use http::StatusCode;
 
 use crate::affinity::Codes;
-use crate::attempt::{Attempted, Plan};
+use crate::attempt::{Attempted, Pick, Plan};
 use crate::classify::{Blame, Failure, Outcome};
 use crate::counters::Counters;
 use crate::ejection::{Change, Ejection, Standing};
@@ -17,12 +17,12 @@ use crate::event::{Event, EventLog, Transition};
 use crate::groups::Groups;
 use crate::health::{Health, HealthState};
 use crate::load::{InFlight, Latency};
-use crate::pick::Pick;
 use crate::probe::ProbeSchedule;
 use crate::retry::Budget;
 use crate::rng::Rng;
 use crate::select::{Contender, hash};
-use crate::server::{Server, ServerId, ServerSet};
+use crate::server::Server;
+use crate::server_set::{ServerId, ServerSet};
 use crate::service::{Failback, Service};
 use crate::time::{Monotonic, Timestamp};
 

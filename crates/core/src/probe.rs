@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use crate::server::ServerId;
+use crate::server_set::ServerId;
 use crate::time::Timestamp;
 
 /// The right to probe one server once. Hand it back with [`PoolState::on_probe`](crate::PoolState::on_probe).

@@ -9,7 +9,8 @@ use crate::ejection::EjectionSettings;
 use crate::health::HealthCheck;
 use crate::retry::RetrySettings;
 use crate::select::Policy;
-use crate::server::{Server, ServerId, ServerSet};
+use crate::server::Server;
+use crate::server_set::{ServerId, ServerSet};
 
 /// One public hostname and its rules.
 #[derive(Clone, Debug, PartialEq)]

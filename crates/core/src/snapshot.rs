@@ -8,7 +8,7 @@
 
 use crate::health::Health;
 use crate::pool::PoolState;
-use crate::server::ServerId;
+use crate::server_set::ServerId;
 use crate::time::Timestamp;
 
 /// What somebody knew of a service's servers.

@@ -8,7 +8,7 @@ use crate::event::{Event, Transition};
 use crate::health::{Health, ProbeResult};
 use crate::pool::PoolState;
 use crate::probe::Lease;
-use crate::server::ServerId;
+use crate::server_set::ServerId;
 use crate::time::Timestamp;
 
 /// What [`PoolState::suspect`] found.

@@ -14,7 +14,7 @@ use http::Method;
 
 use crate::classify::{Blame, Delivery, Failure, Outcome, Verdict};
 use crate::health::StatusRanges;
-use crate::server::ServerId;
+use crate::server_set::ServerId;
 
 pub(crate) use budget::Budget;
 pub use budget::BudgetSettings;
@@ -202,6 +202,7 @@ mod tests {
             ("GET", 404, false),
             ("POST", 502, true),
             ("POST", 500, true),
+            // RTY-23: to allow a method is no reason to repeat a success.
             ("POST", 200, false),
         ];
         for (method, code, expected) in table {

@@ -9,7 +9,7 @@ use std::borrow::Cow;
 
 use super::Choice;
 use crate::cookie;
-use crate::server::ServerId;
+use crate::server_set::ServerId;
 
 /// What the key is made from. Each host reads it from the request and turns it into a number by [`key`].
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 
 use super::{Choice, Contender, two_choices};
 use crate::load::window;
-use crate::server::ServerId;
+use crate::server_set::ServerId;
 
 pub(super) fn pick(choice: Choice<'_>) -> Option<ServerId> {
     let (now, window) = (choice.now, window(choice.now, choice.longest));

@@ -2,7 +2,7 @@
 
 use super::{Choice, Contender, two_choices};
 use crate::load::window;
-use crate::server::ServerId;
+use crate::server_set::ServerId;
 
 pub(super) fn pick(choice: Choice<'_>) -> Option<ServerId> {
     let window = window(choice.now, choice.longest);

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use crate::load::{InFlight, Latency};
 use crate::rng::Rng;
-use crate::server::{ServerId, ServerSet};
+use crate::server_set::{ServerId, ServerSet};
 use crate::time::Timestamp;
 
 pub use hash::HashOn;

@@ -3,7 +3,7 @@
 //! Needs no memory, so isolates that share none do not fall into step with each other.
 
 use super::Choice;
-use crate::server::ServerId;
+use crate::server_set::ServerId;
 
 pub(super) fn pick(mut choice: Choice<'_>) -> Option<ServerId> {
     choice.draw(choice.candidates)

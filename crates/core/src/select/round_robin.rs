@@ -8,7 +8,7 @@
 //! when all who may be chosen had theirs. That keeps retries fair too, each of which takes somebody's turn.
 
 use super::Choice;
-use crate::server::ServerId;
+use crate::server_set::ServerId;
 
 pub(super) fn pick(choice: Choice<'_>) -> Option<ServerId> {
     if choice.even { in_turn(choice) } else { richest(choice) }

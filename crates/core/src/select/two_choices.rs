@@ -7,7 +7,7 @@
 use std::hint::select_unpredictable;
 
 use super::{Choice, Contender};
-use crate::server::ServerId;
+use crate::server_set::ServerId;
 
 /// Draws two different candidates and takes the second only if it is better than the first, so that a tie is a fair draw.
 pub(super) fn pick(mut choice: Choice<'_>, is_better: impl FnOnce(&Contender, &Contender) -> bool) -> Option<ServerId> {

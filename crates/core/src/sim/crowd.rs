@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::load::{InFlight, Latency};
 use crate::rng::Rng;
 use crate::select::{Choice, Contender, Policy};
-use crate::server::{ServerId, ServerSet};
+use crate::server_set::{ServerId, ServerSet};
 use crate::time::Timestamp;
 
 /// Any number of servers with their requests under way, for policies that draw lots and look at nothing else:
