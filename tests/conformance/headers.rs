@@ -1,6 +1,7 @@
 //! Headers that the balancer sets, replaces, rewrites or removes.
 
-use tunnel_balancer_tests::{Bench, Reply, Request, Service};
+use tunnel_balancer_tests::target::SECRET;
+use tunnel_balancer_tests::{Bench, FaultyServer, Reply, Request, Service};
 
 cases![
     request_headers_arrive,
@@ -11,6 +12,8 @@ cases![
     location_of_a_server_becomes_public,
     location_elsewhere_is_untouched,
     cookie_domain_of_a_server_becomes_public,
+    headers_of_a_server_reach_it_alone,
+    headers_of_a_server_go_with_probes,
 ];
 
 async fn request_headers_arrive(bench: Bench) {
@@ -134,4 +137,41 @@ async fn cookie_domain_of_a_server_becomes_public(bench: Bench) {
     let response = app.get("/").await;
     let cookies = response.headers.every("Set-Cookie").collect::<Vec<_>>();
     assert_eq!(cookies, ["a=1; Domain=app.test; Path=/; Secure", "b=2; Domain=example.com", "c=Domain=127.0.0.1"]);
+}
+
+/// Two servers, each with a secret of its own.
+fn guarded(a: &FaultyServer, b: &FaultyServer, health_check: &str) -> String {
+    let server = |server: &FaultyServer, header: &str| {
+        format!("{{ url: \"{}\", name: {}, headers: {{ {header} }} }}", server.url(), server.name())
+    };
+    let a = server(a, "CF-Access-Client-Id: a-id, CF-Access-Client-Secret: \"${AFFINITY_KEY}\"");
+    let b = server(b, "X-Token: \"Bearer ${AFFINITY_KEY}\"");
+    format!("services:\n  app.test:\n    servers: [{a}, {b}]\n    health_check: {health_check}\n")
+}
+
+async fn headers_of_a_server_reach_it_alone(bench: Bench) {
+    let [a, b] = bench.servers(["a", "b"]).await;
+    let app = bench.start(guarded(&a, &b, "false").as_str()).await;
+    a.answer(Reply::status(530));
+    let request = Request::get("/").header("CF-Access-Client-Id", "mine").header("X-Token", "mine");
+    assert_eq!(app.send(request).await.served_by(), "b");
+    let (to_a, to_b) = (a.only_request(), b.only_request());
+    assert_eq!(
+        (to_a.header("CF-Access-Client-Id"), to_a.header("CF-Access-Client-Secret")),
+        (Some("a-id"), Some(SECRET.1))
+    );
+    assert_eq!(to_a.header("X-Token"), None);
+    assert_eq!(to_b.header("X-Token"), Some(format!("Bearer {}", SECRET.1).as_str()));
+    assert_eq!((to_b.header("CF-Access-Client-Id"), to_b.header("CF-Access-Client-Secret")), (None, None));
+}
+
+async fn headers_of_a_server_go_with_probes(bench: Bench) {
+    let [a, b] = bench.servers(["a", "b"]).await;
+    let app = bench.start(guarded(&a, &b, "{ path: /__health }").as_str()).await;
+    app.get("/").await;
+    for server in [&a, &b] {
+        server.until("its probe", |counts| counts.probes_done() == 1).await;
+    }
+    assert_eq!(a.probes()[0].header("CF-Access-Client-Secret"), Some(SECRET.1));
+    assert_eq!((a.probes()[0].header("X-Token"), b.probes()[0].header("CF-Access-Client-Secret")), (None, None));
 }

@@ -35,6 +35,7 @@ mod duration;
 mod ejection;
 mod failback;
 mod file;
+mod headers;
 mod health_check;
 mod host;
 mod node;

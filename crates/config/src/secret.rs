@@ -8,10 +8,12 @@ use std::collections::BTreeSet;
 use crate::diagnostic::Code;
 use crate::node::{Value, ticked};
 use crate::problem::Problem;
-use crate::reader::Field;
+use crate::reader::{Field, text};
 
 /// What is read in place of a secret where none is known.
 const PLACEHOLDER: &str = "a placeholder, not a secret";
+
+const NAME_HINT: &str = "the name of a secret has capital letters, digits and `_`, and does not begin with a digit";
 
 /// Where secrets come from, and which of them the file names.
 pub(crate) struct Secrets<'a> {
@@ -58,13 +60,40 @@ pub(crate) fn secret(field: Field<'_>, example: &str, least: usize) -> Option<St
     field.read(|_| field.secrets().get(name, least))
 }
 
+/// A header value in which each `${NAME}` stands for a secret.
+pub(crate) fn template(field: Field<'_>) -> Option<String> {
+    let text = field.read(|value| text(value, "a text such as \"${ACCESS_ID}\""))?;
+    let mut filled = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("${") {
+        let name = field.read(|_| match after.split_once('}') {
+            Some((name, after)) if is_name(name) => Ok((name, after)),
+            _ => Err(Problem::new(Code::InvalidValue, "expected a reference such as `${ACCESS_ID}`").hint(NAME_HINT)),
+        });
+        let (name, after) = name?;
+        filled += before;
+        filled += &field.read(|_| field.secrets().get(name, 1))?;
+        rest = after;
+    }
+    filled += rest;
+    field.read(|_| {
+        if !filled.is_empty() && filled.bytes().all(|b| b == b' ' || b.is_ascii_graphic()) {
+            return Ok(filled);
+        }
+        let problem = Problem::new(Code::InvalidValue, "this cannot be the value of a header");
+        Err(problem
+            .hint("visible ASCII characters and spaces; a secret may have been set with a line break at its end"))
+    })
+}
+
 fn reference<'a>(value: &'a Value<'_>, example: &str) -> Result<&'a str, Problem> {
     let expected = format!("a reference to a secret such as `${{{example}}}`");
     match value {
         Value::Text(text) => match text.strip_prefix("${").and_then(|rest| rest.strip_suffix('}')) {
             Some(name) if is_name(name) => Ok(name),
-            Some(_) => Err(Problem::new(Code::InvalidValue, format!("expected {expected} and nothing else"))
-                .hint("the name of a secret has capital letters, digits and `_`, and does not begin with a digit")),
+            Some(_) => {
+                Err(Problem::new(Code::InvalidValue, format!("expected {expected} and nothing else")).hint(NAME_HINT))
+            }
             None => Err(literal(example)),
         },
         Value::Integer(_) | Value::OtherNumber(_) => Err(literal(example)),

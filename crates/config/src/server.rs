@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use tunnel_balancer_core::route::normal_host;
-use tunnel_balancer_core::{Server, ServerUrl, ServerUrlError};
+use tunnel_balancer_core::{Server, ServerHeader, ServerUrl, ServerUrlError};
 
 use crate::diagnostic::Code;
+use crate::headers::server_headers;
 use crate::host::{PublicHosts, is_well_formed};
 use crate::node::{NodeId, Value, quoted, ticked};
 use crate::problem::Problem;
@@ -20,11 +21,20 @@ pub(crate) struct Draft {
     pub(crate) drain: bool,
     pub(crate) enabled: bool,
     max_in_flight: Option<u32>,
+    headers: Vec<ServerHeader>,
 }
 
 impl Default for Draft {
     fn default() -> Self {
-        Self { name: None, weight: 1, backup: false, drain: false, enabled: true, max_in_flight: None }
+        Self {
+            name: None,
+            weight: 1,
+            backup: false,
+            drain: false,
+            enabled: true,
+            max_in_flight: None,
+            headers: Vec::new(),
+        }
     }
 }
 
@@ -38,6 +48,7 @@ pub(crate) const KEYS: &[Key<Draft>] = &[
     ("max_in_flight", |draft, field| {
         field.set(&mut draft.max_in_flight, |value| or_off(value, |value| number(value, 1..=100_000)));
     }),
+    ("headers", |draft, field| server_headers(&mut draft.headers, field)),
 ];
 
 /// Longer names would fill a line of a log.
@@ -97,6 +108,7 @@ fn server(field: Field<'_>, draft: &mut Draft, hosts: &PublicHosts, seen: &mut S
     server.drain = draft.drain;
     server.enabled = draft.enabled;
     server.max_in_flight = draft.max_in_flight;
+    server.headers = std::mem::take(&mut draft.headers);
     seen.add(&server, address, named);
     Some(server)
 }

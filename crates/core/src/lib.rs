@@ -109,7 +109,7 @@ pub use problem::Problem;
 pub use retry::{Body, BudgetSettings, ReplayMemory, RequestInfo, Reservation, RetrySettings};
 pub use rng::Rng;
 pub use select::{HashOn, Policy, hash};
-pub use server::{Server, ServerUrl, ServerUrlError};
+pub use server::{Server, ServerHeader, ServerUrl, ServerUrlError};
 pub use server_set::{ServerId, ServerSet};
 pub use service::{Failback, ServerCountError, Service, Writes};
 pub use services::{Admitted, Services};

@@ -26,6 +26,32 @@ pub struct Server {
     pub enabled: bool,
     /// Requests it gets at a time from one isolate; more go elsewhere. Default any number.
     pub max_in_flight: Option<u32>,
+    /// What requests and probes to it carry besides; a client's own copies of these headers reach no server of the service.
+    pub headers: Vec<ServerHeader>,
+}
+
+/// A header for one server, often a secret.
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ServerHeader {
+    /// Its name, in lower case.
+    pub name: String,
+    /// Its value.
+    pub value: String,
+}
+
+impl ServerHeader {
+    /// A header of this name, which is turned into lower case, and value.
+    pub fn new(name: impl Into<String>, value: impl Into<String>) -> Self {
+        Self { name: name.into().to_ascii_lowercase(), value: value.into() }
+    }
+}
+
+impl fmt::Debug for ServerHeader {
+    /// Without the value.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerHeader").field("name", &self.name).finish_non_exhaustive()
+    }
 }
 
 impl Server {
@@ -39,6 +65,7 @@ impl Server {
             drain: false,
             enabled: true,
             max_in_flight: None,
+            headers: Vec::new(),
         }
     }
 }

@@ -98,6 +98,11 @@ impl Service {
         self.servers.get(id.index())
     }
 
+    /// The names of the headers that some server gets of its own: no client may send them to any.
+    pub fn own_headers(&self) -> impl Iterator<Item = &str> {
+        self.servers.iter().flat_map(|server| &server.headers).map(|header| header.name.as_str())
+    }
+
     /// All servers.
     pub fn all(&self) -> ServerSet {
         (0..self.servers.len()).filter_map(ServerId::new).collect()

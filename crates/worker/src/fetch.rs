@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use http::{Method, StatusCode};
 use tunnel_balancer_core::{
-    Admitted, Affinity, Body, Failure, HealthCheck, HttpClient, Plan, Policy, Pool, ProbeAnswer, ProbeResult,
-    RequestInfo, Server, Service, cookie, headers,
+    Admitted, Body, Failure, HealthCheck, HttpClient, Plan, Policy, Pool, ProbeAnswer, ProbeResult, RequestInfo,
+    Server, Service, cookie, headers,
 };
 use worker::js_sys::{self, ArrayBuffer, Reflect, Uint8Array};
 use worker::wasm_bindgen::{JsCast, JsValue};
@@ -98,7 +98,7 @@ impl Outgoing {
     }
 
     /// The request as `server` gets it.
-    fn addressed_to(&self, server: &Server, affinity: Option<&Affinity>) -> Result<web_sys::Request, JsValue> {
+    fn addressed_to(&self, server: &Server, service: &Service) -> Result<web_sys::Request, JsValue> {
         let target = server.url.target(&self.path_and_query);
         if !server.url.covers(&target) {
             return Err("the request would leave its server".into());
@@ -126,12 +126,14 @@ impl Outgoing {
         for (name, value) in headers::forwarded(&self.authority, &self.scheme, self.client_ip.as_deref()) {
             value.map_or_else(|| headers.delete(name), |value| headers.set(name, value))?;
         }
-        if let (Some(cookies), Some(affinity)) = (&self.cookies, affinity) {
+        if let (Some(cookies), Some(affinity)) = (&self.cookies, &service.affinity) {
             // The affinity cookie is between the client and us.
             cookie::without(cookies, &affinity.cookie)
                 .map_or_else(|| headers.delete("cookie"), |others| headers.set("cookie", &others))?;
         }
-        headers.set(headers::HOP, "1")?;
+        // First all, then the server's own: a client must not send them, and another server's secret is not this one's.
+        service.own_headers().try_for_each(|name| headers.delete(name))?;
+        mark(&headers, server)?;
         Ok(copy)
     }
 }
@@ -152,7 +154,7 @@ impl HttpClient for Fetch {
                 failure
             }
         };
-        let addressed = request.addressed_to(server, self.0.affinity.as_ref()).map_err(failed(Failure::Unsendable))?;
+        let addressed = request.addressed_to(server, self.0).map_err(failed(Failure::Unsendable))?;
         let (response, mut abort) = fetch(&addressed).await.map_err(failed(Failure::Lost))?;
         abort.disarm();
         Ok(response)
@@ -203,9 +205,15 @@ fn probe_request(server: &Server, check: &HealthCheck) -> Result<web_sys::Reques
     init.set_redirect(web_sys::RequestRedirect::Manual);
     init.set_cache(web_sys::RequestCache::NoStore);
     let request = web_sys::Request::new_with_str_and_init(&server.url.target(&check.path), &init)?;
-    request.headers().set(headers::HOP, "1")?;
     request.headers().set("user-agent", headers::PROBE_USER_AGENT)?;
+    mark(&request.headers(), server)?;
     Ok(request)
+}
+
+/// Sets what every request of ours to `server` carries.
+fn mark(headers: &web_sys::Headers, server: &Server) -> Result<(), JsValue> {
+    server.headers.iter().try_for_each(|header| headers.set(&header.name, &header.value))?;
+    headers.set(headers::HOP, "1")
 }
 
 /// The first kilobyte of a probe's body; the rest is cancelled.

@@ -1,0 +1,50 @@
+//! `headers`: what requests and probes to a server carry besides, such as the service token that lets them pass Access.
+
+use tunnel_balancer_core::{ServerHeader, headers};
+
+use crate::diagnostic::Code;
+use crate::node::{Value, ticked};
+use crate::problem::Problem;
+use crate::reader::Field;
+use crate::secret::template;
+use crate::token::token;
+
+/// Headers that say how a message is framed or routed: the host writes them.
+const FRAMING: [&str; 9] = [
+    "host",
+    "connection",
+    "content-length",
+    "keep-alive",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "cf-connecting-ip",
+];
+
+/// The headers of a map, each once.
+pub(crate) fn server_headers(target: &mut Vec<ServerHeader>, field: Field<'_>) {
+    let Some(map) = field.map("a map such as `{ CF-Access-Client-Id: \"${ACCESS_ID}\" }`") else { return };
+    for entry in map.into_entries() {
+        let name = entry.key.read(|_| name(entry.name));
+        let value = template(entry.value);
+        let (Some(name), Some(value)) = (name, value) else { continue };
+        if target.iter().any(|other| other.name == name) {
+            let problem = Problem::new(Code::DuplicateKey, format!("the header {} is written twice", ticked(&name)));
+            entry.key.report(problem.hint("capital letters make no difference"));
+            continue;
+        }
+        target.push(ServerHeader::new(name, value));
+    }
+}
+
+fn name(name: &str) -> Result<String, Problem> {
+    let name = token(&Value::Text(name.into()), "a header")?.to_ascii_lowercase();
+    let is_ours =
+        headers::NOT_PASSED_ON.contains(&name.as_str()) || name == headers::HOP || name.starts_with("x-forwarded-");
+    if is_ours || name == "x-real-ip" || FRAMING.contains(&name.as_str()) {
+        let problem = Problem::new(Code::InvalidValue, format!("the header {} cannot be set here", ticked(&name)));
+        return Err(problem.hint("the balancer writes it itself"));
+    }
+    Ok(name)
+}
