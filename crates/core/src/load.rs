@@ -75,9 +75,9 @@ pub(crate) struct Latency {
 }
 
 impl Latency {
-    /// After 10 s without news a past peak counts for 1/e, as by Finagle's default: so for half after `10 s * ln 2`. In
-    /// binary places, for whole numbers.
-    const HALF_LIVES_PER_MILLI: u64 = ((1_u64 << Self::PLACES) as f64 / (10_000.0 * std::f64::consts::LN_2)) as u64;
+    /// After 10 s without news a past peak counts for 1/e, as by Finagle's default: so for half after `10 s * ln 2`.
+    /// In half-lives a millisecond, with [`PLACES`](Self::PLACES) binary places.
+    const HALF_LIVES: u64 = ((1_u64 << Self::PLACES) as f64 / (10_000.0 * std::f64::consts::LN_2)) as u64;
     const PLACES: u32 = 40;
     /// A thousand half-lives: nothing is left of a peak, and the smallest number is not reached yet.
     const FADED_MILLIS: u64 = 6_931_472;
@@ -124,18 +124,15 @@ impl Latency {
         self.updated = now;
     }
 
-    /// What is left of the estimate's weight: `2^-(idle / half-life)`, at most 6 millionths off.
+    /// What is left of the estimate's weight: `2^-(idle / half-life)`, with a straight line from each half-life to the next,
+    /// which is 7 % too high at most.
     ///
-    /// Whole half-lives go into the exponent, and the rest through a polynomial that meets `2^-x` at 0, 1 and three points
-    /// between. `f64::exp` takes far longer, and may differ in the last bit from one platform to the next.
+    /// That is how floating-point numbers are written, so the half-lives are just taken off the bits of 1.0. An exact
+    /// `exp` is no better for the purpose, and was a fifth of the cost of a whole request.
     fn faded(&self, now: Timestamp) -> f64 {
+        const ONE: u64 = 1_f64.to_bits();
         let idle = now.as_millis().saturating_sub(self.updated.as_millis()).min(Self::FADED_MILLIS);
-        let half_lives = idle * Self::HALF_LIVES_PER_MILLI;
-        let whole = half_lives >> Self::PLACES;
-        let x = f64::from((half_lives >> (Self::PLACES - 32)) as u32) * (1.0 / 4_294_967_296.0);
-        let squared = x * x;
-        let rest = (1.0 - 0.693_084_4 * x) + squared * ((0.239_528_5 - 0.053_286_1 * x) + 0.006_842 * squared);
-        rest * f64::from_bits((1023 - whole) << 52)
+        f64::from_bits(ONE - ((idle * Self::HALF_LIVES) << (f64::MANTISSA_DIGITS - 1 - Self::PLACES)))
     }
 }
 
@@ -169,16 +166,16 @@ mod tests {
         assert_eq!(latency.estimate(), Some(Duration::from_secs(2)));
         latency.succeeded(Duration::from_millis(100), at(11_000));
         let estimate = latency.estimate().unwrap().as_millis();
-        assert_eq!(estimate, 798, "2 s / e + 100 ms * (1 - 1/e)");
+        assert!((798..850).contains(&estimate), "2 s / e + 100 ms * (1 - 1/e), a little more: {estimate}");
     }
 
     #[test]
-    fn fading_is_close_to_the_exponential() {
+    fn fading_is_close_to_the_exponential_and_never_turns_round() {
         let latency = Latency { estimate: 1.0, updated: at(0) };
         for millis in (0..200_000).step_by(7) {
-            let exact = (-(millis as f64) / 10_000.0).exp();
-            assert!((latency.faded(at(millis)) / exact - 1.0).abs() < 6e-6, "{millis}");
-            assert!(latency.faded(at(millis)) >= latency.faded(at(millis + 1)), "{millis}");
+            let (faded, exact) = (latency.faded(at(millis)), (-(millis as f64) / 10_000.0).exp());
+            assert!((0.999_999..1.07).contains(&(faded / exact)), "{millis}: {faded} for {exact}");
+            assert!(faded >= latency.faded(at(millis + 1)), "{millis}");
         }
         assert!(latency.faded(at(u64::MAX)) < f64::MIN_POSITIVE * 1e10);
     }
