@@ -65,7 +65,7 @@ fn highest_draw(choice: &Choice<'_>) -> Option<ServerId> {
     let mut best = choice.candidates.first()?;
     let mut highest = 0;
     for (id, contender) in ServerId::all().zip(choice.contenders.iter()) {
-        let draw = mix(choice.key ^ contender.hash);
+        let draw = fold(choice.key ^ contender.hash);
         // Without a jump: nobody could foretell it.
         let draw = if choice.candidates.contains(id) { draw } else { 0 };
         (best, highest) = if draw > highest { (id, draw) } else { (best, highest) };
@@ -80,7 +80,7 @@ fn highest_score(choice: &Choice<'_>) -> Option<ServerId> {
     let (mut best_weight, mut best_cost) = (0, u64::MAX >> 16);
     for (id, contender) in ServerId::all().zip(choice.contenders.iter()) {
         let weight = if choice.candidates.contains(id) { u64::from(contender.weight.min(0xffff)) } else { 0 };
-        let draw = mix(choice.key ^ contender.hash);
+        let draw = fold(choice.key ^ contender.hash);
         // Most lose already by the least that their logarithm can be.
         if weight * best_cost > best_weight * least_minus_log2(draw) {
             let cost = minus_log2(draw);
@@ -138,6 +138,13 @@ fn minus_log2(draw: u64) -> u64 {
     let high = LOG2.get(entry + 1).copied().unwrap_or_default();
     let log = low + (((high - low) * rest) >> 32);
     ((whole + 1) << PLACES) - log
+}
+
+/// A draw from a key and a server, each mixed well already: both halves of one product, as wyhash does it (Wang Yi, 2019).
+/// Done for every server, so it is half the work of [`mix`].
+const fn fold(both: u64) -> u64 {
+    let product = both as u128 * 0x9e37_79b9_7f4a_7c15;
+    (product as u64) ^ (product >> 64) as u64
 }
 
 /// Stafford's "Mix13" finaliser of MurmurHash3.
