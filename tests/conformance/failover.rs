@@ -119,6 +119,7 @@ async fn attempts_are_limited(bench: Bench) {
     assert_eq!(servers.map(|server| server.hits()), [1, 1, 0]);
 }
 
+/// HDR-09, HDR-10.
 async fn unknown_host_is_404(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     let app = bench.start(Service::of([&primary]).checked()).await;

@@ -39,6 +39,7 @@ async fn request_headers_arrive(bench: Bench) {
     assert!(seen.header("X-Special").is_some_and(|value| value.ends_with("; \"quoted\"")), "{seen:?}");
 }
 
+/// HDR-04 (always replaced: there are no modes `append` and `if-none`), HDR-05.
 async fn forwarded_headers_tell_the_truth(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     let app = bench.start(Service::of([&primary])).await;
@@ -149,6 +150,7 @@ fn guarded(a: &FaultyServer, b: &FaultyServer, health_check: &str) -> String {
     format!("services:\n  app.test:\n    servers: [{a}, {b}]\n    health_check: {health_check}\n")
 }
 
+/// HDR-06 for headers that let us in; T14, T15.
 async fn headers_of_a_server_reach_it_alone(bench: Bench) {
     let [a, b] = bench.servers(["a", "b"]).await;
     let app = bench.start(guarded(&a, &b, "false").as_str()).await;

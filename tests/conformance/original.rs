@@ -199,6 +199,7 @@ async fn s11_everybody_down_is_a_clean_503(bench: Bench) {
     }
 }
 
+/// HDR-06.
 async fn s12_served_by_is_ours_alone(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     primary.answer(Reply::status(200).header("X-Served-By", "the server's own"));

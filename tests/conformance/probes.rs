@@ -14,6 +14,7 @@ cases![
     everybody_unhealthy_is_still_served,
 ];
 
+/// HC-11.
 async fn probe_carries_nothing_of_the_visitor(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     let app = bench.start(Service::of([&primary]).checked()).await;

@@ -16,6 +16,7 @@ cases![
     replay_ends_at_64_kib,
     large_body_is_never_sent_twice,
     chunked_body_is_never_sent_twice,
+    bod_06_body_is_the_same_at_every_attempt,
 ];
 
 /// The tunnel did not reach the application.
@@ -178,4 +179,16 @@ async fn a_host_per_status(bench: &Bench, statuses: &[u16]) -> (App, FaultyServe
 
 fn host(status: u16) -> String {
     format!("s{status}.test")
+}
+
+async fn bod_06_body_is_the_same_at_every_attempt(bench: Bench) {
+    let [a, b, c] = bench.servers(["a", "b", "c"]).await;
+    let app = bench.start(Service::of([&a, &b, &c])).await;
+    a.answer(Reply::status(530));
+    b.answer(Reply::status(530));
+    let body: Vec<u8> = (0..64 * 1024).map(|n: u32| (n % 251) as u8).collect();
+    assert_eq!(app.post("/orders", body.clone()).await.served_by(), "c");
+    for server in [&a, &b, &c] {
+        assert_eq!(server.only_request().body, Digest::of(&body), "{}", server.name());
+    }
 }

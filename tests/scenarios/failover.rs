@@ -240,6 +240,7 @@ fn out_21_a_single_server_is_asked_whatever_it_did() {
 fn rty_01_attempts_are_limited() {
     let trace = run(5, without_probes, "0 a 530; 0 b 530; 0 c 530; 1 GET; 2 end");
     assert_eq!(trace.answers[0].attempts, 3);
+    assert_eq!(trace.discarded, 3, "BOD-16: what nobody gets is cancelled");
     assert_eq!(trace.requests.len(), 3);
 }
 
