@@ -3,7 +3,7 @@
 use tunnel_balancer_core::Service;
 
 use crate::diagnostic::Code;
-use crate::host::{PublicHosts, public_host};
+use crate::host::{Public, public_address};
 use crate::node::{Value, ticked};
 use crate::problem::Problem;
 use crate::reader::{Entry, Field};
@@ -39,27 +39,28 @@ pub(crate) fn services(root: Field<'_>) -> Vec<Service> {
     }
     let Some(services) = services.map("a map from public hosts to servers") else { return Vec::new() };
     let entries = services.into_entries();
-    // All hosts first: a server may be the host of a service that comes later.
-    let mut hosts = PublicHosts::new();
+    // All addresses first: a server may be the host of a service that comes later.
+    let mut public = Public::default();
     let named: Vec<(String, Entry<'_>)> =
-        entries.into_iter().map(|entry| (host(&entry, &mut hosts).unwrap_or_default(), entry)).collect();
-    named.into_iter().filter_map(|(host, entry)| service(host, entry.value, &settings, &hosts)).collect()
+        entries.into_iter().map(|entry| (address(&entry, &mut public).unwrap_or_default(), entry)).collect();
+    named.into_iter().filter_map(|(address, entry)| service(address, entry.value, &settings, &public)).collect()
 }
 
-fn host(entry: &Entry<'_>, hosts: &mut PublicHosts) -> Option<String> {
-    let host = entry.key.read(|_| public_host(entry.name))?;
-    if let Some(first) = hosts.get(&host) {
-        let problem = Problem::new(Code::DuplicateHost, format!("the host {} is written twice", ticked(&host)));
+fn address(entry: &Entry<'_>, public: &mut Public) -> Option<String> {
+    let address = entry.key.read(|_| public_address(entry.name))?;
+    if let Some(first) = public.address(&address) {
+        let what = if address.contains('/') { "address" } else { "host" };
+        let problem = Problem::new(Code::DuplicateHost, format!("the {what} {} is written twice", ticked(&address)));
         entry.key.report(
-            problem.see(*first).hint("capital letters, a final dot and the ports 80 and 443 make no difference"),
+            problem.see(first).hint("capital letters, a final dot and the ports 80 and 443 make no difference"),
         );
         return None;
     }
-    hosts.insert(host.clone(), entry.key.node().id);
-    Some(host)
+    public.insert(address.clone(), entry.key.node().id);
+    Some(address)
 }
 
-fn service(host: String, field: Field<'_>, defaults: &Settings, hosts: &PublicHosts) -> Option<Service> {
+fn service(address: String, field: Field<'_>, defaults: &Settings, public: &Public) -> Option<Service> {
     let mut settings = defaults.clone();
     let list = match field.value() {
         Value::Map(_) => {
@@ -75,12 +76,12 @@ fn service(host: String, field: Field<'_>, defaults: &Settings, hosts: &PublicHo
             return None;
         }
     };
-    let servers = servers(list, hosts);
+    let servers = servers(list, public);
     if servers.is_empty() {
         // Said already, with the reason.
         return None;
     }
-    let service = settings.service(host, servers);
+    let service = settings.service(address, servers);
     let service = service.map_err(|error| list.report(Problem::new(Code::Servers, error.to_string()))).ok()?;
     if let Err(problem) = work::check(&service)
         && field.is_well()

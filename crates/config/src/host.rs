@@ -1,4 +1,4 @@
-//! The names that services are reached by.
+//! The addresses that services are reached by: a host, or a host and what paths begin with.
 
 use std::collections::BTreeMap;
 
@@ -9,28 +9,61 @@ use crate::diagnostic::Code;
 use crate::node::{NodeId, ticked};
 use crate::problem::Problem;
 
-/// Every public host of the file, in the form requests are matched by, and where it is written.
-pub(crate) type PublicHosts = BTreeMap<String, NodeId>;
+/// The addresses of the services of a file, in the form requests are matched by, and where each is written.
+#[derive(Debug, Default)]
+pub(crate) struct Public {
+    addresses: BTreeMap<String, NodeId>,
+    hosts: BTreeMap<String, NodeId>,
+}
 
-/// The normal form of a public host.
-pub(crate) fn public_host(text: &str) -> Result<String, Problem> {
+impl Public {
+    /// Where a service of this address was written before.
+    pub(crate) fn address(&self, address: &str) -> Option<NodeId> {
+        self.addresses.get(address).copied()
+    }
+
+    /// Where a service on this host is written.
+    pub(crate) fn host(&self, host: &str) -> Option<NodeId> {
+        self.hosts.get(host).copied()
+    }
+
+    pub(crate) fn insert(&mut self, address: String, at: NodeId) {
+        let host = address.split('/').next().unwrap_or_default().to_owned();
+        self.hosts.entry(host).or_insert(at);
+        self.addresses.insert(address, at);
+    }
+}
+
+/// The normal form of a public address: host and path, without a slash at its end.
+pub(crate) fn public_address(text: &str) -> Result<String, Problem> {
     let problem = |message: &str| Problem::new(Code::InvalidHost, format!("{} {message}", ticked(text)));
     if let Some((_, rest)) = text.split_once("://") {
-        let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
-        return Err(problem("is a URL, not a hostname").hint(format!("write {}", ticked(host))));
-    }
-    if let Some((host, _)) = text.split_once('/') {
-        return Err(problem("has a path").hint(format!("a service is a whole hostname: write {}", ticked(host))));
+        let address = rest.split(['?', '#']).next().unwrap_or_default().trim_end_matches('/');
+        return Err(problem("is a URL, not a hostname").hint(format!("write {}", ticked(address))));
     }
     if text.contains('*') {
         return Err(problem("is a wildcard").hint("write out each hostname as a service of its own"));
     }
+    let (host, path) = text.split_at_checked(text.find('/').unwrap_or(text.len())).unwrap_or((text, ""));
+    let path = path.strip_suffix('/').unwrap_or(path);
+    if !is_path(path) {
+        return Err(problem("has a path that no request can have").hint(
+            "a path is written like `example.com/api`: no empty part, no `.` or `..`, no `?`, `#`, spaces or letters beyond ASCII",
+        ));
+    }
     // Requests come with the ASCII form of such a name, so that is what they are matched by.
     let in_ascii =
-        if text.is_ascii() { None } else { text.parse().ok().map(|url: ServerUrl| url.authority().to_owned()) };
-    normal_host(in_ascii.as_deref().unwrap_or(text))
+        if host.is_ascii() { None } else { host.parse().ok().map(|url: ServerUrl| url.authority().to_owned()) };
+    normal_host(in_ascii.as_deref().unwrap_or(host))
         .filter(|host| is_well_formed(host))
+        .map(|host| host + path)
         .ok_or_else(|| problem("is not a hostname").hint("a hostname is written like `chat.example.com`"))
+}
+
+/// Whether requests come with such a path, byte for byte: browsers and runtimes rewrite anything else.
+fn is_path(path: &str) -> bool {
+    let is_allowed = |b: u8| b.is_ascii_graphic() && !b"?#\\\"<>^`{|}".contains(&b);
+    path.bytes().all(is_allowed) && path.split('/').skip(1).all(|part| !matches!(part, "" | "." | ".."))
 }
 
 /// Whether a host in normal form could be one: the limits of DNS, and no empty label.
@@ -56,9 +89,12 @@ mod tests {
             ("127.0.0.1", "127.0.0.1"),
             ("[::1]:8787", "[::1]:8787"),
             ("my_service", "my_service"),
+            ("Example.com/", "example.com"),
+            ("Example.com:443/Api/v2/", "example.com/Api/v2"),
+            ("bücher.example/%C3%BC", "xn--bcher-kva.example/%C3%BC"),
         ];
         for (text, expected) in table {
-            assert_eq!(public_host(text).ok().as_deref(), Some(expected), "{text}");
+            assert_eq!(public_address(text).ok().as_deref(), Some(expected), "{text}");
         }
     }
 
@@ -74,7 +110,14 @@ mod tests {
             "user@example.com",
             "*.example.com",
             "*",
-            "a.example.com/x",
+            "a.example.com//x",
+            "a.example.com/x//",
+            "a.example.com/x/../y",
+            "a.example.com/.",
+            "a.example.com/x?y",
+            "a.example.com/ü",
+            "a.example.com/a b",
+            "/x",
             "https://a.example.com",
             "a.example.com:port",
             "a.example.com:99999",
@@ -84,7 +127,7 @@ mod tests {
             &long,
         ];
         for text in wrong {
-            assert!(public_host(text).is_err(), "{text}");
+            assert!(public_address(text).is_err(), "{text}");
         }
     }
 }

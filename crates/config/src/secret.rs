@@ -40,7 +40,9 @@ impl<'a> Secrets<'a> {
         let Some(lookup) = self.lookup else { return Ok(PLACEHOLDER.to_owned()) };
         let problem = |code, what: &str| {
             let problem = Problem::new(code, format!("the secret {} {what}", ticked(name)));
-            problem.hint(format!("set it with `npx wrangler secret put {name}`"))
+            problem.hint(format!(
+                "set it with `npx wrangler secret put {name}`, or in the environment of `tunnel-balancer serve`"
+            ))
         };
         match lookup(name) {
             None => Err(problem(Code::MissingSecret, "is not set")),

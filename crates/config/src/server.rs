@@ -7,7 +7,7 @@ use tunnel_balancer_core::{Server, ServerHeader, ServerUrl, ServerUrlError};
 
 use crate::diagnostic::Code;
 use crate::headers::server_headers;
-use crate::host::{PublicHosts, is_well_formed};
+use crate::host::{Public, is_well_formed};
 use crate::node::{NodeId, Value, quoted, ticked};
 use crate::problem::Problem;
 use crate::reader::{Field, Key, boolean, number, or_off, quotable_text, text};
@@ -55,7 +55,7 @@ pub(crate) const KEYS: &[Key<Draft>] = &[
 const MAX_NAME: usize = 64;
 
 /// The servers in the order they are written. What is wrong with them is reported and left out.
-pub(crate) fn servers(field: Field<'_>, hosts: &PublicHosts) -> Vec<Server> {
+pub(crate) fn servers(field: Field<'_>, public: &Public) -> Vec<Server> {
     const EXPECTED: &str = "a hostname, or a list of servers";
     let problem = match field.value() {
         Value::Text(_) => None,
@@ -76,7 +76,7 @@ pub(crate) fn servers(field: Field<'_>, hosts: &PublicHosts) -> Vec<Server> {
     let mut seen = Seen::default();
     let read = |item| {
         let mut draft = Draft::default();
-        (server(item, &mut draft, hosts, &mut seen), draft)
+        (server(item, &mut draft, public, &mut seen), draft)
     };
     let (servers, drafts): (Vec<Option<Server>>, Vec<Draft>) = field.one_or_many().into_iter().map(read).unzip();
     if let Err(problem) = rotation::check(&drafts) {
@@ -86,7 +86,7 @@ pub(crate) fn servers(field: Field<'_>, hosts: &PublicHosts) -> Vec<Server> {
 }
 
 /// One server; what is written about it goes into `draft` even where its address is wrong.
-fn server(field: Field<'_>, draft: &mut Draft, hosts: &PublicHosts, seen: &mut Seen) -> Option<Server> {
+fn server(field: Field<'_>, draft: &mut Draft, public: &Public, seen: &mut Seen) -> Option<Server> {
     let (address, named) = match field.value() {
         Value::Map(_) => {
             let mut map = field.map("a server")?;
@@ -101,7 +101,7 @@ fn server(field: Field<'_>, draft: &mut Draft, hosts: &PublicHosts, seen: &mut S
             return None;
         }
     };
-    let mut server = Server::new(address.read(|value| url(value, hosts))?);
+    let mut server = Server::new(address.read(|value| url(value, public))?);
     server.name = draft.name.take().unwrap_or(server.name);
     server.weight = draft.weight;
     server.backup = draft.backup;
@@ -143,7 +143,7 @@ impl Seen {
     }
 }
 
-fn url(value: &Value<'_>, hosts: &PublicHosts) -> Result<ServerUrl, Problem> {
+fn url(value: &Value<'_>, public: &Public) -> Result<ServerUrl, Problem> {
     let text = text(value, "a hostname or URL")?;
     if text.contains(|c: char| c.is_whitespace() || c.is_control() || c == '\\') {
         let problem = Problem::new(Code::InvalidUrl, "not a hostname or URL");
@@ -159,10 +159,10 @@ fn url(value: &Value<'_>, hosts: &PublicHosts) -> Result<ServerUrl, Problem> {
         let problem = Problem::new(Code::InvalidUrl, format!("{} is not a hostname", ticked(url.authority())));
         return Err(problem.hint(if text.contains('*') { wildcard } else { URL_HINT }));
     };
-    if let Some(public) = hosts.get(&host) {
+    if let Some(written) = public.host(&host) {
         let problem = Problem::new(Code::Loop, format!("the server {} is a public host of this file", ticked(&host)));
         let hint = "its requests would come back here for ever: give the tunnel a hostname of its own";
-        return Err(problem.see(*public).hint(hint));
+        return Err(problem.see(written).hint(hint));
     }
     Ok(url)
 }

@@ -10,14 +10,15 @@ use tunnel_balancer_core::{
 };
 
 use crate::affinity::affinity;
+use crate::diagnostic::Code;
 use crate::duration::{USUAL, duration};
 use crate::ejection::ejection;
 use crate::failback::{self, failback};
 use crate::health_check::health_check;
-use crate::node::Value;
+use crate::node::{Value, quoted};
 use crate::policy::policy;
 use crate::problem::Problem;
-use crate::reader::{Key, Map, boolean, or_off, word};
+use crate::reader::{Key, Map, boolean, or_off, text, word};
 use crate::retry::retry;
 
 /// What a service does, apart from where.
@@ -32,6 +33,7 @@ pub(crate) struct Settings {
     slow_start: Option<Duration>,
     affinity: Option<Affinity>,
     served_by: bool,
+    error_page: Option<String>,
 }
 
 /// Every setting of a service.
@@ -45,6 +47,7 @@ pub(crate) const KEYS: &[Key<Settings>] = &[
     ("retry", |settings, field| retry(&mut settings.retry, field)),
     ("ejection", |settings, field| ejection(&mut settings.ejection, field)),
     ("served_by", |settings, field| field.set(&mut settings.served_by, boolean)),
+    ("error_page", |settings, field| field.set(&mut settings.error_page, error_page)),
 ];
 
 const WRITES: &[(&str, Writes)] = &[("anywhere", Writes::Anywhere), ("primary_only", Writes::PrimaryOnly)];
@@ -62,6 +65,7 @@ impl Default for Settings {
             slow_start: None,
             affinity: None,
             served_by: true,
+            error_page: None,
         }
     }
 }
@@ -78,8 +82,8 @@ impl Settings {
         }
     }
 
-    pub(crate) fn service(self, host: String, servers: Vec<Server>) -> Result<Service, ServerCountError> {
-        let mut service = Service::new(host, servers)?;
+    pub(crate) fn service(self, address: String, servers: Vec<Server>) -> Result<Service, ServerCountError> {
+        let mut service = Service::new(address, servers)?;
         service.policy = self.policy;
         service.health_check = self.health_check;
         service.ejection = self.ejection;
@@ -89,6 +93,7 @@ impl Settings {
         service.slow_start = self.slow_start;
         service.affinity = self.affinity;
         service.served_by = self.served_by;
+        service.error_page = self.error_page;
         Ok(service)
     }
 }
@@ -99,6 +104,17 @@ fn writes(value: &Value<'_>) -> Result<Writes, Problem> {
 
 fn slow_start(value: &Value<'_>) -> Result<Option<Duration>, Problem> {
     or_off(value, |value| duration(value, USUAL))
+}
+
+fn error_page(value: &Value<'_>) -> Result<Option<String>, Problem> {
+    or_off(value, |value| {
+        let page = text(value, "a page in HTML, or `false`")?;
+        if page.trim_start().starts_with('<') {
+            return Ok(page.to_owned());
+        }
+        let problem = Problem::new(Code::InvalidValue, format!("expected HTML, found {}", quoted(page)));
+        Err(problem.hint("write the page itself here, below `error_page: |`: there are no files where it is served"))
+    })
 }
 
 #[cfg(test)]

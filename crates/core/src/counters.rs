@@ -10,6 +10,8 @@ pub struct Counters {
     pub attempts: u64,
     /// Those that failed.
     pub failed_attempts: u64,
+    /// Answers that broke off after their headers.
+    pub broken_answers: u64,
     /// Probes that ended.
     pub probes: u64,
     /// Those that failed.

@@ -51,7 +51,7 @@ impl fmt::Display for Transition {
 }
 
 /// The changes not drained yet. A host that never drains loses the oldest, not its memory.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct EventLog(VecDeque<Event>);
 
 impl EventLog {

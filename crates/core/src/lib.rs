@@ -60,6 +60,7 @@
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 mod affinity;
+mod answer;
 mod attempt;
 mod classify;
 mod client;
@@ -72,11 +73,13 @@ mod forward;
 mod groups;
 pub mod headers;
 mod health;
+mod inbound;
 mod load;
 mod pick;
 mod pool;
 mod probe;
 mod problem;
+mod reload;
 mod retry;
 pub mod rewrite;
 mod rng;
@@ -94,6 +97,7 @@ mod time;
 mod watch;
 
 pub use affinity::Affinity;
+pub use answer::{Answer, RequestId};
 pub use attempt::{Attempted, Pick, Plan};
 pub use classify::{Blame, Delivery, Failure, Outcome, Verdict};
 pub use client::{Clock, HttpClient, UpstreamError};
@@ -103,6 +107,7 @@ pub use event::{Event, Transition};
 pub use exchange::{Exchange, Finish, Step, Wait};
 pub use forward::{Forwarded, forward, run_probes};
 pub use health::{Health, HealthCheck, ProbeAnswer, ProbeFault, ProbeResult, StatusRanges};
+pub use inbound::{Inbound, mark};
 pub use pool::{Pool, PoolState};
 pub use probe::Lease;
 pub use problem::Problem;

@@ -38,7 +38,7 @@ impl Pool {
     /// A pool that knows nothing of its servers yet. `seed` decides everything that is left to chance.
     pub fn new(service: Service, seed: u64) -> Self {
         let service = Arc::new(service);
-        let codes = service.affinity.as_ref().map(|affinity| Codes::new(affinity, &service.host, service.servers()));
+        let codes = service.affinity.as_ref().map(|affinity| Codes::new(affinity, &service.name(), service.servers()));
         Self { state: Mutex::new(PoolState::new(Arc::clone(&service), seed)), codes, service }
     }
 
@@ -69,7 +69,7 @@ impl Pool {
 }
 
 /// What is known of a service's servers, and every decision that follows from it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct PoolState {
     pub(crate) service: Arc<Service>,
     pub(crate) servers: Vec<ServerState>,
@@ -83,7 +83,7 @@ pub struct PoolState {
     pub(crate) events: EventLog,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct ServerState {
     pub(crate) health: HealthState,
     pub(crate) ejection: Ejection,
@@ -188,6 +188,22 @@ impl PoolState {
         }
     }
 
+    /// Takes in that a server's answer broke off or stalled after its headers had been passed on. Nothing can be sent again
+    /// then, but it counts as one failure, and the server is probed.
+    ///
+    /// Report only what the server did: a client that goes away breaks answers off as well.
+    pub fn on_broken_answer(&mut self, id: ServerId, now: Timestamp) {
+        let now = self.advance(now);
+        let may_eject = self.may_eject(id);
+        let Some(server) = self.servers.get_mut(id.index()) else { return };
+        server.counters.broken_answers += 1;
+        server.probe.hasten(now);
+        let settings = &self.service.ejection;
+        if let Some(change) = server.ejection.on_attempt(Blame::Counted, false, now, now, settings, may_eject) {
+            self.on_change(id, Outcome::Failed(Failure::Lost), change, now);
+        }
+    }
+
     /// Takes in how an attempt ended and what that says about its server.
     pub(crate) fn on_attempt(&mut self, plan: &Plan, attempted: Attempted, blame: Blame, now: Timestamp) {
         let outcome = attempted.outcome;
@@ -221,7 +237,14 @@ impl PoolState {
             Some(pause) => server.ejection.pause(pause.min(Self::LONGEST_PAUSE), now),
             None => server.ejection.on_attempt(blame, plan.trial, plan.started, now, settings, may_eject),
         };
-        let Some(change) = change else { return };
+        if let Some(change) = change {
+            self.on_change(plan.server, outcome, change, now);
+        }
+    }
+
+    /// Tells that traffic took a server out or let it in again, and has choices follow.
+    fn on_change(&mut self, id: ServerId, outcome: Outcome, change: Change, now: Timestamp) {
+        let Some(server) = self.servers.get_mut(id.index()) else { return };
         server.judged = now;
         let change = match change {
             Change::Ejected { length } => {
@@ -230,8 +253,8 @@ impl PoolState {
             }
             Change::Readmitted => Transition::Readmitted,
         };
-        self.events.push(Event { at: now, server: plan.server, change });
-        self.regroup(plan.server, now);
+        self.events.push(Event { at: now, server: id, change });
+        self.regroup(id, now);
     }
 
     /// Whether a server has failed more than once in a row.

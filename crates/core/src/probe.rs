@@ -67,6 +67,12 @@ impl ProbeSchedule {
         self.due <= by && !self.is_leased(now)
     }
 
+    /// When it is due and not leased.
+    pub(crate) fn free_at(&self, now: Timestamp) -> Timestamp {
+        let leased_until = self.lease.map(|lease| lease.until).filter(|until| now < *until);
+        leased_until.map_or(self.due, |until| until.max(self.due))
+    }
+
     pub(crate) fn lease(&mut self, server: ServerId, id: u64, timeout: Duration, now: Timestamp) -> Lease {
         self.lease = Some(Leased { id, until: now + timeout + Self::GRACE });
         Lease { server, id, started: now }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-/// Why a client gets no server's answer.
+/// Why a client gets no server's answer. [`answer`](Self::answer) puts it into words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Problem {
@@ -59,19 +59,31 @@ impl Problem {
         }
     }
 
-    /// The body of the answer, plain text.
-    pub const fn text(self) -> &'static str {
+    /// What a person is told: one or two sentences.
+    pub const fn message(self) -> &'static str {
         match self {
-            Self::UnknownHost => "404 Not Found: no service is configured for this host.\n",
-            Self::Unavailable { .. } => "503 Service Unavailable: no server answered. Please try again in a moment.\n",
-            Self::Overloaded => "503 Service Unavailable: all servers are busy. Please try again in a moment.\n",
-            Self::NoWrites { .. } => "503 Service Unavailable: only reading is possible at the moment.\n",
-            Self::TimedOut => "504 Gateway Timeout: no server answered in time.\n",
-            Self::Loop => "508 Loop Detected: this request has already passed a balancer.\n",
-            Self::Incomplete => "400 Bad Request: the request ended before its body did.\n",
-            Self::Misconfigured => {
-                "500 Internal Server Error: the balancer has no valid configuration. Its log says why.\n"
-            }
+            Self::UnknownHost => "No service is configured for this address.",
+            Self::Unavailable { .. } => "No server answered. Please try again in a moment.",
+            Self::Overloaded => "All servers are busy. Please try again in a moment.",
+            Self::NoWrites { .. } => "Only reading is possible at the moment.",
+            Self::TimedOut => "No server answered in time.",
+            Self::Loop => "This request has already passed a balancer.",
+            Self::Incomplete => "The request ended before its body did.",
+            Self::Misconfigured => "The balancer has no valid configuration. Its log says why.",
+        }
+    }
+
+    /// What a program is told, and a log: one word that never changes.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::UnknownHost => "unknown-host",
+            Self::Unavailable { .. } => "unavailable",
+            Self::Overloaded => "overloaded",
+            Self::NoWrites { .. } => "read-only",
+            Self::TimedOut => "timeout",
+            Self::Loop => "loop",
+            Self::Incomplete => "incomplete",
+            Self::Misconfigured => "misconfigured",
         }
     }
 

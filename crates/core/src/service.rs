@@ -12,12 +12,15 @@ use crate::select::Policy;
 use crate::server::Server;
 use crate::server_set::{ServerId, ServerSet};
 
-/// One public hostname and its rules.
+/// One public hostname, or a part of its paths, and its rules.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Service {
     /// The public hostname, as [`normal_host`](crate::route::normal_host) writes it.
     pub host: String,
+    /// What the paths it serves begin with, such as `/api`, without a slash at its end; empty: all paths that are no other
+    /// service's of this host. The path is passed on whole.
+    pub path: String,
     servers: Vec<Server>,
     /// The order in which servers are tried.
     pub policy: Policy,
@@ -37,6 +40,8 @@ pub struct Service {
     pub affinity: Option<Affinity>,
     /// Whether answers say who gave them, in `X-Served-By`.
     pub served_by: bool,
+    /// The operator's own page for answers that are ours, in HTML: see [`Problem::answer`](crate::Problem::answer).
+    pub error_page: Option<String>,
 }
 
 /// When traffic returns to a server that was away.
@@ -65,16 +70,19 @@ pub enum Writes {
 }
 
 impl Service {
-    /// A service with every setting at its default.
+    /// A service with every setting at its default. `address` is its host, or host and path: `example.com/api`.
     ///
     /// # Errors
     /// With no server, or with more than [`ServerSet::CAPACITY`].
-    pub fn new(host: impl Into<String>, servers: Vec<Server>) -> Result<Self, ServerCountError> {
+    pub fn new(address: impl Into<String>, servers: Vec<Server>) -> Result<Self, ServerCountError> {
         if servers.is_empty() || servers.len() > ServerSet::CAPACITY {
             return Err(ServerCountError(servers.len()));
         }
+        let mut host: String = address.into();
+        let path = host.split_off(host.find('/').unwrap_or(host.len()));
         Ok(Self {
-            host: host.into(),
+            host,
+            path: path.trim_end_matches('/').to_owned(),
             servers,
             policy: Policy::default(),
             health_check: Some(HealthCheck::default()),
@@ -85,7 +93,22 @@ impl Service {
             slow_start: None,
             affinity: None,
             served_by: true,
+            error_page: None,
         })
+    }
+
+    /// Host and path: what the service is called in logs, and in what is signed for it.
+    pub fn name(&self) -> String {
+        [self.host.as_str(), &self.path].concat()
+    }
+
+    /// Whether a path of its host is the service's: `/api` serves `/api`, `/api/x` and `/api?x`, but not `/apix`.
+    ///
+    /// The bytes are compared, as everything about a path here. What a server makes of `/%61pi` or `/api/../x` is its own
+    /// business: a path chooses servers, it protects nothing.
+    pub fn serves(&self, path_and_query: &str) -> bool {
+        let rest = path_and_query.strip_prefix(&self.path);
+        rest.is_some_and(|rest| self.path.is_empty() || rest.is_empty() || rest.starts_with(['/', '?', '#']))
     }
 
     /// The servers in the operator's order.

@@ -43,6 +43,15 @@ impl PoolState {
         self.probe_due_by(now, now)
     }
 
+    /// When [`next_probe`](Self::next_probe) has something to give, if nothing else happens until then; `None` when the service has no
+    /// health check. For hosts that probe without traffic.
+    pub fn next_probe_at(&self, now: Timestamp) -> Option<Timestamp> {
+        self.service.health_check.as_ref()?;
+        let now = self.time.at(now);
+        let servers = self.groups.enabled.iter().filter_map(|id| self.servers.get(id.index()));
+        servers.map(|server| server.probe.free_at(now)).min()
+    }
+
     /// The next probe of a row that began at `began`: one that was due then. So whoever goes on from probe to probe comes to
     /// an end, and probes each server once at most.
     pub(crate) fn probe_after(&mut self, began: Timestamp, now: Timestamp) -> Option<Lease> {

@@ -7,27 +7,22 @@ use std::time::Duration;
 
 use http::{Method, StatusCode};
 use tunnel_balancer_core::{
-    Admitted, Body, Failure, HealthCheck, HttpClient, Plan, Policy, Pool, ProbeAnswer, ProbeResult, RequestInfo,
-    Server, Service, cookie, headers,
+    self as core, Body, Failure, HealthCheck, HttpClient, Inbound, Plan, Pool, ProbeAnswer, ProbeResult, RequestInfo,
+    Server, headers,
 };
 use worker::js_sys::{self, ArrayBuffer, Reflect, Uint8Array};
 use worker::wasm_bindgen::{JsCast, JsValue};
 use worker::wasm_bindgen_futures::JsFuture;
 use worker::{Result, web_sys};
 
+use crate::fields::Fields;
 use crate::log;
 
 /// A client's request on its way to a server.
 #[derive(Debug)]
 pub(crate) struct Outgoing {
     request: web_sys::Request,
-    scheme: String,
-    /// Host and port as the client wrote them.
-    authority: String,
-    path_and_query: String,
-    client_ip: Option<String>,
-    /// The `Cookie` header, where the service has to do with cookies.
-    cookies: Option<String>,
+    inbound: Inbound,
     body: Payload,
 }
 
@@ -47,59 +42,36 @@ pub(crate) fn can_be_kept(request: &web_sys::Request) -> bool {
 }
 
 impl Outgoing {
-    /// The request, its body read if it is to be kept, and what the core wants to know of it.
+    /// The request, its body read if it is to be kept.
     ///
     /// # Errors
     /// When the client breaks off while its body is read.
     pub(crate) async fn new(
         request: web_sys::Request,
-        admitted: Admitted<'_, '_>,
+        inbound: Inbound,
         content_length: Option<u64>,
         keep_body: bool,
-    ) -> Result<(Self, RequestInfo)> {
+    ) -> Result<Self> {
         let body = match request.body() {
             None => Payload::None,
             Some(_) if keep_body => Payload::Kept(JsFuture::from(request.array_buffer()?).await?.unchecked_into()),
             Some(_) if content_length == Some(0) => Payload::Empty,
             Some(_) => Payload::Stream,
         };
-        let client_ip = request.headers().get("cf-connecting-ip")?;
-        let with_cookies = admitted.pool.service().affinity.is_some();
-        let cookies = if with_cookies { request.headers().get("cookie")? } else { None };
-        let outgoing = Self {
-            request,
-            scheme: admitted.scheme.to_owned(),
-            authority: admitted.authority.to_owned(),
-            path_and_query: admitted.path_and_query.to_owned(),
-            client_ip,
-            cookies,
-            body,
-        };
-        let info = outgoing.info(admitted.pool)?;
-        Ok((outgoing, info))
+        Ok(Self { request, inbound, body })
     }
 
-    fn info(&self, pool: &Pool) -> Result<RequestInfo> {
-        let headers = self.request.headers();
-        let header = |name: &str| headers.get(name).ok().flatten().map(Into::into);
-        let key = match &pool.service().policy {
-            Policy::Hash(on) => on.key(header, &self.path_and_query, self.client_ip.as_deref()),
-            _ => 0,
-        };
+    /// What the core wants to know of it.
+    pub(crate) fn info(&self, pool: &Pool) -> Result<RequestInfo> {
         // What is no method at all had better not run twice.
         let method = Method::from_bytes(self.request.method().as_bytes()).unwrap_or(Method::POST);
-        Ok(RequestInfo {
-            idempotency_key: headers.has("idempotency-key")?,
-            body: if matches!(self.body, Payload::Stream) { Body::Once } else { Body::Replayable },
-            key,
-            sticky: self.cookies.as_deref().and_then(|cookies| pool.sticky(cookies)),
-            ..RequestInfo::new(method)
-        })
+        let body = if matches!(self.body, Payload::Stream) { Body::Once } else { Body::Replayable };
+        Ok(self.inbound.info(pool, method, &Fields(self.request.headers()), body)?)
     }
 
     /// The request as `server` gets it.
-    fn addressed_to(&self, server: &Server, service: &Service) -> Result<web_sys::Request, JsValue> {
-        let target = server.url.target(&self.path_and_query);
+    fn addressed_to(&self, server: &Server, pool: &Pool) -> Result<web_sys::Request, JsValue> {
+        let target = server.url.target(&self.inbound.path_and_query);
         if !server.url.covers(&target) {
             return Err("the request would leave its server".into());
         }
@@ -119,28 +91,14 @@ impl Outgoing {
                 web_sys::Request::new_with_str_and_init(&target, self.request.unchecked_ref())?
             }
         };
-        let headers = copy.headers();
-        for name in headers::NOT_PASSED_ON {
-            headers.delete(name)?;
-        }
-        for (name, value) in headers::forwarded(&self.authority, &self.scheme, self.client_ip.as_deref()) {
-            value.map_or_else(|| headers.delete(name), |value| headers.set(name, value))?;
-        }
-        if let (Some(cookies), Some(affinity)) = (&self.cookies, &service.affinity) {
-            // The affinity cookie is between the client and us.
-            cookie::without(cookies, &affinity.cookie)
-                .map_or_else(|| headers.delete("cookie"), |others| headers.set("cookie", &others))?;
-        }
-        // First all, then the server's own: a client must not send them, and another server's secret is not this one's.
-        service.own_headers().try_for_each(|name| headers.delete(name))?;
-        mark(&headers, server)?;
+        self.inbound.address(&mut Fields(copy.headers()), pool, server)?;
         Ok(copy)
     }
 }
 
 /// The runtime's `fetch` as the core's client, for one service.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Fetch(pub(crate) &'static Service);
+pub(crate) struct Fetch(pub(crate) &'static Pool);
 
 impl HttpClient for Fetch {
     type Request = Outgoing;
@@ -206,14 +164,8 @@ fn probe_request(server: &Server, check: &HealthCheck) -> Result<web_sys::Reques
     init.set_cache(web_sys::RequestCache::NoStore);
     let request = web_sys::Request::new_with_str_and_init(&server.url.target(&check.path), &init)?;
     request.headers().set("user-agent", headers::PROBE_USER_AGENT)?;
-    mark(&request.headers(), server)?;
+    core::mark(&mut Fields(request.headers()), server)?;
     Ok(request)
-}
-
-/// Sets what every request of ours to `server` carries.
-fn mark(headers: &web_sys::Headers, server: &Server) -> Result<(), JsValue> {
-    server.headers.iter().try_for_each(|header| headers.set(&header.name, &header.value))?;
-    headers.set(headers::HOP, "1")
 }
 
 /// The first kilobyte of a probe's body; the rest is cancelled.

@@ -8,33 +8,37 @@
 
 mod clock;
 mod fetch;
+mod fields;
 mod log;
+mod random;
 mod respond;
 mod services;
 
-use tunnel_balancer_core::{self as core, Admitted, Clock, Pool, Problem, Services, headers};
+use tunnel_balancer_core::{self as core, Admitted, Clock, Inbound, Pool, Problem, Services, headers};
 use worker::{Context, Env, Result, event, web_sys};
 
 use crate::clock::JsClock;
 use crate::fetch::{Fetch, Outgoing};
+use crate::fields::Fields;
+use crate::respond::Asker;
 
 /// Answers one request of a client.
 #[event(fetch)]
 async fn fetch(request: web_sys::Request, env: Env, context: Context) -> Result<web_sys::Response> {
-    let url = request.url();
+    let (url, asker) = (request.url(), Asker::of(&request)?);
     let Some(services) = services::load(&env) else {
-        return respond::with_problem(Problem::Misconfigured);
+        return respond::with_problem(Problem::Misconfigured, &asker, None);
     };
     let has_hop = request.headers().has(headers::HOP)?;
     match services.admit(&url, has_hop) {
         Ok(admitted) => {
             probe(admitted.pool, &context);
-            let answer = forward(request, admitted, services).await;
+            let answer = forward(request, admitted, services, &asker).await;
             // The request itself may have made a probe due.
             probe(admitted.pool, &context);
             answer
         }
-        Err(problem) => respond::with_problem(problem),
+        Err(problem) => respond::with_problem(problem, &asker, None),
     }
 }
 
@@ -42,7 +46,7 @@ async fn fetch(request: web_sys::Request, env: Env, context: Context) -> Result<
 fn probe(pool: &'static Pool, context: &Context) {
     while let Some(lease) = pool.update(|state| state.next_probe(JsClock.now())) {
         context.wait_until(async move {
-            core::run_probes(pool, &Fetch(pool.service()), &JsClock, lease).await;
+            core::run_probes(pool, &Fetch(pool), &JsClock, lease).await;
             log::events(pool);
         });
     }
@@ -53,21 +57,23 @@ async fn forward(
     request: web_sys::Request,
     admitted: Admitted<'static, '_>,
     services: &'static Services,
+    asker: &Asker,
 ) -> Result<web_sys::Response> {
     let pool = admitted.pool;
     let settings = &pool.service().retry;
-    let content_length = request.headers().get("content-length")?.and_then(|length| length.parse().ok());
+    let headers = request.headers();
+    let content_length = headers.get("content-length")?.and_then(|length| length.parse().ok());
+    let inbound = Inbound::new(admitted, &Fields(headers), request.headers().get("cf-connecting-ip")?)?;
     let room =
         if fetch::can_be_kept(&request) { services.replay.keep(content_length, settings, JsClock.now()) } else { None };
-    let keep_body = room.is_some();
-    let answer = match Outgoing::new(request, admitted, content_length, keep_body).await {
-        Ok((outgoing, info)) => {
-            let sticky = info.sticky;
-            let forwarded = core::forward(pool, &Fetch(pool.service()), &JsClock, outgoing, info).await;
+    let answer = match Outgoing::new(request, inbound.clone(), content_length, room.is_some()).await {
+        Ok(outgoing) => {
+            let info = outgoing.info(pool)?;
+            let forwarded = core::forward(pool, &Fetch(pool), &JsClock, outgoing, info).await;
             log::events(pool);
-            respond::with(forwarded, admitted, sticky)
+            respond::with(forwarded, &inbound, pool, asker)
         }
-        Err(_) => respond::with_problem(Problem::Incomplete),
+        Err(_) => respond::with_problem(Problem::Incomplete, asker, Some(pool)),
     };
     room.into_iter().for_each(|room| services.replay.release(room));
     answer

@@ -2,7 +2,7 @@
 //!
 //! Every value goes through `JSON.stringify`, so that nothing a server or a file says can break out of its line.
 
-use tunnel_balancer_core::Pool;
+use tunnel_balancer_core::{Pool, Problem, RequestId};
 use worker::js_sys::{JSON, Object, Reflect};
 use worker::wasm_bindgen::JsValue;
 use worker::{console_error, console_log, console_warn};
@@ -11,9 +11,22 @@ use worker::{console_error, console_log, console_warn};
 pub(crate) fn events(pool: &Pool) {
     for event in pool.update(|state| state.drain_events()) {
         let server = pool.service().server(event.server).map_or("", |server| server.name.as_str());
-        let line = json(&[("service", &pool.service().host), ("server", server), ("event", &event.change.to_string())]);
+        let line =
+            json(&[("service", &pool.service().name()), ("server", server), ("event", &event.change.to_string())]);
         console_log!("{line}");
     }
+}
+
+/// Writes that a request got an answer of ours, under the id that the answer carries.
+pub(crate) fn problem(problem: Problem, id: &RequestId, pool: Option<&Pool>) {
+    let service = pool.map(|pool| pool.service().name()).unwrap_or_default();
+    let line = json(&[
+        ("event", "own answer"),
+        ("service", &service),
+        ("problem", problem.code()),
+        ("request", &id.to_string()),
+    ]);
+    console_warn!("{line}");
 }
 
 /// Writes that an attempt brought no response, with what the runtime says of it.

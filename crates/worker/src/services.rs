@@ -3,9 +3,9 @@
 use std::sync::OnceLock;
 
 use tunnel_balancer_core::Services;
-use worker::{Env, js_sys};
+use worker::Env;
 
-use crate::log;
+use crate::{log, random};
 
 /// The text variable that wins over the file compiled in.
 const VARIABLE: &str = "SERVICES_YAML";
@@ -26,17 +26,10 @@ fn read(env: &Env) -> Option<Services> {
     let (source, yaml) = variable.as_deref().map_or(("services.yaml", COMPILED_IN), |yaml| (VARIABLE, yaml));
     let secret = |name: &str| env.secret(name).ok().map(|secret| secret.to_string());
     match tunnel_balancer_config::parse_with(yaml, &secret) {
-        Ok(config) => Some(Services::new(config.services, random_seed())),
+        Ok(config) => Some(Services::new(config.services, random::bits())),
         Err(errors) => {
             log::invalid_configuration(source, &errors.in_file(source).to_string());
             None
         }
     }
-}
-
-/// 53 random bits. Drawn at the first request, since global scope has no randomness.
-fn random_seed() -> u64 {
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0.0..1.0 times 2^53 is in range")]
-    let seed = (js_sys::Math::random() * (1_u64 << 53) as f64) as u64;
-    seed
 }

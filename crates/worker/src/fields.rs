@@ -1,0 +1,47 @@
+//! JavaScript's `Headers` as the core's header fields.
+
+use tunnel_balancer_core::headers::HeaderFields;
+use worker::wasm_bindgen::JsValue;
+use worker::web_sys;
+
+/// The headers of a request or response, which this changes in place.
+#[derive(Clone, Debug)]
+pub(crate) struct Fields(pub(crate) web_sys::Headers);
+
+impl HeaderFields for Fields {
+    type Error = JsValue;
+
+    fn value(&self, name: &str) -> Result<Option<String>, JsValue> {
+        self.0.get(name)
+    }
+
+    fn set(&mut self, name: &str, value: &str) -> Result<(), JsValue> {
+        self.0.set(name, value)
+    }
+
+    fn append(&mut self, name: &str, value: &str) -> Result<(), JsValue> {
+        self.0.append(name, value)
+    }
+
+    fn remove(&mut self, name: &str) -> Result<(), JsValue> {
+        self.0.delete(name)
+    }
+
+    /// Lines are written anew only when one of them changes. JavaScript tells those of `Set-Cookie` apart and joins all others.
+    fn rewrite(&mut self, name: &str, new: impl Fn(&str) -> Option<String>) -> Result<(), JsValue> {
+        if name != "set-cookie" {
+            let Some(value) = self.0.get(name)? else { return Ok(()) };
+            return new(&value).map_or(Ok(()), |new| self.0.set(name, &new));
+        }
+        if !self.0.has(name)? {
+            return Ok(());
+        }
+        let lines = worker::Headers(self.0.clone()).get_all(name)?;
+        let rewritten: Vec<Option<String>> = lines.iter().map(|line| new(line)).collect();
+        if rewritten.iter().all(Option::is_none) {
+            return Ok(());
+        }
+        self.0.delete(name)?;
+        lines.into_iter().zip(rewritten).try_for_each(|(line, new)| self.0.append(name, &new.unwrap_or(line)))
+    }
+}
