@@ -57,10 +57,14 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "SCHEME")]
     public_scheme: Option<Scheme>,
 
-    /// Close connections that are silent for so long before or in a request, in a body, or that do not take an answer. It does
-    /// not end WebSockets, nor the wait for a slow answer (`retry: timeout` does).
+    /// Close connections of clients that are silent for so long before or in a request, or do not take an answer. It does not
+    /// end WebSockets, nor the wait for a slow server (`retry: timeout` does).
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration)]
     idle_timeout: Duration,
+
+    /// Cut an answer off when its server is silent for so long in the middle of it.
+    #[arg(long, value_name = "TIME", default_value = "10m", value_parser = duration)]
+    answer_idle_timeout: Duration,
 
     /// When told to end: how long to wait for what runs.
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
@@ -119,6 +123,7 @@ impl Serve {
             }),
             limits: Limits {
                 idle: self.idle_timeout,
+                answer_idle: self.answer_idle_timeout,
                 drain: self.drain_timeout,
                 header_size: self.max_header_size,
                 connections: self.max_connections,

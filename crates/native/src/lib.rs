@@ -6,6 +6,8 @@
 //!
 //! [`serve`] is the whole program. [`Proxy`] is one request's way through it, for a server that is yours already.
 
+#![forbid(unsafe_code)]
+
 mod access;
 mod body;
 mod clock;
@@ -27,5 +29,6 @@ pub use body::ProxyBody;
 pub use log::Log;
 pub use options::{Limits, Options, TlsFiles};
 pub use peer::{Peer, TrustedProxies};
+pub use probes::Watch;
 pub use proxy::Proxy;
 pub use serve::{StartError, serve};

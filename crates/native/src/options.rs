@@ -35,9 +35,12 @@ pub struct TlsFiles {
 /// Bounds that no client gets past.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// How long a connection may be silent where it should not be: before a request and in its headers, while a body is
-    /// sent in either direction, while a response is not taken. WebSockets may be silent for ever. Default 60 s.
+    /// How long a client may be silent where it should not be: before a request, in its headers and body, and while an
+    /// answer waits to be taken. WebSockets may be silent for ever. Default 60 s.
     pub idle: Duration,
+    /// How long a server may be silent within the body of an answer. Default 10 min: a stream of events says nothing for
+    /// minutes, and is well.
+    pub answer_idle: Duration,
     /// How long requests may take to end after the proxy was told to. Default 30 s.
     pub drain: Duration,
     /// The headers of a request, in bytes; 8 KiB at least. Default 64 KiB.
@@ -52,6 +55,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             idle: Duration::from_secs(60),
+            answer_idle: Duration::from_secs(600),
             drain: Duration::from_secs(30),
             header_size: 64 * 1024,
             connections: 10_000,

@@ -11,7 +11,8 @@ use crate::upstream::Servers;
 
 /// The look-out over the servers of one configuration. Dropping it ends it.
 #[derive(Debug)]
-pub(crate) struct Watch(#[expect(dead_code, reason = "held for its drop")] JoinSet<()>);
+#[must_use = "the look-out ends when this is dropped"]
+pub struct Watch(#[expect(dead_code, reason = "held for its drop")] JoinSet<()>);
 
 impl Watch {
     /// Watches the servers of all services as they are now.

@@ -21,6 +21,7 @@ use crate::log::Log;
 use crate::options::Limits;
 use crate::outgoing::{self, Outgoing};
 use crate::peer::{Peer, TrustedProxies};
+use crate::probes::Watch;
 use crate::tunnel;
 use crate::upstream::{Servers, Upstream};
 
@@ -70,6 +71,12 @@ impl Proxy {
     pub fn reload(&self, services: impl IntoIterator<Item = core::Service>) {
         let new = self.services().reloaded(services, fastrand::u64(..), self.clock.now());
         *self.services.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(new);
+    }
+
+    /// Checks the servers of all services as they are now, until what it returns is dropped. To be called again after
+    /// [`reload`](Self::reload).
+    pub fn watch(self: &Arc<Self>) -> Watch {
+        Watch::over(self)
     }
 
     /// Answers one request. Dropping the future, as a server does when its client goes away, ends the attempt under way.
@@ -177,9 +184,10 @@ impl Proxy {
             }
             // A protocol that nobody asked for.
             (None, Some(_)) => asker.answer(Problem::unavailable(std::time::Duration::ZERO), Some(&from.pool), access),
-            (_, None) => {
-                Response::from_parts(parts, ProxyBody::of_server(Timed::new(body, self.limits.idle), from, access))
-            }
+            (_, None) => Response::from_parts(
+                parts,
+                ProxyBody::of_server(Timed::new(body, self.limits.answer_idle), from, access),
+            ),
         }
     }
 }

@@ -16,7 +16,6 @@ use crate::connections::Connections;
 use crate::listener::Gate;
 use crate::log::Log;
 use crate::options::Options;
-use crate::probes::Watch;
 use crate::proxy::Proxy;
 use crate::tls;
 
@@ -75,7 +74,7 @@ pub async fn serve(options: Options, log: Log) -> Result<(), StartError> {
         }
         accepting.spawn(Arc::clone(&gate).accept(listener, Arc::clone(&graceful)));
     }
-    let mut watch = Watch::over(&proxy);
+    let mut watch = proxy.watch();
     let mut look = tokio::time::interval(File::EVERY);
     loop {
         let read = tokio::select! {
@@ -95,7 +94,7 @@ pub async fn serve(options: Options, log: Log) -> Result<(), StartError> {
             Some(Ok(Config { services, .. })) => {
                 log.event("configuration reloaded", json!({ "services": services.len() }));
                 proxy.reload(services);
-                watch = Watch::over(&proxy);
+                watch = proxy.watch();
             }
             Some(Err(errors)) => {
                 log.event(
