@@ -51,7 +51,9 @@ impl Upstream {
         let http1 = https()?.enable_http1().wrap_connector(tcp);
         let mut client = Client::builder(TokioExecutor::new());
         client.timer(TokioTimer::new()).pool_timer(TokioTimer::new()).pool_idle_timeout(Self::KEEP);
-        client.http2_keep_alive_interval(Duration::from_secs(20)).http2_adaptive_window(true);
+        // A connection that a router has forgotten takes every request on it down, and the probe as well.
+        client.http2_keep_alive_interval(Duration::from_secs(10)).http2_keep_alive_timeout(Duration::from_secs(5));
+        client.http2_keep_alive_while_idle(true).http2_adaptive_window(true);
         Ok(Self { any: client.build(any), http1: client.build(http1) })
     }
 }
