@@ -41,12 +41,11 @@ fn weights_are_shares() {
     ];
     for (name, policy, bound) in table {
         let mut sim = Sim::new(weighted(policy, &WEIGHTS), seed.0);
-        sim.quiet();
         names(WEIGHTS.len())
             .for_each(|name| sim.server(s(0), &name, Behaviour::status(200).after(ms(100)).exponential()));
         sim.arrivals(Arrivals::poisson(300.0));
         // A whole number of rotations.
-        let requests = sim.run(s(40)).requests;
+        let requests = seed.run(sim, s(40)).requests;
         let rounding = 100.0 * 10.0 / requests.values().sum::<usize>() as f64;
         at_most(bound + rounding, format!("{name}, weights 5:3:2: points off"), worst(&requests, &WEIGHTS));
     }
