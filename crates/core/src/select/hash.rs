@@ -205,7 +205,7 @@ mod tests {
     #[test]
     fn the_least_cost_wins_whoever_is_left() {
         let (mut rng, mut differing) = (crate::Rng::new(1), 0);
-        for n in 0..20_000 {
+        for n in 0..4_000 {
             let weights: Vec<u32> = (0..1 + rng.below(12)).map(|_| 1 + rng.below([1, 3, 1000][n % 3]) as u32).collect();
             let mut state = PoolState::new(service(&weights).into(), 1);
             let (key, mut left) = (rng.next_u64(), ServerSet::first_of(weights.len()));
@@ -219,7 +219,7 @@ mod tests {
             assert!(left.iter().any(|id| id.index() == chosen));
             differing += usize::from(chosen != least);
         }
-        assert!(differing < 20, "by the error of the logarithm some may: {differing} of 20,000");
+        assert!(differing < 4, "by the error of the logarithm some may: {differing} of 4,000");
     }
 
     #[test]
