@@ -15,6 +15,7 @@ mod configuration;
 mod connections;
 mod listener;
 mod log;
+mod look;
 mod options;
 mod outgoing;
 mod peer;
@@ -27,6 +28,7 @@ mod upstream;
 
 pub use body::ProxyBody;
 pub use log::Log;
+pub use look::{Look, Looker};
 pub use options::{Limits, Options, TlsFiles};
 pub use peer::{Peer, TrustedProxies};
 pub use probes::Watch;

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::time::{Duration, SystemTime};
 
-use http::header::{LOCATION, RETRY_AFTER, USER_AGENT};
+use http::header::{CACHE_CONTROL, LOCATION, RETRY_AFTER, USER_AGENT};
 use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -58,6 +58,39 @@ impl Upstream {
     }
 }
 
+/// Why a health check got no answer.
+#[derive(Debug)]
+pub(crate) enum Asked {
+    /// Its path is none.
+    Unsendable,
+    /// Its body ended too soon.
+    BrokeOff,
+    Failed(hyper_util::client::legacy::Error),
+}
+
+impl Upstream {
+    /// Asks what a health check asks.
+    pub(crate) async fn ask(&self, server: &Server, check: &HealthCheck) -> Result<ProbeAnswer, Asked> {
+        let mut request = Request::new(RequestBody::Empty);
+        *request.uri_mut() = server.url.target(&check.path).parse().map_err(|_| Asked::Unsendable)?;
+        request.headers_mut().insert(USER_AGENT, HeaderValue::from_static(headers::PROBE_USER_AGENT));
+        request.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        core::mark(request.headers_mut(), server).map_err(|_| Asked::Unsendable)?;
+        let response = self.any.request(request).await.map_err(Asked::Failed)?;
+        let header = |name: &str| response.headers().get(name).and_then(|value| Some(value.to_str().ok()?.to_owned()));
+        let answer = ProbeAnswer {
+            location: header(LOCATION.as_str()),
+            header: check.expect_header.as_ref().and_then(|(name, _)| header(name)),
+            ..ProbeAnswer::new(response.status())
+        };
+        if check.expect_body.is_none() {
+            return Ok(answer);
+        }
+        let body = beginning(response.into_body()).await.ok_or(Asked::BrokeOff)?;
+        Ok(ProbeAnswer { body: Some(String::from_utf8_lossy(&body).into_owned()), ..answer })
+    }
+}
+
 /// The servers of one pool as the core's client.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Servers<'a> {
@@ -87,24 +120,11 @@ impl HttpClient for Servers<'_> {
     }
 
     async fn probe(&self, server: &Server, check: &HealthCheck) -> ProbeResult {
-        let mut request = Request::new(RequestBody::Empty);
-        *request.uri_mut() = server.url.target(&check.path).parse().map_err(|_| Failure::Unsendable)?;
-        request.headers_mut().insert(USER_AGENT, HeaderValue::from_static(headers::PROBE_USER_AGENT));
-        request.headers_mut().insert(http::header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        core::mark(request.headers_mut(), server).map_err(|_| Failure::Unsendable)?;
-        let response = self.upstream.any.request(request).await.map_err(|error| failure(&error))?;
-        let header = |name: &str| response.headers().get(name).and_then(|value| Some(value.to_str().ok()?.to_owned()));
-        let answer = ProbeAnswer {
-            location: header(LOCATION.as_str()),
-            header: check.expect_header.as_ref().and_then(|(name, _)| header(name)),
-            ..ProbeAnswer::new(response.status())
-        };
-        if check.expect_body.is_none() {
-            self.discard(response);
-            return Ok(answer);
-        }
-        let body = beginning(response.into_body()).await.ok_or(Failure::Lost)?;
-        Ok(ProbeAnswer { body: Some(String::from_utf8_lossy(&body).into_owned()), ..answer })
+        self.upstream.ask(server, check).await.map_err(|asked| match asked {
+            Asked::Unsendable => Failure::Unsendable,
+            Asked::BrokeOff => Failure::Lost,
+            Asked::Failed(error) => failure(&error),
+        })
     }
 
     fn status(&self, response: &Response<Incoming>) -> StatusCode {

@@ -95,7 +95,14 @@ Usage: cargo xtask test [STEP...]
        cargo xtask test --list
 
 Examples: cargo xtask test
-          cargo xtask test fmt clippy unit";
+          cargo xtask test fmt clippy unit
+          cargo xtask test browser
+
+`browser` runs only by name, because it needs more of the machine: Chromium and Python 3.11 (installed by apt-get where
+there is one), JupyterLab (by pip, into the cache), and about a minute. Its logs are left in target/browser.
+
+Environment:
+  TUNNEL_BALANCER_CHROMIUM   the browser that `browser` uses; default: chromium, chromium-browser or google-chrome";
 
 const BENCH: &str = "\
 Measures what choosing a server costs, in ns and allocations, beside pingora-load-balancing and tower, and prints one

@@ -8,6 +8,7 @@
 
 mod apt;
 mod bench;
+mod browser;
 mod cache;
 mod cargo_lock;
 mod cli;

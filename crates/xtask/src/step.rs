@@ -21,11 +21,13 @@ pub(crate) enum Step {
     Wrangler,
     /// Licences, sources and advisories of the dependencies.
     Deny,
+    /// A real application in a real browser.
+    Browser,
 }
 
 impl Step {
     /// All steps, in order.
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Fmt,
         Self::Clippy,
         Self::Build,
@@ -35,7 +37,13 @@ impl Step {
         Self::Conformance,
         Self::Wrangler,
         Self::Deny,
+        Self::Browser,
     ];
+
+    /// Whether it runs only when it is named: it needs more of the machine than a contributor should have to install.
+    pub(crate) fn only_by_name(self) -> bool {
+        self == Self::Browser
+    }
 
     /// The name on the command line.
     pub(crate) fn name(self) -> &'static str {
@@ -49,6 +57,7 @@ impl Step {
             Self::Conformance => "conformance",
             Self::Wrangler => "wrangler",
             Self::Deny => "deny",
+            Self::Browser => "browser",
         }
     }
 
@@ -64,6 +73,7 @@ impl Step {
             Self::Conformance => "the conformance suite, on real sockets and the built Worker",
             Self::Wrangler => "`wrangler deploy --dry-run` accepts wrangler.toml and the Worker",
             Self::Deny => "licences, sources, bans and known vulnerabilities of the dependencies",
+            Self::Browser => "JupyterLab in Chromium goes on when its server is killed (runs only by name)",
         }
     }
 }

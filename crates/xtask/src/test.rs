@@ -10,7 +10,7 @@ use crate::process::{announce, capture, run, succeeds};
 use crate::setup;
 use crate::step::Step;
 use crate::workspace::Workspace;
-use crate::{deny, pure, worker};
+use crate::{browser, deny, pure, worker};
 
 /// What a step that passed could not look at, if anything.
 type Omission = Option<&'static str>;
@@ -71,6 +71,7 @@ fn perform(workspace: &Workspace, step: Step) -> Result<Omission, Failure> {
         Step::Conformance => run(&mut cargo(&["test", "-p", "tunnel-balancer-tests"])),
         Step::Wrangler => wrangler(workspace),
         Step::Deny => return deny::check(workspace),
+        Step::Browser => browser::check(workspace),
     }
     .map(|()| None)
 }

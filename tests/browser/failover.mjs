@@ -1,0 +1,186 @@
+// A person at work in a browser, and the server that they work on dies.
+//
+// JupyterLab is an application as people run them behind tunnels: a login with a redirect and a signed cookie, files up
+// and down, and WebSockets that stay open. Two servers of it share one directory; the built Worker is in front of them, and
+// Chromium in front of that. Started by `cargo xtask test browser`, which installs what it needs.
+
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { startBrowser, Traffic } from './browser.mjs';
+import { Lab, startServer } from './jupyter.mjs';
+import { endAll, Program } from './processes.mjs';
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+/** Where the run leaves its logs; emptied by the next one. */
+const DIRECTORY = join(ROOT, 'target/browser');
+/** More than the 64 KiB that the Worker keeps of a body, so that the upload is a stream. */
+const SIZE = 300 * 1024;
+
+const { values: programs } = parseArgs({ options: { chromium: { type: 'string' }, python: { type: 'string' } } });
+
+async function test() {
+  const { origin, servers } = await start();
+  const browser = await startBrowser(programs.chromium);
+  cleanUp.push(() => browser.close());
+  const page = await browser.newPage();
+  const traffic = await Traffic.of(page);
+  cleanUp.push(() => leaveTraces(page, traffic));
+  const lab = new Lab(page);
+
+  await page.goto(origin);
+  assert.equal(pathOf(page), '/login', 'who is not logged in is sent to the login');
+  say(`opened ${origin}: sent to ${page.url()}`);
+  await lab.logIn();
+  assert.equal(pathOf(page), '/lab');
+  const first = serverOf(servers, traffic.latest);
+  say(`logged in; ${first.name} answers`);
+
+  await upload(lab, 'before.bin');
+  await download(lab, 'before.bin');
+
+  // A kernel is a child of its server, and so says who is at the other end of the socket.
+  await lab.newNotebook();
+  assert.equal(await lab.execute('import os; answer = 42; print(os.getppid())'), String(first.program.pid));
+  const kernel = await traffic.socket('a socket to the kernel', 0, isKernel);
+  const events = await traffic.socket('the socket for events', 0, isEvents);
+  const received = kernel.received;
+  assert.equal(await lab.execute('print(answer)'), '42', 'the kernel remembers');
+  assert.ok(kernel.received > received, 'the second answer came through the socket of the first');
+  await lab.save();
+  assert.deepEqual([kernel, events].map(isOpen), [true, true]);
+  say(`a kernel of ${first.name} calculates; the sockets for it and for events are open`);
+
+  const opened = traffic.sockets.length;
+  await first.program.kill();
+  say(`killed ${first.name} (SIGKILL), which was answering`);
+  await traffic.socket('the end of the socket to the kernel', 0, (socket) => socket === kernel && socket.closed);
+  await traffic.socket('the end of the socket for events', 0, (socket) => socket === events && socket.closed);
+  await traffic.socket('another socket for events', opened, isEvents);
+  say('both sockets have ended; the page has opened another one for events by itself');
+
+  const navigated = traffic.navigations.length;
+  await page.goto(`${origin}/lab/tree/Untitled.ipynb`);
+  await lab.shown();
+  assert.equal(traffic.navigations.length, navigated + 1, 'no redirect, so no login');
+  const second = serverOf(servers, traffic.latest);
+  assert.notEqual(second.name, first.name);
+  say(`opened the notebook again: still logged in; ${second.name} answers`);
+
+  await download(lab, 'before.bin');
+  await upload(lab, 'after.bin');
+  await download(lab, 'after.bin');
+
+  assert.equal(await lab.execute('import os; print(os.getppid())'), String(second.program.pid));
+  await traffic.socket('a socket to the new kernel', opened, (socket) => isKernel(socket) && isOpen(socket));
+  say(`a kernel of ${second.name} calculates, through a socket of its own`);
+
+  assert.deepEqual(traffic.navigations.filter(({ status }) => status >= 400), [], 'a navigation failed');
+  assert.deepEqual(traffic.errors, [], 'the page was given errors');
+  say(`passed: ${traffic.navigations.length} navigations, none failed; no answer was a 5xx`);
+}
+
+async function start() {
+  rmSync(DIRECTORY, { recursive: true, force: true });
+  mkdirSync(DIRECTORY, { recursive: true });
+  const port = await freePort();
+  // Names below `localhost` need no DNS, and browsers trust them as they trust https.
+  const host = `jupyter.localhost:${port}`;
+  const origin = `http://${host}`;
+  const options = { python: programs.python, directory: DIRECTORY, origin };
+  // One after the other: the first writes the secret that signs cookies.
+  const servers = [await startServer('a', options), await startServer('b', options)];
+  say(`two servers of JupyterLab run: ${servers.map(({ name, url }) => `${name} on ${url}`).join(', ')}`);
+
+  const services = join(DIRECTORY, 'services.yaml');
+  writeFileSync(services, `services:
+  "${host}":
+    servers:
+${servers.map(({ name, url }) => `      - { url: "${url}", name: ${name} }\n`).join('')}    policy: failover
+    health_check: { path: /api }
+`);
+  await Program.start({
+    name: 'the Worker',
+    command: 'cargo',
+    args: ['run', '--quiet', '-p', 'tunnel-balancer-tests', '--bin', 'worker', '--', services, '--port', String(port)],
+    options: { cwd: ROOT },
+    log: join(DIRECTORY, 'worker.log'),
+    ready: /^listening on /,
+  });
+  say(`the Worker runs on workerd, for ${host}`);
+  return { origin, servers };
+}
+
+/** Uploads random bytes, and looks at them on the servers' disk. */
+async function upload(lab, name) {
+  const source = join(DIRECTORY, name);
+  writeFileSync(source, randomBytes(SIZE));
+  await lab.upload(source, name);
+  assert.ok(readFileSync(join(DIRECTORY, 'files', name)).equals(readFileSync(source)), `${name} arrived as it was`);
+  say(`uploaded ${name}, ${SIZE} bytes: identical on the disk`);
+}
+
+async function download(lab, name) {
+  const copy = join(DIRECTORY, `${name}.downloaded`);
+  await lab.download(name, copy);
+  assert.ok(readFileSync(copy).equals(readFileSync(join(DIRECTORY, name))), `${name} comes back as it was`);
+  say(`downloaded ${name}: identical`);
+}
+
+async function leaveTraces(page, traffic) {
+  writeFileSync(join(DIRECTORY, 'traffic.json'), JSON.stringify(traffic, null, 2));
+  await page.screenshot({ path: join(DIRECTORY, 'page.png') });
+}
+
+const pathOf = (page) => new URL(page.url()).pathname;
+const isKernel = ({ path, status }) => /^\/api\/kernels\/[^/]+\/channels$/.test(path) && status === 101;
+const isEvents = ({ path, status }) => path === '/api/events/subscribe' && status === 101;
+const isOpen = ({ status, closed }) => status === 101 && !closed;
+
+function serverOf(servers, answer) {
+  const server = servers.find(({ name }) => name === answer.server);
+  assert.ok(server, `X-Served-By names a server: ${JSON.stringify(answer)}`);
+  return server;
+}
+
+function freePort() {
+  return new Promise((resolve, reject) => {
+    const server = createServer().on('error', reject);
+    server.listen(0, '127.0.0.1', () => {
+      const { port } = server.address();
+      server.close(() => resolve(port));
+    });
+  });
+}
+
+const begun = performance.now();
+function say(what) {
+  console.log(`${((performance.now() - begun) / 1000).toFixed(1).padStart(6)} s  ${what}`);
+}
+
+/** What to do at the end, the latest first. */
+const cleanUp = [endAll];
+async function finish() {
+  for (const task of cleanUp.splice(0).reverse()) await task().catch((error) => console.error(String(error)));
+}
+
+for (const accident of ['SIGINT', 'SIGTERM', 'SIGHUP', 'uncaughtException']) {
+  process.once(accident, (cause) => {
+    console.error('browser: ended by', cause);
+    finish().then(() => process.exit(1));
+  });
+}
+process.stdout.on('error', () => {}); // Nobody reads on, and that is no reason to leave programs behind.
+try {
+  await test();
+} catch (error) {
+  console.error(error);
+  console.error(`\nbrowser: failed; logs and the last page are in ${DIRECTORY}`);
+  process.exitCode = 1;
+} finally {
+  await finish();
+}

@@ -1,0 +1,72 @@
+//! The built Worker on workerd with a configuration of yours, for tests that are not written in Rust.
+//!
+//! ```text
+//! cargo run -p tunnel-balancer-tests --bin worker -- services.yaml --port 8787
+//! ```
+//!
+//! Says `listening on 127.0.0.1:8787` when it serves, then whatever the Worker logs. Ends with its standard input, so
+//! that it never outlives who started it, or by SIGTERM.
+
+use std::error::Error;
+use std::process::ExitCode;
+use std::{env, fs};
+
+use tokio::signal::unix::{SignalKind, signal};
+use tunnel_balancer_tests::Gate;
+use tunnel_balancer_tests::log::Log;
+use tunnel_balancer_tests::workerd::BuiltWorker;
+
+const USAGE: &str = "usage: worker FILE --port N";
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("worker: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> Result<(), Box<dyn Error>> {
+    let (file, port) = arguments(env::args().skip(1)).ok_or(USAGE)?;
+    let yaml = fs::read_to_string(&file).map_err(|error| format!("cannot read {file}: {error}"))?;
+    let log = Log::default();
+    let (addr, process) = BuiltWorker::find()?.start(&yaml, port, &log).await?;
+    println!("listening on {addr}");
+
+    let mut told_to_stop = signal(SignalKind::terminate())?;
+    tokio::select! {
+        () = end_of_input() => Ok(()),
+        _ = told_to_stop.recv() => Ok(()),
+        () = print(log) => Ok(()),
+        () = process.over() => Err("workerd has ended by itself; its last words are above".into()),
+    }
+}
+
+/// A thread, because tokio reads standard input on one that keeps the runtime from ending.
+async fn end_of_input() {
+    let over = Gate::closed();
+    let open = over.clone();
+    std::thread::spawn(move || {
+        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        open.open();
+    });
+    over.passed().await;
+}
+
+async fn print(log: Log) {
+    let mut shown = 0;
+    loop {
+        let text = log.longer_than(shown).await;
+        print!("{}", &text[shown..]);
+        shown = text.len();
+    }
+}
+
+fn arguments(mut arguments: impl Iterator<Item = String>) -> Option<(String, u16)> {
+    let (file, option, port) = (arguments.next()?, arguments.next()?, arguments.next()?);
+    let port = port.parse().ok()?;
+    (option == "--port" && arguments.next().is_none()).then_some((file, port))
+}
