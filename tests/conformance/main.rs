@@ -31,6 +31,7 @@ macro_rules! cases {
 }
 
 mod affinity;
+mod autobahn;
 mod config;
 mod ejection;
 mod failover;
@@ -44,6 +45,7 @@ mod retry;
 mod slow;
 mod streaming;
 mod websocket;
+mod websocket_peers;
 
 /// One case: a name and what it does on a bench.
 #[derive(Clone, Copy)]
@@ -58,6 +60,8 @@ const THEMES: &[(&str, &[Case])] = &[
     ("headers", headers::CASES),
     ("streaming", streaming::CASES),
     ("websocket", websocket::CASES),
+    ("websocket_peers", websocket_peers::CASES),
+    ("autobahn", autobahn::CASES),
     ("failover", failover::CASES),
     ("retry", retry::CASES),
     ("ejection", ejection::CASES),
