@@ -32,6 +32,7 @@ macro_rules! cases {
 
 mod affinity;
 mod autobahn;
+
 mod config;
 mod ejection;
 mod failover;
@@ -44,6 +45,7 @@ mod probes;
 mod retry;
 mod slow;
 mod streaming;
+mod volume;
 mod websocket;
 mod websocket_peers;
 
@@ -71,6 +73,7 @@ const THEMES: &[(&str, &[Case])] = &[
     ("affinity", affinity::CASES),
     ("config", config::CASES),
     ("load", load::CASES),
+    ("volume", volume::CASES),
 ];
 
 /// A whole case may take this long. Its single waits give up much sooner, and say what they waited for.
