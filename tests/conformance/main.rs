@@ -32,6 +32,7 @@ macro_rules! cases {
 
 mod affinity;
 mod autobahn;
+mod chaos;
 
 mod config;
 mod ejection;
@@ -74,6 +75,7 @@ const THEMES: &[(&str, &[Case])] = &[
     ("config", config::CASES),
     ("load", load::CASES),
     ("volume", volume::CASES),
+    ("chaos", chaos::CASES),
 ];
 
 /// A whole case may take this long. Its single waits give up much sooner, and say what they waited for.
