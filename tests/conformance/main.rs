@@ -31,6 +31,9 @@ macro_rules! cases {
 }
 
 mod affinity;
+mod autobahn;
+mod chaos;
+
 mod config;
 mod ejection;
 mod failover;
@@ -43,7 +46,9 @@ mod probes;
 mod retry;
 mod slow;
 mod streaming;
+mod volume;
 mod websocket;
+mod websocket_peers;
 
 /// One case: a name and what it does on a bench.
 #[derive(Clone, Copy)]
@@ -58,6 +63,8 @@ const THEMES: &[(&str, &[Case])] = &[
     ("headers", headers::CASES),
     ("streaming", streaming::CASES),
     ("websocket", websocket::CASES),
+    ("websocket_peers", websocket_peers::CASES),
+    ("autobahn", autobahn::CASES),
     ("failover", failover::CASES),
     ("retry", retry::CASES),
     ("ejection", ejection::CASES),
@@ -67,6 +74,8 @@ const THEMES: &[(&str, &[Case])] = &[
     ("affinity", affinity::CASES),
     ("config", config::CASES),
     ("load", load::CASES),
+    ("volume", volume::CASES),
+    ("chaos", chaos::CASES),
 ];
 
 /// A whole case may take this long. Its single waits give up much sooner, and say what they waited for.

@@ -19,7 +19,7 @@ pub struct Bench {
 pub struct App {
     client: Client,
     log: Log,
-    _running: Running,
+    running: Running,
 }
 
 impl Bench {
@@ -47,7 +47,7 @@ impl Bench {
         let log = Log::default();
         self.logs.lock().expect("no panic while locked").push(log.clone());
         match self.target.start(&yaml.into().0, &log).await {
-            Ok(running) => App { client: Client::new(running.addr), log, _running: running },
+            Ok(running) => App { client: Client::new(running.addr), log, running },
             Err(error) => panic!("the target does not start: {error}"),
         }
     }
@@ -57,6 +57,11 @@ impl App {
     /// Its client, for use in another task.
     pub fn client(&self) -> Client {
         self.client
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.running.pid
     }
 
     /// What it has logged.

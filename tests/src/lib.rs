@@ -13,6 +13,7 @@ pub mod client;
 pub mod digest;
 pub mod gate;
 pub mod log;
+pub mod peers;
 pub mod server;
 pub mod target;
 pub mod traffic;

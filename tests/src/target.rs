@@ -23,6 +23,8 @@ pub enum Target {
 pub struct Running {
     /// Where it serves.
     pub addr: SocketAddr,
+    /// Its process.
+    pub pid: u32,
     _guard: Box<dyn Send>,
 }
 
@@ -39,7 +41,7 @@ impl Target {
         match self {
             Self::Worker(worker) => {
                 let (addr, process) = worker.start(yaml, 0, log).await?;
-                Ok(Running { addr, _guard: Box::new(process) })
+                Ok(Running { addr, pid: process.id(), _guard: Box::new(process) })
             }
         }
     }

@@ -55,6 +55,11 @@ impl Client {
 }
 
 impl Socket {
+    /// The socket without this wrapping.
+    pub fn into_stream(self) -> WebSocketStream<TcpStream> {
+        self.stream
+    }
+
     /// Sends a text.
     pub async fn say(&mut self, text: &str) {
         self.send(Message::text(text)).await;

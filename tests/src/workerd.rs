@@ -100,6 +100,11 @@ impl BuiltWorker {
 }
 
 impl Process {
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Waits until it has ended by itself.
     pub async fn over(&self) {
         self.over.passed().await;

@@ -123,6 +123,14 @@ impl From<Reply> for Answer {
 }
 
 impl Answer {
+    /// The status, if it is a fixed answer.
+    pub(super) fn told(&self) -> Option<u16> {
+        match self {
+            Self::Reply(reply) => Some(reply.status),
+            _ => None,
+        }
+    }
+
     /// Answers `seen`. Gives the connection back if it can carry another request.
     pub(super) async fn give(self, mut wire: Wire, seen: &Seen, shared: &Shared) -> io::Result<Option<Wire>> {
         let head_only = seen.method == "HEAD";

@@ -38,7 +38,7 @@ async fn exchange(mut wire: Wire, head: Head, shared: &Shared) -> io::Result<Opt
         body.add(&piece);
         shared.count(|counts| counts.body_bytes += piece.len() as u64);
     }
-    let seen = Seen { method, target, headers: head.headers, body: body.digest() };
+    let seen = Seen { method, target, headers: head.headers, body: body.digest(), told: answer.told() };
     let record = if probe { &shared.probes } else { &shared.seen };
     record.lock().expect("no panic while locked").push(seen.clone());
     answer.give(wire, &seen, shared).await

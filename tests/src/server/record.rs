@@ -14,6 +14,8 @@ pub struct Seen {
     pub headers: Headers,
     /// Length and checksum of the body.
     pub body: Digest,
+    /// The status of the fixed answer that it got; `None` for any other kind of answer.
+    pub told: Option<u16>,
 }
 
 impl Seen {
