@@ -78,18 +78,18 @@ async fn bodies_and_sockets_under_way_go_on() {
 #[tokio::test]
 async fn a_request_that_waits_for_its_server_is_lost_and_not_repeated() {
     let [primary, replica] = bench().servers(["primary", "replica"]).await;
-    let app = bench().start(Service::of([&primary, &replica]).checked().with("retry: { suspect_after: 1s }")).await;
+    let app = bench().start(Service::of([&primary, &replica]).with("retry: { timeout: 1h }")).await;
     let gate = Gate::closed();
     primary.answer_at("/slow", Answer::Held(gate.clone(), Answer::Echo.into()));
     let others = async {
-        primary.until("the slow request", |counts| counts.requests == 1).await;
+        primary.until("both requests", |counts| counts.requests == 2).await;
         provoke(&app, "at-once").await;
         all_well(&app).await;
         gate.open();
     };
-    let (slow, ()) = tokio::join!(app.get("/slow"), others);
-    assert_eq!(slow.status, 500, "{slow:?}");
-    assert_eq!(primary.requests().iter().filter(|seen| seen.target == "/slow").count(), 1);
+    let (get, post, ()) = tokio::join!(app.get("/slow"), app.post("/slow", "once"), others);
+    assert_eq!((get.status, post.status), (500, 500), "{get:?} {post:?}");
+    assert_eq!(primary.requests().iter().filter(|seen| seen.target == "/slow").count(), 2);
     assert_eq!(replica.hits(), 0);
     all_well(&app).await;
 }
