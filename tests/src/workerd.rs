@@ -26,6 +26,9 @@ pub const WORKER_DIR: &str = "TUNNEL_BALANCER_WORKER_DIR";
 /// The workerd program, instead of the one in `node_modules`.
 pub const WORKERD: &str = "TUNNEL_BALANCER_WORKERD";
 
+/// The Worker that panics on demand, at the root of the repository.
+const PANICKING: &str = "target/worker-panic-on-demand";
+
 const SCRIPT: &str = "index.js";
 const WASM: &str = "index_bg.wasm";
 
@@ -46,17 +49,30 @@ pub struct Process {
 impl BuiltWorker {
     /// Finds both, or says what to do.
     pub fn find() -> Result<Self, String> {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-        let directory = env::var_os(WORKER_DIR).map_or_else(|| root.join("crates/worker/build"), PathBuf::from);
+        let directory = env::var_os(WORKER_DIR).map_or_else(|| root().join("crates/worker/build"), PathBuf::from);
+        Self::at(directory, "cargo xtask build")
+    }
+
+    /// Finds the debug build that panics when a request asks for it, or says what to do.
+    pub fn find_panicking() -> Result<Self, String> {
+        Self::at(root().join(PANICKING), "cargo xtask build --panic-on-demand")
+    }
+
+    /// The compiled Worker.
+    pub fn wasm(&self) -> std::io::Result<Vec<u8>> {
+        fs::read(self.directory.join(WASM))
+    }
+
+    fn at(directory: PathBuf, built_by: &str) -> Result<Self, String> {
         for file in [SCRIPT, WASM] {
             if !directory.join(file).is_file() {
                 let directory = directory.display();
-                return Err(format!("no {file} in {directory}: build the Worker first, with `cargo xtask build`"));
+                return Err(format!("no {file} in {directory}: build the Worker first, with `{built_by}`"));
             }
         }
         let program = match env::var_os(WORKERD) {
             Some(program) => PathBuf::from(program),
-            None => root.join(format!("node_modules/@cloudflare/{}/bin/workerd", package()?)),
+            None => root().join(format!("node_modules/@cloudflare/{}/bin/workerd", package()?)),
         };
         if !program.is_file() {
             return Err(format!("no workerd at {}: install it first, with `npm ci`", program.display()));
@@ -116,6 +132,10 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
 /// workerd's own configuration. `allow = ["local"]` is loopback only: a case can never reach the outside.

@@ -20,11 +20,17 @@ pub const LOCATION_HEADERS: [&str; 2] = ["location", "content-location"];
 pub fn location(value: &str, server: &ServerUrl, service: &Service, scheme: &str, authority: &str) -> Option<String> {
     let same_host = value.strip_prefix('/').is_some_and(|rest| !rest.starts_with(['/', '\\']));
     if same_host {
-        return without_base(value, server);
+        let path = without_base(value, server)?;
+        // A path by itself would be read as `//another-host/x`, whatever a browser skips or replaces in it.
+        let is_plain = !path.strip_prefix('/').is_some_and(|rest| rest.starts_with(['/', '\\', '\t']));
+        return Some(if is_plain { path } else { format!("{scheme}://{authority}{path}") });
     }
     let absolute: Cow<'_, str> =
         if value.starts_with("//") { format!("{scheme}:{value}").into() } else { value.into() };
-    let (_, named, rest) = split_url(&absolute)?;
+    let (protocol, named, rest) = split_url(&absolute)?;
+    if !["http", "https"].iter().any(|web| protocol.eq_ignore_ascii_case(web)) {
+        return None;
+    }
     let host = normal_host(named)?;
     let owner = service.servers().iter().map(|server| &server.url).find(|url| names(url, &host))?;
     let rest = without_base(rest, owner).unwrap_or_else(|| rest.to_owned());
@@ -113,6 +119,11 @@ mod tests {
             (b, "/base", Some("/")),
             (b, "/base?x", Some("/?x")),
             (b, "/basement", None),
+            // Without the base path a browser would take these for another host's.
+            (b, "/base//evil.example/x", Some("https://app.test//evil.example/x")),
+            (b, "/base/\\evil.example/x", Some("https://app.test/\\evil.example/x")),
+            (b, "/base/\t/evil.example/x", Some("https://app.test/\t/evil.example/x")),
+            (a, "app://a.example/x", None),
         ];
         for (server, value, expected) in table {
             let rewritten = location(value, &server.url, &service, "https", "app.test");

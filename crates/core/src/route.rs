@@ -21,16 +21,16 @@ pub fn normal_host(authority: &str) -> Option<String> {
     // The colons inside `[::1]` do not begin a port.
     let port_at = authority.rfind(':').filter(|colon| authority.rfind(']').is_none_or(|bracket| *colon > bracket));
     let (host, port) = authority.split_at_checked(port_at.unwrap_or(authority.len()))?;
-    let host = host.strip_suffix('.').unwrap_or(host);
+    // Lower case first: `\u{130}` becomes two characters, and the second is none of a host.
+    let host = host.strip_suffix('.').unwrap_or(host).to_lowercase();
     let address = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
     let is_host = match address {
         Some(address) => address.bytes().all(|b| b.is_ascii_hexdigit() || matches!(b, b':' | b'.')),
         None => host.chars().all(|c| c.is_alphanumeric() || matches!(c, '-' | '_' | '.')),
     };
-    if host.is_empty() || !is_host {
+    if host.is_empty() || host.ends_with('.') || !is_host {
         return None;
     }
-    let host = host.to_lowercase();
     match port.strip_prefix(':') {
         None | Some("" | "80" | "443") => Some(host),
         Some(port) if port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok() => {
@@ -71,7 +71,9 @@ mod tests {
             ("svc.example.com:8443", Some("svc.example.com:8443")),
             ("[::1]:8787", Some("[::1]:8787")),
             ("[::1]", Some("[::1]")),
-            ("svc.example.com..", Some("svc.example.com.")),
+            ("svc.example.com..", None),
+            ("..", None),
+            ("\u{130}.example", None),
             ("", None),
             (".", None),
             ("user@svc.example.com", None),

@@ -11,12 +11,24 @@ use worker::{Date, Delay};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct JsClock;
 
+/// No timer is longer. When another request of the isolate panics, nobody is left to answer this one, and the runtime ends
+/// it only when nothing is pending any more: neither the server's answer nor a timer.
+const LONGEST: Duration = Duration::from_secs(3);
+
 impl Clock for JsClock {
     fn now(&self) -> Timestamp {
         Timestamp::from_millis(Date::now().as_millis())
     }
 
     async fn sleep(&self, duration: Duration) {
-        Delay::from(duration).await;
+        let mut rest = duration;
+        loop {
+            let part = rest.min(LONGEST);
+            Delay::from(part).await;
+            rest -= part;
+            if rest.is_zero() {
+                return;
+            }
+        }
     }
 }

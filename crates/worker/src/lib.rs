@@ -10,6 +10,8 @@ mod clock;
 mod fetch;
 mod fields;
 mod log;
+#[cfg(feature = "panic-on-demand")]
+mod mishap;
 mod random;
 mod respond;
 mod services;
@@ -32,6 +34,8 @@ async fn fetch(request: web_sys::Request, env: Env, context: Context) -> Result<
     let has_hop = request.headers().has(headers::HOP)?;
     match services.admit(&url, has_hop) {
         Ok(admitted) => {
+            #[cfg(feature = "panic-on-demand")]
+            mishap::if_wanted(&request, admitted.pool).await?;
             probe(admitted.pool, &context);
             let answer = forward(request, admitted, services, &asker).await;
             // The request itself may have made a probe due.

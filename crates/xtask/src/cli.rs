@@ -34,6 +34,15 @@ pub(crate) struct BuildOptions {
     pub(crate) services: Option<PathBuf>,
     /// Quick to build rather than small and fast.
     pub(crate) debug: bool,
+    /// With a way for clients to make it panic.
+    pub(crate) panic_on_demand: bool,
+}
+
+impl BuildOptions {
+    /// For the test of what becomes of other requests when one panics.
+    pub(crate) fn panic_on_demand() -> Self {
+        Self { panic_on_demand: true, ..Self::default() }
+    }
 }
 
 /// Parses the arguments after the program's name.
@@ -74,8 +83,10 @@ fn parse_build(args: Vec<String>) -> Result<Invocation, Failure> {
         match arg.as_str() {
             "--services" => options.services = Some(value(&arg, args.next())?.into()),
             "--debug" => options.debug = true,
+            "--panic-on-demand" => options.panic_on_demand = true,
             _ => {
-                return Err(unknown("option", &arg, &["--services", "--debug"], "cargo xtask build --help"));
+                let known = ["--services", "--debug", "--panic-on-demand"];
+                return Err(unknown("option", &arg, &known, "cargo xtask build --help"));
             }
         }
     }
@@ -186,9 +197,11 @@ mod tests {
 
     #[test]
     fn build_takes_a_file_and_debug() {
-        let expected = || Invocation::Build(BuildOptions { services: Some("a.yaml".into()), debug: true });
+        let expected =
+            || Invocation::Build(BuildOptions { services: Some("a.yaml".into()), debug: true, panic_on_demand: false });
         assert_eq!(parsed("build --services a.yaml --debug").unwrap(), expected());
         assert_eq!(parsed("build --debug --services=a.yaml").unwrap(), expected());
+        assert_eq!(parsed("build --panic-on-demand").unwrap(), Invocation::Build(BuildOptions::panic_on_demand()));
     }
 
     #[test]

@@ -72,11 +72,14 @@ const BUILD: &str = "\
 Builds the Worker: crates/worker/build/index.js and index_bg.wasm. Prints its size and fails if that is over 400 KB
 gzipped, far below the 3 MB that Cloudflare's free plan takes, so that it starts quickly and stays that way.
 
-Usage: cargo xtask build [--services FILE] [--debug]
+Usage: cargo xtask build [--services FILE] [--debug] [--panic-on-demand]
 
   --services FILE   the configuration to compile in; default: the environment variable SERVICES_FILE, else services.yaml
                     at the root of the repository
   --debug           quick to build, large, with readable stack traces; its size is not checked
+  --panic-on-demand
+                    with debug assertions, and a panic for every client that asks for one: for the tests, never for
+                    deployment. It goes to target/worker-panic-on-demand
 
 Example: cargo xtask build --services examples/two-servers.yaml";
 

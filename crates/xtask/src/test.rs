@@ -68,7 +68,8 @@ fn perform(workspace: &Workspace, step: Step) -> Result<Omission, Failure> {
         Step::Unit => run(&mut cargo(&["test", "--workspace", "--exclude", "tunnel-balancer-tests", "--all-features"])),
         Step::Pure => pure::check(workspace),
         Step::Doc => run(cargo(&["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-Dwarnings")),
-        Step::Conformance => run(&mut cargo(&["test", "-p", "tunnel-balancer-tests"])),
+        Step::Conformance => worker::build(workspace, &BuildOptions::panic_on_demand())
+            .and_then(|()| run(&mut cargo(&["test", "-p", "tunnel-balancer-tests"]))),
         Step::Wrangler => wrangler(workspace),
         Step::Deny => return deny::check(workspace),
         Step::Browser => browser::check(workspace),

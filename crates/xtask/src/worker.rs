@@ -18,16 +18,27 @@ use crate::workspace::Workspace;
 /// Cloudflare takes 3 MB on the free plan. We stop far below: size is start-up time, and growth should be noticed.
 const LIMIT: usize = 400 * 1024;
 
+/// The release build but for one crate, so that what recovers is what is deployed and little is compiled anew. The
+/// feature refuses to be built without debug assertions.
+const PANIC_ON_DEMAND: &[&str] =
+    &["--features=panic-on-demand", "--config=profile.release.package.tunnel-balancer-worker.debug-assertions=true"];
+
 /// Builds the Worker and checks its size.
 pub(crate) fn build(workspace: &Workspace, options: &BuildOptions) -> Result<(), Failure> {
     let services = services(workspace, options)?;
     let tools = setup::setup(workspace)?;
     announce(&format!("building the Worker with {} (some minutes the first time)", services.display()));
 
+    let output = if options.panic_on_demand { workspace.panicking_worker_output() } else { workspace.worker_output() };
     let mut worker_build = Command::new(&tools.worker_build);
     worker_build
         .current_dir(workspace.worker())
         .arg(if options.debug { "--dev" } else { "--release" })
+        .arg("--out-dir")
+        .arg(&output)
+        // The package; what follows it is for cargo.
+        .arg(".")
+        .args(if options.panic_on_demand { PANIC_ON_DEMAND } else { &[] })
         // Its own backtrace would bury the compiler's message.
         .env("RUST_BACKTRACE", "0")
         .env("SERVICES_FILE", &services)
@@ -42,7 +53,7 @@ pub(crate) fn build(workspace: &Workspace, options: &BuildOptions) -> Result<(),
     tools.toolchain.apply(&mut worker_build);
     run(&mut worker_build)?;
 
-    check_size(&workspace.worker_output(), options)
+    check_size(&output, options)
 }
 
 /// The configuration to compile in, as an absolute path: cargo runs the build script in a directory of its own.

@@ -41,6 +41,11 @@ impl Workspace {
         self.worker().join("build")
     }
 
+    /// The Worker that panics on demand, out of the way of the one that is deployed.
+    pub(crate) fn panicking_worker_output(&self) -> PathBuf {
+        self.root.join("target/worker-panic-on-demand")
+    }
+
     /// A program that npm installed.
     pub(crate) fn npm_program(&self, name: &str) -> PathBuf {
         let name = if cfg!(windows) { format!("{name}.cmd") } else { name.to_owned() };

@@ -1,0 +1,117 @@
+//! A client's headers on their way to a server.
+
+use std::collections::BTreeSet;
+use std::sync::LazyLock;
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use tunnel_balancer_core::headers::{self, HOP};
+use tunnel_balancer_core::{Affinity, Inbound, Server, ServerHeader, Service, Services, cookie};
+
+pub(crate) const SEEDS: &[&str] = &[
+    "accept: */*\nx-forwarded-for: 1.2.3.4\nx-forwarded-for: 5.6.7.8\nx-forwarded-host: bank.test\nx-real-ip: 1.2.3.4",
+    "forwarded: for=1.2.3.4\nx-served-by: me\nx-original-url: /admin\nproxy: http://evil.example",
+    "cf-access-client-secret: the client's\ncookie: a=1; lb=0123; b=2\nX-Tunnel-Balancer-Hop: 7",
+    "connection: close, X-Foo\nx-foo: 1\nconnection: x-bar , keep-alive\nx-bar: 1\nkeep-alive: timeout=5\nte: gzip",
+    "connection: host, content-length, , x-a\nhost: app.test\ncontent-length: 3",
+    "connection: Upgrade, x-a\nupgrade: websocket\nx-a: 1\nsec-websocket-key: x",
+    "cookie: lb=1\ncookie: lb=2; a=3",
+    "cookie: \u{fc}=\u{fc}; lb=1",
+    "connection: \u{fc}, x-foo\nx-foo: 1",
+];
+
+/// What a server gets of these only from us. (`x-tunnel-balancer-hop` is among [`OURS`].)
+const NEVER: [&str; 7] = [
+    "forwarded",
+    "proxy",
+    "x-http-method-override",
+    "x-original-url",
+    "x-rewrite-url",
+    "x-served-by",
+    "x-tunnel-balancer",
+];
+
+/// What a server gets from us, with the value it has for server A and for server B.
+const OURS: [(&str, Option<&str>, Option<&str>); 6] = [
+    ("x-forwarded-host", Some("app.test"), Some("app.test")),
+    ("x-forwarded-proto", Some("https"), Some("https")),
+    ("x-forwarded-for", Some("203.0.113.7"), Some("203.0.113.7")),
+    ("x-real-ip", Some("203.0.113.7"), Some("203.0.113.7")),
+    ("x-secret-a", Some("of a"), None),
+    (HOP, Some("1"), Some("1")),
+];
+
+static SERVICES: LazyLock<Services> = LazyLock::new(|| {
+    let mut a = Server::new("a.example".parse().expect("an address"));
+    a.headers.push(ServerHeader::new("X-Secret-A", "of a"));
+    let b = Server::new("b.example".parse().expect("an address"));
+    let mut service = Service::new("app.test", vec![a, b]).expect("two servers");
+    service.affinity = Some(Affinity::new("lb", *b"a key of this test"));
+    Services::new([service], 1)
+});
+
+/// Nothing of what a client writes into its headers passes for the balancer's word or for another server's secret; nor does
+/// anything about its connection pass. The text is lines of `name: value`.
+pub fn headers(text: &str) {
+    let sent = fields(text);
+    without_hop_by_hop(&sent);
+    let admitted = SERVICES.admit("https://app.test/x", false).expect("the only service");
+    for client_ip in [Some("203.0.113.7"), None] {
+        let inbound = Inbound::new(admitted, &sent, client_ip.map(str::to_owned)).expect("a map takes anything");
+        let [a, b] = [0, 1].map(|server| {
+            let mut got = sent.clone();
+            let server = &admitted.pool.service().servers()[server];
+            inbound.address(&mut got, admitted.pool, server).expect("a map takes what a map gave");
+            got
+        });
+        for (name, to_a, to_b) in OURS {
+            let known =
+                |value: Option<&'static str>| value.filter(|value| client_ip.is_some() || *value != "203.0.113.7");
+            assert!(a.get_all(name).iter().eq(known(to_a)), "{name} at A: {a:?}");
+            assert!(b.get_all(name).iter().eq(known(to_b)), "{name} at B: {b:?}");
+        }
+        for got in [a, b] {
+            assert!(NEVER.iter().all(|name| !got.contains_key(*name)), "{got:?}");
+            for line in got.get_all("cookie").iter().filter_map(|line| std::str::from_utf8(line.as_bytes()).ok()) {
+                assert_eq!(cookie::read(line, "lb"), None, "the affinity cookie reached a server: {got:?}");
+            }
+            let is_own = |name: &HeaderName| {
+                name == "cookie" || NEVER.iter().chain(OURS.iter().map(|(name, ..)| name)).any(|own| name == own)
+            };
+            for name in sent.keys().filter(|name| !is_own(name)) {
+                assert!(got.get_all(name).iter().eq(sent.get_all(name)), "{name} was changed: {got:?}");
+            }
+        }
+    }
+}
+
+fn without_hop_by_hop(sent: &HeaderMap) {
+    let mut left = sent.clone();
+    headers::remove_hop_by_hop(&mut left).expect("a map takes what a map gave");
+    let lines = sent.get_all("connection").iter().filter_map(|line| std::str::from_utf8(line.as_bytes()).ok());
+    let mut gone: BTreeSet<String> =
+        lines.flat_map(|line| line.split(',')).map(|name| name.trim().to_ascii_lowercase()).collect();
+    gone.extend(
+        ["connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"]
+            .map(str::to_owned),
+    );
+    for name in sent.keys() {
+        let stays = matches!(name.as_str(), "host" | "content-length");
+        if stays {
+            assert!(left.get_all(name).iter().eq(sent.get_all(name)), "{name} is what the message is about: {sent:?}");
+        } else if gone.contains(name.as_str()) {
+            assert!(!left.contains_key(name), "{name} is about the connection: {left:?}");
+        }
+    }
+}
+
+/// The lines that can be header fields.
+pub(crate) fn fields(text: &str) -> HeaderMap {
+    let mut fields = HeaderMap::new();
+    for line in text.lines() {
+        let Some((name, value)) = line.split_once(':') else { continue };
+        if let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), HeaderValue::from_bytes(value.trim().as_bytes())) {
+            fields.append(name, value);
+        }
+    }
+    fields
+}

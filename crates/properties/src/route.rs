@@ -1,0 +1,65 @@
+//! From a URL to a service.
+
+use std::cmp::Reverse;
+use std::sync::LazyLock;
+
+use tunnel_balancer_core::route::{normal_host, split_url};
+use tunnel_balancer_core::{Problem, Server, Service, Services};
+
+pub(crate) const SEEDS: &[&str] = &[
+    "https://app.test/",
+    "https://app.test",
+    "https://app.test/api",
+    "https://app.test/api?x=/v2",
+    "https://app.test/api/x",
+    "https://app.test/apix",
+    "https://app.test/api/v2/x",
+    "https://app.test/api/v20",
+    "https://app.test//api",
+    "https://app.test/x?/api",
+    "https://APP.test.:443/api/x",
+    "https://other.test/only/x",
+    "https://other.test/",
+    "https://nobody.test/",
+    "https://svc.example\\@evil.example/",
+    "/relative",
+    "://",
+];
+
+const ADDRESSES: [&str; 5] =
+    ["app.test", "app.test/api/", "app.test/api/v2", "other.test/only", "xn--bcher-kva.example"];
+
+static SERVICES: LazyLock<Services> = LazyLock::new(|| {
+    let service = |address| Service::new(address, vec![Server::new("a.example".parse().expect("an address"))]);
+    Services::new(ADDRESSES.map(|address| service(address).expect("one server")), 1)
+});
+
+/// Of the services on a URL's host, the one with the longest path that serves it gets it, with nothing lost on the way.
+pub fn route(text: &str) {
+    assert_eq!(SERVICES.admit(text, true).err(), Some(Problem::Loop));
+    let split = split_url(text);
+    if let Some((scheme, authority, path)) = split {
+        assert_eq!([scheme, "://", authority, path].concat(), text);
+    }
+    let expected = split.and_then(|(_, authority, path)| {
+        let host = normal_host(authority)?;
+        let of_host = SERVICES.pools().filter(|pool| pool.service().host == host);
+        of_host
+            .filter(|pool| begins_with(path, &pool.service().path))
+            .min_by_key(|pool| Reverse(pool.service().path.len()))
+    });
+    match SERVICES.admit(text, false) {
+        Ok(admitted) => {
+            assert_eq!(Some(admitted.pool.service().name()), expected.map(|pool| pool.service().name()), "{text:?}");
+            assert_eq!(Some((admitted.scheme, admitted.authority, admitted.path_and_query)), split);
+        }
+        Err(problem) => assert_eq!((problem, expected.is_none()), (Problem::UnknownHost, true), "{text:?}"),
+    }
+}
+
+/// Whether the first parts of a path are `parts`.
+fn begins_with(path: &str, parts: &str) -> bool {
+    let path = path.split(['?', '#']).next().unwrap_or_default();
+    let mut own = path.split('/');
+    parts.split('/').all(|part| own.next() == Some(part)) || parts.is_empty()
+}
