@@ -4,10 +4,10 @@
 //! cases are about these. Each call of [`Client`] uses a connection of its own; [`Connection`] keeps one.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use bytes::Bytes;
-use tokio::net::TcpStream;
+use tokio::net::TcpSocket;
 
 use crate::wire::{Framing, Head, Headers, Wire};
 use crate::within;
@@ -60,6 +60,7 @@ pub struct Upload {
 #[derive(Clone, Copy, Debug)]
 pub struct Client {
     addr: SocketAddr,
+    from: IpAddr,
 }
 
 /// One kept connection.
@@ -139,7 +140,13 @@ impl Response {
 impl Client {
     /// A client of whoever listens at `addr`.
     pub fn new(addr: SocketAddr) -> Self {
-        Self { addr }
+        Self { addr, from: Ipv4Addr::LOCALHOST.into() }
+    }
+
+    /// The same from another address of this machine.
+    pub fn from(mut self, address: impl Into<IpAddr>) -> Self {
+        self.from = address.into();
+        self
     }
 
     /// Where it connects to.
@@ -149,8 +156,15 @@ impl Client {
 
     /// Opens a connection.
     pub async fn connect(&self) -> Connection {
-        let stream = within("the target to accept", TcpStream::connect(self.addr)).await;
-        Connection { wire: Wire::new(stream.expect("the target listens")) }
+        self.try_connect().await.expect("the target listens")
+    }
+
+    /// Opens a connection, where it may be refused.
+    pub async fn try_connect(&self) -> io::Result<Connection> {
+        let socket = TcpSocket::new_v4()?;
+        socket.bind((self.from, 0).into())?;
+        let stream = within("the target to accept", socket.connect(self.addr)).await?;
+        Ok(Connection { wire: Wire::new(stream) })
     }
 
     /// GET, complete response.
@@ -198,6 +212,21 @@ impl Connection {
         let mut framing = head.response_framing(&request.method, status);
         let body = rest(&mut self.wire, &mut framing).await?;
         Ok(Response { status, reason, headers: head.headers, body })
+    }
+
+    /// Sends bytes as they are.
+    pub async fn say(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
+        within("the target to take bytes", self.wire.send(bytes)).await
+    }
+
+    /// Everything that comes until the other side closes or resets the connection.
+    pub async fn hear(&mut self) -> String {
+        let mut heard = Vec::new();
+        while let Ok(Some(piece)) = within("the end of the connection", self.wire.piece(&mut Framing::UntilClose)).await
+        {
+            heard.extend_from_slice(&piece);
+        }
+        heard.into_iter().map(char::from).collect()
     }
 
     /// Leaves as a closed browser tab does. A reset, because a proper close would allow the answer to go on.

@@ -13,6 +13,7 @@ pub mod client;
 pub mod digest;
 pub mod gate;
 pub mod log;
+pub mod proxy;
 pub mod server;
 pub mod target;
 pub mod traffic;
@@ -26,7 +27,7 @@ pub use client::{Client, Request, Response};
 pub use digest::Digest;
 pub use gate::Gate;
 pub use server::{Answer, FaultyServer, Reply};
-pub use target::Target;
+pub use target::{Host, Target};
 pub use traffic::Traffic;
 pub use yaml::Service;
 

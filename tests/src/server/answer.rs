@@ -20,6 +20,8 @@ pub enum Answer {
     Echo,
     /// A fixed answer.
     Reply(Reply),
+    /// These bytes, and the end of the connection.
+    Raw(Bytes),
     /// Reads the request and never answers.
     Hang,
     /// Answers once the gate is open.
@@ -47,6 +49,13 @@ pub struct Reply {
     reason: String,
     headers: Vec<(String, String)>,
     body: Option<Bytes>,
+}
+
+impl Answer {
+    /// Bytes as they stand.
+    pub fn raw(bytes: impl Into<Bytes>) -> Self {
+        Self::Raw(bytes.into())
+    }
 }
 
 /// The sending end of an event stream. The stream ends when it is dropped.
@@ -129,6 +138,7 @@ impl Answer {
         match self {
             Self::Echo => send(wire, &echo(seen, &shared.name), &shared.name, head_only).await,
             Self::Reply(reply) => send(wire, &reply, &shared.name, head_only).await,
+            Self::Raw(bytes) => wire.send(bytes).await.map(|()| None),
             Self::Hang => abandoned(wire, shared).await,
             Self::Held(gate, answer) => {
                 tokio::select! {
