@@ -38,14 +38,17 @@ macro_rules! cases {
 }
 
 mod affinity;
+mod answers;
 mod config;
 mod ejection;
 mod failover;
 mod headers;
+mod hostile;
 mod load;
 mod original;
 mod passthrough;
 mod policies;
+mod prefixes;
 mod probes;
 mod report;
 mod retry;
@@ -77,6 +80,9 @@ const THEMES: &[(&str, &[Case])] = &[
     ("affinity", affinity::CASES),
     ("config", config::CASES),
     ("load", load::CASES),
+    ("prefixes", prefixes::CASES),
+    ("answers", answers::CASES),
+    ("hostile", hostile::CASES),
 ];
 
 /// A whole case may take this long. Its single waits give up much sooner, and say what they waited for.

@@ -19,6 +19,7 @@ use crate::gate::Gate;
 use crate::log::Log;
 use crate::target::SECRET;
 use crate::within;
+use crate::yaml::Yaml;
 
 pub use rustix::process::Signal;
 
@@ -129,9 +130,9 @@ impl Process {
     }
 
     /// Puts another configuration in the place of the one it was started with, in one step, as editors do.
-    pub fn edit(&self, yaml: &str) {
+    pub fn edit(&self, yaml: impl Into<Yaml>) {
         let (path, new) = (self.file.path().join("services.yaml"), self.file.path().join("new"));
-        fs::write(&new, yaml).and_then(|()| fs::rename(new, path)).expect("a directory of our own");
+        fs::write(&new, yaml.into().0).and_then(|()| fs::rename(new, path)).expect("a directory of our own");
     }
 
     /// Sends a signal.

@@ -47,13 +47,16 @@ pub enum Limit {
     OddPaths,
     /// Taking requests such as `GET http://host/path`.
     AbsoluteForm,
+    /// Removing the headers that `Connection` names, and those that are about a proxy (`Proxy-Authorization`, `Alt-Svc`).
+    ProxyHeaders,
 }
 
 /// Who is limited in what, and why.
-pub const LIMITS: [(Host, Limit, &str); 3] = [
+pub const LIMITS: [(Host, Limit, &str); 4] = [
     (Host::Worker, Limit::RefusedConnections, "the fetch of workerd gives one exception for refused and for broken"),
     (Host::Worker, Limit::OddPaths, "workerd parses every URL as WHATWG says, and normalises these"),
     (Host::Worker, Limit::AbsoluteForm, "workerd ends such requests itself, with a 500"),
+    (Host::Worker, Limit::ProxyHeaders, "a Worker is not shown Connection, and leaves the others to Cloudflare's edge"),
 ];
 
 impl Host {
@@ -116,6 +119,11 @@ impl Target {
     /// Whether it does what [`Limit::AbsoluteForm`] is about.
     pub fn takes_absolute_form(&self) -> bool {
         self.can(Limit::AbsoluteForm)
+    }
+
+    /// Whether it does what [`Limit::ProxyHeaders`] is about.
+    pub fn removes_proxy_headers(&self) -> bool {
+        self.can(Limit::ProxyHeaders)
     }
 
     fn can(&self, what: Limit) -> bool {

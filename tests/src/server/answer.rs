@@ -40,6 +40,8 @@ pub enum Answer {
     Events(Feed),
     /// Accepts a WebSocket and echoes. Texts that are orders: `close 4001 reason`, `drop`.
     WebSocket,
+    /// The same, with the headers of this reply in the 101.
+    WebSocketWith(Reply),
 }
 
 /// A fixed answer: status, headers, body. Comes with a `Content-Length`.
@@ -113,11 +115,12 @@ impl Reply {
         }
     }
 
+    fn lines(&self) -> String {
+        self.headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect()
+    }
+
     fn head(&self, framing: &str) -> String {
-        let mut head = format!("HTTP/1.1 {} {}\r\n", self.status, self.reason);
-        for (name, value) in &self.headers {
-            head.push_str(&format!("{name}: {value}\r\n"));
-        }
+        let mut head = format!("HTTP/1.1 {} {}\r\n{}", self.status, self.reason, self.lines());
         if !framing.is_empty() {
             head.push_str(&format!("{framing}\r\n"));
         }
@@ -172,7 +175,8 @@ impl Answer {
             }
             Self::Download(bytes, gate) => download(wire, bytes, gate).await,
             Self::Events(feed) => stream_events(wire, feed, shared).await,
-            Self::WebSocket => websocket::session(wire, seen, shared).await,
+            Self::WebSocket => websocket::session(wire, seen, shared, "").await,
+            Self::WebSocketWith(reply) => websocket::session(wire, seen, shared, &reply.lines()).await,
         }
     }
 }
@@ -242,5 +246,7 @@ fn echo(seen: &Seen, name: &str) -> Reply {
         text.push_str(&format!("{name}: {value}\n"));
     }
     text.push_str(&format!("\nbody: {}\n", seen.body));
-    Reply::status(200).header("Content-Type", "text/plain; charset=utf-8").body(text)
+    // Whoever wants to keep answers may keep this one: it shows when somebody gets another visitor's.
+    let reply = Reply::status(200).header("Cache-Control", "public, max-age=3600");
+    reply.header("Content-Type", "text/plain; charset=utf-8").body(text)
 }
