@@ -122,7 +122,7 @@ async fn attempts_are_limited(bench: Bench) {
 /// HDR-09, HDR-10.
 async fn unknown_host_is_404(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
-    let app = bench.start(Service::of([&primary]).checked()).await;
+    let app = bench.start(Service::of([&primary])).await;
     let direct = primary.addr().to_string();
     for host in [
         "other.test",

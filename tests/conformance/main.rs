@@ -45,6 +45,7 @@ mod failover;
 mod headers;
 mod hostile;
 mod load;
+mod native;
 mod original;
 mod passthrough;
 mod policies;
@@ -83,6 +84,13 @@ const THEMES: &[(&str, &[Case])] = &[
     ("prefixes", prefixes::CASES),
     ("answers", answers::CASES),
     ("hostile", hostile::CASES),
+    ("reload", native::reload::CASES),
+    ("shutdown", native::shutdown::CASES),
+    ("sockets", native::sockets::CASES),
+    ("limits", native::limits::CASES),
+    ("connections", native::connections::CASES),
+    ("smuggling", native::smuggling::CASES),
+    ("log", native::log::CASES),
 ];
 
 /// A whole case may take this long. Its single waits give up much sooner, and say what they waited for.

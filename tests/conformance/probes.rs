@@ -5,7 +5,7 @@ use tunnel_balancer_tests::{Answer, Bench, Gate, Reply, Request, Service, Traffi
 
 cases![
     probe_carries_nothing_of_the_visitor,
-    only_the_service_asked_for_is_probed,
+    only_the_service_asked_for_is_probed not on Native: "it probes without being asked: see probes_run_without_traffic",
     no_probes_without_a_health_check,
     eight_servers_are_probed_four_at_a_time,
     failing_probe_takes_a_server_out,
@@ -154,7 +154,7 @@ async fn hc_20_interim_answers_are_no_answers(bench: Bench) {
     let interim = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\n";
     let answer = Answer::raw(format!("{interim}HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"));
     primary.health(answer.clone());
-    replica.answer_at("/page", answer);
+    primary.answer_at("/page", answer);
     traffic.served_by("primary", 10).await;
     let response = app.get("/page").await;
     assert_eq!((response.status, response.text().as_str(), response.served_by()), (200, "ok", "primary"));

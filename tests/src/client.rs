@@ -3,8 +3,8 @@
 //! An ordinary HTTP client would repair `GET //other-host/x`, decode gzip, follow redirects and join two `Set-Cookie`; the
 //! cases are about these. Each call of [`Client`] uses a connection of its own; [`Connection`] keeps one.
 
-use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::{fmt, io};
 
 use bytes::Bytes;
 use tokio::net::TcpSocket;
@@ -107,16 +107,17 @@ impl Request {
         self.body = Some(body.into());
         self
     }
+}
 
-    fn head(&self) -> String {
-        let mut head = format!("{} {} HTTP/1.1\r\nHost: {}\r\n", self.method, self.target, self.host);
-        for (name, value) in &self.headers {
-            head.push_str(&format!("{name}: {value}\r\n"));
-        }
+/// The head as it is sent.
+impl fmt::Display for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} HTTP/1.1\r\nHost: {}\r\n", self.method, self.target, self.host)?;
+        self.headers.iter().try_for_each(|(name, value)| write!(f, "{name}: {value}\r\n"))?;
         if let Some(body) = &self.body {
-            head.push_str(&format!("Content-Length: {}\r\n", body.len()));
+            write!(f, "Content-Length: {}\r\n", body.len())?;
         }
-        head + "\r\n"
+        f.write_str("\r\n")
     }
 }
 
@@ -200,7 +201,7 @@ impl Client {
 
     async fn begin(&self, request: Request) -> Upload {
         let mut connection = self.connect().await;
-        connection.wire.send(request.head()).await.expect("the target takes the head");
+        connection.wire.send(request.to_string()).await.expect("the target takes the head");
         Upload { connection, method: request.method }
     }
 }
@@ -229,6 +230,12 @@ impl Connection {
         heard.into_iter().map(char::from).collect()
     }
 
+    /// The first line of the next head.
+    pub async fn hear_head(&mut self) -> String {
+        let head = within("a head", self.wire.head()).await;
+        head.ok().flatten().map(|head| head.first_line).unwrap_or_default()
+    }
+
     /// Leaves as a closed browser tab does. A reset, because a proper close would allow the answer to go on.
     pub fn leave(self) {
         self.wire.reset();
@@ -244,7 +251,7 @@ impl Connection {
     }
 
     async fn ask(&mut self, request: &Request) -> io::Result<(Head, u16, String)> {
-        self.wire.send(request.head()).await?;
+        self.wire.send(request.to_string()).await?;
         if let Some(body) = &request.body {
             self.wire.send(body).await?;
         }

@@ -135,6 +135,11 @@ impl Process {
         fs::write(&new, yaml.into().0).and_then(|()| fs::rename(new, path)).expect("a directory of our own");
     }
 
+    /// Removes the file of the configuration.
+    pub fn remove(&self) {
+        fs::remove_file(self.file.path().join("services.yaml")).expect("a directory of our own");
+    }
+
     /// Sends a signal.
     pub fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).expect("a process of our own");
