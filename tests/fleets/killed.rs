@@ -30,14 +30,14 @@ fn deaths() -> [(&'static str, Behaviour, bool); 5] {
 
 fn run(method: Method, death: Behaviour, seed: &Seed) -> Tally {
     let mut sim = Sim::new(service(2, Policy::Failover), seed.0);
-    sim.isolates(ISOLATES).quiet();
+    sim.isolates(ISOLATES);
     for name in ["a", "b"] {
         sim.server(s(0), name, Behaviour::status(200).after(USUAL.0));
     }
     sim.server(s(20), "a", death);
     sim.cut(s(20), "a");
     sim.arrivals(Arrivals::even(100.0).until(s(60)).of(RequestInfo::new(method)));
-    sim.run(s(200)).tally
+    seed.run(sim, s(200)).tally
 }
 
 #[test]

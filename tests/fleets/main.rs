@@ -3,20 +3,23 @@
 //!
 //! Every test says where its bound comes from (`PERF-n` numbers the anchors), prints what it measured, and runs for a
 //! fixed seed. `cargo test --test fleets -- --nocapture` shows the figures; `FLEET_SEED=7` runs all of them for another seed.
+//! A test that fails prints its seed and the trace of its last run.
 
 mod failing;
 mod killed;
 mod overload;
+mod seed;
 mod seeds;
 mod shares;
 mod stalled;
 mod two_choices;
 
 use std::fmt::Display;
-use std::thread::panicking;
 use std::time::Duration;
 
 use tunnel_balancer_core::{Policy, Server, Service};
+
+use seed::Seed;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -45,23 +48,6 @@ fn names(servers: usize) -> impl Iterator<Item = String> {
         let letter = char::from(b'a' + (number % 26) as u8);
         if number < 26 { letter.to_string() } else { format!("{letter}{}", number / 26) }
     })
-}
-
-/// The seed of a test. When the test fails, it says which seed it failed for.
-struct Seed(u64);
-
-impl Seed {
-    fn new(usual: u64) -> Self {
-        Self(std::env::var("FLEET_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(usual))
-    }
-}
-
-impl Drop for Seed {
-    fn drop(&mut self) {
-        if panicking() {
-            eprintln!("the seed was {}: FLEET_SEED={0} runs it again", self.0);
-        }
-    }
 }
 
 /// Prints a figure that has no bound.

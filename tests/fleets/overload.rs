@@ -13,14 +13,14 @@ use crate::{SECOND, Seed, at_most, ms, names, s, service, show};
 fn dip(service: Service, isolates: usize, patience: u64, seed: &Seed) -> Tally {
     let servers = service.servers().len();
     let mut sim = Sim::new(service, seed.0);
-    sim.isolates(isolates).quiet().patience(ms(patience));
+    sim.isolates(isolates).patience(ms(patience));
     for name in names(servers) {
         for (at, rate) in [(0, 100), (30, 20), (40, 100)] {
             sim.server(s(at), &name, Behaviour::status(200).after(SECOND / rate).in_turn());
         }
     }
     sim.arrivals(Arrivals::poisson(70.0 * servers as f64).until(s(120)));
-    sim.run(s(130)).tally
+    seed.run(sim, s(130)).tally
 }
 
 /// The second after the dip from which on 95 % are served, whichever five seconds are looked at. Infinite if none.
@@ -87,10 +87,10 @@ fn ejections_under_overload() {
 /// Attempts a request when all three servers fail, after the first ten seconds.
 fn amplification(isolates: usize, failure: Behaviour, seed: &Seed) -> f64 {
     let mut sim = Sim::new(service(3, Policy::RoundRobin), seed.0);
-    sim.isolates(isolates).quiet();
+    sim.isolates(isolates);
     names(3).for_each(|name| sim.server(s(0), &name, failure));
     sim.arrivals(Arrivals::poisson(100.0).until(s(60)));
-    let tally = sim.run(s(70)).tally;
+    let tally = seed.run(sim, s(70)).tally;
     assert_eq!(tally.total().served, 0);
     tally.attempts as f64 / tally.total().arrived as f64
 }

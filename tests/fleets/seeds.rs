@@ -1,12 +1,15 @@
-//! A run is decided by its script and its seed, however many isolates there are and however much is left to chance.
+//! A run is decided by its script and its seed, however many isolates there are and however much is left to chance; so a
+//! failure can be looked at again.
+
+use std::process::Command;
 
 use expect_test::expect;
 use tunnel_balancer_core::sim::{Arrivals, Behaviour, Sim, Trace};
 use tunnel_balancer_core::{Failure, Policy};
 
-use crate::{ms, s, service};
+use crate::{Seed, ms, s, service};
 
-fn run(seed: u64) -> Trace {
+fn sim(seed: u64) -> Sim {
     let mut sim = Sim::new(service(3, Policy::Latency), seed);
     sim.isolates(10).patience(s(1)).share_every(s(5));
     sim.server(s(0), "a", Behaviour::status(200).after(ms(100)).normal(ms(20)));
@@ -16,7 +19,11 @@ fn run(seed: u64) -> Trace {
     sim.server(s(20), "c", Behaviour::hangs());
     sim.cut(s(25), "c");
     sim.arrivals(Arrivals::poisson(20.0).until(s(30)));
-    sim.run(s(40))
+    sim
+}
+
+fn run(seed: u64) -> Trace {
+    sim(seed).run(s(40))
 }
 
 #[test]
@@ -25,6 +32,37 @@ fn equal_seeds_give_equal_traces() {
     assert_eq!(first.to_string(), again.to_string());
     assert_ne!(first.to_string(), other.to_string());
     assert_eq!(first.tally.total().arrived, first.answers.len() + first.tally.total().gave_up);
+}
+
+#[test]
+fn a_quiet_run_is_the_same_run() {
+    let (told, quiet) = (run(1), Seed::new(1).run(sim(1), s(40)));
+    assert_eq!(quiet.to_string(), "");
+    assert_eq!(format!("{:?}", quiet.tally), format!("{:?}", told.tally));
+    assert_eq!((quiet.requests, quiet.probes, quiet.discarded), (told.requests, told.probes, told.discarded));
+}
+
+/// Runs itself in a process of its own, and fails there.
+#[test]
+fn a_test_that_fails_prints_its_seed_and_trace() {
+    const NAME: &str = "seeds::a_test_that_fails_prints_its_seed_and_trace";
+    if std::env::var_os("FLEET_FAILS").is_some() {
+        let seed = Seed::new(1);
+        let served = seed.run(sim(seed.0), s(40)).tally.total().served;
+        panic!("{served} were served");
+    }
+    let itself = std::env::current_exe().unwrap();
+    let output = Command::new(itself).args(["--exact", NAME]).env("FLEET_FAILS", "1").env("FLEET_SEED", "7").output();
+    let output = output.unwrap();
+    let said = String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success() && said.contains("were served"), "{said}");
+    assert!(said.contains("the seed was 7: FLEET_SEED=7 runs it again"), "{said}");
+    let trace = run(7).to_string();
+    let fault = trace.lines().find(|line| line.ends_with(" gave up")).unwrap();
+    let shown: Vec<_> = said.lines().filter(|line| trace.lines().any(|own| own == line.trim_start())).collect();
+    assert!(shown.len() == 60 && shown.iter().any(|line| line.ends_with(fault)), "{said}");
+    let file = said.split(" lines, is in ").nth(1).and_then(|rest| rest.lines().next()).unwrap();
+    assert_eq!(std::fs::read_to_string(file).unwrap(), trace);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use http::Method;
 use tunnel_balancer_core::sim::{Arrivals, Behaviour, Sim};
 use tunnel_balancer_core::{HashOn, Policy, PoolState, RequestInfo, Server, ServerSet, Service, Timestamp, hash};
 
-use crate::{Seed, at_most, ms, names, s, server};
+use crate::{Seed, at_least, at_most, ms, names, s, server};
 
 const WEIGHTS: [u32; 3] = [5, 3, 2];
 
@@ -41,12 +41,11 @@ fn weights_are_shares() {
     ];
     for (name, policy, bound) in table {
         let mut sim = Sim::new(weighted(policy, &WEIGHTS), seed.0);
-        sim.quiet();
         names(WEIGHTS.len())
             .for_each(|name| sim.server(s(0), &name, Behaviour::status(200).after(ms(100)).exponential()));
         sim.arrivals(Arrivals::poisson(300.0));
         // A whole number of rotations.
-        let requests = sim.run(s(40)).requests;
+        let requests = seed.run(sim, s(40)).requests;
         let rounding = 100.0 * 10.0 / requests.values().sum::<usize>() as f64;
         at_most(bound + rounding, format!("{name}, weights 5:3:2: points off"), worst(&requests, &WEIGHTS));
     }
@@ -66,17 +65,38 @@ fn placed(service: Service) -> Vec<String> {
 
 #[test]
 fn hash_moves_the_keys_of_a_removed_server_and_no_others() {
-    for servers in [2, 3, 8, 64] {
-        let all = weighted(Policy::Hash(HashOn::ClientIp), &vec![1; servers]);
+    for (servers, weights) in
+        [2, 3, 8, 64].into_iter().flat_map(|servers| [(servers, "even"), (servers, "3, 2, 1 ...")])
+    {
+        let own: Vec<u32> = (0..servers).map(|server| if weights == "even" { 1 } else { 3 - server % 3 }).collect();
+        let all = weighted(Policy::Hash(HashOn::ClientIp), &own);
         let others: Vec<Server> = all.servers().iter().filter(|server| server.name != "b").cloned().collect();
         let mut without = Service::new("app.example", others).unwrap();
         without.policy = all.policy.clone();
         let (before, after) = (placed(all), placed(without));
         let moved = before.iter().zip(&after).filter(|(before, after)| before != after);
         let needless = moved.clone().filter(|(before, _)| *before != "b").count();
-        at_most(0.0, format!("hash, {servers} servers, one removed: keys moved needlessly"), needless as f64);
-        let share = 100.0 * moved.count() as f64 / before.len() as f64;
-        at_most(100.0 / servers as f64 + 2.0, format!("hash, {servers} servers, one removed: % of keys moved"), share);
+        let what = format!("hash, {servers} servers, {weights}, one removed");
+        at_most(0.0, format!("{what}: keys moved needlessly"), needless as f64);
+        let (share, fair) =
+            (moved.count() as f64 / before.len() as f64, own[1] as f64 / own.iter().sum::<u32>() as f64);
+        at_most(100.0 * fair + 2.0, format!("{what}: % of keys moved"), 100.0 * share);
+    }
+}
+
+/// From even weights to uneven ones as well, which are chosen by in another way.
+#[test]
+fn hash_moves_keys_only_to_a_server_that_weighs_more_than_before() {
+    for (before, after) in [([1, 1, 1], [1, 2, 1]), ([3, 2, 1], [3, 3, 1]), ([2, 1, 2], [2, 2, 2])] {
+        let place = |weights: [u32; 3]| placed(weighted(Policy::Hash(HashOn::ClientIp), &weights));
+        let (was, is) = (place(before), place(after));
+        let moved = was.iter().zip(&is).filter(|(was, is)| was != is);
+        let what = format!("hash, weights {before:?} and then {after:?}");
+        let needless = moved.clone().filter(|(_, is)| *is != "b").count();
+        at_most(0.0, format!("{what}: keys moved needlessly"), needless as f64);
+        let share = |weights: [u32; 3]| f64::from(weights[1]) / f64::from(weights.iter().sum::<u32>());
+        let percent = 100.0 * moved.count() as f64 / was.len() as f64;
+        at_least(100.0 * (share(after) - share(before)) - 2.0, format!("{what}: % of keys moved"), percent);
     }
 }
 

@@ -16,7 +16,7 @@ fn run(service: Service, rate: f64, isolates: usize, sharing: bool, seed: &Seed)
     let usual = Behaviour::status(200).after(ms(167)).normal(ms(5));
     let servers = service.servers().len();
     let mut sim = Sim::new(service, seed.0);
-    sim.isolates(isolates).quiet();
+    sim.isolates(isolates);
     if sharing {
         sim.share_every(s(1));
     }
@@ -24,7 +24,7 @@ fn run(service: Service, rate: f64, isolates: usize, sharing: bool, seed: &Seed)
     sim.server(s(15), "a", Behaviour::status(200).after(s(2)));
     sim.server(s(45), "a", usual);
     sim.arrivals(Arrivals::even(rate).until(s(60)));
-    let tally = sim.run(s(70)).tally;
+    let tally = seed.run(sim, s(70)).tally;
     assert_eq!(tally.total().served, tally.total().arrived, "a stalled server loses nothing");
     tally
 }

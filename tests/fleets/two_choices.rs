@@ -92,12 +92,11 @@ fn perf_6_the_whole_engine_is_as_good_as_the_theory_at_64_servers() {
     let mut service = service(64, Policy::LeastRequests);
     service.health_check = None;
     let mut sim = Sim::new(service, seed.0);
-    sim.quiet();
     for name in names(64) {
         sim.server(s(0), &name, Behaviour::status(200).after(s(1)).exponential().in_turn());
     }
     sim.arrivals(Arrivals::poisson(0.9 * 64.0).until(s(1_200)));
-    let tally = sim.run(s(1_300)).tally;
+    let tally = seed.run(sim, s(1_300)).tally;
     near(
         theory(0.9, 2),
         3.0,

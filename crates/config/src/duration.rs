@@ -57,8 +57,8 @@ pub(crate) fn written(duration: Duration) -> String {
     if text.is_empty() { "0s".to_owned() } else { text }
 }
 
-/// Whole numbers with units, the larger unit first, none twice.
-fn parse(text: &str) -> Option<Duration> {
+/// A duration as it is written: whole numbers with units, the larger unit first, none twice. `None` for anything else.
+pub fn parse(text: &str) -> Option<Duration> {
     let mut units = UNITS.iter();
     let mut rest = text;
     let mut total = 0_u64;

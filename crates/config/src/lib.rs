@@ -58,6 +58,8 @@ mod yaml;
 use tunnel_balancer_core::Service;
 
 pub use diagnostic::{Code, Diagnostic, Errors};
+pub use duration::parse as parse_duration;
+pub use size::parse as parse_size;
 
 /// The largest text that is read, in bytes: room for thousands of services, and read within a Worker's limits.
 pub const MAX_BYTES: usize = 256 * 1024;

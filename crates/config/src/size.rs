@@ -25,7 +25,8 @@ pub(crate) fn size(value: &Value<'_>, range: RangeInclusive<u64>) -> Result<u64,
     Err(Problem::new(Code::OutOfRange, format!("expected {least} to {most}, found {}", written(bytes))))
 }
 
-fn parse(text: &str) -> Option<u64> {
+/// A number of bytes as it is written: `64KiB`, `1MiB` or `65536`. `None` for anything else.
+pub fn parse(text: &str) -> Option<u64> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at_checked(digits)?;
     let bytes = match unit {

@@ -146,6 +146,7 @@ impl PoolState {
             candidates,
             contenders: &mut self.contenders,
             even: self.groups.even,
+            peers: &self.peers,
             served: &mut self.groups.served,
             rng: &mut self.rng,
             key,

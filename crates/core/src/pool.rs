@@ -75,6 +75,8 @@ pub struct PoolState {
     pub(crate) servers: Vec<ServerState>,
     /// What policies choose by, in the order of the servers.
     pub(crate) contenders: Vec<Contender>,
+    /// The same by their weights.
+    pub(crate) peers: Vec<hash::Peers>,
     pub(crate) groups: Groups,
     pub(crate) time: Monotonic,
     pub(crate) rng: Rng,
@@ -113,9 +115,11 @@ impl PoolState {
             latency: Latency::default(),
             credit: 0,
         };
+        let contenders: Vec<_> = service.servers().iter().map(contender).collect();
         Self {
             servers: service.servers().iter().map(|_| ServerState::default()).collect(),
-            contenders: service.servers().iter().map(contender).collect(),
+            peers: hash::Peers::of(&contenders),
+            contenders,
             groups: Groups::new(&service),
             service,
             time: Monotonic::default(),

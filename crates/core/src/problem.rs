@@ -32,6 +32,8 @@ pub enum Problem {
     Loop,
     /// The client did not send the whole of its request.
     Incomplete,
+    /// It is not clear whom the request is for.
+    BadRequest,
     /// There is no valid configuration.
     Misconfigured,
 }
@@ -54,7 +56,7 @@ impl Problem {
             Self::Unavailable { .. } | Self::Overloaded | Self::NoWrites { .. } => StatusCode::SERVICE_UNAVAILABLE,
             Self::TimedOut => StatusCode::GATEWAY_TIMEOUT,
             Self::Loop => StatusCode::LOOP_DETECTED,
-            Self::Incomplete => StatusCode::BAD_REQUEST,
+            Self::Incomplete | Self::BadRequest => StatusCode::BAD_REQUEST,
             Self::Misconfigured => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -69,6 +71,7 @@ impl Problem {
             Self::TimedOut => "No server answered in time.",
             Self::Loop => "This request has already passed a balancer.",
             Self::Incomplete => "The request ended before its body did.",
+            Self::BadRequest => "It is not clear whom this request is for.",
             Self::Misconfigured => "The balancer has no valid configuration. Its log says why.",
         }
     }
@@ -83,6 +86,7 @@ impl Problem {
             Self::TimedOut => "timeout",
             Self::Loop => "loop",
             Self::Incomplete => "incomplete",
+            Self::BadRequest => "bad-request",
             Self::Misconfigured => "misconfigured",
         }
     }

@@ -116,7 +116,7 @@ impl RequestInfo {
     ///
     /// When a connection breaks while a body streams through, the client may have broken it: somebody who starts uploads and
     /// drops them must not take servers out.
-    pub(crate) fn blame(&self, outcome: Outcome, settings: &RetrySettings) -> Blame {
+    pub fn blame(&self, outcome: Outcome, settings: &RetrySettings) -> Blame {
         if self.body == Body::Once && outcome == Outcome::Failed(Failure::Lost) {
             return Blame::Unclear;
         }
@@ -124,7 +124,7 @@ impl RequestInfo {
     }
 
     /// Whether the request may be sent again after an attempt ended so.
-    pub(crate) fn may_be_sent_again(&self, outcome: Outcome, settings: &RetrySettings) -> bool {
+    pub fn may_be_sent_again(&self, outcome: Outcome, settings: &RetrySettings) -> bool {
         let delivery = settings.verdict(outcome).delivery;
         let may_run_again = match delivery {
             Delivery::Never => true,

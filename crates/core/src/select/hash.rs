@@ -2,14 +2,21 @@
 //!
 //! Every server gets a score for the key and the highest wins (Thaler and Ravishankar, 1996). Nothing is stored, and when a
 //! server goes, only its own keys move, each to the server that was second for it. All isolates, hosts and versions
-//! must agree, so the hash is fixed and uses integers only: a logarithm from a platform's library could differ in the last
-//! bit.
+//! must agree, so the hash is fixed and everything is integers, a logarithm too: whole numbers come out the same wherever they
+//! are worked out.
+//!
+//! Weights need a logarithm a server, and logarithms cost most of the time. But of servers that weigh the same it is always
+//! the one with the highest draw that wins, so that those are compared by their draws, and one logarithm for each weight is
+//! enough.
+
+mod log2;
 
 use std::borrow::Cow;
 
-use super::Choice;
+use super::{Choice, Contender};
 use crate::cookie;
-use crate::server_set::ServerId;
+use crate::server_set::{ServerId, ServerSet};
+use log2::minus_log2;
 
 /// What the key is made from. Each host reads it from the request and turns it into a number by [`key`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,15 +47,31 @@ impl HashOn {
     }
 }
 
-/// The number that stands for a text as a key: FNV-1a with a finishing mix. Part of the format: it never changes.
+/// The number that stands for a text as a key, from eight bytes at a time. Part of the format: it never changes.
 pub const fn key(bytes: &[u8]) -> u64 {
-    let mut hash = 0xcbf2_9ce4_8422_2325;
+    // Words are filled up or overlap, so the length is part of it.
+    let mut hash = 0x2d35_8dcc_aa6c_78a5 ^ (bytes.len() as u64).rotate_right(8);
     let mut rest = bytes;
-    while let [byte, tail @ ..] = rest {
-        hash = (hash ^ *byte as u64).wrapping_mul(0x0000_0100_0000_01b3);
+    while let Some((word, tail)) = rest.split_first_chunk()
+        && !tail.is_empty()
+    {
+        hash = fold(hash ^ u64::from_le_bytes(*word));
         rest = tail;
     }
-    mix(hash)
+    mix(hash ^ last_word(bytes))
+}
+
+/// The last eight bytes, or all that there are.
+const fn last_word(bytes: &[u8]) -> u64 {
+    if let Some(word) = bytes.last_chunk() {
+        return u64::from_le_bytes(*word);
+    }
+    let (mut word, mut rest) = (0, bytes);
+    while let [byte, tail @ ..] = rest {
+        word = (word << 8) | *byte as u64;
+        rest = tail;
+    }
+    word
 }
 
 /// A number in `0.0..1.0` that depends on a key and a server, and not on the score that the two give.
@@ -56,88 +79,63 @@ pub(crate) fn lot(key: u64, server: u64) -> f64 {
     (mix(mix(key ^ server) ^ server) >> 11) as f64 / (1_u64 << 53) as f64
 }
 
-pub(super) fn pick(choice: Choice<'_>) -> Option<ServerId> {
-    if choice.even { highest_draw(&choice) } else { highest_score(&choice) }
+/// Those that weigh the same. Of these the one with the highest draw has the lowest cost.
+#[derive(Debug)]
+pub(crate) struct Peers {
+    /// One over their weight.
+    inverse: u64,
+    /// Each with the hash of its name.
+    servers: Vec<(ServerId, u64)>,
 }
 
-/// With one weight for all, the draws themselves have the order of the scores.
-fn highest_draw(choice: &Choice<'_>) -> Option<ServerId> {
-    let mut best = choice.candidates.first()?;
-    let mut highest = 0;
-    for (id, contender) in ServerId::all().zip(choice.contenders.iter()) {
-        let draw = fold(choice.key ^ contender.hash);
-        // Without a jump: nobody could foretell it.
-        let draw = if choice.candidates.contains(id) { draw } else { 0 };
-        (best, highest) = if draw > highest { (id, draw) } else { (best, highest) };
-    }
-    Some(best)
-}
-
-/// By the scores `-weight / log(draw)` of weighted rendezvous hashing (Schindelhauer and Schomaker, 2005), never divided:
-/// 16 bits of weight and 33 of cost are multiplied crosswise.
-fn highest_score(choice: &Choice<'_>) -> Option<ServerId> {
-    let mut best = choice.candidates.first()?;
-    let (mut best_weight, mut best_cost) = (0, u64::MAX >> 16);
-    for (id, contender) in ServerId::all().zip(choice.contenders.iter()) {
-        let weight = if choice.candidates.contains(id) { u64::from(contender.weight.min(0xffff)) } else { 0 };
-        let draw = fold(choice.key ^ contender.hash);
-        // Most lose already by the least that their logarithm can be.
-        if weight * best_cost > best_weight * least_minus_log2(draw) {
-            let cost = minus_log2(draw);
-            if weight * best_cost > best_weight * cost {
-                (best, best_weight, best_cost) = (id, weight, cost);
+impl Peers {
+    /// All contenders by their weights.
+    pub(crate) fn of(contenders: &[Contender]) -> Vec<Self> {
+        let mut all: Vec<Self> = Vec::new();
+        for (id, contender) in ServerId::all().zip(contenders) {
+            // With a logarithm, which takes 33 bits, it fills a word.
+            let inverse = (1 << 31) / u64::from(contender.weight.clamp(1, 0xffff));
+            match all.iter_mut().find(|peers| peers.inverse == inverse) {
+                Some(peers) => peers.servers.push((id, contender.hash)),
+                None => all.push(Self { inverse, servers: vec![(id, contender.hash)] }),
             }
         }
+        all
     }
-    Some(best)
+
+    /// The one with the highest draw, and its draw; `best` and 0 where nobody is a candidate.
+    fn highest_draw(&self, key: u64, candidates: ServerSet, mut best: ServerId) -> (ServerId, u64) {
+        let mut highest = 0;
+        for (id, hash) in &self.servers {
+            let draw = fold(key ^ hash);
+            // Without a jump: nobody could foretell it.
+            let draw = if candidates.contains(*id) { draw } else { 0 };
+            (best, highest) = if draw > highest { (*id, draw) } else { (best, highest) };
+        }
+        (best, highest)
+    }
 }
 
-/// No more than [`minus_log2`]: for a draw `1 - x` that is `-log2(1 - x)`, which is over `x / ln 2`, which is over `23/16 x`.
-const fn least_minus_log2(draw: u64) -> u64 {
-    ((!draw >> (64 - PLACES)) * 23) >> 4
+pub(super) fn pick(choice: Choice<'_>) -> Option<ServerId> {
+    let first = choice.candidates.first()?;
+    Some(match choice.peers {
+        [all] => all.highest_draw(choice.key, choice.candidates, first).0,
+        several => lowest_cost(several, choice.key, choice.candidates, first),
+    })
 }
 
-/// Binary places of [`minus_log2`].
-const PLACES: u32 = 26;
-
-/// `log2(1 + i/256)`.
-#[expect(clippy::indexing_slicing, reason = "worked out by the compiler, which would refuse a wrong index")]
-const LOG2: [u64; 257] = {
-    let mut table = [0; 257];
-    let mut i = 0;
-    while i < 256 {
-        table[i] = log2_of_one_and(i as u64);
-        i += 1;
+/// By the costs `-log(draw) / weight` of weighted rendezvous hashing (Schindelhauer and Schomaker, 2005).
+///
+/// A function of its own, so that the processor's registers are enough for what it works with.
+#[inline(never)]
+fn lowest_cost(several: &[Peers], key: u64, candidates: ServerSet, first: ServerId) -> ServerId {
+    let (mut best, mut lowest) = (first, u64::MAX);
+    for peers in several {
+        let (id, draw) = peers.highest_draw(key, candidates, first);
+        let cost = if draw == 0 { u64::MAX } else { minus_log2(draw) * peers.inverse };
+        (best, lowest) = if cost < lowest { (id, cost) } else { (best, lowest) };
     }
-    table[256] = 1 << PLACES;
-    table
-};
-
-/// `log2(1 + i/256)` by squaring: each step gives one more place, exactly.
-const fn log2_of_one_and(i: u64) -> u64 {
-    let mut x = (256 + i) << 23;
-    let mut log = 0;
-    let mut place = 0;
-    while place < PLACES {
-        x = (x * x) >> 31;
-        let carry = x >> 32;
-        log = (log << 1) | carry;
-        x >>= carry;
-        place += 1;
-    }
-    log
-}
-
-/// `-log2(draw / 2^64)`, between the table's entries by a straight line: at most 3 millionths off.
-fn minus_log2(draw: u64) -> u64 {
-    let draw = draw.max(1);
-    let whole = u64::from(draw.leading_zeros());
-    let fraction = (draw << whole) << 1;
-    let (entry, rest) = ((fraction >> 56) as usize, (fraction >> 24) & 0xffff_ffff);
-    let low = LOG2.get(entry).copied().unwrap_or_default();
-    let high = LOG2.get(entry + 1).copied().unwrap_or_default();
-    let log = low + (((high - low) * rest) >> 32);
-    ((whole + 1) << PLACES) - log
+    best
 }
 
 /// A draw from a key and a server, each mixed well already: both halves of one product, as wyhash does it (Wang Yi, 2019).
@@ -156,31 +154,118 @@ const fn mix(mut z: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use http::Method;
+
     use super::*;
+    use crate::{Policy, PoolState, RequestInfo, Server, Service, Timestamp};
 
     #[test]
     fn keys_never_change() {
-        assert_eq!(key(b""), mix(0xcbf2_9ce4_8422_2325));
-        assert_eq!(key(b"a"), mix(0xaf63_dc4c_8601_ec8c), "FNV-1a of `a`, from its authors' test vectors");
-        assert_eq!(key(b"foobar"), mix(0x8594_4171_f739_67e8));
+        assert_eq!(key(b""), 0x196d_3564_d8c2_5634);
+        assert_eq!(key(b"a"), 0x3e98_6d52_e9f7_c2f2);
+        assert_eq!(key(b"12345678"), 0x44a2_8bdb_6ebf_6989);
+        assert_eq!(key(b"203.0.113.7"), 0x14e5_82b6_cd7f_8a2d);
+        assert_eq!(key(b"2001:db8:85a3:8d3:1319:8a2e:370:7348"), 0x46de_5ba0_3447_9c8c);
+    }
+
+    fn service(weights: &[u32]) -> Service {
+        let servers = weights.iter().enumerate().map(|(n, weight)| {
+            let mut server = Server::new(format!("chat-{n}.example").parse().unwrap());
+            server.weight = *weight;
+            server
+        });
+        let mut service = Service::new("app.example", servers.collect()).unwrap();
+        service.policy = Policy::Hash(HashOn::ClientIp);
+        service
+    }
+
+    fn pick(state: &mut PoolState, tried: ServerSet, key: u64) -> usize {
+        let request = RequestInfo { key, ..RequestInfo::new(Method::GET) };
+        state.pick(tried, &request, Timestamp::ZERO).unwrap().server.index()
+    }
+
+    /// Those of another program, in which the logarithm is a library's.
+    #[test]
+    fn choices_never_change() {
+        let table: [(&[u32], &str); 3] = [
+            (&[1; 8], "4027726505623373662661506252322112732025352010304227171447107117"),
+            (&[3, 2, 1, 3, 2, 1, 3, 2], "4027736301623373662661506433307160732026353010300227170447107117"),
+            (&[1000, 999, 998], "2020020201021010022111002222222112112022102010100220101211101110"),
+        ];
+        for (weights, expected) in table {
+            let mut state = PoolState::new(service(weights).into(), 1);
+            let choices = (0..64).map(|n| pick(&mut state, ServerSet::EMPTY, key(format!("203.0.113.{n}").as_bytes())));
+            assert_eq!(choices.map(|server| server.to_string()).collect::<String>(), expected, "{weights:?}");
+        }
+    }
+
+    /// By the books: the least of all costs, one by one.
+    #[test]
+    fn the_least_cost_wins_whoever_is_left() {
+        let (mut rng, mut differing) = (crate::Rng::new(1), 0);
+        for n in 0..4_000 {
+            let weights: Vec<u32> = (0..1 + rng.below(12)).map(|_| 1 + rng.below([1, 3, 1000][n % 3]) as u32).collect();
+            let mut state = PoolState::new(service(&weights).into(), 1);
+            let (key, mut left) = (rng.next_u64(), ServerSet::first_of(weights.len()));
+            left = left.intersection(ServerId::all().filter(|_| rng.below(4) > 0).collect()).or(left);
+            let cost = |id: &ServerId| {
+                let contender = state.contenders[id.index()];
+                (64.0 - (fold(key ^ contender.hash) as f64).log2()) / f64::from(contender.weight)
+            };
+            let least = left.iter().min_by(|a, b| cost(a).total_cmp(&cost(b))).unwrap().index();
+            let chosen = pick(&mut state, ServerSet::first_of(weights.len()).without(left), key);
+            assert!(left.iter().any(|id| id.index() == chosen));
+            differing += usize::from(chosen != least);
+        }
+        assert!(differing < 4, "by the error of the logarithm some may: {differing} of 4,000");
     }
 
     #[test]
-    fn the_logarithm_is_close() {
-        for draw in [1, 2, 3, 1 << 20, 0x1234_5678_9abc_def0, 1 << 63, u64::MAX] {
-            let exact = -(draw as f64 / 2_f64.powi(64)).log2();
-            let ours = minus_log2(draw) as f64 / f64::from(1 << PLACES);
-            assert!((ours - exact).abs() < 3e-6, "{draw}: {ours} for {exact}");
+    fn texts_of_all_lengths_differ() {
+        // Also those that only differ by how words are filled up or overlap.
+        let texts = (0..100).flat_map(|len| [vec![0; len], vec![b'a'; len], vec![0xff; len]]);
+        let keys: BTreeSet<u64> = texts.map(|text| key(&text)).collect();
+        assert_eq!(keys.len(), 298, "of 300 texts three are empty");
+    }
+
+    /// Whichever bit of a text is flipped, each bit of the key flips with it half of the time.
+    #[test]
+    fn every_bit_of_a_text_matters() {
+        const TEXTS: usize = 256;
+        let mut rng = crate::Rng::new(1);
+        for len in [3, 4, 7, 8, 9, 11, 15, 16, 17, 39] {
+            let mut flips = vec![[0_usize; 64]; len * 8];
+            for _ in 0..TEXTS {
+                let mut text: Vec<u8> = (0..len).map(|_| rng.next_u64() as u8).collect();
+                let before = key(&text);
+                for (bit, flips) in flips.iter_mut().enumerate() {
+                    text[bit / 8] ^= 1 << (bit % 8);
+                    let changed = before ^ key(&text);
+                    flips.iter_mut().enumerate().for_each(|(bit, flips)| *flips += (changed >> bit) as usize & 1);
+                    text[bit / 8] ^= 1 << (bit % 8);
+                }
+            }
+            // Six standard deviations.
+            let off = flips.iter().flatten().map(|flips| flips.abs_diff(TEXTS / 2)).max();
+            assert!(off < Some(48), "{len} bytes: {off:?} off {}", TEXTS / 2);
         }
     }
 
     #[test]
-    fn the_least_logarithm_is_never_more() {
-        let mut rng = crate::Rng::new(1);
-        for n in 0..100_000 {
-            // All magnitudes of the distance to 1, where it is tightest.
-            let draw = !(rng.next_u64() >> (n % 64));
-            assert!(least_minus_log2(draw) <= minus_log2(draw), "{draw}");
+    fn addresses_are_spread_evenly() {
+        let (mut low, mut high, mut keys) = ([0_i64; 64], [0_i64; 64], BTreeSet::new());
+        for n in 0..0x1_0000 {
+            let key = key(format!("10.1.{}.{}", n >> 8, n & 0xff).as_bytes());
+            low[(key % 64) as usize] += 1;
+            high[(key >> 58) as usize] += 1;
+            keys.insert(key);
+        }
+        assert_eq!(keys.len(), 0x1_0000);
+        for counts in [low, high] {
+            let chi_square: i64 = counts.iter().map(|count| (count - 1024).pow(2)).sum::<i64>() / 1024;
+            assert!((25..125).contains(&chi_square), "63 are expected: {chi_square}");
         }
     }
 }

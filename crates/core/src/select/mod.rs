@@ -60,6 +60,8 @@ pub(crate) struct Choice<'a> {
     pub(crate) contenders: &'a mut [Contender],
     /// Whether all contenders weigh the same.
     pub(crate) even: bool,
+    /// All contenders by their weights, for `hash`.
+    pub(crate) peers: &'a [hash::Peers],
     /// Those who had their turn in this round of `round_robin`.
     pub(crate) served: &'a mut ServerSet,
     pub(crate) rng: &'a mut Rng,

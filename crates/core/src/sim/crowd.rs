@@ -52,6 +52,7 @@ impl Crowd {
             candidates: (0..sample).filter_map(ServerId::new).collect(),
             contenders: &mut contenders,
             even: true,
+            peers: &[],
             served: &mut ServerSet::default(),
             rng: &mut self.rng,
             key: 0,

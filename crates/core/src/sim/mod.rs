@@ -84,7 +84,9 @@ pub use tally::{Count, Tally};
 pub use trace::{Answer, Trace};
 
 /// One service, its scripted servers and the requests that will arrive.
-#[derive(Debug)]
+///
+/// A copy runs as the original does, [quiet](Self::quiet) or not: keep one to get the text of a run that went wrong.
+#[derive(Clone, Debug)]
 pub struct Sim {
     service: Service,
     seed: u64,

@@ -8,7 +8,7 @@ use std::cell::Cell;
 use std::time::Duration;
 
 /// A line, first come, first served. Times are counted from the start of the run.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Queue {
     /// When the work on all that have joined is done. Finer than the clock, so that rates come out exact.
     free: Cell<Duration>,

@@ -20,7 +20,7 @@ use crate::rng::Rng;
 use crate::server::Server;
 
 /// What a server does from which time on, counted from the start of the run.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Script(BTreeMap<Duration, Behaviour>);
 
 impl Script {
@@ -31,7 +31,7 @@ impl Script {
 }
 
 /// One server: what users and what probes see of it.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Scripted {
     traffic: Script,
     probes: Script,
@@ -41,7 +41,7 @@ struct Scripted {
 }
 
 /// The core's client for scripted servers. A request is a label for the trace.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct ScriptedClient {
     clock: VirtualClock,
     servers: BTreeMap<String, Scripted>,

@@ -15,7 +15,7 @@ use crate::service::Service;
 use crate::time::Timestamp;
 
 /// Everything that happened in a run, in order.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Trace {
     /// Whether only what can be counted is kept.
     quiet: bool,

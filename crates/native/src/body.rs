@@ -1,0 +1,220 @@
+//! Bodies on their way, in both directions: never stored, never waited for without end.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use tokio::time::{Instant, Sleep};
+use tunnel_balancer_core::{Clock, Pool, ServerId};
+
+use crate::access::Access;
+use crate::clock::TokioClock;
+
+/// Why a body ended before its end.
+#[derive(Debug, thiserror::Error)]
+pub enum BodyError {
+    /// The connection that it came by failed.
+    #[error(transparent)]
+    Broken(#[from] hyper::Error),
+    /// Nothing came for too long.
+    #[error("nothing came for {0:?}")]
+    Stalled(Duration),
+}
+
+/// A body that comes by a connection, with a limit on its silences.
+#[derive(Debug)]
+pub(crate) struct Timed {
+    body: Incoming,
+    idle: Duration,
+    /// Runs while something is waited for.
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl Timed {
+    pub(crate) fn new(body: Incoming, idle: Duration) -> Self {
+        Self { body, idle, timer: None }
+    }
+}
+
+impl Body for Timed {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = &mut *self;
+        if let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(context) {
+            this.timer = None;
+            return Poll::Ready(frame.map(|frame| frame.map_err(BodyError::Broken)));
+        }
+        let idle = this.idle;
+        let timer = this.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(Instant::now() + idle)));
+        timer.as_mut().poll(context).map(|()| Some(Err(BodyError::Stalled(idle))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// The body of a request to a server.
+#[derive(Clone, Debug)]
+pub(crate) enum RequestBody {
+    Empty,
+    Kept(Full<Bytes>),
+    /// One stream, however often it is begun: only an attempt that never got a connection leaves it untouched.
+    Stream(Arc<Mutex<Timed>>),
+}
+
+impl RequestBody {
+    pub(crate) fn stream(body: Timed) -> Self {
+        Self::Stream(Arc::new(Mutex::new(body)))
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match &mut *self {
+            Self::Empty => Poll::Ready(None),
+            Self::Kept(bytes) => Pin::new(bytes).poll_frame(context).map_err(|never| match never {}),
+            Self::Stream(stream) => {
+                let mut stream = stream.lock().unwrap_or_else(PoisonError::into_inner);
+                Pin::new(&mut *stream).poll_frame(context)
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Kept(bytes) => bytes.is_end_stream(),
+            Self::Stream(stream) => stream.lock().unwrap_or_else(PoisonError::into_inner).is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Empty => SizeHint::with_exact(0),
+            Self::Kept(bytes) => bytes.size_hint(),
+            Self::Stream(stream) => stream.lock().unwrap_or_else(PoisonError::into_inner).size_hint(),
+        }
+    }
+}
+
+/// The body of an answer to a client.
+#[derive(Debug)]
+pub struct ProxyBody {
+    content: Content,
+    /// Not of a handshake: its line is written when the socket ends.
+    access: Option<Access>,
+    ended: bool,
+}
+
+#[derive(Debug)]
+enum Content {
+    Own(Full<Bytes>),
+    Server { body: Timed, from: From },
+}
+
+/// Whose answer it is, to report when it breaks off.
+#[derive(Debug)]
+pub(crate) struct From {
+    pub(crate) pool: Arc<Pool>,
+    pub(crate) server: ServerId,
+    pub(crate) clock: TokioClock,
+}
+
+impl ProxyBody {
+    pub(crate) fn own(text: String, access: Access) -> Self {
+        Self { content: Content::Own(Full::new(Bytes::from(text))), access: Some(access), ended: false }
+    }
+
+    pub(crate) fn empty() -> Self {
+        Self { content: Content::Own(Full::default()), access: None, ended: true }
+    }
+
+    pub(crate) fn of_server(body: Timed, from: From, access: Access) -> Self {
+        Self { content: Content::Server { body, from }, access: Some(access), ended: false }
+    }
+}
+
+impl ProxyBody {
+    fn broken(&mut self, why: &'static str) {
+        if let Some(access) = &mut self.access {
+            access.line.broken = Some(why);
+        }
+    }
+}
+
+impl Body for ProxyBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = &mut *self;
+        let frame = match &mut this.content {
+            Content::Own(text) => Pin::new(text).poll_frame(context).map_err(|never| match never {}),
+            Content::Server { body, .. } => Pin::new(body).poll_frame(context),
+        };
+        let Poll::Ready(frame) = frame else { return Poll::Pending };
+        match (&frame, &this.content) {
+            (Some(Ok(frame)), _) => {
+                if let Some(access) = &mut this.access {
+                    access.line.bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
+                }
+            }
+            (Some(Err(error)), Content::Server { from, .. }) => {
+                from.pool.update(|state| state.on_broken_answer(from.server, from.clock.now()));
+                this.broken(match error {
+                    BodyError::Broken(_) => "the server broke off",
+                    BodyError::Stalled(_) => "the server stalled",
+                });
+            }
+            _ => {}
+        }
+        this.ended = !matches!(frame, Some(Ok(_))) || this.is_end_stream();
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.content {
+            Content::Own(text) => text.is_end_stream(),
+            Content::Server { body, .. } => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.content {
+            Content::Own(text) => text.size_hint(),
+            Content::Server { body, .. } => body.size_hint(),
+        }
+    }
+}
+
+impl Drop for ProxyBody {
+    fn drop(&mut self) {
+        if !self.ended && !self.is_end_stream() {
+            self.broken("the client went away");
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! Taking connections in, and what each may take: time to say something, room for headers, patience with answers.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::service::{Service, service_fn};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_io_timeout::TimeoutStream;
+use tokio_rustls::TlsAcceptor;
+
+use crate::body::ProxyBody;
+use crate::connections::Connections;
+use crate::options::Limits;
+use crate::peer::{Peer, TrustedProxies};
+use crate::proxy::Proxy;
+
+/// What all listeners share.
+pub(crate) struct Gate {
+    pub(crate) proxy: Arc<Proxy>,
+    pub(crate) trusted: TrustedProxies,
+    pub(crate) limits: Limits,
+    /// Replaced when the files are read again.
+    pub(crate) tls: RwLock<Option<TlsAcceptor>>,
+    pub(crate) public_scheme: Option<&'static str>,
+    pub(crate) connections: Arc<Connections>,
+    pub(crate) room: Arc<Semaphore>,
+}
+
+impl Gate {
+    /// Accepts connections for ever.
+    pub(crate) async fn accept(self: Arc<Self>, listener: TcpListener, graceful: Arc<GracefulShutdown>) {
+        loop {
+            // Who finds no room waits in the machine's own queue. The semaphore is never closed.
+            let Ok(room) = Arc::clone(&self.room).acquire_owned().await else { return };
+            let Ok((stream, from)) = listener.accept().await else {
+                // Out of file descriptors, perhaps: some will be free soon.
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            };
+            let counted = self.connections.open(from.ip());
+            if counted.is_none() && !self.trusted.has(from.ip()) {
+                continue;
+            }
+            let (gate, watcher) = (Arc::clone(&self), graceful.watcher());
+            tokio::spawn(async move {
+                gate.connection(stream, from, watcher).await;
+                drop((room, counted));
+            });
+        }
+    }
+
+    async fn connection(self: Arc<Self>, stream: TcpStream, from: SocketAddr, watcher: Watcher) {
+        // Neither is worth losing a connection for.
+        let _ = stream.set_nodelay(true);
+        let keepalive = socket2::TcpKeepalive::new().with_time(Duration::from_secs(60));
+        let _ = socket2::SockRef::from(&stream).set_tcp_keepalive(&keepalive);
+        let mut stream = TimeoutStream::new(stream);
+        stream.set_write_timeout(Some(self.limits.idle));
+        let stream = Box::pin(stream);
+        let tls = self.tls.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let Some(tls) = tls else {
+            let peer = Peer { ip: from.ip(), scheme: self.public_scheme.unwrap_or("http") };
+            return self.serve(stream, peer, false, watcher).await;
+        };
+        let peer = Peer { ip: from.ip(), scheme: self.public_scheme.unwrap_or("https") };
+        // A handshake that fails is the client's affair.
+        let Ok(Ok(stream)) = tokio::time::timeout(self.limits.idle, tls.accept(stream)).await else { return };
+        let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+        self.serve(stream, peer, http2, watcher).await;
+    }
+
+    async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+        self: Arc<Self>,
+        stream: S,
+        peer: Peer,
+        http2: bool,
+        watcher: Watcher,
+    ) {
+        let http = Builder::new(TokioExecutor::new());
+        // Told, not guessed from the first bytes: a client that sends none must not be waited for without end.
+        let mut http = if http2 { http.http2_only() } else { http.http1_only() };
+        let header_size = self.limits.header_size;
+        http.http1()
+            .timer(TokioTimer::new())
+            // The time also runs while a kept connection waits for its next request.
+            .header_read_timeout(self.limits.idle)
+            .max_buf_size(header_size);
+        http.http2()
+            .timer(TokioTimer::new())
+            .keep_alive_interval(Duration::from_secs(20))
+            .keep_alive_timeout(self.limits.idle)
+            .max_concurrent_streams(100)
+            .max_header_list_size(u32::try_from(header_size).unwrap_or(u32::MAX));
+        let service = service(Arc::clone(&self.proxy), peer);
+        let connection = http.serve_connection_with_upgrades(TokioIo::new(stream), service);
+        // How it ended is in the access log, if there was a request.
+        let _ = watcher.watch(connection).await;
+    }
+}
+
+fn service(
+    proxy: Arc<Proxy>,
+    peer: Peer,
+) -> impl Service<Request<Incoming>, Response = Response<ProxyBody>, Error = Infallible, Future: Send + 'static> {
+    service_fn(move |request| {
+        let proxy = Arc::clone(&proxy);
+        async move { Ok(proxy.answer(request, peer).await) }
+    })
+}

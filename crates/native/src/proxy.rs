@@ -1,0 +1,256 @@
+//! One request's way through the proxy.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use bytes::Bytes;
+use http::header::{ACCEPT, CONNECTION, HOST, HeaderName, HeaderValue, UPGRADE};
+use http::{Method, Request, Response, StatusCode, Version};
+use http_body::Body as _;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
+use tokio_util::task::TaskTracker;
+use tunnel_balancer_core::{
+    self as core, Clock, Inbound, Pool, Problem, ReplayMemory, RequestId, Reservation, Services, headers,
+};
+
+use crate::access::Access;
+use crate::body::{From, ProxyBody, RequestBody, Timed};
+use crate::clock::TokioClock;
+use crate::log::Log;
+use crate::options::Limits;
+use crate::outgoing::{self, Outgoing};
+use crate::peer::{Peer, TrustedProxies};
+use crate::probes::Watch;
+use crate::tunnel;
+use crate::upstream::{Servers, Upstream};
+
+/// Answers requests by sending them to the servers of their services.
+#[derive(Debug)]
+pub struct Proxy {
+    services: RwLock<Arc<Services>>,
+    upstream: Upstream,
+    trusted: TrustedProxies,
+    limits: Limits,
+    pub(crate) log: Log,
+    pub(crate) clock: TokioClock,
+    /// What goes on beside requests, or after them.
+    pub(crate) tasks: TaskTracker,
+}
+
+impl Proxy {
+    /// A proxy for these services.
+    ///
+    /// # Errors
+    /// When the machine has no root certificates to know servers by.
+    pub fn new(
+        services: impl IntoIterator<Item = core::Service>,
+        trusted: TrustedProxies,
+        limits: Limits,
+        log: Log,
+    ) -> std::io::Result<Self> {
+        let services = Services::new(services, fastrand::u64(..));
+        Ok(Self {
+            services: RwLock::new(Arc::new(services)),
+            upstream: Upstream::new()?,
+            trusted,
+            limits,
+            log,
+            clock: TokioClock::new(),
+            tasks: TaskTracker::new(),
+        })
+    }
+
+    /// The services as they are now.
+    pub fn services(&self) -> Arc<Services> {
+        Arc::clone(&self.services.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Serves by a new configuration from now on. What is known of servers that are still the same is kept, and requests under
+    /// way end as they began.
+    pub fn reload(&self, services: impl IntoIterator<Item = core::Service>) {
+        let new = self.services().reloaded(services, fastrand::u64(..), self.clock.now());
+        *self.services.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(new);
+    }
+
+    /// Checks the servers of all services as they are now, until what it returns is dropped. To be called again after
+    /// [`reload`](Self::reload).
+    pub fn watch(self: &Arc<Self>) -> Watch {
+        Watch::over(self)
+    }
+
+    /// Answers one request. Dropping the future, as a server does when its client goes away, ends the attempt under way.
+    pub async fn answer(self: &Arc<Self>, mut request: Request<Incoming>, peer: Peer) -> Response<ProxyBody> {
+        let id = RequestId::random(fastrand::u64(..));
+        let client = self.trusted.client(peer, request.headers()).to_string();
+        let mut access = Access::new(&self.log, &id, client.clone(), &request);
+        let asker = Asker { accept: text(&request, ACCEPT), id };
+        let Some(authority) = authority(&request) else {
+            return asker.answer(Problem::BadRequest, None, access);
+        };
+        access.line.host.clone_from(&authority);
+        let has_hop = request.headers().contains_key(headers::HOP);
+        let version = request.version();
+        let upgrade = outgoing::strip(request.headers_mut(), version);
+
+        let services = self.services();
+        let path_and_query = request.uri().path_and_query().map_or("/", |path| path.as_str());
+        let url = format!("{}://{authority}{path_and_query}", peer.scheme);
+        let admitted = match services.admit(&url, has_hop) {
+            Ok(admitted) => admitted,
+            Err(problem) => return asker.answer(problem, None, access),
+        };
+        let pool = Arc::clone(admitted.pool);
+        access.line.service = Some(pool.service().name());
+        let Ok(inbound) = Inbound::new(admitted, request.headers(), Some(client)) else {
+            return asker.answer(Problem::BadRequest, Some(&pool), access);
+        };
+
+        let to_client = upgrade.then(|| hyper::upgrade::on(&mut request));
+        let (parts, body) = request.into_parts();
+        let room = Room::take(&services.replay, &body, &pool, self.clock.now());
+        let Some(body) = self.body(body, room.is_some()).await else {
+            return asker.answer(Problem::Incomplete, Some(&pool), access);
+        };
+        let outgoing = Outgoing::new(parts.method, parts.headers, inbound.clone(), body, upgrade);
+        let Ok(info) = outgoing.info(&pool) else {
+            return asker.answer(Problem::BadRequest, Some(&pool), access);
+        };
+        let servers = Servers { upstream: &self.upstream, pool: &pool, log: &self.log };
+        let forwarded = core::forward(&pool, &servers, &self.clock, outgoing, info).await;
+        drop(room);
+        self.log.changes(&pool);
+        // The request itself may have made a probe due.
+        self.start_probes(&pool);
+        access.line.attempts = forwarded.attempts;
+        access.line.fallback = forwarded.fallback;
+        match (forwarded.answer, forwarded.served_by) {
+            (Ok(response), Some(server)) => {
+                access.line.server = pool.service().server(server).map(|server| server.name.clone());
+                let from = From { pool, server, clock: self.clock };
+                self.present(response, &inbound, from, forwarded.fallback, to_client, &asker, access)
+            }
+            (Err(problem), _) => asker.answer(problem, Some(&pool), access),
+            (Ok(_), None) => asker.answer(Problem::unavailable(std::time::Duration::ZERO), Some(&pool), access),
+        }
+    }
+
+    pub(crate) const fn upstream(&self) -> &Upstream {
+        &self.upstream
+    }
+
+    /// The body of a request, read when it is to be kept. `None` when it does not come to its end.
+    async fn body(&self, body: Incoming, keep: bool) -> Option<RequestBody> {
+        if body.is_end_stream() {
+            return Some(RequestBody::Empty);
+        }
+        let body = Timed::new(body, self.limits.idle);
+        if !keep {
+            return Some(RequestBody::stream(body));
+        }
+        let bytes: Bytes = body.collect().await.ok()?.to_bytes();
+        Some(RequestBody::Kept(Full::new(bytes)))
+    }
+
+    /// A server's response as the client gets it.
+    #[expect(clippy::too_many_arguments, reason = "all that is known of a request at its end")]
+    fn present(
+        &self,
+        mut response: Response<Incoming>,
+        inbound: &Inbound,
+        from: From,
+        fallback: bool,
+        to_client: Option<OnUpgrade>,
+        asker: &Asker,
+        mut access: Access,
+    ) -> Response<ProxyBody> {
+        let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+        let to_server = switched.then(|| hyper::upgrade::on(&mut response));
+        let (mut parts, body) = response.into_parts();
+        let edited = headers::remove_hop_by_hop(&mut parts.headers)
+            .and_then(|()| inbound.present(&mut parts.headers, &from.pool, from.server, fallback));
+        if edited.is_err() {
+            return asker.answer(Problem::unavailable(std::time::Duration::ZERO), Some(&from.pool), access);
+        }
+        access.answered(parts.status);
+        // The version is that of a connection, too.
+        parts.version = Version::default();
+        match (to_client, to_server) {
+            (Some(to_client), Some(to_server)) => {
+                parts.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+                parts.headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+                self.tasks.spawn(tunnel::join(to_client, to_server, access));
+                Response::from_parts(parts, ProxyBody::empty())
+            }
+            // A protocol that nobody asked for.
+            (None, Some(_)) => asker.answer(Problem::unavailable(std::time::Duration::ZERO), Some(&from.pool), access),
+            (_, None) => Response::from_parts(
+                parts,
+                ProxyBody::of_server(Timed::new(body, self.limits.answer_idle), from, access),
+            ),
+        }
+    }
+}
+
+/// In what form an answer of our own is wanted, and what the request is called in it.
+struct Asker {
+    accept: Option<String>,
+    id: RequestId,
+}
+
+impl Asker {
+    fn answer(&self, problem: Problem, pool: Option<&Pool>, mut access: Access) -> Response<ProxyBody> {
+        let page = pool.and_then(|pool| pool.service().error_page.as_deref());
+        let answer = problem.answer(self.accept.as_deref(), &self.id, page);
+        access.answered(answer.status);
+        access.line.problem = Some(problem.code());
+        let mut response = Response::new(ProxyBody::own(answer.body, access));
+        *response.status_mut() = answer.status;
+        for (name, value) in answer.headers {
+            if let Ok(value) = HeaderValue::from_str(&value) {
+                response.headers_mut().insert(HeaderName::from_static(name), value);
+            }
+        }
+        response
+    }
+}
+
+/// Room for a body, given back whichever way the request ends.
+struct Room(Arc<ReplayMemory>, Option<Reservation>);
+
+impl Room {
+    fn take(memory: &Arc<ReplayMemory>, body: &Incoming, pool: &Pool, now: core::Timestamp) -> Option<Self> {
+        if body.is_end_stream() {
+            return None;
+        }
+        let reservation = memory.keep(body.size_hint().exact(), &pool.service().retry, now)?;
+        Some(Self(Arc::clone(memory), Some(reservation)))
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        if let Some(reservation) = self.1.take() {
+            self.0.release(reservation);
+        }
+    }
+}
+
+/// Whom a request is for: the authority of its target, else the one `Host` (RFC 9112, section 3.2). `None` when that is not
+/// clear, and for `CONNECT`, which asks for a tunnel to anywhere.
+fn authority<B>(request: &Request<B>) -> Option<String> {
+    if request.method() == Method::CONNECT {
+        return None;
+    }
+    let mut hosts = request.headers().get_all(HOST).iter();
+    let (first, second) = (hosts.next(), hosts.next());
+    if second.is_some() {
+        return None;
+    }
+    let host = first.map(|host| host.to_str().ok()).unwrap_or_default();
+    request.uri().authority().map(|authority| authority.as_str()).or(host).map(str::to_owned)
+}
+
+fn text<B>(request: &Request<B>, name: HeaderName) -> Option<String> {
+    Some(request.headers().get(name)?.to_str().ok()?.to_owned())
+}

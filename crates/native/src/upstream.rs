@@ -1,0 +1,153 @@
+//! Sending to servers: connections kept and reused, and what their failures mean.
+
+use std::error::Error;
+use std::time::{Duration, SystemTime};
+
+use http::header::{LOCATION, RETRY_AFTER, USER_AGENT};
+use http::{HeaderValue, Request, Response, StatusCode};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use serde_json::json;
+use tunnel_balancer_core::{
+    self as core, Failure, HealthCheck, HttpClient, Plan, Pool, ProbeAnswer, ProbeResult, Server, headers,
+};
+
+use crate::body::RequestBody;
+use crate::log::Log;
+use crate::outgoing::Outgoing;
+
+/// Connections to all servers.
+#[derive(Clone, Debug)]
+pub(crate) struct Upstream {
+    /// HTTP/2 where the server offers it.
+    any: Client<HttpsConnector<HttpConnector>, RequestBody>,
+    /// WebSockets begin on HTTP/1.1.
+    http1: Client<HttpsConnector<HttpConnector>, RequestBody>,
+}
+
+impl Upstream {
+    /// A connection attempt takes no longer. Below the core's patience with a slow answer, so that a machine that is off
+    /// is told from one that is slow.
+    const CONNECT: Duration = Duration::from_millis(2500);
+
+    /// Many servers close a connection that was silent for 5 s (Node's default, Apache's): to reuse one at that very moment
+    /// loses a request.
+    const KEEP: Duration = Duration::from_secs(4);
+
+    /// # Errors
+    /// When the machine has no root certificates.
+    pub(crate) fn new() -> std::io::Result<Self> {
+        let mut tcp = HttpConnector::new();
+        tcp.enforce_http(false);
+        tcp.set_nodelay(true);
+        tcp.set_connect_timeout(Some(Self::CONNECT));
+        tcp.set_keepalive(Some(Duration::from_secs(60)));
+        let https = || Ok::<_, std::io::Error>(HttpsConnectorBuilder::new().with_native_roots()?.https_or_http());
+        let any = https()?.enable_all_versions().wrap_connector(tcp.clone());
+        let http1 = https()?.enable_http1().wrap_connector(tcp);
+        let mut client = Client::builder(TokioExecutor::new());
+        client.timer(TokioTimer::new()).pool_timer(TokioTimer::new()).pool_idle_timeout(Self::KEEP);
+        // A connection that a router has forgotten takes every request on it down, and the probe as well.
+        client.http2_keep_alive_interval(Duration::from_secs(10)).http2_keep_alive_timeout(Duration::from_secs(5));
+        client.http2_keep_alive_while_idle(true).http2_adaptive_window(true);
+        Ok(Self { any: client.build(any), http1: client.build(http1) })
+    }
+}
+
+/// The servers of one pool as the core's client.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Servers<'a> {
+    pub(crate) upstream: &'a Upstream,
+    pub(crate) pool: &'a Pool,
+    pub(crate) log: &'a Log,
+}
+
+impl HttpClient for Servers<'_> {
+    type Request = Outgoing;
+    type Response = Response<Incoming>;
+    type Error = Failure;
+
+    async fn send(&self, request: &mut Outgoing, server: &Server, plan: &Plan) -> Result<Response<Incoming>, Failure> {
+        let addressed = request.addressed_to(server, self.pool)?;
+        let client = if request.upgrade { &self.upstream.http1 } else { &self.upstream.any };
+        client.request(addressed).await.map_err(|error| {
+            let details = json!({
+                "service": self.pool.service().name(),
+                "server": server.name,
+                "attempt": plan.attempt,
+                "reason": reason(&error),
+            });
+            self.log.event("attempt failed", details);
+            failure(&error)
+        })
+    }
+
+    async fn probe(&self, server: &Server, check: &HealthCheck) -> ProbeResult {
+        let mut request = Request::new(RequestBody::Empty);
+        *request.uri_mut() = server.url.target(&check.path).parse().map_err(|_| Failure::Unsendable)?;
+        request.headers_mut().insert(USER_AGENT, HeaderValue::from_static(headers::PROBE_USER_AGENT));
+        request.headers_mut().insert(http::header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        core::mark(request.headers_mut(), server).map_err(|_| Failure::Unsendable)?;
+        let response = self.upstream.any.request(request).await.map_err(|error| failure(&error))?;
+        let header = |name: &str| response.headers().get(name).and_then(|value| Some(value.to_str().ok()?.to_owned()));
+        let answer = ProbeAnswer {
+            location: header(LOCATION.as_str()),
+            header: check.expect_header.as_ref().and_then(|(name, _)| header(name)),
+            ..ProbeAnswer::new(response.status())
+        };
+        if check.expect_body.is_none() {
+            self.discard(response);
+            return Ok(answer);
+        }
+        let body = beginning(response.into_body()).await.ok_or(Failure::Lost)?;
+        Ok(ProbeAnswer { body: Some(String::from_utf8_lossy(&body).into_owned()), ..answer })
+    }
+
+    fn status(&self, response: &Response<Incoming>) -> StatusCode {
+        response.status()
+    }
+
+    fn retry_after(&self, response: &Response<Incoming>) -> Option<Duration> {
+        let value = response.headers().get(RETRY_AFTER)?.to_str().ok()?.trim();
+        let seconds = value.parse().ok().map(Duration::from_secs);
+        seconds.or_else(|| httpdate::parse_http_date(value).ok()?.duration_since(SystemTime::now()).ok())
+    }
+
+    fn discard(&self, response: Response<Incoming>) {
+        // hyper reads what has come already and then reuses the connection, or closes it.
+        drop(response);
+    }
+}
+
+/// The first kilobyte of a body; `None` when it breaks off before.
+async fn beginning(mut body: Incoming) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    while bytes.len() < HealthCheck::BODY_LIMIT {
+        let Some(frame) = body.frame().await else { break };
+        if let Ok(data) = frame.ok()?.into_data() {
+            bytes.extend_from_slice(&data);
+        }
+    }
+    bytes.truncate(HealthCheck::BODY_LIMIT);
+    Some(bytes)
+}
+
+/// Without a connection nothing was delivered. After that nobody can know.
+fn failure(error: &hyper_util::client::legacy::Error) -> Failure {
+    if error.is_connect() { Failure::Connect } else { Failure::Lost }
+}
+
+/// An error and what caused it, for the log.
+fn reason(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
