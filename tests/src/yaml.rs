@@ -61,7 +61,8 @@ impl Service {
         self
     }
 
-    fn checked_every(mut self, interval: &str, unhealthy: &str) -> Self {
+    /// With health checks this often, and this often while a server is unhealthy.
+    pub fn checked_every(mut self, interval: &str, unhealthy: &str) -> Self {
         let timeout = if interval == "1s" { "1s" } else { "5s" };
         self.health_check = format!(
             "{{ path: {HEALTH_PATH}, interval: {interval}, unhealthy_interval: {unhealthy}, timeout: {timeout} }}"

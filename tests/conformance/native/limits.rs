@@ -84,16 +84,26 @@ async fn uploads_that_stall_are_cut_and_blame_nobody(bench: Bench) {
 
 async fn bod_12_answers_that_stall_are_cut_and_counted(bench: Bench) {
     let [primary, replica] = bench.servers(["primary", "replica"]).await;
-    let proxy = bench.serve(Service::of([&primary, &replica]), &["--answer-idle-timeout", "1s"]).await;
+    // So seldom that only a failure makes another probe due.
+    let seldom = Service::of([&primary, &replica]).checked_every("1h", "1h");
+    let proxy = bench.serve(seldom, &["--answer-idle-timeout", "1s"]).await;
+    primary.until("the first probe", |counts| counts.probes_done() == 1).await;
     primary.answer_at("/stalls", Answer::Endless(Reply::status(200).body("the beginning")));
     for nth in 1..=3 {
         let mut answer = proxy.open(Request::get("/stalls")).await;
         answer.until("the beginning").await;
         assert!(answer.try_piece().await.is_err(), "half an answer passed for a whole one");
         primary.until("the end of its connection", |counts| counts.aborted == nth).await;
+        primary.until("a probe, to see what it has", |counts| counts.probes_done() > nth).await;
     }
-    assert_eq!(proxy.get("/").await.served_by(), "replica", "three in a row eject");
-    assert_eq!((primary.hits(), replica.hits()), (3, 1), "nothing is tried again once an answer has begun");
+    assert_eq!((primary.hits(), replica.hits()), (3, 0), "nothing is tried again once an answer has begun");
+    primary.health(Reply::status(530));
+    for _ in 0..2 {
+        let mut answer = proxy.open(Request::get("/stalls")).await;
+        while let Ok(Some(_)) = answer.try_piece().await {}
+    }
+    proxy.log().until("its end", |log| log.contains("\"unhealthy")).await;
+    assert_eq!(proxy.get("/").await.served_by(), "replica");
 }
 
 async fn clients_that_take_no_answer_are_cut(bench: Bench) {

@@ -57,13 +57,7 @@ async fn own_answers_are_found_by_their_id(bench: Bench) {
 
 async fn failed_attempts_and_changes_are_told(bench: Bench) {
     let [primary, replica] = bench.servers(["primary", "replica"]).await;
-    let often = "health_check: { path: /__health, interval: 1s, unhealthy_interval: 1s, timeout: 1s, rise: 1 }";
-    let yaml = format!(
-        "services:\n  app.test:\n    servers:\n      - {{ url: \"{}\", name: primary }}\n      - {{ url: \"{}\", name: replica }}\n    {often}\n",
-        primary.url(),
-        replica.url()
-    );
-    let proxy = bench.serve(yaml.as_str(), &[]).await;
+    let proxy = bench.serve(Service::of([&primary, &replica]).checked_every("2s", "1s"), &[]).await;
     proxy.logged("healthy", 2).await;
     primary.stop().await;
     proxy.get("/").await;
@@ -74,8 +68,8 @@ async fn failed_attempts_and_changes_are_told(bench: Bench) {
     let events: Vec<Value> = tunnel_balancer_tests::proxy::events(&proxy.log().text()).filter(out).collect();
     assert!(events.len() == 1 && events[0]["server"] == "primary" && events[0]["service"] == "app.test", "{events:?}");
     primary.restart().expect("its port is held");
-    // Each change once: it is out, by traffic and by probes, and comes back, without any more traffic.
-    proxy.logged("healthy", 3).await;
+    let back = &proxy.logged("readmitted", 1).await[0]; // without any more traffic
+    assert_eq!((&back["server"], &back["service"]), (&"primary".into(), &"app.test".into()), "{back}");
 }
 
 async fn the_line_comes_when_all_is_over(bench: Bench) {

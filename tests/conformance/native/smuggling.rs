@@ -200,6 +200,9 @@ async fn t02_a_request_has_one_host(bench: Bench) {
         "Host: app.test\u{0}",
         "Host: user@app.test",
         "Host: app.test/../x",
+        "Host: app.test?x",
+        "Host: app.test#x",
+        "Host: app.test\\x",
         "Host : app.test",
         "X: y",
     ] {
