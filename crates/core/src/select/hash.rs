@@ -80,7 +80,7 @@ pub(crate) fn lot(key: u64, server: u64) -> f64 {
 }
 
 /// Those that weigh the same. Of these the one with the highest draw has the lowest cost.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Peers {
     /// One over their weight.
     inverse: u64,
