@@ -16,6 +16,7 @@ cases![
     third_server_is_tried,
     attempts_are_limited,
     unknown_host_is_404,
+    t02_a_host_is_no_path,
     own_hop_header_is_508,
     discarded_answers_are_not_leaked,
     rty_27_clients_cannot_raise_the_attempts,
@@ -122,7 +123,7 @@ async fn attempts_are_limited(bench: Bench) {
 /// HDR-09, HDR-10.
 async fn unknown_host_is_404(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
-    let app = bench.start(Service::of([&primary]).checked()).await;
+    let app = bench.start(Service::of([&primary])).await;
     let direct = primary.addr().to_string();
     for host in [
         "other.test",
@@ -140,6 +141,17 @@ async fn unknown_host_is_404(bench: Bench) {
         assert!(!response.text().contains("app.test\""), "lists hosts: {response:?}");
     }
     assert_eq!(primary.counts().connections, 0);
+}
+
+/// What stands in `Host` must not come to a server as the beginning of the path, nor choose the service by it.
+async fn t02_a_host_is_no_path(bench: Bench) {
+    let [primary, api] = bench.servers(["primary", "api"]).await;
+    let app = bench.start(vec![Service::of([&primary]), Service::of([&api]).host("app.test/api")]).await;
+    for host in ["app.test/api", "app.test/x", "app.test?x=", "app.test#x", "app.test\\x", "x@app.test"] {
+        let response = app.send(Request::get("/").host(host)).await;
+        assert!(response.status >= 400, "{host}: {response:?}");
+    }
+    assert_eq!((primary.hits(), api.hits()), (0, 0));
 }
 
 async fn own_hop_header_is_508(bench: Bench) {

@@ -14,6 +14,11 @@ cases![
     cookie_domain_of_a_server_becomes_public,
     headers_of_a_server_reach_it_alone,
     headers_of_a_server_go_with_probes,
+    t14_secrets_are_in_no_answer_and_no_log,
+    hdr_01_headers_of_a_clients_connection_reach_no_server,
+    hdr_02_headers_of_a_servers_connection_reach_no_client,
+    t13_headers_that_name_another_path_or_method_reach_no_server,
+    t26_a_proxy_header_reaches_no_server,
 ];
 
 async fn request_headers_arrive(bench: Bench) {
@@ -39,7 +44,7 @@ async fn request_headers_arrive(bench: Bench) {
     assert!(seen.header("X-Special").is_some_and(|value| value.ends_with("; \"quoted\"")), "{seen:?}");
 }
 
-/// HDR-04 (always replaced: there are no modes `append` and `if-none`), HDR-05.
+/// HDR-04 (always replaced: there are no modes `append` and `if-none`), HDR-05; T4, T5.
 async fn forwarded_headers_tell_the_truth(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     let app = bench.start(Service::of([&primary])).await;
@@ -176,4 +181,100 @@ async fn headers_of_a_server_go_with_probes(bench: Bench) {
     }
     assert_eq!(a.probes()[0].header("CF-Access-Client-Secret"), Some(SECRET.1));
     assert_eq!((a.probes()[0].header("X-Token"), b.probes()[0].header("CF-Access-Client-Secret")), (None, None));
+}
+
+async fn t14_secrets_are_in_no_answer_and_no_log(bench: Bench) {
+    let [a, b] = bench.servers(["a", "b"]).await;
+    let app = bench
+        .start(guarded(&a, &b, "{ path: /__health, interval: 1s, unhealthy_interval: 1s, timeout: 1s }").as_str())
+        .await;
+    let mut told = format!("{:?}", app.get("/").await.headers);
+    for server in [&a, &b] {
+        server.outage(Reply::status(530));
+    }
+    for accept in ["text/plain", "text/html"] {
+        let response = app.send(Request::get("/").header("Accept", accept)).await;
+        assert_eq!(response.status, 503);
+        told += &format!("{response:?} {}", response.text());
+    }
+    a.stop().await;
+    b.stop().await;
+    assert_eq!(app.get("/").await.status, 503);
+    let log =
+        app.log().until("both servers' failures", |log| log.contains("ejected") || log.contains("unhealthy")).await;
+    assert!(!told.contains(SECRET.1), "{told}");
+    assert!(!log.contains(SECRET.1), "{log}");
+}
+
+/// T6.
+async fn hdr_01_headers_of_a_clients_connection_reach_no_server(bench: Bench) {
+    let [primary] = bench.servers(["primary"]).await;
+    let app = bench.start(Service::of([&primary])).await;
+    let request = Request::get("/")
+        .header("Connection", "close, X-Foo, X-Forwarded-For, X-Real-IP")
+        .header("X-Foo", "1")
+        .header("CF-Connecting-IP", "203.0.113.7")
+        .header("Keep-Alive", "timeout=5")
+        .header("Proxy-Connection", "keep-alive")
+        .header("Proxy-Authorization", "Basic eA==")
+        .header("TE", "gzip")
+        .header("Trailer", "X-Sum")
+        .header("Upgrade", "h2c")
+        .header("HTTP2-Settings", "AAMAAABkAAQCAAAAAAIAAAAA")
+        .header("X-Bar", "stays");
+    assert_eq!(app.send(request).await.status, 200);
+    let seen = primary.only_request();
+    let mut all = vec!["Keep-Alive", "TE", "Trailer", "Upgrade"];
+    if bench.target().removes_proxy_headers() {
+        all.extend(["X-Foo", "Proxy-Connection", "Proxy-Authorization", "HTTP2-Settings"]);
+    }
+    for gone in all {
+        assert_eq!(seen.header(gone), None, "{gone}: {seen:?}");
+    }
+    assert!(!seen.header("Connection").is_some_and(|value| value.contains("X-Foo")), "{seen:?}");
+    assert_eq!(seen.header("X-Bar"), Some("stays"));
+    assert_eq!(seen.header("X-Forwarded-For"), Some("203.0.113.7"), "what is ours cannot be taken away");
+}
+
+async fn hdr_02_headers_of_a_servers_connection_reach_no_client(bench: Bench) {
+    let [primary] = bench.servers(["primary"]).await;
+    let app = bench.start(Service::of([&primary])).await;
+    primary.answer(
+        Reply::status(200)
+            .header("Connection", "X-Custom, X-Served-By")
+            .header("X-Custom", "1")
+            .header("Keep-Alive", "timeout=5")
+            .header("Proxy-Connection", "keep-alive")
+            .header("Proxy-Authenticate", "Basic")
+            .header("Alt-Svc", "h3=\":443\"")
+            .header("Upgrade", "h2c")
+            .header("X-Bar", "stays"),
+    );
+    let response = app.get("/").await;
+    let mut all = vec!["Keep-Alive", "Upgrade"];
+    if bench.target().removes_proxy_headers() {
+        all.extend(["X-Custom", "Proxy-Connection", "Proxy-Authenticate", "Alt-Svc"]);
+    }
+    for gone in all {
+        assert_eq!(response.header(gone), None, "{gone}: {response:?}");
+    }
+    assert_eq!((response.header("X-Bar"), response.served_by()), (Some("stays"), "primary"));
+}
+
+async fn t13_headers_that_name_another_path_or_method_reach_no_server(bench: Bench) {
+    let [primary] = bench.servers(["primary"]).await;
+    let app = bench.start(Service::of([&primary])).await;
+    let names = ["X-Original-URL", "X-Rewrite-URL", "X-HTTP-Method-Override"];
+    let request = names.iter().fold(Request::get("/harmless"), |request, name| request.header(name, "/admin"));
+    assert_eq!(app.send(request).await.status, 200);
+    let seen = primary.only_request();
+    assert_eq!(names.map(|name| seen.header(name)), [None; 3], "{seen:?}");
+}
+
+/// CGI programs find it in their environment as `HTTP_PROXY` ("httpoxy").
+async fn t26_a_proxy_header_reaches_no_server(bench: Bench) {
+    let [primary] = bench.servers(["primary"]).await;
+    let app = bench.start(Service::of([&primary])).await;
+    app.send(Request::get("/").header("Proxy", "http://evil.test:3128")).await;
+    assert_eq!(primary.only_request().header("Proxy"), None);
 }

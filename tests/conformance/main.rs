@@ -7,7 +7,7 @@
 //! cargo test -p tunnel-balancer-tests --test conformance -- worker::original
 //! ```
 //!
-//! With `--nocapture` the logs of the targets are shown for cases that pass, too.
+//! With `--nocapture` the logs of the targets are shown for cases that pass, too. At the end stands what the hosts differ in.
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -17,16 +17,23 @@ use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use libtest_mimic::{Arguments, Failed, Trial};
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use tunnel_balancer_tests::log::Log;
-use tunnel_balancer_tests::workerd::BuiltWorker;
-use tunnel_balancer_tests::{Bench, Target};
+use tunnel_balancer_tests::{Bench, Host, Target};
+
+use crate::report::{Report, Verdict};
 
 /// Lists the cases of a file. A case that is missing here is dead code, and the compiler says so.
+///
+/// `name not on Worker: "reason"` keeps a case from a host; `not on Worker: "reason";` in front keeps all of them from it.
 macro_rules! cases {
-    ($($name:ident),+ $(,)?) => {
-        pub(crate) const CASES: &[crate::Case] =
-            &[$(crate::Case { name: stringify!($name), run: |bench| Box::pin($name(bench)) }),+];
+    (not on $host:ident: $why:literal; $($name:ident),+ $(,)?) => { cases![$($name not on $host: $why),+]; };
+    ($($name:ident $(not on $host:ident: $why:literal)?),+ $(,)?) => {
+        pub(crate) const CASES: &[crate::Case] = &[$(crate::Case {
+            name: stringify!($name),
+            except: &[$((tunnel_balancer_tests::Host::$host, $why))?],
+            run: |bench| Box::pin($name(bench)),
+        }),+];
     };
 }
 
@@ -34,15 +41,20 @@ mod affinity;
 mod autobahn;
 mod chaos;
 
+mod answers;
 mod config;
 mod ejection;
 mod failover;
 mod headers;
+mod hostile;
 mod load;
+mod native;
 mod original;
 mod passthrough;
 mod policies;
+mod prefixes;
 mod probes;
+mod report;
 mod retry;
 mod slow;
 mod streaming;
@@ -54,6 +66,8 @@ mod websocket_peers;
 #[derive(Clone, Copy)]
 pub(crate) struct Case {
     pub(crate) name: &'static str,
+    /// Hosts that it does not apply to, and why.
+    pub(crate) except: &'static [(Host, &'static str)],
     pub(crate) run: fn(Bench) -> Pin<Box<dyn Future<Output = ()>>>,
 }
 
@@ -76,6 +90,16 @@ const THEMES: &[(&str, &[Case])] = &[
     ("load", load::CASES),
     ("volume", volume::CASES),
     ("chaos", chaos::CASES),
+    ("prefixes", prefixes::CASES),
+    ("answers", answers::CASES),
+    ("hostile", hostile::CASES),
+    ("reload", native::reload::CASES),
+    ("shutdown", native::shutdown::CASES),
+    ("sockets", native::sockets::CASES),
+    ("limits", native::limits::CASES),
+    ("connections", native::connections::CASES),
+    ("smuggling", native::smuggling::CASES),
+    ("log", native::log::CASES),
 ];
 
 /// A whole case may take this long. Its single waits give up much sooner, and say what they waited for.
@@ -87,26 +111,44 @@ const AT_A_TIME: usize = 4;
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(AT_A_TIME);
-    let targets = match BuiltWorker::find() {
-        Ok(worker) => vec![Target::Worker(worker)],
-        Err(what_to_do) => {
-            eprintln!("conformance: {what_to_do}");
-            return ExitCode::FAILURE;
-        }
-    };
+    let report = Arc::<Report>::default();
+    let trials: Vec<Trial> =
+        Host::ALL.into_iter().flat_map(|host| trials(host, &report, arguments.nocapture)).collect();
+    let missing = Host::ALL.into_iter().filter(|host| trials.iter().any(|trial| is_to_run(trial, *host, &arguments)));
+    let missing: Vec<String> = missing.filter_map(|host| host.find().err()).collect();
+    if !missing.is_empty() && !arguments.list {
+        missing.iter().for_each(|what_to_do| eprintln!("conformance: {what_to_do}"));
+        return ExitCode::FAILURE;
+    }
     panic::set_hook(Box::new(|panic| PANICS.with_borrow_mut(|panics| panics.push(panic.to_string()))));
-    let show_logs = arguments.nocapture;
-    let trials = targets.iter().flat_map(|target| trials(target, show_logs)).collect();
-    libtest_mimic::run(&arguments, trials).exit_code()
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    if !arguments.list {
+        print!("{report}");
+    }
+    conclusion.exit_code()
 }
 
-fn trials(target: &Target, show_logs: bool) -> impl Iterator<Item = Trial> {
-    THEMES.iter().flat_map(move |(theme, cases)| {
-        cases.iter().map(move |case| {
-            let (target, case) = (target.clone(), *case);
-            Trial::test(format!("{}::{theme}::{}", target.name(), case.name), move || run(target, case, show_logs))
+/// All cases on one host.
+fn trials(host: Host, report: &Arc<Report>, show_logs: bool) -> Vec<Trial> {
+    let target = host.find();
+    let cases = THEMES.iter().flat_map(|(theme, cases)| cases.iter().map(move |case| (theme, *case)));
+    let trial = |(theme, case): (&&str, Case)| {
+        let (name, target, report) = (format!("{theme}::{}", case.name), target.clone(), Arc::clone(report));
+        Trial::ignorable_test(format!("{}::{name}", host.name()), move || {
+            if let Some((_, why)) = case.except.iter().find(|(except, _)| *except == host) {
+                report.add(name, host, Verdict::NotApplicable(why));
+                return Ok(Completion::ignored_with(why));
+            }
+            let outcome = run(target?, case, show_logs);
+            report.add(name, host, if outcome.is_ok() { Verdict::Passed } else { Verdict::Failed });
+            outcome.map(|()| Completion::Completed)
         })
-    })
+    };
+    cases.map(trial).collect()
+}
+
+fn is_to_run(trial: &Trial, host: Host, arguments: &Arguments) -> bool {
+    trial.name().starts_with(&format!("{}::", host.name())) && !arguments.is_filtered_out(trial)
 }
 
 thread_local! {

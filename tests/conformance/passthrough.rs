@@ -81,7 +81,7 @@ async fn path_and_query_arrive_byte_for_byte(bench: Bench) {
         "/.a",
     ];
     if bench.target().keeps_odd_paths() {
-        targets.extend(["/a/../b", "/a/./b", "/\\a", "/a{b}\"<>", "/%2e%2e/a"]);
+        targets.extend(["/a/../b", "/a/./b", "/\\a", "/a{b}\"", "/%2e%2e/a"]);
     }
     for target in targets {
         assert_eq!(app.get(target).await.status, 200, "{target}");

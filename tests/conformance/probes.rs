@@ -1,17 +1,20 @@
 //! Health checks as the servers see them: how many, when, and what is in them.
 
-use tunnel_balancer_tests::server::HEALTH_PATH;
+use tunnel_balancer_tests::server::{Counts, HEALTH_PATH};
 use tunnel_balancer_tests::{Answer, Bench, Gate, Reply, Request, Service, Traffic};
 
 cases![
     probe_carries_nothing_of_the_visitor,
-    only_the_service_asked_for_is_probed,
+    only_the_service_asked_for_is_probed not on Native: "it probes without being asked: see probes_run_without_traffic",
     no_probes_without_a_health_check,
     eight_servers_are_probed_four_at_a_time,
     failing_probe_takes_a_server_out,
     hanging_probe_takes_a_server_out,
     redirect_is_healthy,
     everybody_unhealthy_is_still_served,
+    hc_16_every_result_of_many_probes_counts,
+    hc_20_interim_answers_are_no_answers
+        not on Worker: "workerd takes an interim answer for the answer; Cloudflare's edge stands between them elsewhere",
 ];
 
 /// HC-11.
@@ -51,6 +54,7 @@ async fn no_probes_without_a_health_check(bench: Bench) {
     assert_eq!((primary.counts().probes, replica.counts().probes), (0, 0));
 }
 
+/// HC-16.
 async fn eight_servers_are_probed_four_at_a_time(bench: Bench) {
     let servers = bench.servers(["a", "b", "c", "d", "e", "f", "g", "h"]).await;
     let gate = Gate::closed();
@@ -74,6 +78,7 @@ async fn eight_servers_are_probed_four_at_a_time(bench: Bench) {
     traffic.ends_without_failure().await;
 }
 
+/// HC-10.
 async fn failing_probe_takes_a_server_out(bench: Bench) {
     for status in [404, 500, 503, 530] {
         let [primary, replica] = bench.servers(["primary", "replica"]).await;
@@ -119,5 +124,39 @@ async fn everybody_unhealthy_is_still_served(bench: Bench) {
         server.until("a failed probe", |counts| counts.probes_done() == 1).await;
     }
     traffic.served_by("primary", 20).await;
+    traffic.ends_without_failure().await;
+}
+
+async fn hc_16_every_result_of_many_probes_counts(bench: Bench) {
+    let servers = bench.servers(["a", "b", "c", "d", "e", "f", "g", "h"]).await;
+    let [ill @ .., well] = &servers;
+    for server in ill {
+        server.health(Answer::Endless(Reply::status(500)));
+    }
+    well.health(Answer::Endless(Reply::status(200)));
+    let app = bench.start(Service::of(&servers).checked()).await;
+    let mut traffic = Traffic::start(&app);
+    traffic.served_by("h", 20).await;
+    for server in &servers {
+        let cancelled = |counts: &Counts| counts.probes_open == 0 && counts.aborted == counts.probes;
+        server.until("the end of its probes, their bodies unread", cancelled).await;
+        assert_eq!(server.counts().probes, 1, "{}", server.name());
+    }
+    traffic.ends_without_failure().await;
+}
+
+async fn hc_20_interim_answers_are_no_answers(bench: Bench) {
+    let [primary, replica] = bench.servers(["primary", "replica"]).await;
+    primary.health(Reply::status(500));
+    let app = bench.start(Service::of([&primary, &replica]).checked_often()).await;
+    let mut traffic = Traffic::start(&app);
+    traffic.served_by("replica", 10).await;
+    let interim = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\n";
+    let answer = Answer::raw(format!("{interim}HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"));
+    primary.health(answer.clone());
+    primary.answer_at("/page", answer);
+    traffic.served_by("primary", 10).await;
+    let response = app.get("/page").await;
+    assert_eq!((response.status, response.text().as_str(), response.served_by()), (200, "ok", "primary"));
     traffic.ends_without_failure().await;
 }

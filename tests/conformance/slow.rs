@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tunnel_balancer_tests::{Answer, Bench, Gate, Reply, Request, Service};
+use tunnel_balancer_tests::{Answer, App, Bench, FaultyServer, Gate, Reply, Request, Service};
 
 cases![
     slow_answer_is_awaited_while_the_probe_passes,
@@ -11,6 +11,7 @@ cases![
     long_poll_on_a_healthy_server_comes_through_whole,
     whole_exchange_is_bounded,
     visitor_who_leaves_ends_the_attempt,
+    rty_26_visitors_who_leave_are_not_tried_elsewhere_and_blame_nobody,
 ];
 
 async fn slow_answer_is_awaited_while_the_probe_passes(bench: Bench) {
@@ -88,12 +89,32 @@ async fn visitor_who_leaves_ends_the_attempt(bench: Bench) {
     let [primary, replica] = bench.servers(["primary", "replica"]).await;
     let app = bench.start(Service::of([&primary, &replica])).await;
     primary.answer(Answer::Hang);
+    leave_while_waiting(&app, &primary, 1).await;
+    assert_eq!(replica.hits(), 0);
+}
+
+async fn rty_26_visitors_who_leave_are_not_tried_elsewhere_and_blame_nobody(bench: Bench) {
+    let [primary, replica] = bench.servers(["primary", "replica"]).await;
+    let twice = "retry: { attempts: 4, rounds: 2 }";
+    let app = bench.start(Service::of([&primary, &replica]).with(twice)).await;
+    primary.answer_at("/", Answer::Hang);
+    for nth in 1..=4 {
+        leave_while_waiting(&app, &primary, nth).await;
+    }
+    for nth in 1..=5 {
+        // Four failures in a row would have ejected it.
+        assert_eq!(app.get("/next").await.served_by(), "primary");
+        assert_eq!((primary.hits(), replica.hits()), (4 + nth, 0), "more attempts for nobody");
+    }
+}
+
+/// The `nth` visitor of a server that never answers leaves, and the target notices.
+async fn leave_while_waiting(app: &App, server: &FaultyServer, nth: usize) {
     let (mut visitor, request) = (app.connect().await, Request::get("/"));
     tokio::select! {
         response = visitor.send(&request) => panic!("a hung server answered: {response:?}"),
-        _ = primary.until("the request", |counts| counts.requests == 1) => {}
+        _ = server.until("the request", |counts| counts.requests == nth) => {}
     }
     visitor.leave();
-    primary.until("the abandoned attempt", |counts| counts.aborted == 1).await;
-    assert_eq!(replica.hits(), 0);
+    server.until("the abandoned attempt", |counts| counts.aborted == nth).await;
 }

@@ -17,8 +17,11 @@ cases![
     server_closes,
     server_breaks_off,
     session_outlives_ejection,
+    t16_a_handshake_takes_the_way_of_every_request,
+    hdr_03_headers_of_a_servers_connection_stay_behind_at_101,
 ];
 
+/// WS-01.
 async fn echo(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     let (_app, mut socket) = connected(&bench, &primary).await;
@@ -32,6 +35,7 @@ async fn echo(bench: Bench) {
     assert_eq!(primary.hits(), 1);
 }
 
+/// WS-07.
 async fn subprotocol(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     let app = served(&bench, &primary).await;
@@ -73,6 +77,7 @@ async fn refused_handshake_passes(bench: Bench) {
     assert_eq!((primary.hits(), replica.hits()), (1, 0));
 }
 
+/// WS-06.
 async fn fails_over_before_101(bench: Bench) {
     for fault in [Answer::from(Reply::status(530)), Reply::status(502).into(), Answer::Reset] {
         let [primary, replica] = bench.servers(["primary", "replica"]).await;
@@ -95,6 +100,7 @@ async fn everybody_down_is_503(bench: Bench) {
     assert_eq!(refused.status, 503);
 }
 
+/// WS-03.
 async fn client_closes(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     let (_app, socket) = connected(&bench, &primary).await;
@@ -103,6 +109,7 @@ async fn client_closes(bench: Bench) {
     assert_eq!(counts.websocket_closes, [Some((4001, "enough".to_owned()))]);
 }
 
+/// WS-02.
 async fn server_closes(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     let (_app, mut socket) = connected(&bench, &primary).await;
@@ -110,6 +117,7 @@ async fn server_closes(bench: Bench) {
     assert_eq!(socket.end().await, End::Closed(4002, "going away".to_owned()));
 }
 
+/// WS-02, abruptly.
 async fn server_breaks_off(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     let (_app, mut socket) = connected(&bench, &primary).await;
@@ -118,6 +126,7 @@ async fn server_breaks_off(bench: Bench) {
     assert_eq!(primary.hits(), 1);
 }
 
+/// WS-09.
 async fn session_outlives_ejection(bench: Bench) {
     let [primary, replica] = bench.servers(["primary", "replica"]).await;
     primary.answer_at("/socket", Answer::WebSocket);
@@ -129,6 +138,48 @@ async fn session_outlives_ejection(bench: Bench) {
     assert_eq!(primary.hits(), 2, "one session, one failure, then ejected");
     socket.say("still there?").await;
     assert_eq!(socket.hear().await, Message::text("still there?"));
+}
+
+async fn t16_a_handshake_takes_the_way_of_every_request(bench: Bench) {
+    let [primary] = bench.servers(["primary"]).await;
+    let app = served(&bench, &primary).await;
+    for (status, request) in [
+        (404, Request::get("/socket").host("other.test")),
+        (508, Request::get("/socket").header("X-Tunnel-Balancer-Hop", "1")),
+    ] {
+        let refused = app.websocket(request).await.err().expect("no session");
+        assert_eq!((refused.status, refused.served_by()), (status, "tunnel-balancer"));
+    }
+    assert_eq!(primary.counts().connections, 0);
+    let request = Request::get("/socket").header("X-Forwarded-For", "1.2.3.4").header("Proxy", "http://evil.test");
+    open(&app, request.header("X-Original-URL", "/admin")).await;
+    let seen = primary.only_request();
+    assert_ne!(seen.header("X-Forwarded-For"), Some("1.2.3.4"));
+    assert_eq!((seen.header("Proxy"), seen.header("X-Original-URL")), (None, None));
+    assert_eq!(seen.header("X-Forwarded-Host"), Some("app.test"));
+    assert!(seen.header("X-Tunnel-Balancer-Hop").is_some());
+}
+
+async fn hdr_03_headers_of_a_servers_connection_stay_behind_at_101(bench: Bench) {
+    let [primary] = bench.servers(["primary"]).await;
+    let reply = Reply::status(101)
+        .header("Connection", "X-Custom")
+        .header("X-Custom", "1")
+        .header("Keep-Alive", "timeout=5")
+        .header("Proxy-Authenticate", "Basic")
+        .header("Alt-Svc", "h3")
+        .header("X-Bar", "stays");
+    primary.answer(Answer::WebSocketWith(reply));
+    let app = bench.start(Service::of([&primary])).await;
+    let socket = open(&app, Request::get("/socket")).await;
+    let mut all = vec!["Keep-Alive"];
+    if bench.target().removes_proxy_headers() {
+        all.extend(["X-Custom", "Proxy-Authenticate", "Alt-Svc"]);
+    }
+    for gone in all {
+        assert_eq!(socket.headers.first(gone), None, "{gone}: {:?}", socket.headers);
+    }
+    assert_eq!(socket.headers.first("X-Bar"), Some("stays"));
 }
 
 async fn served(bench: &Bench, primary: &FaultyServer) -> App {

@@ -7,6 +7,7 @@
 use tunnel_balancer_tests::peers::{
     Act, Peers, Script, Transcript, Who, begin, binary, close, close_empty, finish, frame, go_on, ping, pong, text,
 };
+use tunnel_balancer_tests::target::Host;
 use tunnel_balancer_tests::{Bench, Service, Target};
 
 cases![
@@ -29,9 +30,9 @@ struct Difference {
 }
 
 fn differences(target: &Target) -> &'static [Difference] {
-    match target.name() {
-        "worker" => WORKERD,
-        _ => &[],
+    match target.host() {
+        Host::Worker => WORKERD,
+        Host::Native => &[],
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use crate::client::Client;
 use crate::log::Log;
+use crate::proxy::{Process, Refusal};
 use crate::server::FaultyServer;
 use crate::target::{Running, Target};
 use crate::yaml::Yaml;
@@ -44,12 +45,38 @@ impl Bench {
 
     /// Starts the target with a configuration.
     pub async fn start(&self, yaml: impl Into<Yaml>) -> App {
-        let log = Log::default();
-        self.logs.lock().expect("no panic while locked").push(log.clone());
+        let log = self.log();
         match self.target.start(&yaml.into().0, &log).await {
             Ok(running) => App { client: Client::new(running.addr), log, running },
             Err(error) => panic!("the target does not start: {error}"),
         }
+    }
+
+    /// Starts the native proxy with a configuration and these arguments alone, for cases that are about it.
+    pub async fn serve(&self, yaml: impl Into<Yaml>, arguments: &[&str]) -> Process {
+        self.try_serve(yaml, arguments).await.unwrap_or_else(|refusal| panic!("{refusal}"))
+    }
+
+    /// The same, where it may refuse.
+    pub async fn try_serve(&self, yaml: impl Into<Yaml>, arguments: &[&str]) -> Result<Process, Refusal> {
+        let Target::Native(proxy) = &self.target else { panic!("a case for the native proxy alone") };
+        proxy.start(&yaml.into().0, arguments, &self.log()).await
+    }
+
+    /// What the operator is told about a configuration that cannot be used.
+    pub async fn complaint(&self, yaml: &str) -> String {
+        if matches!(self.target, Target::Native(_)) {
+            return self.try_serve(yaml, &[]).await.err().expect("it does not start").errors;
+        }
+        let app = self.start(yaml).await;
+        app.get("/").await;
+        app.log().until("a complaint in the log", |log| log.contains("invalid configuration")).await
+    }
+
+    fn log(&self) -> Log {
+        let log = Log::default();
+        self.logs.lock().expect("no panic while locked").push(log.clone());
+        log
     }
 }
 

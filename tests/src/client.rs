@@ -3,11 +3,11 @@
 //! An ordinary HTTP client would repair `GET //other-host/x`, decode gzip, follow redirects and join two `Set-Cookie`; the
 //! cases are about these. Each call of [`Client`] uses a connection of its own; [`Connection`] keeps one.
 
-use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::{fmt, io};
 
 use bytes::Bytes;
-use tokio::net::TcpStream;
+use tokio::net::TcpSocket;
 
 use crate::wire::{Framing, Head, Headers, Wire};
 use crate::within;
@@ -60,6 +60,7 @@ pub struct Upload {
 #[derive(Clone, Copy, Debug)]
 pub struct Client {
     addr: SocketAddr,
+    from: IpAddr,
 }
 
 /// One kept connection.
@@ -106,16 +107,17 @@ impl Request {
         self.body = Some(body.into());
         self
     }
+}
 
-    fn head(&self) -> String {
-        let mut head = format!("{} {} HTTP/1.1\r\nHost: {}\r\n", self.method, self.target, self.host);
-        for (name, value) in &self.headers {
-            head.push_str(&format!("{name}: {value}\r\n"));
-        }
+/// The head as it is sent.
+impl fmt::Display for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} HTTP/1.1\r\nHost: {}\r\n", self.method, self.target, self.host)?;
+        self.headers.iter().try_for_each(|(name, value)| write!(f, "{name}: {value}\r\n"))?;
         if let Some(body) = &self.body {
-            head.push_str(&format!("Content-Length: {}\r\n", body.len()));
+            write!(f, "Content-Length: {}\r\n", body.len())?;
         }
-        head + "\r\n"
+        f.write_str("\r\n")
     }
 }
 
@@ -139,7 +141,13 @@ impl Response {
 impl Client {
     /// A client of whoever listens at `addr`.
     pub fn new(addr: SocketAddr) -> Self {
-        Self { addr }
+        Self { addr, from: Ipv4Addr::LOCALHOST.into() }
+    }
+
+    /// The same from another address of this machine.
+    pub fn from(mut self, address: impl Into<IpAddr>) -> Self {
+        self.from = address.into();
+        self
     }
 
     /// Where it connects to.
@@ -149,8 +157,15 @@ impl Client {
 
     /// Opens a connection.
     pub async fn connect(&self) -> Connection {
-        let stream = within("the target to accept", TcpStream::connect(self.addr)).await;
-        Connection { wire: Wire::new(stream.expect("the target listens")) }
+        self.try_connect().await.expect("the target listens")
+    }
+
+    /// Opens a connection, where it may be refused.
+    pub async fn try_connect(&self) -> io::Result<Connection> {
+        let socket = TcpSocket::new_v4()?;
+        socket.bind((self.from, 0).into())?;
+        let stream = within("the target to accept", socket.connect(self.addr)).await?;
+        Ok(Connection { wire: Wire::new(stream) })
     }
 
     /// GET, complete response.
@@ -186,7 +201,7 @@ impl Client {
 
     async fn begin(&self, request: Request) -> Upload {
         let mut connection = self.connect().await;
-        connection.wire.send(request.head()).await.expect("the target takes the head");
+        connection.wire.send(request.to_string()).await.expect("the target takes the head");
         Upload { connection, method: request.method }
     }
 }
@@ -198,6 +213,27 @@ impl Connection {
         let mut framing = head.response_framing(&request.method, status);
         let body = rest(&mut self.wire, &mut framing).await?;
         Ok(Response { status, reason, headers: head.headers, body })
+    }
+
+    /// Sends bytes as they are.
+    pub async fn say(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
+        within("the target to take bytes", self.wire.send(bytes)).await
+    }
+
+    /// Everything that comes until the other side closes or resets the connection.
+    pub async fn hear(&mut self) -> String {
+        let mut heard = Vec::new();
+        while let Ok(Some(piece)) = within("the end of the connection", self.wire.piece(&mut Framing::UntilClose)).await
+        {
+            heard.extend_from_slice(&piece);
+        }
+        heard.into_iter().map(char::from).collect()
+    }
+
+    /// The first line of the next head.
+    pub async fn hear_head(&mut self) -> String {
+        let head = within("a head", self.wire.head()).await;
+        head.ok().flatten().map(|head| head.first_line).unwrap_or_default()
     }
 
     /// Leaves as a closed browser tab does. A reset, because a proper close would allow the answer to go on.
@@ -215,7 +251,7 @@ impl Connection {
     }
 
     async fn ask(&mut self, request: &Request) -> io::Result<(Head, u16, String)> {
-        self.wire.send(request.head()).await?;
+        self.wire.send(request.to_string()).await?;
         if let Some(body) = &request.body {
             self.wire.send(body).await?;
         }

@@ -14,6 +14,7 @@ pub mod digest;
 pub mod gate;
 pub mod log;
 pub mod peers;
+pub mod proxy;
 pub mod server;
 pub mod target;
 pub mod traffic;
@@ -27,7 +28,7 @@ pub use client::{Client, Request, Response};
 pub use digest::Digest;
 pub use gate::Gate;
 pub use server::{Answer, FaultyServer, Reply};
-pub use target::Target;
+pub use target::{Host, Target};
 pub use traffic::Traffic;
 pub use yaml::Service;
 

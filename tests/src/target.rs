@@ -1,22 +1,34 @@
 //! What a case drives: any host of the balancer.
 //!
-//! A case knows a target by its address and its log. To add one (the native proxy), add a variant, say how it starts, and
-//! list it in `conformance/main.rs`; where hosts are bound to differ, a question such as
-//! [`sees_refused_connections`](Target::sees_refused_connections) says how, so that the difference is written down once.
+//! A case knows a target by its address and its log. To add one, add a variant, say how it starts, and list it in
+//! `conformance/main.rs`. Where hosts are bound to differ inside a case, [`Limit`] says what one of them cannot do and why,
+//! so that the difference is written down once; it is printed with the results.
 
 use std::net::SocketAddr;
 
 use crate::log::Log;
+use crate::proxy::Proxy;
 use crate::workerd::BuiltWorker;
 
 /// The secret that every target is started with, and its value: a configuration writes `"${AFFINITY_KEY}"`.
 pub const SECRET: (&str, &str) = ("AFFINITY_KEY", "a key that only this suite knows");
 
-/// A kind of host.
+/// The kinds of host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Host {
+    /// The Worker.
+    Worker,
+    /// The native proxy.
+    Native,
+}
+
+/// A host that can be started.
 #[derive(Clone, Debug)]
 pub enum Target {
     /// The built Worker on workerd.
     Worker(BuiltWorker),
+    /// The program `tunnel-balancer serve`.
+    Native(Proxy),
 }
 
 /// A started target. It ends when this is dropped.
@@ -28,11 +40,54 @@ pub struct Running {
     _guard: Box<dyn Send>,
 }
 
-impl Target {
+/// What some hosts cannot do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// Telling "connection refused" (never delivered, any method may go elsewhere) from a broken connection (unknown).
+    RefusedConnections,
+    /// Passing on paths with dot segments, backslashes and characters such as `{` as they were sent.
+    OddPaths,
+    /// Taking requests such as `GET http://host/path`.
+    AbsoluteForm,
+    /// Removing the headers that `Connection` names, and those that are about a proxy (`Proxy-Authorization`, `Alt-Svc`).
+    ProxyHeaders,
+}
+
+/// Who is limited in what, and why.
+pub const LIMITS: [(Host, Limit, &str); 4] = [
+    (Host::Worker, Limit::RefusedConnections, "the fetch of workerd gives one exception for refused and for broken"),
+    (Host::Worker, Limit::OddPaths, "workerd parses every URL as WHATWG says, and normalises these"),
+    (Host::Worker, Limit::AbsoluteForm, "workerd ends such requests itself, with a 500"),
+    (Host::Worker, Limit::ProxyHeaders, "a Worker is not shown Connection, and leaves the others to Cloudflare's edge"),
+];
+
+impl Host {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Worker, Self::Native];
+
     /// First part of the names of its tests.
-    pub fn name(&self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
-            Self::Worker(_) => "worker",
+            Self::Worker => "worker",
+            Self::Native => "native",
+        }
+    }
+
+    /// Finds what it takes to start it, or says what to do.
+    pub fn find(self) -> Result<Target, String> {
+        match self {
+            Self::Worker => BuiltWorker::find().map(Target::Worker),
+            Self::Native => Proxy::find().map(Target::Native),
+        }
+    }
+}
+
+impl Target {
+    /// What kind it is of.
+    pub fn host(&self) -> Host {
+        match self {
+            Self::Worker(_) => Host::Worker,
+            Self::Native(_) => Host::Native,
         }
     }
 
@@ -43,29 +98,37 @@ impl Target {
                 let (addr, process) = worker.start(yaml, 0, log).await?;
                 Ok(Running { addr, pid: process.id(), _guard: Box::new(process) })
             }
+            Self::Native(proxy) => {
+                // As behind Cloudflare, so that both hosts learn a client's address in the same way.
+                let behind_cloudflare = ["--client-ip-header", "cf-connecting-ip"];
+                let started = proxy.start(yaml, &behind_cloudflare, log).await;
+                let process = started.map_err(|refusal| refusal.to_string())?;
+                Ok(Running { addr: process.addrs()[0], pid: process.id(), _guard: Box::new(process) })
+            }
         }
     }
 
-    /// Whether it can tell "connection refused" (never delivered, any method may go elsewhere) from a broken connection
-    /// (unknown). The `fetch` of workerd gives the same exception for both.
+    /// Whether it does what [`Limit::RefusedConnections`] is about.
     pub fn sees_refused_connections(&self) -> bool {
-        match self {
-            Self::Worker(_) => false,
-        }
+        self.can(Limit::RefusedConnections)
     }
 
-    /// Whether paths reach servers with dot segments, backslashes and characters such as `{` as they were sent. workerd
-    /// parses every URL as WHATWG says, and normalises these.
+    /// Whether it does what [`Limit::OddPaths`] is about.
     pub fn keeps_odd_paths(&self) -> bool {
-        match self {
-            Self::Worker(_) => false,
-        }
+        self.can(Limit::OddPaths)
     }
 
-    /// Whether requests such as `GET http://host/path` get as far as the balancer. workerd ends them itself, with a 500.
+    /// Whether it does what [`Limit::AbsoluteForm`] is about.
     pub fn takes_absolute_form(&self) -> bool {
-        match self {
-            Self::Worker(_) => false,
-        }
+        self.can(Limit::AbsoluteForm)
+    }
+
+    /// Whether it does what [`Limit::ProxyHeaders`] is about.
+    pub fn removes_proxy_headers(&self) -> bool {
+        self.can(Limit::ProxyHeaders)
+    }
+
+    fn can(&self, what: Limit) -> bool {
+        !LIMITS.iter().any(|(host, limit, _)| (*host, *limit) == (self.host(), what))
     }
 }

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::client::{Client, Connection, Request};
-use crate::{App, within};
+use crate::within;
 
 /// Running traffic. Ends when dropped.
 pub struct Traffic {
@@ -30,8 +30,8 @@ pub struct Tally {
 
 impl Traffic {
     /// Starts GETs for `/`.
-    pub fn start(app: &App) -> Self {
-        let client = app.client();
+    pub fn start(client: &Client) -> Self {
+        let client = *client;
         let (sender, seen) = watch::channel(Tally::default());
         Self { seen, task: tokio::spawn(visit(client, sender)) }
     }

@@ -53,7 +53,16 @@ impl Service {
         self
     }
 
-    fn checked_every(mut self, interval: &str, unhealthy: &str) -> Self {
+    /// With one more key for each of its servers, such as `max_in_flight: 1`.
+    pub fn each_with(mut self, key: &str) -> Self {
+        for server in &mut self.servers {
+            *server = format!("{}, {key} }}", server.trim_end_matches(" }"));
+        }
+        self
+    }
+
+    /// With health checks this often, and this often while a server is unhealthy.
+    pub fn checked_every(mut self, interval: &str, unhealthy: &str) -> Self {
         let timeout = if interval == "1s" { "1s" } else { "5s" };
         self.health_check = format!(
             "{{ path: {HEALTH_PATH}, interval: {interval}, unhealthy_interval: {unhealthy}, timeout: {timeout} }}"

@@ -23,7 +23,7 @@ pub(crate) fn test(workspace: &Workspace, steps: &[Step]) -> Result<(), Failure>
     for (index, &step) in steps.iter().enumerate() {
         println!("\n=== {} ({}/{}): {}", step.name(), index + 1, steps.len(), step.about());
         let begun = Instant::now();
-        // The conformance suite tests the Worker as built, and a stale one would prove nothing.
+        // The conformance suite tests the hosts as built, and a stale one would prove nothing.
         let builds_first = step == Step::Conformance && !steps.contains(&Step::Build);
         let outcome = if builds_first { worker::build(workspace, &BuildOptions::default()) } else { Ok(()) };
         let outcome = outcome.and_then(|()| perform(workspace, step));
@@ -68,8 +68,12 @@ fn perform(workspace: &Workspace, step: Step) -> Result<Omission, Failure> {
         Step::Unit => run(&mut cargo(&["test", "--workspace", "--exclude", "tunnel-balancer-tests", "--all-features"])),
         Step::Pure => pure::check(workspace),
         Step::Doc => run(cargo(&["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-Dwarnings")),
-        Step::Conformance => worker::build(workspace, &BuildOptions::panic_on_demand())
-            .and_then(|()| run(&mut cargo(&["test", "-p", "tunnel-balancer-tests"]))),
+        Step::Conformance => {
+            // Both are found beside the suite, which is another package and builds neither.
+            worker::build(workspace, &BuildOptions::panic_on_demand())?;
+            run(&mut cargo(&["build", "-p", "tunnel-balancer"]))?;
+            run(&mut cargo(&["test", "-p", "tunnel-balancer-tests"]))
+        }
         Step::Wrangler => wrangler(workspace),
         Step::Deny => return deny::check(workspace),
         Step::Browser => browser::check(workspace),

@@ -20,6 +20,8 @@ pub enum Answer {
     Echo,
     /// A fixed answer.
     Reply(Reply),
+    /// These bytes, and the end of the connection.
+    Raw(Bytes),
     /// Reads the request and never answers.
     Hang,
     /// Answers once the gate is open.
@@ -38,6 +40,8 @@ pub enum Answer {
     Events(Feed),
     /// Accepts a WebSocket and echoes. Texts that are orders: `close 4001 reason`, `drop`.
     WebSocket,
+    /// The same, with the headers of this reply in the 101.
+    WebSocketWith(Reply),
 }
 
 /// A fixed answer: status, headers, body. Comes with a `Content-Length`.
@@ -47,6 +51,13 @@ pub struct Reply {
     reason: String,
     headers: Vec<(String, String)>,
     body: Option<Bytes>,
+}
+
+impl Answer {
+    /// Bytes as they stand.
+    pub fn raw(bytes: impl Into<Bytes>) -> Self {
+        Self::Raw(bytes.into())
+    }
 }
 
 /// The sending end of an event stream. The stream ends when it is dropped.
@@ -104,11 +115,12 @@ impl Reply {
         }
     }
 
+    fn lines(&self) -> String {
+        self.headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect()
+    }
+
     fn head(&self, framing: &str) -> String {
-        let mut head = format!("HTTP/1.1 {} {}\r\n", self.status, self.reason);
-        for (name, value) in &self.headers {
-            head.push_str(&format!("{name}: {value}\r\n"));
-        }
+        let mut head = format!("HTTP/1.1 {} {}\r\n{}", self.status, self.reason, self.lines());
         if !framing.is_empty() {
             head.push_str(&format!("{framing}\r\n"));
         }
@@ -137,6 +149,7 @@ impl Answer {
         match self {
             Self::Echo => send(wire, &echo(seen, &shared.name), &shared.name, head_only).await,
             Self::Reply(reply) => send(wire, &reply, &shared.name, head_only).await,
+            Self::Raw(bytes) => wire.send(bytes).await.map(|()| None),
             Self::Hang => abandoned(wire, shared).await,
             Self::Held(gate, answer) => {
                 tokio::select! {
@@ -170,7 +183,8 @@ impl Answer {
             }
             Self::Download(bytes, gate) => download(wire, bytes, gate).await,
             Self::Events(feed) => stream_events(wire, feed, shared).await,
-            Self::WebSocket => websocket::session(wire, seen, shared).await,
+            Self::WebSocket => websocket::session(wire, seen, shared, "").await,
+            Self::WebSocketWith(reply) => websocket::session(wire, seen, shared, &reply.lines()).await,
         }
     }
 }
@@ -240,5 +254,7 @@ fn echo(seen: &Seen, name: &str) -> Reply {
         text.push_str(&format!("{name}: {value}\n"));
     }
     text.push_str(&format!("\nbody: {}\n", seen.body));
-    Reply::status(200).header("Content-Type", "text/plain; charset=utf-8").body(text)
+    // Whoever wants to keep answers may keep this one: it shows when somebody gets another visitor's.
+    let reply = Reply::status(200).header("Cache-Control", "public, max-age=3600");
+    reply.header("Content-Type", "text/plain; charset=utf-8").body(text)
 }

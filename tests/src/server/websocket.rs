@@ -12,12 +12,12 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role};
 use super::{Seen, Shared};
 use crate::wire::Wire;
 
-pub(super) async fn session(mut wire: Wire, seen: &Seen, shared: &Shared) -> io::Result<Option<Wire>> {
+pub(super) async fn session(mut wire: Wire, seen: &Seen, shared: &Shared, more: &str) -> io::Result<Option<Wire>> {
     let Some(key) = seen.header("Sec-WebSocket-Key") else {
         wire.send("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n").await?;
         return Ok(Some(wire));
     };
-    wire.send(accept(key, seen.header("Sec-WebSocket-Protocol"))).await?;
+    wire.send(accept(key, seen.header("Sec-WebSocket-Protocol"), more)).await?;
     shared.count(|counts| counts.websockets += 1);
 
     let (stream, ahead) = wire.into_parts();
@@ -43,9 +43,9 @@ pub(super) async fn session(mut wire: Wire, seen: &Seen, shared: &Shared) -> io:
     Ok(None)
 }
 
-fn accept(key: &str, offered: Option<&str>) -> String {
+fn accept(key: &str, offered: Option<&str>, more: &str) -> String {
     let mut head = format!(
-        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {}\r\n",
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {}\r\n{more}",
         derive_accept_key(key.as_bytes())
     );
     if let Some(first) = offered.and_then(|list| list.split(',').next()) {

@@ -1,0 +1,153 @@
+//! The balancer's own answers: in the form that the client asks for, with an id that the log knows, and without a word about
+//! where the servers are.
+
+use serde_json::Value;
+use tunnel_balancer_tests::{Answer, App, Bench, Gate, Reply, Request, Response, Service};
+
+cases![
+    accept_decides_the_form,
+    every_form_says_the_same,
+    pages_of_the_operator_are_filled_in,
+    ids_are_new_for_every_request_and_in_the_log,
+    answers_to_head_have_no_body,
+    t25_no_answer_tells_where_servers_are,
+];
+
+const BROWSER: &str = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8";
+
+async fn accept_decides_the_form(bench: Bench) {
+    let app = nobody_home(&bench, "").await;
+    let (text, json, html) = ("text/plain; charset=utf-8", "application/json", "text/html; charset=utf-8");
+    for (accept, expected) in [
+        ("", text),
+        ("*/*", text),
+        (BROWSER, html),
+        ("application/json", json),
+        ("application/json, text/plain, */*", json),
+        ("text/html;q=0.1, application/json;q=0.2", json),
+        ("image/png", text),
+        (";;;,/,text/", text),
+    ] {
+        let response = app.send(Request::get("/").header("Accept", accept)).await;
+        assert_eq!((response.status, response.header("Content-Type")), (503, Some(expected)), "{accept:?}");
+    }
+    assert_eq!(app.get("/").await.header("Content-Type"), Some(text), "without Accept");
+}
+
+async fn every_form_says_the_same(bench: Bench) {
+    let app = nobody_home(&bench, "").await;
+    for accept in ["text/plain", "application/json", "text/html"] {
+        let response = app.send(Request::get("/").header("Accept", accept)).await;
+        let seconds: u32 = response.header("Retry-After").expect("a Retry-After").parse().expect("whole seconds");
+        assert!((1..=3600).contains(&seconds), "{response:?}");
+        assert_eq!((response.served_by(), response.header("Cache-Control")), ("tunnel-balancer", Some("no-store")));
+        let (id, body) = (id(&response), response.text());
+        match accept {
+            "application/json" => {
+                let told: Value = serde_json::from_str(&body).expect("JSON");
+                assert_eq!((&told["status"], &told["error"]), (&503.into(), &"unavailable".into()), "{told}");
+                assert_eq!(told["request_id"], id.as_str(), "{told}");
+                assert!(told["message"].as_str().is_some_and(|text| text.contains("No server answered")), "{told}");
+            }
+            "text/html" => {
+                for part in ["<title>503 Service Unavailable</title>", "No server answered", &id] {
+                    assert!(body.contains(part), "without {part}: {body}");
+                }
+                assert!(!body.contains("{{"), "{body}");
+            }
+            _ => assert!(body.starts_with("503 Service Unavailable: No server answered"), "{body}"),
+        }
+    }
+}
+
+async fn pages_of_the_operator_are_filled_in(bench: Bench) {
+    let page = "error_page: \"<h1>{{status}} {{reason}}</h1><p>{{message}}</p><i>{{request_id}}</i>{{other}}\"";
+    let app = nobody_home(&bench, page).await;
+    let html = app.send(Request::get("/").header("Accept", BROWSER)).await;
+    let id = id(&html);
+    assert_eq!(
+        html.text(),
+        format!(
+            "<h1>503 Service Unavailable</h1><p>No server answered. Please try again in a moment.</p><i>{id}</i>{{{{other}}}}"
+        )
+    );
+    assert_eq!(html.header("Content-Type"), Some("text/html; charset=utf-8"));
+    assert!(!app.get("/").await.text().contains("<h1>"), "a page for a program");
+    let unknown = app.send(Request::get("/").host("other.test").header("Accept", BROWSER)).await;
+    assert!(unknown.status == 404 && !unknown.text().contains("<i>"), "the page of a service for none: {unknown:?}");
+}
+
+async fn ids_are_new_for_every_request_and_in_the_log(bench: Bench) {
+    let app = nobody_home(&bench, "").await;
+    let (first, second) = (id(&app.get("/").await), id(&app.get("/").await));
+    assert_ne!(first, second);
+    for id in [first, second] {
+        app.log().until("the id in the log", |log| log.contains(&id)).await;
+    }
+}
+
+async fn answers_to_head_have_no_body(bench: Bench) {
+    let app = nobody_home(&bench, "").await;
+    let mut kept = app.connect().await;
+    for _ in 0..2 {
+        let response = kept.send(&Request::new("HEAD", "/")).await.expect("a whole answer");
+        assert_eq!((response.status, response.body.len()), (503, 0));
+    }
+}
+
+async fn t25_no_answer_tells_where_servers_are(bench: Bench) {
+    let [down, stuck, full] = bench.servers(["very-secret-down", "very-secret-stuck", "very-secret-full"]).await;
+    let services = vec![
+        Service::of([&down]),
+        Service::of([&down, &full]).host("read.test").with("writes: primary_only"),
+        Service::of([&stuck]).host("stuck.test").with("retry: { timeout: 1s }"),
+        Service::of([&full]).host("full.test").each_with("max_in_flight: 1"),
+    ];
+    let app = bench.start(services).await;
+    down.answer(Reply::status(530));
+    stuck.answer(Answer::Hang);
+    let gate = Gate::closed();
+    full.answer(Answer::Held(gate.clone(), Box::default()));
+    let asked = async {
+        full.until("the request that fills it", |counts| counts.requests == 1).await;
+        let mut told = Vec::new();
+        for accept in ["text/plain", "application/json", "text/html"] {
+            for (status, request) in [
+                (404, Request::get("/").host("other.test")),
+                (508, Request::get("/").header("X-Tunnel-Balancer-Hop", "1")),
+                (503, Request::get("/")),
+                (503, Request::post("/", "order").host("read.test")),
+                (503, Request::get("/").host("full.test")),
+                (504, Request::get("/").host("stuck.test")),
+            ] {
+                let response = app.send(request.clone().header("Accept", accept)).await;
+                assert_eq!(response.status, status, "{request:?}: {response:?}");
+                assert!(response.header("Content-Type").is_some_and(|kind| kind.starts_with(accept)), "{response:?}");
+                told.push(format!("{:?} {}", response.headers, response.text()));
+            }
+        }
+        gate.open();
+        told
+    };
+    let (filling, told) = tokio::join!(app.send(Request::get("/").host("full.test")), asked);
+    assert_eq!(filling.status, 200);
+    for told in told {
+        let ports = [&down, &stuck, &full].map(|server| server.addr().port().to_string());
+        let secrets = ["127.0.0.1", "very-secret"].into_iter().chain(ports.iter().map(String::as_str));
+        for secret in secrets {
+            assert!(!told.contains(secret), "tells {secret}: {told}");
+        }
+    }
+}
+
+/// A service whose only server is away, with one more line of settings.
+async fn nobody_home(bench: &Bench, setting: &str) -> App {
+    let [down] = bench.servers(["down"]).await;
+    down.answer(Reply::status(530));
+    down.stop().await;
+    bench.start(Service::of([&down]).with(setting)).await
+}
+
+fn id(response: &Response) -> String {
+    response.header("X-Request-Id").unwrap_or_else(|| panic!("no X-Request-Id: {response:?}")).to_owned()
+}

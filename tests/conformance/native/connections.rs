@@ -1,0 +1,143 @@
+//! Connections to servers, and what passes through them: reuse, probes without traffic, trailers, `Expect`.
+
+use tunnel_balancer_tests::{Answer, Bench, Digest, Reply, Request, Service};
+
+cases![
+    not on Worker: "Cloudflare's runtime keeps the connections to servers, and a Worker runs only while it is asked";
+    connections_are_used_again,
+    connections_that_died_meanwhile_cost_nobody_a_request,
+    broken_answers_end_their_connection,
+    probes_run_without_traffic,
+    servers_are_out_before_anybody_asks,
+    trailers_end_a_body_and_are_no_headers,
+    te_reaches_no_server,
+    expect_is_answered_here,
+    switching_protocols_unasked_reaches_no_client,
+];
+
+async fn connections_are_used_again(bench: Bench) {
+    let [primary] = bench.servers(["primary"]).await;
+    let proxy = bench.serve(Service::of([&primary]), &[]).await;
+    for _ in 0..10 {
+        assert_eq!(proxy.get("/").await.status, 200); // each on a connection of its own
+        assert_eq!(proxy.post("/", "order").await.status, 200);
+    }
+    assert_eq!((primary.hits(), primary.counts().connections), (20, 1));
+}
+
+async fn connections_that_died_meanwhile_cost_nobody_a_request(bench: Bench) {
+    let [primary, replica] = bench.servers(["primary", "replica"]).await;
+    let proxy = bench.serve(Service::of([&primary, &replica]), &[]).await;
+    for nth in 0..10 {
+        assert_eq!(proxy.get("/").await.served_by(), "primary", "{nth}");
+        primary.stop().await;
+        primary.restart().expect("its port is held");
+        let response = proxy.post("/", "order").await;
+        assert_eq!((response.status, response.served_by()), (200, "primary"), "{nth}");
+    }
+    assert_eq!(replica.hits(), 0);
+}
+
+async fn broken_answers_end_their_connection(bench: Bench) {
+    let [primary] = bench.servers(["primary"]).await;
+    let proxy = bench.serve(Service::of([&primary]), &[]).await;
+    primary.answer_at("/endless", Answer::Endless(Reply::status(200).body("the beginning")));
+    for nth in 1..=3 {
+        let mut answer = proxy.open(Request::get("/endless")).await;
+        answer.until("the beginning").await;
+        answer.leave();
+        primary.until("the end of the connection", |counts| counts.aborted == nth).await;
+        let next = proxy.get("/").await;
+        assert_eq!((next.status, next.served_by()), (200, "primary"));
+        assert!(next.text().starts_with("server: primary"), "the rest of another answer: {}", next.text());
+    }
+}
+
+async fn probes_run_without_traffic(bench: Bench) {
+    let [primary, media] = bench.servers(["primary", "media"]).await;
+    let services =
+        vec![Service::of([&primary]).checked_often(), Service::of([&media]).host("media.test").checked_often()];
+    let _proxy = bench.serve(services, &[]).await;
+    for server in [&primary, &media] {
+        let counts = server.until("three probes", |counts| counts.probes_done() >= 3).await;
+        assert_eq!((counts.requests, counts.probes_at_once), (0, 1));
+    }
+}
+
+async fn servers_are_out_before_anybody_asks(bench: Bench) {
+    let [primary, replica] = bench.servers(["primary", "replica"]).await;
+    let proxy = bench.serve(Service::of([&primary, &replica]).checked_often(), &[]).await;
+    proxy.logged("healthy", 2).await;
+    primary.outage(Answer::Reset);
+    proxy.log().until("its end", |log| log.contains("\"unhealthy")).await;
+    assert_eq!(proxy.get("/").await.served_by(), "replica");
+    primary.recover();
+    proxy.logged("healthy", 3).await;
+    assert_eq!(proxy.get("/").await.served_by(), "primary");
+    assert_eq!((primary.hits(), replica.hits()), (1, 1), "not one visitor had to find out");
+}
+
+async fn trailers_end_a_body_and_are_no_headers(bench: Bench) {
+    let [primary] = bench.servers(["primary"]).await;
+    let proxy = bench.serve(Service::of([&primary]), &[]).await;
+    let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n";
+    primary.answer(Answer::raw(format!("{head}4\r\nbody\r\n0\r\nX-Sum: 1\r\nX-Served-By: evil\r\n\r\n")));
+    for te in ["", "trailers"] {
+        let mut connection = proxy.connect().await;
+        let response = connection.send(&Request::get("/").header("TE", te)).await.expect("a whole answer");
+        assert_eq!((response.status, response.text().as_str(), response.header("X-Sum")), (200, "body", None));
+        assert_eq!(response.headers.every("X-Served-By").collect::<Vec<_>>(), ["primary"]);
+    }
+    // And those of a request.
+    primary.recover();
+    let mut connection = proxy.connect().await;
+    let head = "POST /up HTTP/1.1\r\nHost: app.test\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n";
+    let chunks = "4\r\nbody\r\n0\r\nX-Sum: 1\r\nX-Forwarded-For: 1.2.3.4\r\n\r\n";
+    connection.say(format!("{head}{chunks}")).await.expect("an open connection");
+    assert!(connection.hear().await.starts_with("HTTP/1.1 200 "));
+    let seen = primary.requests().pop().expect("a request");
+    assert_eq!((seen.body, seen.header("X-Sum")), (Digest::of("body"), None));
+    assert_ne!(seen.header("X-Forwarded-For"), Some("1.2.3.4"));
+}
+
+async fn te_reaches_no_server(bench: Bench) {
+    let [primary] = bench.servers(["primary"]).await;
+    let proxy = bench.serve(Service::of([&primary]), &[]).await;
+    for te in ["trailers", "gzip, trailers;q=0.5", "deflate"] {
+        proxy.send(Request::get("/").header("TE", te).header("Connection", "TE")).await;
+        let seen = primary.requests().pop().expect("a request");
+        assert_eq!((seen.header("TE"), seen.header("Connection")), (None, None), "{te}");
+    }
+}
+
+/// A client that waits for leave to send its body gets it, and one whose request is refused keeps its body.
+async fn expect_is_answered_here(bench: Bench) {
+    let [primary] = bench.servers(["primary"]).await;
+    let proxy = bench.serve(Service::of([&primary]), &[]).await;
+    for bytes in [4, 1_000_000] {
+        let mut connection = proxy.connect().await;
+        let head = "POST /up HTTP/1.1\r\nHost: app.test\r\nExpect: 100-continue\r\nConnection: close\r\n";
+        connection.say(format!("{head}Content-Length: {bytes}\r\n\r\n")).await.expect("an open connection");
+        assert_eq!(connection.hear_head().await, "HTTP/1.1 100 Continue");
+        let body = "b".repeat(bytes);
+        connection.say(&body).await.expect("an open connection");
+        assert!(connection.hear().await.starts_with("HTTP/1.1 200 "));
+        let seen = primary.requests().pop().expect("a request");
+        assert_eq!((seen.body, seen.header("Expect")), (Digest::of(&body), None));
+    }
+    let mut connection = proxy.connect().await;
+    let head = "POST /up HTTP/1.1\r\nHost: other.test\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\n";
+    connection.say(head).await.expect("an open connection");
+    assert!(connection.hear_head().await.starts_with("HTTP/1.1 404 "));
+}
+
+async fn switching_protocols_unasked_reaches_no_client(bench: Bench) {
+    let [primary] = bench.servers(["primary"]).await;
+    let proxy = bench.serve(Service::of([&primary]), &[]).await;
+    let head = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: evil\r\n\r\n";
+    primary.answer(Answer::raw(format!("{head}HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil")));
+    let mut connection = proxy.connect().await;
+    connection.say("POST / HTTP/1.1\r\nHost: app.test\r\nConnection: close\r\n\r\n").await.expect("an open connection");
+    let heard = connection.hear().await;
+    assert!(heard.starts_with("HTTP/1.1 50") && !heard.contains("evil"), "{heard:?}");
+}

@@ -1,0 +1,159 @@
+//! What one client may take: time, room, connections. Nobody may take what others need.
+
+use std::net::Ipv4Addr;
+
+use tunnel_balancer_tests::{Answer, Bench, Reply, Request, Service};
+
+cases![
+    not on Worker: "Cloudflare's edge holds the clients' connections, and has limits of its own";
+    headers_that_are_too_large_are_431,
+    too_many_headers_are_431,
+    slow_headers_are_cut,
+    silent_connections_are_closed,
+    uploads_that_stall_are_cut_and_blame_nobody,
+    bod_12_answers_that_stall_are_cut_and_counted,
+    clients_that_take_no_answer_are_cut,
+    connections_of_one_client_are_limited,
+    more_connections_than_there_may_be_wait,
+];
+
+const SHORT: [&str; 2] = ["--idle-timeout", "1s"];
+
+async fn headers_that_are_too_large_are_431(bench: Bench) {
+    let [primary] = bench.servers(["primary"]).await;
+    let proxy = bench.serve(Service::of([&primary]), &["--max-header-size", "16KiB"]).await;
+    let sized = |bytes: usize| Request::get("/").header("X-Large", &"x".repeat(bytes));
+    assert_eq!(proxy.send(sized(8 * 1024)).await.status, 200);
+    for request in [sized(20 * 1024), sized(1024 * 1024), Request::get(&format!("/{}", "p".repeat(20 * 1024)))] {
+        let mut connection = proxy.connect().await;
+        // It may close while we are still sending: what it has said by then counts.
+        let _ = connection.say(&request.to_string()).await;
+        let heard = connection.hear().await;
+        assert!(heard.starts_with("HTTP/1.1 431 ") || heard.starts_with("HTTP/1.1 414 "), "{heard:?}");
+    }
+    assert_eq!(primary.hits(), 1);
+    assert_eq!(proxy.get("/").await.status, 200, "and it goes on");
+}
+
+async fn too_many_headers_are_431(bench: Bench) {
+    let [primary] = bench.servers(["primary"]).await;
+    let proxy = bench.serve(Service::of([&primary]), &[]).await;
+    let request = (0..2000).fold(Request::get("/"), |request, n| request.header(&format!("X-{n}"), ""));
+    let mut connection = proxy.connect().await;
+    let _ = connection.say(&request.to_string()).await;
+    let heard = connection.hear().await;
+    assert!(heard.starts_with("HTTP/1.1 431 "), "{heard:?}");
+    assert_eq!(primary.hits(), 0);
+}
+
+async fn slow_headers_are_cut(bench: Bench) {
+    let [primary] = bench.servers(["primary"]).await;
+    let proxy = bench.serve(Service::of([&primary]), &SHORT).await;
+    for begun in ["G", "GET / HTTP/1.1\r\nHost: app.te", "GET / HTTP/1.1\r\nHost: app.test\r\nX-A: 1\r\n"] {
+        let mut connection = proxy.connect().await;
+        connection.say(begun).await.expect("an open connection");
+        let heard = connection.hear().await;
+        assert!(heard.is_empty() || heard.starts_with("HTTP/1.1 408 "), "{begun:?}: {heard:?}");
+    }
+    assert_eq!(primary.hits(), 0);
+}
+
+async fn silent_connections_are_closed(bench: Bench) {
+    let [primary] = bench.servers(["primary"]).await;
+    let proxy = bench.serve(Service::of([&primary]), &SHORT).await;
+    let (mut fresh, mut used) = (proxy.connect().await, proxy.connect().await);
+    assert_eq!(used.send(&Request::get("/")).await.expect("an answer").status, 200);
+    assert_eq!((fresh.hear().await.as_str(), used.hear().await.as_str()), ("", ""));
+}
+
+async fn uploads_that_stall_are_cut_and_blame_nobody(bench: Bench) {
+    let [primary, replica] = bench.servers(["primary", "replica"]).await;
+    let proxy = bench.serve(Service::of([&primary, &replica]), &SHORT).await;
+    for nth in 1..=4 {
+        for bytes in [1000, 1_000_000] {
+            let mut connection = proxy.connect().await;
+            let head = format!("POST / HTTP/1.1\r\nHost: app.test\r\nContent-Length: {bytes}\r\n\r\n");
+            connection.say(head + "the beginning").await.expect("an open connection");
+            let heard = connection.hear().await;
+            assert!(heard.is_empty() || heard.starts_with("HTTP/1.1 4"), "{nth}: {heard:?}");
+        }
+    }
+    assert_eq!(primary.requests().len() + replica.requests().len(), 0, "half an upload passed for a whole one");
+    assert_eq!(proxy.get("/").await.served_by(), "primary");
+}
+
+async fn bod_12_answers_that_stall_are_cut_and_counted(bench: Bench) {
+    let [primary, replica] = bench.servers(["primary", "replica"]).await;
+    // So seldom that only a failure makes another probe due.
+    let seldom = Service::of([&primary, &replica]).checked_every("1h", "1h");
+    let proxy = bench.serve(seldom, &["--answer-idle-timeout", "1s"]).await;
+    primary.until("the first probe", |counts| counts.probes_done() == 1).await;
+    primary.answer_at("/stalls", Answer::Endless(Reply::status(200).body("the beginning")));
+    for nth in 1..=3 {
+        let mut answer = proxy.open(Request::get("/stalls")).await;
+        answer.until("the beginning").await;
+        assert!(answer.try_piece().await.is_err(), "half an answer passed for a whole one");
+        primary.until("the end of its connection", |counts| counts.aborted == nth).await;
+        primary.until("a probe, to see what it has", |counts| counts.probes_done() > nth).await;
+    }
+    assert_eq!((primary.hits(), replica.hits()), (3, 0), "nothing is tried again once an answer has begun");
+    primary.health(Reply::status(530));
+    for _ in 0..2 {
+        let mut answer = proxy.open(Request::get("/stalls")).await;
+        while let Ok(Some(_)) = answer.try_piece().await {}
+    }
+    proxy.log().until("its end", |log| log.contains("\"unhealthy")).await;
+    assert_eq!(proxy.get("/").await.served_by(), "replica");
+}
+
+async fn clients_that_take_no_answer_are_cut(bench: Bench) {
+    let [primary] = bench.servers(["primary"]).await;
+    let proxy = bench.serve(Service::of([&primary]), &SHORT).await;
+    let endless = Answer::Download(1 << 40, tunnel_balancer_tests::Gate::closed());
+    primary.answer_at("/film", endless);
+    let download = proxy.open(Request::get("/film")).await;
+    let line = &proxy.logged("request", 1).await[0];
+    assert_eq!(line["path"], "/film");
+    assert!(line["broken"].is_string(), "{line}");
+    drop(download);
+    assert_eq!(proxy.get("/").await.served_by(), "primary", "and nobody else is to blame");
+}
+
+async fn connections_of_one_client_are_limited(bench: Bench) {
+    let [primary] = bench.servers(["primary"]).await;
+    let proxy = bench.serve(Service::of([&primary]), &["--max-connections-per-client", "2"]).await;
+    let request = Request::get("/");
+    let (mut first, mut second) = (proxy.connect().await, proxy.connect().await);
+    for connection in [&mut first, &mut second] {
+        assert_eq!(connection.send(&request).await.expect("an answer").status, 200);
+    }
+    let mut third = proxy.connect().await;
+    assert!(third.send(&request).await.is_err(), "a third connection of one client");
+    let other = proxy.from(Ipv4Addr::new(127, 0, 0, 2));
+    assert_eq!(other.get("/").await.status, 200, "another client");
+    drop(first);
+    let mut again = Err(std::io::ErrorKind::NotConnected.into());
+    while again.is_err() {
+        again = proxy.connect().await.send(&request).await; // until it has noticed that the first is gone
+    }
+    assert_eq!(again.expect("an answer").status, 200);
+    assert_eq!(second.send(&request).await.expect("an answer").status, 200);
+}
+
+async fn more_connections_than_there_may_be_wait(bench: Bench) {
+    let [primary] = bench.servers(["primary"]).await;
+    let proxy = bench.serve(Service::of([&primary]), &["--max-connections", "2"]).await;
+    let (mut first, mut second) = (proxy.connect().await, proxy.connect().await);
+    for connection in [&mut first, &mut second] {
+        assert_eq!(connection.send(&Request::get("/")).await.expect("an answer").status, 200);
+    }
+    let others = async {
+        for _ in 0..20 {
+            assert_eq!(second.send(&Request::get("/")).await.expect("an answer").status, 200);
+        }
+        assert!(primary.requests().iter().all(|request| request.target != "/third"), "a third connection at a time");
+        drop(first);
+    };
+    let (third, ()) = tokio::join!(proxy.get("/third"), others);
+    assert_eq!(third.status, 200);
+}

@@ -1,0 +1,146 @@
+//! A new configuration while it runs: by a change of the file, or at once by SIGHUP.
+
+use tunnel_balancer_tests::proxy::Signal;
+use tunnel_balancer_tests::{Answer, Bench, Gate, Reply, Request, Service, Traffic};
+
+cases![
+    not on Worker: "a Worker has no file to read again: a change of it is a deployment";
+    a_change_of_the_file_is_taken,
+    hangup_reads_the_file_at_once,
+    a_bad_file_keeps_the_old_one,
+    a_missing_file_keeps_the_old_one,
+    what_is_known_of_a_server_survives,
+    health_of_an_unchanged_service_survives,
+    no_request_fails_meanwhile,
+    a_request_under_way_ends_with_the_old_one,
+    removed_servers_are_no_longer_probed,
+];
+
+const RELOADED: &str = "configuration reloaded";
+const INVALID: &str = "invalid configuration";
+
+async fn a_change_of_the_file_is_taken(bench: Bench) {
+    let [a, b] = bench.servers(["a", "b"]).await;
+    let proxy = bench.serve(Service::of([&a]), &[]).await;
+    assert_eq!(proxy.get("/").await.served_by(), "a");
+    proxy.edit(vec![Service::of([&b]), Service::of([&a]).host("new.test")]);
+    proxy.logged(RELOADED, 1).await;
+    assert_eq!(proxy.get("/").await.served_by(), "b");
+    assert_eq!(proxy.send(Request::get("/").host("new.test")).await.served_by(), "a");
+    proxy.edit(Service::of([&a]).host("new.test"));
+    proxy.logged(RELOADED, 2).await;
+    assert_eq!(proxy.get("/").await.status, 404, "a service that is gone");
+}
+
+async fn hangup_reads_the_file_at_once(bench: Bench) {
+    let [a] = bench.servers(["a"]).await;
+    let proxy = bench.serve(Service::of([&a]), &[]).await;
+    proxy.signal(Signal::HUP);
+    proxy.logged(RELOADED, 1).await; // though it says the same: a secret may have changed
+    assert_eq!(proxy.get("/").await.served_by(), "a");
+}
+
+async fn a_bad_file_keeps_the_old_one(bench: Bench) {
+    let [a, b] = bench.servers(["a", "b"]).await;
+    let proxy = bench.serve(Service::of([&a]), &[]).await;
+    let bad = "services:\n  app.test:\n    servers: [b.test]\n    polcy: failover\n";
+    for (nth, by_hand) in [(1, false), (2, true)] {
+        proxy.edit(bad);
+        if by_hand {
+            proxy.signal(Signal::HUP);
+        }
+        let told = proxy.logged(INVALID, nth).await[nth - 1]["errors"].to_string();
+        assert!(told.contains("services.yaml:4:5") && told.contains("polcy"), "where and what: {told}");
+        assert_eq!(proxy.get("/").await.served_by(), "a");
+        proxy.edit(Service::of([if by_hand { &b } else { &a }]));
+        proxy.logged(RELOADED, nth).await;
+        assert_eq!(proxy.events(INVALID).len(), nth, "each mistake is told once");
+    }
+    assert_eq!(proxy.get("/").await.served_by(), "b");
+}
+
+async fn a_missing_file_keeps_the_old_one(bench: Bench) {
+    let [a] = bench.servers(["a"]).await;
+    let proxy = bench.serve(Service::of([&a]), &[]).await;
+    proxy.remove();
+    let told = proxy.logged(INVALID, 1).await[0]["errors"].to_string();
+    assert!(told.contains("services.yaml"), "{told}");
+    assert_eq!(proxy.get("/").await.served_by(), "a");
+}
+
+async fn what_is_known_of_a_server_survives(bench: Bench) {
+    let [a, b, c] = bench.servers(["a", "b", "c"]).await;
+    let long = "ejection: { base: 5m }";
+    let proxy = bench.serve(Service::of([&a, &b]).with(long), &[]).await;
+    a.answer(Reply::status(530));
+    assert_eq!(proxy.get("/").await.served_by(), "b");
+    a.recover();
+    proxy.edit(Service::of([&a, &c, &b]).with(long));
+    proxy.logged(RELOADED, 1).await;
+    assert_eq!(proxy.get("/").await.served_by(), "c", "a is still ejected, c is new and before b");
+    assert_eq!((a.hits(), b.hits(), c.hits()), (1, 1, 1));
+}
+
+async fn health_of_an_unchanged_service_survives(bench: Bench) {
+    let [a, b] = bench.servers(["a", "b"]).await;
+    a.health(Reply::status(500));
+    let services = || Service::of([&a, &b]).checked();
+    let proxy = bench.serve(services(), &[]).await;
+    let mut traffic = Traffic::start(&proxy);
+    traffic.served_by("b", 10).await;
+    let hits = a.hits();
+    // From unknown a server would be used until its first probe is over, and this one is never over.
+    let gate = Gate::closed();
+    a.health(Answer::Held(gate.clone(), Box::default()));
+    proxy.edit(vec![services(), Service::of([&b]).host("new.test")]);
+    proxy.logged(RELOADED, 1).await;
+    traffic.served_by("b", 10).await;
+    assert_eq!(a.hits(), hits, "an unhealthy server was asked");
+    traffic.ends_without_failure().await;
+    gate.open();
+}
+
+async fn no_request_fails_meanwhile(bench: Bench) {
+    let [a, b] = bench.servers(["a", "b"]).await;
+    let proxy = bench.serve(Service::of([&a, &b]).checked(), &[]).await;
+    let mut traffic = Traffic::start(&proxy);
+    for nth in 1..=10 {
+        let (first, second) = if nth % 2 == 0 { (&a, &b) } else { (&b, &a) };
+        proxy.edit(Service::of([first, second]).checked());
+        proxy.signal(Signal::HUP);
+        proxy.logged(RELOADED, nth).await;
+        traffic.served_by(first.name(), 10).await;
+    }
+    traffic.ends_without_failure().await;
+}
+
+async fn a_request_under_way_ends_with_the_old_one(bench: Bench) {
+    let [a, b] = bench.servers(["a", "b"]).await;
+    let proxy = bench.serve(Service::of([&a, &b]), &[]).await;
+    let gate = Gate::closed();
+    a.answer(Answer::Held(gate.clone(), Answer::from(Reply::status(502)).into()));
+    let change = async {
+        a.until("the request", |counts| counts.requests == 1).await;
+        proxy.edit(Service::of([&a]).host("other.test"));
+        proxy.signal(Signal::HUP);
+        proxy.logged(RELOADED, 1).await;
+        gate.open();
+    };
+    let (response, ()) = tokio::join!(proxy.get("/"), change);
+    assert_eq!((response.status, response.served_by()), (200, "b"), "with its second attempt, too");
+    assert_eq!(proxy.get("/").await.status, 404);
+}
+
+async fn removed_servers_are_no_longer_probed(bench: Bench) {
+    let [a, b] = bench.servers(["a", "b"]).await;
+    let proxy = bench.serve(Service::of([&a, &b]).checked_often(), &[]).await;
+    for server in [&a, &b] {
+        server.until("two probes", |counts| counts.probes_done() >= 2).await;
+    }
+    proxy.edit(Service::of([&a]).checked_often());
+    proxy.signal(Signal::HUP);
+    proxy.logged(RELOADED, 1).await;
+    let (left, right) = (a.counts().probes, b.counts().probes);
+    a.until("five more probes", |counts| counts.probes >= left + 5).await;
+    assert!(b.counts().probes <= right + 1, "one may have been on its way: {} after {right}", b.counts().probes);
+}

@@ -1,0 +1,119 @@
+//! Told to stop, it lets what runs come to its end, and takes nothing new.
+
+use std::io::ErrorKind;
+
+use tunnel_balancer_tests::proxy::{Process, Signal};
+use tunnel_balancer_tests::{Answer, Bench, Gate, Reply, Request, Service, within};
+
+cases![
+    not on Worker: "a Worker is not a process: nobody stops it";
+    a_running_download_comes_to_its_end,
+    a_running_request_comes_to_its_end,
+    silent_connections_are_closed,
+    what_does_not_end_is_cut,
+    a_second_signal_does_not_wait,
+    an_open_websocket_is_cut_in_the_end,
+];
+
+const MB: u64 = 1024 * 1024;
+
+async fn a_running_download_comes_to_its_end(bench: Bench) {
+    let [primary] = bench.servers(["primary"]).await;
+    for signal in [Signal::TERM, Signal::INT] {
+        let mut proxy = bench.serve(Service::of([&primary]), &[]).await;
+        let gate = Gate::closed();
+        primary.answer(Answer::Download(8 * MB, gate.clone()));
+        let mut download = proxy.open(Request::get("/film")).await;
+        let mut bytes = download.piece().await.expect("a beginning").len();
+        proxy.signal(signal);
+        refuses(&proxy).await;
+        gate.open();
+        while let Some(piece) = download.piece().await {
+            bytes += piece.len();
+        }
+        assert_eq!(bytes as u64, 8 * MB);
+        assert_eq!(proxy.exit().await.code(), Some(0));
+    }
+}
+
+async fn a_running_request_comes_to_its_end(bench: Bench) {
+    let [primary, replica] = bench.servers(["primary", "replica"]).await;
+    let mut proxy = bench.serve(Service::of([&primary, &replica]), &[]).await;
+    let gate = Gate::closed();
+    primary.answer(Answer::Held(gate.clone(), Answer::from(Reply::status(502)).into()));
+    let stop = async {
+        primary.until("the request", |counts| counts.requests == 1).await;
+        proxy.signal(Signal::TERM);
+        refuses(&proxy).await;
+        gate.open();
+    };
+    let (response, ()) = tokio::join!(proxy.get("/"), stop);
+    assert_eq!((response.status, response.served_by()), (200, "replica"), "with its second attempt, too");
+    assert_eq!(proxy.exit().await.code(), Some(0));
+    let lines = proxy.events("request");
+    assert!(lines.len() == 1 && lines[0]["status"] == 200, "the last line of the log is missing: {lines:?}");
+}
+
+async fn silent_connections_are_closed(bench: Bench) {
+    let [primary] = bench.servers(["primary"]).await;
+    // If it waited for them, it would wait longer than the suite does.
+    let mut proxy = bench.serve(Service::of([&primary]), &["--drain-timeout", "10m", "--idle-timeout", "10m"]).await;
+    let mut used = proxy.connect().await;
+    assert_eq!(used.send(&Request::get("/")).await.expect("an answer").status, 200);
+    let mut fresh = proxy.connect().await;
+    proxy.get("/").await; // it has accepted the one before
+    proxy.signal(Signal::TERM);
+    assert_eq!((used.hear().await.as_str(), fresh.hear().await.as_str()), ("", ""));
+    assert_eq!(proxy.exit().await.code(), Some(0));
+}
+
+async fn what_does_not_end_is_cut(bench: Bench) {
+    let [primary] = bench.servers(["primary"]).await;
+    let mut proxy = bench.serve(Service::of([&primary]), &["--drain-timeout", "1s"]).await;
+    primary.answer(Answer::Endless(Reply::status(200).body("and so on")));
+    let mut stream = proxy.open(Request::get("/events")).await;
+    stream.until("and so on").await;
+    proxy.signal(Signal::TERM);
+    assert!(stream.try_piece().await.is_err(), "half an answer passed for a whole one");
+    assert_eq!(proxy.exit().await.code(), Some(0));
+}
+
+async fn a_second_signal_does_not_wait(bench: Bench) {
+    let [primary] = bench.servers(["primary"]).await;
+    let mut proxy = bench.serve(Service::of([&primary]), &["--drain-timeout", "10m"]).await;
+    primary.answer(Answer::Endless(Reply::status(200).body("and so on")));
+    let mut stream = proxy.open(Request::get("/events")).await;
+    stream.until("and so on").await;
+    proxy.signal(Signal::TERM);
+    proxy.logged("stopping", 1).await;
+    proxy.signal(Signal::INT);
+    assert_eq!(proxy.exit().await.code(), Some(0));
+}
+
+async fn an_open_websocket_is_cut_in_the_end(bench: Bench) {
+    let [primary] = bench.servers(["primary"]).await;
+    let mut proxy = bench.serve(Service::of([&primary]), &["--drain-timeout", "1s"]).await;
+    primary.answer(Answer::WebSocket);
+    let Ok(mut socket) = proxy.websocket(Request::get("/socket")).await else { panic!("no session") };
+    socket.say("hello").await;
+    socket.hear().await;
+    proxy.signal(Signal::TERM);
+    proxy.logged("stopping", 1).await;
+    socket.say("still there?").await;
+    assert_eq!(socket.hear().await.to_string(), "still there?", "as long as it may");
+    socket.end().await;
+    assert_eq!(proxy.exit().await.code(), Some(0));
+}
+
+/// Waits until nobody can connect any more, and it still runs.
+async fn refuses(proxy: &Process) {
+    let refused = async {
+        loop {
+            match proxy.try_connect().await {
+                Err(error) => return error.kind(),
+                Ok(connection) => drop(connection),
+            }
+        }
+    };
+    assert_eq!(within("new connections to be refused", refused).await, ErrorKind::ConnectionRefused);
+}

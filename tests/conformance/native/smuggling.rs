@@ -1,0 +1,219 @@
+//! Requests that two readers could understand in two ways (T7). Refused, or passed on so that the server sees one request:
+//! what the proxy took for a body must never be a request to the server, and the other way round.
+//!
+//! A server knows requests of the proxy by the header that only the proxy sets; a smuggled one would come without it.
+
+use tunnel_balancer_tests::proxy::Process;
+use tunnel_balancer_tests::{Bench, Digest, Request, Service};
+
+cases![
+    not on Worker: "Cloudflare's edge reads what clients send; a Worker gets requests, not bytes";
+    t07_two_lengths_are_refused,
+    t07_length_and_chunks_are_one_request,
+    t07_other_codings_are_refused,
+    t07_odd_heads_are_refused_or_one_request,
+    t07_bodies_of_get_requests_stay_bodies,
+    t07_refused_upgrades_end_with_their_answer,
+    t07_odd_chunks_are_refused,
+    t07_unread_bodies_are_no_requests,
+    t02_a_request_has_one_host,
+];
+
+/// What an attacker would have the server take for a request of its own.
+const TAIL: &str = "GET /smuggled HTTP/1.1\r\nHost: app.test\r\nX-Tail: 1\r\n\r\n";
+
+/// What came back for these bytes, and what the server has seen of them: method and target.
+async fn sent(bench: &Bench, bytes: &str) -> (String, Vec<String>) {
+    let [primary] = bench.servers(["primary"]).await;
+    let proxy = bench.serve(Service::of([&primary]), &["--idle-timeout", "1s"]).await;
+    let heard = say(&proxy, bytes).await;
+    for request in primary.requests() {
+        assert_eq!(
+            request.headers.every("X-Tunnel-Balancer-Hop").count(),
+            1,
+            "{bytes:?}: not of the proxy: {request:?}"
+        );
+        let framings =
+            request.headers.every("Content-Length").chain(request.headers.every("Transfer-Encoding")).count();
+        assert!(framings <= 1, "{bytes:?}: passed on with two lengths: {request:?}");
+    }
+    let seen = primary.requests().iter().map(|request| format!("{} {}", request.method, request.target)).collect();
+    assert_eq!(proxy.get("/next").await.status, 200, "{bytes:?}: and it goes on");
+    (heard, seen)
+}
+
+async fn say(proxy: &Process, bytes: &str) -> String {
+    let mut connection = proxy.connect().await;
+    // It may close while we are still sending: what it has said by then counts.
+    let _ = connection.say(bytes).await;
+    connection.hear().await
+}
+
+fn is_refusal(heard: &str) -> bool {
+    heard.is_empty() || heard.starts_with("HTTP/1.1 400 ") || heard.starts_with("HTTP/1.1 501 ")
+}
+
+async fn t07_two_lengths_are_refused(bench: Bench) {
+    for lengths in [
+        "Content-Length: 4\r\nContent-Length: 60",
+        "Content-Length: 60\r\nContent-Length: 4",
+        "Content-Length: 4, 60",
+        "Content-Length: +4",
+        "Content-Length: -4",
+        "Content-Length: 0x4",
+        "Content-Length: 4 4",
+        "Content-Length: 99999999999999999999",
+    ] {
+        let (heard, seen) =
+            sent(&bench, &format!("POST / HTTP/1.1\r\nHost: app.test\r\n{lengths}\r\n\r\nbody{TAIL}")).await;
+        assert!(is_refusal(&heard) && seen.is_empty(), "{lengths}: {heard:?}, {seen:?}");
+    }
+}
+
+/// RFC 9112, section 6.1: refused, or taken as chunks, and closed afterwards.
+async fn t07_length_and_chunks_are_one_request(bench: Bench) {
+    for lengths in [
+        "Content-Length: 4\r\nTransfer-Encoding: chunked",
+        "Transfer-Encoding: chunked\r\nContent-Length: 4",
+        "Content-Length: 4\r\ntransfer-encoding: Chunked",
+    ] {
+        let (heard, seen) =
+            sent(&bench, &format!("POST / HTTP/1.1\r\nHost: app.test\r\n{lengths}\r\n\r\n0\r\n\r\n{TAIL}")).await;
+        let refused = is_refusal(&heard) && seen.is_empty();
+        let one = heard.starts_with("HTTP/1.1 200 ") && seen == ["POST /"];
+        assert!(refused || one, "{lengths}: {heard:?}, {seen:?}");
+    }
+}
+
+async fn t07_other_codings_are_refused(bench: Bench) {
+    for coding in [
+        "Transfer-Encoding: xchunked",
+        "Transfer-Encoding: chunked, identity",
+        "Transfer-Encoding: identity",
+        "Transfer-Encoding: gzip",
+        "Transfer-Encoding: \"chunked\"",
+        "Transfer-Encoding: chunked, chunked",
+        "Transfer-Encoding : chunked",
+        "Transfer-Encoding\u{b}: chunked",
+        "Transfer-Encoding:\r\n chunked",
+        "X: y\r\n Transfer-Encoding: chunked",
+    ] {
+        let (heard, seen) = sent(
+            &bench,
+            &format!("POST / HTTP/1.1\r\nHost: app.test\r\n{coding}\r\nContent-Length: 5\r\n\r\n0\r\n\r\n{TAIL}"),
+        )
+        .await;
+        let one = heard.starts_with("HTTP/1.1 200 ") && seen == ["POST /"];
+        assert!((is_refusal(&heard) && seen.is_empty()) || one, "{coding}: {heard:?}, {seen:?}");
+    }
+}
+
+async fn t07_odd_heads_are_refused_or_one_request(bench: Bench) {
+    for head in [
+        "POST / HTTP/1.1\nHost: app.test\nContent-Length: 4\nConnection: close\n\n",
+        "POST / HTTP/1.1\r\nHost: app.test\r\nX: y\nContent-Length: 4\r\nConnection: close\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: app.test\r\nX: y\rContent-Length: 4\r\nConnection: close\r\n\r\n",
+        "POST / HTTP/1.1\r\n Host: app.test\r\nContent-Length: 4\r\nConnection: close\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: app.test\r\nX: a\r\n b\r\nContent-Length: 4\r\nConnection: close\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: app.test\r\nX\0: y\r\nContent-Length: 4\r\nConnection: close\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: app.test\r\nX: \0y\r\nContent-Length: 4\r\nConnection: close\r\n\r\n",
+        "POST  / HTTP/1.1\r\nHost: app.test\r\nContent-Length: 4\r\nConnection: close\r\n\r\n",
+        "POST / HTTP/1.1 HTTP/1.1\r\nHost: app.test\r\nContent-Length: 4\r\nConnection: close\r\n\r\n",
+        "POST / HTTP/1.0\r\nHost: app.test\r\nContent-Length: 4\r\n\r\n",
+        "POST / HTTP/2.0\r\nHost: app.test\r\nContent-Length: 4\r\nConnection: close\r\n\r\n",
+        "\r\n\r\nPOST / HTTP/1.1\r\nHost: app.test\r\nContent-Length: 4\r\nConnection: close\r\n\r\n",
+    ] {
+        let (heard, seen) = sent(&bench, &format!("{head}body{TAIL}")).await;
+        let one = heard.starts_with("HTTP/1.1 200 ") || heard.starts_with("HTTP/1.0 200 ");
+        let one = one && seen == ["POST /"];
+        let refused = is_refusal(&heard) || heard.starts_with("HTTP/1.1 505 ");
+        assert!((refused && seen.is_empty()) || one, "{head:?}: {heard:?}, {seen:?}");
+    }
+}
+
+async fn t07_bodies_of_get_requests_stay_bodies(bench: Bench) {
+    for method in ["GET", "HEAD", "DELETE", "OPTIONS"] {
+        let [primary] = bench.servers(["primary"]).await;
+        let proxy = bench.serve(Service::of([&primary]), &[]).await;
+        let mut connection = proxy.connect().await;
+        let request = Request::new(method, "/").body(TAIL);
+        assert_eq!(connection.send(&request).await.expect("an answer").status, 200);
+        assert_eq!(primary.only_request().body, Digest::of(TAIL), "{method}");
+        assert_eq!(connection.send(&Request::get("/next")).await.expect("an answer").status, 200);
+        assert_eq!(primary.requests()[1].target, "/next", "{method}");
+    }
+}
+
+/// What follows a handshake is no WebSocket before the server has said so, and is for the proxy to read (CVE-2026-2833).
+async fn t07_refused_upgrades_end_with_their_answer(bench: Bench) {
+    for upgrade in ["websocket", "h2c", "tls/1.2", "websocket, h2c"] {
+        let head = format!(
+            "GET / HTTP/1.1\r\nHost: app.test\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: {upgrade}\r\n\
+             HTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA\r\nSec-WebSocket-Version: 13\r\n\
+             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        );
+        // `sent` checks that the proxy has read the second request, and not just passed it on.
+        let (heard, seen) = sent(&bench, &format!("{head}{TAIL}")).await;
+        assert!(heard.starts_with("HTTP/1.1 200 "), "{upgrade}: {heard:?}");
+        assert!(seen.len() <= 2, "{upgrade}: {seen:?}");
+    }
+}
+
+async fn t07_odd_chunks_are_refused(bench: Bench) {
+    for chunks in [
+        "0x4\r\nbody\r\n0\r\n\r\n",
+        "4 4\r\nbody\r\n0\r\n\r\n",
+        "-4\r\nbody\r\n0\r\n\r\n",
+        "\r\nbody\r\n0\r\n\r\n",
+        "10000000000000004\r\nbody\r\n0\r\n\r\n",
+        "4\r\nbodyX\r\n0\r\n\r\n",
+        "4;a\nb\r\nbody\r\n0\r\n\r\n",
+    ] {
+        let head = "POST / HTTP/1.1\r\nHost: app.test\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let (heard, seen) = sent(&bench, &format!("{head}{chunks}{TAIL}")).await;
+        assert!(!heard.contains(" 200 ") && seen.is_empty(), "{chunks:?}: {heard:?}, {seen:?}");
+    }
+}
+
+/// A server that answers before it has read the body, and a request that is answered by the proxy itself.
+async fn t07_unread_bodies_are_no_requests(bench: Bench) {
+    let [primary] = bench.servers(["primary"]).await;
+    let proxy = bench.serve(Service::of([&primary]), &["--idle-timeout", "1s"]).await;
+    let body = TAIL.repeat(2000);
+    for host in ["app.test", "other.test"] {
+        for expect in ["", "Expect: 100-continue\r\n"] {
+            let length = body.len();
+            let head = format!("POST / HTTP/1.1\r\nHost: {host}\r\n{expect}Content-Length: {length}\r\n\r\n");
+            let heard = say(&proxy, &format!("{head}{body}")).await;
+            assert!(heard.contains(if host == "app.test" { " 200 " } else { " 404 " }), "{host}: {heard:?}");
+            assert_eq!(heard.matches("HTTP/1.1 200").count() + heard.matches("HTTP/1.1 404").count(), 1, "{heard:?}");
+        }
+    }
+    assert!(primary.requests().iter().all(|request| request.target == "/"), "{:?}", primary.requests());
+}
+
+async fn t02_a_request_has_one_host(bench: Bench) {
+    for hosts in [
+        "Host: app.test\r\nHost: other.test",
+        "Host: other.test\r\nHost: app.test",
+        "Host: app.test, other.test",
+        "Host: app.test\u{0}",
+        "Host: user@app.test",
+        "Host: app.test/../x",
+        "Host: app.test?x",
+        "Host: app.test#x",
+        "Host: app.test\\x",
+        "Host : app.test",
+        "X: y",
+    ] {
+        let (heard, seen) = sent(&bench, &format!("GET / HTTP/1.1\r\n{hosts}\r\nConnection: close\r\n\r\n")).await;
+        let refused = heard.starts_with("HTTP/1.1 400 ") || heard.starts_with("HTTP/1.1 404 ");
+        assert!(refused && seen.is_empty(), "{hosts}: {heard:?}, {seen:?}");
+    }
+    // The target wins over Host (RFC 9112, section 3.2.2), so both name one service or none.
+    let (heard, seen) =
+        sent(&bench, "GET http://other.test/ HTTP/1.1\r\nHost: app.test\r\nConnection: close\r\n\r\n").await;
+    assert!(heard.starts_with("HTTP/1.1 404 ") && seen.is_empty(), "{heard:?}, {seen:?}");
+    let (heard, seen) = sent(&bench, "CONNECT app.test:443 HTTP/1.1\r\nHost: app.test\r\n\r\n").await;
+    assert!(heard.starts_with("HTTP/1.1 4") && seen.is_empty(), "{heard:?}, {seen:?}");
+}

@@ -1,0 +1,274 @@
+//! Where it listens, what it speaks there, and what it believes of who connects.
+
+use std::net::Ipv4Addr;
+
+use futures_util::future::join_all;
+use http_body_util::BodyExt;
+use hyper::Version;
+use tunnel_balancer_tests::proxy::Signal;
+use tunnel_balancer_tests::{Answer, Bench, Digest, Gate, Reply, Request, Service};
+
+use super::tls::{Files, Visitor, get, post};
+
+cases![
+    not on Worker: "Cloudflare's edge listens for a Worker";
+    it_listens_wherever_it_is_told,
+    an_address_that_is_taken_is_named,
+    the_peer_is_the_client,
+    only_a_trusted_proxy_names_the_client,
+    the_public_scheme_can_be_told,
+    certificates_are_read_from_pem,
+    certificates_that_do_not_fit_keep_it_from_starting,
+    a_renewed_certificate_is_taken,
+    plain_http_to_a_tls_port_harms_nobody,
+    http2_carries_many_requests_at_a_time,
+    http2_requests_look_like_any_other,
+    http2_bodies_pass_both_ways,
+    http2_trailers_reach_the_client,
+    http2_visitors_can_leave_a_single_request,
+    http2_headers_are_limited,
+    http2_without_tls_reaches_no_server,
+];
+
+async fn it_listens_wherever_it_is_told(bench: Bench) {
+    let [primary] = bench.servers(["primary"]).await;
+    let two = ["--listen", "127.0.0.1:0", "--listen", "127.0.0.2:0"];
+    let proxy = bench.serve(Service::of([&primary]), &two).await;
+    let lines = proxy.events("listening");
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    assert!(lines.iter().all(|line| line["scheme"] == "http"), "{lines:?}");
+    for addr in proxy.addrs() {
+        assert_eq!(tunnel_balancer_tests::Client::new(*addr).get("/").await.status, 200, "{addr}");
+    }
+}
+
+async fn an_address_that_is_taken_is_named(bench: Bench) {
+    let [primary] = bench.servers(["primary"]).await;
+    let taken = primary.addr().to_string();
+    let refusal = bench.try_serve(Service::of([&primary]), &["--listen", &taken]).await.err().expect("it is taken");
+    assert_eq!(refusal.status.and_then(|status| status.code()), Some(1), "{refusal}");
+    assert!(refusal.errors.contains(&taken), "{refusal}");
+}
+
+async fn the_peer_is_the_client(bench: Bench) {
+    let [primary] = bench.servers(["primary"]).await;
+    let proxy = bench.serve(Service::of([&primary]), &[]).await;
+    let request = Request::get("/").header("CF-Connecting-IP", "203.0.113.7").header("X-Forwarded-For", "1.2.3.4");
+    for from in [Ipv4Addr::new(127, 0, 0, 1), Ipv4Addr::new(127, 0, 0, 9)] {
+        proxy.from(from).send(request.clone()).await;
+        let seen = primary.requests().pop().expect("a request");
+        for name in ["X-Forwarded-For", "X-Real-IP"] {
+            assert_eq!(seen.headers.every(name).collect::<Vec<_>>(), [from.to_string()], "{name}");
+        }
+    }
+}
+
+async fn only_a_trusted_proxy_names_the_client(bench: Bench) {
+    let [primary] = bench.servers(["primary"]).await;
+    let trusting = ["--client-ip-header", "x-forwarded-for", "--trust", "127.0.0.2/32"];
+    let proxy = bench.serve(Service::of([&primary]), &trusting).await;
+    for (from, told, expected) in [
+        (Ipv4Addr::new(127, 0, 0, 2), "1.2.3.4, 203.0.113.7", "203.0.113.7"),
+        (Ipv4Addr::new(127, 0, 0, 2), "2001:db8::7", "2001:db8::7"),
+        (Ipv4Addr::new(127, 0, 0, 2), "junk", "127.0.0.2"),
+        (Ipv4Addr::new(127, 0, 0, 1), "203.0.113.7", "127.0.0.1"),
+    ] {
+        proxy.from(from).send(Request::get("/").header("X-Forwarded-For", told)).await;
+        let seen = primary.requests().pop().expect("a request");
+        assert_eq!(seen.header("X-Forwarded-For"), Some(expected), "{from} says {told}");
+    }
+}
+
+async fn the_public_scheme_can_be_told(bench: Bench) {
+    let [primary] = bench.servers(["primary"]).await;
+    let sticky = "affinity: { cookie: lb, key: \"${AFFINITY_KEY}\" }";
+    let proxy = bench.serve(Service::of([&primary]).with(sticky), &["--public-scheme", "https"]).await;
+    primary.answer(Reply::redirect(302, format!("{}/login", primary.url())));
+    let response = proxy.send(Request::get("/").header("X-Forwarded-Proto", "http")).await;
+    assert_eq!(primary.only_request().header("X-Forwarded-Proto"), Some("https"));
+    assert_eq!(response.header("Location"), Some("https://app.test/login"));
+    assert!(response.header("Set-Cookie").is_some_and(|cookie| cookie.contains("Secure")), "{response:?}");
+}
+
+async fn certificates_are_read_from_pem(bench: Bench) {
+    let [primary] = bench.servers(["primary"]).await;
+    let files = Files::new("app.test");
+    let sticky = "affinity: { cookie: lb, key: \"${AFFINITY_KEY}\" }";
+    let proxy = bench.serve(Service::of([&primary]).with(sticky), &files.arguments()).await;
+    assert_eq!(proxy.events("listening")[0]["scheme"], "https");
+    primary.answer(Reply::redirect(302, format!("{}/login", primary.url())));
+    for alpn in ["http/1.1", "h2"] {
+        let mut visitor = Visitor::connect(proxy.addr(), &files, alpn).await.expect("a handshake");
+        let response = visitor.send(get("/")).await.expect("an answer");
+        assert_eq!(
+            (response.status().as_u16(), &response.headers()["location"]),
+            (302, &"https://app.test/login".parse().unwrap())
+        );
+        assert!(response.headers()["set-cookie"].to_str().unwrap().contains("Secure"), "{response:?}");
+        assert_eq!(primary.requests().pop().expect("a request").header("X-Forwarded-Proto"), Some("https"));
+    }
+}
+
+async fn certificates_that_do_not_fit_keep_it_from_starting(bench: Bench) {
+    let [primary] = bench.servers(["primary"]).await;
+    let (files, others) = (Files::new("app.test"), Files::new("app.test"));
+    let [flag, certificate, key_flag, key] = files.arguments();
+    for arguments in [
+        vec![flag, certificate, key_flag, others.arguments()[3]],
+        vec![flag, key, key_flag, key],
+        vec![flag, certificate, key_flag, certificate],
+        vec![flag, "/nowhere.pem", key_flag, key],
+        vec![flag, certificate],
+    ] {
+        let refusal = bench.try_serve(Service::of([&primary]), &arguments).await;
+        let refusal = refusal.err().unwrap_or_else(|| panic!("it serves with {arguments:?}"));
+        assert_eq!(refusal.status.and_then(|status| status.code()), Some(2), "{arguments:?}: {refusal}");
+        let names = refusal.errors.contains(".pem") || refusal.errors.contains("--tls-key");
+        assert!(names, "it does not say which: {refusal}");
+    }
+}
+
+async fn a_renewed_certificate_is_taken(bench: Bench) {
+    let [primary] = bench.servers(["primary"]).await;
+    let mut files = Files::new("app.test");
+    let arguments = files.arguments().map(str::to_owned);
+    let proxy = bench.serve(Service::of([&primary]), &arguments.each_ref().map(String::as_str)).await;
+    let mut before = Visitor::connect(proxy.addr(), &files, "h2").await.expect("a handshake");
+    files.spoil();
+    proxy.signal(Signal::HUP);
+    proxy.log().until("what is wrong with the certificate", |log| log.contains("invalid certificate")).await;
+    Visitor::connect(proxy.addr(), &files, "h2").await.expect("a handshake with the last good one");
+    files.renew();
+    proxy.signal(Signal::HUP);
+    proxy.logged("configuration reloaded", 2).await;
+    let mut after = Visitor::connect(proxy.addr(), &files, "h2").await.expect("a handshake with the new one");
+    for visitor in [&mut before, &mut after] {
+        assert_eq!(visitor.send(get("/")).await.expect("an answer").status(), 200);
+    }
+}
+
+async fn plain_http_to_a_tls_port_harms_nobody(bench: Bench) {
+    let [primary] = bench.servers(["primary"]).await;
+    let files = Files::new("app.test");
+    let proxy = bench.serve(Service::of([&primary]), &files.arguments()).await;
+    let mut plain = proxy.connect().await;
+    plain.say("GET / HTTP/1.1\r\nHost: app.test\r\n\r\n").await.expect("an open connection");
+    assert!(!plain.hear().await.contains("200"));
+    let mut visitor = Visitor::connect(proxy.addr(), &files, "h2").await.expect("a handshake");
+    assert_eq!(visitor.send(get("/")).await.expect("an answer").status(), 200);
+    assert_eq!(primary.hits(), 1);
+}
+
+async fn http2_carries_many_requests_at_a_time(bench: Bench) {
+    let [primary] = bench.servers(["primary"]).await;
+    let files = Files::new("app.test");
+    let proxy = bench.serve(Service::of([&primary]), &files.arguments()).await;
+    let visitor = Visitor::connect(proxy.addr(), &files, "h2").await.expect("a handshake");
+    let gate = Gate::closed();
+    primary.answer(Answer::Held(gate.clone(), Box::default()));
+    let ask = |n: usize| {
+        let mut visitor = visitor.clone();
+        async move { visitor.send(get(&format!("/{n}"))).await }
+    };
+    let all_there = async {
+        primary.until("all of them at once", |counts| counts.requests == 50).await;
+        gate.open();
+    };
+    let (responses, ()) = tokio::join!(join_all((0..50).map(ask)), all_there);
+    for (n, response) in responses.into_iter().enumerate() {
+        let response = response.expect("an answer");
+        assert_eq!((response.status().as_u16(), response.version()), (200, Version::HTTP_2));
+        let text = response.into_body().collect().await.expect("a whole body").to_bytes();
+        assert!(String::from_utf8_lossy(&text).contains(&format!("GET /{n}\n")), "{text:?}");
+    }
+}
+
+async fn http2_requests_look_like_any_other(bench: Bench) {
+    let [primary] = bench.servers(["primary"]).await;
+    let files = Files::new("app.test");
+    let proxy = bench.serve(Service::of([&primary]), &files.arguments()).await;
+    let mut visitor = Visitor::connect(proxy.addr(), &files, "h2").await.expect("a handshake");
+    let mut request = get("/a//b?c=%2F");
+    for (name, value) in [("cookie", "a=1"), ("cookie", "b=2"), ("te", "trailers"), ("x-forwarded-for", "1.2.3.4")] {
+        request.headers_mut().append(name, value.parse().unwrap());
+    }
+    assert_eq!(visitor.send(request).await.expect("an answer").status(), 200);
+    let seen = primary.only_request();
+    assert_eq!((seen.method.as_str(), seen.target.as_str()), ("GET", "/a//b?c=%2F"));
+    assert_eq!(seen.headers.every("Cookie").collect::<Vec<_>>(), ["a=1; b=2"], "RFC 9113, section 8.2.3");
+    assert_eq!(seen.headers.every("Host").collect::<Vec<_>>(), [primary.addr().to_string()]);
+    assert_eq!(seen.headers.every("X-Forwarded-Host").collect::<Vec<_>>(), ["app.test"]);
+    assert_eq!(seen.headers.every("X-Forwarded-For").collect::<Vec<_>>(), ["127.0.0.1"]);
+    assert!(seen.headers.0.iter().all(|(name, _)| !name.starts_with(':')), "{seen:?}");
+    assert_eq!((seen.header("Transfer-Encoding"), seen.body.bytes), (None, 0), "a body where there was none");
+}
+
+async fn http2_bodies_pass_both_ways(bench: Bench) {
+    let [primary] = bench.servers(["primary"]).await;
+    let files = Files::new("app.test");
+    let proxy = bench.serve(Service::of([&primary]), &files.arguments()).await;
+    let mut visitor = Visitor::connect(proxy.addr(), &files, "h2").await.expect("a handshake");
+    for bytes in [0, 1, 64 * 1024, 3 * 1024 * 1024] {
+        let body = "0123456789abcdef".repeat(bytes / 16 + 1)[..bytes].to_owned();
+        primary.answer(Reply::status(200).body(body.clone()));
+        let response = visitor.send(post("/film", body.clone())).await.expect("an answer");
+        let received = response.into_body().collect().await.expect("a whole body").to_bytes();
+        assert_eq!(Digest::of(received), Digest::of(&body));
+        assert_eq!(primary.requests().pop().expect("a request").body, Digest::of(&body));
+    }
+}
+
+async fn http2_trailers_reach_the_client(bench: Bench) {
+    let [primary] = bench.servers(["primary"]).await;
+    let files = Files::new("app.test");
+    let proxy = bench.serve(Service::of([&primary]), &files.arguments()).await;
+    let mut visitor = Visitor::connect(proxy.addr(), &files, "h2").await.expect("a handshake");
+    let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n";
+    primary.answer(Answer::raw(format!("{head}4\r\nbody\r\n0\r\nX-Sum: 1\r\n\r\n")));
+    let mut request = get("/");
+    request.headers_mut().append("te", "trailers".parse().unwrap());
+    let body = visitor.send(request).await.expect("an answer").into_body().collect().await.expect("a whole body");
+    assert_eq!(body.trailers().and_then(|trailers| trailers.get("x-sum")), Some(&"1".parse().unwrap()));
+    assert_eq!(body.to_bytes(), "body");
+}
+
+async fn http2_visitors_can_leave_a_single_request(bench: Bench) {
+    let [primary] = bench.servers(["primary"]).await;
+    let files = Files::new("app.test");
+    let proxy = bench.serve(Service::of([&primary]), &files.arguments()).await;
+    let mut visitor = Visitor::connect(proxy.addr(), &files, "h2").await.expect("a handshake");
+    primary.answer_at("/slow", Answer::Hang);
+    tokio::select! {
+        response = visitor.send(get("/slow")) => panic!("a hung server answered: {response:?}"),
+        _ = primary.until("the request", |counts| counts.requests == 1) => {}
+    }
+    primary.until("the abandoned attempt", |counts| counts.aborted == 1).await;
+    assert_eq!(visitor.send(get("/")).await.expect("an answer").status(), 200, "on the same connection");
+}
+
+async fn http2_headers_are_limited(bench: Bench) {
+    let [primary] = bench.servers(["primary"]).await;
+    let files = Files::new("app.test");
+    let arguments = files.arguments().into_iter().chain(["--max-header-size", "16KiB"]).collect::<Vec<_>>();
+    let proxy = bench.serve(Service::of([&primary]), &arguments).await;
+    let mut visitor = Visitor::connect(proxy.addr(), &files, "h2").await.expect("a handshake");
+    let mut request = get("/");
+    request.headers_mut().append("x-large", "x".repeat(40 * 1024).parse().unwrap());
+    // The client has been told of the limit and may keep to it by itself.
+    let refused = visitor.send(request).await;
+    assert!(refused.as_ref().map_or(true, |response| response.status() == 431), "{refused:?}");
+    assert_eq!(primary.hits(), 0);
+    let mut visitor = Visitor::connect(proxy.addr(), &files, "h2").await.expect("a handshake");
+    assert_eq!(visitor.send(get("/")).await.expect("an answer").status(), 200);
+}
+
+/// It may speak HTTP/2 there as well; a server on HTTP/1.1 must not get to see it.
+async fn http2_without_tls_reaches_no_server(bench: Bench) {
+    let [primary] = bench.servers(["primary"]).await;
+    let proxy = bench.serve(Service::of([&primary]), &["--idle-timeout", "1s"]).await;
+    let mut connection = proxy.connect().await;
+    connection.say("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.expect("an open connection");
+    let heard = connection.hear().await;
+    assert!(!heard.contains(" 200 "), "{heard:?}");
+    assert_eq!(primary.counts().connections, 0);
+}

@@ -1,0 +1,115 @@
+//! A certificate of one's own, and visitors who trust nobody else.
+
+use std::error::Error;
+use std::fs;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::client::conn::{http1, http2};
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tempfile::TempDir;
+use tokio::net::TcpStream;
+use tokio::sync::Mutex;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+use tunnel_balancer_tests::within;
+
+/// A certificate and its key, as files.
+pub(super) struct Files {
+    host: String,
+    der: CertificateDer<'static>,
+    certificate: String,
+    key: String,
+    _directory: TempDir,
+}
+
+impl Files {
+    pub(super) fn new(host: &str) -> Self {
+        let directory = tempfile::Builder::new().prefix("tunnel-balancer-").tempdir().expect("a directory");
+        let path = |name: &str| directory.path().join(name).display().to_string();
+        let (certificate, key) = (path("certificate.pem"), path("key.pem"));
+        let der = CertificateDer::from(Vec::new());
+        let mut files = Self { host: host.to_owned(), der, certificate, key, _directory: directory };
+        files.renew();
+        files
+    }
+
+    /// Puts another certificate and key in their place.
+    pub(super) fn renew(&mut self) {
+        let own = rcgen::generate_simple_self_signed([self.host.clone()]).expect("a certificate");
+        fs::write(&self.certificate, own.cert.pem()).expect("a directory of our own");
+        fs::write(&self.key, own.signing_key.serialize_pem()).expect("a directory of our own");
+        self.der = own.cert.der().clone();
+    }
+
+    /// Makes the files useless.
+    pub(super) fn spoil(&self) {
+        fs::write(&self.certificate, "no certificate").expect("a directory of our own");
+    }
+
+    pub(super) fn arguments(&self) -> [&str; 4] {
+        ["--tls-cert", &self.certificate, "--tls-key", &self.key]
+    }
+}
+
+/// An ordinary client over TLS.
+#[derive(Clone)]
+pub(super) enum Visitor {
+    Http1(Arc<Mutex<http1::SendRequest<Full<Bytes>>>>),
+    Http2(http2::SendRequest<Full<Bytes>>),
+}
+
+impl Visitor {
+    /// Connects and speaks `alpn`, which the other side has to choose.
+    pub(super) async fn connect(addr: SocketAddr, files: &Files, alpn: &str) -> Result<Self, Box<dyn Error>> {
+        let mut roots = RootCertStore::empty();
+        roots.add(files.der.clone())?;
+        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
+        let mut config =
+            config.with_safe_default_protocol_versions()?.with_root_certificates(roots).with_no_client_auth();
+        config.alpn_protocols = vec![alpn.into()];
+        let stream = TcpStream::connect(addr).await?;
+        let name = ServerName::try_from(files.host.clone())?;
+        let handshake = TlsConnector::from(Arc::new(config)).connect(name, stream);
+        let stream = within("a TLS handshake", handshake).await?;
+        assert_eq!(stream.get_ref().1.alpn_protocol(), Some(alpn.as_bytes()));
+        let stream = TokioIo::new(stream);
+        if alpn == "h2" {
+            let (visitor, connection) = http2::handshake(TokioExecutor::new(), stream).await?;
+            tokio::spawn(connection);
+            return Ok(Self::Http2(visitor));
+        }
+        let (visitor, connection) = http1::handshake(stream).await?;
+        tokio::spawn(connection);
+        Ok(Self::Http1(Arc::new(Mutex::new(visitor))))
+    }
+
+    pub(super) async fn send(&mut self, mut request: Request<Full<Bytes>>) -> hyper::Result<Response<Incoming>> {
+        match self {
+            Self::Http1(visitor) => {
+                let target = request.uri().path().parse().expect("a path");
+                *request.uri_mut() = target;
+                request.headers_mut().insert("host", "app.test".parse().expect("a host"));
+                within("an answer", visitor.lock().await.send_request(request)).await
+            }
+            Self::Http2(visitor) => {
+                within("room for a request", visitor.ready()).await?;
+                within("an answer", visitor.send_request(request)).await
+            }
+        }
+    }
+}
+
+pub(super) fn get(target: &str) -> Request<Full<Bytes>> {
+    Request::get(format!("https://app.test{target}")).body(Full::default()).expect("a request")
+}
+
+pub(super) fn post(target: &str, body: impl Into<Bytes>) -> Request<Full<Bytes>> {
+    Request::post(format!("https://app.test{target}")).body(Full::new(body.into())).expect("a request")
+}
