@@ -22,6 +22,7 @@ fn pair(response: &Response) -> String {
     cookie.split(';').next().unwrap_or_default().to_owned()
 }
 
+/// AFF-01.
 async fn first_answer_sets_a_guarded_cookie(bench: Bench) {
     let [a, b] = bench.servers(["a", "b"]).await;
     let app = bench.start(sticky([&a, &b])).await;
@@ -35,6 +36,7 @@ async fn first_answer_sets_a_guarded_cookie(bench: Bench) {
     assert!(code.len() >= 32 && !code.contains("127.0.0.1"), "{code}");
 }
 
+/// AFF-02.
 async fn cookie_keeps_the_server(bench: Bench) {
     let [a, b, c] = bench.servers(["a", "b", "c"]).await;
     let app = bench.start(sticky([&a, &b, &c])).await;
@@ -47,6 +49,7 @@ async fn cookie_keeps_the_server(bench: Bench) {
     }
 }
 
+/// AFF-03.
 async fn cookie_of_a_dead_server_is_replaced(bench: Bench) {
     let [a, b] = bench.servers(["a", "b"]).await;
     let app = bench.start(sticky([&a, &b])).await;
@@ -60,6 +63,7 @@ async fn cookie_of_a_dead_server_is_replaced(bench: Bench) {
     assert_eq!((third.served_by(), third.header("Set-Cookie")), ("b", None), "and it stays there");
 }
 
+/// AFF-04, AFF-09; T10.
 async fn forged_cookies_count_as_none(bench: Bench) {
     let [a, b] = bench.servers(["a", "b"]).await;
     let app = bench.start(sticky([&a, &b])).await;
@@ -72,6 +76,7 @@ async fn forged_cookies_count_as_none(bench: Bench) {
     }
 }
 
+/// AFF-08, AFF-09.
 async fn servers_see_the_other_cookies_alone(bench: Bench) {
     let [a, b] = bench.servers(["a", "b"]).await;
     let app = bench.start(sticky([&a, &b])).await;
@@ -84,6 +89,7 @@ async fn servers_see_the_other_cookies_alone(bench: Bench) {
     assert_eq!(cookies, ["x=1; y=2", "z=3"]);
 }
 
+/// WS-08.
 async fn websocket_handshakes_follow_the_cookie(bench: Bench) {
     let [a, b] = bench.servers(["a", "b"]).await;
     let app = bench.start(sticky([&a, &b])).await;

@@ -16,7 +16,7 @@ cases![
     third_server_is_tried,
     attempts_are_limited,
     unknown_host_is_404,
-    t02_a_host_is_no_path,
+    t02_a_host_is_no_path not on Worker: "workerd ends such requests itself, with an exception and a 500",
     own_hop_header_is_508,
     discarded_answers_are_not_leaked,
     rty_27_clients_cannot_raise_the_attempts,
@@ -154,6 +154,7 @@ async fn t02_a_host_is_no_path(bench: Bench) {
     assert_eq!((primary.hits(), api.hits()), (0, 0));
 }
 
+/// T12.
 async fn own_hop_header_is_508(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     let app = bench.start(Service::of([&primary])).await;

@@ -100,6 +100,7 @@ async fn forwarded_headers_survive_failover(bench: Bench) {
     assert_eq!(seen.header("Host"), Some(replica.addr().to_string().as_str()));
 }
 
+/// HDR-13.
 async fn location_of_a_server_becomes_public(bench: Bench) {
     let [primary, replica] = bench.servers(["primary", "replica"]).await;
     let app = bench.start(Service::of([&primary, &replica])).await;
@@ -131,6 +132,7 @@ async fn location_elsewhere_is_untouched(bench: Bench) {
     assert_eq!(stranger.counts().connections, 0);
 }
 
+/// HDR-14.
 async fn cookie_domain_of_a_server_becomes_public(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     let app = bench.start(Service::of([&primary])).await;

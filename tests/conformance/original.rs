@@ -19,6 +19,7 @@ cases![
     s12_served_by_is_ours_alone,
 ];
 
+/// HDR-11; T1.
 async fn s01_path_never_chooses_the_host(bench: Bench) {
     let [primary, stranger] = bench.servers(["primary", "stranger"]).await;
     let app = bench.start(Service::of([&primary])).await;
@@ -94,6 +95,7 @@ async fn s05_body_of_a_post_survives_failover(bench: Bench) {
     assert_eq!(replica.only_request().body, Digest::of(body));
 }
 
+/// HC-18.
 async fn s06_probes_never_delay_a_request(bench: Bench) {
     let [primary, replica] = bench.servers(["primary", "replica"]).await;
     let gate = Gate::closed();
@@ -108,6 +110,7 @@ async fn s06_probes_never_delay_a_request(bench: Bench) {
     gate.open();
 }
 
+/// HC-17.
 async fn s07_one_probe_per_server_at_a_time(bench: Bench) {
     let [primary, replica] = bench.servers(["primary", "replica"]).await;
     let gate = Gate::closed();
@@ -130,6 +133,7 @@ async fn s07_one_probe_per_server_at_a_time(bench: Bench) {
     assert_eq!((primary.counts().probes, replica.counts().probes), (1, 1), "the next is due in 30 seconds");
 }
 
+/// BOD-16.
 async fn s08_unread_bodies_are_cancelled(bench: Bench) {
     let [primary, replica] = bench.servers(["primary", "replica"]).await;
     primary.answer(Answer::Endless(Reply::status(502)));
@@ -143,6 +147,7 @@ async fn s08_unread_bodies_are_cancelled(bench: Bench) {
         .await;
 }
 
+/// T3.
 async fn s09_redirects_are_passed_on(bench: Bench) {
     let [primary, stranger] = bench.servers(["primary", "stranger"]).await;
     let app = bench.start(Service::of([&primary])).await;
@@ -167,6 +172,7 @@ async fn s10_a_probe_does_not_follow_redirects(bench: Bench) {
     assert_eq!(stranger.counts().connections, 0);
 }
 
+/// HC-19.
 async fn s10_an_access_login_is_not_health(bench: Bench) {
     let [primary, replica] = bench.servers(["primary", "replica"]).await;
     primary.health(Reply::redirect(302, "https://team.cloudflareaccess.com/cdn-cgi/access/login/app.test"));

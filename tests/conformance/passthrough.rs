@@ -92,6 +92,7 @@ async fn path_and_query_arrive_byte_for_byte(bench: Bench) {
     assert_eq!(primary.requests().pop().expect("a request arrived").target, long);
 }
 
+/// BOD-07.
 async fn methods_and_request_bodies_arrive(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     let app = bench.start(Service::of([&primary])).await;
@@ -186,6 +187,7 @@ async fn no_content_and_not_modified(bench: Bench) {
     assert_eq!(replica.hits(), 0);
 }
 
+/// BOD-14.
 async fn gzip_is_not_touched(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     let app = bench.start(Service::of([&primary])).await;
@@ -207,6 +209,7 @@ async fn gzip_is_not_touched(bench: Bench) {
     assert!(seen.header("Accept-Encoding").is_some_and(|list| list.contains("gzip")), "{seen:?}");
 }
 
+/// BOD-15.
 async fn part_of_a_file(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     let app = bench.start(Service::of([&primary])).await;
@@ -217,6 +220,7 @@ async fn part_of_a_file(bench: Bench) {
     assert_eq!(primary.only_request().header("Range"), Some("bytes=2-5"));
 }
 
+/// HDR-08.
 async fn cookies_stay_apart(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     let app = bench.start(Service::of([&primary])).await;

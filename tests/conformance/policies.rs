@@ -123,6 +123,7 @@ async fn server_that_asks_for_a_pause_gets_it(bench: Bench) {
     assert_eq!(a.hits(), 1);
 }
 
+/// HC-12.
 async fn health_can_depend_on_the_body(bench: Bench) {
     let [a, b] = bench.servers(["a", "b"]).await;
     a.health(Reply::status(200).body("nothing to see"));
@@ -155,6 +156,7 @@ async fn served_after_probes(bench: &Bench, servers: [&FaultyServer; 2], expect:
     app.get("/").await.served_by().to_owned()
 }
 
+/// HC-12.
 async fn body_of_a_probe_that_stalls_is_cut(bench: Bench) {
     let [a] = bench.servers(["a"]).await;
     a.health(tunnel_balancer_tests::Answer::Endless(Reply::status(200).body("almost")));

@@ -18,6 +18,7 @@ cases![
 
 const MB: u64 = 1024 * 1024;
 
+/// BOD-11.
 async fn events_arrive_one_by_one(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     let app = bench.start(Service::of([&primary])).await;
@@ -46,6 +47,7 @@ async fn visitor_who_leaves_ends_the_stream(bench: Bench) {
     primary.until("the end of the abandoned stream", |counts| counts.aborted == 1).await;
 }
 
+/// BOD-09, at a size that suits a test.
 async fn download_of_20_mb(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     let app = bench.start(Service::of([&primary])).await;
@@ -62,6 +64,7 @@ async fn download_of_20_mb(bench: Bench) {
     assert_eq!(received.digest(), expected.digest());
 }
 
+/// BOD-08, at a size that suits a test.
 async fn upload_of_8_mb(bench: Bench) {
     let [primary, replica] = bench.servers(["primary", "replica"]).await;
     let app = bench.start(Service::of([&primary, &replica])).await;
@@ -81,6 +84,7 @@ async fn upload_of_8_mb(bench: Bench) {
     assert_eq!(replica.hits(), 0);
 }
 
+/// RTY-09.
 async fn body_that_breaks_off_breaks_off(bench: Bench) {
     let [primary, replica] = bench.servers(["primary", "replica"]).await;
     let app = bench.start(Service::of([&primary, &replica])).await;

@@ -60,6 +60,7 @@ async fn handshake_has_path_and_headers(bench: Bench) {
     assert_eq!((seen.header("X-Forwarded-For"), seen.header("X-Served-By")), (Some("203.0.113.7"), None));
 }
 
+/// T16.
 async fn unknown_host_is_404(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     let app = served(&bench, &primary).await;

@@ -57,7 +57,7 @@ async fn own_answers_are_found_by_their_id(bench: Bench) {
 
 async fn failed_attempts_and_changes_are_told(bench: Bench) {
     let [primary, replica] = bench.servers(["primary", "replica"]).await;
-    let proxy = bench.serve(Service::of([&primary, &replica]).checked_every("2s", "1s"), &[]).await;
+    let proxy = bench.serve(Service::of([&primary, &replica]).checked_often(), &[]).await;
     proxy.logged("healthy", 2).await;
     primary.stop().await;
     proxy.get("/").await;
