@@ -181,7 +181,7 @@ impl Exchange {
         // What was never delivered cost nobody anything, and a server without a blemish can take what a dead one dropped.
         let delivered = self.last.is_some_and(|last| settings.verdict(last.outcome).delivery != Delivery::Never);
         let dropped = self.asked.is_some_and(|id| state.keeps_failing(id)) && !state.has_failed(pick.server);
-        let charged = delivered && (pick.fallback || !dropped);
+        let charged = delivered && !dropped;
         if charged && !state.budget.take(now, &settings.budget) {
             return Step::Finish(self.finish(state, now));
         }

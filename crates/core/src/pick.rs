@@ -66,7 +66,10 @@ impl PoolState {
         if tier.is_none() && writable != self.service.all() && others_usable() {
             return Err(Problem::no_writes(self.retry_after(now)));
         }
-        let Some(server) = self.choose(tier.unwrap_or(candidates), request.key, now) else {
+        // With nobody usable, what traffic says last counts: probes may be late to notice that a server is back.
+        let untarnished = || Some(self.unfailing(candidates)).filter(|some| !some.is_empty());
+        let chosen_from = tier.or_else(untarnished).unwrap_or(candidates);
+        let Some(server) = self.choose(chosen_from, request.key, now) else {
             return Err(Problem::unavailable(self.retry_after(now)));
         };
         Ok(Pick { server, trial: probation.contains(server), fallback: tier.is_none() })
@@ -78,6 +81,11 @@ impl PoolState {
             return ServerId::new(0).map(ServerSet::of).unwrap_or_default();
         }
         ServerSet::first_of(self.servers.len())
+    }
+
+    /// Of `among`: those whose last attempt did not fail.
+    fn unfailing(&self, among: ServerSet) -> ServerSet {
+        among.iter().filter(|id| !self.has_failed(*id)).collect()
     }
 
     /// Of `among`: those with as many requests as they may have.

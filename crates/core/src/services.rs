@@ -64,10 +64,24 @@ impl Services {
     /// # Errors
     /// [`Problem::Loop`] for a request that a balancer has sent, [`Problem::UnknownHost`] when no service has its host and path.
     pub fn admit<'s, 'u>(&'s self, url: &'u str, has_hop: bool) -> Result<Admitted<'s, 'u>, Problem> {
+        let (scheme, authority, path_and_query) = split_url(url).ok_or(Problem::UnknownHost)?;
+        self.admit_parts(scheme, authority, path_and_query, has_hop)
+    }
+
+    /// The same for a host that has the parts of the URL and not the whole. What is in none of them cannot get into another.
+    ///
+    /// # Errors
+    /// As [`admit`](Self::admit).
+    pub fn admit_parts<'s, 'u>(
+        &'s self,
+        scheme: &'u str,
+        authority: &'u str,
+        path_and_query: &'u str,
+        has_hop: bool,
+    ) -> Result<Admitted<'s, 'u>, Problem> {
         if has_hop {
             return Err(Problem::Loop);
         }
-        let (scheme, authority, path_and_query) = split_url(url).ok_or(Problem::UnknownHost)?;
         let pools = normal_host(authority).and_then(|host| self.hosts.get(&host)).ok_or(Problem::UnknownHost)?;
         let pool = pools.iter().find(|pool| pool.service().serves(path_and_query)).ok_or(Problem::UnknownHost)?;
         Ok(Admitted { pool, scheme, authority, path_and_query })
@@ -124,5 +138,7 @@ mod tests {
             assert_eq!(name.as_deref(), expected, "{url}");
         }
         assert_eq!(services.admit("https://app.test/", true).err(), Some(Problem::Loop));
+        let forged = services.admit_parts("https", "app.test/api", "/", false);
+        assert_eq!(forged.err(), Some(Problem::UnknownHost), "a host is no path");
     }
 }

@@ -33,11 +33,12 @@ pub(crate) struct Timed {
     idle: Duration,
     /// Runs while something is waited for.
     timer: Option<Pin<Box<Sleep>>>,
+    failed: bool,
 }
 
 impl Timed {
     pub(crate) fn new(body: Incoming, idle: Duration) -> Self {
-        Self { body, idle, timer: None }
+        Self { body, idle, timer: None, failed: false }
     }
 }
 
@@ -52,11 +53,15 @@ impl Body for Timed {
         let this = &mut *self;
         if let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(context) {
             this.timer = None;
+            this.failed = matches!(frame, Some(Err(_)));
             return Poll::Ready(frame.map(|frame| frame.map_err(BodyError::Broken)));
         }
         let idle = this.idle;
         let timer = this.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(Instant::now() + idle)));
-        timer.as_mut().poll(context).map(|()| Some(Err(BodyError::Stalled(idle))))
+        timer.as_mut().poll(context).map(|()| {
+            this.failed = true;
+            Some(Err(BodyError::Stalled(idle)))
+        })
     }
 
     fn is_end_stream(&self) -> bool {
@@ -80,6 +85,11 @@ pub(crate) enum RequestBody {
 impl RequestBody {
     pub(crate) fn stream(body: Timed) -> Self {
         Self::Stream(Arc::new(Mutex::new(body)))
+    }
+
+    /// Whether whoever sends it broke off or stalled.
+    pub(crate) fn has_failed(&self) -> bool {
+        matches!(self, Self::Stream(stream) if stream.lock().unwrap_or_else(PoisonError::into_inner).failed)
     }
 }
 

@@ -43,6 +43,7 @@ impl Log {
     pub fn line(&self, line: &impl Serialize) {
         // Only maps with other keys than texts cannot be serialised, and there are none.
         let Ok(line) = serde_json::to_string(line) else { return };
+        let line = without_control(line);
         if self.queue.try_send(Entry::Line(line)).is_err() {
             self.lost.fetch_add(1, Ordering::Relaxed);
         }
@@ -73,6 +74,15 @@ impl Log {
             let _ = wait.recv();
         }
     }
+}
+
+/// JSON escapes the control characters of ASCII alone; some terminals obey those beyond it as well.
+fn without_control(line: String) -> String {
+    if !line.contains(char::is_control) {
+        return line;
+    }
+    let escaped = |c: char| if c.is_control() { format!("\\u{:04x}", u32::from(c)) } else { c.to_string() };
+    line.chars().map(escaped).collect()
 }
 
 /// Writes until the last log is dropped. Nobody can be told that writing failed.

@@ -94,9 +94,8 @@ impl Proxy {
         let upgrade = outgoing::strip(request.headers_mut(), version);
 
         let services = self.services();
-        let path_and_query = request.uri().path_and_query().map_or("/", |path| path.as_str());
-        let url = format!("{}://{authority}{path_and_query}", peer.scheme);
-        let admitted = match services.admit(&url, has_hop) {
+        let path_and_query = request.uri().path_and_query().map_or("/", |path| path.as_str()).to_owned();
+        let admitted = match services.admit_parts(peer.scheme, &authority, &path_and_query, has_hop) {
             Ok(admitted) => admitted,
             Err(problem) => return asker.answer(problem, None, access),
         };
@@ -112,6 +111,7 @@ impl Proxy {
         let Some(body) = self.body(body, room.is_some()).await else {
             return asker.answer(Problem::Incomplete, Some(&pool), access);
         };
+        let upload = body.clone();
         let outgoing = Outgoing::new(parts.method, parts.headers, inbound.clone(), body, upgrade);
         let Ok(info) = outgoing.info(&pool) else {
             return asker.answer(Problem::BadRequest, Some(&pool), access);
@@ -130,6 +130,8 @@ impl Proxy {
                 let from = From { pool, server, clock: self.clock };
                 self.present(response, &inbound, from, forwarded.fallback, to_client, &asker, access)
             }
+            // It was the client who did not go on.
+            (Err(_), _) if upload.has_failed() => asker.answer(Problem::Incomplete, Some(&pool), access),
             (Err(problem), _) => asker.answer(problem, Some(&pool), access),
             (Ok(_), None) => asker.answer(Problem::unavailable(std::time::Duration::ZERO), Some(&pool), access),
         }

@@ -106,8 +106,8 @@ pub async fn serve(options: Options, log: Log) -> Result<(), StartError> {
         }
     }
 
-    log.event("stopping", json!({ "at_most_s": options.limits.drain.as_secs() }));
     accepting.shutdown().await;
+    log.event("stopping", json!({ "at_most_s": options.limits.drain.as_secs() }));
     proxy.tasks.close();
     let finished = async {
         if let Some(graceful) = Arc::into_inner(graceful) {
