@@ -89,9 +89,9 @@ async fn body_that_breaks_off_breaks_off(bench: Bench) {
     let [primary, replica] = bench.servers(["primary", "replica"]).await;
     let app = bench.start(Service::of([&primary, &replica])).await;
     primary.answer(Answer::Cut(Reply::status(200).body("x".repeat(100_000))));
-    let broken = app.open(Request::get("/film")).await;
-    assert_eq!(broken.status, 200);
-    assert!(broken.complete().await.is_err(), "half a body passed for a whole one");
+    // Whether the beginning still arrives is a matter of luck: a proxy may hear of the end before it has passed it on.
+    let broken = app.connect().await.send(&Request::get("/film")).await;
+    assert!(broken.is_err(), "half a body passed for a whole one: {broken:?}");
     assert_eq!((primary.hits(), replica.hits()), (1, 0));
 }
 

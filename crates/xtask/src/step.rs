@@ -70,7 +70,7 @@ impl Step {
             Self::Unit => "unit tests and documentation examples, all features",
             Self::Pure => "the core, compiled to wasm, imports nothing: no clock, no I/O, no JavaScript",
             Self::Doc => "the documentation builds without a warning",
-            Self::Conformance => "the conformance suite, on real sockets and the built Worker",
+            Self::Conformance => "the conformance suite, on real sockets, the built Worker and the built proxy",
             Self::Wrangler => "`wrangler deploy --dry-run` accepts wrangler.toml and the Worker",
             Self::Deny => "licences, sources, bans and known vulnerabilities of the dependencies",
             Self::Browser => "JupyterLab in Chromium goes on when its server is killed (runs only by name)",
