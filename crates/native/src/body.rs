@@ -135,6 +135,8 @@ pub struct ProxyBody {
     /// Not of a handshake: its line is written when the socket ends.
     access: Option<Access>,
     ended: bool,
+    /// An error that is told at the next call: what came before it has to be on its way first.
+    held: Option<BodyError>,
 }
 
 #[derive(Debug)]
@@ -153,15 +155,15 @@ pub(crate) struct From {
 
 impl ProxyBody {
     pub(crate) fn own(text: String, access: Access) -> Self {
-        Self { content: Content::Own(Full::new(Bytes::from(text))), access: Some(access), ended: false }
+        Self { content: Content::Own(Full::new(Bytes::from(text))), access: Some(access), ended: false, held: None }
     }
 
     pub(crate) fn empty() -> Self {
-        Self { content: Content::Own(Full::default()), access: None, ended: true }
+        Self { content: Content::Own(Full::default()), access: None, ended: true, held: None }
     }
 
     pub(crate) fn of_server(body: Timed, from: From, access: Access) -> Self {
-        Self { content: Content::Server { body, from }, access: Some(access), ended: false }
+        Self { content: Content::Server { body, from }, access: Some(access), ended: false, held: None }
     }
 }
 
@@ -182,6 +184,9 @@ impl Body for ProxyBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = &mut *self;
+        if let Some(error) = this.held.take() {
+            return Poll::Ready(Some(Err(error)));
+        }
         let frame = match &mut this.content {
             Content::Own(text) => Pin::new(text).poll_frame(context).map_err(|never| match never {}),
             Content::Server { body, .. } => Pin::new(body).poll_frame(context),
@@ -203,6 +208,11 @@ impl Body for ProxyBody {
             _ => {}
         }
         this.ended = !matches!(frame, Some(Ok(_))) || this.is_end_stream();
+        if let Some(Err(error)) = frame {
+            this.held = Some(error);
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         Poll::Ready(frame)
     }
 

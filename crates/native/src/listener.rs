@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -9,13 +10,12 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto::Builder;
-use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_io_timeout::TimeoutStream;
 use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
 
 use crate::body::ProxyBody;
 use crate::connections::Connections;
@@ -33,11 +33,13 @@ pub(crate) struct Gate {
     pub(crate) public_scheme: Option<&'static str>,
     pub(crate) connections: Arc<Connections>,
     pub(crate) room: Arc<Semaphore>,
+    /// Has connections end with the request under way.
+    pub(crate) stop: CancellationToken,
 }
 
 impl Gate {
     /// Accepts connections for ever.
-    pub(crate) async fn accept(self: Arc<Self>, listener: TcpListener, graceful: Arc<GracefulShutdown>) {
+    pub(crate) async fn accept(self: Arc<Self>, listener: TcpListener) {
         loop {
             // Who finds no room waits in the machine's own queue. The semaphore is never closed.
             let Ok(room) = Arc::clone(&self.room).acquire_owned().await else { return };
@@ -50,15 +52,15 @@ impl Gate {
             if counted.is_none() && !self.trusted.has(from.ip()) {
                 continue;
             }
-            let (gate, watcher) = (Arc::clone(&self), graceful.watcher());
-            tokio::spawn(async move {
-                gate.connection(stream, from, watcher).await;
+            let gate = Arc::clone(&self);
+            self.proxy.tasks.spawn(async move {
+                gate.connection(stream, from).await;
                 drop((room, counted));
             });
         }
     }
 
-    async fn connection(self: Arc<Self>, stream: TcpStream, from: SocketAddr, watcher: Watcher) {
+    async fn connection(self: Arc<Self>, stream: TcpStream, from: SocketAddr) {
         // Neither is worth losing a connection for.
         let _ = stream.set_nodelay(true);
         let keepalive = socket2::TcpKeepalive::new().with_time(Duration::from_secs(60));
@@ -69,41 +71,53 @@ impl Gate {
         let tls = self.tls.read().unwrap_or_else(PoisonError::into_inner).clone();
         let Some(tls) = tls else {
             let peer = Peer { ip: from.ip(), scheme: self.public_scheme.unwrap_or("http") };
-            return self.serve(stream, peer, false, watcher).await;
+            return self.http1(stream, peer).await;
         };
         let peer = Peer { ip: from.ip(), scheme: self.public_scheme.unwrap_or("https") };
         // A handshake that fails is the client's affair.
         let Ok(Ok(stream)) = tokio::time::timeout(self.limits.idle, tls.accept(stream)).await else { return };
-        let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-        self.serve(stream, peer, http2, watcher).await;
+        if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
+            self.http2(stream, peer).await;
+        } else {
+            self.http1(stream, peer).await;
+        }
     }
 
-    async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
-        self: Arc<Self>,
-        stream: S,
-        peer: Peer,
-        http2: bool,
-        watcher: Watcher,
-    ) {
-        let http = Builder::new(TokioExecutor::new());
-        // Told, not guessed from the first bytes: a client that sends none must not be waited for without end.
-        let mut http = if http2 { http.http2_only() } else { http.http1_only() };
-        let header_size = self.limits.header_size;
-        http.http1()
-            .timer(TokioTimer::new())
+    /// HTTP/1.1, with upgrades. The version is told, not guessed from the first bytes: nobody would limit the wait for them.
+    async fn http1(self: Arc<Self>, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, peer: Peer) {
+        let mut http = hyper::server::conn::http1::Builder::new();
+        http.timer(TokioTimer::new())
             // The time also runs while a kept connection waits for its next request.
             .header_read_timeout(self.limits.idle)
-            .max_buf_size(header_size);
-        http.http2()
-            .timer(TokioTimer::new())
+            .max_buf_size(self.limits.header_size);
+        let connection = http.serve_connection(TokioIo::new(stream), service(Arc::clone(&self.proxy), peer));
+        let mut connection = pin!(connection.with_upgrades());
+        tokio::select! {
+            // How it ended is in the access log, if there was a request.
+            _ = connection.as_mut() => {}
+            () = self.stop.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                let _ = connection.await;
+            }
+        }
+    }
+
+    async fn http2(self: Arc<Self>, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, peer: Peer) {
+        let mut http = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+        http.timer(TokioTimer::new())
             .keep_alive_interval(Duration::from_secs(20))
             .keep_alive_timeout(self.limits.idle)
             .max_concurrent_streams(100)
-            .max_header_list_size(u32::try_from(header_size).unwrap_or(u32::MAX));
-        let service = service(Arc::clone(&self.proxy), peer);
-        let connection = http.serve_connection_with_upgrades(TokioIo::new(stream), service);
-        // How it ended is in the access log, if there was a request.
-        let _ = watcher.watch(connection).await;
+            .max_header_list_size(u32::try_from(self.limits.header_size).unwrap_or(u32::MAX));
+        let connection = http.serve_connection(TokioIo::new(stream), service(Arc::clone(&self.proxy), peer));
+        let mut connection = pin!(connection);
+        tokio::select! {
+            _ = connection.as_mut() => {}
+            () = self.stop.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                let _ = connection.await;
+            }
+        }
     }
 }
 

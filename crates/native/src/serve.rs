@@ -3,12 +3,12 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use hyper_util::server::graceful::GracefulShutdown;
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 use tunnel_balancer_config::Config;
 
 use crate::configuration::File;
@@ -63,16 +63,16 @@ pub async fn serve(options: Options, log: Log) -> Result<(), StartError> {
         public_scheme: options.public_scheme,
         connections: Connections::new(options.limits.connections_per_client),
         room: Arc::new(Semaphore::new(options.limits.connections)),
+        stop: CancellationToken::new(),
     });
 
-    let graceful = Arc::new(GracefulShutdown::new());
     let mut accepting = JoinSet::new();
     let scheme = if options.tls.is_some() { "https" } else { "http" };
     for listener in listeners {
         if let Ok(address) = listener.local_addr() {
             log.event("listening", json!({ "address": address.to_string(), "scheme": scheme }));
         }
-        accepting.spawn(Arc::clone(&gate).accept(listener, Arc::clone(&graceful)));
+        accepting.spawn(Arc::clone(&gate).accept(listener));
     }
     let mut watch = proxy.watch();
     let mut look = tokio::time::interval(File::EVERY);
@@ -92,9 +92,10 @@ pub async fn serve(options: Options, log: Log) -> Result<(), StartError> {
         };
         match read {
             Some(Ok(Config { services, .. })) => {
-                log.event("configuration reloaded", json!({ "services": services.len() }));
+                let number = services.len();
                 proxy.reload(services);
                 watch = proxy.watch();
+                log.event("configuration reloaded", json!({ "services": number }));
             }
             Some(Err(errors)) => {
                 log.event(
@@ -108,15 +109,10 @@ pub async fn serve(options: Options, log: Log) -> Result<(), StartError> {
 
     accepting.shutdown().await;
     log.event("stopping", json!({ "at_most_s": options.limits.drain.as_secs() }));
+    gate.stop.cancel();
     proxy.tasks.close();
-    let finished = async {
-        if let Some(graceful) = Arc::into_inner(graceful) {
-            graceful.shutdown().await;
-        }
-        proxy.tasks.wait().await;
-    };
     let all = tokio::select! {
-        () = finished => true,
+        () = proxy.tasks.wait() => true,
         () = tokio::time::sleep(options.limits.drain) => false,
         () = stop.wanted() => false,
     };
