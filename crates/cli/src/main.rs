@@ -1,5 +1,6 @@
 //! `tunnel-balancer`: Tunnel Balancer on the command line.
 
+mod check;
 mod serve;
 
 use std::process::ExitCode;
@@ -16,11 +17,13 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Check(check::Check),
     Serve(serve::Serve),
 }
 
 fn main() -> ExitCode {
     match Arguments::parse().command {
+        Command::Check(check) => check.run(),
         Command::Serve(serve) => serve.run(),
     }
 }
