@@ -10,7 +10,7 @@ pub(crate) fn end(line: &str, column: usize, value: &Value<'_>) -> usize {
     let start = line.char_indices().nth(column.saturating_sub(1)).map_or(line.len(), |(index, _)| index);
     let rest = line.get(start..).unwrap_or_default();
     let length = match value {
-        Value::Text(text) if rest.starts_with(text.as_ref()) => text.chars().count(),
+        Value::Text(text) if !text.is_empty() && rest.starts_with(text.as_ref()) => text.chars().count(),
         _ => first_part(rest),
     };
     column + length.max(1)
@@ -65,6 +65,7 @@ mod tests {
         let text = r#"plain: two words # a comment
 "quoted key" : 'it''s' # a comment
 list: [a, "b]", {c: 1.5}] # a comment
+nothing: ""
 open: [a,
   b]
 number: [12, -5, true, ~]
@@ -91,6 +92,8 @@ a
 {c: 1.5}
 c
 1.5
+nothing
+""
 open
 [a,
 a

@@ -129,7 +129,7 @@ fn read(yaml: &str, secrets: secret::Secrets<'_>) -> Result<Config, Errors> {
     // Some editors begin a file with a mark that says no more than that it is UTF-8.
     let yaml = yaml.strip_prefix(syntax::BYTE_ORDER_MARK).unwrap_or(yaml);
     let root = yaml::read(yaml).map_err(|error| alone(Code::Syntax, error.position, error.message, error.hint))?;
-    let problems = problem::Problems::default();
+    let problems = problem::Problems::new(!secrets.are_known());
     let services = file::services(reader::Field::new(&root, &problems, &secrets));
     let warnings = problems.into_warnings(yaml, &root)?;
     Ok(Config { services, secrets: secrets.into_names(), warnings })

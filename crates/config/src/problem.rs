@@ -65,8 +65,11 @@ impl Problem {
 }
 
 /// All that is wrong so far, and apart from it what is probably not meant so.
-#[derive(Debug, Default)]
-pub(crate) struct Problems(RefCell<Found>);
+#[derive(Debug)]
+pub(crate) struct Problems {
+    found: RefCell<Found>,
+    wants_warnings: bool,
+}
 
 #[derive(Debug, Default)]
 struct Found {
@@ -76,10 +79,16 @@ struct Found {
 }
 
 impl Problems {
+    pub(crate) fn new(wants_warnings: bool) -> Self {
+        Self { found: RefCell::default(), wants_warnings }
+    }
+
     pub(crate) fn add(&self, at: NodeId, problem: Problem) {
-        let mut found = self.0.borrow_mut();
+        let mut found = self.found.borrow_mut();
         if problem.code.severity() == Severity::Warning {
-            found.warnings.push((at, problem));
+            if self.wants_warnings {
+                found.warnings.push((at, problem));
+            }
         } else if found.told.len() < Errors::MAX_DIAGNOSTICS {
             found.told.push((at, problem));
         } else {
@@ -89,11 +98,11 @@ impl Problems {
 
     /// Whether any was found at these nodes.
     pub(crate) fn any_at(&self, nodes: &RangeInclusive<NodeId>) -> bool {
-        self.0.borrow().told.iter().any(|(at, _)| nodes.contains(at))
+        self.found.borrow().told.iter().any(|(at, _)| nodes.contains(at))
     }
 
     pub(crate) fn count(&self) -> usize {
-        let found = self.0.borrow();
+        let found = self.found.borrow();
         found.told.len() + found.more
     }
 
@@ -102,7 +111,7 @@ impl Problems {
     /// # Errors
     /// With what is wrong, and nothing else: a wrong file may well mean something else when it is right.
     pub(crate) fn into_warnings(self, text: &str, root: &Node<'_>) -> Result<Vec<Diagnostic>, Errors> {
-        let Found { told, more, warnings } = self.0.into_inner();
+        let Found { told, more, warnings } = self.found.into_inner();
         if told.is_empty() {
             Ok(located(warnings, text, root))
         } else {

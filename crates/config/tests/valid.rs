@@ -296,3 +296,10 @@ fn a_byte_order_mark_is_no_part_of_the_file() {
     let told = parse("\u{feff}servcies: 1").unwrap_err();
     assert_eq!((told.diagnostics()[0].line, told.diagnostics()[0].column), (1, 1));
 }
+
+#[test]
+fn who_serves_is_told_no_warnings() {
+    let yaml = "services: { a.example.com: http://a-1.example.com }";
+    assert_eq!(load(yaml).warnings.len(), 1);
+    assert_eq!(parse_with(yaml, &|_| None).unwrap().warnings, []);
+}

@@ -6,6 +6,8 @@ use std::time::Duration;
 use tunnel_balancer_config::{MAX_SUBREQUESTS, Work, duration_text};
 use tunnel_balancer_core::{HealthCheck, Service};
 
+use super::counted;
+
 /// What nobody can read from a file.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Assumed {
@@ -44,21 +46,22 @@ impl Budget {
         for (check, servers) in all() {
             *probed.entry(check.interval).or_default() += servers;
         }
-        let most_servers = all().map(|(_, servers)| servers).max().unwrap_or_default();
-        // A request starts each probe of its own service once, and without requests there are none.
-        let by_requests = assumed.requests_per_day.saturating_mul(most_servers);
         let in_a_day = |interval: fn(&HealthCheck) -> Duration| {
             let probes = all().map(|(check, servers)| servers.saturating_mul(per_day(interval(check))));
-            probes.fold(0, u64::saturating_add).saturating_mul(assumed.isolates).min(by_requests)
+            probes.fold(0, u64::saturating_add).saturating_mul(assumed.isolates)
         };
+        // A request starts each probe of its own service once, and once more where a server fails.
+        let most_servers = all().map(|(_, servers)| servers).max().unwrap_or_default();
+        let most_probes = services.iter().map(|service| u64::from(Work::of(service).probes)).max().unwrap_or_default();
+        let by_requests = |probes: u64| assumed.requests_per_day.saturating_mul(probes);
         let worst = services.iter().map(|service| (service, Work::of(service)));
         // The first of several.
         let worst = worst.rev().max_by_key(|(_, work)| work.total());
         Self {
             assumed,
             worst: worst.map(|(service, work)| (service.name(), work)),
-            probes: in_a_day(|check| check.interval),
-            probes_unwell: in_a_day(|check| check.interval.min(check.unhealthy_interval)),
+            probes: in_a_day(|check| check.interval).min(by_requests(most_servers)),
+            probes_unwell: in_a_day(|check| check.interval.min(check.unhealthy_interval)).min(by_requests(most_probes)),
             probed,
             most_servers,
         }
@@ -98,22 +101,22 @@ impl Budget {
             .probed
             .iter()
             .map(|(interval, servers)| {
-                let plural = if *servers == 1 { "" } else { "s" };
-                format!("{servers} server{plural} x {} (every {})", per_day(*interval), duration_text(*interval))
+                let (servers, interval, often) =
+                    (counted(*servers, "server"), duration_text(*interval), per_day(*interval));
+                format!("{servers} x {often} (every {interval})")
             })
             .collect();
         let terms = if terms.len() > 1 { format!("({})", terms.join(" + ")) } else { terms.concat() };
+        let by_time = format!("{terms} x {}", counted(isolates, "isolate"));
         let full = self.probed.iter().map(|(interval, servers)| servers.saturating_mul(per_day(*interval)));
-        let is_cut = full.fold(0, u64::saturating_add).saturating_mul(isolates) > *probes;
-        let how = if is_cut {
-            format!(
-                "{} requests x {most_servers} servers, for a request starts each probe once",
-                self.assumed.requests_per_day
-            )
+        let full = full.fold(0, u64::saturating_add).saturating_mul(isolates);
+        let how = if full > *probes {
+            let requests = self.assumed.requests_per_day;
+            format!("{requests} requests x {most_servers} servers, less than the {full} = {by_time}")
         } else {
-            format!("{terms} x {isolates} isolates")
+            by_time
         };
-        format!("{probes} = {how}; up to {probes_unwell} while servers are down; none without requests")
+        format!("{probes} = {how}; up to {probes_unwell} while servers are down")
     }
 }
 
@@ -150,7 +153,7 @@ services:
     #[test]
     fn there_are_no_more_probes_than_requests_start() {
         let quiet = budget(FILE, 100, 3);
-        assert_eq!((quiet.probes, quiet.probes_unwell), (300, 300), "100 requests, of which each may start three");
+        assert_eq!((quiet.probes, quiet.probes_unwell), (300, 600), "each starts three, and three more where all fail");
         assert_eq!(budget(FILE, 0, 3).probes, 0);
     }
 

@@ -66,3 +66,20 @@ fn summary(report: &Report<'_>) -> Option<Value> {
         },
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_can_read_it() {
+        let source = "services: { \"a.example.com\": { servers: b.example.com, lost\"x\": 1 } }";
+        let checked = tunnel_balancer_config::parse(source);
+        let report = Report { file: "a\"b.yaml", source, checked: &checked, budget: None };
+        let document: Value = serde_json::from_str(&write(&report)).unwrap();
+        assert_eq!(document["file"], "a\"b.yaml");
+        assert_eq!(document["errors"], 1);
+        assert_eq!(document["diagnostics"][0]["path"], "services.\"a.example.com\"");
+        assert_eq!(document["summary"], Value::Null);
+    }
+}

@@ -123,3 +123,11 @@ impl Report<'_> {
         told + self.budget.iter().filter_map(Budget::warning).count()
     }
 }
+
+fn counted(number: u64, what: &str) -> String {
+    match number {
+        0 => format!("no {what}s"),
+        1 => format!("1 {what}"),
+        _ => format!("{number} {what}s"),
+    }
+}

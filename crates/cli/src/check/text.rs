@@ -1,11 +1,14 @@
 //! For people: each mistake with its line, the place marked, and a summary at the end.
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet, normalize_untrusted_str};
-use tunnel_balancer_config::{Diagnostic, Lines, Severity};
+use tunnel_balancer_config::{Diagnostic, Errors, Lines, Severity};
 
-use super::Report;
 use super::budget::Budget;
 use super::mask::masked;
+use super::{Report, counted};
+
+/// Nobody reads more at a time. The other formats have them all.
+const MOST: usize = Errors::MAX_DIAGNOSTICS;
 
 pub(super) fn write(report: &Report<'_>) -> String {
     let lines = Lines::new(report.source);
@@ -16,20 +19,23 @@ pub(super) fn write(report: &Report<'_>) -> String {
         text += part;
         text += "\n\n";
     };
-    for diagnostic in report.diagnostics() {
+    let mut told = report.diagnostics().len().min(MOST);
+    for diagnostic in report.diagnostics().iter().take(MOST) {
         let line = masked(lines.line(diagnostic.line));
         paragraph(&renderer.render(&[group(diagnostic, &line, &file)]));
     }
     if let Some(budget) = &report.budget {
         if let Some(warning) = budget.warning() {
+            told += 1;
             paragraph(&renderer.render(&[Group::with_title(Level::WARNING.primary_title(warning).id(Budget::CODE))]));
         }
     }
     match (report.checked, &report.budget) {
         (Ok(config), Some(budget)) => {
             let servers: usize = config.services.iter().map(|service| service.servers().len()).sum();
-            let counts = [counted(config.services.len(), "service"), counted(servers, "server")].join(", ");
-            text += &format!("{file}: {counts}, {}\n", counted_or_no(report.warnings(), "warning"));
+            let counts = [(config.services.len(), "service"), (servers, "server"), (report.warnings(), "warning")];
+            let counts = counts.map(|(number, what)| counted(number as u64, what)).join(", ");
+            text += &format!("{file}: {counts}{}\n", above(told, report.warnings()));
             if !config.secrets.is_empty() {
                 text += &format!("Secrets to set: {}\n", config.secrets.join(", "));
             }
@@ -41,15 +47,15 @@ pub(super) fn write(report: &Report<'_>) -> String {
             budget.lines().iter().for_each(|line| text += &format!("  {line}\n"));
         }
         _ => {
-            let more = if report.more() > 0 {
-                format!(", the first {} above", report.diagnostics().len())
-            } else {
-                String::new()
-            };
-            text += &format!("{file}: {}{more}\n", counted(report.errors(), "error"));
+            text += &format!("{file}: {}{}\n", counted(report.errors() as u64, "error"), above(told, report.errors()));
         }
     }
     text
+}
+
+/// A remark on those that are counted only.
+fn above(told: usize, all: usize) -> String {
+    if told < all { format!(" (the first {told} above)") } else { String::new() }
 }
 
 fn group<'a>(diagnostic: &'a Diagnostic, line: &'a str, file: &'a str) -> Group<'a> {
@@ -66,13 +72,4 @@ fn group<'a>(diagnostic: &'a Diagnostic, line: &'a str, file: &'a str) -> Group<
         Some(hint) => group.element(Level::HELP.message(hint.as_str())),
         None => group,
     }
-}
-
-fn counted(number: usize, what: &str) -> String {
-    let plural = if number == 1 { "" } else { "s" };
-    format!("{number} {what}{plural}")
-}
-
-fn counted_or_no(number: usize, what: &str) -> String {
-    if number == 0 { format!("no {what}s") } else { counted(number, what) }
 }
