@@ -131,3 +131,18 @@ fn counted(number: u64, what: &str) -> String {
         _ => format!("{number} {what}s"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tunnel_balancer_config::Code;
+
+    use super::Budget;
+
+    #[test]
+    fn every_code_is_explained() {
+        let page = include_str!("../../../../docs/check.md");
+        for code in Code::ALL.map(Code::as_str).into_iter().chain([Budget::CODE]) {
+            assert!(page.contains(&format!("\n| `{code}` | ")), "{code}");
+        }
+    }
+}

@@ -24,11 +24,9 @@ pub(super) fn write(report: &Report<'_>) -> String {
         let line = masked(lines.line(diagnostic.line));
         paragraph(&renderer.render(&[group(diagnostic, &line, &file)]));
     }
-    if let Some(budget) = &report.budget {
-        if let Some(warning) = budget.warning() {
-            told += 1;
-            paragraph(&renderer.render(&[Group::with_title(Level::WARNING.primary_title(warning).id(Budget::CODE))]));
-        }
+    if let Some(warning) = report.budget.as_ref().and_then(Budget::warning) {
+        told += 1;
+        paragraph(&renderer.render(&[Group::with_title(Level::WARNING.primary_title(warning).id(Budget::CODE))]));
     }
     match (report.checked, &report.budget) {
         (Ok(config), Some(budget)) => {
