@@ -21,6 +21,9 @@ fn compile_in(file: &Path) -> Result<(), String> {
         format!("{}: {error}\n  hint: SERVICES_FILE names the services file to compile in", file.display())
     })?;
     let config = tunnel_balancer_config::parse(&yaml).map_err(|errors| errors.in_file(&name).to_string())?;
+    for warning in config.warnings {
+        println!("cargo:warning={name}:{}", warning.to_string().replace('\n', ";"));
+    }
     for secret in config.secrets {
         println!("cargo:warning={name} needs the secret {secret}: npx wrangler secret put {secret}");
     }

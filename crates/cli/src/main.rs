@@ -1,5 +1,6 @@
 //! `tunnel-balancer`: Tunnel Balancer on the command line.
 
+mod check;
 mod explain;
 mod probe;
 mod serve;
@@ -18,6 +19,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Check(check::Check),
     Explain(explain::Explain),
     Probe(probe::Probe),
     Serve(serve::Serve),
@@ -25,6 +27,7 @@ enum Command {
 
 fn main() -> ExitCode {
     match Arguments::parse().command {
+        Command::Check(check) => check.run(),
         Command::Explain(explain) => explain.run(),
         Command::Probe(probe) => probe.run(),
         Command::Serve(serve) => serve.run(),

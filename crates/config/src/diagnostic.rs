@@ -10,7 +10,7 @@ pub struct Errors {
     more: usize,
 }
 
-/// One mistake.
+/// One mistake, or one thing that is probably not meant so.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Diagnostic {
@@ -18,6 +18,8 @@ pub struct Diagnostic {
     pub line: usize,
     /// Column of its first character, counted from 1.
     pub column: usize,
+    /// Column behind its last character on that line, for whoever underlines it.
+    pub end_column: usize,
     /// Where that is in the file's structure, as in `services."git.example.com".servers[1].url`. For an unknown or
     /// repeated key it is the map that holds the key; at the top level it is empty.
     pub path: String,
@@ -27,6 +29,16 @@ pub struct Diagnostic {
     pub hint: Option<String>,
     /// The kind of mistake.
     pub code: Code,
+}
+
+/// How much is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Severity {
+    /// The file cannot be used.
+    Error,
+    /// The file can be used, and probably does not do what its author wants.
+    Warning,
 }
 
 /// The kinds of mistakes. Their names ([`Code::as_str`]) stay the same from version to version.
@@ -67,9 +79,61 @@ pub enum Code {
     SecretLiteral,
     /// A secret that the file refers to and the host does not have.
     MissingSecret,
+    /// A warning: a setting that changes nothing where it stands.
+    NoEffect,
+    /// A warning: a probe that a dead tunnel passes.
+    BlindProbe,
+    /// A warning: no request that changes something can ever be served.
+    NoWrites,
+    /// A warning: an address that nobody can connect to.
+    Unreachable,
+    /// A warning: requests cross the open internet without encryption.
+    PlainHttp,
+    /// A warning: a header that usually holds a secret is written out.
+    WrittenSecret,
 }
 
 impl Code {
+    /// All of them, errors first.
+    pub const ALL: [Self; Self::WrittenSecret as usize + 1] = [
+        Self::Syntax,
+        Self::TooLarge,
+        Self::UnknownKey,
+        Self::DuplicateKey,
+        Self::MissingKey,
+        Self::WrongType,
+        Self::InvalidValue,
+        Self::OutOfRange,
+        Self::Conflict,
+        Self::InvalidHost,
+        Self::DuplicateHost,
+        Self::InvalidUrl,
+        Self::Servers,
+        Self::DuplicateName,
+        Self::Loop,
+        Self::SecretLiteral,
+        Self::MissingSecret,
+        Self::NoEffect,
+        Self::BlindProbe,
+        Self::NoWrites,
+        Self::Unreachable,
+        Self::PlainHttp,
+        Self::WrittenSecret,
+    ];
+
+    /// How much a mistake of this kind matters.
+    pub const fn severity(self) -> Severity {
+        match self {
+            Self::NoEffect
+            | Self::BlindProbe
+            | Self::NoWrites
+            | Self::Unreachable
+            | Self::PlainHttp
+            | Self::WrittenSecret => Severity::Warning,
+            _ => Severity::Error,
+        }
+    }
+
     /// The name that is printed, as in `unknown-key`.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -90,6 +154,12 @@ impl Code {
             Self::Loop => "loop",
             Self::SecretLiteral => "secret-literal",
             Self::MissingSecret => "missing-secret",
+            Self::NoEffect => "no-effect",
+            Self::BlindProbe => "blind-probe",
+            Self::NoWrites => "no-writes",
+            Self::Unreachable => "unreachable",
+            Self::PlainHttp => "plain-http",
+            Self::WrittenSecret => "written-secret",
         }
     }
 }
@@ -100,12 +170,27 @@ impl fmt::Display for Code {
     }
 }
 
+impl Severity {
+    /// `error` or `warning`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+        }
+    }
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
 impl Errors {
     /// The largest number of mistakes that are told one by one.
     pub const MAX_DIAGNOSTICS: usize = 50;
 
-    pub(crate) fn new(mut diagnostics: Vec<Diagnostic>, more: usize) -> Self {
-        diagnostics.sort_by_key(|diagnostic| (diagnostic.line, diagnostic.column));
+    pub(crate) const fn new(diagnostics: Vec<Diagnostic>, more: usize) -> Self {
         Self { diagnostics, more }
     }
 
@@ -147,8 +232,8 @@ impl fmt::Display for InFile<'_> {
 
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { line, column, path, message, hint, code } = self;
-        write!(f, "{line}:{column}: error[{code}]: {message}")?;
+        let Self { line, column, path, message, hint, code, .. } = self;
+        write!(f, "{line}:{column}: {}[{code}]: {message}", code.severity())?;
         if !path.is_empty() {
             write!(f, " at {path}")?;
         }

@@ -45,7 +45,7 @@ pub(crate) fn duration(value: &Value<'_>, range: RangeInclusive<Duration>) -> Re
 }
 
 /// A duration the way an operator would write it.
-pub(crate) fn written(duration: Duration) -> String {
+pub fn written(duration: Duration) -> String {
     let mut rest = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     let mut text = String::new();
     for (unit, millis) in UNITS {

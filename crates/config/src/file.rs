@@ -9,7 +9,7 @@ use crate::problem::Problem;
 use crate::reader::{Entry, Field};
 use crate::server::servers;
 use crate::settings::Settings;
-use crate::work;
+use crate::{warnings, work};
 
 const SMALLEST: &str = "write at least `services: { chat.example.com: chat-a.example.com }`";
 
@@ -88,6 +88,7 @@ fn service(address: String, field: Field<'_>, defaults: &Settings, public: &Publ
     {
         list.report(problem);
     }
+    warnings::look(&service, field, list);
     Some(service)
 }
 

@@ -28,6 +28,12 @@ pub(crate) fn server_headers(target: &mut Vec<ServerHeader>, field: Field<'_>) {
     for entry in map.into_entries() {
         let name = entry.key.read(|_| name(entry.name));
         let value = template(entry.value);
+        if names_a_secret(entry.name)
+            && let Value::Text(text) = entry.value.value()
+            && !text.contains("${")
+        {
+            entry.value.report(written(entry.name));
+        }
         let (Some(name), Some(value)) = (name, value) else { continue };
         if target.iter().any(|other| other.name == name) {
             let problem = Problem::new(Code::DuplicateKey, format!("the header {} is written twice", ticked(&name)));
@@ -36,6 +42,24 @@ pub(crate) fn server_headers(target: &mut Vec<ServerHeader>, field: Field<'_>) {
         }
         target.push(ServerHeader::new(name, value));
     }
+}
+
+fn written(name: &str) -> Problem {
+    let secret = name.to_ascii_uppercase().replace(|c: char| !c.is_ascii_alphanumeric(), "_");
+    let problem =
+        Problem::new(Code::WrittenSecret, format!("the secret of the header {} is written out", ticked(name)));
+    problem.hint(format!(
+        "whoever reads this file can use it: write `\"${{{secret}}}\"`, and set it with `npx wrangler secret put {secret}`"
+    ))
+}
+
+/// Whether a header of this name, or any key of a file, usually holds something that nobody else may know.
+pub fn names_a_secret(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    let last = name.rsplit(['-', '_']).next().unwrap_or_default();
+    name.ends_with("authorization")
+        || name.starts_with("cf-access-client-")
+        || matches!(last, "secret" | "token" | "key" | "apikey" | "password")
 }
 
 fn name(name: &str) -> Result<String, Problem> {

@@ -7,7 +7,7 @@ use crate::duration::{USUAL, duration, written};
 use crate::node::{Value, quoted};
 use crate::problem::Problem;
 use crate::reader::{Field, Key, number, or_off, quotable_text, text};
-use crate::statuses::{status_range, statuses};
+use crate::statuses::{overlap, status_range, statuses};
 use crate::token::token;
 
 pub(crate) const KEYS: &[Key<HealthCheck>] = &[
@@ -32,6 +32,9 @@ pub(crate) const KEYS: &[Key<HealthCheck>] = &[
 
 /// A longer text is unlikely to stand whole in what is read of a body.
 const MAX_SAMPLE: usize = HealthCheck::BODY_LIMIT / 4;
+
+/// What Cloudflare answers where no server does.
+const OF_A_DEAD_TUNNEL: [(u16, u16); 3] = [(502, 504), (520, 527), (530, 530)];
 
 const IN_A_ROW: std::ops::RangeInclusive<u32> = 1..=100;
 
@@ -125,6 +128,13 @@ fn expect(field: Field<'_>) -> Option<StatusRanges> {
         let problem = Problem::new(Code::InvalidValue, "no status would pass");
         field.report(problem.hint("write at least one, as in `[200]`"));
         return None;
+    }
+    if let Some(both) = overlap(&StatusRanges(OF_A_DEAD_TUNNEL.to_vec()), &ranges) {
+        let problem = Problem::new(Code::BlindProbe, format!("a server whose tunnel is down would pass, with {both}"));
+        field.report(
+            problem
+                .hint("Cloudflare answers 502 to 504, 520 to 527 and 530 in its place: expect less, as in `200-399`"),
+        );
     }
     Some(ranges)
 }

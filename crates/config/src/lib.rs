@@ -33,6 +33,7 @@ mod affinity;
 mod diagnostic;
 mod duration;
 mod ejection;
+mod extent;
 mod failback;
 mod file;
 mod headers;
@@ -52,14 +53,18 @@ mod statuses;
 mod suggest;
 mod syntax;
 mod token;
+mod warnings;
 mod work;
 mod yaml;
 
 use tunnel_balancer_core::Service;
 
-pub use diagnostic::{Code, Diagnostic, Errors};
-pub use duration::parse as parse_duration;
+pub use diagnostic::{Code, Diagnostic, Errors, Severity};
+pub use duration::{parse as parse_duration, written as duration_text};
+pub use headers::names_a_secret;
 pub use size::parse as parse_size;
+pub use syntax::Lines;
+pub use work::{MAX_SUBREQUESTS, Work};
 
 /// The largest text that is read, in bytes: room for thousands of services, and read within a Worker's limits.
 pub const MAX_BYTES: usize = 256 * 1024;
@@ -72,6 +77,8 @@ pub struct Config {
     pub services: Vec<Service>,
     /// The names of the secrets that the file refers to, in alphabetical order, each once.
     pub secrets: Vec<String>,
+    /// What is probably not meant so, in the order of the lines. Only [`parse`] looks for it: who serves has no use for it.
+    pub warnings: Vec<Diagnostic>,
 }
 
 /// Checks a configuration without knowing any secret.
@@ -119,16 +126,17 @@ fn read(yaml: &str, secrets: secret::Secrets<'_>) -> Result<Config, Errors> {
             None,
         ));
     }
+    // Some editors begin a file with a mark that says no more than that it is UTF-8.
+    let yaml = yaml.strip_prefix(syntax::BYTE_ORDER_MARK).unwrap_or(yaml);
     let root = yaml::read(yaml).map_err(|error| alone(Code::Syntax, error.position, error.message, error.hint))?;
-    let problems = problem::Problems::default();
+    let problems = problem::Problems::new(!secrets.are_known());
     let services = file::services(reader::Field::new(&root, &problems, &secrets));
-    match problems.into_errors(yaml, &root) {
-        Some(errors) => Err(errors),
-        None => Ok(Config { services, secrets: secrets.into_names() }),
-    }
+    let warnings = problems.into_warnings(yaml, &root)?;
+    Ok(Config { services, secrets: secrets.into_names(), warnings })
 }
 
 fn alone(code: Code, at: syntax::Position, message: String, hint: Option<&str>) -> Errors {
     let (path, hint) = (String::new(), hint.map(str::to_owned));
-    Errors::new(vec![Diagnostic { line: at.line, column: at.column, path, message, hint, code }], 0)
+    let end_column = at.column + 1;
+    Errors::new(vec![Diagnostic { line: at.line, column: at.column, end_column, path, message, hint, code }], 0)
 }

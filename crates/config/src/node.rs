@@ -2,7 +2,7 @@
 //!
 //! A node carries no position, because positions are wanted only for the few nodes that are wrong. It carries its place
 //! in the document's order instead, from which both its position ([`yaml::position`](crate::yaml::position)) and its path
-//! ([`path_to`]) can be found when a mistake is reported.
+//! ([`locate`]) can be found when a mistake is reported.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -62,8 +62,9 @@ impl fmt::Display for Value<'_> {
     }
 }
 
-/// The way from `root` to the node `id`, as in `services."git.example.com".servers[1].url`; a key's is that of its map.
-pub(crate) fn path_to(root: &Node<'_>, id: NodeId) -> String {
+/// The node `id`, and the way to it from `root`, as in `services."git.example.com".servers[1].url`; a key's is that of its
+/// map.
+pub(crate) fn locate<'n, 'a>(root: &'n Node<'a>, id: NodeId) -> (String, &'n Node<'a>) {
     let mut path = String::new();
     let mut node = root;
     while node.id != id {
@@ -78,7 +79,8 @@ pub(crate) fn path_to(root: &Node<'_>, id: NodeId) -> String {
             Value::Map(entries) => {
                 let after = entries.partition_point(|(_, value)| value.id <= id);
                 // Between an entry's key and its value lies only what the key itself is made of.
-                if entries.get(after).is_some_and(|(key, _)| key.id <= id) {
+                if let Some((key, _)) = entries.get(after).filter(|(key, _)| key.id <= id) {
+                    node = key;
                     break;
                 }
                 let Some((key, value)) = after.checked_sub(1).and_then(|at| entries.get(at)) else { break };
@@ -88,7 +90,7 @@ pub(crate) fn path_to(root: &Node<'_>, id: NodeId) -> String {
             _ => break,
         }
     }
-    path
+    (path, node)
 }
 
 fn push_key(path: &mut String, key: &Value<'_>) {

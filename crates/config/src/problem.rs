@@ -6,9 +6,10 @@
 use std::cell::RefCell;
 use std::ops::RangeInclusive;
 
-use crate::diagnostic::{Code, Diagnostic, Errors};
-use crate::node::{Node, NodeId, Value, path_to, ticked};
-use crate::{suggest, yaml};
+use crate::diagnostic::{Code, Diagnostic, Errors, Severity};
+use crate::node::{Node, NodeId, Value, locate, ticked};
+use crate::syntax::{Lines, Position, START};
+use crate::{extent, suggest, yaml};
 
 /// What is wrong with one value.
 #[derive(Debug)]
@@ -63,20 +64,32 @@ impl Problem {
     }
 }
 
-/// All that is wrong so far.
-#[derive(Debug, Default)]
-pub(crate) struct Problems(RefCell<Found>);
+/// All that is wrong so far, and apart from it what is probably not meant so.
+#[derive(Debug)]
+pub(crate) struct Problems {
+    found: RefCell<Found>,
+    wants_warnings: bool,
+}
 
 #[derive(Debug, Default)]
 struct Found {
     told: Vec<(NodeId, Problem)>,
     more: usize,
+    warnings: Vec<(NodeId, Problem)>,
 }
 
 impl Problems {
+    pub(crate) fn new(wants_warnings: bool) -> Self {
+        Self { found: RefCell::default(), wants_warnings }
+    }
+
     pub(crate) fn add(&self, at: NodeId, problem: Problem) {
-        let mut found = self.0.borrow_mut();
-        if found.told.len() < Errors::MAX_DIAGNOSTICS {
+        let mut found = self.found.borrow_mut();
+        if problem.code.severity() == Severity::Warning {
+            if self.wants_warnings {
+                found.warnings.push((at, problem));
+            }
+        } else if found.told.len() < Errors::MAX_DIAGNOSTICS {
             found.told.push((at, problem));
         } else {
             found.more += 1;
@@ -85,35 +98,47 @@ impl Problems {
 
     /// Whether any was found at these nodes.
     pub(crate) fn any_at(&self, nodes: &RangeInclusive<NodeId>) -> bool {
-        self.0.borrow().told.iter().any(|(at, _)| nodes.contains(at))
+        self.found.borrow().told.iter().any(|(at, _)| nodes.contains(at))
     }
 
     pub(crate) fn count(&self) -> usize {
-        let found = self.0.borrow();
+        let found = self.found.borrow();
         found.told.len() + found.more
     }
 
-    /// Looks up where the problems are. `None` without any.
-    pub(crate) fn into_errors(self, text: &str, root: &Node<'_>) -> Option<Errors> {
-        let Found { told, more } = self.0.into_inner();
-        let diagnostics: Vec<Diagnostic> = told
-            .into_iter()
-            .map(|(at, problem)| {
-                let position = yaml::position(text, at);
-                let message = match problem.see.map(|other| yaml::position(text, other).line) {
-                    Some(line) => format!("{} (see line {line})", problem.message),
-                    None => problem.message,
-                };
-                Diagnostic {
-                    line: position.line,
-                    column: position.column,
-                    path: path_to(root, at),
-                    message,
-                    hint: problem.hint,
-                    code: problem.code,
-                }
-            })
-            .collect();
-        (!diagnostics.is_empty()).then(|| Errors::new(diagnostics, more))
+    /// What is probably not meant so.
+    ///
+    /// # Errors
+    /// With what is wrong, and nothing else: a wrong file may well mean something else when it is right.
+    pub(crate) fn into_warnings(self, text: &str, root: &Node<'_>) -> Result<Vec<Diagnostic>, Errors> {
+        let Found { told, more, warnings } = self.found.into_inner();
+        if told.is_empty() {
+            Ok(located(warnings, text, root))
+        } else {
+            Err(Errors::new(located(told, text, root), more))
+        }
     }
+}
+
+/// Looks up where the problems are, and puts them in the order of the text.
+fn located(problems: Vec<(NodeId, Problem)>, text: &str, root: &Node<'_>) -> Vec<Diagnostic> {
+    if problems.is_empty() {
+        return Vec::new();
+    }
+    let positions = yaml::positions(text, problems.iter().flat_map(|(at, problem)| [Some(*at), problem.see]).flatten());
+    let position = |id: NodeId| positions.get(&id).copied().unwrap_or(START);
+    let lines = Lines::new(text);
+    let diagnostics = problems.into_iter().map(|(at, problem)| {
+        let Position { line, column } = position(at);
+        let (path, node) = locate(root, at);
+        let message = match problem.see.map(|other| position(other).line) {
+            Some(line) => format!("{} (see line {line})", problem.message),
+            None => problem.message,
+        };
+        let end_column = extent::end(lines.line(line), column, &node.value);
+        Diagnostic { line, column, end_column, path, message, hint: problem.hint, code: problem.code }
+    });
+    let mut diagnostics: Vec<Diagnostic> = diagnostics.collect();
+    diagnostics.sort_by_key(|diagnostic| (diagnostic.line, diagnostic.column));
+    diagnostics
 }

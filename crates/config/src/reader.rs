@@ -60,6 +60,13 @@ impl<'a> Field<'a> {
         }
     }
 
+    /// What is written under `name`, where this is a map that has it.
+    pub(crate) fn under(self, name: &str) -> Option<Self> {
+        let Value::Map(entries) = &self.node.value else { return None };
+        let is_named = |key: &Node<'_>| matches!(&key.value, Value::Text(text) if text == name);
+        entries.iter().find(|(key, _)| is_named(key)).map(|(_, node)| Self { node, ..self })
+    }
+
     /// The items of a list; of anything else, that one thing alone.
     pub(crate) fn one_or_many(self) -> Vec<Self> {
         match &self.node.value {

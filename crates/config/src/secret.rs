@@ -30,6 +30,11 @@ impl<'a> Secrets<'a> {
         Self { lookup, names: RefCell::default() }
     }
 
+    /// Whether the file is read to serve with it.
+    pub(crate) const fn are_known(&self) -> bool {
+        self.lookup.is_some()
+    }
+
     /// The names that the file refers to, each once.
     pub(crate) fn into_names(self) -> Vec<String> {
         self.names.into_inner().into_iter().collect()

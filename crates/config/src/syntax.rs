@@ -14,6 +14,32 @@ pub(crate) struct Position {
 /// The first character.
 pub(crate) const START: Position = Position { line: 1, column: 1 };
 
+pub(crate) const BYTE_ORDER_MARK: char = '\u{feff}';
+
+const BREAKS: [char; 5] = ['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}'];
+
+/// A text line by line, as positions count them: YAML breaks lines at more characters than most other readers.
+#[derive(Clone, Debug)]
+pub struct Lines<'a>(Vec<&'a str>);
+
+impl<'a> Lines<'a> {
+    /// The lines of `text`.
+    pub fn new(text: &'a str) -> Self {
+        let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
+        let parts = text.split_inclusive(BREAKS);
+        let lines = parts.scan(false, |after_return, part| {
+            let is_its_rest = std::mem::replace(after_return, part.ends_with('\r')) && part == "\n";
+            Some((!is_its_rest).then(|| part.trim_end_matches(BREAKS)))
+        });
+        Self(lines.flatten().collect())
+    }
+
+    /// The line with a number, counted from 1; empty where there is none.
+    pub fn line(&self, number: usize) -> &'a str {
+        number.checked_sub(1).and_then(|index| self.0.get(index)).copied().unwrap_or_default()
+    }
+}
+
 /// Why a text is no YAML document.
 #[derive(Debug)]
 pub(crate) struct SyntaxError {
@@ -26,7 +52,7 @@ impl SyntaxError {
     /// An error in `text`, with what usually lies behind it.
     pub(crate) fn new(position: Position, message: impl Into<String>, text: &str) -> Self {
         let message = message.into();
-        let line = text.lines().nth(position.line - 1).unwrap_or_default();
+        let line = Lines::new(text).line(position.line);
         let indentation = line.split(|c: char| !c.is_whitespace()).next().unwrap_or_default();
         let hint = if indentation.contains('\t') {
             Some("indent with spaces: YAML does not allow tabs")
@@ -141,6 +167,18 @@ mod tests {
             let found = format!("{}:{} {message}; {}", position.line, position.column, hint.unwrap_or("-"));
             assert_eq!(found, expected, "{}", text.get(..40).unwrap_or(text));
         }
+    }
+
+    #[test]
+    fn lines_are_counted_as_the_library_counts_them() {
+        let text = "a: 1\r\nb: 2\n\nc: 3\rd: 4\u{85}e: 5\u{2028}f: 6";
+        let lines = Lines::new(text);
+        let root = yaml::read(text).unwrap();
+        let crate::node::Value::Map(entries) = &root.value else { panic!("{root:?}") };
+        let positions = yaml::positions(text, entries.iter().map(|(key, _)| key.id));
+        let found: Vec<&str> = positions.values().map(|at| lines.line(at.line)).collect();
+        assert_eq!(found, ["a: 1", "b: 2", "c: 3", "d: 4", "e: 5", "f: 6"]);
+        assert_eq!((lines.line(0), lines.line(3), lines.line(99)), ("", "", ""));
     }
 
     #[test]

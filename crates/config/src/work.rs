@@ -9,29 +9,55 @@ use tunnel_balancer_core::Service;
 use crate::diagnostic::Code;
 use crate::problem::Problem;
 
-/// What one request may cause on Cloudflare's free plan.
-pub(crate) const MAX_SUBREQUESTS: u32 = 50;
+/// The subrequests that a request may cause on Cloudflare's free plan.
+pub const MAX_SUBREQUESTS: u32 = 50;
 
-/// Adds up the attempts of a request, a probe of each server, one more of each that fails, and those of overdue answers.
+/// What a single request to a service causes on its worst day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Work {
+    /// Times it is sent.
+    pub attempts: u32,
+    /// Probes that are due: one of each server, and one more of each that fails.
+    pub probes: u32,
+    /// Probes of servers whose answers are overdue.
+    pub suspicions: u32,
+}
+
+impl Work {
+    /// Adds it up.
+    pub fn of(service: &Service) -> Self {
+        let servers = service.servers().iter().filter(|server| server.enabled).count();
+        let servers = u32::try_from(servers).unwrap_or(u32::MAX);
+        let retry = &service.retry;
+        let attempts = retry.attempts.min(servers.saturating_mul(retry.rounds));
+        let is_probed = service.health_check.is_some();
+        let probes = if is_probed { servers.saturating_add(attempts.min(servers)) } else { 0 };
+        let suspicions = retry.suspect_after.filter(|_| is_probed).map_or(0, |suspect_after| {
+            // The last of a round has nowhere to go, so it is not suspected.
+            let can_leave = attempts.saturating_sub(1).min(servers.saturating_sub(1).saturating_mul(retry.rounds));
+            suspicions(can_leave, suspect_after, retry.timeout, retry.try_timeout.unwrap_or(retry.timeout))
+        });
+        Self { attempts, probes, suspicions }
+    }
+
+    /// All subrequests.
+    pub const fn total(&self) -> u32 {
+        self.attempts + self.probes + self.suspicions
+    }
+}
+
+/// Whether the platform allows what a request may cause.
 pub(crate) fn check(service: &Service) -> Result<(), Problem> {
-    let servers = service.servers().iter().filter(|server| server.enabled).count();
-    let servers = u32::try_from(servers).unwrap_or(u32::MAX);
-    let retry = &service.retry;
-    let attempts = retry.attempts.min(servers.saturating_mul(retry.rounds));
-    let is_probed = service.health_check.is_some();
-    let probes = if is_probed { servers.saturating_add(attempts.min(servers)) } else { 0 };
-    let suspicions = retry.suspect_after.filter(|_| is_probed).map_or(0, |suspect_after| {
-        // The last of a round has nowhere to go, so it is not suspected.
-        let can_leave = attempts.saturating_sub(1).min(servers.saturating_sub(1).saturating_mul(retry.rounds));
-        suspicions(can_leave, suspect_after, retry.timeout, retry.try_timeout.unwrap_or(retry.timeout))
-    });
-    let total = attempts + probes + suspicions;
-    if total <= MAX_SUBREQUESTS {
+    let work = Work::of(service);
+    if work.total() <= MAX_SUBREQUESTS {
         return Ok(());
     }
+    let Work { attempts, probes, suspicions } = work;
     let message = format!(
-        "{attempts} attempts, {probes} probes and {suspicions} more of slow servers are {total} subrequests, \
-         more than the {MAX_SUBREQUESTS} that a request may cause"
+        "{attempts} attempts, {probes} probes and {suspicions} more of slow servers are {} subrequests, \
+         more than the {MAX_SUBREQUESTS} that a request may cause",
+        work.total()
     );
     Err(Problem::new(Code::Servers, message)
         .hint("fewer servers, `attempts` or `rounds`, a longer `suspect_after` or a shorter `timeout` make it less"))

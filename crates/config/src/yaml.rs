@@ -4,11 +4,13 @@
 //! library can be replaced here.
 //!
 //! `serde_yaml` keeps positions to itself, except one: an error that a visitor returns carries the position of the very
-//! node it was visiting. So the tree is built without positions, its nodes numbered in the order they are visited; and for
-//! each node that turns out to be wrong the text is read once more by the same visitor, which now stops with an error at
-//! that number. A correct file is read once and pays nothing; a wrong one costs one reading per reported mistake.
+//! node it was visiting. So the tree is built without positions, its nodes numbered in the order they are visited; and when
+//! something turns out to be wrong, the text is read once more by the same visitor, which now returns an error at each of
+//! those numbers. Behind a scalar the library can go on, so one more reading finds any number of them; behind a list or a
+//! map it cannot, so each of these costs a reading of its own. A file without a mistake is read once and pays nothing.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::de::{self, DeserializeSeed, EnumAccess, IgnoredAny, MapAccess, SeqAccess, VariantAccess, Visitor};
@@ -36,28 +38,55 @@ pub(crate) fn read(text: &str) -> Result<Node<'_>, SyntaxError> {
     }
 }
 
-/// Where the node `id` of this text begins; for what an alias stands for, where that is written.
-pub(crate) fn position(text: &str, id: NodeId) -> Position {
-    let walk = Walk { stop_at: Some(id), ..Walk::default() };
-    let document = Deserializer::from_str(text).next();
-    let stopped = document.and_then(|document| Visit(&walk).deserialize(document).err());
-    stopped.map_or(START, |error| position_of(&error))
+/// Where the nodes `ids` of this text begin; for what an alias stands for, where that is written.
+pub(crate) fn positions(text: &str, ids: impl Iterator<Item = NodeId>) -> BTreeMap<NodeId, Position> {
+    let mut walk = Walk { wanted: ids.collect(), ..Walk::default() };
+    let mut found = BTreeMap::new();
+    while !walk.wanted.is_empty() {
+        let document = Deserializer::from_str(text).next();
+        let stopped = document.and_then(|document| Visit(&walk).deserialize(document).err());
+        let Walk { visited, mut wanted, found: scalars, .. } = walk;
+        found.append(&mut scalars.into_inner());
+        // It came to an end, or stopped at a list or map.
+        let last = stopped.map(|error| (visited.get(), position_of(&error)));
+        found.extend(last);
+        wanted.retain(|id| !found.contains_key(id) && last.is_some_and(|(last, _)| *id > last));
+        walk = Walk { wanted, ..Walk::default() };
+    }
+    found
 }
 
-/// One walk through a document: how far it is, and where it is to stop.
-#[derive(Default)]
+/// One walk through a document: how far it is, how far it may go, and what it is to find.
 struct Walk {
     visited: Cell<NodeId>,
-    stop_at: Option<NodeId>,
+    limit: NodeId,
+    /// Whether it got there.
     stopped: Cell<bool>,
+    wanted: BTreeSet<NodeId>,
+    /// The scalar at which an error was returned just now.
+    paused: Cell<Option<NodeId>>,
+    found: RefCell<BTreeMap<NodeId, Position>>,
+}
+
+impl Default for Walk {
+    fn default() -> Self {
+        Self {
+            visited: Cell::default(),
+            limit: MAX_NODES,
+            stopped: Cell::default(),
+            wanted: BTreeSet::new(),
+            paused: Cell::default(),
+            found: RefCell::default(),
+        }
+    }
 }
 
 impl Walk {
     /// Numbers the node that is being visited. An error here gets that node's position from the library.
     fn enter<E: de::Error>(&self) -> Result<NodeId, E> {
         let id = self.visited.get();
-        if self.stop_at == Some(id) || id >= MAX_NODES {
-            self.stopped.set(true);
+        if self.wanted.contains(&id) || id >= self.limit {
+            self.stopped.set(id >= self.limit);
             return Err(E::custom("stopped"));
         }
         self.visited.set(id + 1);
@@ -65,6 +94,12 @@ impl Walk {
     }
 
     fn leaf<'a, E: de::Error>(&self, value: Value<'a>) -> Result<Node<'a>, E> {
+        let id = self.visited.get();
+        if self.wanted.contains(&id) {
+            self.visited.set(id + 1);
+            self.paused.set(Some(id));
+            return Err(E::custom("stopped"));
+        }
         Ok(Node { id: self.enter()?, value })
     }
 }
@@ -77,7 +112,14 @@ impl<'de> DeserializeSeed<'de> for Visit<'_> {
     type Value = Node<'de>;
 
     fn deserialize<D: de::Deserializer<'de>>(self, deserializer: D) -> Result<Node<'de>, D::Error> {
-        deserializer.deserialize_any(self)
+        let result = deserializer.deserialize_any(self);
+        match (self.0.paused.take(), result) {
+            (Some(id), Err(error)) => {
+                self.0.found.borrow_mut().insert(id, position_in(&error.to_string()));
+                Ok(Node { id, value: Value::Null })
+            }
+            (_, result) => result,
+        }
     }
 }
 
@@ -158,9 +200,17 @@ fn position_of(error: &serde_yaml::Error) -> Position {
     error.location().map_or(START, |at| Position { line: at.line(), column: at.column() })
 }
 
+/// The position that the text of an error ends with; there is none where that is the first character.
+fn position_in(message: &str) -> Position {
+    let numbers = message.rsplit_once(" at line ").and_then(|(_, place)| place.split_once(" column "));
+    let position =
+        numbers.and_then(|(line, column)| Some(Position { line: line.parse().ok()?, column: column.parse().ok()? }));
+    position.unwrap_or(START)
+}
+
 /// What comes after the first document: another one, or something that should have been a part of it.
 fn after_the_end(second: Deserializer<'_>, text: &str) -> SyntaxError {
-    let walk = Walk { stop_at: Some(0), ..Walk::default() };
+    let walk = Walk { limit: 0, ..Walk::default() };
     match Visit(&walk).deserialize(second) {
         Err(error) if !walk.stopped.get() => syntax_error(&error, &walk, text),
         result => {
@@ -172,7 +222,7 @@ fn after_the_end(second: Deserializer<'_>, text: &str) -> SyntaxError {
 
 fn syntax_error(error: &serde_yaml::Error, walk: &Walk, text: &str) -> SyntaxError {
     let position = position_of(error);
-    if walk.visited.get() >= MAX_NODES {
+    if walk.stopped.get() {
         let message = format!("more than {MAX_NODES} values, with what aliases stand for");
         return SyntaxError::new(position, message, text);
     }
@@ -187,7 +237,7 @@ mod tests {
     /// Every node of `text` on a line: where it begins, and what it is.
     fn outline(text: &str) -> String {
         fn walk(text: &str, node: &Node<'_>, out: &mut String) {
-            let Position { line, column } = position(text, node.id);
+            let Position { line, column } = positions(text, [node.id].into_iter())[&node.id];
             *out += &format!("{line}:{column} {}\n", node.value);
             match &node.value {
                 Value::List(items) => items.iter().for_each(|item| walk(text, item, out)),
@@ -280,5 +330,10 @@ empty:
 "#;
         assert_eq!(outline(text), expected);
         assert_eq!(outline(&text.replace('\n', "\r\n")), expected, "with the line ends of Windows");
+        let count = NodeId::try_from(expected.lines().count()).unwrap();
+        let together: Vec<String> =
+            positions(text, 0..count).values().map(|Position { line, column }| format!("{line}:{column}")).collect();
+        let apart: Vec<&str> = expected.lines().map(|line| line.split(' ').next().unwrap()).collect();
+        assert_eq!(together, apart, "found together as they are found one by one");
     }
 }

@@ -36,7 +36,11 @@ fn with_answers(cases: &str) -> String {
         let (title, rest) = case.split_once('\n').unwrap();
         let (yaml, _) = rest.split_once(">>>\n").unwrap();
         let answer = match read(yaml) {
-            Ok(_) => "accepted".to_owned(),
+            Ok(config) if config.warnings.is_empty() => "accepted".to_owned(),
+            Ok(config) => {
+                let told = config.warnings.iter().map(|warning| format!("services.yaml:{warning}"));
+                told.collect::<Vec<_>>().join("\n")
+            }
             Err(errors) => errors.in_file("services.yaml").to_string(),
         };
         said += &format!("=== {title}\n{yaml}>>>\n{answer}\n");

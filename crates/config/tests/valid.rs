@@ -278,6 +278,7 @@ fn the_example_files_load() {
         let name = file.display().to_string();
         let config = parse(&text).unwrap_or_else(|errors| panic!("{}", errors.in_file(&name)));
         assert!(!config.services.is_empty(), "{name}");
+        assert_eq!(config.warnings, [], "{name}");
     }
 }
 
@@ -286,4 +287,19 @@ fn the_file_of_all_settings_shows_the_defaults() {
     let text = include_str!("../../../examples/all-settings.yaml");
     let expected = Service::new("chat.example.com", vec![server("chat-a.example.com"), server("chat-b.example.com")]);
     assert_eq!(service(text), expected.unwrap());
+}
+
+#[test]
+fn a_byte_order_mark_is_no_part_of_the_file() {
+    let text = "services:\n  a.example.com: b.example.com\n";
+    assert_eq!(parse(&format!("\u{feff}{text}")), parse(text));
+    let told = parse("\u{feff}servcies: 1").unwrap_err();
+    assert_eq!((told.diagnostics()[0].line, told.diagnostics()[0].column), (1, 1));
+}
+
+#[test]
+fn who_serves_is_told_no_warnings() {
+    let yaml = "services: { a.example.com: http://a-1.example.com }";
+    assert_eq!(load(yaml).warnings.len(), 1);
+    assert_eq!(parse_with(yaml, &|_| None).unwrap().warnings, []);
 }

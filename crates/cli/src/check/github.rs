@@ -1,0 +1,46 @@
+//! Workflow commands of GitHub Actions: each becomes a remark at its line of a pull request.
+
+use tunnel_balancer_config::Severity;
+
+use super::Report;
+use super::budget::Budget;
+
+pub(super) fn write(report: &Report<'_>) -> String {
+    let mut text = String::new();
+    let file = property(report.file);
+    for diagnostic in report.diagnostics() {
+        let path = if diagnostic.path.is_empty() { String::new() } else { format!(" at {}", diagnostic.path) };
+        let hint = diagnostic.hint.as_ref().map_or_else(String::new, |hint| format!("\nhint: {hint}"));
+        let message = data(&format!("{}{path}{hint}", diagnostic.message));
+        let (severity, code) = (diagnostic.code.severity(), diagnostic.code);
+        // The last column belongs to the remark.
+        let (line, column, end) = (diagnostic.line, diagnostic.column, diagnostic.end_column - 1);
+        text += &format!("::{severity} file={file},line={line},col={column},endColumn={end},title={code}::{message}\n");
+    }
+    if report.more() > 0 {
+        text += &format!("::{} file={file},title=more::and {} more\n", Severity::Error, report.more());
+    }
+    for warning in report.budget.iter().filter_map(Budget::warning) {
+        text += &format!("::{} file={file},title={}::{}\n", Severity::Warning, Budget::CODE, data(&warning));
+    }
+    text
+}
+
+fn data(text: &str) -> String {
+    text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
+}
+
+fn property(text: &str) -> String {
+    data(text).replace(':', "%3A").replace(',', "%2C")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_would_end_a_command_is_escaped() {
+        assert_eq!(data("20%\nof a::b, c"), "20%25%0Aof a::b, c");
+        assert_eq!(property("a,b:c%\r.yaml"), "a%2Cb%3Ac%25%0D.yaml");
+    }
+}

@@ -1,0 +1,148 @@
+//! `tunnel-balancer check`: everything that can be said about a file without asking any server.
+
+mod budget;
+mod github;
+mod json;
+mod mask;
+mod text;
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, ValueEnum};
+use tunnel_balancer_config::{Config, Diagnostic, Errors, parse};
+
+use budget::{Assumed, Budget};
+
+/// Check a services.yaml: its mistakes, what is probably not meant so, and what it costs on Cloudflare's free plan.
+///
+/// Nothing is sent anywhere, and no secret is needed: what the file refers to by `${NAME}` counts as set. Secrets that are
+/// written out are shown as asterisks.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  tunnel-balancer check
+  tunnel-balancer check services.yaml --requests-per-day 60000
+  In a workflow of GitHub, with remarks at the lines of a pull request:
+  tunnel-balancer check --format github --deny-warnings
+
+Exit codes: 0 no mistake; 1 warnings, with --deny-warnings; 2 mistakes in the file or the command.")]
+pub(crate) struct Check {
+    /// The services and their servers.
+    #[arg(default_value = "services.yaml")]
+    file: PathBuf,
+
+    /// How to say it.
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    format: Format,
+
+    /// End with exit code 1 when there are warnings.
+    #[arg(long)]
+    deny_warnings: bool,
+
+    /// Requests of clients to all services together, for the budget.
+    #[arg(long, value_name = "NUMBER", default_value_t = 10_000)]
+    requests_per_day: u64,
+
+    /// Isolates of the Worker that are alive at a time, for the budget. Each probes for itself; Cloudflare decides how many
+    /// there are, one at least in each data centre that clients reach.
+    #[arg(long, value_name = "NUMBER", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..))]
+    isolates: u64,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Format {
+    /// For people: each mistake with its line.
+    Text,
+    /// One JSON document.
+    Json,
+    /// Workflow commands of GitHub Actions.
+    Github,
+}
+
+/// What was found out about a file.
+struct Report<'a> {
+    /// Its name, as it was given.
+    file: &'a str,
+    source: &'a str,
+    checked: &'a Result<Config, Errors>,
+    /// What it costs, where it has no mistakes.
+    budget: Option<Budget>,
+}
+
+impl Check {
+    pub(crate) fn run(self) -> ExitCode {
+        let name = self.file.display().to_string();
+        let source = match std::fs::read_to_string(&self.file) {
+            Ok(source) => source,
+            Err(error) => {
+                eprintln!("cannot read {name}: {error}");
+                return ExitCode::from(2);
+            }
+        };
+        let checked = parse(&source);
+        let assumed = Assumed { requests_per_day: self.requests_per_day, isolates: self.isolates };
+        let budget = checked.as_ref().ok().map(|config| Budget::of(&config.services, assumed));
+        let report = Report { file: &name, source: &source, checked: &checked, budget };
+        let said = match self.format {
+            Format::Text => text::write(&report),
+            Format::Json => json::write(&report),
+            Format::Github => github::write(&report),
+        };
+        // Nobody may be reading any more.
+        let _ = anstream::stdout().write_all(said.as_bytes());
+        match checked {
+            Err(_) => ExitCode::from(2),
+            Ok(_) if self.deny_warnings && report.warnings() > 0 => ExitCode::FAILURE,
+            Ok(_) => ExitCode::SUCCESS,
+        }
+    }
+}
+
+impl Report<'_> {
+    /// Mistakes, or where there are none, warnings.
+    fn diagnostics(&self) -> &[Diagnostic] {
+        match self.checked {
+            Ok(config) => &config.warnings,
+            Err(errors) => errors.diagnostics(),
+        }
+    }
+
+    /// Mistakes that are counted and not told.
+    fn more(&self) -> usize {
+        self.checked.as_ref().err().map_or(0, Errors::more)
+    }
+
+    fn errors(&self) -> usize {
+        self.checked.as_ref().err().map_or(0, |errors| errors.diagnostics().len() + errors.more())
+    }
+
+    fn warnings(&self) -> usize {
+        let told = self.checked.as_ref().map_or(0, |config| config.warnings.len());
+        told + self.budget.iter().filter_map(Budget::warning).count()
+    }
+}
+
+fn counted(number: u64, what: &str) -> String {
+    match number {
+        0 => format!("no {what}s"),
+        1 => format!("1 {what}"),
+        _ => format!("{number} {what}s"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tunnel_balancer_config::Code;
+
+    use super::Budget;
+
+    #[test]
+    fn every_code_is_explained() {
+        let page = include_str!("../../../../docs/check.md");
+        for code in Code::ALL.map(Code::as_str).into_iter().chain([Budget::CODE]) {
+            assert!(page.contains(&format!("\n| `{code}` | ")), "{code}");
+        }
+    }
+}

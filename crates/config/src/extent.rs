@@ -1,0 +1,142 @@
+//! How far the text of a node goes on its first line, so that it can be underlined.
+//!
+//! The YAML library tells where a node begins and nothing of its end. For what is blamed in practice (keys, words, numbers,
+//! quoted texts, maps on one line) the end can be read off the line; of anything larger the first part is underlined.
+
+use crate::node::Value;
+
+/// The column behind the node with this value that begins at `column` of `line`, both counted in characters from 1.
+pub(crate) fn end(line: &str, column: usize, value: &Value<'_>) -> usize {
+    let start = line.char_indices().nth(column.saturating_sub(1)).map_or(line.len(), |(index, _)| index);
+    let rest = line.get(start..).unwrap_or_default();
+    let length = match value {
+        Value::Text(text) if !text.is_empty() && rest.starts_with(text.as_ref()) => text.chars().count(),
+        _ => first_part(rest),
+    };
+    column + length.max(1)
+}
+
+/// How many characters of `rest` belong together.
+fn first_part(rest: &str) -> usize {
+    let whole = rest.trim_end().chars().count();
+    let mut chars = rest.chars().enumerate().peekable();
+    let mut quote = None;
+    let mut depth = 0_usize;
+    let opens = rest.starts_with(['[', '{']);
+    let quoted = rest.starts_with(['"', '\'']);
+    while let Some((index, c)) = chars.next() {
+        let next = chars.peek().map(|(_, next)| *next);
+        match (quote, c) {
+            (Some('"'), '\\') => drop(chars.next()),
+            // Twice, it stands for itself.
+            (Some('\''), '\'') if next == Some('\'') => drop(chars.next()),
+            (Some(open), _) if open == c => {
+                quote = None;
+                if quoted {
+                    return index + 1;
+                }
+            }
+            (Some(_), _) => {}
+            (None, '"' | '\'') if opens || index == 0 => quote = Some(c),
+            (None, '[' | '{') if opens => depth += 1,
+            (None, ']' | '}') if opens => {
+                depth -= 1;
+                if depth == 0 {
+                    return index + 1;
+                }
+            }
+            (None, ',' | ']' | '}' | ' ' | '\t') if !opens => return index,
+            (None, ':') if !opens && next.is_none_or(char::is_whitespace) => return index,
+            (None, _) => {}
+        }
+    }
+    whole
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::node::Node;
+    use crate::syntax::{Lines, Position};
+    use crate::yaml;
+
+    #[test]
+    fn every_node_is_underlined_as_far_as_it_goes_on_its_line() {
+        let text = r#"plain: two words # a comment
+"quoted key" : 'it''s' # a comment
+list: [a, "b]", {c: 1.5}] # a comment
+nothing: ""
+open: [a,
+  b]
+number: [12, -5, true, ~]
+block:
+  - "do\"uble"
+  - key: g1.example.net, g2.example.net
+  - https://a.example.com:8443/x
+wrapped: plain text
+  on two lines
+page: |
+  <p>
+ünï: cödé
+empty:
+"#;
+        let expected = r#"plain
+plain
+two words
+"quoted key"
+'it''s'
+list
+[a, "b]", {c: 1.5}]
+a
+"b]"
+{c: 1.5}
+c
+1.5
+nothing
+""
+open
+[a,
+a
+b
+number
+[12, -5, true, ~]
+12
+-5
+true
+~
+block
+-
+"do\"uble"
+key
+key
+g1.example.net, g2.example.net
+https://a.example.com:8443/x
+wrapped
+plain
+page
+|
+ünï
+cödé
+empty
+
+"#;
+        fn walk(text: &str, node: &Node<'_>, out: &mut String) {
+            let Position { line, column } = yaml::positions(text, [node.id].into_iter())[&node.id];
+            let source = Lines::new(text).line(line);
+            let end = end(source, column, &node.value);
+            out.extend(source.chars().skip(column - 1).take(end - column));
+            out.push('\n');
+            match &node.value {
+                Value::List(items) => items.iter().for_each(|item| walk(text, item, out)),
+                Value::Map(entries) => entries.iter().for_each(|(key, value)| {
+                    walk(text, key, out);
+                    walk(text, value, out);
+                }),
+                _ => {}
+            }
+        }
+        let mut out = String::new();
+        walk(text, &yaml::read(text).unwrap(), &mut out);
+        assert_eq!(out, expected);
+    }
+}

@@ -1,0 +1,72 @@
+//! Large files cost in proportion to their size.
+//!
+//! Work is counted in allocations, which are the same on every machine: each reading of the text and each value makes some.
+//! So a list that is searched once per service, or a text that is read once per mistake, shows as a factor.
+
+use allocation_counter::{AllocationInfo, measure};
+use tunnel_balancer_config::{Code, Errors, MAX_BYTES, parse};
+
+/// A file of services with three servers each, as `service` writes them.
+fn file(services: usize, service: fn(&str) -> String) -> String {
+    let services = (0..services).map(|number| service(&format!("app{number:04}")));
+    std::iter::once("services:\n".to_owned()).chain(services).collect()
+}
+
+/// The names of a homelab: a public host and the hostname of a tunnel at each of three places.
+fn plain(name: &str) -> String {
+    format!(
+        "  {name}.example.com:\n    - {name}-home.example.com\n    - {name}-office.example.com\n    - {name}-cloud.example.com\n"
+    )
+}
+
+fn with_settings(name: &str) -> String {
+    let servers = plain(name).replace("    - ", "      - ").replace("com:\n", "com:\n    servers:\n");
+    format!("{servers}    health_check: {{ path: /healthz, interval: 1m }}\n")
+}
+
+fn with_a_warning(name: &str) -> String {
+    format!("  {name}.example.com: [http://{name}-a.example.com, {name}-b.example.com, {name}-c.example.com]\n")
+}
+
+fn with_a_mistake(name: &str) -> String {
+    with_settings(name).replace("interval", "intervall")
+}
+
+fn cost(yaml: &str) -> AllocationInfo {
+    measure(|| drop(parse(yaml)))
+}
+
+#[test]
+fn a_thousand_services_with_three_servers_fit() {
+    for service in [plain, with_settings] {
+        let yaml = file(1000, service);
+        assert!(yaml.len() < MAX_BYTES, "{} bytes", yaml.len());
+        let config = parse(&yaml).unwrap();
+        assert_eq!(config.services.iter().map(|service| service.servers().len()).sum::<usize>(), 3000);
+        assert!(config.warnings.is_empty());
+        let peak = cost(&yaml).bytes_max;
+        assert!(peak < 32 << 20, "{peak} bytes at a time");
+    }
+}
+
+#[test]
+fn four_times_the_services_cost_four_times_the_work() {
+    for service in [plain, with_settings, with_a_warning, with_a_mistake] {
+        let (small, large) = (cost(&file(250, service)), cost(&file(1000, service)));
+        let factor = large.count_total as f64 / small.count_total as f64;
+        assert!((3.0..4.5).contains(&factor), "{factor} for {}", service("x"));
+    }
+}
+
+#[test]
+fn what_is_told_costs_one_more_reading_however_much_it_is() {
+    let (good, warned) = (cost(&file(1000, plain)), cost(&file(1000, with_a_warning)));
+    assert_eq!(parse(&file(1000, with_a_warning)).unwrap().warnings.len(), 1000);
+    assert!(warned.count_total < 4 * good.count_total, "{} and {}", good.count_total, warned.count_total);
+
+    let (good, wrong) = (cost(&file(1000, with_settings)), cost(&file(1000, with_a_mistake)));
+    let told = parse(&file(1000, with_a_mistake)).unwrap_err();
+    assert_eq!((told.diagnostics().len(), told.more()), (Errors::MAX_DIAGNOSTICS, 950));
+    assert_eq!(told.diagnostics()[0].code, Code::UnknownKey);
+    assert!(wrong.count_total < 4 * good.count_total, "{} and {}", good.count_total, wrong.count_total);
+}
