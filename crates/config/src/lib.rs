@@ -44,6 +44,7 @@ mod problem;
 mod reader;
 mod retry;
 mod rotation;
+pub mod scenario;
 mod secret;
 mod server;
 mod settings;
@@ -110,7 +111,26 @@ pub fn parse_with(yaml: &str, secret: &dyn Fn(&str) -> Option<String>) -> Result
     read(yaml, secret::Secrets::new(Some(secret)))
 }
 
+/// Reads a scenario for a simulation. `services` take the place of those that it names itself, if it does.
+///
+/// # Errors
+/// Like [`parse`].
+pub fn parse_scenario(yaml: &str, services: Option<&[Service]>) -> Result<scenario::Scenario, Errors> {
+    let read = document(yaml, &secret::Secrets::new(None), |root| scenario::scenario(root, services))?;
+    read.ok_or_else(|| alone(Code::Servers, syntax::START, "there is no service to simulate".to_owned(), None))
+}
+
 fn read(yaml: &str, secrets: secret::Secrets<'_>) -> Result<Config, Errors> {
+    let services = document(yaml, &secrets, file::services)?;
+    Ok(Config { services, secrets: secrets.into_names() })
+}
+
+/// What `read` makes of a text in which it finds nothing wrong.
+fn document<T>(
+    yaml: &str,
+    secrets: &secret::Secrets<'_>,
+    read: impl FnOnce(reader::Field<'_>) -> T,
+) -> Result<T, Errors> {
     if yaml.len() > MAX_BYTES {
         return Err(alone(
             Code::TooLarge,
@@ -121,11 +141,8 @@ fn read(yaml: &str, secrets: secret::Secrets<'_>) -> Result<Config, Errors> {
     }
     let root = yaml::read(yaml).map_err(|error| alone(Code::Syntax, error.position, error.message, error.hint))?;
     let problems = problem::Problems::default();
-    let services = file::services(reader::Field::new(&root, &problems, &secrets));
-    match problems.into_errors(yaml, &root) {
-        Some(errors) => Err(errors),
-        None => Ok(Config { services, secrets: secrets.into_names() }),
-    }
+    let read = read(reader::Field::new(&root, &problems, secrets));
+    problems.into_errors(yaml, &root).map_or(Ok(read), Err)
 }
 
 fn alone(code: Code, at: syntax::Position, message: String, hint: Option<&str>) -> Errors {

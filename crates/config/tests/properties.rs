@@ -1,16 +1,26 @@
 //! Any text at all: an answer, never a panic, and never a wrong place.
 
 use proptest::prelude::*;
-use tunnel_balancer_config::{Errors, parse, parse_with};
+use tunnel_balancer_config::{Errors, parse, parse_scenario, parse_with};
 
 /// Correct files with every kind of value in them, to be damaged.
-const FILES: [&str; 2] =
-    [include_str!("../../../examples/all-settings.yaml"), include_str!("../../../examples/stateful-application.yaml")];
+const FILES: [&str; 3] = [
+    include_str!("../../../examples/all-settings.yaml"),
+    include_str!("../../../examples/stateful-application.yaml"),
+    include_str!("../../../examples/scenarios/all-keys.yaml"),
+];
 
 /// What YAML and this format give a meaning to.
 fn piece() -> impl Strategy<Value = String> {
     const PIECES: &[&str] = &[
         "services",
+        "duration",
+        "requests",
+        "GET",
+        "timeline",
+        "latency",
+        "up",
+        "530",
         "defaults",
         "servers",
         "url",
@@ -124,6 +134,9 @@ fn check(text: &str) {
             assert_eq!(parse_with(text, &|_| None).is_ok(), config.secrets.is_empty(), "each secret is asked for");
         }
         Err(errors) => check_errors(text, &errors),
+    }
+    if let Err(errors) = parse_scenario(text, None) {
+        check_errors(text, &errors);
     }
 }
 
