@@ -1,6 +1,7 @@
 //! `tunnel-balancer`: Tunnel Balancer on the command line.
 
 mod serve;
+mod simulate;
 
 use std::process::ExitCode;
 
@@ -17,10 +18,12 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(serve::Serve),
+    Simulate(simulate::Simulate),
 }
 
 fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Serve(serve) => serve.run(),
+        Command::Simulate(simulate) => simulate.run(),
     }
 }

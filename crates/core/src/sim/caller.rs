@@ -31,6 +31,7 @@ impl Caller {
 
     /// Sends the request to `server`. No answer within `limit` is a [timeout](Failure::Timeout).
     pub async fn ask(&self, server: &Server, limit: Duration) -> Outcome {
+        self.fleet.client.trace.borrow_mut().asked(server);
         let answer = self.fleet.within(limit, self.act(server, false)).await;
         answer.unwrap_or(Outcome::Failed(Failure::Timeout))
     }

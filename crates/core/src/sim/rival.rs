@@ -86,7 +86,9 @@ mod tests {
     fn a_rival_gets_the_same_requests_and_the_same_servers() {
         let mut sim = sim();
         sim.rivals(vec![Box::new(Stubborn)]);
-        let record = sim.run(MS(10_000)).record;
+        let trace = sim.run(MS(10_000));
+        assert_eq!((trace.tally.attempts, trace.requests["a"], trace.probes["b"]), (3, 3, 3));
+        let record = trace.record;
         assert_eq!(requests(&record), [(0, 30, 530), (1000, 1030, 530), (2000, 2110, 504)]);
         let last: Vec<_> = record.sent.iter().filter(|sent| sent.request == 2).collect();
         assert_eq!(

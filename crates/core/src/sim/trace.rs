@@ -60,10 +60,14 @@ impl Trace {
     }
 
     pub(super) fn attempt(&mut self, now: Timestamp, label: &str, server: &Server, plan: &Plan) {
-        self.tally.attempts += 1;
-        count(&mut self.requests, &server.name);
+        self.asked(server);
         let trial = if plan.trial { " (trial)" } else { "" };
         self.line(now, format_args!("{label} -> {}{trial}", server.name));
+    }
+
+    pub(super) fn asked(&mut self, server: &Server) {
+        self.tally.attempts += 1;
+        count(&mut self.requests, &server.name);
     }
 
     pub(super) fn probe(&mut self, now: Timestamp, server: &Server) {
