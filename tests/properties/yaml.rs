@@ -5,13 +5,23 @@ use tunnel_balancer_config::parse;
 use tunnel_balancer_properties::{diagnostics, yaml};
 
 /// Correct files with every kind of value in them, to be damaged.
-const FILES: [&str; 2] =
-    [include_str!("../../examples/all-settings.yaml"), include_str!("../../examples/stateful-application.yaml")];
+const FILES: [&str; 3] = [
+    include_str!("../../examples/all-settings.yaml"),
+    include_str!("../../examples/stateful-application.yaml"),
+    include_str!("../../examples/scenarios/all-keys.yaml"),
+];
 
 /// What YAML and this format give a meaning to.
 fn piece() -> impl Strategy<Value = String> {
     const PIECES: &[&str] = &[
         "services",
+        "duration",
+        "requests",
+        "GET",
+        "timeline",
+        "latency",
+        "up",
+        "530",
         "defaults",
         "servers",
         "url",

@@ -4,6 +4,7 @@ mod check;
 mod explain;
 mod probe;
 mod serve;
+mod simulate;
 
 use std::process::ExitCode;
 
@@ -23,6 +24,7 @@ enum Command {
     Explain(explain::Explain),
     Probe(probe::Probe),
     Serve(serve::Serve),
+    Simulate(simulate::Simulate),
 }
 
 fn main() -> ExitCode {
@@ -31,5 +33,6 @@ fn main() -> ExitCode {
         Command::Explain(explain) => explain.run(),
         Command::Probe(probe) => probe.run(),
         Command::Serve(serve) => serve.run(),
+        Command::Simulate(simulate) => simulate.run(),
     }
 }

@@ -23,12 +23,15 @@ pub(crate) fn services(root: Field<'_>) -> Vec<Service> {
     let services = map.require("services", SMALLEST);
     let defaults = map.take("defaults");
     map.finish();
+    services.map(|services| named(services, defaults)).unwrap_or_else(|| {
+        settings(defaults);
+        Vec::new()
+    })
+}
 
-    let mut settings = Settings::default();
-    if let Some(map) = defaults.and_then(|defaults| defaults.map("a map of settings")) {
-        settings.apply(map);
-    }
-    let Some(services) = services else { return Vec::new() };
+/// The services that stand under `services`, with what they have in common.
+pub(crate) fn named(services: Field<'_>, defaults: Option<Field<'_>>) -> Vec<Service> {
+    let settings = settings(defaults);
     let is_empty = match services.value() {
         Value::Map(entries) => entries.is_empty(),
         other => matches!(other, Value::Null),
@@ -44,6 +47,14 @@ pub(crate) fn services(root: Field<'_>) -> Vec<Service> {
     let named: Vec<(String, Entry<'_>)> =
         entries.into_iter().map(|entry| (address(&entry, &mut public).unwrap_or_default(), entry)).collect();
     named.into_iter().filter_map(|(address, entry)| service(address, entry.value, &settings, &public)).collect()
+}
+
+fn settings(defaults: Option<Field<'_>>) -> Settings {
+    let mut settings = Settings::default();
+    if let Some(map) = defaults.and_then(|defaults| defaults.map("a map of settings")) {
+        settings.apply(map);
+    }
+    settings
 }
 
 fn address(entry: &Entry<'_>, public: &mut Public) -> Option<String> {

@@ -45,6 +45,7 @@ mod problem;
 mod reader;
 mod retry;
 mod rotation;
+pub mod scenario;
 mod secret;
 mod server;
 mod settings;
@@ -117,7 +118,26 @@ pub fn parse_with(yaml: &str, secret: &dyn Fn(&str) -> Option<String>) -> Result
     read(yaml, secret::Secrets::new(Some(secret)))
 }
 
+/// Reads a scenario for a simulation. `services` take the place of those that it names itself, if it does.
+///
+/// # Errors
+/// Like [`parse`].
+pub fn parse_scenario(yaml: &str, services: Option<&[Service]>) -> Result<scenario::Scenario, Errors> {
+    let (read, _) = document(yaml, &secret::Secrets::new(None), |root| scenario::scenario(root, services))?;
+    read.ok_or_else(|| alone(Code::Servers, syntax::START, "there is no service to simulate".to_owned(), None))
+}
+
 fn read(yaml: &str, secrets: secret::Secrets<'_>) -> Result<Config, Errors> {
+    let (services, warnings) = document(yaml, &secrets, file::services)?;
+    Ok(Config { services, secrets: secrets.into_names(), warnings })
+}
+
+/// What `read` makes of a text in which it finds nothing wrong, and what is probably not meant so.
+fn document<T>(
+    yaml: &str,
+    secrets: &secret::Secrets<'_>,
+    read: impl FnOnce(reader::Field<'_>) -> T,
+) -> Result<(T, Vec<Diagnostic>), Errors> {
     if yaml.len() > MAX_BYTES {
         return Err(alone(
             Code::TooLarge,
@@ -130,9 +150,8 @@ fn read(yaml: &str, secrets: secret::Secrets<'_>) -> Result<Config, Errors> {
     let yaml = yaml.strip_prefix(syntax::BYTE_ORDER_MARK).unwrap_or(yaml);
     let root = yaml::read(yaml).map_err(|error| alone(Code::Syntax, error.position, error.message, error.hint))?;
     let problems = problem::Problems::new(!secrets.are_known());
-    let services = file::services(reader::Field::new(&root, &problems, &secrets));
-    let warnings = problems.into_warnings(yaml, &root)?;
-    Ok(Config { services, secrets: secrets.into_names(), warnings })
+    let read = read(reader::Field::new(&root, &problems, secrets));
+    Ok((read, problems.into_warnings(yaml, &root)?))
 }
 
 fn alone(code: Code, at: syntax::Position, message: String, hint: Option<&str>) -> Errors {

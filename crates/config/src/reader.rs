@@ -77,6 +77,15 @@ impl<'a> Field<'a> {
 
     /// The entries of a map. `expected` completes "expected ..., found a list".
     pub(crate) fn map(self, expected: &str) -> Option<Map<'a>> {
+        self.map_by(expected, key_text)
+    }
+
+    /// The same, with keys as `read_key` understands them.
+    pub(crate) fn map_by(
+        self,
+        expected: &str,
+        read_key: impl Fn(&'a Value<'a>) -> Result<&'a str, Problem>,
+    ) -> Option<Map<'a>> {
         let Value::Map(nodes) = &self.node.value else {
             self.report(Problem::wrong_type(expected, &self.node.value));
             return None;
@@ -85,7 +94,7 @@ impl<'a> Field<'a> {
         let mut entries = Vec::with_capacity(nodes.len());
         for (key, value) in nodes {
             let (key, value) = (Self { node: key, ..self }, Self { node: value, ..self });
-            let Some(name) = key.read(key_text) else { continue };
+            let Some(name) = key.read(&read_key) else { continue };
             match first.insert(name, key.node.id) {
                 None => entries.push(Entry { name, key, value }),
                 Some(other) => {

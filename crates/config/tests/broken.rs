@@ -1,14 +1,15 @@
 //! Broken files and everything that is said about them, compared whole.
 //!
 //! The cases are in `tests/broken/*.txt`, one topic per file. Each begins with a line `=== what it is about`, then comes the
-//! YAML, a line `>>>` and the answer. A YAML that begins with `# secrets: NAME=value ...` is read with these secrets.
+//! YAML, a line `>>>` and the answer. A YAML that begins with `# secrets: NAME=value ...` is read with these secrets, one
+//! that begins with `# scenario` as a scenario.
 //! After a wanted change of wording `UPDATE=1 cargo test -p tunnel-balancer-config` writes the new answers; what they became
 //! is then read in the diff.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use tunnel_balancer_config::{Code, Config, Errors, MAX_BYTES, parse, parse_with};
+use tunnel_balancer_config::{Code, Errors, MAX_BYTES, parse, parse_scenario, parse_with};
 
 #[test]
 fn broken_files_are_answered_as_written() {
@@ -48,11 +49,16 @@ fn with_answers(cases: &str) -> String {
     said
 }
 
-fn read(yaml: &str) -> Result<Config, Errors> {
-    let Some(known) = yaml.strip_prefix("# secrets:").and_then(|rest| rest.lines().next()) else { return parse(yaml) };
+fn read(yaml: &str) -> Result<(), Errors> {
+    if yaml.starts_with("# scenario\n") {
+        return parse_scenario(yaml, None).map(drop);
+    }
+    let Some(known) = yaml.strip_prefix("# secrets:").and_then(|rest| rest.lines().next()) else {
+        return parse(yaml).map(drop);
+    };
     let known: Vec<(&str, &str)> = known.split_whitespace().map(|pair| pair.split_once('=').unwrap()).collect();
     let secret = |name: &str| known.iter().find(|(known, _)| *known == name).map(|(_, secret)| (*secret).to_owned());
-    parse_with(yaml, &secret)
+    parse_with(yaml, &secret).map(drop)
 }
 
 fn first_difference(written: &str, said: &str) -> String {

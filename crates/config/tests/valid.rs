@@ -4,8 +4,11 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use tunnel_balancer_config::{Config, parse, parse_with};
-use tunnel_balancer_core::{Failback, HashOn, HealthCheck, Policy, Server, ServerUrl, Service, StatusRanges, Writes};
+use tunnel_balancer_config::scenario::{Deed, Scenario};
+use tunnel_balancer_config::{Config, parse, parse_scenario, parse_with};
+use tunnel_balancer_core::{
+    Body, Failback, HashOn, HealthCheck, Policy, Server, ServerUrl, Service, StatusRanges, Writes,
+};
 
 fn load(yaml: &str) -> Config {
     parse(yaml).unwrap_or_else(|errors| panic!("{errors}"))
@@ -302,4 +305,56 @@ fn who_serves_is_told_no_warnings() {
     let yaml = "services: { a.example.com: http://a-1.example.com }";
     assert_eq!(load(yaml).warnings.len(), 1);
     assert_eq!(parse_with(yaml, &|_| None).unwrap().warnings, []);
+}
+
+fn scenario(yaml: &str, services: Option<&[Service]>) -> Scenario {
+    parse_scenario(yaml, services).unwrap_or_else(|errors| panic!("{errors}"))
+}
+
+#[test]
+fn a_scenario_with_every_key_is_read() {
+    let scenario = scenario(include_str!("../../../examples/scenarios/all-keys.yaml"), None);
+    let s = Duration::from_secs;
+    assert_eq!((scenario.service.host.as_str(), scenario.duration, scenario.isolates), ("app.example.com", s(600), 5));
+    assert_eq!(scenario.service.retry.on, StatusRanges(vec![(500, 500)]));
+    assert_eq!(scenario.patience, Some(s(20)));
+    let ms = Duration::from_millis;
+    assert_eq!(scenario.latency, [("primary".to_owned(), ms(40)), ("replica".to_owned(), ms(70))]);
+
+    let rates: Vec<_> = scenario.requests.iter().map(|stream| (stream.info.method.as_str(), stream.rate)).collect();
+    assert_eq!(rates, [("GET", 10.0), ("POST", 0.5), ("POST", 4.0)]);
+    let burst = &scenario.requests[2];
+    assert_eq!((burst.from, burst.until), (s(120), s(240)));
+    assert_eq!((burst.info.body, burst.info.idempotency_key), (Body::Once, true));
+
+    let at =
+        |seconds, server| scenario.timeline.iter().find(|step| step.at == s(seconds) && step.server == server).unwrap();
+    assert_eq!(
+        (at(60, "primary").requests.does, at(60, "primary").probes.does),
+        (Deed::Answers(530), Deed::Answers(530))
+    );
+    assert_eq!((at(120, "primary").requests.does, at(120, "primary").requests.after), (Deed::Up, ms(40)));
+    assert_eq!(at(210, "replica").requests.does, Deed::Refuses);
+    assert_eq!(at(240, "primary").requests.does, Deed::Hangs);
+    let full = at(360, "primary");
+    assert_eq!((full.requests.does, full.requests.after, full.requests.spread), (Deed::Answers(500), ms(5), ms(1)));
+    assert_eq!((full.probes.does, full.probes.after, full.probes.spread), (Deed::Up, ms(40), ms(0)));
+    assert!(full.cut && !at(420, "primary").cut);
+    assert_eq!((at(420, "primary").probes.after, at(420, "primary").probes.does), (s(4), Deed::Up));
+}
+
+#[test]
+fn a_scenario_has_defaults_and_may_borrow_its_services() {
+    let services = load("services: { a.example.com: [b.example.net, c.example.net] }").services;
+    let text = "duration: 1m\nrequests: { GET: 1 }\ntimeline: { 30s: { c: 530 }, 0s: { c: up } }";
+    let borrowed = scenario(text, Some(&services));
+    assert_eq!(borrowed.service, services[0]);
+    assert_eq!((borrowed.isolates, borrowed.patience), (1, Some(Duration::from_secs(30))));
+    assert_eq!(borrowed.latency[1], ("c".to_owned(), Duration::from_millis(50)));
+    let times: Vec<u64> = borrowed.timeline.iter().map(|step| step.at.as_secs()).collect();
+    assert_eq!(times, [0, 30], "in the order of time");
+
+    let own = format!("services: {{ x.example.com: y.example.net }}\n{text}");
+    assert_eq!(scenario(&own, Some(&services)).service, services[0], "those that are given come first");
+    assert_eq!(scenario(&format!("patience: false\nlatency: 9ms\n{text}"), Some(&services)).patience, None);
 }

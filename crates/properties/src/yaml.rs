@@ -1,6 +1,6 @@
 //! Whole files.
 
-use tunnel_balancer_config::{Errors, parse, parse_with};
+use tunnel_balancer_config::{Errors, parse, parse_scenario, parse_with};
 
 use crate::served::serve;
 
@@ -10,6 +10,7 @@ pub(crate) const SEEDS: &[&str] = &[
     include_str!("../../../examples/many-services.yaml"),
     include_str!("../../../examples/stateful-application.yaml"),
     include_str!("../../../examples/two-servers.yaml"),
+    include_str!("../../../examples/scenarios/all-keys.yaml"),
     "services: { chat.example.com: [chat-a.example.com, chat-b.example.com] }",
     "services:\n  chat.example.com: { server: chat-a.example.com }",
     "services: { b\u{fc}cher.example/%C3%BC: [https://a.example:8443/base, '[::1]:80'] }",
@@ -30,6 +31,9 @@ pub fn yaml(text: &str) {
             serve(known.expect("as without secrets").services);
         }
         Err(errors) => diagnostics(text, &errors),
+    }
+    if let Err(errors) = parse_scenario(text, None) {
+        diagnostics(text, &errors);
     }
 }
 

@@ -16,6 +16,8 @@ pub struct Arrivals {
     from: Duration,
     until: Duration,
     pub(super) info: RequestInfo,
+    /// Whether each has a key of its own.
+    pub(super) strangers: bool,
     /// How many mean gaps after `from` the next one comes.
     gaps: f64,
 }
@@ -24,7 +26,7 @@ impl Arrivals {
     /// `GET`s, `rate` a second, with equal gaps between them, from the start of the run to its end.
     pub const fn even(rate: f64) -> Self {
         let info = RequestInfo::new(Method::GET);
-        Self { rate, poisson: false, from: Duration::ZERO, until: Duration::MAX, info, gaps: 0.0 }
+        Self { rate, poisson: false, from: Duration::ZERO, until: Duration::MAX, info, strangers: false, gaps: 0.0 }
     }
 
     /// The same with gaps left to chance: what many clients do that know nothing of each other.
@@ -50,6 +52,12 @@ impl Arrivals {
     #[must_use]
     pub fn of(self, info: RequestInfo) -> Self {
         Self { info, ..self }
+    }
+
+    /// Each from another client, as the policy `hash` tells them apart.
+    #[must_use]
+    pub fn of_strangers(self) -> Self {
+        Self { strangers: true, ..self }
     }
 
     /// When the next one comes.

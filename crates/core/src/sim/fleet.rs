@@ -11,20 +11,29 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
+use http::StatusCode;
+
 use super::arrivals::Arrivals;
+use super::caller::Caller;
 use super::clock::VirtualClock;
 use super::executor::Spawner;
+use super::record::End;
+use super::rival::Rival;
 use super::script::ScriptedClient;
 use crate::client::Clock;
-use crate::forward::{forward, run_probes};
+use crate::forward::{Forwarded, forward, run_probes};
 use crate::pool::Pool;
 use crate::retry::RequestInfo;
 use crate::rng::Rng;
+use crate::service::Service;
 
 /// Everything that is there while a simulation runs.
 #[derive(Debug)]
 pub(super) struct Fleet {
+    pub(super) service: Service,
     pub(super) isolates: Vec<Rc<Pool>>,
+    /// Those who answer in place of the pools; none: the engine does.
+    pub(super) rivals: Vec<Box<dyn Rival>>,
     pub(super) client: ScriptedClient,
     pub(super) clock: VirtualClock,
     pub(super) spawner: Spawner,
@@ -43,18 +52,31 @@ impl Fleet {
         let isolate = usize::try_from(self.lots.borrow_mut().below(self.isolates.len() as u64)).unwrap_or_default();
         let Some(pool) = self.isolates.get(isolate) else { return };
         let label = format!("{} #{number}{}", info.method, self.place(isolate));
-        self.client.trace.borrow_mut().tally.arrived(at);
+        let request = {
+            let mut trace = self.client.trace.borrow_mut();
+            trace.tally.arrived(at);
+            trace.record.arrived(self.clock.elapsed(), &info.method)
+        };
+        let caller = Caller { fleet: Rc::clone(&self), request };
         // As a Worker does: look for due probes when a request comes, and again when it may have made one due.
-        self.probe(pool);
-        let forwarded = forward(pool, &self.client, &self.clock, label.clone(), info);
-        let forwarded = self.patiently(forwarded).await;
-        let mut trace = self.client.trace.borrow_mut();
-        match forwarded {
-            Some(forwarded) => trace.answered(self.clock.now(), &label, at, &forwarded, pool.service()),
-            None => trace.gave_up(self.clock.now(), &label, at),
-        }
+        self.probe(pool, &caller);
+        let forwarded = self.forward(isolate, pool, &caller, &label, info);
+        let forwarded = match self.patience {
+            Some(patience) => self.within(patience, forwarded).await,
+            None => Some(forwarded.await),
+        };
+        let (mut trace, now) = (self.client.trace.borrow_mut(), self.clock.now());
+        let end = match forwarded {
+            Some(forwarded) => trace.answered(now, &label, at, &forwarded, &self.service),
+            None => {
+                trace.gave_up(now, &label, at);
+                End::GaveUp
+            }
+        };
+        trace.record.ended(request, self.clock.elapsed(), end);
         drop(trace);
-        self.probe(pool);
+        self.probe(pool, &caller);
+        self.changes(isolate, pool);
     }
 
     /// Lets requests come until there are no more.
@@ -63,7 +85,11 @@ impl Fleet {
             self.clock.sleep(at.saturating_sub(self.clock.elapsed())).await;
             let number = self.requests.get() + 1;
             self.requests.set(number);
-            self.spawner.spawn(Rc::clone(&self).request(number, at, arrivals.info.clone()));
+            let mut info = arrivals.info.clone();
+            if arrivals.strangers {
+                info.key = rng.next_u64();
+            }
+            self.spawner.spawn(Rc::clone(&self).request(number, at, info));
         }
     }
 
@@ -87,15 +113,40 @@ impl Fleet {
         let mut trace = self.client.trace.borrow_mut();
         if !trace.is_quiet() {
             let isolates = self.isolates.iter().enumerate();
-            isolates.for_each(|(isolate, pool)| trace.events(pool, &self.place(isolate)));
+            isolates.for_each(|(isolate, pool)| trace.events(pool, isolate, &self.place(isolate)));
+        }
+    }
+
+    /// Takes down what one isolate found out, where everything is recorded.
+    pub(super) fn changes(&self, isolate: usize, pool: &Pool) {
+        let mut trace = self.client.trace.borrow_mut();
+        if trace.is_quiet() && trace.record.is_on() {
+            trace.changes(pool, isolate);
+        }
+    }
+
+    async fn forward(
+        &self,
+        isolate: usize,
+        pool: &Pool,
+        caller: &Caller,
+        label: &str,
+        info: RequestInfo,
+    ) -> Forwarded<StatusCode> {
+        match self.rivals.get(isolate) {
+            Some(rival) => rival.forward(caller, &self.clock, &info).await,
+            None => forward(pool, caller, &self.clock, label.to_owned(), info).await,
         }
     }
 
     /// Starts the probes that are due. Nobody waits for them.
-    fn probe(self: &Rc<Self>, pool: &Rc<Pool>) {
+    fn probe(self: &Rc<Self>, pool: &Rc<Pool>, caller: &Caller) {
+        if !self.rivals.is_empty() {
+            return;
+        }
         while let Some(lease) = pool.update(|state| state.next_probe(self.clock.now())) {
-            let (fleet, pool) = (Rc::clone(self), Rc::clone(pool));
-            self.spawner.spawn(async move { run_probes(&pool, &fleet.client, &fleet.clock, lease).await });
+            let (caller, pool) = (caller.clone(), Rc::clone(pool));
+            self.spawner.spawn(async move { run_probes(&pool, &caller, &caller.fleet.clock, lease).await });
         }
     }
 
@@ -104,10 +155,9 @@ impl Fleet {
         if self.isolates.len() == 1 { String::new() } else { format!("@{isolate}") }
     }
 
-    /// What `future` brings, unless the client goes away before that.
-    async fn patiently<F: Future>(&self, future: F) -> Option<F::Output> {
-        let Some(patience) = self.patience else { return Some(future.await) };
-        let (mut future, mut end) = (pin!(future), pin!(self.clock.sleep(patience)));
+    /// What `future` brings, unless that takes longer than `limit`.
+    pub(super) async fn within<F: Future>(&self, limit: Duration, future: F) -> Option<F::Output> {
+        let (mut future, mut end) = (pin!(future), pin!(self.clock.sleep(limit)));
         poll_fn(|context| match future.as_mut().poll(context) {
             Poll::Ready(output) => Poll::Ready(Some(output)),
             Poll::Pending => end.as_mut().poll(context).map(|()| None),

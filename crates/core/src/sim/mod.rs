@@ -47,17 +47,25 @@
 //! # Ok::<(), tunnel_balancer_core::ServerCountError>(())
 //! ```
 //!
+//! # Pictures and comparisons
+//!
+//! Whoever wants to draw a run has it [recorded](Sim::record), every request, attempt and probe with its times; whoever wants
+//! to know how another balancer would have fared puts [rivals](Sim::rivals) in the engine's place.
+//!
 //! [`isolates`]: Sim::isolates
 //! [`patience`]: Sim::patience
 //! [`quiet`]: Sim::quiet
 
 mod arrivals;
 mod behaviour;
+mod caller;
 mod clock;
 mod crowd;
 mod executor;
 mod fleet;
 mod queue;
+mod record;
+mod rival;
 mod script;
 mod tally;
 mod trace;
@@ -78,8 +86,11 @@ use script::ScriptedClient;
 
 pub use arrivals::Arrivals;
 pub use behaviour::Behaviour;
+pub use caller::Caller;
 pub use clock::VirtualClock;
 pub use crowd::Crowd;
+pub use record::{Change, End, Record, Recorded, Sent};
+pub use rival::Rival;
 pub use tally::{Count, Tally};
 pub use trace::{Answer, Trace};
 
@@ -91,6 +102,7 @@ pub struct Sim {
     service: Service,
     seed: u64,
     isolates: usize,
+    rival: Option<fn() -> Box<dyn Rival>>,
     client: ScriptedClient,
     requests: Vec<(Duration, RequestInfo)>,
     arrivals: Vec<Arrivals>,
@@ -107,6 +119,7 @@ impl Sim {
             service,
             seed,
             isolates: 1,
+            rival: None,
             requests: Vec::new(),
             arrivals: Vec::new(),
             patience: None,
@@ -135,6 +148,19 @@ impl Sim {
     /// Only what can be counted is kept, for runs of many requests: no text, no list of answers.
     pub fn quiet(&mut self) -> &mut Self {
         self.client.trace.get_mut().be_quiet();
+        self
+    }
+
+    /// Everything that happens is kept in [`Trace::record`].
+    pub fn record(&mut self) -> &mut Self {
+        self.client.trace.get_mut().record.turn_on();
+        self
+    }
+
+    /// Puts what `make` makes in the engine's place, one in each isolate. Balancers that are not the engine do not share what
+    /// they know.
+    pub const fn rivals(&mut self, make: fn() -> Box<dyn Rival>) -> &mut Self {
+        self.rival = Some(make);
         self
     }
 
@@ -171,6 +197,11 @@ impl Sim {
 
     /// Lets time pass until `end`. Requests still on their way then are dropped, as by clients that go away.
     pub fn run(self, end: Duration) -> Trace {
+        self.run_watched(end, |_| ())
+    }
+
+    /// The same, and `watch` is told the time on the virtual clock whenever something happened.
+    pub fn run_watched(self, end: Duration, watch: impl Fn(Duration)) -> Trace {
         let executor = Executor::default();
         let (clock, spawner) = (executor.clock(), executor.spawner());
         // The first isolate has the seed itself.
@@ -178,6 +209,8 @@ impl Sim {
         let isolates = (0..self.isolates.max(1)).map(|number| if number == 0 { self.seed } else { seeds.next_u64() });
         let fleet = Rc::new(Fleet {
             isolates: isolates.map(|seed| Rc::new(Pool::new(self.service.clone(), seed))).collect(),
+            service: self.service.clone(),
+            rivals: self.rival.map_or_else(Vec::new, |make| (0..self.isolates).map(|_| make()).collect()),
             client: self.client.on(clock.clone()),
             clock,
             spawner: spawner.clone(),
@@ -195,8 +228,14 @@ impl Sim {
         if let Some(period) = self.sharing {
             spawner.spawn(Rc::clone(&fleet).share(period, Pool::new(self.service, self.seed)));
         }
-        executor.run_until(end, || fleet.events());
-        fleet.client.trace.take()
+        executor.run_until(end, || {
+            fleet.events();
+            watch(fleet.clock.elapsed());
+        });
+        fleet.isolates.iter().enumerate().for_each(|(isolate, pool)| fleet.changes(isolate, pool));
+        let mut trace = fleet.client.trace.take();
+        trace.record.sort();
+        trace
     }
 }
 

@@ -12,10 +12,8 @@ use super::behaviour::Behaviour;
 use super::clock::VirtualClock;
 use super::queue::Queue;
 use super::trace::Trace;
-use crate::attempt::Plan;
 use crate::classify::{Failure, Outcome};
-use crate::client::{Clock, HttpClient};
-use crate::health::{HealthCheck, ProbeAnswer, ProbeResult};
+use crate::client::Clock;
 use crate::rng::Rng;
 use crate::server::Server;
 
@@ -40,7 +38,7 @@ struct Scripted {
     queue: Queue,
 }
 
-/// The core's client for scripted servers. A request is a label for the trace.
+/// All scripted servers, and the trace of what they were sent.
 #[derive(Clone, Debug)]
 pub(super) struct ScriptedClient {
     clock: VirtualClock,
@@ -79,9 +77,11 @@ impl ScriptedClient {
         self.servers.entry(name.to_owned()).or_default()
     }
 
-    async fn act(&self, server: &Server, script: fn(&Scripted) -> &Script) -> Outcome {
+    /// What a server does with a request, or with a probe, that comes now.
+    pub(super) async fn act(&self, server: &Server, is_probe: bool) -> Outcome {
         let (after, outcome) = match self.servers.get(&server.name) {
-            Some(scripted) => self.react(scripted, script(scripted)),
+            Some(scripted) if is_probe => self.react(scripted, &scripted.probes),
+            Some(scripted) => self.react(scripted, &scripted.traffic),
             None => (Duration::from_millis(1), Some(Outcome::Status(StatusCode::OK))),
         };
         self.clock.sleep(after).await;
@@ -106,35 +106,5 @@ impl ScriptedClient {
             Some(cut) => (cut, Some(Outcome::Failed(Failure::Lost))),
             None => (after, behaviour.outcome()),
         }
-    }
-}
-
-impl HttpClient for ScriptedClient {
-    type Request = String;
-    type Response = StatusCode;
-    type Error = Failure;
-
-    async fn send(&self, label: &mut String, server: &Server, plan: &Plan) -> Result<StatusCode, Failure> {
-        self.trace.borrow_mut().attempt(self.clock.now(), label, server, plan);
-        match self.act(server, |server| &server.traffic).await {
-            Outcome::Status(status) => Ok(status),
-            Outcome::Failed(failure) => Err(failure),
-        }
-    }
-
-    async fn probe(&self, server: &Server, _: &HealthCheck) -> ProbeResult {
-        self.trace.borrow_mut().probe(self.clock.now(), server);
-        match self.act(server, |server| &server.probes).await {
-            Outcome::Status(status) => Ok(ProbeAnswer::new(status)),
-            Outcome::Failed(failure) => Err(failure),
-        }
-    }
-
-    fn status(&self, response: &StatusCode) -> StatusCode {
-        *response
-    }
-
-    fn discard(&self, _: StatusCode) {
-        self.trace.borrow_mut().discarded += 1;
     }
 }

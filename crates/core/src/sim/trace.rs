@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 
+use super::record::{Change, End, Record};
 use super::tally::Tally;
 use crate::attempt::Plan;
 use crate::forward::Forwarded;
@@ -28,6 +29,8 @@ pub struct Trace {
     pub requests: BTreeMap<String, usize>,
     /// Probes by the name of the server that got them.
     pub probes: BTreeMap<String, usize>,
+    /// Everything one by one, where that was asked for.
+    pub record: Record,
     /// Responses that were thrown away for another server's.
     pub discarded: usize,
 }
@@ -57,10 +60,14 @@ impl Trace {
     }
 
     pub(super) fn attempt(&mut self, now: Timestamp, label: &str, server: &Server, plan: &Plan) {
-        self.tally.attempts += 1;
-        count(&mut self.requests, &server.name);
+        self.asked(server);
         let trial = if plan.trial { " (trial)" } else { "" };
         self.line(now, format_args!("{label} -> {}{trial}", server.name));
+    }
+
+    pub(super) fn asked(&mut self, server: &Server) {
+        self.tally.attempts += 1;
+        count(&mut self.requests, &server.name);
     }
 
     pub(super) fn probe(&mut self, now: Timestamp, server: &Server) {
@@ -75,21 +82,23 @@ impl Trace {
         arrived: Duration,
         forwarded: &Forwarded<StatusCode>,
         service: &Service,
-    ) {
+    ) -> End {
         let status = match &forwarded.answer {
             Ok(status) => *status,
             Err(problem) => problem.status(),
         };
         let took = now.since(Timestamp::ZERO + arrived);
         self.tally.answered(arrived, took, status);
+        let end = End::Answered { status, by: forwarded.served_by };
         if self.quiet {
-            return;
+            return end;
         }
         let served_by = forwarded.served_by.and_then(|id| service.server(id)).map(|server| server.name.clone());
         let by = served_by.as_deref().unwrap_or("us");
         let fallback = if forwarded.fallback { " (fallback)" } else { "" };
         self.line(now, format_args!("{label} <- {} by {by}{fallback}", status.as_u16()));
         self.answers.push(Answer { request: label.to_owned(), status, served_by, attempts: forwarded.attempts, took });
+        end
     }
 
     pub(super) fn gave_up(&mut self, now: Timestamp, label: &str, arrived: Duration) {
@@ -97,11 +106,20 @@ impl Trace {
         self.line(now, format_args!("{label} gave up"));
     }
 
-    pub(super) fn events(&mut self, pool: &Pool, place: &str) {
+    pub(super) fn events(&mut self, pool: &Pool, isolate: usize, place: &str) {
         for event in pool.update(|state| state.drain_events()) {
             let name = pool.service().server(event.server).map_or("?", |server| server.name.as_str());
             self.line(event.at, format_args!("{name}{place} is {}", event.change));
+            if self.record.is_on() {
+                self.record.changes.push(Change { isolate, event });
+            }
         }
+    }
+
+    /// The same without a text.
+    pub(super) fn changes(&mut self, pool: &Pool, isolate: usize) {
+        let events = pool.update(|state| state.drain_events());
+        self.record.changes.extend(events.into_iter().map(|event| Change { isolate, event }));
     }
 
     fn line(&mut self, at: Timestamp, what: fmt::Arguments<'_>) {

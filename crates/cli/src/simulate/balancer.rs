@@ -1,0 +1,98 @@
+//! From a scenario to a run of it.
+
+use std::cell::Cell;
+use std::time::{Duration, Instant};
+
+use tunnel_balancer_config::scenario::{Deed, Doing, Scenario, Step};
+use tunnel_balancer_core::sim::{Arrivals, Behaviour, Record, Sim};
+use tunnel_balancer_core::{Failure, Service};
+
+use super::format::duration;
+use super::script::Script;
+
+/// Whose run it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Balancer {
+    /// The engine.
+    Ours,
+    /// The original script.
+    Script,
+}
+
+/// Runs that take longer tell how far they are, and again after as long.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+impl Balancer {
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Ours => "Tunnel Balancer",
+            Self::Script => "Original script",
+        }
+    }
+
+    /// Everything that happens, until the last client has an answer or has gone.
+    pub(super) fn run(self, scenario: &Scenario, seed: u64) -> Record {
+        let service = simulated(scenario.service.clone());
+        let passing = passing_status(&service);
+        let end = scenario.duration + scenario.patience.unwrap_or(service.retry.timeout) + Duration::from_secs(1);
+        let mut sim = Sim::new(service, seed);
+        sim.isolates(scenario.isolates).quiet().record();
+        if let Some(patience) = scenario.patience {
+            sim.patience(patience);
+        }
+        if self == Self::Script {
+            sim.isolates(scenario.isolates).rivals(|| Box::<Script>::default());
+        }
+        for (server, latency) in &scenario.latency {
+            sim.server(Duration::ZERO, server, Behaviour::status(200).after(*latency));
+            sim.probes(Duration::ZERO, server, Behaviour::status(passing).after(*latency));
+        }
+        for Step { at, server, requests, probes, cut, .. } in &scenario.timeline {
+            sim.server(*at, server, behaviour(*requests, 200));
+            sim.probes(*at, server, behaviour(*probes, passing));
+            if *cut {
+                sim.cut(*at, server);
+            }
+        }
+        for stream in &scenario.requests {
+            let arrivals = Arrivals::poisson(stream.rate).from(stream.from).until(stream.until);
+            sim.arrivals(arrivals.of(stream.info.clone()).of_strangers());
+        }
+        let told = Cell::new(Instant::now());
+        let watch = |now: Duration| {
+            if told.get().elapsed() >= PATIENCE {
+                told.set(Instant::now());
+                let (now, end) = (duration(Duration::from_secs(now.as_secs())), duration(scenario.duration));
+                eprintln!("{}: {now} of {end}", self.name());
+            }
+        };
+        sim.run_watched(end, watch).record
+    }
+}
+
+/// The service as it can be simulated: scripted servers answer with a status and nothing else.
+fn simulated(mut service: Service) -> Service {
+    if let Some(check) = &mut service.health_check {
+        (check.expect_header, check.expect_body) = (None, None);
+    }
+    service
+}
+
+/// What the probe of a server that is up is answered.
+fn passing_status(service: &Service) -> u16 {
+    let expected = service.health_check.iter().flat_map(|check| &check.expect.0);
+    let passes = |(first, last): &(u16, u16)| (*first..=*last).contains(&200);
+    if expected.clone().any(passes) { 200 } else { expected.map(|(first, _)| *first).next().unwrap_or(200) }
+}
+
+fn behaviour(doing: Doing, good: u16) -> Behaviour {
+    let behaviour = match doing.does {
+        Deed::Up => Behaviour::status(good),
+        Deed::Answers(status) => Behaviour::status(status),
+        Deed::Refuses => Behaviour::fails(Failure::Connect),
+        Deed::Breaks => Behaviour::fails(Failure::Lost),
+        // Whatever comes later is not simulated, so it does nothing.
+        _ => return Behaviour::hangs(),
+    };
+    behaviour.after(doing.after).normal(doing.spread)
+}

@@ -1,0 +1,211 @@
+//! The whole file of a scenario, and the requests in it.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use tunnel_balancer_core::{Body, RequestInfo, Service};
+
+use super::timeline::{latencies, steps};
+use super::{Scenario, Stream};
+use crate::diagnostic::Code;
+use crate::duration::{USUAL, duration, written};
+use crate::file;
+use crate::node::{Value, ticked};
+use crate::problem::Problem;
+use crate::reader::{Entry, Field, Key, boolean, number, or_off, text};
+
+const KEYS: &[Key<Draft>] = &[
+    ("title", |draft, field| {
+        field.set(&mut draft.title, |value| text(value, "a sentence").map(|title| title.trim().to_owned()));
+    }),
+    ("isolates", |draft, field| field.set(&mut draft.isolates, |value| number(value, 1..=1000))),
+    ("patience", |draft, field| {
+        field.set(&mut draft.patience, |value| or_off(value, |value| duration(value, USUAL)));
+    }),
+];
+
+const STREAM_KEYS: &[Key<Stream>] = &[
+    ("from", |stream, field| field.set(&mut stream.from, |value| duration(value, FROM_START))),
+    ("until", |stream, field| field.set(&mut stream.until, |value| duration(value, USUAL))),
+    ("replayable", |stream, field| {
+        if let Some(replayable) = field.read(boolean) {
+            stream.info.body = if replayable { Body::Replayable } else { Body::Once };
+        }
+    }),
+    ("idempotency_key", |stream, field| field.set(&mut stream.info.idempotency_key, boolean)),
+];
+
+const DURATION: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(24 * 3600);
+pub(super) const FROM_START: RangeInclusive<Duration> = Duration::ZERO..=*USUAL.end();
+/// More would take minutes to run and tell nothing new.
+const MAX_REQUESTS: f64 = 1_000_000.0;
+const MAX_RATE: f64 = 10_000.0;
+
+const RATE: &str = "requests a second, as in `10` or `0.5`";
+const SMALLEST: &str =
+    "write `services: { app.example.com: [a.example.com, b.example.com] }`, or name a file of them by `--services`";
+const METHODS: [&str; 7] = ["GET", "HEAD", "OPTIONS", "PUT", "DELETE", "POST", "PATCH"];
+
+struct Draft {
+    title: String,
+    isolates: u32,
+    patience: Option<Duration>,
+}
+
+/// The scenario of a file; `None` when something is wrong with it, which is reported. `given` are services that take the
+/// place of its own.
+pub(crate) fn scenario(root: Field<'_>, given: Option<&[Service]>) -> Option<Scenario> {
+    if let Value::Null = root.value() {
+        let problem = Problem::new(Code::MissingKey, "the file is empty");
+        root.report(problem.hint("every key of a scenario is in examples/scenarios/all-keys.yaml"));
+        return None;
+    }
+    let mut map = root.map("a scenario: a map with the keys `duration`, `requests` and `timeline`")?;
+    let (services, defaults) = (map.take("services"), map.take("defaults"));
+    let host = map.take("service");
+    let length = map.require("duration", "write how long requests come, as in `duration: 5m`");
+    let requests = map.require("requests", "write how many come in a second, as in `requests: { GET: 10 }`");
+    let (latency, timeline) = (map.take("latency"), map.take("timeline"));
+    let mut draft = Draft { title: String::new(), isolates: 1, patience: Some(Duration::from_secs(30)) };
+    map.apply(&mut draft, KEYS);
+
+    let duration = length.and_then(|length| length.read(|value| duration(value, DURATION)));
+    // Where it is wrong, the rest is read as if it were right.
+    let end = duration.unwrap_or(*DURATION.end());
+    let streams = requests.map(|requests| (requests, streams(requests, end)));
+    if let (Some(_), Some((requests, streams))) = (duration, &streams)
+        && let Err(problem) = are_few(streams)
+    {
+        requests.report(problem);
+    }
+    let own = services.map(|services| file::named(services, defaults));
+    let service = match (given, own) {
+        (Some(given), _) => choose(given, host, root)?,
+        (None, Some(own)) => choose(&own, host, root)?,
+        (None, None) => {
+            root.report(Problem::new(Code::MissingKey, "the key `services` is missing").hint(SMALLEST));
+            return None;
+        }
+    };
+    let names: Vec<&str> = service.servers().iter().map(|server| server.name.as_str()).collect();
+    let latency = latencies(latency, &names);
+    let timeline = timeline.map(|timeline| steps(timeline, &latency, end)).unwrap_or_default();
+    let Draft { title, isolates, patience } = draft;
+    let isolates = usize::try_from(isolates).unwrap_or(1);
+    let requests = streams.map(|(_, streams)| streams).unwrap_or_default();
+    Some(Scenario { title, service, duration: duration?, isolates, patience, requests, latency, timeline })
+}
+
+/// The service that is meant: the only one, or the one that is named.
+fn choose(services: &[Service], host: Option<Field<'_>>, root: Field<'_>) -> Option<Service> {
+    if services.is_empty() {
+        // Why, was said already.
+        return None;
+    }
+    let names: Vec<String> = services.iter().map(Service::name).collect();
+    let known: Vec<&str> = names.iter().map(String::as_str).collect();
+    let list = list(&known);
+    match (services, host) {
+        (_, Some(host)) => host.read(|value| {
+            let name = text(value, "a service's hostname")?;
+            let found = services.iter().find(|service| service.name() == name).cloned();
+            found.ok_or_else(|| Problem::unknown(Code::InvalidValue, "service", name, &known, &list))
+        }),
+        ([only], None) => Some(only.clone()),
+        (_, None) => {
+            let problem = Problem::new(Code::MissingKey, "the key `service` is missing, and there is more than one");
+            root.report(problem.hint(format!("write which one is meant: {list}")));
+            None
+        }
+    }
+}
+
+fn streams(field: Field<'_>, end: Duration) -> Vec<Stream> {
+    let Some(map) = field.map("a map from methods to requests a second, as in `{ GET: 10 }`") else {
+        return Vec::new();
+    };
+    let mut streams = Vec::new();
+    for Entry { name, key, value } in map.into_entries() {
+        let Some(info) = key.read(|_| info(name)) else { continue };
+        streams.extend(value.one_or_many().into_iter().filter_map(|item| stream(item, info.clone(), end)));
+    }
+    streams
+}
+
+fn are_few(streams: &[Stream]) -> Result<(), Problem> {
+    let total: f64 = streams.iter().map(Stream::expected).sum();
+    if total <= MAX_REQUESTS {
+        return Ok(());
+    }
+    let problem = format!("about {total:.0} requests are more than the {MAX_REQUESTS} that are simulated");
+    Err(Problem::new(Code::OutOfRange, problem).hint("fewer a second or a shorter `duration` tell as much"))
+}
+
+fn info(method: &str) -> Result<RequestInfo, Problem> {
+    let known = METHODS.contains(&method);
+    let read = method.parse().ok().filter(|_| known).map(RequestInfo::new);
+    read.ok_or_else(|| match METHODS.iter().find(|known| known.eq_ignore_ascii_case(method)) {
+        Some(meant) => Problem::new(Code::UnknownKey, format!("unknown method {}", ticked(method)))
+            .hint(format!("write `{meant}`")),
+        None => Problem::unknown(Code::UnknownKey, "method", method, &METHODS, &list(&METHODS)),
+    })
+}
+
+fn stream(field: Field<'_>, info: RequestInfo, end: Duration) -> Option<Stream> {
+    let mut stream = Stream { info, rate: 0.0, from: Duration::ZERO, until: end };
+    if !matches!(field.value(), Value::Map(_)) {
+        stream.rate = field.read(rate)?;
+        return Some(stream);
+    }
+    let mut map = field.map(RATE)?;
+    let per_second = map.require("rate", "write `rate: 10`, for ten a second");
+    let times = map.written(&["until", "from"]);
+    map.apply(&mut stream, STREAM_KEYS);
+    stream.rate = per_second?.read(rate)?;
+    if stream.from >= stream.until || stream.until > end {
+        let problem = Problem::new(Code::OutOfRange, "no request would come, or some only after the run");
+        let hint = format!("`from` lies before `until`, and that not after `duration`, which is {}", written(end));
+        times.blamed().unwrap_or(field).report(problem.hint(hint));
+    }
+    Some(stream)
+}
+
+fn rate(value: &Value<'_>) -> Result<f64, Problem> {
+    let found = match value {
+        Value::Integer(number) => number.to_string().parse().ok(),
+        Value::OtherNumber(number) => number.parse().ok(),
+        _ => return Err(Problem::wrong_type(RATE, value)),
+    };
+    found
+        .filter(|rate: &f64| (0.001..=MAX_RATE).contains(rate))
+        .ok_or_else(|| Problem::new(Code::OutOfRange, format!("expected 0.001 to {MAX_RATE} {RATE}, found {value}")))
+}
+
+pub(super) fn list(names: &[&str]) -> String {
+    /// A hint is read in a terminal.
+    const MAX: usize = 10;
+    let told: Vec<String> = names.iter().take(MAX).map(|name| ticked(name)).collect();
+    let more = names.len().saturating_sub(MAX);
+    told.join(", ") + &if more > 0 { format!(" and {more} more") } else { String::new() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::timeline::STEP_KEYS;
+    use super::*;
+
+    #[test]
+    fn every_key_is_in_the_example_of_all_keys() {
+        fn names<T>(keys: &[Key<T>]) -> impl Iterator<Item = &'static str> {
+            keys.iter().map(|(name, _)| *name)
+        }
+        let text = include_str!("../../../../examples/scenarios/all-keys.yaml");
+        let own = ["services", "service", "defaults", "duration", "requests", "latency", "timeline", "rate"];
+        for name in own.into_iter().chain(names(KEYS)).chain(names(STREAM_KEYS)).chain(names(STEP_KEYS)) {
+            assert!(text.contains(&format!("{name}:")), "{name} is missing");
+        }
+        for deed in ["up", "530", "refuses", "hangs", "breaks"] {
+            assert!(text.contains(deed), "{deed} is missing");
+        }
+    }
+}
