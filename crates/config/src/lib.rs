@@ -38,12 +38,14 @@ mod file;
 mod headers;
 mod health_check;
 mod host;
+mod ingress;
 mod node;
 mod policy;
 mod problem;
 mod reader;
 mod retry;
 mod rotation;
+mod scalar;
 mod secret;
 mod server;
 mod settings;
@@ -59,6 +61,8 @@ use tunnel_balancer_core::Service;
 
 pub use diagnostic::{Code, Diagnostic, Errors};
 pub use duration::parse as parse_duration;
+pub use ingress::{Ingress, IngressRule, parse_ingress};
+pub use scalar::yaml_text;
 pub use size::parse as parse_size;
 
 /// The largest text that is read, in bytes: room for thousands of services, and read within a Worker's limits.
@@ -112,20 +116,23 @@ pub fn parse_with(yaml: &str, secret: &dyn Fn(&str) -> Option<String>) -> Result
 
 fn read(yaml: &str, secrets: secret::Secrets<'_>) -> Result<Config, Errors> {
     if yaml.len() > MAX_BYTES {
-        return Err(alone(
-            Code::TooLarge,
-            syntax::START,
-            format!("{} bytes are more than {MAX_BYTES}", yaml.len()),
-            None,
-        ));
+        return Err(too_large(yaml));
     }
-    let root = yaml::read(yaml).map_err(|error| alone(Code::Syntax, error.position, error.message, error.hint))?;
+    let root = yaml::read(yaml).map_err(no_document)?;
     let problems = problem::Problems::default();
     let services = file::services(reader::Field::new(&root, &problems, &secrets));
     match problems.into_errors(yaml, &root) {
         Some(errors) => Err(errors),
         None => Ok(Config { services, secrets: secrets.into_names() }),
     }
+}
+
+fn too_large(yaml: &str) -> Errors {
+    alone(Code::TooLarge, syntax::START, format!("{} bytes are more than {MAX_BYTES}", yaml.len()), None)
+}
+
+fn no_document(error: syntax::SyntaxError) -> Errors {
+    alone(Code::Syntax, error.position, error.message, error.hint)
 }
 
 fn alone(code: Code, at: syntax::Position, message: String, hint: Option<&str>) -> Errors {
