@@ -1,10 +1,18 @@
 //! `tunnel-balancer`: Tunnel Balancer on the command line.
 
+mod cloudflared;
+mod completions;
+mod draft;
+mod generate;
+mod import;
+mod init;
+mod man;
+mod output;
 mod serve;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 /// Failover between servers behind Cloudflare Tunnels, from one YAML file.
 #[derive(Debug, Parser)]
@@ -17,10 +25,21 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(serve::Serve),
+    Generate(generate::Generate),
+    Import(import::Import),
+    Init(init::Init),
+    Completions(completions::Completions),
+    #[command(name = "man")]
+    Man(man::ManPages),
 }
 
 fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Serve(serve) => serve.run(),
+        Command::Generate(generate) => generate.run(),
+        Command::Import(import) => import.run(),
+        Command::Init(init) => init.run(),
+        Command::Completions(completions) => completions.run(Arguments::command()),
+        Command::Man(man) => man.run(Arguments::command()),
     }
 }
