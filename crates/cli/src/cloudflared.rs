@@ -198,7 +198,7 @@ fn oddities(hosts: &[TunnelHost], file: &IngressFile) -> Vec<Finding> {
         if hosts.iter().any(|wanted| wanted.public.contains(&name.to_ascii_lowercase())) {
             let message = format!("{name} is a public host: the Worker answers for it, and this rule has no use");
             findings.push(file.finding(rule, message, false));
-        } else if !hosts.iter().any(|wanted| rule.is_for(&wanted.host)) {
+        } else if rule.service.starts_with("http") && !hosts.iter().any(|wanted| rule.is_for(&wanted.host)) {
             findings.push(file.finding(rule, format!("{name} is no server of a service"), false));
         }
     }
@@ -297,7 +297,8 @@ mod tests {
 - { hostname: chat-a.example.com, service: http://localhost:80, originRequest: { httpHostHeader: chat.example.com } }
 - { hostname: chat-b.example.com, service: http://localhost:80 }
 - { hostname: chat.example.com, service: http://localhost:80 }
-- { hostname: git.example.com, service: http://localhost:80 }";
+- { hostname: git.example.com, service: http://localhost:80 }
+- { hostname: ssh.example.com, service: ssh://localhost:22 }";
         check(
             &[("a.yml", file), ("b.yml", "ingress:\n- service: http://localhost:80\n- service: http_status:404")],
             true,

@@ -1,6 +1,9 @@
 //! A services.yaml to begin with, and its text: with comments, which no serializer writes.
 
+use std::collections::BTreeSet;
+
 use tunnel_balancer_config::{Diagnostic, parse, yaml_text};
+use tunnel_balancer_core::{Server, ServerUrl};
 
 /// A file that is being made.
 #[derive(Clone, Debug, Default)]
@@ -68,6 +71,18 @@ impl DraftService {
             servers.push(DraftServer { url: NO_SERVER.to_owned(), ..DraftServer::default() });
         }
         Self { address: address.unwrap_or(NO_HOST).to_owned(), servers, ..Self::default() }
+    }
+
+    /// Gives a name to each server that would share one with another, as servers are named after the first label.
+    pub(crate) fn name_apart(&mut self) {
+        let default = |url: &str| url.parse().map(|url: ServerUrl| Server::new(url).name).unwrap_or_default();
+        let mut taken = BTreeSet::new();
+        for (index, server) in self.servers.iter_mut().enumerate() {
+            let name = server.name.clone().unwrap_or_else(|| default(&server.url));
+            if !taken.insert(name) {
+                server.name = (index + 1..).map(|it| format!("server-{it}")).find(|name| taken.insert(name.clone()));
+            }
+        }
     }
 }
 

@@ -135,7 +135,7 @@ impl Answers {
 
     fn draft(&self) -> Draft {
         let mut service = DraftService::of(self.host.as_deref(), &self.servers);
-        super::import::name_apart(&mut service);
+        service.name_apart();
         service.settings = vec![
             "# Which is tried first: failover (the first of the list), round_robin, random, least_requests, latency or hash.".to_owned(),
             format!("policy: {}", yaml_text(self.policy.as_deref().unwrap_or(DEFAULT_POLICY))),

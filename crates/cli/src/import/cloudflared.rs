@@ -9,8 +9,9 @@ use std::path::PathBuf;
 use clap::Args;
 use tunnel_balancer_config::{IngressRule, parse_ingress};
 
-use super::{Imported, Note, Target, name_apart, placeholder, read, server};
-use crate::draft::{Draft, DraftServer, DraftService, told, wrong_address, wrong_server};
+use super::publics::{Publics, host_of, stem};
+use super::{Imported, Note, Target, placeholder, read, server};
+use crate::draft::{Draft, DraftServer, DraftService, told, wrong_server};
 
 /// From the config.yml of each tunnel: the hostnames of its rules become servers.
 ///
@@ -42,13 +43,13 @@ impl FromCloudflared {
 
 /// A rule that leads to an application.
 #[derive(Clone, Debug, PartialEq)]
-struct Found {
+pub(super) struct Found {
     /// Which of the files it is in.
     file: usize,
     place: String,
-    hostname: String,
+    pub(super) hostname: String,
     service: String,
-    host_header: Option<String>,
+    pub(super) host_header: Option<String>,
 }
 
 /// `files` are names and texts.
@@ -102,7 +103,7 @@ fn import(files: &[(String, String)], public: &[String]) -> Result<Imported, Str
                 service.servers.push(server);
             }
         }
-        name_apart(service);
+        service.name_apart();
     }
     let unused = public.iter().filter(|host| !publics.taken.contains(*host));
     notes.extend(unused.map(|host| Note::new(format!("--public {host}"), "no rule was taken for a server of it")));
@@ -179,71 +180,6 @@ fn application(service: &str) -> String {
     let port = authority.rsplit_once(':').map(|(_, port)| port).filter(|port| port.bytes().all(|b| b.is_ascii_digit()));
     let port = port.unwrap_or(if scheme == "https" { "443" } else { "80" });
     format!("{port}{}", path.trim_end_matches('/'))
-}
-
-/// What the hostnames of one service begin with: `chat` for `chat-a.example.com` and for `chat.home.example.com`.
-fn stem(hostname: &str) -> &str {
-    let label = hostname.split('.').next().unwrap_or(hostname);
-    label.rsplit_once(['-', '_']).map_or(label, |(stem, _)| stem)
-}
-
-/// The public hosts, as far as they are known.
-struct Publics<'a> {
-    given: &'a [String],
-    taken: BTreeSet<String>,
-    found: &'a [Found],
-}
-
-impl Publics<'_> {
-    /// The public address of a group of rules, and what there is to say of it.
-    fn of(&mut self, group: &[&Found], groups: usize) -> Option<(String, Vec<String>)> {
-        let free = |address: &&String| !self.taken.contains(*address);
-        let label = |address: &str| address.split(['.', '/']).next().unwrap_or_default().to_owned();
-        let has = |hostname: &str| group.iter().filter(|found| found.hostname == hostname).count();
-        let begins = |address: &str| {
-            group
-                .iter()
-                .any(|found| stem(&found.hostname) == label(address) || label(&found.hostname) == label(address))
-        };
-        let given = self.given.iter().filter(free).find(|address| has(host_of(address)) > 0);
-        let given = given.or_else(|| self.given.iter().filter(free).find(|address| begins(address)));
-        let given = given.or_else(|| self.given.first().filter(free).filter(|_| groups == 1 && self.given.len() == 1));
-        let (address, comments) = if let Some(given) = given {
-            (given.clone(), Vec::new())
-        } else if let Some(shared) = group.iter().map(|found| &found.hostname).find(|hostname| has(hostname) > 1) {
-            (shared.clone(), vec!["A hostname of several tunnels, so probably the public one.".to_owned()])
-        } else {
-            let header = group
-                .iter()
-                .filter_map(|found| found.host_header.as_ref())
-                .find(|header| self.can_be_public(header))?;
-            (
-                header.to_ascii_lowercase(),
-                vec!["The httpHostHeader of a rule, so probably the public hostname.".to_owned()],
-            )
-        };
-        (self.taken.insert(address.clone()) && wrong_address(&address).is_none()).then_some((address, comments))
-    }
-
-    /// Whether a `Host` that an application gets is the public one: a name of nobody else.
-    fn can_be_public(&self, header: &str) -> bool {
-        let header = header.to_ascii_lowercase();
-        let is_name = header.contains('.') && !header.contains(':') && header.parse::<std::net::IpAddr>().is_err();
-        is_name
-            && !self.taken.contains(&header)
-            && !self.given.contains(&header)
-            && !self.found.iter().any(|found| found.hostname == header)
-            && wrong_address(&header).is_none()
-    }
-
-    /// Whether a hostname is a public host, and so can be no server.
-    fn has(&self, hostname: &str) -> bool {
-        self.taken.iter().chain(self.given).any(|address| host_of(address) == hostname)
-    }
-}
-
-fn host_of(address: &str) -> &str {
-    address.split('/').next().unwrap_or(address)
 }
 
 /// The server of a rule. The public hostname is none: its tunnel needs another, which is proposed.

@@ -4,17 +4,19 @@
 //! is said twice: in the file, and on stderr with its line.
 
 mod cloudflared;
+mod constants;
 mod javascript;
+mod list;
+mod publics;
 mod script;
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
-use crate::draft::{Draft, DraftServer, DraftService, told, wrong_address};
+use crate::draft::{Draft, DraftServer, told, wrong_address};
 use crate::output;
 
 /// Begin a services.yaml from cloudflared's config.yml, or from the script that this program replaces.
@@ -140,22 +142,6 @@ fn placeholder(index: usize) -> (String, String) {
         host,
         "CHANGE THIS: the public hostname, which no server may have (or import again with `--public HOST`).".to_owned(),
     )
-}
-
-/// Gives a name to each server that would share one with another.
-pub(crate) fn name_apart(service: &mut DraftService) {
-    let label = |url: &str| {
-        let url: Option<tunnel_balancer_core::ServerUrl> = url.parse().ok();
-        url.map(|url| tunnel_balancer_core::Server::new(url).name).unwrap_or_default()
-    };
-    let mut taken = BTreeSet::new();
-    for (index, server) in service.servers.iter_mut().enumerate() {
-        let name = server.name.clone().unwrap_or_else(|| label(&server.url));
-        if !taken.insert(name) {
-            let own = (index + 1..).map(|number| format!("server-{number}")).find(|name| taken.insert(name.clone()));
-            server.name = own;
-        }
-    }
 }
 
 /// A server at this address, with nothing said about it.

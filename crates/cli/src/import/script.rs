@@ -3,14 +3,14 @@
 //! Only what is written out is taken: a list of texts or of objects with an address, and constants whose names say what
 //! they are. What is put together at run time is for its author to translate.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use tunnel_balancer_config::yaml_text;
 
+use super::constants::{Constant, Constants, constants, setting};
 use super::javascript::{Kind, Token, tokens};
-use super::{Imported, Note, Target, name_apart, placeholder, read};
+use super::list::{elements, list_at};
+use super::{Imported, Note, Target, placeholder, read};
 use crate::draft::{Draft, DraftServer, DraftService, message, told, wrong_server};
 
 /// From a Worker script with a list of servers.
@@ -63,7 +63,7 @@ fn import(script: &str, file: &Path, public: &[String]) -> Imported {
     };
     for (address, comments) in hosts {
         let mut service = DraftService { comments, address, servers: servers.clone(), settings: Vec::new() };
-        name_apart(&mut service);
+        service.name_apart();
         draft.services.push(service);
     }
     drop_wrong_servers(&mut draft, &file, &mut notes);
@@ -74,44 +74,6 @@ fn import(script: &str, file: &Path, public: &[String]) -> Imported {
         draft.comments.push("No path for health checks was found: until one is set, `/` is asked for.".to_owned());
     }
     Imported { draft, notes }
-}
-
-/// What a name stands for, where that is written out, and its line.
-type Constants = BTreeMap<String, (Constant, usize)>;
-
-#[derive(Clone, Debug, PartialEq)]
-enum Constant {
-    Text(String),
-    Number(f64),
-}
-
-/// Everything of the form `NAME = value` or `name: value`; of several the first.
-fn constants(tokens: &[Token]) -> Constants {
-    let mut constants = Constants::new();
-    for (at, token) in tokens.iter().enumerate() {
-        let Kind::Name(name) = &token.kind else { continue };
-        let mut rest = tokens.get(at + 1..).unwrap_or_default().iter().map(|token| &token.kind);
-        if !matches!(rest.next(), Some(Kind::Mark('=' | ':'))) {
-            continue;
-        }
-        let mut value = match rest.next() {
-            Some(Kind::Text(text)) => Constant::Text(text.clone()),
-            Some(Kind::Number(number)) => Constant::Number(*number),
-            _ => continue,
-        };
-        let mut next = rest.next();
-        // As in `30 * 1000`.
-        while let (Constant::Number(product), Some(Kind::Mark('*'))) = (&mut value, next) {
-            let Some(Kind::Number(factor)) = rest.next() else { break };
-            *product *= factor;
-            next = rest.next();
-        }
-        // Anything else behind it is a calculation. A line without a semicolon ends by itself.
-        if matches!(next, None | Some(Kind::Mark(';' | ',' | '}' | ')') | Kind::Name(_))) {
-            constants.entry(name.clone()).or_insert((value, token.line));
-        }
-    }
-    constants
 }
 
 /// The first list of servers that has any.
@@ -142,68 +104,6 @@ fn servers(tokens: &[Token], constants: &Constants, file: &str, notes: &mut Vec<
     }
     notes.append(&mut complaints);
     Vec::new()
-}
-
-/// What is between the brackets of a list that a name at `at` is given and that, by this name, is one of servers.
-fn list_at(tokens: &[Token], at: usize) -> Option<&[Token]> {
-    /// As many as in `: string[] = Object.freeze([`.
-    const BETWEEN: usize = 9;
-    let Kind::Name(name) = &tokens.get(at)?.kind else { return None };
-    let name = name.to_ascii_lowercase();
-    if !["server", "backend", "origin", "upstream"].iter().any(|word| name.contains(word)) {
-        return None;
-    }
-    let after = tokens.get(at + 1..)?;
-    let kind = |index: usize| after.get(index).map(|token| &token.kind);
-    if !matches!(kind(0), Some(Kind::Mark('=' | ':'))) {
-        return None;
-    }
-    let is_harmless = |index: &usize| {
-        *index == 0
-            || matches!(kind(*index), Some(Kind::Name(_) | Kind::Mark('.' | '(' | '=' | '<' | '>')))
-            || (kind(*index) == Some(&Kind::Mark('[')) && kind(index + 1) == Some(&Kind::Mark(']')))
-            || kind(*index) == Some(&Kind::Mark(']'))
-    };
-    let start = (0..BETWEEN).take_while(is_harmless).last()? + 1;
-    if kind(start) != Some(&Kind::Mark('[')) {
-        return None;
-    }
-    let inside = after.get(start + 1..)?;
-    Some(inside.get(..closing(inside)).unwrap_or(inside))
-}
-
-/// Where the bracket ends whose inside this is.
-fn closing(inside: &[Token]) -> usize {
-    let mut depth = 0_usize;
-    for (at, token) in inside.iter().enumerate() {
-        match token.kind {
-            Kind::Mark('[' | '{' | '(') => depth += 1,
-            Kind::Mark(']' | '}' | ')') if depth == 0 => return at,
-            Kind::Mark(']' | '}' | ')') => depth -= 1,
-            _ => {}
-        }
-    }
-    inside.len()
-}
-
-/// What the commas of a list or an object are between.
-fn elements(inside: &[Token]) -> Vec<&[Token]> {
-    let (mut elements, mut depth) = (Vec::new(), 0_usize);
-    let mut start = 0;
-    for (at, token) in inside.iter().enumerate() {
-        match token.kind {
-            Kind::Mark('[' | '{' | '(') => depth += 1,
-            Kind::Mark(']' | '}' | ')') => depth = depth.saturating_sub(1),
-            Kind::Mark(',') if depth == 0 => {
-                elements.extend(inside.get(start..at));
-                start = at + 1;
-            }
-            _ => {}
-        }
-    }
-    elements.extend(inside.get(start..));
-    elements.retain(|element| !element.is_empty());
-    elements
 }
 
 fn element_server(element: &[Token], constants: &Constants, file: &str, notes: &mut Vec<Note>) -> Option<DraftServer> {
@@ -336,52 +236,6 @@ fn settings(constants: &Constants, file: &str, draft: &mut Draft, notes: &mut Ve
         .is_empty()
         .then(Vec::new)
         .unwrap_or_else(|| vec![format!("health_check: {{ {} }}", entries.join(", "))]);
-}
-
-/// The key of a health check that a constant stands for, and its value in YAML; or why that cannot be said.
-fn setting(name: &str, value: &Constant) -> Option<Result<(&'static str, String), &'static str>> {
-    let name = name.replace('_', "").to_ascii_lowercase();
-    let has = |words: &[&str]| words.iter().any(|word| name.contains(word));
-    let is_about_health = has(&["health", "check", "probe"]);
-    match value {
-        Constant::Text(path)
-            if is_about_health && has(&["path", "endpoint", "route", "url"]) && path.starts_with('/') =>
-        {
-            Some(Ok(("path", yaml_text(path))))
-        }
-        Constant::Number(number) if has(&["interval"]) || (is_about_health && has(&["ttl", "period", "every"])) => {
-            Some(duration(&name, *number).map(|value| ("interval", value)))
-        }
-        Constant::Number(number) if has(&["timeout"]) => {
-            if !is_about_health && !["timeout", "timeoutms"].contains(&name.as_str()) {
-                return Some(Err(
-                    "it may not be the timeout of health checks; for requests there is `retry: { try_timeout: ... }`",
-                ));
-            }
-            Some(duration(&name, *number).map(|value| ("timeout", value)))
-        }
-        _ => None,
-    }
-}
-
-/// A time in the unit that its name tells, or else in milliseconds, in which timers count, if it can be no other.
-fn duration(name: &str, number: f64) -> Result<String, &'static str> {
-    let milliseconds = if name.ends_with("ms") || name.ends_with("millis") || name.ends_with("milliseconds") {
-        number
-    } else if ["seconds", "secs", "sec"].iter().any(|unit| name.ends_with(unit)) {
-        number * 1000.0
-    } else if number >= 1000.0 {
-        number
-    } else {
-        return Err("its unit is not known");
-    };
-    /// A day: nothing longer is a setting.
-    const MOST: f64 = 86_400_000.0;
-    if !(1.0..=MOST).contains(&milliseconds) || milliseconds.fract() != 0.0 {
-        return Err("it is no time from 1ms to 24h");
-    }
-    let seconds = milliseconds / 1000.0;
-    Ok(if seconds.fract() == 0.0 { format!("{seconds}s") } else { format!("{milliseconds}ms") })
 }
 
 #[cfg(test)]
