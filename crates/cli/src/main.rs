@@ -1,14 +1,22 @@
 //! `tunnel-balancer`: Tunnel Balancer on the command line.
 
 mod check;
+mod cloudflared;
+mod completions;
+mod draft;
 mod explain;
+mod generate;
+mod import;
+mod init;
+mod man;
+mod output;
 mod probe;
 mod serve;
 mod simulate;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 /// Failover between servers behind Cloudflare Tunnels, from one YAML file.
 #[derive(Debug, Parser)]
@@ -25,6 +33,12 @@ enum Command {
     Probe(probe::Probe),
     Serve(serve::Serve),
     Simulate(simulate::Simulate),
+    Generate(generate::Generate),
+    Import(import::Import),
+    Init(init::Init),
+    Completions(completions::Completions),
+    #[command(name = "man")]
+    Man(man::ManPages),
 }
 
 fn main() -> ExitCode {
@@ -34,5 +48,10 @@ fn main() -> ExitCode {
         Command::Probe(probe) => probe.run(),
         Command::Serve(serve) => serve.run(),
         Command::Simulate(simulate) => simulate.run(),
+        Command::Generate(generate) => generate.run(),
+        Command::Import(import) => import.run(),
+        Command::Init(init) => init.run(),
+        Command::Completions(completions) => completions.run(Arguments::command()),
+        Command::Man(man) => man.run(Arguments::command()),
     }
 }

@@ -1,0 +1,181 @@
+//! A services.yaml to begin with, and its text: with comments, which no serializer writes.
+
+use std::collections::BTreeSet;
+
+use tunnel_balancer_config::{Diagnostic, parse, yaml_text};
+use tunnel_balancer_core::{Server, ServerUrl};
+
+/// A file that is being made.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Draft {
+    /// What stands above everything.
+    pub(crate) comments: Vec<String>,
+    pub(crate) services: Vec<DraftService>,
+    /// Lines under `defaults`, in YAML.
+    pub(crate) defaults: Vec<String>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct DraftService {
+    pub(crate) comments: Vec<String>,
+    /// The public address.
+    pub(crate) address: String,
+    pub(crate) servers: Vec<DraftServer>,
+    /// Lines of the service below `servers`, in YAML.
+    pub(crate) settings: Vec<String>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct DraftServer {
+    pub(crate) url: String,
+    pub(crate) name: Option<String>,
+    /// What stands behind it.
+    pub(crate) comment: Option<String>,
+}
+
+/// Stands for what nobody knows yet. Names under `invalid` are nobody's.
+pub(crate) const NO_HOST: &str = "change-me.invalid";
+const NO_SERVER: &str = "change-me-server.invalid";
+
+impl Draft {
+    pub(crate) fn text(&self) -> String {
+        let mut yaml = String::new();
+        push_comments(&mut yaml, "", &self.comments);
+        yaml += "\nservices:\n";
+        for (index, service) in self.services.iter().enumerate() {
+            yaml += if index == 0 { "" } else { "\n" };
+            push_comments(&mut yaml, "  ", &service.comments);
+            yaml += &format!("  {}:\n    servers:\n", yaml_text(&service.address));
+            service.servers.iter().for_each(|server| push_server(&mut yaml, server));
+            service.settings.iter().for_each(|line| yaml += &format!("    {line}\n"));
+        }
+        if !self.defaults.is_empty() {
+            yaml += "\n# For every service that does not say otherwise.\ndefaults:\n";
+            self.defaults.iter().for_each(|line| yaml += &format!("  {line}\n"));
+        }
+        yaml
+    }
+
+    /// What the configuration has against it.
+    pub(crate) fn mistakes(&self) -> Vec<Diagnostic> {
+        parse(&self.text()).map_or_else(|errors| errors.diagnostics().to_vec(), |_| Vec::new())
+    }
+}
+
+impl DraftService {
+    /// Of one public address with these servers; what is not known yet is held by something that cannot be wrong.
+    pub(crate) fn of(address: Option<&str>, servers: &[String]) -> Self {
+        let mut servers: Vec<DraftServer> =
+            servers.iter().map(|url| DraftServer { url: url.clone(), ..DraftServer::default() }).collect();
+        if servers.is_empty() {
+            servers.push(DraftServer { url: NO_SERVER.to_owned(), ..DraftServer::default() });
+        }
+        Self { address: address.unwrap_or(NO_HOST).to_owned(), servers, ..Self::default() }
+    }
+
+    /// Gives a name to each server that would share one with another, as servers are named after the first label.
+    pub(crate) fn name_apart(&mut self) {
+        let default = |url: &str| url.parse().map(|url: ServerUrl| Server::new(url).name).unwrap_or_default();
+        let mut taken = BTreeSet::new();
+        for (index, server) in self.servers.iter_mut().enumerate() {
+            let name = server.name.clone().unwrap_or_else(|| default(&server.url));
+            if !taken.insert(name) {
+                server.name = (index + 1..).map(|it| format!("server-{it}")).find(|name| taken.insert(name.clone()));
+            }
+        }
+    }
+}
+
+/// Why the configuration would not take this public address, if so.
+pub(crate) fn wrong_address(address: &str) -> Option<Diagnostic> {
+    let services = vec![DraftService::of(Some(address), &[])];
+    Draft { services, ..Draft::default() }.mistakes().into_iter().next()
+}
+
+/// Why the configuration would not take this server, if so.
+pub(crate) fn wrong_server(url: &str) -> Option<Diagnostic> {
+    let services = vec![DraftService::of(None, &[url.to_owned()])];
+    Draft { services, ..Draft::default() }.mistakes().into_iter().next()
+}
+
+/// A mistake without its place, where there is no file yet.
+pub(crate) fn told(mistake: &Diagnostic) -> String {
+    let hint = mistake.hint.as_ref().map_or_else(String::new, |hint| format!("\n  hint: {hint}"));
+    format!("error[{}]: {}{hint}", mistake.code, message(mistake))
+}
+
+/// What is wrong, without the line of a file that nobody has.
+pub(crate) fn message(mistake: &Diagnostic) -> &str {
+    mistake.message.split(" (see line ").next().unwrap_or_default()
+}
+
+fn push_server(yaml: &mut String, server: &DraftServer) {
+    let comment = server.comment.as_ref().map_or_else(String::new, |comment| format!(" # {}", one_line(comment)));
+    match &server.name {
+        None => *yaml += &format!("      - {}{comment}\n", yaml_text(&server.url)),
+        Some(name) => {
+            *yaml += &format!("      - url: {}{comment}\n        name: {}\n", yaml_text(&server.url), yaml_text(name));
+        }
+    }
+}
+
+fn push_comments(yaml: &mut String, indentation: &str, comments: &[String]) {
+    for comment in comments {
+        *yaml += &format!("{}\n", format!("{indentation}# {}", one_line(comment)).trim_end());
+    }
+}
+
+/// What was read from another file may hold anything, and a comment must end where it ends.
+fn one_line(comment: &str) -> String {
+    comment.replace(
+        |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}'),
+        "?",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_back_with_whatever_stands_in_its_comments() {
+        let draft = Draft {
+            comments: vec!["two\nlines: [".to_owned(), "\u{2028}\u{0}\u{feff}".to_owned()],
+            services: vec![DraftService {
+                comments: vec!["# \r}".to_owned()],
+                address: "chat.example.com/a:b".to_owned(),
+                servers: vec![
+                    DraftServer { url: "http://[::1]:8080".to_owned(), name: None, comment: Some("a\n- b".to_owned()) },
+                    DraftServer { url: "127.0.0.1".to_owned(), name: Some("no".to_owned()), comment: None },
+                ],
+                settings: vec!["policy: random".to_owned()],
+            }],
+            defaults: vec!["served_by: false".to_owned()],
+        };
+        let config = parse(&draft.text()).unwrap_or_else(|errors| panic!("{errors}\n{}", draft.text()));
+        let service = &config.services[0];
+        let servers: Vec<(String, &str)> =
+            service.servers().iter().map(|server| (server.url.to_string(), server.name.as_str())).collect();
+        assert_eq!(service.name(), "chat.example.com/a:b");
+        assert_eq!(servers, [("http://[::1]:8080".to_owned(), "[::1]:8080"), ("https://127.0.0.1".to_owned(), "no")]);
+        assert!(!service.served_by);
+    }
+
+    #[test]
+    fn answers_are_judged_as_the_configuration_does() {
+        let table = [
+            (
+                wrong_address("https://chat.example.com"),
+                "error[invalid-host]: `https://chat.example.com` is a URL, not a hostname\n  hint: write `chat.example.com`",
+            ),
+            (
+                wrong_server("ftp://a.example.com"),
+                "error[invalid-url]: scheme `ftp` is not supported\n  hint: a server is reached over `https` or `http`",
+            ),
+        ];
+        for (mistake, expected) in table {
+            assert_eq!(told(&mistake.unwrap()), expected);
+        }
+        assert_eq!((wrong_address("chat.example.com/api"), wrong_server("http://10.0.0.1:8080")), (None, None));
+    }
+}

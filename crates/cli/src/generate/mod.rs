@@ -1,0 +1,102 @@
+//! `tunnel-balancer generate`: what other programs need to know of a services.yaml, in their own formats.
+//!
+//! A hostname has to stand in four places (the map, the Worker's routes, each tunnel's ingress, DNS), and one forgotten
+//! is an outage that no test of the map can see. So the other three are written from the map, or compared with it.
+
+mod access;
+mod cloudflared;
+mod dns;
+mod tunnel;
+mod wrangler;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+use tunnel_balancer_config::Config;
+
+use crate::output;
+
+/// Write what wrangler, cloudflared, DNS and Access need, from a services.yaml.
+///
+/// Results go to stdout, with comments that say what to do with them; what was left out is told on stderr as well.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  tunnel-balancer generate wrangler >> wrangler.toml
+  tunnel-balancer generate cloudflared --tunnel 'home=*-a.example.com' > config.yml
+  tunnel-balancer generate cloudflared --compare /etc/cloudflared/config.yml
+  tunnel-balancer generate dns --tunnel 'home=*-a.example.com' --tunnel 'office=*-b.example.com'
+
+Exit codes: 0 written, or nothing is missing; 1 --compare found something wrong; 2 mistakes in a file or the command.")]
+pub(crate) struct Generate {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    Wrangler(wrangler::Wrangler),
+    Cloudflared(cloudflared::Cloudflared),
+    Dns(dns::Dns),
+    Access(access::Access),
+}
+
+/// The file that all of them read.
+#[derive(Args, Debug)]
+struct Source {
+    /// The services and their servers.
+    #[arg(default_value = "services.yaml")]
+    file: PathBuf,
+}
+
+/// What was written, or that the command or a file has a mistake.
+type Written = Result<Text, String>;
+
+/// A result, and what could not be a part of it.
+struct Text {
+    text: String,
+    left_out: Vec<String>,
+}
+
+impl Generate {
+    pub(crate) fn run(self) -> ExitCode {
+        let written = match self.what {
+            What::Cloudflared(cloudflared) => return cloudflared.run(),
+            What::Wrangler(wrangler) => wrangler.write(),
+            What::Dns(dns) => dns.write(),
+            What::Access(access) => access.write(),
+        };
+        print(written)
+    }
+}
+
+fn print(written: Written) -> ExitCode {
+    match written {
+        Ok(Text { text, left_out }) => {
+            left_out.iter().for_each(|left_out| eprintln!("left out: {left_out}"));
+            output::print(&text)
+        }
+        Err(message) => {
+            eprintln!("{message}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+impl Source {
+    fn load(&self) -> Result<Config, String> {
+        let name = self.name();
+        tunnel_balancer_config::parse(&read(&self.file)?).map_err(|errors| errors.in_file(&name).to_string())
+    }
+
+    /// On one line, as it also stands in comments.
+    fn name(&self) -> String {
+        self.file.display().to_string().replace(char::is_control, "?")
+    }
+}
+
+fn read(file: &Path) -> Result<String, String> {
+    fs::read_to_string(file).map_err(|error| format!("cannot read {}: {error}", file.display()))
+}

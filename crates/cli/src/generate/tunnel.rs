@@ -1,0 +1,102 @@
+//! `--tunnel NAME=PATTERN`: which hostnames are whose.
+
+use clap::Args;
+
+use crate::cloudflared::TunnelHost;
+
+/// The tunnels, where they are told.
+#[derive(Args, Debug)]
+pub(super) struct Tunnels {
+    /// The tunnel of this name or ID serves the hostnames that match, as in `home=*-a.example.com`. Several patterns are
+    /// separated by commas, and `*` stands for any characters. May be given more than once.
+    #[arg(long = "tunnel", value_name = "NAME=PATTERN", value_parser = tunnel)]
+    tunnels: Vec<Tunnel>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Tunnel {
+    pub(super) name: String,
+    patterns: Vec<String>,
+}
+
+impl Tunnels {
+    pub(super) fn is_empty(&self) -> bool {
+        self.tunnels.is_empty()
+    }
+
+    /// The tunnel of a hostname: the first with a pattern that matches.
+    pub(super) fn of(&self, host: &TunnelHost) -> Option<&Tunnel> {
+        self.tunnels.iter().find(|tunnel| tunnel.patterns.iter().any(|pattern| matches(pattern, &host.host)))
+    }
+
+    /// Each tunnel with its hostnames. One without any is a mistake.
+    pub(super) fn each<'h>(
+        &self,
+        hosts: &'h [TunnelHost],
+        file: &str,
+    ) -> Result<Vec<(&Tunnel, Vec<&'h TunnelHost>)>, String> {
+        let mut each = Vec::new();
+        for tunnel in &self.tunnels {
+            let own: Vec<&TunnelHost> = hosts.iter().filter(|host| self.of(host) == Some(tunnel)).collect();
+            if own.is_empty() {
+                return Err(format!("error: no server of {file} is left for the tunnel {}", tunnel.name));
+            }
+            each.push((tunnel, own));
+        }
+        Ok(each)
+    }
+}
+
+fn tunnel(text: &str) -> Result<Tunnel, String> {
+    let hint = "write a tunnel and its hostnames, as in `home=*-a.example.com`";
+    let (name, patterns) = text.split_once('=').ok_or(hint)?;
+    let is_name =
+        |name: &str| !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
+    let patterns: Vec<String> = patterns.split(',').map(|pattern| pattern.trim().to_ascii_lowercase()).collect();
+    let is_pattern = |pattern: &String| {
+        !pattern.is_empty() && pattern.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.*".contains(&b))
+    };
+    if is_name(name) && patterns.iter().all(is_pattern) {
+        Ok(Tunnel { name: name.to_owned(), patterns })
+    } else {
+        Err(hint.to_owned())
+    }
+}
+
+/// `*` stands for any characters, or none.
+fn matches(pattern: &str, host: &str) -> bool {
+    let Some((start, rest)) = pattern.split_once('*') else { return pattern == host };
+    let Some(host) = host.strip_prefix(start) else { return false };
+    (0..=host.len()).filter_map(|at| host.get(at..)).any(|host| matches(rest, host))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_match_whole_names() {
+        let table = [
+            ("*-a.example.com", "chat-a.example.com", true),
+            ("*-a.example.com", "chat-b.example.com", false),
+            ("chat-a.example.com", "chat-a.example.com", true),
+            ("*.home.*", "a.home.example.com", true),
+            ("*", "anything", true),
+            ("a*b*c", "abc", true),
+            ("a*b*c", "acb", false),
+        ];
+        for (pattern, host, expected) in table {
+            assert_eq!(matches(pattern, host), expected, "{pattern} {host}");
+        }
+    }
+
+    #[test]
+    fn a_tunnel_has_a_name_and_patterns() {
+        let expected =
+            Tunnel { name: "home".to_owned(), patterns: vec!["*-a.example.com".to_owned(), "b.example".to_owned()] };
+        assert_eq!(tunnel("home=*-A.example.com, b.example"), Ok(expected));
+        for text in ["home", "=x", "home=", "home=a,", "ho me=a", "home=a b", "home=a\"b"] {
+            assert!(tunnel(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! What one command writes, another reads: every file that is generated is good for whoever gets it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use tunnel_balancer_config::{Config, parse, parse_ingress};
+
+#[test]
+fn nothing_is_missing_in_the_ingress_that_is_generated() {
+    for file in services_files() {
+        for options in [&[][..], &["--host-header"]] {
+            let ingress = stdout(run(&[&["generate", "cloudflared", &file][..], options].concat()));
+            let rules = parse_ingress(&ingress).unwrap_or_else(|errors| panic!("{file}: {errors}\n{ingress}")).rules;
+            assert!(rules.last().is_some_and(|rule| rule.is_catch_all()), "{file}: {ingress}");
+
+            let written = write(&ingress, "config.yml");
+            let compared = run(&[&["generate", "cloudflared", &file, "--compare", &written][..], options].concat());
+            assert!(stdout(compared).starts_with("nothing is missing"), "{file}");
+
+            // The same with one hostname less.
+            let hostname = rules[0].hostname.clone().unwrap();
+            let written = write(&ingress.replace(&hostname, "other.example.com"), "config.yml");
+            let compared = run(&["generate", "cloudflared", &file, "--compare", &written]);
+            assert_eq!(compared.status.code(), Some(1), "{file}");
+            assert!(
+                String::from_utf8_lossy(&compared.stdout).contains(&format!("{hostname} is missing")),
+                "{compared:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn what_is_imported_from_a_generated_ingress_is_the_map() {
+    let file = write(
+        "services:\n  chat.example.com: [chat-a.example.com, chat-b.example.com]\n  git.example.com: git-a.example.com\n",
+        "map.yaml",
+    );
+    let tunnel = |pattern: &str, name: &str, url: &str| {
+        let arguments = ["generate", "cloudflared", &file, "--host-header", "--service-url", url, "--tunnel", pattern];
+        write(&stdout(run(&arguments)), name)
+    };
+    let home = tunnel("home=*-a.example.com", "home.yml", "http://localhost:80");
+    let office = tunnel("office=*-b.example.com", "office.yml", "http://10.0.0.2");
+    let imported = stdout(run(&["import", "cloudflared", &home, &office]));
+    assert_eq!(map(&parse(&imported).unwrap()), map(&parse(&fs::read_to_string(file).unwrap()).unwrap()), "{imported}");
+}
+
+#[test]
+fn with_the_lines_that_access_needs_nothing_is_left_to_add() {
+    let mut lacking = 0;
+    for file in services_files() {
+        let lines = stdout(run(&["generate", "access", &file]));
+        if lines.contains("Nothing is to be added") {
+            continue;
+        }
+        lacking += 1;
+        let config = parse(&lines).unwrap_or_else(|errors| panic!("{file}: {errors}\n{lines}"));
+        assert_eq!(config.secrets, ["ACCESS_ID", "ACCESS_SECRET"], "{file}");
+        let protected = write(&lines, "access.yaml");
+        let again = stdout(run(&["generate", "access", &protected]));
+        assert!(again.contains("Nothing is to be added"), "{file}: {again}");
+    }
+    assert!(lacking >= 3, "{lacking}");
+}
+
+#[test]
+fn init_writes_what_every_other_command_reads() {
+    let file = scratch("init.yaml").display().to_string();
+    let servers =
+        ["--server", "a.home.example.com", "--server", "http://a.office.example.com:8080/x", "--server", "[::1]:80"];
+    let options = ["--host", "bücher.example/%C3%BC", "--policy", "hash", "--health-path", "/a?b={c}&d=["];
+    let written = run(&[&["init", "--force", "--output", &file][..], &servers, &options].concat());
+    assert!(written.status.success(), "{written:?}");
+    let config = parse(&fs::read_to_string(&file).unwrap()).unwrap();
+    assert_eq!(config.services[0].health_check.as_ref().unwrap().path, "/a?b={c}&d=[");
+    assert_eq!(map(&config), ["xn--bcher-kva.example/%C3%BC: a.home.example.com a.office.example.com:8080 [::1]:80"]);
+    assert!(stdout(run(&["generate", "cloudflared", &file])).contains("hostname: a.home.example.com"));
+}
+
+#[test]
+fn bash_completes_commands_and_options() {
+    let script = stdout(run(&["completions", "bash"]));
+    // As bash does it: the words, which of them is typed, and then the program, that word and the one before.
+    let ask = r#"
+set -- $(complete -p tunnel-balancer)
+while [ "$1" != -F ]; do shift; done
+complete_with=$2
+COMP_WORDS=(tunnel-balancer generate cl); COMP_CWORD=2
+$complete_with tunnel-balancer cl generate; echo "${COMPREPLY[*]}"
+COMP_WORDS=(tunnel-balancer generate dns --z); COMP_CWORD=3
+$complete_with tunnel-balancer --z dns; echo "${COMPREPLY[*]}"
+"#;
+    let script = write(&(script + ask), "completions.bash");
+    match Command::new("bash").arg(script).output() {
+        Ok(output) => assert_eq!(stdout(output), "cloudflared\n--zone\n"),
+        Err(error) => omitted(&format!("completions in bash: {error}")),
+    }
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_failure() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_tunnel-balancer"))
+        .arg("man")
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+}
+
+/// All that a deployment does, short of the upload, with the repository's own wrangler.toml.
+#[test]
+fn wrangler_takes_the_routes_that_are_generated() {
+    let root = root();
+    let wrangler = root.join("node_modules/.bin").join(if cfg!(windows) { "wrangler.cmd" } else { "wrangler" });
+    let built = root.join("crates/worker/build");
+    if !wrangler.exists() || !built.join("index.js").exists() {
+        return omitted(
+            "routes in wrangler: it is not installed, or the Worker is not built (`cargo xtask build` does both)",
+        );
+    }
+    // Below the repository, where `node_modules` is found.
+    let directory = scratch("wrangler");
+    let copy = directory.join("crates/worker/build");
+    fs::create_dir_all(&copy).unwrap();
+    for file in ["index.js", "index_bg.wasm"] {
+        fs::copy(built.join(file), copy.join(file)).unwrap();
+    }
+    let services = write(
+        "services:\n  chat.example.com: a.example.com\n  example.com/api: a.example.com\n  www.example.net: a.example.com\n  bücher.example: a.example.com\n",
+        "routes.yaml",
+    );
+    let routes = stdout(run(&["generate", "wrangler", &services, "--zone", "example.com"]));
+    assert_eq!(routes.matches("[[routes]]").count(), 4, "{routes}");
+    let toml = fs::read_to_string(root.join("wrangler.toml")).unwrap();
+    // The Worker is built already.
+    let with_routes = |routes: &str| toml.replace("command = \"cargo xtask build\"", "") + routes;
+    let deploy = |toml: String| {
+        fs::write(directory.join("wrangler.toml"), toml).unwrap();
+        Command::new(&wrangler)
+            .current_dir(&directory)
+            .args(["deploy", "--dry-run", "--outdir", "out"])
+            .env("WRANGLER_SEND_METRICS", "false")
+            .env("CI", "1")
+            .output()
+            .unwrap()
+    };
+    stdout(deploy(with_routes(&routes)));
+    // That wrangler looks at routes at all: a custom domain has no path.
+    let refused = deploy(with_routes(&routes.replace("www.example.net", "www.example.net/x")));
+    assert!(
+        String::from_utf8_lossy(&refused.stderr).contains("Paths are not allowed in Custom Domains"),
+        "{refused:?}"
+    );
+}
+
+/// The files of this repository. Each has a tunnel.
+fn services_files() -> Vec<String> {
+    let root = root();
+    let examples = fs::read_dir(root.join("examples")).unwrap().map(|entry| entry.unwrap().path());
+    let mut files: Vec<PathBuf> = examples.filter(|path| path.extension().is_some_and(|it| it == "yaml")).collect();
+    files.push(root.join("services.yaml"));
+    assert!(files.len() >= 5, "{files:?}");
+    files.into_iter().map(|file| file.display().to_string()).collect()
+}
+
+/// Each service with its servers.
+fn map(config: &Config) -> Vec<String> {
+    let line = |service: &tunnel_balancer_core::Service| {
+        let servers: Vec<&str> = service.servers().iter().map(|server| server.url.authority()).collect();
+        format!("{}: {}", service.name(), servers.join(" "))
+    };
+    config.services.iter().map(line).collect()
+}
+
+fn run(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_tunnel-balancer")).args(arguments).output().unwrap()
+}
+
+/// What was printed by a command that went well.
+fn stdout(output: Output) -> String {
+    assert!(
+        output.status.success(),
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Said past the test harness, which shows nothing of a test that passes.
+fn omitted(what: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr(), "NOT CHECKED: {what}");
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
+}
+
+/// A place for a file of the test that asks.
+fn scratch(name: &str) -> PathBuf {
+    let test = std::thread::current().name().unwrap_or("test").replace(':', "_");
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(test);
+    fs::create_dir_all(&directory).unwrap();
+    directory.join(name)
+}
+
+fn write(text: &str, name: &str) -> String {
+    let file = scratch(name);
+    fs::write(&file, text).unwrap();
+    file.display().to_string()
+}
