@@ -1,6 +1,7 @@
 //! `tunnel-balancer`: Tunnel Balancer on the command line.
 
 mod explain;
+mod schema;
 mod serve;
 
 use std::process::ExitCode;
@@ -18,12 +19,14 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     Explain(explain::Explain),
+    Schema(schema::Schema),
     Serve(serve::Serve),
 }
 
 fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Explain(explain) => explain.run(),
+        Command::Schema(schema) => schema.run(),
         Command::Serve(serve) => serve.run(),
     }
 }

@@ -1,5 +1,7 @@
 //! Any text at all: an answer, never a panic, and never a wrong place.
 
+mod validator;
+
 use proptest::prelude::*;
 use tunnel_balancer_config::{Errors, parse, parse_with};
 
@@ -120,6 +122,7 @@ fn check(text: &str) {
     assert_eq!(parsed.as_ref().err(), known.as_ref().err(), "good secrets change nothing");
     match parsed {
         Ok(config) => {
+            assert_eq!(validator::check(text), Ok(()), "the schema refuses what is right: {text}");
             assert!(config.services.iter().all(|service| service.servers().iter().any(|server| server.enabled)));
             assert_eq!(parse_with(text, &|_| None).is_ok(), config.secrets.is_empty(), "each secret is asked for");
         }
