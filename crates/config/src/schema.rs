@@ -1,6 +1,6 @@
 //! The JSON Schema of a file: for editors, which complete, explain and check with it while somebody types.
 //!
-//! Draft 7, because that is what every editor's YAML support understands: yaml-language-server read no later one for years,
+//! Draft 7, because that is what every editor's YAML support understands: yaml-language-server reads later ones since 1.20 only,
 //! and nothing later is wanted here. A schema sees one value at a time. What it lets pass may still be wrong: units that are
 //! right but out of range, two settings that contradict each other, names that are taken.
 
@@ -75,11 +75,7 @@ impl Writer {
     fn map(&mut self, keys: &[About], path: &[&str]) -> Json {
         let required: Vec<&str> = keys.iter().filter(|key| key.required).map(|key| key.name).collect();
         let properties: Map<String, Json> = keys.iter().map(|key| (key.name.to_owned(), self.key(key, path))).collect();
-        let mut map = json!({ "type": "object", "properties": properties, "additionalProperties": false });
-        if !required.is_empty() {
-            map["required"] = json!(required);
-        }
-        map
+        json!({ "type": "object", "properties": properties, "required": required, "additionalProperties": false })
     }
 
     fn key(&mut self, about: &About, path: &[&str]) -> Json {
@@ -136,18 +132,14 @@ fn statuses(least: u16, may_be_empty: bool) -> Json {
     json!({ "anyOf": [number, text, list] })
 }
 
-fn text(text: &Text) -> Json {
-    let mut schema = string(text.pattern, &format!("expected {}", text.what));
-    if let Some(longest) = text.longest {
-        schema["maxLength"] = json!(longest);
-    }
-    schema
+fn text(Text { what, pattern, longest }: &Text) -> Json {
+    let mut schema = object(string(pattern, &format!("expected {what}")));
+    schema.extend(longest.map(|longest| ("maxLength".to_owned(), json!(longest))));
+    Json::Object(schema)
 }
 
 fn string(pattern: &str, told: &str) -> Json {
-    let mut schema = self::pattern(pattern, told);
-    schema["type"] = json!("string");
-    schema
+    json!({ "type": "string", "pattern": pattern, "patternErrorMessage": told })
 }
 
 /// `told` is what an editor shows that knows `patternErrorMessage`; the others show the pattern.

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use boon::{Compiler, SchemaIndex, Schemas};
 
 /// Compares a file with the schema.
-pub fn check(yaml: &str) -> Result<(), String> {
+pub(crate) fn check(yaml: &str) -> Result<(), String> {
     static SCHEMA: OnceLock<(Schemas, SchemaIndex)> = OnceLock::new();
     let (schemas, index) = SCHEMA.get_or_init(|| {
         let schema = serde_json::from_str(&tunnel_balancer_config::schema()).unwrap();
