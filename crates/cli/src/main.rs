@@ -11,6 +11,7 @@ mod init;
 mod man;
 mod output;
 mod probe;
+mod schema;
 mod serve;
 mod simulate;
 
@@ -28,14 +29,15 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Init(init::Init),
+    Import(import::Import),
     Check(check::Check),
     Explain(explain::Explain),
-    Probe(probe::Probe),
-    Serve(serve::Serve),
     Simulate(simulate::Simulate),
+    Probe(probe::Probe),
     Generate(generate::Generate),
-    Import(import::Import),
-    Init(init::Init),
+    Serve(serve::Serve),
+    Schema(schema::Schema),
     Completions(completions::Completions),
     #[command(name = "man")]
     Man(man::ManPages),
@@ -43,14 +45,15 @@ enum Command {
 
 fn main() -> ExitCode {
     match Arguments::parse().command {
+        Command::Init(init) => init.run(),
+        Command::Import(import) => import.run(),
         Command::Check(check) => check.run(),
         Command::Explain(explain) => explain.run(),
-        Command::Probe(probe) => probe.run(),
-        Command::Serve(serve) => serve.run(),
         Command::Simulate(simulate) => simulate.run(),
+        Command::Probe(probe) => probe.run(),
         Command::Generate(generate) => generate.run(),
-        Command::Import(import) => import.run(),
-        Command::Init(init) => init.run(),
+        Command::Serve(serve) => serve.run(),
+        Command::Schema(schema) => schema.run(),
         Command::Completions(completions) => completions.run(Arguments::command()),
         Command::Man(man) => man.run(Arguments::command()),
     }

@@ -8,18 +8,35 @@ use tunnel_balancer_core::Affinity;
 use crate::duration::duration;
 use crate::node::Value;
 use crate::reader::{Field, Key};
-use crate::secret::secret;
-use crate::token::token;
+use crate::secret::{REFERENCE, secret};
+use crate::shape::Shape;
+use crate::token::{TOKEN, token};
 
 const KEYS: &[Key<Affinity>] = &[
-    ("cookie", |affinity, field| field.set(&mut affinity.cookie, |value| token(value, "a cookie"))),
-    ("ttl", |affinity, field| field.set(&mut affinity.ttl, |value| duration(value, TTL))),
-    ("key", |affinity, field| {
-        if let Some(key) = secret(field, "AFFINITY_KEY", SHORTEST_KEY) {
-            affinity.key = key.into_bytes();
-        }
+    Key::new(
+        "cookie",
+        "The cookie that remembers the server. Required, here or in `defaults`.",
+        Shape::Text(TOKEN),
+        |affinity, field| field.set(&mut affinity.cookie, |value| token(value, "a cookie")),
+    ),
+    Key::new("ttl", "How long it does.", Shape::Duration(TTL), |affinity, field| {
+        field.set(&mut affinity.ttl, |value| duration(value, TTL));
     }),
+    Key::new(
+        "key",
+        "The secret that signs the cookie, 16 bytes or more: `npx wrangler secret put AFFINITY_KEY`, or in the environment \
+         of `tunnel-balancer serve`. Required, here or in `defaults`.",
+        Shape::Text(REFERENCE),
+        |affinity, field| {
+            if let Some(key) = secret(field, "AFFINITY_KEY", SHORTEST_KEY) {
+                affinity.key = key.into_bytes();
+            }
+        },
+    ),
 ];
+
+pub(crate) const SHAPE: Shape =
+    Shape::Shared("affinity", &Shape::OneOf(&[Shape::Off, Shape::Map(|| Key::about(KEYS))]));
 
 /// A cookie counts in whole seconds; after a week nobody remembers what a client was doing.
 const TTL: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(7 * 24 * 3600);

@@ -12,7 +12,8 @@ use crate::problem::Problem;
 /// What a duration may be unless a setting says otherwise. More than a day is a slip of the keyboard.
 pub(crate) const USUAL: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(24 * 3600);
 
-const UNITS: [(&str, u64); 4] = [("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
+/// From the largest to the smallest, as they must be written.
+pub(crate) const UNITS: [(&str, u64); 4] = [("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
 const EXPECTED: &str = "a duration such as \"30s\"";
 const UNITS_HINT: &str = "whole numbers with the units h, m, s and ms, as in `1h30m`, `30s`, `500ms`";
 

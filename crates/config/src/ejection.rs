@@ -1,18 +1,43 @@
 //! `ejection`: when a service's servers are left out for failures of real requests.
 
+use std::ops::RangeInclusive;
+
 use tunnel_balancer_core::EjectionSettings;
 
 use crate::diagnostic::Code;
 use crate::duration::{USUAL, duration, written};
 use crate::problem::Problem;
 use crate::reader::{Field, Key, number, percent};
+use crate::shape::Shape;
 
 pub(crate) const KEYS: &[Key<EjectionSettings>] = &[
-    ("failures", |ejection, field| field.set(&mut ejection.failures, |value| number(value, 1..=100))),
-    ("base", |ejection, field| field.set(&mut ejection.base, |value| duration(value, USUAL))),
-    ("max", |ejection, field| field.set(&mut ejection.max, |value| duration(value, USUAL))),
-    ("max_percent", |ejection, field| field.set(&mut ejection.max_percent, |value| percent(value, 1..=100))),
+    Key::new(
+        "failures",
+        "Doubtful failures in a row that eject. A tunnel that is down ejects at once.",
+        Shape::Number(FAILURES),
+        |ejection, field| field.set(&mut ejection.failures, |value| number(value, FAILURES)),
+    ),
+    Key::new(
+        "base",
+        "How long the first time; each further time is twice as long.",
+        Shape::Duration(USUAL),
+        |ejection, field| field.set(&mut ejection.base, |value| duration(value, USUAL)),
+    ),
+    Key::new("max", "The longest.", Shape::Duration(USUAL), |ejection, field| {
+        field.set(&mut ejection.max, |value| duration(value, USUAL));
+    }),
+    Key::new(
+        "max_percent",
+        "The most servers that are left out at a time, in percent of all; one always may be.",
+        Shape::Percent(MAX_PERCENT),
+        |ejection, field| field.set(&mut ejection.max_percent, |value| percent(value, MAX_PERCENT)),
+    ),
 ];
+
+pub(crate) const SHAPE: Shape = Shape::Shared("ejection", &Shape::Map(|| Key::about(KEYS)));
+
+const FAILURES: RangeInclusive<u32> = 1..=100;
+const MAX_PERCENT: RangeInclusive<u32> = 1..=100;
 
 /// Reads it over what `defaults` gives.
 pub(crate) fn ejection(ejection: &mut EjectionSettings, field: Field<'_>) {

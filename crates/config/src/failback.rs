@@ -8,13 +8,23 @@ use crate::node::Value;
 use crate::policy;
 use crate::problem::Problem;
 use crate::reader::{Field, word};
+use crate::shape::{About, Shape, words};
 
 const EXPECTED: &str = "`auto`, `manual` or `{ after: 10m }`";
+
+const WORDS: &[(&str, Failback)] = &[("auto", Failback::Auto), ("manual", Failback::Manual)];
+
+pub(crate) const SHAPE: Shape = Shape::Shared(
+    "failback",
+    &Shape::OneOf(&[
+        Shape::Words(|| words(WORDS)),
+        Shape::Map(|| vec![About::required("after", "How long it must have been usable.", Shape::Duration(USUAL))]),
+    ]),
+);
 
 /// Reads it over what `defaults` gives.
 pub(crate) fn failback(failback: &mut Failback, field: Field<'_>) {
     let Value::Map(_) = field.value() else {
-        const WORDS: &[(&str, Failback)] = &[("auto", Failback::Auto), ("manual", Failback::Manual)];
         return field.set(failback, |value| {
             word(value, "failback", EXPECTED, WORDS).map_err(|problem| match value {
                 Value::Text(text) if duration(value, USUAL).is_ok() => {

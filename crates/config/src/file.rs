@@ -3,15 +3,40 @@
 use tunnel_balancer_core::Service;
 
 use crate::diagnostic::Code;
-use crate::host::{Public, public_address};
+use crate::host::{self, Public, public_address};
 use crate::node::{Value, ticked};
 use crate::problem::Problem;
-use crate::reader::{Entry, Field};
-use crate::server::servers;
-use crate::settings::Settings;
+use crate::reader::{Entry, Field, Key};
+use crate::server::{self, servers};
+use crate::settings::{self, Settings};
+use crate::shape::{About, Shape};
 use crate::{warnings, work};
 
 const SMALLEST: &str = "write at least `services: { chat.example.com: chat-a.example.com }`";
+
+/// What a file is.
+#[cfg_attr(not(feature = "schema"), expect(dead_code, reason = "for the schema and the reference"))]
+pub(crate) const SHAPE: Shape = Shape::Map(|| {
+    let services = "What the balancer does: the services by their public addresses. An address is the public hostname; a port belongs to \
+                    it only where it is neither 80 nor 443. With a path, as in `chat.example.com/api`, a service has the \
+                    paths that begin with it; the longest decides, and servers get the whole path.";
+    let defaults = "Settings for every service that does not write them itself: all keys of a service but `servers`. Maps are merged key by key.";
+    vec![
+        About::required("services", services, SERVICES),
+        About::new("defaults", defaults, Shape::Map(|| Key::about(settings::KEYS))),
+    ]
+});
+
+const SERVICES: Shape = Shape::Names { keys: host::ADDRESS, values: &SERVICE, may_be_empty: false };
+
+const SERVICE: Shape = Shape::OneOf(&[
+    Shape::Map(|| {
+        let servers = "The servers, tried in this order; one alone needs no list. Attempts and probes for one request must not be more \
+                       than 50 in all, which is what Cloudflare allows.";
+        [vec![About::required("servers", servers, server::SHAPE)], Key::about(settings::KEYS)].concat()
+    }),
+    server::SHAPE,
+]);
 
 /// The services of a file, in its order. What is wrong with it is reported and left out.
 pub(crate) fn services(root: Field<'_>) -> Vec<Service> {
@@ -105,10 +130,12 @@ fn service(address: String, field: Field<'_>, defaults: &Settings, public: &Publ
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+
     #[test]
     fn every_key_is_in_the_file_of_all_settings() {
-        fn names<T>(keys: &[crate::reader::Key<T>]) -> impl Iterator<Item = &'static str> {
-            keys.iter().map(|(name, _)| *name)
+        fn names<T>(keys: &[Key<T>]) -> impl Iterator<Item = &'static str> {
+            keys.iter().map(Key::name)
         }
         let text = include_str!("../../../examples/all-settings.yaml");
         let has = |indentation: usize, name: &str| {
@@ -118,10 +145,10 @@ mod tests {
             })
         };
         let tables = [
-            (4, names(crate::settings::KEYS).collect::<Vec<_>>()),
+            (4, names(settings::KEYS).collect::<Vec<_>>()),
             (6, names(crate::health_check::KEYS).chain(names(crate::retry::KEYS)).collect()),
             (6, names(crate::ejection::KEYS).collect()),
-            (8, names(crate::retry::BUDGET_KEYS).chain(names(crate::server::KEYS)).collect()),
+            (8, names(crate::retry::BUDGET_KEYS).chain(names(server::KEYS)).collect()),
         ];
         for (indentation, names) in tables {
             for name in names {

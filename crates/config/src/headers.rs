@@ -7,7 +7,8 @@ use crate::node::{Value, ticked};
 use crate::problem::Problem;
 use crate::reader::Field;
 use crate::secret::template;
-use crate::token::token;
+use crate::shape::{Shape, Text};
+use crate::token::{TOKEN, token};
 
 /// Headers that say how a message is framed or routed: the host writes them.
 const FRAMING: [&str; 9] = [
@@ -21,6 +22,12 @@ const FRAMING: [&str; 9] = [
     "upgrade",
     "cf-connecting-ip",
 ];
+
+pub(crate) const SHAPE: Shape = Shape::Names {
+    keys: TOKEN,
+    values: &Shape::Text(Text { what: "a text", pattern: "^[ -~]+$", longest: None }),
+    may_be_empty: true,
+};
 
 /// The headers of a map, each once.
 pub(crate) fn server_headers(target: &mut Vec<ServerHeader>, field: Field<'_>) {

@@ -1,5 +1,7 @@
 //! `health_check`: how a service's servers are probed.
 
+use std::ops::RangeInclusive;
+
 use tunnel_balancer_core::{HealthCheck, StatusRanges};
 
 use crate::diagnostic::Code;
@@ -7,28 +9,86 @@ use crate::duration::{USUAL, duration, written};
 use crate::node::{Value, quoted};
 use crate::problem::Problem;
 use crate::reader::{Field, Key, number, or_off, quotable_text, text};
-use crate::statuses::{overlap, status_range, statuses};
-use crate::token::token;
+use crate::shape::{About, Shape, Text};
+use crate::statuses::{ANY, overlap, status_range, statuses};
+use crate::token::{TOKEN, token};
 
 pub(crate) const KEYS: &[Key<HealthCheck>] = &[
-    ("path", |check, field| field.set(&mut check.path, path)),
-    ("interval", |check, field| field.set(&mut check.interval, |value| duration(value, USUAL))),
-    ("unhealthy_interval", |check, field| field.set(&mut check.unhealthy_interval, |value| duration(value, USUAL))),
-    ("timeout", |check, field| field.set(&mut check.timeout, |value| duration(value, USUAL))),
-    ("rise", |check, field| field.set(&mut check.rise, |value| number(value, IN_A_ROW))),
-    ("fall", |check, field| field.set(&mut check.fall, |value| number(value, IN_A_ROW))),
-    ("expect", |check, field| {
-        if let Some(ranges) = expect(field) {
-            check.expect = ranges;
-        }
+    Key::new("path", "What is asked for with GET, below the server's own path.", Shape::Text(PATH), |check, field| {
+        field.set(&mut check.path, path)
     }),
-    ("expect_header", |check, field| {
-        if let Some(header) = expect_header(field) {
-            check.expect_header = header;
-        }
-    }),
-    ("expect_body", |check, field| field.set(&mut check.expect_body, |value| or_off(value, sample))),
+    Key::new(
+        "interval",
+        "From one probe to the next while a server is well, give or take 20 %.",
+        Shape::Duration(USUAL),
+        |check, field| field.set(&mut check.interval, |value| duration(value, USUAL)),
+    ),
+    Key::new(
+        "unhealthy_interval",
+        "From one probe to the next while a server is not well, give or take 20 %.",
+        Shape::Duration(USUAL),
+        |check, field| field.set(&mut check.unhealthy_interval, |value| duration(value, USUAL)),
+    ),
+    Key::new(
+        "timeout",
+        "How long a probe may wait for an answer; no longer than either interval.",
+        Shape::Duration(USUAL),
+        |check, field| field.set(&mut check.timeout, |value| duration(value, USUAL)),
+    ),
+    Key::new(
+        "rise",
+        "Good answers in a row that make an unhealthy server healthy.",
+        Shape::Number(IN_A_ROW),
+        |check, field| field.set(&mut check.rise, |value| number(value, IN_A_ROW)),
+    ),
+    Key::new(
+        "fall",
+        "Failures in a row that make a healthy server unhealthy.",
+        Shape::Number(IN_A_ROW),
+        |check, field| field.set(&mut check.fall, |value| number(value, IN_A_ROW)),
+    ),
+    Key::new(
+        "expect",
+        "The statuses that count as good.",
+        Shape::Statuses { least: *ANY.start(), may_be_empty: false },
+        |check, field| {
+            if let Some(ranges) = expect(field) {
+                check.expect = ranges;
+            }
+        },
+    ),
+    Key::new(
+        "expect_header",
+        "A header that a good answer has, and a text in it. `false`: any.",
+        Shape::OneOf(&[
+            Shape::Off,
+            Shape::Map(|| {
+                vec![
+                    About::required("name", "The header.", Shape::Text(TOKEN)),
+                    About::required("contains", "A text that its value has in it.", Shape::Text(LINE)),
+                ]
+            }),
+        ]),
+        |check, field| {
+            if let Some(header) = expect_header(field) {
+                check.expect_header = header;
+            }
+        },
+    ),
+    Key::new(
+        "expect_body",
+        "A text in the first 1024 bytes of a good answer's body. `false`: any.",
+        Shape::OneOf(&[Shape::Off, Shape::Text(SAMPLE)]),
+        |check, field| field.set(&mut check.expect_body, |value| or_off(value, sample)),
+    ),
 ];
+
+pub(crate) const SHAPE: Shape =
+    Shape::Shared("health_check", &Shape::OneOf(&[Shape::Boolean, Shape::Map(|| Key::about(KEYS))]));
+
+const PATH: Text = Text { what: "a path", pattern: r#"^/[!"$-~]*$"#, longest: None };
+const SAMPLE: Text = Text { what: "a text", pattern: r"[\s\S]", longest: Some(MAX_SAMPLE) };
+const LINE: Text = Text { what: "a text of one line", pattern: r"^[^\x00-\x1f\x7f-\x9f]+$", longest: Some(MAX_SAMPLE) };
 
 /// A longer text is unlikely to stand whole in what is read of a body.
 const MAX_SAMPLE: usize = HealthCheck::BODY_LIMIT / 4;
@@ -36,7 +96,7 @@ const MAX_SAMPLE: usize = HealthCheck::BODY_LIMIT / 4;
 /// What Cloudflare answers where no server does.
 const OF_A_DEAD_TUNNEL: [(u16, u16); 3] = [(502, 504), (520, 527), (530, 530)];
 
-const IN_A_ROW: std::ops::RangeInclusive<u32> = 1..=100;
+const IN_A_ROW: RangeInclusive<u32> = 1..=100;
 
 /// `false` turns probes off, a map changes what it names, `true` turns them on where the defaults turned them off.
 pub(crate) fn health_check(check: &mut Option<HealthCheck>, field: Field<'_>) {

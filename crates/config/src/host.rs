@@ -8,6 +8,13 @@ use tunnel_balancer_core::route::normal_host;
 use crate::diagnostic::Code;
 use crate::node::{NodeId, ticked};
 use crate::problem::Problem;
+use crate::shape::Text;
+
+pub(crate) const ADDRESS: Text = Text {
+    what: "a public address",
+    pattern: r"^(\[[^\s\]]*\]|[^\s/?#@*\\:\[\]]+)(:[0-9]+)?(/[!$-.0-;=@-\[\]_a-z~]+)*/?$",
+    longest: None,
+};
 
 /// The addresses of the services of a file, in the form requests are matched by, and where each is written.
 #[derive(Debug, Default)]

@@ -55,7 +55,7 @@ impl IngressRule {
 
     /// The line on which the rule begins in `yaml`, the text that it was read from.
     pub fn line(&self, yaml: &str) -> usize {
-        yaml::position(yaml, self.at).line
+        crate::yaml::positions(yaml, std::iter::once(self.at)).get(&self.at).map_or(1, |at| at.line)
     }
 }
 

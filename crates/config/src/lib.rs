@@ -23,8 +23,8 @@
 //! A file holds no secrets but refers to them, as in `key: "${AFFINITY_KEY}"`. [`parse`] checks a file where they are not
 //! known, as when a Worker is built; [`parse_with`] asks the host for them and gives a configuration that can serve.
 //!
-//! A new setting is one line in a table of keys (`settings.rs`, `server.rs`, `retry.rs` and so on): its name, and how it is
-//! read.
+//! A new setting is one entry in a table of keys (`settings.rs`, `server.rs`, `retry.rs` and so on): its name, what it is, and
+//! how it is read. With the feature `schema` the same tables give a JSON Schema for editors and a reference for people.
 
 #![forbid(unsafe_code)]
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
@@ -44,13 +44,20 @@ mod node;
 mod policy;
 mod problem;
 mod reader;
+#[cfg(feature = "schema")]
+mod reference;
 mod retry;
 mod rotation;
 mod scalar;
 pub mod scenario;
+#[cfg(feature = "schema")]
+mod schema;
 mod secret;
 mod server;
 mod settings;
+mod shape;
+#[cfg(feature = "schema")]
+mod shown;
 mod size;
 mod statuses;
 mod suggest;
@@ -66,7 +73,13 @@ pub use diagnostic::{Code, Diagnostic, Errors, Severity};
 pub use duration::{parse as parse_duration, written as duration_text};
 pub use headers::names_a_secret;
 pub use ingress::{Ingress, IngressRule, parse_ingress};
+#[cfg(feature = "schema")]
+pub use reference::reference;
 pub use scalar::yaml_text;
+#[cfg(feature = "schema")]
+pub use schema::schema;
+#[cfg(feature = "schema")]
+pub use shown::as_json;
 pub use size::parse as parse_size;
 pub use syntax::Lines;
 pub use work::{MAX_SUBREQUESTS, Work};

@@ -6,7 +6,8 @@ use crate::diagnostic::Code;
 use crate::node::Value;
 use crate::problem::Problem;
 use crate::reader::{Field, word};
-use crate::token::token;
+use crate::shape::{About, Shape, words};
+use crate::token::{TOKEN, token};
 
 const POLICIES: &[(&str, Policy)] = &[
     ("failover", Policy::Failover),
@@ -21,6 +22,31 @@ const EXPECTED: &str =
     "`failover`, `round_robin`, `random`, `least_requests`, `latency` or a map such as `{ hash: client_ip }`";
 
 const HASH_ON: &[(&str, HashOn)] = &[("client_ip", HashOn::ClientIp), ("path", HashOn::Path)];
+
+pub(crate) const SHAPE: Shape = Shape::Shared(
+    "policy",
+    &Shape::OneOf(&[Shape::Words(|| words(POLICIES)), Shape::Map(|| vec![About::required("hash", HASH_TEXT, HASH)])]),
+);
+
+const HASH_TEXT: &str = "What the same server is chosen by: the client's address, the path, a header or a cookie.";
+
+const HASH: Shape = Shape::OneOf(&[
+    Shape::Words(|| words(HASH_ON)),
+    Shape::Map(|| {
+        vec![About::required(
+            "header",
+            "The header that clients are told apart by; without `cookie` beside it.",
+            Shape::Text(TOKEN),
+        )]
+    }),
+    Shape::Map(|| {
+        vec![About::required(
+            "cookie",
+            "The cookie that clients are told apart by; without `header` beside it.",
+            Shape::Text(TOKEN),
+        )]
+    }),
+]);
 
 /// Reads a policy over the one that `defaults` gives.
 pub(crate) fn policy(policy: &mut Policy, field: Field<'_>) {

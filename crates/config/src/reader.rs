@@ -1,7 +1,7 @@
 //! Reading values that may be wrong, without stopping at the first that is.
 //!
-//! A setting is one line of a table ([`Key`]): its name and how it is read. From the table come the reading itself, the
-//! list of what is allowed and the complaint about what is not.
+//! A setting is one entry of a table ([`Key`]): its name, what it is, and how it is read. From the table come the reading
+//! itself, the list of what is allowed, the complaint about what is not, and the schema.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -10,9 +10,37 @@ use crate::diagnostic::Code;
 use crate::node::{Node, Value, ticked};
 use crate::problem::{Problem, Problems};
 use crate::secret::Secrets;
+use crate::shape::{About, Shape};
 
 /// A key that a map may have, and what it sets. What is not written stays as it was.
-pub(crate) type Key<T> = (&'static str, fn(&mut T, Field<'_>));
+pub(crate) struct Key<T> {
+    name: &'static str,
+    /// Only with the feature `schema`.
+    about: Option<About>,
+    read: fn(&mut T, Field<'_>),
+}
+
+impl<T> Key<T> {
+    pub(crate) const fn new(name: &'static str, text: &'static str, shape: Shape, read: fn(&mut T, Field<'_>)) -> Self {
+        let about = if cfg!(feature = "schema") { Some(About::new(name, text, shape)) } else { None };
+        Self { name, about, read }
+    }
+
+    /// A key of a file that has no schema.
+    pub(crate) const fn plain(name: &'static str, read: fn(&mut T, Field<'_>)) -> Self {
+        Self { name, about: None, read }
+    }
+
+    #[cfg(test)]
+    pub(crate) const fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// What is known of the keys of a table.
+    pub(crate) fn about(keys: &[Self]) -> Vec<About> {
+        keys.iter().filter_map(|key| key.about.clone()).collect()
+    }
+}
 
 /// One value, or one key, of the file.
 #[derive(Clone, Copy)]
@@ -147,10 +175,10 @@ impl<'a> Map<'a> {
     pub(crate) fn apply<T>(mut self, target: &mut T, keys: &[Key<T>]) -> bool {
         let problems = self.field.problems;
         let before = problems.count();
-        self.known.extend(keys.iter().map(|(name, _)| name));
+        self.known.extend(keys.iter().map(|key| key.name));
         for Entry { name, key, value } in self.entries {
-            match keys.iter().find(|(known, _)| *known == name) {
-                Some((_, read)) => read(target, value),
+            match keys.iter().find(|known| known.name == name) {
+                Some(known) => (known.read)(target, value),
                 None if name == "<<" => key.report(
                     Problem::new(Code::UnknownKey, "merge keys are not supported")
                         .hint("what all services share goes into the top-level map `defaults`"),

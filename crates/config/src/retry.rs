@@ -10,50 +10,122 @@ use crate::duration::{USUAL, duration, written};
 use crate::node::Value;
 use crate::problem::Problem;
 use crate::reader::{Field, Key, boolean, number, or_off, percent};
+use crate::shape::Shape;
 use crate::size::size;
-use crate::statuses::{overlap, status_range, statuses};
+use crate::statuses::{ANY, overlap, status_range, statuses};
 use crate::work::MAX_SUBREQUESTS;
 
 pub(crate) const KEYS: &[Key<RetrySettings>] = &[
-    ("attempts", |retry, field| field.set(&mut retry.attempts, attempts)),
-    ("rounds", |retry, field| field.set(&mut retry.rounds, |value| number(value, 1..=5))),
-    ("timeout", |retry, field| field.set(&mut retry.timeout, |value| duration(value, TIMEOUT))),
-    ("try_timeout", |retry, field| {
-        field.set(&mut retry.try_timeout, |value| or_off(value, |value| duration(value, USUAL)));
-    }),
-    ("suspect_after", |retry, field| {
-        field.set(&mut retry.suspect_after, |value| or_off(value, |value| duration(value, SUSPECT_AFTER)));
-    }),
-    ("on", |retry, field| {
-        if let Some(ranges) = statuses(field, failure) {
-            retry.on = ranges;
-        }
-    }),
-    ("not_on", |retry, field| {
-        if let Some(ranges) = statuses(field, status_range) {
-            retry.not_on = ranges;
-        }
-    }),
-    ("unsafe_methods", |retry, field| field.set(&mut retry.unsafe_methods, boolean)),
-    ("budget", |retry, field| {
-        if let Some(map) = field.map("a map such as `{ percent: 20, per_second: 1 }`") {
-            map.apply(&mut retry.budget, BUDGET_KEYS);
-        }
-    }),
-    ("replay_limit", |retry, field| field.set(&mut retry.replay_limit, |value| size(value, 0..=MAX_REPLAY))),
+    Key::new(
+        "attempts",
+        "Attempts for one request, the first included; `1` means never again.",
+        Shape::Number(ATTEMPTS),
+        |retry, field| field.set(&mut retry.attempts, attempts),
+    ),
+    Key::new(
+        "rounds",
+        "How often the list of servers is gone through. `1`: no server twice. More rounds need more attempts.",
+        Shape::Number(ROUNDS),
+        |retry, field| field.set(&mut retry.rounds, |value| number(value, ROUNDS)),
+    ),
+    Key::new(
+        "timeout",
+        "From the arrival of a request to the beginning of the answer, all attempts together.",
+        Shape::Duration(TIMEOUT),
+        |retry, field| field.set(&mut retry.timeout, |value| duration(value, TIMEOUT)),
+    ),
+    Key::new(
+        "try_timeout",
+        "The longest for each attempt, no longer than `timeout`. It cuts slow answers of healthy servers, too. `false`: \
+         none but `timeout`.",
+        Shape::OneOf(&[Shape::Off, Shape::Duration(USUAL)]),
+        |retry, field| {
+            field.set(&mut retry.try_timeout, |value| or_off(value, |value| duration(value, USUAL)));
+        },
+    ),
+    Key::new(
+        "suspect_after",
+        "After this long without an answer the server is probed. If that fails, another one is tried; if not, it has its \
+         time. `false`: never.",
+        Shape::OneOf(&[Shape::Off, Shape::Duration(SUSPECT_AFTER)]),
+        |retry, field| {
+            field.set(&mut retry.suspect_after, |value| or_off(value, |value| duration(value, SUSPECT_AFTER)));
+        },
+    ),
+    Key::new(
+        "on",
+        "Statuses that are tried elsewhere as well, such as `500` or `[429, 500-501]`. Those of a failed gateway always \
+         are: 502 to 504, 520 to 527 and 530, but not 500.",
+        Shape::Statuses { least: LEAST_FAILURE, may_be_empty: true },
+        |retry, field| {
+            if let Some(ranges) = statuses(field, failure) {
+                retry.on = ranges;
+            }
+        },
+    ),
+    Key::new(
+        "not_on",
+        "Statuses that are passed on although they would be tried elsewhere.",
+        Shape::Statuses { least: *ANY.start(), may_be_empty: true },
+        |retry, field| {
+            if let Some(ranges) = statuses(field, status_range) {
+                retry.not_on = ranges;
+            }
+        },
+    ),
+    Key::new(
+        "unsafe_methods",
+        "Whether requests that may not run twice, such as POST, are tried again even when they may have been carried out.",
+        Shape::Boolean,
+        |retry, field| field.set(&mut retry.unsafe_methods, boolean),
+    ),
+    Key::new(
+        "budget",
+        "How many attempts there may be on top of the first ones, so that retries do not drown servers in trouble. What \
+         no server got is not counted.",
+        Shape::Map(|| Key::about(BUDGET_KEYS)),
+        |retry, field| {
+            if let Some(map) = field.map("a map such as `{ percent: 20, per_second: 1 }`") {
+                map.apply(&mut retry.budget, BUDGET_KEYS);
+            }
+        },
+    ),
+    Key::new(
+        "replay_limit",
+        "The largest request body that is kept for another attempt. A larger one is sent once.",
+        Shape::Size(REPLAY_LIMIT),
+        |retry, field| field.set(&mut retry.replay_limit, |value| size(value, REPLAY_LIMIT)),
+    ),
 ];
 
 pub(crate) const BUDGET_KEYS: &[Key<BudgetSettings>] = &[
-    ("percent", |budget, field| field.set(&mut budget.percent, |value| percent(value, 0..=100))),
-    ("per_second", |budget, field| field.set(&mut budget.per_second, |value| number(value, 0..=1000))),
+    Key::new(
+        "percent",
+        "Of the requests of the last ten seconds, in percent.",
+        Shape::Percent(PERCENT),
+        |budget, field| field.set(&mut budget.percent, |value| percent(value, PERCENT)),
+    ),
+    Key::new(
+        "per_second",
+        "Allowed a second however few requests there are.",
+        Shape::Number(PER_SECOND),
+        |budget, field| field.set(&mut budget.per_second, |value| number(value, PER_SECOND)),
+    ),
 ];
 
-const MAX_ATTEMPTS: u32 = 10;
+pub(crate) const SHAPE: Shape = Shape::Shared("retry", &Shape::Map(|| Key::about(KEYS)));
+
+const ATTEMPTS: RangeInclusive<u32> = 1..=10;
+const ROUNDS: RangeInclusive<u32> = 1..=5;
+const PERCENT: RangeInclusive<u32> = 0..=100;
+const PER_SECOND: RangeInclusive<u32> = 0..=1000;
 const TIMEOUT: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
 /// Sooner, ordinary answers would be suspected, and every suspicion costs a probe.
 const SUSPECT_AFTER: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(3600);
 /// Kept bodies share 8 MiB of an isolate: a larger one would leave no room for others.
-const MAX_REPLAY: u64 = 1 << 20;
+const REPLAY_LIMIT: RangeInclusive<u64> = 0..=1 << 20;
+/// Below are successes, which must not be repeated, and what is no answer yet.
+const LEAST_FAILURE: u16 = 300;
 
 /// Reads it over what `defaults` gives.
 pub(crate) fn retry(retry: &mut RetrySettings, field: Field<'_>) {
@@ -82,7 +154,7 @@ pub(crate) fn retry(retry: &mut RetrySettings, field: Field<'_>) {
 }
 
 fn attempts(value: &Value<'_>) -> Result<u32, Problem> {
-    number(value, 1..=MAX_ATTEMPTS).map_err(|problem| match value {
+    number(value, ATTEMPTS).map_err(|problem| match value {
         Value::Integer(1..) => problem.hint(format!(
             "every attempt is a subrequest, of which a request may cause {MAX_SUBREQUESTS}, its probes included"
         )),
@@ -94,7 +166,7 @@ fn attempts(value: &Value<'_>) -> Result<u32, Problem> {
 /// A status that can stand for a failure.
 fn failure(value: &Value<'_>) -> Result<(u16, u16), Problem> {
     let range = status_range(value)?;
-    if range.0 >= 300 {
+    if range.0 >= LEAST_FAILURE {
         return Ok(range);
     }
     let problem = Problem::new(Code::OutOfRange, format!("expected statuses from 300 to 599, found {value}"));

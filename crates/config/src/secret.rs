@@ -9,11 +9,15 @@ use crate::diagnostic::Code;
 use crate::node::{Value, ticked};
 use crate::problem::Problem;
 use crate::reader::{Field, text};
+use crate::shape::Text;
 
 /// What is read in place of a secret where none is known.
 const PLACEHOLDER: &str = "a placeholder, not a secret";
 
 const NAME_HINT: &str = "the name of a secret has capital letters, digits and `_`, and does not begin with a digit";
+
+pub(crate) const REFERENCE: Text =
+    Text { what: "a reference such as `\"${NAME}\"`", pattern: r"^\$\{[A-Z_][A-Z0-9_]*\}$", longest: None };
 
 /// Where secrets come from, and which of them the file names.
 pub(crate) struct Secrets<'a> {

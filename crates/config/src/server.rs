@@ -1,17 +1,19 @@
 //! The servers of one service: a hostname, or a list of hostnames and maps.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 use tunnel_balancer_core::route::normal_host;
-use tunnel_balancer_core::{Server, ServerHeader, ServerUrl, ServerUrlError};
+use tunnel_balancer_core::{Server, ServerHeader, ServerSet, ServerUrl, ServerUrlError};
 
 use crate::diagnostic::Code;
-use crate::headers::server_headers;
+use crate::headers::{self, server_headers};
 use crate::host::{Public, is_well_formed};
 use crate::node::{NodeId, Value, quoted, ticked};
 use crate::problem::Problem;
 use crate::reader::{Field, Key, boolean, number, or_off, quotable_text, text};
 use crate::rotation;
+use crate::shape::{About, Shape, Text};
 
 /// What is written about a server beside its address. The defaults are the core's.
 pub(crate) struct Draft {
@@ -40,17 +42,71 @@ impl Default for Draft {
 
 /// Every key of a server but `url`, without which there is none.
 pub(crate) const KEYS: &[Key<Draft>] = &[
-    ("name", |draft, field| field.set(&mut draft.name, |value| name(value).map(Some))),
-    ("weight", |draft, field| field.set(&mut draft.weight, |value| number(value, 0..=1000))),
-    ("backup", |draft, field| field.set(&mut draft.backup, boolean)),
-    ("drain", |draft, field| field.set(&mut draft.drain, boolean)),
-    ("enabled", |draft, field| field.set(&mut draft.enabled, boolean)),
-    ("max_in_flight", |draft, field| {
-        field.set(&mut draft.max_in_flight, |value| or_off(value, |value| number(value, 1..=100_000)));
+    Key::new(
+        "name",
+        "What it is called in `X-Served-By` and in logs. Default: the first label of its hostname, as `chat-b` of \
+         `chat-b.example.com`.",
+        Shape::Text(NAME),
+        |draft, field| field.set(&mut draft.name, |value| name(value).map(Some)),
+    ),
+    Key::new(
+        "weight",
+        "Its share of the traffic, relative to the others'. `0`: no new traffic. `failover` has no shares.",
+        Shape::Number(WEIGHT),
+        |draft, field| field.set(&mut draft.weight, |value| number(value, WEIGHT)),
+    ),
+    Key::new("backup", "Whether it is used only while no other server is usable.", Shape::Boolean, |draft, field| {
+        field.set(&mut draft.backup, boolean);
     }),
-    ("headers", |draft, field| server_headers(&mut draft.headers, field)),
+    Key::new(
+        "drain",
+        "Whether it only keeps the clients that `affinity` gave it, to take it down later without anybody noticing.",
+        Shape::Boolean,
+        |draft, field| field.set(&mut draft.drain, boolean),
+    ),
+    Key::new("enabled", "Whether it is used and probed at all.", Shape::Boolean, |draft, field| {
+        field.set(&mut draft.enabled, boolean);
+    }),
+    Key::new(
+        "max_in_flight",
+        "Requests it gets at a time from one isolate; more go elsewhere. `false`: any number.",
+        Shape::OneOf(&[Shape::Off, Shape::Number(MAX_IN_FLIGHT)]),
+        |draft, field| {
+            field.set(&mut draft.max_in_flight, |value| or_off(value, |value| number(value, MAX_IN_FLIGHT)));
+        },
+    ),
+    Key::new(
+        "headers",
+        "Headers that requests and probes to this server carry besides, and no other server sees; `${NAME}` anywhere in a \
+         value stands for a secret. A visitor's own copies reach no server. \
+         For example `{ CF-Access-Client-Id: \"${ACCESS_ID}\", CF-Access-Client-Secret: \"${ACCESS_SECRET}\" }`.",
+        headers::SHAPE,
+        |draft, field| server_headers(&mut draft.headers, field),
+    ),
 ];
 
+/// What can be written as the servers of a service.
+pub(crate) const SHAPE: Shape =
+    Shape::Shared("servers", &Shape::OneOf(&[ADDRESS, Shape::List(&SERVER, ServerSet::CAPACITY)]));
+
+const SERVER: Shape = Shape::OneOf(&[
+    Shape::Map(|| {
+        let url = "A hostname, `host:port` or URL; `https` unless it says `http://`. A path comes before that of each request.";
+        [vec![About::required("url", url, ADDRESS)], Key::about(KEYS)].concat()
+    }),
+    ADDRESS,
+]);
+
+const ADDRESS: Shape = Shape::Text(Text {
+    what: "a hostname or URL",
+    pattern: r"^([Hh][Tt][Tt][Pp][Ss]?://+)?(\[[^\s\]]*\]|[^\s\\/?#@*:\[\]]+)(:[0-9]+)?(/[^\s\\?#]*)?$",
+    longest: None,
+});
+
+const NAME: Text = Text { what: "a name", pattern: r"^[!#-&(-+\--:<-\[\]-_a-~]+$", longest: Some(MAX_NAME) };
+
+const WEIGHT: RangeInclusive<u32> = 0..=1000;
+const MAX_IN_FLIGHT: RangeInclusive<u32> = 1..=100_000;
 /// Longer names would fill a line of a log.
 const MAX_NAME: usize = 64;
 

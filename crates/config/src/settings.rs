@@ -9,17 +9,18 @@ use tunnel_balancer_core::{
     Affinity, EjectionSettings, Failback, HealthCheck, Policy, RetrySettings, Server, ServerCountError, Service, Writes,
 };
 
-use crate::affinity::affinity;
+use crate::affinity::{self, affinity};
 use crate::diagnostic::Code;
 use crate::duration::{USUAL, duration};
-use crate::ejection::ejection;
+use crate::ejection::{self, ejection};
 use crate::failback::{self, failback};
-use crate::health_check::health_check;
+use crate::health_check::{self, health_check};
 use crate::node::{Value, quoted};
-use crate::policy::policy;
+use crate::policy::{self, policy};
 use crate::problem::Problem;
 use crate::reader::{Key, Map, boolean, or_off, text, word};
-use crate::retry::retry;
+use crate::retry::{self, retry};
+use crate::shape::{Shape, Text, words};
 
 /// What a service does, apart from where.
 #[derive(Clone, Debug)]
@@ -38,17 +39,73 @@ pub(crate) struct Settings {
 
 /// Every setting of a service.
 pub(crate) const KEYS: &[Key<Settings>] = &[
-    ("policy", |settings, field| policy(&mut settings.policy, field)),
-    ("failback", |settings, field| failback(&mut settings.failback, field)),
-    ("writes", |settings, field| field.set(&mut settings.writes, writes)),
-    ("slow_start", |settings, field| field.set(&mut settings.slow_start, slow_start)),
-    ("affinity", |settings, field| affinity(&mut settings.affinity, field)),
-    ("health_check", |settings, field| health_check(&mut settings.health_check, field)),
-    ("retry", |settings, field| retry(&mut settings.retry, field)),
-    ("ejection", |settings, field| ejection(&mut settings.ejection, field)),
-    ("served_by", |settings, field| field.set(&mut settings.served_by, boolean)),
-    ("error_page", |settings, field| field.set(&mut settings.error_page, error_page)),
+    Key::new(
+        "policy",
+        "Which server is tried first; the others follow when it fails. `failover`: the first in the list that is usable. \
+         `round_robin`: in turn, each as often as its weight says. `random`: by lot, with chances by weight. \
+         `least_requests`: of two drawn by lot the one with fewer requests under way. `latency`: of two drawn by lot the \
+         one that is likely to answer sooner. `hash`: always the same for the same client, by its address unless a map \
+         says otherwise.",
+        policy::SHAPE,
+        |settings, field| policy(&mut settings.policy, field),
+    ),
+    Key::new(
+        "failback",
+        "When traffic returns to a server that was away, with the policy `failover`. `auto`: as soon as it is usable. \
+         `{ after: 10m }`: when it has been usable for that long. `manual`: on command; the Worker has none yet, so there \
+         it lasts until the isolate ends.",
+        failback::SHAPE,
+        |settings, field| failback(&mut settings.failback, field),
+    ),
+    Key::new(
+        "writes",
+        "Where requests go that may change something: all but GET, HEAD, OPTIONS and TRACE. `primary_only`: to the first \
+         server of the list alone, and while it is away they are answered with 503; for replicas that only read.",
+        Shape::Words(|| words(WRITES)),
+        |settings, field| field.set(&mut settings.writes, writes),
+    ),
+    Key::new(
+        "slow_start",
+        "How long the share of a server that was away takes to grow to its full size. `false`: it has it at once.",
+        Shape::OneOf(&[Shape::Off, Shape::Duration(USUAL)]),
+        |settings, field| field.set(&mut settings.slow_start, slow_start),
+    ),
+    Key::new(
+        "affinity",
+        "Whether clients stay with the server they got first, as long as it is usable. `false`: no. \
+         `{ cookie: lb, key: \"${AFFINITY_KEY}\" }`: by the cookie `lb`.",
+        affinity::SHAPE,
+        |settings, field| affinity(&mut settings.affinity, field),
+    ),
+    Key::new(
+        "health_check",
+        "Asking each server whether it is well. `false`: never. `true`: where `defaults` turned it off, as if nothing were \
+         written there.",
+        health_check::SHAPE,
+        |settings, field| health_check(&mut settings.health_check, field),
+    ),
+    Key::new("retry", "Trying a request again on another server.", retry::SHAPE, |settings, field| {
+        retry(&mut settings.retry, field);
+    }),
+    Key::new("ejection", "Leaving out a server for failures of real requests.", ejection::SHAPE, |settings, field| {
+        ejection(&mut settings.ejection, field)
+    }),
+    Key::new(
+        "served_by",
+        "Whether answers carry `X-Served-By` with the name of the server that gave them.",
+        Shape::Boolean,
+        |settings, field| field.set(&mut settings.served_by, boolean),
+    ),
+    Key::new(
+        "error_page",
+        "A page of your own, in HTML, for answers that no server gave (503, 504, 508) to clients that want a page. \
+         `{{status}}`, `{{reason}}`, `{{message}}` and `{{request_id}}` are filled in. `false`: a plain one.",
+        Shape::OneOf(&[Shape::Off, Shape::Text(HTML)]),
+        |settings, field| field.set(&mut settings.error_page, error_page),
+    ),
 ];
+
+const HTML: Text = Text { what: "a page in HTML", pattern: r"^\s*<", longest: None };
 
 const WRITES: &[(&str, Writes)] = &[("anywhere", Writes::Anywhere), ("primary_only", Writes::PrimaryOnly)];
 

@@ -6,6 +6,7 @@ use crate::diagnostic::Code;
 use crate::node::{Value, quoted};
 use crate::problem::Problem;
 
+pub(crate) const UNITS: [(&str, u64); 3] = [("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20)];
 const EXPECTED: &str = "a size such as \"64KiB\"";
 
 /// A number of bytes within `range`.
@@ -29,16 +30,11 @@ pub(crate) fn size(value: &Value<'_>, range: RangeInclusive<u64>) -> Result<u64,
 pub fn parse(text: &str) -> Option<u64> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at_checked(digits)?;
-    let bytes = match unit {
-        "" | "B" => 1,
-        "KiB" => 1 << 10,
-        "MiB" => 1 << 20,
-        _ => return None,
-    };
+    let bytes = if unit.is_empty() { 1 } else { UNITS.iter().find(|(name, _)| *name == unit)?.1 };
     number.parse::<u64>().ok()?.checked_mul(bytes)
 }
 
-fn written(bytes: u64) -> String {
+pub(crate) fn written(bytes: u64) -> String {
     for (unit, size) in [("MiB", 1 << 20), ("KiB", 1 << 10)] {
         if bytes > 0 && bytes.is_multiple_of(size) {
             return format!("{}{unit}", bytes / size);

@@ -1,11 +1,16 @@
 //! Lists of statuses: `200`, `200-299`, `[200, 301-308]`.
 
+use std::ops::RangeInclusive;
+
 use tunnel_balancer_core::StatusRanges;
 
 use crate::diagnostic::Code;
 use crate::node::Value;
 use crate::problem::Problem;
 use crate::reader::Field;
+
+/// The statuses there are.
+pub(crate) const ANY: RangeInclusive<u16> = 100..=599;
 
 const EXPECTED: &str = "a status or a range of them such as `200-299`";
 
@@ -33,7 +38,7 @@ pub(crate) fn status_range(value: &Value<'_>) -> Result<(u16, u16), Problem> {
         _ => return Err(Problem::wrong_type(EXPECTED, value)),
     };
     let (Some(first), Some(last)) = (first, last) else { return Err(problem(Code::InvalidValue)) };
-    if first < 100 || last > 599 || first > last {
+    if !ANY.contains(&first) || !ANY.contains(&last) || first > last {
         return Err(problem(Code::OutOfRange));
     }
     Ok((first, last))

@@ -4,9 +4,12 @@ use crate::diagnostic::Code;
 use crate::node::{Value, quoted};
 use crate::problem::Problem;
 use crate::reader::quotable_text;
+use crate::shape::Text;
 
 /// Longer names exist in no application.
 const MAX: usize = 128;
+
+pub(crate) const TOKEN: Text = Text { what: "a name", pattern: r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$", longest: Some(MAX) };
 
 /// The name of `what`: a token of RFC 9110, section 5.6.2.
 pub(crate) fn token(value: &Value<'_>, what: &str) -> Result<String, Problem> {

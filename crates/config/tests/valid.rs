@@ -1,5 +1,7 @@
 //! Files that are accepted, and what they mean.
 
+mod validator;
+
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
@@ -10,7 +12,9 @@ use tunnel_balancer_core::{
     Body, Failback, HashOn, HealthCheck, Policy, Server, ServerUrl, Service, StatusRanges, Writes,
 };
 
+/// Whatever is accepted here, an editor must accept, too.
 fn load(yaml: &str) -> Config {
+    validator::check(yaml).unwrap_or_else(|error| panic!("the schema refuses it: {error}\n{yaml}"));
     parse(yaml).unwrap_or_else(|errors| panic!("{errors}"))
 }
 
@@ -280,6 +284,7 @@ fn the_example_files_load() {
         let text = fs::read_to_string(&file).unwrap();
         let name = file.display().to_string();
         let config = parse(&text).unwrap_or_else(|errors| panic!("{}", errors.in_file(&name)));
+        validator::check(&text).unwrap_or_else(|error| panic!("{name}: {error}"));
         assert!(!config.services.is_empty(), "{name}");
         assert_eq!(config.warnings, [], "{name}");
     }

@@ -15,24 +15,24 @@ use crate::problem::Problem;
 use crate::reader::{Entry, Field, Key, boolean, number, or_off, text};
 
 const KEYS: &[Key<Draft>] = &[
-    ("title", |draft, field| {
+    Key::plain("title", |draft, field| {
         field.set(&mut draft.title, |value| text(value, "a sentence").map(|title| title.trim().to_owned()));
     }),
-    ("isolates", |draft, field| field.set(&mut draft.isolates, |value| number(value, 1..=1000))),
-    ("patience", |draft, field| {
+    Key::plain("isolates", |draft, field| field.set(&mut draft.isolates, |value| number(value, 1..=1000))),
+    Key::plain("patience", |draft, field| {
         field.set(&mut draft.patience, |value| or_off(value, |value| duration(value, USUAL)));
     }),
 ];
 
 const STREAM_KEYS: &[Key<Stream>] = &[
-    ("from", |stream, field| field.set(&mut stream.from, |value| duration(value, FROM_START))),
-    ("until", |stream, field| field.set(&mut stream.until, |value| duration(value, USUAL))),
-    ("replayable", |stream, field| {
+    Key::plain("from", |stream, field| field.set(&mut stream.from, |value| duration(value, FROM_START))),
+    Key::plain("until", |stream, field| field.set(&mut stream.until, |value| duration(value, USUAL))),
+    Key::plain("replayable", |stream, field| {
         if let Some(replayable) = field.read(boolean) {
             stream.info.body = if replayable { Body::Replayable } else { Body::Once };
         }
     }),
-    ("idempotency_key", |stream, field| field.set(&mut stream.info.idempotency_key, boolean)),
+    Key::plain("idempotency_key", |stream, field| field.set(&mut stream.info.idempotency_key, boolean)),
 ];
 
 const DURATION: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(24 * 3600);
@@ -197,7 +197,7 @@ mod tests {
     #[test]
     fn every_key_is_in_the_example_of_all_keys() {
         fn names<T>(keys: &[Key<T>]) -> impl Iterator<Item = &'static str> {
-            keys.iter().map(|(name, _)| *name)
+            keys.iter().map(Key::name)
         }
         let text = include_str!("../../../../examples/scenarios/all-keys.yaml");
         let own = ["services", "service", "defaults", "duration", "requests", "latency", "timeline", "rate"];

@@ -11,11 +11,11 @@ use crate::problem::Problem;
 use crate::reader::{Entry, Field, Key, boolean, word};
 
 pub(super) const STEP_KEYS: &[Key<Written>] = &[
-    ("does", |written, field| field.set(&mut written.does, deed)),
-    ("probes", |written, field| field.set(&mut written.probes, |value| deed(value).map(Some))),
-    ("after", |written, field| field.set(&mut written.after, |value| duration(value, FROM_START).map(Some))),
-    ("spread", |written, field| field.set(&mut written.spread, |value| duration(value, FROM_START))),
-    ("cut", |written, field| field.set(&mut written.cut, boolean)),
+    Key::plain("does", |written, field| field.set(&mut written.does, deed)),
+    Key::plain("probes", |written, field| field.set(&mut written.probes, |value| deed(value).map(Some))),
+    Key::plain("after", |written, field| field.set(&mut written.after, |value| duration(value, FROM_START).map(Some))),
+    Key::plain("spread", |written, field| field.set(&mut written.spread, |value| duration(value, FROM_START))),
+    Key::plain("cut", |written, field| field.set(&mut written.cut, boolean)),
 ];
 
 /// What a server takes that nothing is said about: an application at home, seen through a tunnel.

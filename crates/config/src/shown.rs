@@ -1,0 +1,67 @@
+//! Values of a file as JSON, and the defaults of its settings: what schema and reference show.
+
+use serde_json::{Map, Value as Json, json};
+use tunnel_balancer_core::Affinity;
+
+use crate::duration::written;
+use crate::node::{Node, Value};
+use crate::yaml;
+
+/// Shows the default of every setting, which a test compares with the core's.
+const ALL_SETTINGS: &str = include_str!("../../../examples/all-settings.yaml");
+
+/// The defaults of all settings.
+pub(crate) struct Defaults(Json);
+
+impl Defaults {
+    pub(crate) fn new() -> Self {
+        let mut file = as_json(ALL_SETTINGS).unwrap_or_default();
+        let service = file.get_mut("services").and_then(Json::as_object_mut).and_then(|all| all.values_mut().next());
+        Self(service.map(Json::take).unwrap_or_default())
+    }
+
+    /// That of a setting, by its keys from a service on, as in `retry`, `budget`, `percent`. A map of settings has none itself.
+    pub(crate) fn of(&self, path: &[&str]) -> Option<Json> {
+        match path {
+            // Those two are that one server's own.
+            ["servers", "url" | "name"] | ["servers"] | [] => return None,
+            // Affinity is off, so the file shows nothing of it.
+            ["affinity", "ttl"] => return Some(json!(written(Affinity::new("", "").ttl))),
+            _ => {}
+        }
+        let default = path.iter().try_fold(&self.0, |value, key| match value {
+            Json::Array(servers) => servers.iter().find_map(|server| server.get(key)),
+            map => map.get(key),
+        });
+        default.filter(|default| default.as_object().is_none_or(Map::is_empty)).cloned()
+    }
+}
+
+/// A file as programs see it that know YAML alone, to show it to a validator of JSON Schemas. What JSON has not is null.
+/// `None` if it is no YAML.
+pub fn as_json(yaml: &str) -> Option<Json> {
+    yaml::read(yaml).ok().map(|root| json(&root))
+}
+
+/// A value as a program sees it that does not read it as closely as we do.
+pub(crate) fn json(node: &Node<'_>) -> Json {
+    match &node.value {
+        Value::Null | Value::Tagged(_) => Json::Null,
+        Value::Bool(value) => json!(value),
+        Value::Integer(value) => json!(value),
+        Value::OtherNumber(text) => text.parse::<f64>().map_or(Json::Null, |number| json!(number)),
+        Value::Text(text) => json!(text),
+        Value::List(items) => items.iter().map(json).collect(),
+        Value::Map(entries) => entries.iter().map(|(key, value)| (key_text(&key.value), json(value))).collect(),
+    }
+}
+
+fn key_text(key: &Value<'_>) -> String {
+    match key {
+        Value::Text(text) => text.clone().into_owned(),
+        Value::Integer(number) => number.to_string(),
+        Value::OtherNumber(text) => text.clone(),
+        Value::Bool(value) => value.to_string(),
+        _ => String::new(),
+    }
+}

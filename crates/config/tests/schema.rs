@@ -1,0 +1,91 @@
+//! The schema and the reference: that what is committed is what the tables of keys give, that every example names the
+//! schema, and which mistakes it finds.
+
+mod validator;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+use tunnel_balancer_config::{as_json, parse, reference, schema};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+#[test]
+fn the_committed_schema_and_reference_are_current() {
+    is_current("schema/services.schema.json", &schema());
+    is_current("docs/configuration.md", &reference());
+}
+
+#[test]
+fn every_example_names_the_schema() {
+    let examples = fs::read_dir(root().join("examples")).unwrap().map(|entry| entry.unwrap().path());
+    let mut files: Vec<PathBuf> = examples.filter(|path| path.extension().is_some_and(|ext| ext == "yaml")).collect();
+    assert!(files.len() >= 3, "{files:?}");
+    files.push(root().join("services.yaml"));
+    for file in files {
+        let text = fs::read_to_string(&file).unwrap();
+        let named = text.lines().find_map(|line| line.strip_prefix("# yaml-language-server: $schema="));
+        let named = named.unwrap_or_else(|| panic!("{} names no schema", file.display()));
+        let schema = file.parent().unwrap().join(named).canonicalize().unwrap();
+        assert_eq!(schema, root().join("schema/services.schema.json").canonicalize().unwrap(), "{}", file.display());
+    }
+}
+
+/// The broken files, service by service. What the schema lets pass is listed, to be seen when it grows.
+#[test]
+fn most_broken_services_are_refused() {
+    let mut found = 0;
+    let mut passed = String::new();
+    let mut files: Vec<PathBuf> =
+        fs::read_dir(root().join("crates/config/tests/broken")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    for file in files {
+        let topic = file.file_stem().unwrap().to_str().unwrap();
+        for case in fs::read_to_string(&file).unwrap().strip_prefix("=== ").unwrap().split("\n=== ") {
+            let (title, rest) = case.split_once('\n').unwrap();
+            let (yaml, _) = rest.split_once(">>>\n").unwrap();
+            // What is no YAML at all needs no schema.
+            let Some(file) = as_json(yaml) else { continue };
+            for (part, text) in parts(&file) {
+                let Err(errors) = parse(&text) else { continue };
+                if validator::check(&text).is_err() {
+                    found += 1;
+                    continue;
+                }
+                let codes: Vec<&str> = errors.diagnostics().iter().map(|one| one.code.as_str()).collect();
+                passed += &format!("{topic} / {title} / {part}: {}\n", codes.join(", "));
+            }
+        }
+    }
+    is_current("crates/config/tests/beyond_the_schema.txt", &passed);
+    let passed = passed.lines().count();
+    assert!(found > 3 * passed, "{found} found, {passed} not");
+}
+
+/// A file for each of its services, by the service's address. Without any, the file itself.
+fn parts(file: &Value) -> Vec<(String, String)> {
+    let services = file.get("services").and_then(Value::as_object).filter(|services| !services.is_empty());
+    let Some(services) = services else { return vec![("the file".to_owned(), file.to_string())] };
+    let part = |(address, service): (&String, &Value)| {
+        let mut part = file.clone();
+        part["services"] = json!({ address: service });
+        (address.clone(), part.to_string())
+    };
+    services.iter().map(part).collect()
+}
+
+fn is_current(path: &str, text: &str) {
+    let file = root().join(path);
+    if std::env::var_os("UPDATE").is_some() {
+        return fs::write(&file, text).unwrap();
+    }
+    let committed = fs::read_to_string(&file).unwrap_or_default();
+    let update = "UPDATE=1 cargo test -p tunnel-balancer-config --test schema";
+    assert!(
+        committed == text,
+        "{path} is not current: `{update}` writes it anew; read the difference before you commit it"
+    );
+}
