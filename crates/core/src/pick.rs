@@ -66,9 +66,7 @@ impl PoolState {
         if tier.is_none() && writable != self.service.all() && others_usable() {
             return Err(Problem::no_writes(self.retry_after(now)));
         }
-        // With nobody usable, what traffic says last counts: probes may be late to notice that a server is back.
-        let untarnished = || Some(self.unfailing(candidates)).filter(|some| !some.is_empty());
-        let chosen_from = tier.or_else(untarnished).unwrap_or(candidates);
+        let chosen_from = tier.unwrap_or_else(|| self.likeliest(candidates, now));
         let Some(server) = self.choose(chosen_from, request.key, now) else {
             return Err(Problem::unavailable(self.retry_after(now)));
         };
@@ -83,9 +81,12 @@ impl PoolState {
         ServerSet::first_of(self.servers.len())
     }
 
-    /// Of `among`: those whose last attempt did not fail.
-    fn unfailing(&self, among: ServerSet) -> ServerSet {
-        among.iter().filter(|id| !self.has_failed(*id)).collect()
+    /// Of `among`, of whom none is usable: those that may be back all the same. Who has just answered is, whatever probes say;
+    /// and who passes its probes while it serves an ejection may be.
+    fn likeliest(&self, among: ServerSet, now: Timestamp) -> ServerSet {
+        let answered: ServerSet = among.iter().filter(|id| self.has_just_answered(*id, now)).collect();
+        let probed = among.without(self.groups.unhealthy);
+        [answered, probed].into_iter().find(|some| !some.is_empty()).unwrap_or(among)
     }
 
     /// Of `among`: those with as many requests as they may have.

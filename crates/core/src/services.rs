@@ -64,7 +64,11 @@ impl Services {
     /// # Errors
     /// [`Problem::Loop`] for a request that a balancer has sent, [`Problem::UnknownHost`] when no service has its host and path.
     pub fn admit<'s, 'u>(&'s self, url: &'u str, has_hop: bool) -> Result<Admitted<'s, 'u>, Problem> {
-        let (scheme, authority, path_and_query) = split_url(url).ok_or(Problem::UnknownHost)?;
+        let (scheme, authority, path_and_query) = match split_url(url) {
+            Some(parts) => parts,
+            None if has_hop => return Err(Problem::Loop),
+            None => return Err(Problem::UnknownHost),
+        };
         self.admit_parts(scheme, authority, path_and_query, has_hop)
     }
 
