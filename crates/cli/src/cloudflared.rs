@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
+use std::path::Path;
 
-use tunnel_balancer_config::{Config, Ingress, IngressRule};
+use tunnel_balancer_config::{Config, Ingress, IngressRule, parse_ingress};
 use tunnel_balancer_core::Server;
 
 /// A hostname that some tunnel has to serve, and for whom.
@@ -96,6 +97,16 @@ pub(crate) struct IngressFile {
     pub(crate) name: String,
     pub(crate) text: String,
     pub(crate) ingress: Ingress,
+}
+
+impl IngressFile {
+    /// Reads it.
+    pub(crate) fn open(path: &Path) -> Result<Self, String> {
+        let name = path.display().to_string();
+        let text = std::fs::read_to_string(path).map_err(|error| format!("cannot read {name}: {error}"))?;
+        let ingress = parse_ingress(&text).map_err(|errors| errors.in_file(&name).to_string())?;
+        Ok(Self { name, text, ingress })
+    }
 }
 
 /// Whether the tunnels of `files`, together, serve every one of `hosts`; and what else about them is remarkable. With

@@ -23,6 +23,14 @@ pub(super) fn write(report: &Report<'_>) -> String {
     for warning in report.budget.iter().filter_map(Budget::warning) {
         text += &format!("::{} file={file},title={}::{}\n", Severity::Warning, Budget::CODE, data(&warning));
     }
+    for finding in report.tunnels.iter().flatten() {
+        let severity = if finding.is_mistake { "error" } else { "notice" };
+        let at = finding
+            .at
+            .as_ref()
+            .map_or_else(String::new, |(file, line)| format!("file={},line={line},", property(file)));
+        text += &format!("::{severity} {at}title=cloudflared::{}\n", data(&finding.message));
+    }
     text
 }
 

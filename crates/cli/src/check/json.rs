@@ -5,6 +5,7 @@ use tunnel_balancer_config::{Diagnostic, MAX_SUBREQUESTS, Severity};
 
 use super::Report;
 use super::budget::Budget;
+use crate::cloudflared::Finding;
 
 pub(super) fn write(report: &Report<'_>) -> String {
     let mut diagnostics: Vec<Value> = report.diagnostics().iter().map(diagnostic).collect();
@@ -20,9 +21,19 @@ pub(super) fn write(report: &Report<'_>) -> String {
         "errors": report.errors(),
         "warnings": report.warnings(),
         "diagnostics": diagnostics,
+        "tunnels": report.tunnels.as_ref().map(|findings| findings.iter().map(finding).collect::<Value>()),
         "summary": summary(report),
     });
     format!("{document:#}\n")
+}
+
+fn finding(finding: &Finding) -> Value {
+    json!({
+        "severity": if finding.is_mistake { "error" } else { "note" },
+        "message": finding.message,
+        "file": finding.at.as_ref().map(|(file, _)| file),
+        "line": finding.at.as_ref().map(|(_, line)| line),
+    })
 }
 
 fn diagnostic(diagnostic: &Diagnostic) -> Value {
@@ -75,7 +86,7 @@ mod tests {
     fn programs_can_read_it() {
         let source = "services: { \"a.example.com\": { servers: b.example.com, lost\"x\": 1 } }";
         let checked = tunnel_balancer_config::parse(source);
-        let report = Report { file: "a\"b.yaml", source, checked: &checked, budget: None };
+        let report = Report { file: "a\"b.yaml", source, checked: &checked, budget: None, tunnels: None };
         let document: Value = serde_json::from_str(&write(&report)).unwrap();
         assert_eq!(document["file"], "a\"b.yaml");
         assert_eq!(document["errors"], 1);

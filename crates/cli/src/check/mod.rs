@@ -15,6 +15,8 @@ use tunnel_balancer_config::{Config, Diagnostic, Errors, parse};
 
 use budget::{Assumed, Budget};
 
+use crate::cloudflared::{Finding, IngressFile, compare, tunnel_hosts};
+
 /// Check a services.yaml: its mistakes, what is probably not meant so, and what it costs on Cloudflare's free plan.
 ///
 /// Nothing is sent anywhere, and no secret is needed: what the file refers to by `${NAME}` counts as set. Secrets that are
@@ -24,10 +26,11 @@ use budget::{Assumed, Budget};
 Examples:
   tunnel-balancer check
   tunnel-balancer check services.yaml --requests-per-day 60000
+  tunnel-balancer check --cloudflared home.yml --cloudflared office.yml
   In a workflow of GitHub, with remarks at the lines of a pull request:
   tunnel-balancer check --format github --deny-warnings
 
-Exit codes: 0 no mistake; 1 warnings, with --deny-warnings; 2 mistakes in the file or the command.")]
+Exit codes: 0 no mistake; 1 warnings, with --deny-warnings, or a tunnel lacks something; 2 mistakes in a file or the command.")]
 pub(crate) struct Check {
     /// The services and their servers.
     #[arg(default_value = "services.yaml")]
@@ -40,6 +43,10 @@ pub(crate) struct Check {
     /// End with exit code 1 when there are warnings.
     #[arg(long)]
     deny_warnings: bool,
+
+    /// Compare with a tunnel's config.yml, and name what is missing in it. Given more than once: in all of them together.
+    #[arg(long, value_name = "CONFIG")]
+    cloudflared: Vec<PathBuf>,
 
     /// Requests of clients to all services together, for the budget.
     #[arg(long, value_name = "NUMBER", default_value_t = 10_000)]
@@ -69,6 +76,8 @@ struct Report<'a> {
     checked: &'a Result<Config, Errors>,
     /// What it costs, where it has no mistakes.
     budget: Option<Budget>,
+    /// What the files of tunnels lack, where they were given and it has no mistakes.
+    tunnels: Option<Vec<Finding>>,
 }
 
 impl Check {
@@ -82,9 +91,16 @@ impl Check {
             }
         };
         let checked = parse(&source);
+        let tunnels = match self.tunnels(&checked) {
+            Ok(findings) => findings,
+            Err(error) => {
+                eprintln!("{error}");
+                return ExitCode::from(2);
+            }
+        };
         let assumed = Assumed { requests_per_day: self.requests_per_day, isolates: self.isolates };
         let budget = checked.as_ref().ok().map(|config| Budget::of(&config.services, assumed));
-        let report = Report { file: &name, source: &source, checked: &checked, budget };
+        let report = Report { file: &name, source: &source, checked: &checked, budget, tunnels };
         let said = match self.format {
             Format::Text => text::write(&report),
             Format::Json => json::write(&report),
@@ -95,8 +111,15 @@ impl Check {
         match checked {
             Err(_) => ExitCode::from(2),
             Ok(_) if self.deny_warnings && report.warnings() > 0 => ExitCode::FAILURE,
+            Ok(_) if report.tunnels.iter().flatten().any(|finding| finding.is_mistake) => ExitCode::FAILURE,
             Ok(_) => ExitCode::SUCCESS,
         }
+    }
+
+    fn tunnels(&self, checked: &Result<Config, Errors>) -> Result<Option<Vec<Finding>>, String> {
+        let files = self.cloudflared.iter().map(|path| IngressFile::open(path)).collect::<Result<Vec<_>, _>>()?;
+        let config = checked.as_ref().ok().filter(|_| !files.is_empty());
+        Ok(config.map(|config| compare(&tunnel_hosts(config).0, &files, false)))
     }
 }
 

@@ -43,6 +43,13 @@ pub(super) fn write(report: &Report<'_>) -> String {
                 assumed.requests_per_day, assumed.isolates
             );
             budget.lines().iter().for_each(|line| text += &format!("  {line}\n"));
+            if let Some(findings) = &report.tunnels {
+                text += "\nIn the tunnels' files:\n";
+                findings.iter().for_each(|finding| text += &format!("  {finding}\n"));
+                if findings.is_empty() {
+                    text += "  nothing is missing\n";
+                }
+            }
         }
         _ => {
             text += &format!("{file}: {}{}\n", counted(report.errors() as u64, "error"), above(told, report.errors()));

@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use tunnel_balancer_config::{parse_ingress, yaml_text};
+use tunnel_balancer_config::yaml_text;
 use tunnel_balancer_core::ServerUrl;
 
 use super::tunnel::Tunnels;
-use super::{Source, Text, Written, print, read};
+use super::{Source, Text, Written, print};
 use crate::cloudflared::{Elsewhere, IngressFile, TunnelHost, compare, tunnel_hosts};
 use crate::output;
 
@@ -139,12 +139,7 @@ impl Cloudflared {
             self.tunnels.each(&hosts, &self.source.name())?;
             hosts.retain(|host| self.tunnels.of(host).is_some());
         }
-        let files = self.compare.iter().map(|path| {
-            let (name, text) = (path.display().to_string(), read(path)?);
-            let ingress = parse_ingress(&text).map_err(|errors| errors.in_file(&name).to_string())?;
-            Ok(IngressFile { name, text, ingress })
-        });
-        let files = files.collect::<Result<Vec<_>, String>>()?;
+        let files = self.compare.iter().map(|path| IngressFile::open(path)).collect::<Result<Vec<_>, _>>()?;
         let findings = compare(&hosts, &files, self.host_header);
         let is_well = !findings.iter().any(|finding| finding.is_mistake);
         let mut text: String = findings.iter().map(|finding| format!("{finding}\n")).collect();
