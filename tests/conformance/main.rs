@@ -108,6 +108,9 @@ const CASE_LIMIT: Duration = Duration::from_secs(120);
 /// Each case has a process of its own: more at a time would only make each of them slower.
 const AT_A_TIME: usize = 4;
 
+/// Themes whose cases want the whole machine. They run after the others, one at a time.
+const ALONE: [&str; 3] = ["autobahn", "volume", "chaos"];
+
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(AT_A_TIME);
@@ -121,11 +124,16 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     panic::set_hook(Box::new(|panic| PANICS.with_borrow_mut(|panics| panics.push(panic.to_string()))));
-    let conclusion = libtest_mimic::run(&arguments, trials);
-    if !arguments.list {
-        print!("{report}");
+    if arguments.list {
+        return libtest_mimic::run(&arguments, trials).exit_code();
     }
-    conclusion.exit_code()
+    let is_alone = |trial: &Trial| trial.name().split("::").nth(1).is_some_and(|theme| ALONE.contains(&theme));
+    let (alone, together): (Vec<Trial>, Vec<Trial>) = trials.into_iter().partition(is_alone);
+    let first = libtest_mimic::run(&arguments, together);
+    arguments.test_threads = Some(1);
+    let second = libtest_mimic::run(&arguments, alone);
+    print!("{report}");
+    if first.has_failed() || second.has_failed() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
 /// All cases on one host.
