@@ -258,3 +258,59 @@ fn t_24_what_an_application_refuses_takes_no_server_out() {
     let trace = run(2, without_probes, &format!("0 a 404; {gets} 3 end"));
     assert_eq!(trace.requests.get("b"), None);
 }
+
+#[test]
+fn with_nobody_usable_who_has_just_answered_comes_first() {
+    let script = "0 probe a 500; 0 probe b 500; 1 GET; 1.5 a 502; 2 GET; 3 GET; 4 end";
+    check(
+        2,
+        script,
+        expect![[r#"
+            1.000 GET #1 -> a
+            1.000 probe -> a
+            1.000 probe -> b
+            1.001 GET #1 <- 200 by a
+            1.001 a is unhealthy: status 500
+            1.001 b is unhealthy: status 500
+            2.000 GET #2 -> a
+            2.001 GET #2 -> b
+            2.002 GET #2 <- 200 by b (fallback)
+            3.000 GET #3 -> b
+            3.001 GET #3 <- 200 by b (fallback)
+        "#]],
+    );
+}
+
+#[test]
+fn with_nobody_usable_who_passes_probes_comes_before_who_does_not() {
+    // The probes of `b` do not see what fails, so it serves its second ejection in full; meanwhile it is well again.
+    let script = "0 probe a 500; 0 b 530; 0 probe b 200; 1 GET; 2 GET; 3.5 GET; 4 b 200; 14 a hang; 15 GET; 16 end";
+    check(
+        2,
+        script,
+        expect![[r#"
+            1.000 GET #1 -> a
+            1.000 probe -> a
+            1.000 probe -> b
+            1.001 GET #1 <- 200 by a
+            1.001 a is unhealthy: status 500
+            1.001 b is healthy
+            2.000 GET #2 -> b
+            2.001 GET #2 -> a
+            2.001 b is ejected for 10s: status 530
+            2.002 GET #2 <- 200 by a (fallback)
+            2.002 probe -> b
+            2.003 b is readmitted
+            3.500 GET #3 -> b
+            3.501 GET #3 -> a
+            3.501 b is ejected for 20s: status 530
+            3.502 GET #3 <- 200 by a (fallback)
+            3.502 probe -> b
+            15.000 GET #4 -> b
+            15.000 probe -> a
+            15.000 probe -> b
+            15.001 GET #4 <- 200 by b (fallback)
+            15.001 b is readmitted
+        "#]],
+    );
+}
