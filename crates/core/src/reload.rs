@@ -140,6 +140,57 @@ mod tests {
     }
 
     #[test]
+    fn what_nobody_reports_on_any_more_is_not_waited_for() {
+        let services = Services::new([service("app.test", &["a.example"])], 1);
+        let old = services.pools().next().unwrap();
+        let _probing = old.update(|state| state.next_probe(NOW)).unwrap();
+        let mut changed = service("app.test", &["a.example"]);
+        changed.served_by = false;
+        let new = old.changed(changed.clone(), 2, NOW);
+        assert!(new.update(|state| state.next_probe(NOW)).is_some(), "that probe reports to the pool that is gone");
+
+        let get = || RequestInfo::new(Method::GET);
+        old.update(|state| {
+            let mut exchange = Exchange::new(get(), state, NOW);
+            let Step::Attempt(plan) = exchange.next(state, NOW) else { panic!("an attempt") };
+            exchange.on_outcome(state, &plan, Outcome::Failed(Failure::Connect), NOW);
+        });
+        let later = NOW + Duration::from_secs(10);
+        let trial = |pool: &Pool| pool.update(|state| state.pick(Default::default(), &get(), later)).unwrap().trial;
+        old.update(|state| {
+            let Step::Attempt(plan) = Exchange::new(get(), state, later).next(state, later) else {
+                panic!("an attempt")
+            };
+            assert!(plan.trial);
+        });
+        assert!(!trial(old), "one is on its way");
+        assert!(trial(&old.changed(changed, 2, later)), "and so is that trial");
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_makes_no_ejection_longer() {
+        let hour = Duration::from_secs(60 * 60);
+        let services = with_a_dead_server();
+        let old = services.pools().next().unwrap();
+        let a = ServerId::new(0).unwrap();
+        let (set, length) = (Timestamp::from_millis(5), Duration::from_secs(11));
+        old.update(|state| state.status(NOW + hour)); // it shows an hour more, and then what it should
+        old.update(|state| {
+            let mut exchange = Exchange::new(RequestInfo::new(Method::GET), state, set);
+            let Step::Attempt(plan) = exchange.next(state, set) else { panic!("an attempt") };
+            exchange.on_outcome(state, &plan, Outcome::Failed(Failure::Connect), set);
+        });
+        let mut changed = service("app.test", &["a.example", "b.example"]);
+        changed.served_by = false;
+        let new = old.changed(changed, 2, set);
+        for pool in [&**old, &new] {
+            let after = set + length + length;
+            let standing = pool.update(|state| [ServerId::new(1).unwrap(), a].map(|id| state.standing(id, after)));
+            assert!(!standing.iter().any(|standing| matches!(standing, Standing::Ejected(_))), "{standing:?}");
+        }
+    }
+
+    #[test]
     fn a_new_health_check_looks_at_once_and_none_forgets() {
         let old = with_a_dead_server();
         let mut changed = service("app.test", &["a.example", "b.example"]);
