@@ -23,6 +23,8 @@ impl Pool {
 
 impl PoolState {
     fn take_over(&mut self, old: Self, now: Timestamp) {
+        // What is kept are points in time of the old pool's clock.
+        self.time = old.time;
         let now = self.advance(now);
         let same_check = self.service.health_check == old.service.health_check;
         let is_checked = self.service.health_check.is_some();
@@ -33,6 +35,9 @@ impl PoolState {
             let (Some(known), Some(contender)) = (old.servers.get(index), old.contenders.get(index)) else { continue };
             if let Some(state) = self.servers.get_mut(place) {
                 *state = known.clone();
+                // Whoever has these reports to the old pool.
+                state.probe.forget_lease();
+                state.ejection.give_trial_back();
                 if !same_check {
                     // What an old check said may not be what the new one says, so it looks at once.
                     state.probe = ProbeSchedule::default();
