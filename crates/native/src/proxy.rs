@@ -3,7 +3,7 @@
 use std::sync::{Arc, PoisonError, RwLock};
 
 use bytes::Bytes;
-use http::header::{ACCEPT, CONNECTION, HOST, HeaderName, HeaderValue, UPGRADE};
+use http::header::{ACCEPT, CONNECTION, CONTENT_LENGTH, HOST, HeaderName, HeaderValue, UPGRADE};
 use http::{Method, Request, Response, StatusCode, Version};
 use http_body::Body as _;
 use http_body_util::{BodyExt, Full};
@@ -173,6 +173,10 @@ impl Proxy {
             .and_then(|()| inbound.present(&mut parts.headers, &from.pool, from.server, fallback));
         if edited.is_err() {
             return asker.answer(Problem::unavailable(std::time::Duration::ZERO), Some(&from.pool), access);
+        }
+        // Chunks have counted then, not the length beside them.
+        if body.size_hint().exact().is_none() {
+            parts.headers.remove(CONTENT_LENGTH);
         }
         access.answered(parts.status);
         // The version is that of a connection, too.
