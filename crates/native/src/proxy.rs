@@ -92,6 +92,7 @@ impl Proxy {
         let has_hop = request.headers().contains_key(headers::HOP);
         let version = request.version();
         let upgrade = outgoing::strip(request.headers_mut(), version);
+        self.trusted.correct(request.headers_mut(), &client);
 
         let services = self.services();
         let path_and_query = request.uri().path_and_query().map_or("/", |path| path.as_str()).to_owned();
