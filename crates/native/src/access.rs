@@ -79,7 +79,8 @@ impl Drop for Access {
     }
 }
 
-fn cut(text: &str) -> String {
+/// At most [`Access::LONGEST`] letters of a text that a client chose.
+pub(crate) fn cut(text: &str) -> String {
     text.chars().take(Access::LONGEST).collect()
 }
 

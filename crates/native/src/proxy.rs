@@ -14,7 +14,7 @@ use tunnel_balancer_core::{
     self as core, Clock, Inbound, Pool, Problem, ReplayMemory, RequestId, Reservation, Services, headers,
 };
 
-use crate::access::Access;
+use crate::access::{self, Access};
 use crate::body::{From, ProxyBody, RequestBody, Timed};
 use crate::clock::TokioClock;
 use crate::log::Log;
@@ -88,7 +88,7 @@ impl Proxy {
         let Some(authority) = authority(&request) else {
             return asker.answer(Problem::BadRequest, None, access);
         };
-        access.line.host.clone_from(&authority);
+        access.line.host = access::cut(&authority);
         let has_hop = request.headers().contains_key(headers::HOP);
         let version = request.version();
         let upgrade = outgoing::strip(request.headers_mut(), version);
