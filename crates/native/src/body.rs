@@ -233,7 +233,9 @@ impl Body for ProxyBody {
 
 impl Drop for ProxyBody {
     fn drop(&mut self) {
-        if !self.ended && !self.is_end_stream() {
+        // Answers of our own are given as a whole, or not taken at all: to a HEAD.
+        let streams = matches!(self.content, Content::Server { .. });
+        if streams && !self.ended && !self.is_end_stream() {
             self.broken("the client went away");
         }
     }
