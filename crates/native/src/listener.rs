@@ -41,8 +41,6 @@ impl Gate {
     /// Accepts connections for ever.
     pub(crate) async fn accept(self: Arc<Self>, listener: TcpListener) {
         loop {
-            // Who finds no room waits in the machine's own queue. The semaphore is never closed.
-            let Ok(room) = Arc::clone(&self.room).acquire_owned().await else { return };
             let Ok((stream, from)) = listener.accept().await else {
                 // Out of file descriptors, perhaps: some will be free soon.
                 tokio::time::sleep(Duration::from_millis(50)).await;
@@ -52,6 +50,9 @@ impl Gate {
             if counted.is_none() && !self.trusted.has(from.ip()) {
                 continue;
             }
+            // Who finds no room waits, with all behind in the machine's own queue. Not before there is a connection: a listener
+            // that nobody uses would keep room from the others. The semaphore is never closed.
+            let Ok(room) = Arc::clone(&self.room).acquire_owned().await else { return };
             let gate = Arc::clone(&self);
             self.proxy.tasks.spawn(async move {
                 gate.connection(stream, from).await;
