@@ -18,7 +18,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use crate::body::ProxyBody;
-use crate::connections::Connections;
+use crate::connections::{Connections, Place, Placed};
 use crate::options::Limits;
 use crate::peer::{Peer, TrustedProxies};
 use crate::proxy::Proxy;
@@ -53,20 +53,16 @@ impl Gate {
             // Who finds no room waits, with all behind in the machine's own queue. Not before there is a connection: a listener
             // that nobody uses would keep room from the others. The semaphore is never closed.
             let Ok(room) = Arc::clone(&self.room).acquire_owned().await else { return };
-            let gate = Arc::clone(&self);
-            self.proxy.tasks.spawn(async move {
-                gate.connection(stream, from).await;
-                drop((room, counted));
-            });
+            self.proxy.tasks.spawn(Arc::clone(&self).connection(stream, from, Place(room, counted)));
         }
     }
 
-    async fn connection(self: Arc<Self>, stream: TcpStream, from: SocketAddr) {
+    async fn connection(self: Arc<Self>, stream: TcpStream, from: SocketAddr, place: Place) {
         // Neither is worth losing a connection for.
         let _ = stream.set_nodelay(true);
         let keepalive = socket2::TcpKeepalive::new().with_time(Duration::from_secs(60));
         let _ = socket2::SockRef::from(&stream).set_tcp_keepalive(&keepalive);
-        let mut stream = TimeoutStream::new(stream);
+        let mut stream = TimeoutStream::new(Placed { stream, _place: place });
         stream.set_write_timeout(Some(self.limits.idle));
         let stream = Box::pin(stream);
         let tls = self.tls.read().unwrap_or_else(PoisonError::into_inner).clone();
