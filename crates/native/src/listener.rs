@@ -72,8 +72,12 @@ impl Gate {
         };
         let peer = Peer { ip: from.ip(), scheme: self.public_scheme.unwrap_or("https") };
         // A handshake that fails is the client's affair.
-        let Ok(Ok(stream)) = tokio::time::timeout(self.limits.idle, tls.accept(stream)).await else { return };
+        let handshake = tokio::time::timeout(self.limits.idle, tls.accept(stream));
+        let Some(Ok(Ok(mut stream))) = self.stop.run_until_cancelled(handshake).await else { return };
         if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
+            // Whoever is there answers pings. Those who have not even begun to speak HTTP/2 get none.
+            let silence = self.ping() + self.limits.idle;
+            stream.get_mut().0.as_mut().set_read_timeout_pinned(Some(silence));
             self.http2(stream, peer).await;
         } else {
             self.http1(stream, peer).await;
@@ -99,10 +103,15 @@ impl Gate {
         }
     }
 
+    /// After how much silence a client on HTTP/2 is asked whether it is still there.
+    fn ping(&self) -> Duration {
+        self.limits.idle.min(Duration::from_secs(20))
+    }
+
     async fn http2(self: Arc<Self>, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, peer: Peer) {
         let mut http = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
         http.timer(TokioTimer::new())
-            .keep_alive_interval(Duration::from_secs(20))
+            .keep_alive_interval(self.ping())
             .keep_alive_timeout(self.limits.idle)
             .max_concurrent_streams(100)
             .max_header_list_size(u32::try_from(self.limits.header_size).unwrap_or(u32::MAX));
