@@ -186,7 +186,7 @@ impl Proxy {
             (Some(to_client), Some(to_server)) => {
                 parts.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
                 parts.headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
-                self.tasks.spawn(tunnel::join(to_client, to_server, access));
+                self.tasks.spawn(tunnel::join(to_client, to_server, access, self.limits.idle));
                 Response::from_parts(parts, ProxyBody::empty())
             }
             // A protocol that nobody asked for.
