@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use http::{Request, Response};
 use hyper::body::Incoming;
+use hyper::rt::Executor;
 use hyper::service::{Service, service_fn};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -53,7 +54,7 @@ impl Gate {
             // Who finds no room waits, with all behind in the machine's own queue. Not before there is a connection: a listener
             // that nobody uses would keep room from the others. The semaphore is never closed.
             let Ok(room) = Arc::clone(&self.room).acquire_owned().await else { return };
-            self.proxy.tasks.spawn(Arc::clone(&self).connection(stream, from, Place(room, counted)));
+            self.proxy.spawn(Arc::clone(&self).connection(stream, from, Place(room, counted)));
         }
     }
 
@@ -109,7 +110,7 @@ impl Gate {
     }
 
     async fn http2(self: Arc<Self>, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, peer: Peer) {
-        let mut http = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+        let mut http = hyper::server::conn::http2::Builder::new(Streams(Arc::clone(&self.proxy)));
         http.timer(TokioTimer::new())
             .keep_alive_interval(self.ping())
             .keep_alive_timeout(self.limits.idle)
@@ -124,6 +125,16 @@ impl Gate {
                 let _ = connection.await;
             }
         }
+    }
+}
+
+/// Runs the streams of HTTP/2, which are tasks of their own.
+#[derive(Clone)]
+struct Streams(Arc<Proxy>);
+
+impl<F: Future<Output: Send> + Send + 'static> Executor<F> for Streams {
+    fn execute(&self, stream: F) {
+        self.0.spawn(async { drop(stream.await) });
     }
 }
 

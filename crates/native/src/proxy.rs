@@ -9,6 +9,7 @@ use http_body::Body as _;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tunnel_balancer_core::{
     self as core, Clock, Inbound, Pool, Problem, ReplayMemory, RequestId, Reservation, Services, headers,
@@ -36,6 +37,8 @@ pub struct Proxy {
     pub(crate) clock: TokioClock,
     /// What goes on beside requests, or after them.
     pub(crate) tasks: TaskTracker,
+    /// Has all of that end where it is.
+    pub(crate) cut: CancellationToken,
 }
 
 impl Proxy {
@@ -58,6 +61,7 @@ impl Proxy {
             log,
             clock: TokioClock::new(),
             tasks: TaskTracker::new(),
+            cut: CancellationToken::new(),
         })
     }
 
@@ -83,12 +87,12 @@ impl Proxy {
     pub async fn answer(self: &Arc<Self>, mut request: Request<Incoming>, peer: Peer) -> Response<ProxyBody> {
         let id = RequestId::random(fastrand::u64(..));
         let client = self.trusted.client(peer, request.headers()).to_string();
-        let mut access = Access::new(&self.log, &id, client.clone(), &request);
+        let mut access = Access::new(&self.log, &self.cut, &id, client.clone(), &request);
         let asker = Asker { accept: text(&request, ACCEPT), id };
         let Some(authority) = authority(&request) else {
             return asker.answer(Problem::BadRequest, None, access);
         };
-        access.line.host = access::cut(&authority);
+        access.line.host = access::shortened(&authority);
         let has_hop = request.headers().contains_key(headers::HOP);
         let version = request.version();
         let upgrade = outgoing::strip(request.headers_mut(), version);
@@ -136,6 +140,11 @@ impl Proxy {
             (Err(problem), _) => asker.answer(problem, Some(&pool), access),
             (Ok(_), None) => asker.answer(Problem::unavailable(std::time::Duration::ZERO), Some(&pool), access),
         }
+    }
+
+    /// Runs a task that is waited for in the end, and cut when that takes too long.
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(self.cut.clone().run_until_cancelled_owned(task));
     }
 
     pub(crate) const fn upstream(&self) -> &Upstream {
@@ -186,7 +195,7 @@ impl Proxy {
             (Some(to_client), Some(to_server)) => {
                 parts.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
                 parts.headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
-                self.tasks.spawn(tunnel::join(to_client, to_server, access, self.limits.idle));
+                self.spawn(tunnel::join(to_client, to_server, access, self.limits.idle));
                 Response::from_parts(parts, ProxyBody::empty())
             }
             // A protocol that nobody asked for.
