@@ -75,6 +75,12 @@ impl Socket {
         within("a message", self.stream.next()).await.expect("an open socket").expect("a sound message")
     }
 
+    /// Leaves without a word, by a reset.
+    pub fn leave(self) {
+        let stream = self.stream.into_inner();
+        let _ = stream.set_zero_linger(); // it is a connection of our own
+    }
+
     /// Closes the session from this side and waits for its end.
     pub async fn close(mut self, code: u16, reason: &str) {
         let frame = CloseFrame { code: code.into(), reason: reason.to_owned().into() };

@@ -27,10 +27,17 @@ pub const PROBE_USER_AGENT: &str = concat!("tunnel-balancer/", env!("CARGO_PKG_V
 /// Headers of the client that no server gets to see.
 ///
 /// Besides our own: `Forwarded` says the same as the headers we set, in the client's words; `Proxy` becomes the environment
-/// variable `HTTP_PROXY` of CGI programs ("httpoxy", CVE-2016-5385); the last three let some frameworks act on another path or
-/// method than the one that was routed, cached and judged safe to repeat.
-pub const NOT_PASSED_ON: [&str; 7] =
-    [SERVED_BY, BALANCER, "forwarded", "proxy", "x-original-url", "x-rewrite-url", "x-http-method-override"];
+/// variable `HTTP_PROXY` of CGI programs ("httpoxy", CVE-2016-5385); those of the third line are believed by frameworks that
+/// believe the others, for links and the paths of cookies; the rest let some frameworks act on another path or method than
+/// the one that was routed, cached and judged safe to repeat.
+#[rustfmt::skip]
+pub const NOT_PASSED_ON: [&str; 13] = [
+    SERVED_BY, BALANCER,
+    "forwarded", "proxy",
+    "x-forwarded-port", "x-forwarded-prefix", "x-forwarded-server", "x-forwarded-ssl",
+    "x-original-url", "x-rewrite-url",
+    "x-http-method-override", "x-http-method", "x-method-override",
+];
 
 /// Headers that are about one connection and end with it (RFC 9110, section 7.6.1), and those of connections to a proxy.
 /// Whatever `Connection` names besides is of the same kind.

@@ -197,6 +197,9 @@ mod tests {
             ("forwarded", "for=1.2.3.4"),
             ("x-served-by", "me"),
             ("x-original-url", "/admin"),
+            ("x-method-override", "DELETE"),
+            ("x-forwarded-port", "1"),
+            ("x-forwarded-prefix", "/admin"),
             ("cf-access-client-secret", "the client's"),
             ("cookie", "a=1; lb=0123; b=2"),
         ]);

@@ -102,6 +102,11 @@ impl ProbeSchedule {
         is_current
     }
 
+    /// Lets others have the lease that is out: its result will not come.
+    pub(crate) const fn forget_lease(&mut self) {
+        self.lease = None;
+    }
+
     pub(crate) const fn due(&self) -> Timestamp {
         self.due
     }

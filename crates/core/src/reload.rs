@@ -23,6 +23,8 @@ impl Pool {
 
 impl PoolState {
     fn take_over(&mut self, old: Self, now: Timestamp) {
+        // What is kept are points in time of the old pool's clock.
+        self.time = old.time;
         let now = self.advance(now);
         let same_check = self.service.health_check == old.service.health_check;
         let is_checked = self.service.health_check.is_some();
@@ -33,6 +35,9 @@ impl PoolState {
             let (Some(known), Some(contender)) = (old.servers.get(index), old.contenders.get(index)) else { continue };
             if let Some(state) = self.servers.get_mut(place) {
                 *state = known.clone();
+                // Whoever has these reports to the old pool.
+                state.probe.forget_lease();
+                state.ejection.give_trial_back();
                 if !same_check {
                     // What an old check said may not be what the new one says, so it looks at once.
                     state.probe = ProbeSchedule::default();
@@ -137,6 +142,57 @@ mod tests {
         let mut moved = service("app.test", &["a.elsewhere.example", "b.example"]);
         moved.served_by = false;
         assert_eq!(known(&old.reloaded([moved], 2, NOW), "a"), (Health::Unknown, Standing::Good));
+    }
+
+    #[test]
+    fn what_nobody_reports_on_any_more_is_not_waited_for() {
+        let services = Services::new([service("app.test", &["a.example"])], 1);
+        let old = services.pools().next().unwrap();
+        let _probing = old.update(|state| state.next_probe(NOW)).unwrap();
+        let mut changed = service("app.test", &["a.example"]);
+        changed.served_by = false;
+        let new = old.changed(changed.clone(), 2, NOW);
+        assert!(new.update(|state| state.next_probe(NOW)).is_some(), "that probe reports to the pool that is gone");
+
+        let get = || RequestInfo::new(Method::GET);
+        old.update(|state| {
+            let mut exchange = Exchange::new(get(), state, NOW);
+            let Step::Attempt(plan) = exchange.next(state, NOW) else { panic!("an attempt") };
+            exchange.on_outcome(state, &plan, Outcome::Failed(Failure::Connect), NOW);
+        });
+        let later = NOW + Duration::from_secs(10);
+        let trial = |pool: &Pool| pool.update(|state| state.pick(Default::default(), &get(), later)).unwrap().trial;
+        old.update(|state| {
+            let Step::Attempt(plan) = Exchange::new(get(), state, later).next(state, later) else {
+                panic!("an attempt")
+            };
+            assert!(plan.trial);
+        });
+        assert!(!trial(old), "one is on its way");
+        assert!(trial(&old.changed(changed, 2, later)), "and so is that trial");
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_makes_no_ejection_longer() {
+        let hour = Duration::from_secs(60 * 60);
+        let services = with_a_dead_server();
+        let old = services.pools().next().unwrap();
+        let a = ServerId::new(0).unwrap();
+        let (set, length) = (Timestamp::from_millis(5), Duration::from_secs(11));
+        old.update(|state| state.status(NOW + hour)); // it shows an hour more, and then what it should
+        old.update(|state| {
+            let mut exchange = Exchange::new(RequestInfo::new(Method::GET), state, set);
+            let Step::Attempt(plan) = exchange.next(state, set) else { panic!("an attempt") };
+            exchange.on_outcome(state, &plan, Outcome::Failed(Failure::Connect), set);
+        });
+        let mut changed = service("app.test", &["a.example", "b.example"]);
+        changed.served_by = false;
+        let new = old.changed(changed, 2, set);
+        for pool in [&**old, &new] {
+            let after = set + length + length;
+            let standing = pool.update(|state| [ServerId::new(1).unwrap(), a].map(|id| state.standing(id, after)));
+            assert!(!standing.iter().any(|standing| matches!(standing, Standing::Ejected(_))), "{standing:?}");
+        }
     }
 
     #[test]

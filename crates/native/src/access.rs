@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use http::Request;
 use serde::Serialize;
+use tokio_util::sync::CancellationToken;
 use tunnel_balancer_core::RequestId;
 
 use crate::log::Log;
@@ -12,6 +13,7 @@ use crate::log::Log;
 #[derive(Debug)]
 pub(crate) struct Access {
     log: Log,
+    cut: CancellationToken,
     began: Instant,
     pub(crate) line: Line,
 }
@@ -27,7 +29,7 @@ pub(crate) struct Line {
     path: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     user_agent: Option<String>,
-    /// None: the client went away before there was an answer.
+    /// None: the client went away before there was an answer, or was cut off.
     pub(crate) status: Option<u16>,
     /// Of the answer's body, or of both directions of a WebSocket.
     pub(crate) bytes: u64,
@@ -52,18 +54,25 @@ impl Access {
     /// Longer texts of a client are cut: a log is no place to store them.
     const LONGEST: usize = 1024;
 
-    pub(crate) fn new<B>(log: &Log, id: &RequestId, client: String, request: &Request<B>) -> Self {
+    /// What ends after `cut` has been ended by the proxy.
+    pub(crate) fn new<B>(
+        log: &Log,
+        cut: &CancellationToken,
+        id: &RequestId,
+        client: String,
+        request: &Request<B>,
+    ) -> Self {
         let user_agent = request.headers().get(http::header::USER_AGENT);
         let line = Line {
             event: "request",
             request: id.to_string(),
             client,
-            method: cut(request.method().as_str()),
-            path: cut(request.uri().path()),
-            user_agent: user_agent.map(|value| cut(&String::from_utf8_lossy(value.as_bytes()))),
+            method: shortened(request.method().as_str()),
+            path: shortened(request.uri().path()),
+            user_agent: user_agent.map(|value| shortened(&String::from_utf8_lossy(value.as_bytes()))),
             ..Line::default()
         };
-        Self { log: log.clone(), began: Instant::now(), line }
+        Self { log: log.clone(), cut: cut.clone(), began: Instant::now(), line }
     }
 
     pub(crate) fn answered(&mut self, status: http::StatusCode) {
@@ -74,12 +83,16 @@ impl Access {
 
 impl Drop for Access {
     fn drop(&mut self) {
+        if self.cut.is_cancelled() {
+            self.line.broken = Some("the proxy was told to end");
+        }
         self.line.ms = millis(self.began.elapsed());
         self.log.line(&self.line);
     }
 }
 
-fn cut(text: &str) -> String {
+/// At most [`Access::LONGEST`] letters of a text that a client chose.
+pub(crate) fn shortened(text: &str) -> String {
     text.chars().take(Access::LONGEST).collect()
 }
 

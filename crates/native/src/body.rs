@@ -33,6 +33,7 @@ pub(crate) struct Timed {
     idle: Duration,
     /// Runs while something is waited for.
     timer: Option<Pin<Box<Sleep>>>,
+    /// Whether it broke off or stalled, however often it is asked for more.
     failed: bool,
 }
 
@@ -53,7 +54,7 @@ impl Body for Timed {
         let this = &mut *self;
         if let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(context) {
             this.timer = None;
-            this.failed = matches!(frame, Some(Err(_)));
+            this.failed |= matches!(frame, Some(Err(_)));
             return Poll::Ready(frame.map(|frame| frame.map_err(BodyError::Broken)));
         }
         let idle = this.idle;
@@ -233,7 +234,9 @@ impl Body for ProxyBody {
 
 impl Drop for ProxyBody {
     fn drop(&mut self) {
-        if !self.ended && !self.is_end_stream() {
+        // Answers of our own are given as a whole, or not taken at all: to a HEAD.
+        let streams = matches!(self.content, Content::Server { .. });
+        if streams && !self.ended && !self.is_end_stream() {
             self.broken("the client went away");
         }
     }

@@ -1,8 +1,14 @@
 //! How many connections there are, in all and of each client: one client must not be able to take them all.
 
 use std::collections::HashMap;
+use std::io;
 use std::net::IpAddr;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::OwnedSemaphorePermit;
 
 /// The connections of each client.
 #[derive(Debug)]
@@ -46,6 +52,57 @@ impl Drop for Counted {
                 open.remove(&self.client);
             }
         }
+    }
+}
+
+/// The place of one connection: among all, and among those of its client where that is limited.
+#[derive(Debug)]
+pub(crate) struct Place(
+    #[expect(dead_code, reason = "held for its drop")] pub(crate) OwnedSemaphorePermit,
+    #[expect(dead_code, reason = "held for its drop")] pub(crate) Option<Counted>,
+);
+
+/// A connection with its place, which is given back when the connection is closed. A WebSocket leaves the task that its
+/// connection began in.
+#[derive(Debug)]
+pub(crate) struct Placed<S> {
+    pub(crate) stream: S,
+    pub(crate) _place: Place,
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Placed<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Placed<S> {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        pieces: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, pieces)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
     }
 }
 

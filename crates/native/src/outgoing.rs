@@ -66,8 +66,14 @@ impl Outgoing {
     ) -> Self {
         // The server is asked by its own name.
         headers.remove(HOST);
-        if http_body::Body::size_hint(&body).exact().is_none() {
-            headers.remove(CONTENT_LENGTH);
+        // HTTP/2 frames bodies by itself, whatever such lines say: one that is known to be true is left, or none.
+        match http_body::Body::size_hint(&body).exact() {
+            Some(bytes) if headers.contains_key(CONTENT_LENGTH) => {
+                headers.insert(CONTENT_LENGTH, bytes.into());
+            }
+            _ => {
+                headers.remove(CONTENT_LENGTH);
+            }
         }
         Self { method, headers, inbound, body, upgrade }
     }

@@ -43,7 +43,21 @@ impl TrustedProxies {
         });
         told.unwrap_or(peer.ip).to_canonical()
     }
+
+    /// Makes a request's headers say of the client's address what is true, or nothing.
+    pub(crate) fn correct(&self, headers: &mut HeaderMap, client: &str) {
+        for name in NAMING {
+            headers.remove(name);
+        }
+        if let (Some(name), Ok(client)) = (&self.header, client.parse()) {
+            headers.insert(name, client);
+        }
+    }
 }
+
+/// Where applications look for a client's address, besides the headers that the core sets. At the edge Cloudflare overwrites
+/// what a client says there; here nobody else does.
+const NAMING: [&str; 5] = ["cf-connecting-ip", "cf-connecting-ipv6", "cf-pseudo-ipv4", "true-client-ip", "x-client-ip"];
 
 #[cfg(test)]
 mod tests {

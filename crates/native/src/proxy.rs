@@ -3,18 +3,19 @@
 use std::sync::{Arc, PoisonError, RwLock};
 
 use bytes::Bytes;
-use http::header::{ACCEPT, CONNECTION, HOST, HeaderName, HeaderValue, UPGRADE};
+use http::header::{ACCEPT, CONNECTION, CONTENT_LENGTH, HOST, HeaderName, HeaderValue, UPGRADE};
 use http::{Method, Request, Response, StatusCode, Version};
 use http_body::Body as _;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tunnel_balancer_core::{
     self as core, Clock, Inbound, Pool, Problem, ReplayMemory, RequestId, Reservation, Services, headers,
 };
 
-use crate::access::Access;
+use crate::access::{self, Access};
 use crate::body::{From, ProxyBody, RequestBody, Timed};
 use crate::clock::TokioClock;
 use crate::log::Log;
@@ -36,6 +37,8 @@ pub struct Proxy {
     pub(crate) clock: TokioClock,
     /// What goes on beside requests, or after them.
     pub(crate) tasks: TaskTracker,
+    /// Has all of that end where it is.
+    pub(crate) cut: CancellationToken,
 }
 
 impl Proxy {
@@ -58,6 +61,7 @@ impl Proxy {
             log,
             clock: TokioClock::new(),
             tasks: TaskTracker::new(),
+            cut: CancellationToken::new(),
         })
     }
 
@@ -83,15 +87,16 @@ impl Proxy {
     pub async fn answer(self: &Arc<Self>, mut request: Request<Incoming>, peer: Peer) -> Response<ProxyBody> {
         let id = RequestId::random(fastrand::u64(..));
         let client = self.trusted.client(peer, request.headers()).to_string();
-        let mut access = Access::new(&self.log, &id, client.clone(), &request);
+        let mut access = Access::new(&self.log, &self.cut, &id, client.clone(), &request);
         let asker = Asker { accept: text(&request, ACCEPT), id };
         let Some(authority) = authority(&request) else {
             return asker.answer(Problem::BadRequest, None, access);
         };
-        access.line.host.clone_from(&authority);
+        access.line.host = access::shortened(&authority);
         let has_hop = request.headers().contains_key(headers::HOP);
         let version = request.version();
         let upgrade = outgoing::strip(request.headers_mut(), version);
+        self.trusted.correct(request.headers_mut(), &client);
 
         let services = self.services();
         let path_and_query = request.uri().path_and_query().map_or("/", |path| path.as_str()).to_owned();
@@ -137,6 +142,11 @@ impl Proxy {
         }
     }
 
+    /// Runs a task that is waited for in the end, and cut when that takes too long.
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(self.cut.clone().run_until_cancelled_owned(task));
+    }
+
     pub(crate) const fn upstream(&self) -> &Upstream {
         &self.upstream
     }
@@ -174,6 +184,10 @@ impl Proxy {
         if edited.is_err() {
             return asker.answer(Problem::unavailable(std::time::Duration::ZERO), Some(&from.pool), access);
         }
+        // Chunks have counted then, not the length beside them.
+        if body.size_hint().exact().is_none() {
+            parts.headers.remove(CONTENT_LENGTH);
+        }
         access.answered(parts.status);
         // The version is that of a connection, too.
         parts.version = Version::default();
@@ -181,7 +195,7 @@ impl Proxy {
             (Some(to_client), Some(to_server)) => {
                 parts.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
                 parts.headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
-                self.tasks.spawn(tunnel::join(to_client, to_server, access));
+                self.spawn(tunnel::join(to_client, to_server, access, self.limits.idle));
                 Response::from_parts(parts, ProxyBody::empty())
             }
             // A protocol that nobody asked for.

@@ -116,6 +116,9 @@ pub async fn serve(options: Options, log: Log) -> Result<(), StartError> {
         () = tokio::time::sleep(options.limits.drain) => false,
         () = stop.wanted() => false,
     };
+    // What is left ends here, each with its line in the log.
+    proxy.cut.cancel();
+    proxy.tasks.wait().await;
     drop(watch);
     log.event("stopped", json!({ "everything_finished": all }));
     log.flush();

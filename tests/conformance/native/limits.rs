@@ -15,6 +15,8 @@ cases![
     bod_12_answers_that_stall_are_cut_and_counted,
     clients_that_take_no_answer_are_cut,
     connections_of_one_client_are_limited,
+    open_websockets_are_connections,
+    half_of_a_websocket_does_not_stay,
     more_connections_than_there_may_be_wait,
 ];
 
@@ -145,6 +147,38 @@ async fn connections_of_one_client_are_limited(bench: Bench) {
     }
     assert_eq!(again.expect("an answer").status, 200);
     assert_eq!(second.send(&request).await.expect("an answer").status, 200);
+}
+
+async fn open_websockets_are_connections(bench: Bench) {
+    let [primary] = bench.servers(["primary"]).await;
+    let proxy = bench.serve(Service::of([&primary]), &["--max-connections-per-client", "1"]).await;
+    primary.answer_at("/socket", Answer::WebSocket);
+    let Ok(mut socket) = proxy.websocket(Request::get("/socket")).await else { panic!("no session") };
+    socket.say("hello").await;
+    socket.hear().await;
+    assert!(proxy.connect().await.send(&Request::get("/")).await.is_err(), "a second connection of one client");
+    socket.say("still there?").await;
+    socket.hear().await;
+    socket.close(1000, "").await;
+    let mut again = Err(std::io::ErrorKind::NotConnected.into());
+    while again.is_err() {
+        again = proxy.connect().await.send(&Request::get("/")).await; // until it has noticed that the socket is gone
+    }
+}
+
+async fn half_of_a_websocket_does_not_stay(bench: Bench) {
+    let [primary] = bench.servers(["primary"]).await;
+    let proxy = bench.serve(Service::of([&primary]), &SHORT).await;
+    primary
+        .answer(Answer::raw("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"));
+    let mut connection = proxy.connect().await;
+    let head = "GET / HTTP/1.1\r\nHost: app.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+    connection.say(head).await.expect("an open connection");
+    assert!(connection.hear().await.starts_with("HTTP/1.1 101 "));
+    // The server has gone, and the client holds on to its half.
+    let line = &proxy.logged("request", 1).await[0];
+    assert!(line["broken"].is_string(), "{line}");
+    drop(connection);
 }
 
 async fn more_connections_than_there_may_be_wait(bench: Bench) {

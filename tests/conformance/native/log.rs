@@ -1,7 +1,10 @@
 //! The log: one JSON object a line, enough to see afterwards what happened to whom.
 
 use serde_json::Value;
+use tunnel_balancer_tests::proxy::Signal;
 use tunnel_balancer_tests::{Answer, Bench, Reply, Request, Service};
+
+use super::tls::{Files, Visitor, get};
 
 cases![
     not on Worker: "a Worker logs changes and its own answers; requests are in Cloudflare's own log";
@@ -10,6 +13,10 @@ cases![
     failed_attempts_and_changes_are_told,
     the_line_comes_when_all_is_over,
     requests_that_nobody_waited_for_are_told,
+    answers_without_a_body_are_whole,
+    what_a_broken_websocket_carried_is_told,
+    what_is_cut_in_the_end_is_told,
+    long_texts_of_clients_are_cut,
 ];
 
 async fn every_request_is_a_line(bench: Bench) {
@@ -100,4 +107,66 @@ async fn requests_that_nobody_waited_for_are_told(bench: Bench) {
     visitor.leave();
     let line = &proxy.logged("request", 1).await[0];
     assert_eq!((&line["path"], &line["status"]), (&"/slow".into(), &Value::Null), "{line}");
+}
+
+async fn answers_without_a_body_are_whole(bench: Bench) {
+    let [primary] = bench.servers(["primary"]).await;
+    let proxy = bench.serve(Service::of([&primary]), &[]).await;
+    let requests = [Request::new("HEAD", "/").host("other.test"), Request::new("HEAD", "/"), Request::get("/none")];
+    primary.answer_at("/none", Reply::status(204));
+    for (nth, request) in requests.into_iter().enumerate() {
+        proxy.send(request).await;
+        let line = &proxy.logged("request", nth + 1).await[nth];
+        assert_eq!((&line["bytes"], &line["broken"]), (&0.into(), &Value::Null), "{line}");
+    }
+}
+
+async fn what_a_broken_websocket_carried_is_told(bench: Bench) {
+    let [primary] = bench.servers(["primary"]).await;
+    let proxy = bench.serve(Service::of([&primary]), &[]).await;
+    primary.answer(Answer::WebSocket);
+    let Ok(mut socket) = proxy.websocket(Request::get("/socket")).await else { panic!("no session") };
+    socket.say("hello").await;
+    socket.hear().await;
+    socket.leave();
+    let line = &proxy.logged("request", 1).await[0];
+    assert!(line["broken"].is_string(), "{line}");
+    assert!(line["bytes"].as_u64().is_some_and(|bytes| bytes >= 14), "five letters and a header, twice: {line}");
+}
+
+async fn what_is_cut_in_the_end_is_told(bench: Bench) {
+    let [primary] = bench.servers(["primary"]).await;
+    let files = Files::new("app.test");
+    let short = ["--drain-timeout", "1s"];
+    for arguments in [short.to_vec(), files.arguments().into_iter().chain(short).collect()] {
+        let mut proxy = bench.serve(Service::of([&primary]), &arguments).await;
+        primary.answer(Answer::Hang);
+        let asked = primary.counts().requests + 1;
+        let request = async {
+            if arguments.len() > short.len() {
+                let mut visitor = Visitor::connect(proxy.addr(), &files, "h2").await.expect("a handshake");
+                let _ = visitor.send(get("/slow")).await;
+            } else {
+                let _ = proxy.connect().await.send(&Request::get("/slow")).await;
+            }
+        };
+        let stop = async {
+            primary.until("the request", |counts| counts.requests == asked).await;
+            proxy.signal(Signal::TERM);
+        };
+        tokio::join!(request, stop);
+        assert_eq!(proxy.exit().await.code(), Some(0));
+        let lines = proxy.events("request");
+        assert!(lines.len() == 1 && lines[0]["path"] == "/slow", "{arguments:?}: {lines:?}");
+        assert_eq!(proxy.events("stopped")[0]["everything_finished"], false);
+    }
+}
+
+async fn long_texts_of_clients_are_cut(bench: Bench) {
+    let [primary] = bench.servers(["primary"]).await;
+    let proxy = bench.serve(Service::of([&primary]), &[]).await;
+    let long = "x".repeat(5000);
+    proxy.send(Request::new(&long, &format!("/{long}")).host(&long).header("User-Agent", &long)).await;
+    let line = proxy.logged("request", 1).await[0].to_string();
+    assert!(line.len() < 5000, "{line}");
 }

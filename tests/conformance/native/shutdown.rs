@@ -5,11 +5,14 @@ use std::io::ErrorKind;
 use tunnel_balancer_tests::proxy::{Process, Signal};
 use tunnel_balancer_tests::{Answer, Bench, Gate, Reply, Request, Service, within};
 
+use super::tls::{Files, tls};
+
 cases![
     not on Worker: "a Worker is not a process: nobody stops it";
     a_running_download_comes_to_its_end,
     a_running_request_comes_to_its_end,
     silent_connections_are_closed,
+    handshakes_that_do_not_go_on_are_closed,
     what_does_not_end_is_cut,
     a_second_signal_does_not_wait,
     an_open_websocket_is_cut_in_the_end,
@@ -64,6 +67,19 @@ async fn silent_connections_are_closed(bench: Bench) {
     proxy.get("/").await; // it has accepted the one before
     proxy.signal(Signal::TERM);
     assert_eq!((used.hear().await.as_str(), fresh.hear().await.as_str()), ("", ""));
+    assert_eq!(proxy.exit().await.code(), Some(0));
+}
+
+async fn handshakes_that_do_not_go_on_are_closed(bench: Bench) {
+    let [primary] = bench.servers(["primary"]).await;
+    let files = Files::new("app.test");
+    let patient = ["--drain-timeout", "10m", "--idle-timeout", "10m"];
+    let arguments = files.arguments().into_iter().chain(patient).collect::<Vec<_>>();
+    let mut proxy = bench.serve(Service::of([&primary]), &arguments).await;
+    let mut silent = proxy.connect().await;
+    tls(proxy.addr(), &files, "h2").await.expect("a handshake"); // it has accepted the one before
+    proxy.signal(Signal::TERM);
+    assert_eq!(silent.hear().await, "");
     assert_eq!(proxy.exit().await.code(), Some(0));
 }
 

@@ -4,7 +4,7 @@
 //! A server knows requests of the proxy by the header that only the proxy sets; a smuggled one would come without it.
 
 use tunnel_balancer_tests::proxy::Process;
-use tunnel_balancer_tests::{Bench, Digest, Request, Service};
+use tunnel_balancer_tests::{Answer, Bench, Digest, Request, Service};
 
 cases![
     not on Worker: "Cloudflare's edge reads what clients send; a Worker gets requests, not bytes";
@@ -16,6 +16,7 @@ cases![
     t07_refused_upgrades_end_with_their_answer,
     t07_odd_chunks_are_refused,
     t07_unread_bodies_are_no_requests,
+    t07_answers_have_one_length,
     t02_a_request_has_one_host,
 ];
 
@@ -190,6 +191,24 @@ async fn t07_unread_bodies_are_no_requests(bench: Bench) {
         }
     }
     assert!(primary.requests().iter().all(|request| request.target == "/"), "{:?}", primary.requests());
+}
+
+/// Chunks count (RFC 9112, section 6.3), and a client must not be told of any other length.
+async fn t07_answers_have_one_length(bench: Bench) {
+    let [primary] = bench.servers(["primary"]).await;
+    let proxy = bench.serve(Service::of([&primary]), &[]).await;
+    for lengths in [
+        "Content-Length: 3\r\nTransfer-Encoding: chunked",
+        "Transfer-Encoding: chunked\r\nContent-Length: 3",
+        "Content-Length: 30\r\nTransfer-Encoding: chunked",
+    ] {
+        let raw = format!("HTTP/1.1 200 OK\r\n{lengths}\r\nConnection: close\r\n\r\n4\r\nbody\r\n0\r\n\r\n");
+        primary.answer(Answer::raw(raw));
+        let response = proxy.get("/").await;
+        assert_eq!((response.status, response.text().as_str()), (200, "body"), "{lengths}");
+        let told = response.headers.every("Content-Length").count();
+        assert!(told + response.headers.every("Transfer-Encoding").count() == 1, "{lengths}: {response:?}");
+    }
 }
 
 async fn t02_a_request_has_one_host(bench: Bench) {

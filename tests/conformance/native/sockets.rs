@@ -5,17 +5,20 @@ use std::net::Ipv4Addr;
 use futures_util::future::join_all;
 use http_body_util::BodyExt;
 use hyper::Version;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tunnel_balancer_tests::proxy::Signal;
-use tunnel_balancer_tests::{Answer, Bench, Digest, Gate, Reply, Request, Service};
+use tunnel_balancer_tests::{Answer, Bench, Digest, Gate, Reply, Request, Service, within};
 
-use super::tls::{Files, Visitor, get, post};
+use super::tls::{Files, Visitor, get, post, tls};
 
 cases![
     not on Worker: "Cloudflare's edge listens for a Worker";
     it_listens_wherever_it_is_told,
+    each_listener_has_room,
     an_address_that_is_taken_is_named,
     the_peer_is_the_client,
     only_a_trusted_proxy_names_the_client,
+    no_client_names_itself_in_another_header,
     the_public_scheme_can_be_told,
     certificates_are_read_from_pem,
     certificates_that_do_not_fit_keep_it_from_starting,
@@ -27,6 +30,8 @@ cases![
     http2_trailers_reach_the_client,
     http2_visitors_can_leave_a_single_request,
     http2_headers_are_limited,
+    http2_requests_have_one_length,
+    http2_connections_that_never_say_a_word_are_closed,
     http2_without_tls_reaches_no_server,
 ];
 
@@ -39,6 +44,15 @@ async fn it_listens_wherever_it_is_told(bench: Bench) {
     assert!(lines.iter().all(|line| line["scheme"] == "http"), "{lines:?}");
     for addr in proxy.addrs() {
         assert_eq!(tunnel_balancer_tests::Client::new(*addr).get("/").await.status, 200, "{addr}");
+    }
+}
+
+async fn each_listener_has_room(bench: Bench) {
+    let [primary] = bench.servers(["primary"]).await;
+    let one = ["--listen", "127.0.0.1:0", "--listen", "127.0.0.2:0", "--max-connections", "1"];
+    let proxy = bench.serve(Service::of([&primary]), &one).await;
+    for addr in proxy.addrs().iter().flat_map(|addr| [*addr; 2]) {
+        assert_eq!(tunnel_balancer_tests::Client::new(addr).get("/").await.status, 200, "{addr}");
     }
 }
 
@@ -76,6 +90,29 @@ async fn only_a_trusted_proxy_names_the_client(bench: Bench) {
         proxy.from(from).send(Request::get("/").header("X-Forwarded-For", told)).await;
         let seen = primary.requests().pop().expect("a request");
         assert_eq!(seen.header("X-Forwarded-For"), Some(expected), "{from} says {told}");
+    }
+}
+
+/// Applications behind tunnels believe `CF-Connecting-IP`; here there is no edge that overwrites what a client sends.
+async fn no_client_names_itself_in_another_header(bench: Bench) {
+    let [primary] = bench.servers(["primary"]).await;
+    let names = ["CF-Connecting-IP", "True-Client-IP", "X-Client-IP"];
+    let request = names.iter().fold(Request::get("/"), |request, name| request.header(name, "1.2.3.4"));
+    let nobody = bench.serve(Service::of([&primary]), &[]).await;
+    nobody.send(request.clone()).await;
+    let seen = primary.requests().pop().expect("a request");
+    assert!(names.iter().all(|name| seen.header(name).is_none()), "{seen:?}");
+
+    for name in names {
+        let trusting = ["--client-ip-header", name, "--trust", "127.0.0.2/32"];
+        let proxy = bench.serve(Service::of([&primary]), &trusting).await;
+        for (from, expected) in [([127, 0, 0, 2], "1.2.3.4"), ([127, 0, 0, 3], "127.0.0.3")] {
+            proxy.from(Ipv4Addr::from(from)).send(request.clone()).await;
+            let seen = primary.requests().pop().expect("a request");
+            for other in names {
+                assert_eq!(seen.header(other), (other == name).then_some(expected), "{other} from {from:?}");
+            }
+        }
     }
 }
 
@@ -259,6 +296,50 @@ async fn http2_headers_are_limited(bench: Bench) {
     assert!(refused.as_ref().map_or(true, |response| response.status() == 431), "{refused:?}");
     assert_eq!(primary.hits(), 0);
     let mut visitor = Visitor::connect(proxy.addr(), &files, "h2").await.expect("a handshake");
+    assert_eq!(visitor.send(get("/")).await.expect("an answer").status(), 200);
+}
+
+/// Of two lengths in HTTP/2 neither counts, as its frames have their own; in HTTP/1.1 a server would wait for one of them, and
+/// take what comes next for a body (T7).
+async fn http2_requests_have_one_length(bench: Bench) {
+    let [primary] = bench.servers(["primary"]).await;
+    let files = Files::new("app.test");
+    let proxy = bench.serve(Service::of([&primary]), &files.arguments()).await;
+    for (lengths, body) in [(["0", "60"], ""), (["4", "60"], "body"), (["4", "4"], "body")] {
+        let mut visitor = Visitor::connect(proxy.addr(), &files, "h2").await.expect("a handshake");
+        let mut request = post("/", body);
+        for length in lengths {
+            request.headers_mut().append("content-length", length.parse().unwrap());
+        }
+        // Refused, or one request with one length.
+        let Ok(response) = visitor.send(request).await else { continue };
+        assert_eq!(response.status(), 200, "{lengths:?}");
+        let seen = primary.requests().pop().expect("a request");
+        let framings: Vec<_> =
+            seen.headers.every("Content-Length").chain(seen.headers.every("Transfer-Encoding")).collect();
+        assert!(framings.len() <= 1 && framings != ["60"], "{lengths:?}: {seen:?}");
+        assert_eq!(seen.body, Digest::of(body), "{lengths:?}");
+    }
+    let mut visitor = Visitor::connect(proxy.addr(), &files, "h2").await.expect("a handshake");
+    assert_eq!(visitor.send(get("/next")).await.expect("an answer").status(), 200);
+    assert_eq!(primary.requests().pop().expect("a request").target, "/next");
+}
+
+async fn http2_connections_that_never_say_a_word_are_closed(bench: Bench) {
+    let [primary] = bench.servers(["primary"]).await;
+    let files = Files::new("app.test");
+    let arguments = files.arguments().into_iter().chain(["--idle-timeout", "1s"]).collect::<Vec<_>>();
+    let proxy = bench.serve(Service::of([&primary]), &arguments).await;
+    for begun in ["", "PRI * HTTP/2.0\r\n"] {
+        let mut silent = tls(proxy.addr(), &files, "h2").await.expect("a handshake");
+        silent.write_all(begun.as_bytes()).await.expect("an open connection");
+        let mut heard = Vec::new();
+        // How it is closed is its own affair.
+        let _ = within("its end", silent.read_to_end(&mut heard)).await;
+    }
+    // Somebody who answers pings, as every client does, may be silent for longer.
+    let mut visitor = Visitor::connect(proxy.addr(), &files, "h2").await.expect("a handshake");
+    primary.answer(Answer::Late(std::time::Duration::from_secs(4), Box::default()));
     assert_eq!(visitor.send(get("/")).await.expect("an answer").status(), 200);
 }
 

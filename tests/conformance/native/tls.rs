@@ -15,6 +15,7 @@ use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
@@ -68,18 +69,7 @@ pub(super) enum Visitor {
 impl Visitor {
     /// Connects and speaks `alpn`, which the other side has to choose.
     pub(super) async fn connect(addr: SocketAddr, files: &Files, alpn: &str) -> Result<Self, Box<dyn Error>> {
-        let mut roots = RootCertStore::empty();
-        roots.add(files.der.clone())?;
-        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
-        let mut config =
-            config.with_safe_default_protocol_versions()?.with_root_certificates(roots).with_no_client_auth();
-        config.alpn_protocols = vec![alpn.into()];
-        let stream = TcpStream::connect(addr).await?;
-        let name = ServerName::try_from(files.host.clone())?;
-        let handshake = TlsConnector::from(Arc::new(config)).connect(name, stream);
-        let stream = within("a TLS handshake", handshake).await?;
-        assert_eq!(stream.get_ref().1.alpn_protocol(), Some(alpn.as_bytes()));
-        let stream = TokioIo::new(stream);
+        let stream = TokioIo::new(tls(addr, files, alpn).await?);
         if alpn == "h2" {
             let (visitor, connection) = http2::handshake(TokioExecutor::new(), stream).await?;
             tokio::spawn(connection);
@@ -104,6 +94,21 @@ impl Visitor {
             }
         }
     }
+}
+
+/// A connection on which nothing has been said but the handshake.
+pub(super) async fn tls(addr: SocketAddr, files: &Files, alpn: &str) -> Result<TlsStream<TcpStream>, Box<dyn Error>> {
+    let mut roots = RootCertStore::empty();
+    roots.add(files.der.clone())?;
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
+    let mut config = config.with_safe_default_protocol_versions()?.with_root_certificates(roots).with_no_client_auth();
+    config.alpn_protocols = vec![alpn.into()];
+    let stream = TcpStream::connect(addr).await?;
+    let name = ServerName::try_from(files.host.clone())?;
+    let handshake = TlsConnector::from(Arc::new(config)).connect(name, stream);
+    let stream = within("a TLS handshake", handshake).await?;
+    assert_eq!(stream.get_ref().1.alpn_protocol(), Some(alpn.as_bytes()));
+    Ok(stream)
 }
 
 pub(super) fn get(target: &str) -> Request<Full<Bytes>> {
