@@ -101,15 +101,18 @@ $complete_with tunnel-balancer --z dns; echo "${COMPREPLY[*]}"
 
 #[test]
 fn a_reader_that_has_seen_enough_is_no_failure() {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_tunnel-balancer"))
-        .arg("man")
-        .stdout(std::process::Stdio::piped())
-        .stderr(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
-    drop(child.stdout.take());
-    let output = child.wait_with_output().unwrap();
-    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+    for command in ["man", "check", "explain chat.example.com", "simulate", "generate dns"] {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_tunnel-balancer"))
+            .current_dir(root())
+            .args(command.split(' '))
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success() && output.stderr.is_empty(), "{command}: {output:?}");
+    }
 }
 
 /// All that a deployment does, short of the upload, with the repository's own wrangler.toml.
