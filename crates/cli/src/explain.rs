@@ -15,6 +15,8 @@ use tunnel_balancer_core::{
     ServerId, ServerSet, Service, Services, Snapshot, Standing, Timestamp, Writes, headers,
 };
 
+use crate::output;
+
 /// Say what would happen to a request: which service it is for, which servers are asked in which order and why, what is tried
 /// again, and what the first server would get.
 ///
@@ -74,13 +76,10 @@ const NOW: Timestamp = Timestamp::from_millis(1_000_000);
 impl Explain {
     pub(crate) fn run(self) -> ExitCode {
         match self.explanation() {
-            Ok(explanation) if self.json => {
-                println!("{:#}", explanation.json());
-                explanation.exit_code()
-            }
             Ok(explanation) => {
-                print!("{}", explanation.text());
-                explanation.exit_code()
+                let said = if self.json { format!("{:#}\n", explanation.json()) } else { explanation.text() };
+                let printed = output::print(&said);
+                if printed == ExitCode::SUCCESS { explanation.exit_code() } else { printed }
             }
             Err(error) => {
                 eprintln!("{error}");

@@ -80,7 +80,8 @@ impl Init {
                 return ExitCode::from(2);
             }
         };
-        match output::write(&self.output, &answers.draft().text(), self.force) {
+        let text = schema_line(&self.output) + &answers.draft().text();
+        match output::write(&self.output, &text, self.force) {
             Ok(()) => output::print(&next_steps(&self.output)),
             Err(error) => {
                 eprintln!("error: {error}");
@@ -218,14 +219,24 @@ impl<R: BufRead, W: Write> Asker<'_, R, W> {
     }
 }
 
+/// By which editors know the keys of the file, where the schema lies beside it as in a clone of this repository.
+fn schema_line(file: &Path) -> String {
+    const SCHEMA: &str = "schema/services.schema.json";
+    let lies_beside = file.with_file_name(SCHEMA).is_file();
+    if lies_beside { format!("# yaml-language-server: $schema={SCHEMA}\n") } else { String::new() }
+}
+
 fn next_steps(file: &Path) -> String {
     let file = file.display().to_string();
-    let own_file = if file == "services.yaml" { String::new() } else { format!("SERVICES_FILE={file} ") };
+    let (own_file, simulate) = match file.as_str() {
+        "services.yaml" => (String::new(), "simulate".to_owned()),
+        _ => (format!("SERVICES_FILE={file} "), format!("simulate --services {file}")),
+    };
     let commands = [
         (format!("check {file}"), "look for mistakes"),
+        (simulate, "see what happens when the first server fails"),
         (format!("generate cloudflared {file}"), "what each tunnel has to serve"),
         (format!("generate wrangler {file}"), "the routes for wrangler.toml"),
-        ("simulate --help".to_owned(), "try out what happens when a server fails"),
     ];
     let width = commands.iter().map(|(command, _)| command.len()).max().unwrap_or_default();
     let lines = commands.iter().map(|(command, what)| format!("  tunnel-balancer {command:width$}  {what}\n"));

@@ -35,6 +35,8 @@ impl ManPages {
         let Some(directory) = self.directory else {
             return output::print(&pages.into_iter().map(|(_, page)| page).collect::<String>());
         };
+        // What stands in the way of it is told by the first file that cannot be written.
+        let _ = std::fs::create_dir_all(&directory);
         for (file, page) in pages {
             if let Err(error) = output::write(&directory.join(file), &page, true) {
                 eprintln!("error: {error}");

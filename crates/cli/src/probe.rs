@@ -12,6 +12,8 @@ use tokio::task::JoinSet;
 use tunnel_balancer_core::Service;
 use tunnel_balancer_native::{Look, Looker};
 
+use crate::output;
+
 /// Run the health checks of all servers once from this machine, and say what comes of each.
 ///
 /// It sees what the balancer would see: redirects are not followed, a server's own headers are sent with it. A server that has such
@@ -68,13 +70,11 @@ impl Probe {
                 return ExitCode::FAILURE;
             }
         };
-        if self.json {
-            println!("{:#}", rows.iter().map(Row::json).collect::<Value>());
-        } else {
-            print!("{}", table(&rows));
-        }
+        let said =
+            if self.json { format!("{:#}\n", rows.iter().map(Row::json).collect::<Value>()) } else { table(&rows) };
+        let printed = output::print(&said);
         let is_fine = |row: &Row| row.look.as_ref().is_none_or(|look| look.fault.is_none() && !look.open);
-        if rows.iter().all(is_fine) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        if rows.iter().all(is_fine) { printed } else { ExitCode::FAILURE }
     }
 
     fn read(&self) -> Result<Vec<Service>, String> {

@@ -100,16 +100,31 @@ $complete_with tunnel-balancer --z dns; echo "${COMPREPLY[*]}"
 }
 
 #[test]
+fn manual_pages_get_their_directory() {
+    let directory = scratch("share").join("man/man1");
+    let _ = fs::remove_dir_all(scratch("share"));
+    stdout(run(&["man", "--directory", &directory.display().to_string()]));
+    assert!(fs::read_to_string(directory.join("tunnel-balancer-check.1")).unwrap().contains("check"));
+    // A file in its way.
+    let failed = run(&["man", "--directory", &directory.join("tunnel-balancer.1").display().to_string()]);
+    assert_eq!(failed.status.code(), Some(1), "{failed:?}");
+    assert!(String::from_utf8_lossy(&failed.stderr).starts_with("error: cannot write"), "{failed:?}");
+}
+
+#[test]
 fn a_reader_that_has_seen_enough_is_no_failure() {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_tunnel-balancer"))
-        .arg("man")
-        .stdout(std::process::Stdio::piped())
-        .stderr(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
-    drop(child.stdout.take());
-    let output = child.wait_with_output().unwrap();
-    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+    for command in ["man", "check", "explain chat.example.com", "simulate", "generate dns"] {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_tunnel-balancer"))
+            .current_dir(root())
+            .args(command.split(' '))
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success() && output.stderr.is_empty(), "{command}: {output:?}");
+    }
 }
 
 /// All that a deployment does, short of the upload, with the repository's own wrangler.toml.

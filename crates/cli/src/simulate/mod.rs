@@ -2,6 +2,7 @@
 
 mod balancer;
 mod format;
+mod outage;
 mod report;
 mod script;
 mod svg;
@@ -33,6 +34,8 @@ use report::Report;
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
+  tunnel-balancer simulate
+  tunnel-balancer simulate --services services.yaml --service git.example.com --svg outage.svg
   tunnel-balancer simulate examples/scenarios/primary-530.yaml --compare script
   tunnel-balancer simulate examples/scenarios/primary-hangs.yaml --svg outage.svg
   tunnel-balancer simulate outage.yaml --services services.yaml --seed 7
@@ -41,12 +44,16 @@ Exit codes: 0 it ran, whatever was lost; 1 a picture cannot be written; 2 mistak
 
 Every key of a scenario is in examples/scenarios/all-keys.yaml.")]
 pub(crate) struct Simulate {
-    /// What happens.
-    scenario: PathBuf,
+    /// What happens. Without it, the tunnel of a service's first server is down for two minutes.
+    scenario: Option<PathBuf>,
 
-    /// Take the services of this file, and not those in the scenario.
+    /// Take the services of this file, and not those in the scenario. Default without a scenario: services.yaml.
     #[arg(long, value_name = "FILE")]
     services: Option<PathBuf>,
+
+    /// Without a scenario: the service it happens to. Default: the first that has two servers.
+    #[arg(long, value_name = "HOST", conflicts_with = "scenario")]
+    service: Option<String>,
 
     /// Decides everything that is left to chance.
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
@@ -116,13 +123,17 @@ impl Simulate {
     }
 
     fn read(&self) -> Result<Scenario, String> {
-        let services = self.services.as_deref().map(|file| {
+        let services = |file: &Path| {
             let config: Result<Config, _> = tunnel_balancer_config::parse(&contents(file)?);
             config.map(|config| config.services).map_err(|errors| in_file(&errors, file))
-        });
-        let services = services.transpose()?;
-        let read = tunnel_balancer_config::parse_scenario(&contents(&self.scenario)?, services.as_deref());
-        read.map_err(|errors| in_file(&errors, &self.scenario))
+        };
+        let Some(file) = &self.scenario else {
+            let named = self.services.as_deref().unwrap_or_else(|| Path::new("services.yaml"));
+            return outage::of(&services(named)?, self.service.as_deref());
+        };
+        let services = self.services.as_deref().map(services).transpose()?;
+        let read = tunnel_balancer_config::parse_scenario(&contents(file)?, services.as_deref());
+        read.map_err(|errors| in_file(&errors, file))
     }
 }
 

@@ -1,0 +1,251 @@
+//! The pages of this repository say what is so: their links lead somewhere, their files are taken, their commands exist, and
+//! what they show of a command is what it prints.
+
+use std::fmt::Write;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tunnel_balancer_config::{parse, parse_ingress, parse_scenario};
+
+#[test]
+fn links_lead_somewhere() {
+    let mut dead = String::new();
+    let mut followed = 0;
+    for page in pages() {
+        for link in links(&prose(&text(&page))) {
+            if link.contains("://") {
+                continue;
+            }
+            let (path, anchor) =
+                link.split_once('#').map_or((link.as_str(), None), |(path, anchor)| (path, Some(anchor)));
+            let target = if path.is_empty() { page.clone() } else { page.parent().unwrap().join(path) };
+            let is_there =
+                target.exists() && anchor.is_none_or(|anchor| anchors(&text(&target)).contains(&anchor.to_owned()));
+            followed += 1;
+            if !is_there {
+                writeln!(dead, "{}: {link}", page.display()).unwrap();
+            }
+        }
+    }
+    assert!(dead.is_empty(), "dead links:\n{dead}");
+    assert!(followed > 50, "{followed}");
+}
+
+#[test]
+fn files_that_are_shown_are_taken() {
+    let mut taken = 0;
+    for page in pages() {
+        for block in blocks(&text(&page)).into_iter().filter(|block| block.language == "yaml") {
+            let place = format!("{}:{}", page.display(), block.line);
+            let has = |key: &str| block.text.lines().any(|line| line.starts_with(key));
+            if has("timeline:") {
+                parse_scenario(&block.text, None).unwrap_or_else(|errors| panic!("{place}: {errors}"));
+            } else if has("ingress:") {
+                parse_ingress(&block.text).unwrap_or_else(|errors| panic!("{place}: {errors}"));
+            } else if has("services:") {
+                let config = parse(&block.text).unwrap_or_else(|errors| panic!("{place}: {errors}"));
+                assert_eq!(config.warnings, [], "{place}");
+            } else {
+                continue;
+            }
+            taken += 1;
+        }
+    }
+    assert!(taken >= 10, "{taken}");
+}
+
+/// Not run, but read as far as that is possible without the files that they name.
+#[test]
+fn commands_that_are_shown_exist() {
+    let mut tried = 0;
+    for page in pages() {
+        for block in
+            blocks(&text(&page)).into_iter().filter(|block| ["sh", "console"].contains(&block.language.as_str()))
+        {
+            for line in block.text.lines() {
+                let line = if block.language == "sh" { line } else { line.strip_prefix("$ ").unwrap_or_default() };
+                if !line.starts_with("tunnel-balancer ") {
+                    continue;
+                }
+                // Up to whatever the shell does with what it prints.
+                let command = line.split([';', '|', '>', '#']).next().unwrap_or_default().trim_end();
+                let script =
+                    format!("eval 'set -- {}'; shift; exec \"$0\" \"$@\" --help", command.replace('\'', "'\\''"));
+                let output = Command::new("sh").args(["-c", &script, PROGRAM]).output().unwrap();
+                let told = String::from_utf8_lossy(&output.stderr);
+                assert!(output.status.success(), "{}:{}: {command}\n{told}", page.display(), block.line);
+                tried += 1;
+            }
+        }
+    }
+    assert!(tried >= 30, "{tried}");
+}
+
+#[test]
+fn every_command_is_in_the_readme() {
+    let output = Command::new(PROGRAM).arg("--help").output().unwrap();
+    let help = String::from_utf8(output.stdout).unwrap();
+    let (_, list) = help.split_once("Commands:\n").unwrap();
+    let (list, _) = list.split_once("\n\n").unwrap();
+    // What goes on from the line before stands further right.
+    let lines = list.lines().filter(|line| line.starts_with("  ") && !line.starts_with("   "));
+    let commands: Vec<&str> = lines.filter_map(|line| line.split_whitespace().next()).collect();
+    assert!(commands.len() >= 10, "{commands:?}");
+    let readme = text(&root().join("README.md"));
+    let table: Vec<&str> = readme.lines().filter(|line| line.starts_with("| [`")).collect();
+    for command in commands.into_iter().filter(|command| *command != "help") {
+        let named = table.iter().any(|row| row.split(']').next().unwrap_or_default().contains(&format!("`{command}`")));
+        assert!(named, "README.md has nothing about `{command}`");
+    }
+}
+
+/// Where the fence says `console`. Lines `...` stand for any number of lines. A page's commands find the clone's files, those
+/// beside the page's test cases, and `services.yaml` and `worker.js` as the page itself has shown them last.
+#[cfg(unix)]
+#[test]
+fn commands_print_what_is_shown() {
+    let mut run = 0;
+    for page in pages() {
+        let directory = clone_for(&page);
+        let mut status = 0;
+        for block in blocks(&text(&page)) {
+            match block.language.as_str() {
+                "yaml" if block.text.starts_with("services:") => {
+                    fs::write(directory.join("services.yaml"), &block.text).unwrap();
+                }
+                "js" => fs::write(directory.join("worker.js"), &block.text).unwrap(),
+                _ => {}
+            }
+            if block.language != "console" || !block.text.starts_with("$ tunnel-balancer ") {
+                continue;
+            }
+            for shown in block.text.strip_prefix("$ ").unwrap_or_default().split("\n$ ") {
+                let (command, expected) = shown.split_once('\n').unwrap_or((shown, ""));
+                let output = Command::new("sh")
+                    .args(["-c", &format!("exec 2>&1; (exit {status}); {command}")])
+                    .current_dir(&directory)
+                    .env("PATH", search_path())
+                    .output()
+                    .unwrap();
+                status = output.status.code().unwrap_or(1);
+                let printed = String::from_utf8(output.stdout).unwrap();
+                assert!(
+                    matches(&lines(expected), &lines(&printed)),
+                    "{}:{}: `{command}` prints\n{printed}\nbut shown is\n{expected}",
+                    page.display(),
+                    block.line
+                );
+                run += 1;
+            }
+        }
+    }
+    assert!(run >= 15, "{run}");
+}
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_tunnel-balancer");
+
+/// A fenced block of a page.
+struct Block {
+    language: String,
+    text: String,
+    /// Of its first line.
+    line: usize,
+}
+
+fn blocks(page: &str) -> Vec<Block> {
+    let mut blocks = Vec::new();
+    let mut open: Option<Block> = None;
+    for (index, line) in page.lines().enumerate() {
+        match (line.strip_prefix("```"), &mut open) {
+            (Some(_), Some(_)) => blocks.extend(open.take()),
+            (Some(language), None) => {
+                open = Some(Block { language: language.to_owned(), text: String::new(), line: index + 2 });
+            }
+            (None, Some(block)) => block.text += &format!("{line}\n"),
+            (None, None) => {}
+        }
+    }
+    blocks
+}
+
+/// What stands outside of blocks.
+fn prose(page: &str) -> String {
+    page.split("\n```").step_by(2).collect::<Vec<_>>().join("\n")
+}
+
+fn links(prose: &str) -> Vec<String> {
+    let end = |rest: &str| rest.split(')').next().unwrap_or_default().to_owned();
+    prose.split("](").skip(1).map(end).collect()
+}
+
+/// As GitHub makes them of headings.
+fn anchors(page: &str) -> Vec<String> {
+    let kept = |c: char| match c {
+        ' ' => Some('-'),
+        _ => (c.is_alphanumeric() || "-_".contains(c)).then(|| c.to_ascii_lowercase()),
+    };
+    let heading = |line: &str| {
+        line.starts_with('#').then(|| line.trim_start_matches('#').trim().chars().filter_map(kept).collect())
+    };
+    prose(page).lines().filter_map(heading).collect()
+}
+
+fn lines(text: &str) -> Vec<&str> {
+    text.trim_end().lines().map(str::trim_end).collect()
+}
+
+fn matches(expected: &[&str], printed: &[&str]) -> bool {
+    match expected {
+        [] => printed.is_empty(),
+        ["...", rest @ ..] => (0..=printed.len()).any(|skipped| matches(rest, &printed[skipped..])),
+        [line, rest @ ..] => printed.split_first().is_some_and(|(first, after)| first == line && matches(rest, after)),
+    }
+}
+
+/// All pages that somebody may read.
+fn pages() -> Vec<PathBuf> {
+    let root = root();
+    let mut pages: Vec<PathBuf> = [".", "docs", "fuzz"]
+        .iter()
+        .flat_map(|directory| fs::read_dir(root.join(directory)).unwrap())
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "md"))
+        .collect();
+    pages.sort();
+    assert!(pages.len() >= 10, "{pages:?}");
+    pages
+}
+
+/// What the commands of a page need of a clone, in a directory of its own.
+#[cfg(unix)]
+fn clone_for(page: &Path) -> PathBuf {
+    let name = page.file_stem().unwrap().to_str().unwrap();
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("docs").join(name);
+    let _ = fs::remove_dir_all(&directory);
+    fs::create_dir_all(&directory).unwrap();
+    for linked in ["examples", "schema"] {
+        std::os::unix::fs::symlink(root().join(linked), directory.join(linked)).unwrap();
+    }
+    let cases = root().join(format!("crates/cli/tests/cmd/{name}.in"));
+    let beside = fs::read_dir(cases).into_iter().flatten().map(|entry| entry.unwrap().path());
+    let own = ["services.yaml", "wrangler.toml"].map(|file| root().join(file));
+    for file in beside.filter(|file| file.is_file()).chain(own) {
+        fs::copy(&file, directory.join(file.file_name().unwrap())).unwrap();
+    }
+    directory
+}
+
+#[cfg(unix)]
+fn search_path() -> String {
+    let program = Path::new(PROGRAM).parent().unwrap();
+    format!("{}:{}", program.display(), std::env::var("PATH").unwrap_or_default())
+}
+
+fn text(file: &Path) -> String {
+    fs::read_to_string(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
+}
