@@ -60,7 +60,14 @@ impl Bench {
     /// The same, where it may refuse.
     pub async fn try_serve(&self, yaml: impl Into<Yaml>, arguments: &[&str]) -> Result<Process, Refusal> {
         let Target::Native(proxy) = &self.target else { panic!("a case for the native proxy alone") };
-        proxy.start(&yaml.into().0, arguments, &self.log()).await
+        proxy.start(&yaml.into().0, arguments, &self.log(), None).await
+    }
+
+    /// The same for one that knows servers by this certificate alone, a file.
+    pub async fn serve_trusting(&self, yaml: impl Into<Yaml>, arguments: &[&str], certificate: &str) -> Process {
+        let Target::Native(proxy) = &self.target else { panic!("a case for the native proxy alone") };
+        let started = proxy.start(&yaml.into().0, arguments, &self.log(), Some(certificate)).await;
+        started.unwrap_or_else(|refusal| panic!("{refusal}"))
     }
 
     /// What the operator is told about a configuration that cannot be used.

@@ -65,9 +65,15 @@ impl Proxy {
         Ok(Self(program))
     }
 
-    /// Starts it with a configuration and more arguments. Serves, on any port of loopback unless they say otherwise, when
-    /// this returns.
-    pub async fn start(&self, yaml: &str, arguments: &[&str], log: &Log) -> Result<Process, Refusal> {
+    /// Starts it with a configuration and more arguments; `roots`, a file, replaces the machine's root certificates. Serves, on
+    /// any port of loopback unless the arguments say otherwise, when this returns.
+    pub async fn start(
+        &self,
+        yaml: &str,
+        arguments: &[&str],
+        log: &Log,
+        roots: Option<&str>,
+    ) -> Result<Process, Refusal> {
         let unable = |error: std::io::Error| Refusal { status: None, errors: error.to_string() };
         let file = tempfile::Builder::new().prefix("tunnel-balancer-").tempdir().map_err(unable)?;
         let path = file.path().join("services.yaml");
@@ -80,6 +86,7 @@ impl Proxy {
             .args(anywhere)
             .args(arguments)
             .env(SECRET.0, SECRET.1)
+            .envs(roots.map(|file| ("SSL_CERT_FILE", file)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

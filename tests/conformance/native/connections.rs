@@ -2,6 +2,8 @@
 
 use tunnel_balancer_tests::{Answer, Bench, Digest, Reply, Request, Service};
 
+use super::tls::{self, Files};
+
 cases![
     not on Worker: "Cloudflare's runtime keeps the connections to servers, and a Worker runs only while it is asked";
     connections_are_used_again,
@@ -12,6 +14,7 @@ cases![
     trailers_end_a_body_and_are_no_headers,
     te_reaches_no_server,
     expect_is_answered_here,
+    clients_that_take_no_answer_hold_nobody_else_up,
     switching_protocols_unasked_reaches_no_client,
 ];
 
@@ -140,4 +143,20 @@ async fn switching_protocols_unasked_reaches_no_client(bench: Bench) {
     connection.say("POST / HTTP/1.1\r\nHost: app.test\r\nConnection: close\r\n\r\n").await.expect("an open connection");
     let heard = connection.hear().await;
     assert!(heard.starts_with("HTTP/1.1 50") && !heard.contains("evil"), "{heard:?}");
+}
+
+/// Where a server offers HTTP/2, requests share a connection: one that is not taken must not fill it for all.
+async fn clients_that_take_no_answer_hold_nobody_else_up(bench: Bench) {
+    let files = Files::new("localhost");
+    let port = tls::serve_http2(&files).await;
+    let service = Service::at([("primary", format!("https://localhost:{port}"))]);
+    let proxy = bench.serve_trusting(service, &[], files.certificate()).await;
+    let mut held = Vec::new();
+    for nth in 0..110 {
+        let mut film = proxy.open(Request::get("/film")).await;
+        assert!(film.piece().await.is_some(), "{nth}");
+        held.push(film); // and takes no more of it
+    }
+    let response = proxy.get("/").await;
+    assert_eq!((response.status, response.text().as_str()), (200, "HTTP/2.0"));
 }

@@ -1,24 +1,30 @@
 //! A certificate of one's own, and visitors who trust nobody else.
 
+use std::convert::Infallible;
 use std::error::Error;
 use std::fs;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::body::Incoming;
+use hyper::body::{Body, Frame, Incoming};
 use hyper::client::conn::{http1, http2};
+use hyper::server::conn as server;
+use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tempfile::TempDir;
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Mutex;
-use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::crypto::ring;
-use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
-use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
+use tokio_rustls::{TlsAcceptor, TlsConnector};
 use tunnel_balancer_tests::within;
 
 /// A certificate and its key, as files.
@@ -52,6 +58,10 @@ impl Files {
     /// Makes the files useless.
     pub(super) fn spoil(&self) {
         fs::write(&self.certificate, "no certificate").expect("a directory of our own");
+    }
+
+    pub(super) fn certificate(&self) -> &str {
+        &self.certificate
     }
 
     pub(super) fn arguments(&self) -> [&str; 4] {
@@ -117,4 +127,60 @@ pub(super) fn get(target: &str) -> Request<Full<Bytes>> {
 
 pub(super) fn post(target: &str, body: impl Into<Bytes>) -> Request<Full<Bytes>> {
     Request::post(format!("https://app.test{target}")).body(Full::new(body.into())).expect("a request")
+}
+
+/// A server over TLS that speaks HTTP/2 to whoever can: `/film` never ends, anything else is answered with the version of
+/// the request.
+pub(super) async fn serve_http2(files: &Files) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    let key = PrivateKeyDer::from_pem_file(&files.key).expect("a key");
+    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()));
+    let config = config.with_safe_default_protocol_versions().expect("versions").with_no_client_auth();
+    let mut config = config.with_single_cert(vec![files.der.clone()], key).expect("a certificate that fits");
+    config.alpn_protocols = vec!["h2".into(), "http/1.1".into()];
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let acceptor = acceptor.clone();
+            tokio::spawn(async move {
+                let Ok(stream) = acceptor.accept(stream).await else { return };
+                let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+                let (stream, service) = (TokioIo::new(stream), service_fn(film));
+                // It ends with its client.
+                let _ = if is_http2 {
+                    server::http2::Builder::new(TokioExecutor::new()).serve_connection(stream, service).await
+                } else {
+                    server::http1::Builder::new().serve_connection(stream, service).await
+                };
+            });
+        }
+    });
+    port
+}
+
+async fn film(request: Request<Incoming>) -> Result<Response<Film>, Infallible> {
+    let endless = request.uri().path() == "/film";
+    let text = if endless { Bytes::from(vec![b'x'; 16 * 1024]) } else { format!("{:?}", request.version()).into() };
+    Ok(Response::new(Film { text, endless, over: false }))
+}
+
+/// One text, once or for ever.
+struct Film {
+    text: Bytes,
+    endless: bool,
+    over: bool,
+}
+
+impl Body for Film {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        if self.over {
+            return Poll::Ready(None);
+        }
+        self.over = !self.endless;
+        Poll::Ready(Some(Ok(Frame::data(self.text.clone()))))
+    }
 }
