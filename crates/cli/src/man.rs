@@ -17,8 +17,8 @@ Examples:
 
 Exit codes: 0 printed or written; 1 cannot write; 2 mistakes in the command.")]
 pub(crate) struct ManPages {
-    /// Write a file for each page into this directory instead: tunnel-balancer.1, tunnel-balancer-serve.1 and so on. Files of
-    /// these names are replaced.
+    /// Write a file for each page into this directory instead: tunnel-balancer.1, tunnel-balancer-serve.1 and so on. The
+    /// directory is made if it is not there; files of these names are replaced.
     #[arg(long, value_name = "DIRECTORY")]
     directory: Option<PathBuf>,
 }
