@@ -260,7 +260,7 @@ fn t_24_what_an_application_refuses_takes_no_server_out() {
 }
 
 #[test]
-fn with_nobody_usable_who_has_just_answered_comes_first() {
+fn with_nobody_usable_who_did_not_fail_comes_first() {
     let script = "0 probe a 500; 0 probe b 500; 1 GET; 1.5 a 502; 2 GET; 3 GET; 4 end";
     check(
         2,
@@ -284,7 +284,7 @@ fn with_nobody_usable_who_has_just_answered_comes_first() {
 #[test]
 fn with_nobody_usable_who_passes_probes_comes_before_who_does_not() {
     // The probes of `b` do not see what fails, so it serves its second ejection in full; meanwhile it is well again.
-    let script = "0 probe a 500; 0 b 530; 0 probe b 200; 1 GET; 2 GET; 3.5 GET; 4 b 200; 14 a hang; 15 GET; 16 end";
+    let script = "0 probe a 500; 0 b 530; 0 probe b 200; 1 GET; 2 GET; 3.5 GET; 4 b 200; 14 a hang; 15 GET; 20 GET; 21 end";
     check(
         2,
         script,
@@ -306,11 +306,14 @@ fn with_nobody_usable_who_passes_probes_comes_before_who_does_not() {
             3.501 b is ejected for 20s: status 530
             3.502 GET #3 <- 200 by a (fallback)
             3.502 probe -> b
-            15.000 GET #4 -> b
+            15.000 GET #4 -> a
             15.000 probe -> a
             15.000 probe -> b
-            15.001 GET #4 <- 200 by b (fallback)
-            15.001 b is readmitted
+            20.000 GET #5 -> a
+            20.000 GET #4 -> b
+            20.000 a is ejected for 10s: no answer, not even to a probe
+            20.001 GET #4 <- 200 by b (fallback)
+            20.001 b is readmitted
         "#]],
     );
 }

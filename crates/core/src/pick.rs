@@ -66,7 +66,7 @@ impl PoolState {
         if tier.is_none() && writable != self.service.all() && others_usable() {
             return Err(Problem::no_writes(self.retry_after(now)));
         }
-        let chosen_from = tier.unwrap_or_else(|| self.likeliest(candidates, now));
+        let chosen_from = tier.unwrap_or_else(|| self.likeliest(candidates));
         let Some(server) = self.choose(chosen_from, request.key, now) else {
             return Err(Problem::unavailable(self.retry_after(now)));
         };
@@ -81,12 +81,12 @@ impl PoolState {
         ServerSet::first_of(self.servers.len())
     }
 
-    /// Of `among`, of whom none is usable: those that may be back all the same. Who has just answered is, whatever probes say;
-    /// and who passes its probes while it serves an ejection may be.
-    fn likeliest(&self, among: ServerSet, now: Timestamp) -> ServerSet {
-        let answered: ServerSet = among.iter().filter(|id| self.has_just_answered(*id, now)).collect();
+    /// Of `among`, of whom none is usable: those that may serve all the same. Whose last attempt did not fail is away only for
+    /// its probes, which can be wrong; who passes its probes while it serves an ejection may be back.
+    fn likeliest(&self, among: ServerSet) -> ServerSet {
+        let unfailing: ServerSet = among.iter().filter(|id| !self.has_failed(*id)).collect();
         let probed = among.without(self.groups.unhealthy);
-        [answered, probed].into_iter().find(|some| !some.is_empty()).unwrap_or(among)
+        [unfailing, probed].into_iter().find(|some| !some.is_empty()).unwrap_or(among)
     }
 
     /// Of `among`: those with as many requests as they may have.
