@@ -81,12 +81,14 @@ impl PoolState {
         ServerSet::first_of(self.servers.len())
     }
 
-    /// Of `among`, of whom none is usable: those that may serve all the same. Whose last attempt did not fail is away only for
-    /// its probes, which can be wrong; who passes its probes while it serves an ejection may be back.
+    /// Of `among`, of whom none is usable: those that may serve all the same. Who did not fail when it was asked last, and
+    /// gave its last probe an answer of its own, is away only for what it said to probes; who passes its probes while it
+    /// serves an ejection may be back.
     fn likeliest(&self, among: ServerSet) -> ServerSet {
-        let unfailing: ServerSet = among.iter().filter(|id| !self.has_failed(*id)).collect();
+        let speaks = |id: &ServerId| self.servers.get(id.index()).is_some_and(|server| !server.silent);
+        let speaking: ServerSet = among.iter().filter(|id| !self.has_failed(*id)).filter(speaks).collect();
         let probed = among.without(self.groups.unhealthy);
-        [unfailing, probed].into_iter().find(|some| !some.is_empty()).unwrap_or(among)
+        [speaking, probed].into_iter().find(|some| !some.is_empty()).unwrap_or(among)
     }
 
     /// Of `among`: those with as many requests as they may have.

@@ -93,6 +93,8 @@ pub(crate) struct ServerState {
     /// When it was usable again after having been away, if ever.
     pub(crate) recovered: Timestamp,
     pub(crate) counters: Counters,
+    /// Whether its last probe got no answer of its own: none at all, or one of a gateway.
+    pub(crate) silent: bool,
     /// When it was probed last.
     pub(crate) seen: Timestamp,
     /// When it was ejected or readmitted last.

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use crate::attempt::Plan;
+use crate::classify::{Delivery, Outcome};
 use crate::ejection::Standing;
 use crate::event::{Event, Transition};
-use crate::health::{Health, ProbeResult};
+use crate::health::{Health, ProbeFault, ProbeResult};
 use crate::pool::PoolState;
 use crate::probe::Lease;
 use crate::server_set::ServerId;
@@ -87,6 +88,11 @@ impl PoolState {
         server.probe.record(&lease, judged.is_ok(), now);
         server.counters.on_probe(judged.is_ok());
         server.seen = now;
+        server.silent = match judged {
+            Err(ProbeFault::Failure(_)) => true,
+            Err(ProbeFault::Status(status)) => Outcome::Status(status).verdict().delivery != Delivery::Answered,
+            _ => false,
+        };
         let health = server.health.record(judged.is_ok(), check);
         let readmitted = judged.is_ok().then(|| server.ejection.on_passing_probe(lease.started(), now)).flatten();
         let is_well = server.health.health() == Health::Healthy
