@@ -1,7 +1,7 @@
 //! How a proxy of your own uses `tunnel-balancer-core`: say how to send a request and what time it is, and call `forward`.
 //!
 //! It is small so that the shape is seen: plain HTTP, one service, request bodies read before they are sent. What a proxy needs
-//! besides (streaming, TLS, limits, reloading) is in `crates/native`.
+//! besides (streaming, TLS, limits, reloading, `X-Forwarded-*` by `Inbound`) is in `crates/native`.
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -89,7 +89,10 @@ impl Proxy {
             tokio::spawn(async move { run_probes(&proxy.pool, &proxy.client, &proxy.clock, lease).await });
         }
         match forwarded.answer {
-            Ok(response) => response.map(Either::Left),
+            Ok(mut response) => match headers::remove_hop_by_hop(response.headers_mut()) {
+                Ok(()) => response.map(Either::Left),
+                Err(_) => own(Problem::unavailable(Duration::ZERO)),
+            },
             Err(problem) => own(problem),
         }
     }
