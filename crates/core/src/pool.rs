@@ -93,6 +93,8 @@ pub(crate) struct ServerState {
     /// When it was usable again after having been away, if ever.
     pub(crate) recovered: Timestamp,
     pub(crate) counters: Counters,
+    /// When an attempt on it brought an answer last.
+    pub(crate) answered: Option<Timestamp>,
     /// Whether its last probe got no answer of its own: none at all, or one of a gateway.
     pub(crate) silent: bool,
     /// When it was probed last.
@@ -107,6 +109,9 @@ impl PoolState {
 
     /// The longest that a server can ask to be left alone by `Retry-After`.
     const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+    /// How long an answer speaks for a server that is thought away.
+    const JUST_NOW: Duration = Duration::from_secs(10);
 
     /// State that knows nothing yet.
     pub fn new(service: Arc<Service>, seed: u64) -> Self {
@@ -232,6 +237,9 @@ impl PoolState {
             Blame::None | Blame::Counted | Blame::AtOnce => contender.latency.failed(took, now),
         }
         server.counters.on_attempt(blame);
+        if blame == Blame::None {
+            server.answered = Some(now);
+        }
 
         // A failure of a server that was thought well is worth a look. Of one that is known to be away it is not: requests
         // that try it for want of a better one must not bring it as many probes. Nor if a probe has just had its look.
@@ -266,6 +274,12 @@ impl PoolState {
     /// Whether a server has failed more than once in a row.
     pub(crate) fn keeps_failing(&self, id: ServerId) -> bool {
         self.servers.get(id.index()).is_some_and(|server| server.ejection.keeps_failing())
+    }
+
+    /// Whether the last attempt on a server brought an answer, and that not long ago.
+    pub(crate) fn has_just_answered(&self, id: ServerId, now: Timestamp) -> bool {
+        let answered = self.servers.get(id.index()).and_then(|server| server.answered);
+        !self.has_failed(id) && answered.is_some_and(|at| now.since(at) <= Self::JUST_NOW)
     }
 
     /// Whether the last attempt on a server failed.

@@ -1,6 +1,7 @@
 //! One request's way through the proxy.
 
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{ACCEPT, CONNECTION, CONTENT_LENGTH, HOST, HeaderName, HeaderValue, UPGRADE};
@@ -113,7 +114,7 @@ impl Proxy {
         let to_client = upgrade.then(|| hyper::upgrade::on(&mut request));
         let (parts, body) = request.into_parts();
         let room = Room::take(&services.replay, &body, &pool, self.clock.now());
-        let Some(body) = self.body(body, room.is_some()).await else {
+        let Some(body) = self.body(body, room.is_some(), pool.service().retry.timeout).await else {
             return asker.answer(Problem::Incomplete, Some(&pool), access);
         };
         let upload = body.clone();
@@ -138,7 +139,7 @@ impl Proxy {
             // It was the client who did not go on.
             (Err(_), _) if upload.has_failed() => asker.answer(Problem::Incomplete, Some(&pool), access),
             (Err(problem), _) => asker.answer(problem, Some(&pool), access),
-            (Ok(_), None) => asker.answer(Problem::unavailable(std::time::Duration::ZERO), Some(&pool), access),
+            (Ok(_), None) => asker.answer(Problem::unavailable(Duration::ZERO), Some(&pool), access),
         }
     }
 
@@ -152,7 +153,9 @@ impl Proxy {
     }
 
     /// The body of a request, read when it is to be kept. `None` when it does not come to its end.
-    async fn body(&self, body: Incoming, keep: bool) -> Option<RequestBody> {
+    ///
+    /// To be kept, it has to be there within `deadline`: its room in memory is counted for no longer.
+    async fn body(&self, body: Incoming, keep: bool, deadline: Duration) -> Option<RequestBody> {
         if body.is_end_stream() {
             return Some(RequestBody::Empty);
         }
@@ -160,7 +163,7 @@ impl Proxy {
         if !keep {
             return Some(RequestBody::stream(body));
         }
-        let bytes: Bytes = body.collect().await.ok()?.to_bytes();
+        let bytes: Bytes = tokio::time::timeout(deadline, body.collect()).await.ok()?.ok()?.to_bytes();
         Some(RequestBody::Kept(Full::new(bytes)))
     }
 
@@ -182,7 +185,7 @@ impl Proxy {
         let edited = headers::remove_hop_by_hop(&mut parts.headers)
             .and_then(|()| inbound.present(&mut parts.headers, &from.pool, from.server, fallback));
         if edited.is_err() {
-            return asker.answer(Problem::unavailable(std::time::Duration::ZERO), Some(&from.pool), access);
+            return asker.answer(Problem::unavailable(Duration::ZERO), Some(&from.pool), access);
         }
         // Chunks have counted then, not the length beside them.
         if body.size_hint().exact().is_none() {
@@ -199,7 +202,7 @@ impl Proxy {
                 Response::from_parts(parts, ProxyBody::empty())
             }
             // A protocol that nobody asked for.
-            (None, Some(_)) => asker.answer(Problem::unavailable(std::time::Duration::ZERO), Some(&from.pool), access),
+            (None, Some(_)) => asker.answer(Problem::unavailable(Duration::ZERO), Some(&from.pool), access),
             (_, None) => Response::from_parts(
                 parts,
                 ProxyBody::of_server(Timed::new(body, self.limits.answer_idle), from, access),
