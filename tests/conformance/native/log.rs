@@ -72,7 +72,8 @@ async fn failed_attempts_and_changes_are_told(bench: Bench) {
     assert_eq!((&attempt["server"], &attempt["attempt"]), (&"primary".into(), &1.into()), "{attempt}");
     assert!(attempt["reason"].as_str().is_some_and(|reason| reason.contains("refused")), "{attempt}");
     let out = |event: &Value| event["event"].as_str().is_some_and(|text| text.starts_with("ejected for"));
-    let events: Vec<Value> = tunnel_balancer_tests::proxy::events(&proxy.log().text()).filter(out).collect();
+    let text = proxy.log().until("the ejection", |log| log.contains("ejected for")).await;
+    let events: Vec<Value> = tunnel_balancer_tests::proxy::events(&text).filter(out).collect();
     assert!(events.len() == 1 && events[0]["server"] == "primary" && events[0]["service"] == "app.test", "{events:?}");
     primary.restart().expect("its port is held");
     let back = &proxy.logged("readmitted", 1).await[0]; // without any more traffic
