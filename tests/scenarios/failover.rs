@@ -318,3 +318,11 @@ fn with_nobody_usable_who_passes_probes_comes_before_who_does_not() {
         "#]],
     );
 }
+
+#[test]
+fn with_nobody_usable_a_second_attempt_goes_to_who_has_just_answered() {
+    let silent = "0 probe a 502; 0 probe b 502; 0 probe c 502; ";
+    let trace = run(3, |_| (), &format!("{silent} 1 GET; 1.5 a 502; 1.5 b 502; 2 GET; 3 GET; 4 end"));
+    assert_eq!((trace.answers[1].attempts, trace.answers[1].served_by.as_deref()), (3, Some("c")));
+    assert_eq!((trace.answers[2].attempts, trace.answers[2].served_by.as_deref()), (2, Some("c")));
+}
