@@ -59,7 +59,7 @@ proptest! {
             let finish = loop {
                 match exchange.next(&mut state, now) {
                     Step::Finish(finish) => break finish,
-                    Step::Backoff(pause) => prop_assert!(false, "a pause of {pause:?} before another server"),
+                    Step::Backoff(pause) => prop_assert!(false, "waited {pause:?} for nobody"),
                     Step::Attempt(plan) => {
                         if let Some(last) = asked.last() {
                             let delivery = outcomes[*last].verdict().delivery;

@@ -320,9 +320,67 @@ fn with_nobody_usable_who_passes_probes_comes_before_who_does_not() {
 }
 
 #[test]
-fn with_nobody_usable_a_second_attempt_goes_to_who_has_just_answered() {
+fn with_nobody_usable_the_last_word_decides() {
     let silent = "0 probe a 502; 0 probe b 502; 0 probe c 502; ";
     let trace = run(3, |_| (), &format!("{silent} 1 GET; 1.5 a 502; 1.5 b 502; 2 GET; 3 GET; 4 end"));
     assert_eq!((trace.answers[1].attempts, trace.answers[1].served_by.as_deref()), (3, Some("c")));
-    assert_eq!((trace.answers[2].attempts, trace.answers[2].served_by.as_deref()), (2, Some("c")));
+    assert_eq!((trace.answers[2].attempts, trace.answers[2].served_by.as_deref()), (1, Some("c")));
+}
+
+#[test]
+fn where_all_failed_they_take_turns() {
+    check_with(
+        3,
+        without_probes,
+        "0 a 530; 0 b 530; 0 c 530; 1 GET; 1.1 a reset; 1.1 b reset; 2 c 200; 3 POST; 3.1 POST; 3.2 POST; 3.3 POST; 4 end",
+        expect![[r#"
+            1.000 GET #1 -> a
+            1.001 GET #1 -> b
+            1.001 a is ejected for 10s: status 530
+            1.002 GET #1 -> c
+            1.002 b is ejected for 10s: status 530
+            1.003 GET #1 <- 503 by us
+            1.003 c is ejected for 10s: status 530
+            3.000 POST #2 -> a
+            3.001 POST #2 <- 503 by us (fallback)
+            3.100 POST #3 -> b
+            3.101 POST #3 <- 503 by us (fallback)
+            3.200 POST #4 -> c
+            3.201 POST #4 <- 200 by c (fallback)
+            3.201 c is readmitted
+            3.300 POST #5 -> c
+            3.301 POST #5 <- 200 by c
+        "#]],
+    );
+}
+
+#[test]
+fn a_crowd_waits_for_who_finds_out_whether_a_server_is_back() {
+    // `b` was away and is well again. When `a` breaks under three requests, the first of them finds that out.
+    check_with(
+        2,
+        without_probes,
+        "0 a 530; 0 b 530; 1 GET; 1.5 a 200; 2 GET; 3 a hang; 3 b 200; 4 GET; 4.1 GET; 4.2 GET; 5 a cut; 6 end",
+        expect![[r#"
+            1.000 GET #1 -> a
+            1.001 GET #1 -> b
+            1.001 a is ejected for 10s: status 530
+            1.002 GET #1 <- 503 by us
+            1.002 b is ejected for 10s: status 530
+            2.000 GET #2 -> a
+            2.001 GET #2 <- 200 by a (fallback)
+            2.001 a is readmitted
+            4.000 GET #3 -> a
+            4.100 GET #4 -> a
+            4.200 GET #5 -> a
+            5.000 GET #3 -> b
+            5.000 a is ejected for 20s: connection lost
+            5.001 GET #3 <- 200 by b (fallback)
+            5.001 b is readmitted
+            5.250 GET #4 -> b
+            5.250 GET #5 -> b
+            5.251 GET #4 <- 200 by b
+            5.251 GET #5 <- 200 by b
+        "#]],
+    );
 }

@@ -1,7 +1,8 @@
 //! Outages as short scripts, with all that follows from them.
 //!
 //! A script has a line for each thing that happens: `TIME SERVER BEHAVIOUR`, `TIME probe SERVER BEHAVIOUR` (what probes
-//! alone see from then on) or `TIME METHOD [streamed]` (a request, with a body that cannot be replayed). A behaviour is a
+//! alone see from then on), `TIME SERVER cut` (the connections of all that wait for it break) or `TIME METHOD [streamed]`
+//! (a request, with a body that cannot be replayed). A behaviour is a
 //! status, `refuse`, `reset`, `hang`, `slow` (200 after a minute) or `late` (after 95 s). Servers answer 200 until told
 //! otherwise. The trace is compared whole, so that a change in behaviour shows as a change in a text that can be read aloud.
 
@@ -34,6 +35,7 @@ fn run(servers: usize, adjust: impl FnOnce(&mut Service), script: &str) -> Trace
         match words[1..] {
             ["end"] => end = Some(at),
             ["probe", server, behaviour] => sim.probes(at, server, behaves(behaviour)),
+            [server, "cut"] => sim.cut(at, server),
             [server, behaviour] if server.len() == 1 => sim.server(at, server, behaves(behaviour)),
             [method] => sim.request(at, request(method, Body::Replayable)),
             [method, "streamed"] => sim.request(at, request(method, Body::Once)),

@@ -26,7 +26,7 @@ use crate::pool::PoolState;
 use crate::probe::Lease;
 use crate::problem::Problem;
 use crate::retry::{RequestInfo, backoff};
-use crate::server_set::{ServerId, ServerSet};
+use crate::server_set::ServerSet;
 use crate::time::Timestamp;
 use crate::watch::Suspicion;
 
@@ -35,7 +35,8 @@ use crate::watch::Suspicion;
 pub enum Step {
     /// Send the request to a server.
     Attempt(Plan),
-    /// Wait this long, then ask again. Only before a server is asked a second time.
+    /// Wait this long, then ask again: before a server is asked a second time, or while another request finds out whether a
+    /// server is back.
     Backoff(Duration),
     /// Answer the client.
     Finish(Finish),
@@ -74,14 +75,17 @@ pub struct Exchange {
     deadline: Timestamp,
     tried: ServerSet,
     attempts: u32,
-    /// The server asked last, and how that ended.
-    asked: Option<ServerId>,
+    /// How the last attempt ended.
     last: Option<Attempted>,
+    /// Whether its server had failed others as well by then.
+    dropped: bool,
     /// Times the list was gone through, the present one included.
     round: u32,
     /// Why nobody could be asked (any more).
     refusal: Option<Problem>,
     fallback: bool,
+    /// Until when to wait for what others find out about a server.
+    news_by: Option<Timestamp>,
     /// When the attempt under way becomes suspect, or became so last.
     suspect_at: Timestamp,
     /// From one suspicion to the next.
@@ -89,7 +93,7 @@ pub struct Exchange {
 }
 
 impl Exchange {
-    /// How often to look for the result of a probe that somebody else runs.
+    /// How often to look for what somebody else finds out, by a probe or a request.
     const GLANCE: Duration = Duration::from_millis(250);
 
     /// An exchange that begins now.
@@ -102,11 +106,12 @@ impl Exchange {
             deadline,
             tried: ServerSet::default(),
             attempts: 0,
-            asked: None,
             last: None,
+            dropped: false,
             round: 1,
             refusal: None,
             fallback: false,
+            news_by: None,
             suspect_at: Timestamp::ZERO,
             patience: Duration::ZERO,
         }
@@ -153,6 +158,7 @@ impl Exchange {
         let blame = self.request.blame(ended.outcome, &state.service.retry);
         state.on_attempt(plan, ended, blame, now);
         self.last = Some(ended);
+        self.dropped = state.keeps_failing(plan.server);
     }
 
     /// Attempts made so far.
@@ -177,16 +183,21 @@ impl Exchange {
                 return self.next_round(state, left, now).unwrap_or_else(|| Step::Finish(self.finish(state, now)));
             }
         };
-        let settings = &state.service.retry;
+        let (settings, evidence) = (&state.service.retry, state.evidence(pick.server));
         // What was never delivered cost nobody anything, and a server without a blemish can take what a dead one dropped.
         let delivered = self.last.is_some_and(|last| settings.verdict(last.outcome).delivery != Delivery::Never);
-        let dropped = self.asked.is_some_and(|id| state.keeps_failing(id)) && !state.has_failed(pick.server);
-        let charged = delivered && !dropped;
+        let charged = delivered && (!self.dropped || evidence.is_bad());
+        // Where somebody is finding out already whether the server is back, a crowd need not do so as well.
+        if charged
+            && evidence.is_being_tried(now)
+            && now < *self.news_by.get_or_insert_with(|| now + settings.patience())
+        {
+            return Step::Backoff(Self::GLANCE.min(left));
+        }
         if charged && !state.budget.take(now, &settings.budget) {
             return Step::Finish(self.finish(state, now));
         }
         self.tried.insert(pick.server);
-        self.asked = Some(pick.server);
         self.attempts += 1;
         self.fallback = pick.fallback;
         self.patience = settings.suspect_after.unwrap_or(Duration::MAX);

@@ -68,6 +68,7 @@ pub mod cookie;
 mod counters;
 mod ejection;
 mod event;
+mod evidence;
 pub mod exchange;
 mod forward;
 mod groups;

@@ -66,7 +66,7 @@ impl PoolState {
         if tier.is_none() && writable != self.service.all() && others_usable() {
             return Err(Problem::no_writes(self.retry_after(now)));
         }
-        let chosen_from = tier.unwrap_or_else(|| self.likeliest(candidates, tried, now));
+        let chosen_from = tier.unwrap_or_else(|| self.likeliest(candidates, now));
         let Some(server) = self.choose(chosen_from, request.key, now) else {
             return Err(Problem::unavailable(self.retry_after(now)));
         };
@@ -81,16 +81,18 @@ impl PoolState {
         ServerSet::first_of(self.servers.len())
     }
 
-    /// Of `among`, of whom none is usable: those that may serve all the same. Who did not fail when it was asked last, and
-    /// gave its last probe an answer of its own, is away only for what it said to probes; who passes its probes while it
-    /// serves an ejection may be back. Where one has failed this request already, who has just answered another comes first.
-    fn likeliest(&self, among: ServerSet, tried: ServerSet, now: Timestamp) -> ServerSet {
-        let answered = |id: &ServerId| !tried.is_empty() && self.has_just_answered(*id, now);
-        let answering: ServerSet = among.iter().filter(answered).collect();
-        let speaks = |id: &ServerId| self.servers.get(id.index()).is_some_and(|server| !server.silent);
-        let speaking: ServerSet = among.iter().filter(|id| !self.has_failed(*id)).filter(speaks).collect();
-        let probed = among.without(self.groups.unhealthy);
-        [answering, speaking, probed].into_iter().find(|some| !some.is_empty()).unwrap_or(among)
+    /// Of `among`, of whom none is usable: those that may serve all the same, by the last word on each. Where it is bad for
+    /// all, the one that has been left alone the longest.
+    fn likeliest(&self, among: ServerSet, now: Timestamp) -> ServerSet {
+        let likely: ServerSet = among.iter().filter(|id| !self.evidence(*id).is_bad()).collect();
+        if !likely.is_empty() {
+            return likely;
+        }
+        let turn = |id: &ServerId| {
+            let evidence = self.evidence(*id);
+            (evidence.is_being_tried(now), evidence.left_alone_since())
+        };
+        among.iter().min_by_key(turn).map_or(among, ServerSet::of)
     }
 
     /// Of `among`: those with as many requests as they may have.

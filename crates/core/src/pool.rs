@@ -14,6 +14,7 @@ use crate::classify::{Blame, Failure, Outcome};
 use crate::counters::Counters;
 use crate::ejection::{Change, Ejection, Standing};
 use crate::event::{Event, EventLog, Transition};
+use crate::evidence::Evidence;
 use crate::groups::Groups;
 use crate::health::{Health, HealthState};
 use crate::load::{InFlight, Latency};
@@ -93,10 +94,7 @@ pub(crate) struct ServerState {
     /// When it was usable again after having been away, if ever.
     pub(crate) recovered: Timestamp,
     pub(crate) counters: Counters,
-    /// When an attempt on it brought an answer last.
-    pub(crate) answered: Option<Timestamp>,
-    /// Whether its last probe got no answer of its own: none at all, or one of a gateway.
-    pub(crate) silent: bool,
+    pub(crate) evidence: Evidence,
     /// When it was probed last.
     pub(crate) seen: Timestamp,
     /// When it was ejected or readmitted last.
@@ -104,14 +102,8 @@ pub(crate) struct ServerState {
 }
 
 impl PoolState {
-    /// How long a trial is waited for when answers are never overdue; half of it.
-    const TRIAL: Duration = Duration::from_secs(5);
-
     /// The longest that a server can ask to be left alone by `Retry-After`.
     const LONGEST_PAUSE: Duration = Duration::from_secs(60);
-
-    /// How long an answer speaks for a server that is thought away.
-    const JUST_NOW: Duration = Duration::from_secs(10);
 
     /// State that knows nothing yet.
     pub fn new(service: Arc<Service>, seed: u64) -> Self {
@@ -174,12 +166,12 @@ impl PoolState {
         if let Some(contender) = self.contenders.get_mut(pick.server.index()) {
             contender.in_flight.begin(now, settings.timeout);
         }
-        if pick.trial
-            && let Some(server) = self.servers.get_mut(pick.server.index())
-        {
-            // Long enough for an answer; a trial that turns out to be a long poll must not hold up the next one.
-            let patience = settings.suspect_after.unwrap_or(Self::TRIAL).saturating_mul(2);
-            server.ejection.take_trial(now, patience.min(settings.timeout));
+        if let Some(server) = self.servers.get_mut(pick.server.index()) {
+            let patience = settings.patience();
+            server.evidence.on_begin(now, patience);
+            if pick.trial {
+                server.ejection.take_trial(now, patience);
+            }
         }
     }
 
@@ -192,10 +184,11 @@ impl PoolState {
         let Some(contender) = self.contenders.get_mut(plan.server.index()) else { return };
         contender.in_flight.end(plan.started, now, self.service.retry.timeout);
         contender.latency.at_least(now.since(plan.started), now);
-        if plan.trial
-            && let Some(server) = self.servers.get_mut(plan.server.index())
-        {
-            server.ejection.give_trial_back();
+        if let Some(server) = self.servers.get_mut(plan.server.index()) {
+            server.evidence.on_abandoned();
+            if plan.trial {
+                server.ejection.give_trial_back();
+            }
         }
     }
 
@@ -237,8 +230,10 @@ impl PoolState {
             Blame::None | Blame::Counted | Blame::AtOnce => contender.latency.failed(took, now),
         }
         server.counters.on_attempt(blame);
-        if blame == Blame::None {
-            server.answered = Some(now);
+        match blame {
+            Blame::Unclear => server.evidence.on_abandoned(),
+            Blame::None => server.evidence.hear(false, plan.started, now),
+            Blame::Counted | Blame::AtOnce => server.evidence.hear(true, plan.started, now),
         }
 
         // A failure of a server that was thought well is worth a look. Of one that is known to be away it is not: requests
@@ -276,15 +271,9 @@ impl PoolState {
         self.servers.get(id.index()).is_some_and(|server| server.ejection.keeps_failing())
     }
 
-    /// Whether the last attempt on a server brought an answer, and that not long ago.
-    pub(crate) fn has_just_answered(&self, id: ServerId, now: Timestamp) -> bool {
-        let answered = self.servers.get(id.index()).and_then(|server| server.answered);
-        !self.has_failed(id) && answered.is_some_and(|at| now.since(at) <= Self::JUST_NOW)
-    }
-
-    /// Whether the last attempt on a server failed.
-    pub(crate) fn has_failed(&self, id: ServerId) -> bool {
-        self.servers.get(id.index()).is_some_and(|server| server.ejection.has_failed())
+    /// The last word on a server.
+    pub(crate) fn evidence(&self, id: ServerId) -> Evidence {
+        self.servers.get(id.index()).map(|server| server.evidence).unwrap_or_default()
     }
 
     /// How long a client should wait before it asks again when nobody could serve it: until the first ejection ends.

@@ -77,6 +77,7 @@ impl PoolState {
                 let longest = now + self.service.ejection.max;
                 let until = fact.ejected_until.map(|until| Timestamp::from_millis(until).min(longest));
                 server.ejection.adopt(until, fact.repetitions, judged);
+                server.evidence.hear(until.is_some(), judged, judged);
             }
             if seen > server.seen && seen <= now {
                 server.seen = seen;

@@ -88,13 +88,17 @@ impl PoolState {
         server.probe.record(&lease, judged.is_ok(), now);
         server.counters.on_probe(judged.is_ok());
         server.seen = now;
-        server.silent = match judged {
+        let health = server.health.record(judged.is_ok(), check);
+        let readmitted = judged.is_ok().then(|| server.ejection.on_passing_probe(lease.started(), now)).flatten();
+        // A probe can be blind. An answer of the server's own is the last word only where it says what traffic says.
+        let is_silent = match judged {
             Err(ProbeFault::Failure(_)) => true,
             Err(ProbeFault::Status(status)) => Outcome::Status(status).verdict().delivery != Delivery::Answered,
             _ => false,
         };
-        let health = server.health.record(judged.is_ok(), check);
-        let readmitted = judged.is_ok().then(|| server.ejection.on_passing_probe(lease.started(), now)).flatten();
+        if is_silent || judged.is_err() == server.ejection.has_failed() {
+            server.evidence.hear(judged.is_err(), lease.started(), now);
+        }
         let is_well = server.health.health() == Health::Healthy
             && !server.health.is_in_doubt()
             && server.ejection.standing(now) == Standing::Good;

@@ -66,6 +66,15 @@ impl Default for RetrySettings {
 }
 
 impl RetrySettings {
+    /// When an answer is overdue by which others decide, if none is otherwise.
+    const TRIAL: Duration = Duration::from_secs(5);
+
+    /// How long to wait for such an answer: enough for it, but a request that turns out to be a long poll must not hold up
+    /// the next.
+    pub(crate) fn patience(&self) -> Duration {
+        self.suspect_after.unwrap_or(Self::TRIAL).saturating_mul(2).min(self.timeout)
+    }
+
     /// How an outcome is read, with what the operator added and took away.
     pub fn verdict(&self, outcome: Outcome) -> Verdict {
         let verdict = outcome.verdict();
