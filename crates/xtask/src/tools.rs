@@ -66,8 +66,11 @@ impl<'v> Tool<'v> {
         let mut cargo = Command::new("cargo");
         cargo
             .current_dir(partial)
-            .args(["install", self.package, "--version", self.version, "--root"])
+            .args(["install", self.package, "--version", self.version, "--bin", self.program, "--root"])
             .arg(partial)
+            // They run for seconds, and optimising them would take minutes.
+            .args(["--profile", "dev"])
+            .env("CARGO_PROFILE_DEV_DEBUG", "none")
             .env("CARGO_TARGET_DIR", &target);
         if self.locked {
             cargo.arg("--locked");
