@@ -14,6 +14,7 @@ mod probe;
 mod schema;
 mod serve;
 mod simulate;
+mod tunnel;
 
 use std::process::ExitCode;
 

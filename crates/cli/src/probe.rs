@@ -1,6 +1,6 @@
 //! `tunnel-balancer probe`: the health checks, run once from here.
 
-use std::io::{IsTerminal, stderr};
+use std::io::{self, IsTerminal, stderr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -42,10 +42,10 @@ pub(crate) struct Probe {
 /// Servers asked at a time.
 const AT_ONCE: usize = 32;
 
-/// One line of the result.
-struct Row {
-    service: String,
-    server: String,
+/// What came of one server's health check.
+pub(crate) struct Row {
+    pub(crate) service: String,
+    pub(crate) server: String,
     url: String,
     /// `None`: it is not checked.
     look: Option<Look>,
@@ -60,10 +60,7 @@ impl Probe {
                 return ExitCode::from(2);
             }
         };
-        let rows = tokio::runtime::Runtime::new()
-            .and_then(|runtime| Ok((Looker::new()?, runtime)))
-            .map(|(looker, runtime)| runtime.block_on(look_at_all(looker, &services)));
-        let rows = match rows {
+        let rows = match look_at(&services) {
             Ok(rows) => rows,
             Err(error) => {
                 eprintln!("error: cannot probe: {error}");
@@ -92,6 +89,15 @@ impl Probe {
         }
         Ok(services)
     }
+}
+
+/// Runs the health checks of all servers once, in parallel, and shows on a terminal how far it has come.
+///
+/// # Errors
+/// When this machine cannot ask anybody.
+pub(crate) fn look_at(services: &[Service]) -> io::Result<Vec<Row>> {
+    let (runtime, looker) = (tokio::runtime::Runtime::new()?, Looker::new()?);
+    Ok(runtime.block_on(look_at_all(looker, services)))
 }
 
 async fn look_at_all(looker: Looker, services: &[Service]) -> Vec<Row> {
@@ -125,11 +131,17 @@ async fn look_at_all(looker: Looker, services: &[Service]) -> Vec<Row> {
 }
 
 impl Row {
+    /// Where the answer leads, if it is a redirect with which the health check passes.
+    pub(crate) fn passing_redirect(&self) -> Option<String> {
+        let look = self.look.as_ref().filter(|look| look.fault.is_none())?;
+        look.location.as_deref().map(printable)
+    }
+
     fn verdict(&self) -> String {
         let Some(look) = &self.look else { return "not checked".to_owned() };
-        let verdict = match (&look.fault, &look.location) {
+        let verdict = match (&look.fault, self.passing_redirect()) {
             (Some(fault), _) => format!("unhealthy: {fault}"),
-            (None, Some(location)) => format!("healthy; it redirects to {}", printable(location)),
+            (None, Some(to)) => format!("healthy; it redirects to {to}"),
             (None, None) => "healthy".to_owned(),
         };
         if look.open { verdict + "; OPEN: it answers without its own headers, too" } else { verdict }

@@ -6,31 +6,31 @@ use crate::cloudflared::TunnelHost;
 
 /// The tunnels, where they are told.
 #[derive(Args, Debug)]
-pub(super) struct Tunnels {
+pub(crate) struct Tunnels {
     /// The tunnel of this name or ID serves the hostnames that match, as in `home=*-a.example.com`. Several patterns are
     /// separated by commas, and `*` stands for any characters. May be given more than once.
     #[arg(long = "tunnel", value_name = "NAME=PATTERN", value_parser = tunnel)]
-    tunnels: Vec<Tunnel>,
+    pub(crate) tunnels: Vec<Tunnel>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Tunnel {
-    pub(super) name: String,
+pub(crate) struct Tunnel {
+    pub(crate) name: String,
     patterns: Vec<String>,
 }
 
 impl Tunnels {
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.tunnels.is_empty()
     }
 
     /// The tunnel of a hostname: the first with a pattern that matches.
-    pub(super) fn of(&self, host: &TunnelHost) -> Option<&Tunnel> {
+    pub(crate) fn of(&self, host: &TunnelHost) -> Option<&Tunnel> {
         self.tunnels.iter().find(|tunnel| tunnel.patterns.iter().any(|pattern| matches(pattern, &host.host)))
     }
 
     /// Each tunnel with its hostnames. One without any is a mistake.
-    pub(super) fn each<'h>(
+    pub(crate) fn each<'h>(
         &self,
         hosts: &'h [TunnelHost],
         file: &str,
@@ -47,7 +47,8 @@ impl Tunnels {
     }
 }
 
-fn tunnel(text: &str) -> Result<Tunnel, String> {
+/// Reads `NAME=PATTERN`.
+pub(crate) fn tunnel(text: &str) -> Result<Tunnel, String> {
     let hint = "write a tunnel and its hostnames, as in `home=*-a.example.com`";
     let (name, patterns) = text.split_once('=').ok_or(hint)?;
     let is_name =

@@ -1,4 +1,4 @@
-//! `tunnel-balancer probe` against servers on loopback.
+//! `tunnel-balancer probe` and `check --probe` against servers on loopback.
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -26,18 +26,17 @@ const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\
 
 /// What is printed, with every time as `N ms`, and the exit code.
 fn probe(yaml: &str, arguments: &[&str]) -> (String, Option<i32>) {
+    run(yaml, &[&["probe"], arguments].concat())
+}
+
+fn run(yaml: &str, arguments: &[&str]) -> (String, Option<i32>) {
     let directory =
         std::env::temp_dir().join(format!("probe-{}-{:?}", std::process::id(), std::thread::current().id()));
     std::fs::create_dir_all(&directory).unwrap();
     std::fs::write(directory.join("services.yaml"), yaml).unwrap();
     let program = env!("CARGO_BIN_EXE_tunnel-balancer");
-    let output = Command::new(program)
-        .arg("probe")
-        .args(arguments)
-        .current_dir(&directory)
-        .env("TOKEN", "a token")
-        .output()
-        .unwrap();
+    let output =
+        Command::new(program).args(arguments).current_dir(&directory).env("TOKEN", "a token").output().unwrap();
     std::fs::remove_dir_all(&directory).unwrap();
     let text = String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap();
     let words = text.lines().map(|line| {
@@ -102,4 +101,34 @@ fn a_server_that_answers_without_its_secret_is_open() {
     assert_eq!((text.lines().last(), code), (Some(told), Some(1)));
     let (text, code) = probe(&yaml(&open), &["other.test"]);
     assert_eq!((text.as_str(), code), ("error: services.yaml has no service other.test, but: app.test\n", Some(2)));
+}
+
+#[test]
+fn check_warns_of_health_checks_that_redirect() {
+    let moved = server(|_| "HTTP/1.1 301 Moved\r\nLocation: /login\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    let well = server(|head| {
+        if head.contains("x-token: a token") { OK } else { "HTTP/1.1 302 \r\nLocation: /\r\nConnection: close\r\n\r\n" }
+    });
+    let yaml = |expect: &str| {
+        format!(
+            "services:\n  app.test:\n    servers: [{{url: http://{moved}, name: moved}}, \
+             {{url: http://{well}, name: well, headers: {{X-Token: \"${{TOKEN}}\"}}}}]\n    health_check: {{ path: /healthz{expect} }}\n"
+        )
+    };
+    let warning = "warning[redirect]: the health check of app.test, server moved, redirects to /login and passes: choose a path \
+                   that the application answers itself, or `expect: 200-299`";
+    let (text, code) = run(&yaml(""), &["check", "--probe"]);
+    assert_eq!((text.lines().next(), code), (Some(warning), Some(0)), "{text}");
+    assert!(text.contains("services.yaml: 1 service, 2 servers, 1 warning\n"), "{text}");
+    let (text, code) = run(&yaml(""), &["check", "--probe", "--deny-warnings", "--format", "github"]);
+    assert!(text.starts_with("::warning file=services.yaml,title=redirect::the health check of app.test"), "{text}");
+    assert_eq!(code, Some(1));
+    for arguments in [&["check"][..], &["check", "--probe", "--deny-warnings"]] {
+        let expect = if arguments.len() > 1 { ", expect: 200-299" } else { "" };
+        let (text, code) = run(&yaml(expect), arguments);
+        assert!(text.starts_with("services.yaml: 1 service, 2 servers, no warnings\n"), "{text}");
+        assert_eq!(code, Some(0));
+    }
+    let (text, code) = run(&yaml("").replace("TOKEN", "UNSET"), &["check", "--probe"]);
+    assert!(text.contains("error[missing-secret]") && code == Some(2), "{text}");
 }

@@ -3,7 +3,6 @@
 use tunnel_balancer_config::Severity;
 
 use super::Report;
-use super::budget::Budget;
 
 pub(super) fn write(report: &Report<'_>) -> String {
     let mut text = String::new();
@@ -20,10 +19,10 @@ pub(super) fn write(report: &Report<'_>) -> String {
     if report.more() > 0 {
         text += &format!("::{} file={file},title=more::and {} more\n", Severity::Error, report.more());
     }
-    for warning in report.budget.iter().filter_map(Budget::warning) {
-        text += &format!("::{} file={file},title={}::{}\n", Severity::Warning, Budget::CODE, data(&warning));
+    for remark in &report.remarks {
+        text += &format!("::{} file={file},title={}::{}\n", Severity::Warning, remark.code, data(&remark.message));
     }
-    for finding in report.tunnels.iter().flatten() {
+    for finding in report.tunnels.iter().flat_map(|compared| &compared.findings) {
         let severity = if finding.is_mistake { "error" } else { "notice" };
         let at = finding
             .at

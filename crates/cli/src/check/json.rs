@@ -3,28 +3,26 @@
 use serde_json::{Value, json};
 use tunnel_balancer_config::{Diagnostic, MAX_SUBREQUESTS, Severity};
 
-use super::Report;
 use super::budget::Budget;
+use super::{Remark, Report};
 use crate::cloudflared::Finding;
 
 pub(super) fn write(report: &Report<'_>) -> String {
     let mut diagnostics: Vec<Value> = report.diagnostics().iter().map(diagnostic).collect();
-    diagnostics.extend(
-        report
-            .budget
-            .iter()
-            .filter_map(Budget::warning)
-            .map(|message| json!({ "severity": Severity::Warning.as_str(), "code": Budget::CODE, "message": message })),
-    );
+    diagnostics.extend(report.remarks.iter().map(remark));
     let document = json!({
         "file": report.file,
         "errors": report.errors(),
         "warnings": report.warnings(),
         "diagnostics": diagnostics,
-        "tunnels": report.tunnels.as_ref().map(|findings| findings.iter().map(finding).collect::<Value>()),
+        "tunnels": report.tunnels.as_ref().map(|compared| compared.findings.iter().map(finding).collect::<Value>()),
         "summary": summary(report),
     });
     format!("{document:#}\n")
+}
+
+fn remark(remark: &Remark) -> Value {
+    json!({ "severity": Severity::Warning.as_str(), "code": remark.code, "message": remark.message })
 }
 
 fn finding(finding: &Finding) -> Value {
@@ -86,7 +84,8 @@ mod tests {
     fn programs_can_read_it() {
         let source = "services: { \"a.example.com\": { servers: b.example.com, lost\"x\": 1 } }";
         let checked = tunnel_balancer_config::parse(source);
-        let report = Report { file: "a\"b.yaml", source, checked: &checked, budget: None, tunnels: None };
+        let report =
+            Report { file: "a\"b.yaml", source, checked: &checked, budget: None, remarks: Vec::new(), tunnels: None };
         let document: Value = serde_json::from_str(&write(&report)).unwrap();
         assert_eq!(document["file"], "a\"b.yaml");
         assert_eq!(document["errors"], 1);

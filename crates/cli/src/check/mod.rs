@@ -1,9 +1,10 @@
-//! `tunnel-balancer check`: everything that can be said about a file without asking any server.
+//! `tunnel-balancer check`: everything that can be said about a file; with `--probe`, what only its servers can tell as well.
 
 mod budget;
 mod github;
 mod json;
 mod mask;
+mod redirects;
 mod text;
 
 use std::io::Write as _;
@@ -11,22 +12,26 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
-use tunnel_balancer_config::{Config, Diagnostic, Errors, parse};
+use tunnel_balancer_config::{Config, Diagnostic, Errors, parse, parse_with};
 
 use budget::{Assumed, Budget};
 
 use crate::cloudflared::{Finding, IngressFile, compare, tunnel_hosts};
+use crate::probe;
+use crate::tunnel::{Tunnel, Tunnels, tunnel};
 
 /// Check a services.yaml: its mistakes, what is probably not meant so, and what it costs on Cloudflare's free plan.
 ///
-/// Nothing is sent anywhere, and no secret is needed: what the file refers to by `${NAME}` counts as set. Secrets that are
-/// written out are shown as asterisks.
+/// Without --probe nothing is sent anywhere, and no secret is needed: what the file refers to by `${NAME}` counts as set. Secrets
+/// that are written out are shown as asterisks.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
   tunnel-balancer check
   tunnel-balancer check services.yaml --requests-per-day 60000
   tunnel-balancer check --cloudflared home.yml --cloudflared office.yml
+  tunnel-balancer check --cloudflared home.yml --tunnel 'home=*-a.example.com'
+  tunnel-balancer check --probe
   In a workflow of GitHub, with remarks at the lines of a pull request:
   tunnel-balancer check --format github --deny-warnings
 
@@ -47,6 +52,19 @@ pub(crate) struct Check {
     /// Compare with a tunnel's config.yml, and name what is missing in it. Given more than once: in all of them together.
     #[arg(long, value_name = "CONFIG")]
     cloudflared: Vec<PathBuf>,
+
+    /// With --cloudflared: look only for the hostnames of this tunnel, those that match. May be given more than once.
+    #[arg(long, value_name = "NAME=PATTERN", value_parser = tunnel, requires = "cloudflared")]
+    tunnel: Vec<Tunnel>,
+
+    /// With --cloudflared: applications have to get the public hostname in `Host`.
+    #[arg(long, requires = "cloudflared")]
+    host_header: bool,
+
+    /// Run the health check of each server once from here, and warn of paths that redirect. Secrets come from environment
+    /// variables.
+    #[arg(long)]
+    probe: bool,
 
     /// Requests of clients to all services together, for the budget.
     #[arg(long, value_name = "NUMBER", default_value_t = 10_000)]
@@ -76,8 +94,23 @@ struct Report<'a> {
     checked: &'a Result<Config, Errors>,
     /// What it costs, where it has no mistakes.
     budget: Option<Budget>,
+    /// Warnings that are about no line of it.
+    remarks: Vec<Remark>,
     /// What the files of tunnels lack, where they were given and it has no mistakes.
-    tunnels: Option<Vec<Finding>>,
+    tunnels: Option<Compared>,
+}
+
+/// A warning that is about no line of the file.
+struct Remark {
+    code: &'static str,
+    message: String,
+}
+
+/// What came of the comparison with the files of tunnels.
+struct Compared {
+    findings: Vec<Finding>,
+    /// How many hostnames were looked for.
+    hosts: usize,
 }
 
 impl Check {
@@ -91,8 +124,9 @@ impl Check {
             }
         };
         let checked = parse(&source);
-        let tunnels = match self.tunnels(&checked) {
-            Ok(findings) => findings,
+        let asked = self.tunnels(&name, &checked).and_then(|tunnels| Ok((tunnels, self.redirects(&name, &source)?)));
+        let (tunnels, mut remarks) = match asked {
+            Ok(asked) => asked,
             Err(error) => {
                 eprintln!("{error}");
                 return ExitCode::from(2);
@@ -100,7 +134,9 @@ impl Check {
         };
         let assumed = Assumed { requests_per_day: self.requests_per_day, isolates: self.isolates };
         let budget = checked.as_ref().ok().map(|config| Budget::of(&config.services, assumed));
-        let report = Report { file: &name, source: &source, checked: &checked, budget, tunnels };
+        let too_much = budget.as_ref().and_then(Budget::warning);
+        remarks.extend(too_much.map(|message| Remark { code: Budget::CODE, message }));
+        let report = Report { file: &name, source: &source, checked: &checked, budget, remarks, tunnels };
         let said = match self.format {
             Format::Text => text::write(&report),
             Format::Json => json::write(&report),
@@ -111,15 +147,38 @@ impl Check {
         match checked {
             Err(_) => ExitCode::from(2),
             Ok(_) if self.deny_warnings && report.warnings() > 0 => ExitCode::FAILURE,
-            Ok(_) if report.tunnels.iter().flatten().any(|finding| finding.is_mistake) => ExitCode::FAILURE,
+            Ok(_) if report.tunnels.as_ref().is_some_and(Compared::lacks_something) => ExitCode::FAILURE,
             Ok(_) => ExitCode::SUCCESS,
         }
     }
 
-    fn tunnels(&self, checked: &Result<Config, Errors>) -> Result<Option<Vec<Finding>>, String> {
+    fn tunnels(&self, file: &str, checked: &Result<Config, Errors>) -> Result<Option<Compared>, String> {
         let files = self.cloudflared.iter().map(|path| IngressFile::open(path)).collect::<Result<Vec<_>, _>>()?;
-        let config = checked.as_ref().ok().filter(|_| !files.is_empty());
-        Ok(config.map(|config| compare(&tunnel_hosts(config).0, &files, false)))
+        let Some(config) = checked.as_ref().ok().filter(|_| !files.is_empty()) else { return Ok(None) };
+        let (mut hosts, _) = tunnel_hosts(config);
+        let tunnels = Tunnels { tunnels: self.tunnel.clone() };
+        if !tunnels.is_empty() {
+            tunnels.each(&hosts, file)?;
+            hosts.retain(|host| tunnels.of(host).is_some());
+        }
+        Ok(Some(Compared { findings: compare(&hosts, &files, self.host_header), hosts: hosts.len() }))
+    }
+
+    /// What servers say to their health checks, where they are to be asked. A file with mistakes names none for sure.
+    fn redirects(&self, file: &str, source: &str) -> Result<Vec<Remark>, String> {
+        if !self.probe || parse(source).is_err() {
+            return Ok(Vec::new());
+        }
+        let config = parse_with(source, &|name| std::env::var(name).ok());
+        let services = config.map_err(|errors| errors.in_file(file).to_string())?.services;
+        let rows = probe::look_at(&services).map_err(|error| format!("error: cannot probe: {error}"))?;
+        Ok(redirects::remarks(&rows))
+    }
+}
+
+impl Compared {
+    fn lacks_something(&self) -> bool {
+        self.findings.iter().any(|finding| finding.is_mistake)
     }
 }
 
@@ -143,7 +202,7 @@ impl Report<'_> {
 
     fn warnings(&self) -> usize {
         let told = self.checked.as_ref().map_or(0, |config| config.warnings.len());
-        told + self.budget.iter().filter_map(Budget::warning).count()
+        told + self.remarks.len()
     }
 }
 
@@ -159,12 +218,12 @@ fn counted(number: u64, what: &str) -> String {
 mod tests {
     use tunnel_balancer_config::Code;
 
-    use super::Budget;
+    use super::{Budget, redirects};
 
     #[test]
     fn every_code_is_explained() {
         let page = include_str!("../../../../docs/check.md");
-        for code in Code::ALL.map(Code::as_str).into_iter().chain([Budget::CODE]) {
+        for code in Code::ALL.map(Code::as_str).into_iter().chain([Budget::CODE, redirects::CODE]) {
             assert!(page.contains(&format!("\n| `{code}` | ")), "{code}");
         }
     }

@@ -3,7 +3,6 @@
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet, normalize_untrusted_str};
 use tunnel_balancer_config::{Diagnostic, Errors, Lines, Severity};
 
-use super::budget::Budget;
 use super::mask::masked;
 use super::{Report, counted};
 
@@ -24,9 +23,10 @@ pub(super) fn write(report: &Report<'_>) -> String {
         let line = masked(lines.line(diagnostic.line));
         paragraph(&renderer.render(&[group(diagnostic, &line, &file)]));
     }
-    if let Some(warning) = report.budget.as_ref().and_then(Budget::warning) {
+    for remark in report.remarks.iter().take(MOST - told) {
         told += 1;
-        paragraph(&renderer.render(&[Group::with_title(Level::WARNING.primary_title(warning).id(Budget::CODE))]));
+        let message = normalize_untrusted_str(&remark.message);
+        paragraph(&renderer.render(&[Group::with_title(Level::WARNING.primary_title(message).id(remark.code))]));
     }
     match (report.checked, &report.budget) {
         (Ok(config), Some(budget)) => {
@@ -43,11 +43,12 @@ pub(super) fn write(report: &Report<'_>) -> String {
                 assumed.requests_per_day, assumed.isolates
             );
             budget.lines().iter().for_each(|line| text += &format!("  {line}\n"));
-            if let Some(findings) = &report.tunnels {
+            if let Some(compared) = &report.tunnels {
                 text += "\nIn the tunnels' files:\n";
-                findings.iter().for_each(|finding| text += &format!("  {finding}\n"));
-                if findings.is_empty() {
-                    text += "  nothing is missing\n";
+                compared.findings.iter().for_each(|finding| text += &format!("  {finding}\n"));
+                if !compared.lacks_something() {
+                    let hosts = compared.hosts;
+                    text += &format!("  nothing is missing: {hosts} of {hosts} hostnames are served\n");
                 }
             }
         }

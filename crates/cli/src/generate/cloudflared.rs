@@ -1,30 +1,26 @@
-//! `generate cloudflared`: the `config.yml` of each tunnel, or whether those that exist serve all servers.
+//! `generate cloudflared`: the `config.yml` of each tunnel.
 
 use std::fmt::Write;
-use std::path::PathBuf;
-use std::process::ExitCode;
 
 use clap::Args;
 use tunnel_balancer_config::yaml_text;
 use tunnel_balancer_core::ServerUrl;
 
-use super::tunnel::Tunnels;
-use super::{Source, Text, Written, print};
-use crate::cloudflared::{Elsewhere, IngressFile, TunnelHost, compare, tunnel_hosts};
-use crate::output;
+use super::{Source, Text, Written};
+use crate::cloudflared::{Elsewhere, TunnelHost, tunnel_hosts};
+use crate::tunnel::Tunnels;
 
 /// The `config.yml` of each tunnel: a rule for each server's hostname.
 ///
 /// Without --tunnel all hostnames are in one file. With one --tunnel it is that tunnel's file, with several the files follow
-/// each other, separated by `---`. A tunnel that is configured in the dashboard has no such file: enter the same there.
+/// each other, separated by `---`. A tunnel that is configured in the dashboard has no such file: enter the same there. For those that
+/// exist, `tunnel-balancer check --cloudflared config.yml` tells what is missing.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
   tunnel-balancer generate cloudflared --tunnel 'home=*-a.example.com' --service-url http://localhost:3000 > config.yml
-  tunnel-balancer generate cloudflared --compare home.yml --compare office.yml
-  tunnel-balancer generate cloudflared --compare home.yml --tunnel 'home=*-a.example.com'
 
-Exit codes: 0 written, or nothing is missing; 1 --compare found something wrong; 2 mistakes in a file or the command.")]
+Exit codes: 0 written; 2 mistakes in the file or the command.")]
 pub(super) struct Cloudflared {
     #[command(flatten)]
     source: Source,
@@ -40,11 +36,6 @@ pub(super) struct Cloudflared {
     /// this it gets the server's own.
     #[arg(long)]
     host_header: bool,
-
-    /// Write nothing; tell what is missing in this existing config.yml. Given more than once: in all of them together. With
-    /// --tunnel only the hostnames of those tunnels are looked for.
-    #[arg(long, value_name = "CONFIG", conflicts_with = "service_url")]
-    compare: Vec<PathBuf>,
 }
 
 /// What an ingress rule can name: cloudflared appends the path of the request itself.
@@ -55,20 +46,7 @@ fn service_url(text: &str) -> Result<String, String> {
 }
 
 impl Cloudflared {
-    pub(super) fn run(self) -> ExitCode {
-        if self.compare.is_empty() {
-            return print(self.write());
-        }
-        match self.differences() {
-            Ok(code) => code,
-            Err(message) => {
-                eprintln!("{message}");
-                ExitCode::from(2)
-            }
-        }
-    }
-
-    fn write(&self) -> Written {
+    pub(super) fn write(&self) -> Written {
         let (hosts, elsewhere) = tunnel_hosts(&self.source.load()?);
         let file = self.source.name();
         let mut left_out: Vec<String> =
@@ -131,22 +109,5 @@ impl Cloudflared {
                 several.join(" and ")
             ),
         }
-    }
-
-    fn differences(&self) -> Result<ExitCode, String> {
-        let (mut hosts, _) = tunnel_hosts(&self.source.load()?);
-        if !self.tunnels.is_empty() {
-            self.tunnels.each(&hosts, &self.source.name())?;
-            hosts.retain(|host| self.tunnels.of(host).is_some());
-        }
-        let files = self.compare.iter().map(|path| IngressFile::open(path)).collect::<Result<Vec<_>, _>>()?;
-        let findings = compare(&hosts, &files, self.host_header);
-        let is_well = !findings.iter().any(|finding| finding.is_mistake);
-        let mut text: String = findings.iter().map(|finding| format!("{finding}\n")).collect();
-        if is_well {
-            let _ = writeln!(text, "nothing is missing: {} of {} hostnames are served", hosts.len(), hosts.len());
-        }
-        let printed = output::print(&text);
-        Ok(if is_well { printed } else { ExitCode::FAILURE })
     }
 }

@@ -5,10 +5,10 @@ use std::fmt::Write;
 use clap::Args;
 use tunnel_balancer_config::Config;
 
-use super::tunnel::Tunnels;
 use super::wrangler::{check_zones, zone, zone_of};
 use super::{Source, Text, Written};
 use crate::cloudflared::{Elsewhere, tunnel_hosts};
+use crate::tunnel::Tunnels;
 
 /// The DNS records of the servers, as lines of a zone file: each hostname leads to its tunnel.
 ///

@@ -1,12 +1,11 @@
 //! `tunnel-balancer generate`: what other programs need to know of a services.yaml, in their own formats.
 //!
 //! A hostname has to stand in four places (the map, the Worker's routes, each tunnel's ingress, DNS), and one forgotten
-//! is an outage that no test of the map can see. So the other three are written from the map, or compared with it.
+//! is an outage that no test of the map can see. So the other three are written from the map (and `check` compares).
 
 mod access;
 mod cloudflared;
 mod dns;
-mod tunnel;
 mod wrangler;
 
 use std::fs;
@@ -26,10 +25,9 @@ use crate::output;
 Examples:
   tunnel-balancer generate wrangler >> wrangler.toml
   tunnel-balancer generate cloudflared --tunnel 'home=*-a.example.com' > config.yml
-  tunnel-balancer generate cloudflared --compare /etc/cloudflared/config.yml
   tunnel-balancer generate dns --tunnel 'home=*-a.example.com' --tunnel 'office=*-b.example.com'
 
-Exit codes: 0 written, or nothing is missing; 1 --compare found something wrong; 2 mistakes in a file or the command.")]
+Exit codes: 0 written; 2 mistakes in the file or the command.")]
 pub(crate) struct Generate {
     #[command(subcommand)]
     what: What,
@@ -63,24 +61,20 @@ struct Text {
 impl Generate {
     pub(crate) fn run(self) -> ExitCode {
         let written = match self.what {
-            What::Cloudflared(cloudflared) => return cloudflared.run(),
+            What::Cloudflared(cloudflared) => cloudflared.write(),
             What::Wrangler(wrangler) => wrangler.write(),
             What::Dns(dns) => dns.write(),
             What::Access(access) => access.write(),
         };
-        print(written)
-    }
-}
-
-fn print(written: Written) -> ExitCode {
-    match written {
-        Ok(Text { text, left_out }) => {
-            left_out.iter().for_each(|left_out| eprintln!("left out: {left_out}"));
-            output::print(&text)
-        }
-        Err(message) => {
-            eprintln!("{message}");
-            ExitCode::from(2)
+        match written {
+            Ok(Text { text, left_out }) => {
+                left_out.iter().for_each(|left_out| eprintln!("left out: {left_out}"));
+                output::print(&text)
+            }
+            Err(message) => {
+                eprintln!("{message}");
+                ExitCode::from(2)
+            }
         }
     }
 }
