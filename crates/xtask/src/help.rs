@@ -63,7 +63,7 @@ What it looks after:
   * worker-build and wasm-bindgen, in the versions that Cargo.lock asks for: compiled once per machine into the cache
   * wrangler, workerd, esbuild and wasm-opt: by `npm ci` into node_modules
 
-The first run takes up to ten minutes, because the cargo tools are compiled.
+The first run takes some minutes, because the cargo tools are compiled.
 
 Environment:
   TUNNEL_BALANCER_CACHE   where the tools are kept; default $XDG_CACHE_HOME/tunnel-balancer or ~/.cache/tunnel-balancer";

@@ -24,7 +24,7 @@ pub(crate) struct Tools {
     node: String,
 }
 
-/// Finds or installs the tools. Quick failures come first: nobody likes to wait ten minutes to hear that Node is too old.
+/// Finds or installs the tools. Quick failures come first: nobody likes to wait for minutes to hear that Node is too old.
 pub(crate) fn setup(workspace: &Workspace) -> Result<Tools, Failure> {
     let cache = Cache::from_env()?;
     let node = npm::provide(workspace, &cache)?;

@@ -19,18 +19,18 @@ pub(crate) struct Tool<'v> {
     version: &'v str,
     /// Whether the crate's own lock file is used.
     locked: bool,
-    /// How long it takes on two cores.
+    /// How long compiling it takes on two cores.
     usually: &'static str,
 }
 
 impl<'v> Tool<'v> {
     /// Turns a crate into a Worker. The version must match the `worker` crate's.
     pub(crate) const WORKER_BUILD: Self =
-        Tool { package: "worker-build", program: "worker-build", version: "0.8.7", locked: true, usually: "4 minutes" };
+        Tool { package: "worker-build", program: "worker-build", version: "0.8.7", locked: true, usually: "75 seconds" };
 
     /// Checks dependencies.
     pub(crate) const CARGO_DENY: Self =
-        Tool { package: "cargo-deny", program: "cargo-deny", version: "0.20.2", locked: true, usually: "6 minutes" };
+        Tool { package: "cargo-deny", program: "cargo-deny", version: "0.20.2", locked: true, usually: "a minute" };
 
     /// Generates the JavaScript around the wasm. The version must be that of the locked library.
     pub(crate) fn wasm_bindgen(version: &'v str) -> Self {
@@ -40,7 +40,7 @@ impl<'v> Tool<'v> {
             version,
             // The lock file of 0.2.130 names a version that the crate registry does not have.
             locked: false,
-            usually: "3 minutes",
+            usually: "a minute",
         }
     }
 
