@@ -25,8 +25,13 @@ pub(crate) struct Tool<'v> {
 
 impl<'v> Tool<'v> {
     /// Turns a crate into a Worker. The version must match the `worker` crate's.
-    pub(crate) const WORKER_BUILD: Self =
-        Tool { package: "worker-build", program: "worker-build", version: "0.8.7", locked: true, usually: "75 seconds" };
+    pub(crate) const WORKER_BUILD: Self = Tool {
+        package: "worker-build",
+        program: "worker-build",
+        version: "0.8.7",
+        locked: true,
+        usually: "75 seconds",
+    };
 
     /// Checks dependencies.
     pub(crate) const CARGO_DENY: Self =
