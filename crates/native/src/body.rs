@@ -14,6 +14,7 @@ use tunnel_balancer_core::{Clock, Pool, ServerId};
 
 use crate::access::Access;
 use crate::clock::TokioClock;
+use crate::seats::Seat;
 
 /// Why a body ended before its end.
 #[derive(Debug, thiserror::Error)]
@@ -152,6 +153,8 @@ pub(crate) struct From {
     pub(crate) pool: Arc<Pool>,
     pub(crate) server: ServerId,
     pub(crate) clock: TokioClock,
+    #[expect(dead_code, reason = "held for its drop")]
+    pub(crate) seat: Option<Arc<Seat>>,
 }
 
 impl ProxyBody {

@@ -21,6 +21,7 @@ mod outgoing;
 mod peer;
 mod probes;
 mod proxy;
+mod seats;
 mod serve;
 mod tls;
 mod tunnel;

@@ -131,9 +131,9 @@ impl Proxy {
         access.line.attempts = forwarded.attempts;
         access.line.fallback = forwarded.fallback;
         match (forwarded.answer, forwarded.served_by) {
-            (Ok(response), Some(server)) => {
+            (Ok(mut response), Some(server)) => {
                 access.line.server = pool.service().server(server).map(|server| server.name.clone());
-                let from = From { pool, server, clock: self.clock };
+                let from = From { pool, server, clock: self.clock, seat: response.extensions_mut().remove() };
                 self.present(response, &inbound, from, forwarded.fallback, to_client, &asker, access)
             }
             // It was the client who did not go on.

@@ -1,15 +1,17 @@
 //! Sending to servers: connections kept and reused, and what their failures mean.
 
 use std::error::Error;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use http::header::{CACHE_CONTROL, LOCATION, RETRY_AFTER, USER_AGENT};
+use http::uri::Scheme;
 use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::{Builder, Client};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use serde_json::json;
 use tunnel_balancer_core::{
@@ -19,15 +21,23 @@ use tunnel_balancer_core::{
 use crate::body::RequestBody;
 use crate::log::Log;
 use crate::outgoing::Outgoing;
+use crate::seats::Seats;
 
 /// Connections to all servers.
 #[derive(Clone, Debug)]
 pub(crate) struct Upstream {
-    /// HTTP/2 where the server offers it.
-    any: Client<HttpsConnector<HttpConnector>, RequestBody>,
+    /// By which HTTP/2 is spoken where the server offers it; as many as were ever needed at a time.
+    pools: Arc<Mutex<Vec<Connections>>>,
+    seats: Seats,
+    /// What these are made of.
+    any: Connector,
+    settings: Builder,
     /// WebSockets begin on HTTP/1.1.
-    http1: Client<HttpsConnector<HttpConnector>, RequestBody>,
+    http1: Connections,
 }
+
+type Connections = Client<Connector, RequestBody>;
+type Connector = HttpsConnector<HttpConnector>;
 
 impl Upstream {
     /// A connection attempt takes no longer. Below the core's patience with a slow answer, so that a machine that is off
@@ -39,7 +49,7 @@ impl Upstream {
     const KEEP: Duration = Duration::from_secs(4);
 
     /// What of one answer on HTTP/2 may wait here for its client, in bytes: enough for 25 MB/s at 20 ms. The connection has room for
-    /// 256 such answers, more than servers allow at a time; with less, clients that take nothing would hold up all others.
+    /// as many as go by it; with less, clients that take nothing would hold up all others.
     const STREAM: u32 = 512 * 1024;
 
     /// # Errors
@@ -58,8 +68,33 @@ impl Upstream {
         // A connection that a router has forgotten takes every request on it down, and the probe as well.
         client.http2_keep_alive_interval(Duration::from_secs(10)).http2_keep_alive_timeout(Duration::from_secs(5));
         client.http2_keep_alive_while_idle(true);
-        client.http2_initial_stream_window_size(Self::STREAM).http2_initial_connection_window_size(256 * Self::STREAM);
-        Ok(Self { any: client.build(any), http1: client.build(http1) })
+        client.http2_initial_stream_window_size(Self::STREAM);
+        client.http2_initial_connection_window_size(Seats::MOST as u32 * Self::STREAM);
+        let http1 = client.build(http1);
+        Ok(Self { any, http1, settings: client, pools: Arc::default(), seats: Seats::default() })
+    }
+
+    /// Sends a request by a connection of any version. The answer has its seat among its extensions.
+    async fn send(
+        &self,
+        request: Request<RequestBody>,
+    ) -> Result<Response<Incoming>, hyper_util::client::legacy::Error> {
+        let is_http2_offered = request.uri().scheme() == Some(&Scheme::HTTPS);
+        let seat = request.uri().authority().filter(|_| is_http2_offered).map(|server| self.seats.take(server));
+        let pool = self.pool(seat.as_ref().map_or(0, |seat| seat.pool));
+        let mut response = pool.request(request).await?;
+        if let Some(seat) = seat {
+            response.extensions_mut().insert(Arc::new(seat));
+        }
+        Ok(response)
+    }
+
+    fn pool(&self, number: usize) -> Connections {
+        let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
+        while pools.len() <= number {
+            pools.push(self.settings.build(self.any.clone()));
+        }
+        pools[number].clone()
     }
 }
 
@@ -81,7 +116,7 @@ impl Upstream {
         request.headers_mut().insert(USER_AGENT, HeaderValue::from_static(headers::PROBE_USER_AGENT));
         request.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         core::mark(request.headers_mut(), server).map_err(|_| Asked::Unsendable)?;
-        let response = self.any.request(request).await.map_err(Asked::Failed)?;
+        let response = self.send(request).await.map_err(Asked::Failed)?;
         let header = |name: &str| response.headers().get(name).and_then(|value| Some(value.to_str().ok()?.to_owned()));
         let answer = ProbeAnswer {
             location: header(LOCATION.as_str()),
@@ -111,8 +146,12 @@ impl HttpClient for Servers<'_> {
 
     async fn send(&self, request: &mut Outgoing, server: &Server, plan: &Plan) -> Result<Response<Incoming>, Failure> {
         let addressed = request.addressed_to(server, self.pool)?;
-        let client = if request.upgrade { &self.upstream.http1 } else { &self.upstream.any };
-        client.request(addressed).await.map_err(|error| {
+        let sent = if request.upgrade {
+            self.upstream.http1.request(addressed).await
+        } else {
+            self.upstream.send(addressed).await
+        };
+        sent.map_err(|error| {
             let details = json!({
                 "service": self.pool.service().name(),
                 "server": server.name,

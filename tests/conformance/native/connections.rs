@@ -15,6 +15,7 @@ cases![
     te_reaches_no_server,
     expect_is_answered_here,
     clients_that_take_no_answer_hold_nobody_else_up,
+    more_streams_than_a_connection_has_hold_nobody_up,
     switching_protocols_unasked_reaches_no_client,
 ];
 
@@ -152,11 +153,30 @@ async fn clients_that_take_no_answer_hold_nobody_else_up(bench: Bench) {
     let service = Service::at([("primary", format!("https://localhost:{port}"))]);
     let proxy = bench.serve_trusting(service, &[], files.certificate()).await;
     let mut held = Vec::new();
-    for nth in 0..110 {
+    for nth in 0..90 {
         let mut film = proxy.open(Request::get("/film")).await;
         assert!(film.piece().await.is_some(), "{nth}");
         held.push(film); // and takes no more of it
     }
     let response = proxy.get("/").await;
     assert_eq!((response.status, response.text().as_str()), (200, "HTTP/2.0"));
+}
+
+/// A server takes so many requests at a time on one connection of HTTP/2. The next one must not wait for one of them to end,
+/// and a probe even less: its server would be taken for dead.
+async fn more_streams_than_a_connection_has_hold_nobody_up(bench: Bench) {
+    let files = Files::new("localhost");
+    let port = tls::serve_http2(&files).await;
+    let service = Service::at([("primary", format!("https://localhost:{port}"))]).checked_often();
+    let proxy = bench.serve_trusting(service, &["--max-connections-per-client", "1000"], files.certificate()).await;
+    let mut open = Vec::new();
+    for _ in 0..2 * tls::STREAMS + 10 {
+        let mut events = proxy.open(Request::get("/events")).await;
+        assert!(events.piece().await.is_some());
+        open.push(events);
+    }
+    let response = proxy.get("/").await;
+    assert_eq!((response.status, response.text().as_str()), (200, "HTTP/2.0"));
+    let log = proxy.log().text();
+    assert!(!log.contains("unhealthy"), "{log}");
 }

@@ -129,8 +129,11 @@ pub(super) fn post(target: &str, body: impl Into<Bytes>) -> Request<Full<Bytes>>
     Request::post(format!("https://app.test{target}")).body(Full::new(body.into())).expect("a request")
 }
 
-/// A server over TLS that speaks HTTP/2 to whoever can: `/film` never ends, anything else is answered with the version of
-/// the request.
+/// Requests that the server takes at a time on one connection of HTTP/2, as many as the RFC asks for at least.
+pub(super) const STREAMS: u32 = 100;
+
+/// A server over TLS that speaks HTTP/2 to whoever can: `/film` never ends, `/events` has one and falls silent, anything else is
+/// answered with the version of the request.
 pub(super) async fn serve_http2(files: &Files) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let port = listener.local_addr().expect("an address").port();
@@ -149,7 +152,8 @@ pub(super) async fn serve_http2(files: &Files) -> u16 {
                 let (stream, service) = (TokioIo::new(stream), service_fn(film));
                 // It ends with its client.
                 let _ = if is_http2 {
-                    server::http2::Builder::new(TokioExecutor::new()).serve_connection(stream, service).await
+                    let mut server = server::http2::Builder::new(TokioExecutor::new());
+                    server.max_concurrent_streams(STREAMS).serve_connection(stream, service).await
                 } else {
                     server::http1::Builder::new().serve_connection(stream, service).await
                 };
@@ -160,16 +164,26 @@ pub(super) async fn serve_http2(files: &Files) -> u16 {
 }
 
 async fn film(request: Request<Incoming>) -> Result<Response<Film>, Infallible> {
-    let endless = request.uri().path() == "/film";
-    let text = if endless { Bytes::from(vec![b'x'; 16 * 1024]) } else { format!("{:?}", request.version()).into() };
-    Ok(Response::new(Film { text, endless, over: false }))
+    let (text, then) = match request.uri().path() {
+        "/film" => (Bytes::from(vec![b'x'; 16 * 1024]), Then::Again),
+        "/events" => ("data: hello\n\n".into(), Then::Silence),
+        _ => (format!("{:?}", request.version()).into(), Then::End),
+    };
+    Ok(Response::new(Film { text, then, told: false }))
 }
 
-/// One text, once or for ever.
+/// A text, and what comes after it.
 struct Film {
     text: Bytes,
-    endless: bool,
-    over: bool,
+    then: Then,
+    told: bool,
+}
+
+#[derive(Clone, Copy)]
+enum Then {
+    Again,
+    Silence,
+    End,
 }
 
 impl Body for Film {
@@ -177,10 +191,13 @@ impl Body for Film {
     type Error = Infallible;
 
     fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        if self.over {
-            return Poll::Ready(None);
+        match self.then {
+            Then::End if self.told => Poll::Ready(None),
+            Then::Silence if self.told => Poll::Pending,
+            _ => {
+                self.told = true;
+                Poll::Ready(Some(Ok(Frame::data(self.text.clone()))))
+            }
         }
-        self.over = !self.endless;
-        Poll::Ready(Some(Ok(Frame::data(self.text.clone()))))
     }
 }
