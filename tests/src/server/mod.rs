@@ -16,9 +16,10 @@ pub use answer::{Answer, Events, Feed, Reply, events};
 pub use record::{Counts, Seen};
 
 use std::collections::HashMap;
-use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+use std::{fs, io};
 
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::{oneshot, watch};
@@ -103,6 +104,17 @@ impl FaultyServer {
             let _ = stop.send(());
             within("a server to stop", task).await.expect("the accept loop does not panic");
         }
+    }
+
+    /// Waits until nobody has a connection to it any more: after a [`stop`](Self::stop), until all have noticed. Where the
+    /// system does not tell (there is no `/proc`), nobody waits.
+    pub async fn forgotten(&self) {
+        let poll = async {
+            while is_connected_to(self.addr.port()) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        within("everybody to notice that a server stopped", poll).await;
     }
 
     /// Listens again, on the same port. Does nothing when it does already.
@@ -214,6 +226,19 @@ async fn accept(listener: TcpListener, mut stopped: oneshot::Receiver<()>, share
     }
     drop(listener);
     connections.shutdown().await;
+}
+
+/// Whether some socket of this machine has a peer at this port of IPv4 and was not closed yet by its program.
+fn is_connected_to(port: u16) -> bool {
+    const ESTABLISHED: &str = "01";
+    const CLOSE_WAIT: &str = "08";
+    let sockets = fs::read_to_string("/proc/net/tcp").unwrap_or_default();
+    let is_open = |line: &str| {
+        let mut fields = line.split_whitespace().skip(2);
+        let (peer, state) = (fields.next().unwrap_or_default(), fields.next().unwrap_or_default());
+        peer.ends_with(&format!(":{port:04X}")) && [ESTABLISHED, CLOSE_WAIT].contains(&state)
+    };
+    sockets.lines().any(is_open)
 }
 
 fn socket(addr: SocketAddr) -> io::Result<TcpSocket> {
