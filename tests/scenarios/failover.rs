@@ -307,14 +307,13 @@ fn with_nobody_usable_who_passes_probes_comes_before_who_does_not() {
             3.501 b is ejected for 20s: status 530
             3.502 GET #3 <- 200 by a (fallback)
             3.502 probe -> b
-            15.000 GET #4 -> a
+            15.000 GET #4 -> b
             15.000 probe -> a
             15.000 probe -> b
-            20.000 GET #5 -> a
-            20.000 GET #4 -> b
-            20.000 a is ejected for 10s: no answer, not even to a probe
-            20.001 GET #4 <- 200 by b (fallback)
-            20.001 b is readmitted
+            15.001 GET #4 <- 200 by b (fallback)
+            15.001 b is readmitted
+            20.000 GET #5 -> b
+            20.001 GET #5 <- 200 by b
         "#]],
     );
 }
@@ -381,6 +380,66 @@ fn a_crowd_waits_for_who_finds_out_whether_a_server_is_back() {
             5.250 GET #5 -> b
             5.251 GET #4 <- 200 by b
             5.251 GET #5 <- 200 by b
+        "#]],
+    );
+}
+
+#[test]
+fn nobody_waits_for_others_where_somebody_is_usable() {
+    // `b` is slow, and failed once, long ago: no crowd, and no reason to let others find out.
+    check_with(
+        2,
+        without_probes,
+        "0 a 502; 0 b 502; 1 GET; 2 a 200; 2 b late; 3 GET; 1000 a 502; 1001 GET; 1002 GET; 1003 end",
+        expect![[r#"
+            1.000 GET #1 -> a
+            1.001 GET #1 -> b
+            1.002 GET #1 <- 502 by b
+            3.000 GET #2 -> a
+            3.001 GET #2 <- 200 by a
+            1001.000 GET #3 -> a
+            1001.001 GET #3 -> b
+            1002.000 GET #4 -> a
+            1002.001 GET #4 -> b
+        "#]],
+    );
+}
+
+#[test]
+fn checks_that_fail_everywhere_do_not_move_traffic() {
+    let script = "0 probe a 503; 0 probe b 503; 0 probe c 503; 1 GET; 2 GET; 13 GET; 14 GET; 25 GET; 26 GET; 27 end";
+    let trace = run(3, |_| (), script);
+    let by: Vec<_> = trace.answers.iter().map(|answer| answer.served_by.as_deref()).collect();
+    assert_eq!(by, [Some("a"); 6]);
+}
+
+#[test]
+fn an_ejected_server_that_fails_its_checks_gets_its_chance() {
+    check(
+        2,
+        "0 probe a 500; 0 probe b 500; 1 GET; 2 a 530; 2 probe a 500; 3 GET; 4 a 200; 4 probe a 500; 5 GET; 14 POST; 15 GET; 16 GET; 17 end",
+        expect![[r#"
+            1.000 GET #1 -> a
+            1.000 probe -> a
+            1.000 probe -> b
+            1.001 GET #1 <- 200 by a
+            1.001 a is unhealthy: status 500
+            1.001 b is unhealthy: status 500
+            3.000 GET #2 -> a
+            3.001 GET #2 -> b
+            3.001 a is ejected for 10s: status 530
+            3.002 GET #2 <- 200 by b (fallback)
+            5.000 GET #3 -> b
+            5.001 GET #3 <- 200 by b (fallback)
+            14.000 POST #4 -> b
+            14.000 probe -> a
+            14.000 probe -> b
+            14.001 POST #4 <- 200 by b (fallback)
+            15.000 GET #5 -> a
+            15.001 GET #5 <- 200 by a (fallback)
+            15.001 a is readmitted
+            16.000 GET #6 -> a
+            16.001 GET #6 <- 200 by a (fallback)
         "#]],
     );
 }

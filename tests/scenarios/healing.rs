@@ -291,3 +291,17 @@ fn out_19_with_one_of_two_out_the_other_is_chosen_under_every_policy() {
         assert_eq!(asked, [1; 100], "{policy:?}");
     }
 }
+
+#[test]
+fn who_breaks_its_answers_off_is_asked_after_others() {
+    let mut state = pool(Policy::Failover, &[1, 1], |_, change| {
+        change(|service| service.health_check = Some(HealthCheck::default()));
+    });
+    while let Some(lease) = state.next_probe(at(0)) {
+        state.on_probe(lease, &Ok(ProbeAnswer::new(StatusCode::INTERNAL_SERVER_ERROR)), at(0));
+    }
+    let first = |state: &mut PoolState, now| state.pick(ServerSet::EMPTY, &get(), now).unwrap().server;
+    assert_eq!(first(&mut state, at(1)), id(0), "nobody is well: the order of the list");
+    state.on_broken_answer(id(0), at(2));
+    assert_eq!(first(&mut state, at(3)), id(1));
+}

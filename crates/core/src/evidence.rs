@@ -15,15 +15,30 @@ pub(crate) struct Evidence {
     is_bad: bool,
     /// When the request or the probe began that brought it.
     began: Timestamp,
-    /// When the word came, or when the server was asked last.
+    /// When the server was asked last.
+    asked: Timestamp,
+    /// When it was asked last, or the word came.
     touched: Timestamp,
-    /// Until when somebody is trying it, after a bad word.
-    trying_until: Option<Timestamp>,
+    /// Who finds out whether a bad word still holds.
+    trier: Option<Trier>,
+}
+
+/// A request to a server of which something bad was heard last.
+#[derive(Clone, Copy, Debug)]
+struct Trier {
+    began: Timestamp,
+    /// It has found out by then, or counts no more.
+    until: Timestamp,
 }
 
 impl Evidence {
     pub(crate) const fn is_bad(&self) -> bool {
         self.is_bad
+    }
+
+    /// Whether a bad word is to be looked into: nobody has asked the server for as long as `enough`.
+    pub(crate) fn is_due(&self, enough: Duration, now: Timestamp) -> bool {
+        self.is_bad && now.since(self.asked) >= enough
     }
 
     /// Since when nobody has asked it or heard from it.
@@ -33,20 +48,24 @@ impl Evidence {
 
     /// Whether somebody is finding out if the last word, a bad one, still holds.
     pub(crate) fn is_being_tried(&self, now: Timestamp) -> bool {
-        self.trying_until.is_some_and(|until| now < until)
+        self.trier.is_some_and(|trier| now < trier.until)
     }
 
-    /// Takes in that it is asked. Whoever asks finds out within `patience`, or not at all.
+    /// Takes in that it is asked, by somebody whose answer may take as long as `patience`.
     pub(crate) fn on_begin(&mut self, now: Timestamp, patience: Duration) {
-        if self.is_bad {
-            self.touched = now;
-            self.trying_until = Some(now + patience);
+        self.asked = now;
+        if !self.is_bad {
+            return;
+        }
+        self.touched = now;
+        if !self.is_being_tried(now) {
+            self.trier = Some(Trier { began: now, until: now + patience });
         }
     }
 
-    /// Takes in that nobody waits for the outcome of an attempt any more.
-    pub(crate) const fn on_abandoned(&mut self) {
-        self.trying_until = None;
+    /// Takes in that nobody waits any more for the outcome of what began at `began`.
+    pub(crate) fn on_abandoned(&mut self, began: Timestamp) {
+        self.trier = self.trier.filter(|trier| began < trier.began);
     }
 
     /// Takes in a word that comes now, from a request or a probe that began at `began`.
@@ -54,7 +73,8 @@ impl Evidence {
         if began < self.began {
             return;
         }
-        *self = Self { is_bad, began, touched: now, trying_until: None };
+        (self.is_bad, self.began, self.touched) = (is_bad, began, now);
+        self.on_abandoned(began);
     }
 }
 
@@ -90,8 +110,13 @@ mod tests {
         assert_eq!(evidence.left_alone_since(), at(20));
         evidence.hear(true, at(20), at(30));
         assert!(!evidence.is_being_tried(at(31)));
+        assert!(evidence.is_due(PATIENCE, at(6_020)) && !evidence.is_due(PATIENCE, at(6_019)));
         evidence.on_begin(at(40), PATIENCE);
-        evidence.on_abandoned();
-        assert!(!evidence.is_being_tried(at(41)), "nobody waits for it");
+        evidence.on_begin(at(50), PATIENCE);
+        evidence.hear(true, at(35), at(55));
+        evidence.on_abandoned(at(35));
+        assert!(evidence.is_being_tried(at(56)), "whoever tries it is still out");
+        evidence.on_abandoned(at(40));
+        assert!(!evidence.is_being_tried(at(57)), "nobody waits for it");
     }
 }

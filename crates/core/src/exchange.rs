@@ -96,6 +96,9 @@ impl Exchange {
     /// How often to look for what somebody else finds out, by a probe or a request.
     const GLANCE: Duration = Duration::from_millis(250);
 
+    /// How long to wait in all for others to find out who is back: a well server has answered by then.
+    const NEWS: Duration = Duration::from_secs(1);
+
     /// An exchange that begins now.
     pub fn new(request: RequestInfo, state: &mut PoolState, now: Timestamp) -> Self {
         let now = state.advance(now);
@@ -138,7 +141,7 @@ impl Exchange {
             return Wait::For(end.since(now));
         }
         if now >= self.suspect_at {
-            match state.suspect(plan, now) {
+            match state.suspect(plan, self.fallback, now) {
                 Some(Suspicion::Probe(lease)) => return Wait::Probe { lease, at_most: end.since(now) },
                 Some(Suspicion::Pending) => return Wait::For(Self::GLANCE.min(end.since(now))),
                 Some(Suspicion::Confirmed) => return Wait::NoLonger(Failure::Hung),
@@ -186,13 +189,14 @@ impl Exchange {
         let (settings, evidence) = (&state.service.retry, state.evidence(pick.server));
         // What was never delivered cost nobody anything, and a server without a blemish can take what a dead one dropped.
         let delivered = self.last.is_some_and(|last| settings.verdict(last.outcome).delivery != Delivery::Never);
-        let charged = delivered && (!self.dropped || evidence.is_bad());
-        // Where somebody is finding out already whether the server is back, a crowd need not do so as well.
-        if charged
-            && evidence.is_being_tried(now)
-            && now < *self.news_by.get_or_insert_with(|| now + settings.patience())
-        {
-            return Step::Backoff(Self::GLANCE.min(left));
+        let blemished = evidence.is_bad() && (pick.fallback || state.has_failed(pick.server));
+        let charged = delivered && (!self.dropped || blemished);
+        if charged && pick.fallback && evidence.is_being_tried(now) {
+            // Somebody is finding out already whether it is back. A crowd need not do so as one.
+            let wait = self.news_by.get_or_insert_with(|| now + Self::NEWS).since(now).min(left);
+            if !wait.is_zero() {
+                return Step::Backoff(Self::GLANCE.min(wait));
+            }
         }
         if charged && !state.budget.take(now, &settings.budget) {
             return Step::Finish(self.finish(state, now));

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use crate::classify::Failure;
+use crate::classify::{Delivery, Failure, Outcome};
 
 /// How a service's servers are probed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -116,6 +116,17 @@ pub enum ProbeFault {
     Header,
     /// The text that was expected is not in the body.
     Body,
+}
+
+impl ProbeFault {
+    /// Whether the server gave no answer of its own: none at all, or one of a gateway.
+    pub(crate) fn is_silence(self) -> bool {
+        match self {
+            Self::Failure(_) => true,
+            Self::Status(status) => Outcome::Status(status).verdict().delivery != Delivery::Answered,
+            Self::BlockedByAccess | Self::Header | Self::Body => false,
+        }
+    }
 }
 
 impl fmt::Display for ProbeFault {

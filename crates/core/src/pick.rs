@@ -66,7 +66,7 @@ impl PoolState {
         if tier.is_none() && writable != self.service.all() && others_usable() {
             return Err(Problem::no_writes(self.retry_after(now)));
         }
-        let chosen_from = tier.unwrap_or_else(|| self.likeliest(candidates, now));
+        let chosen_from = tier.unwrap_or_else(|| self.likeliest(candidates, tried, request, now));
         let Some(server) = self.choose(chosen_from, request.key, now) else {
             return Err(Problem::unavailable(self.retry_after(now)));
         };
@@ -82,8 +82,17 @@ impl PoolState {
     }
 
     /// Of `among`, of whom none is usable: those that may serve all the same, by the last word on each. Where it is bad for
-    /// all, the one that has been left alone the longest.
-    fn likeliest(&self, among: ServerSet, now: Timestamp) -> ServerSet {
+    /// all, the one that has been left alone the longest. Every so often a request that does not suffer looks after
+    /// one that has failed: probes cannot tell where they fail for another reason.
+    fn likeliest(&self, among: ServerSet, tried: ServerSet, request: &RequestInfo, now: Timestamp) -> ServerSet {
+        if tried.is_empty() && request.survives_doubt(&self.service.retry) {
+            let enough = self.service.ejection.base;
+            let is_due = |id: &ServerId| self.has_failed(*id) && self.evidence(*id).is_due(enough, now);
+            let due: ServerSet = among.iter().filter(is_due).collect();
+            if !due.is_empty() {
+                return due;
+            }
+        }
         let likely: ServerSet = among.iter().filter(|id| !self.evidence(*id).is_bad()).collect();
         if !likely.is_empty() {
             return likely;

@@ -95,6 +95,8 @@ pub(crate) struct ServerState {
     pub(crate) recovered: Timestamp,
     pub(crate) counters: Counters,
     pub(crate) evidence: Evidence,
+    /// When an attempt on it brought an answer last.
+    pub(crate) answered: Option<Timestamp>,
     /// When it was probed last.
     pub(crate) seen: Timestamp,
     /// When it was ejected or readmitted last.
@@ -185,7 +187,7 @@ impl PoolState {
         contender.in_flight.end(plan.started, now, self.service.retry.timeout);
         contender.latency.at_least(now.since(plan.started), now);
         if let Some(server) = self.servers.get_mut(plan.server.index()) {
-            server.evidence.on_abandoned();
+            server.evidence.on_abandoned(plan.started);
             if plan.trial {
                 server.ejection.give_trial_back();
             }
@@ -202,6 +204,7 @@ impl PoolState {
         let Some(server) = self.servers.get_mut(id.index()) else { return };
         server.counters.broken_answers += 1;
         server.probe.hasten(now);
+        server.evidence.hear(true, now, now);
         let settings = &self.service.ejection;
         if let Some(change) = server.ejection.on_attempt(Blame::Counted, false, now, now, settings, may_eject) {
             self.on_change(id, Outcome::Failed(Failure::Lost), change, now);
@@ -231,8 +234,11 @@ impl PoolState {
         }
         server.counters.on_attempt(blame);
         match blame {
-            Blame::Unclear => server.evidence.on_abandoned(),
-            Blame::None => server.evidence.hear(false, plan.started, now),
+            Blame::Unclear => server.evidence.on_abandoned(plan.started),
+            Blame::None => {
+                server.answered = Some(now);
+                server.evidence.hear(false, plan.started, now);
+            }
             Blame::Counted | Blame::AtOnce => server.evidence.hear(true, plan.started, now),
         }
 
@@ -269,6 +275,11 @@ impl PoolState {
     /// Whether a server has failed more than once in a row.
     pub(crate) fn keeps_failing(&self, id: ServerId) -> bool {
         self.servers.get(id.index()).is_some_and(|server| server.ejection.keeps_failing())
+    }
+
+    /// Whether the last attempt on a server failed.
+    pub(crate) fn has_failed(&self, id: ServerId) -> bool {
+        self.servers.get(id.index()).is_some_and(|server| server.ejection.has_failed())
     }
 
     /// The last word on a server.

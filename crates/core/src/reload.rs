@@ -38,6 +38,7 @@ impl PoolState {
                 // Whoever has these reports to the old pool.
                 state.probe.forget_lease();
                 state.ejection.give_trial_back();
+                state.evidence.on_abandoned(now);
                 if !same_check {
                     // What an old check said may not be what the new one says, so it looks at once.
                     state.probe = ProbeSchedule::default();

@@ -3,10 +3,9 @@
 use std::time::Duration;
 
 use crate::attempt::Plan;
-use crate::classify::{Delivery, Outcome};
 use crate::ejection::Standing;
 use crate::event::{Event, Transition};
-use crate::health::{Health, ProbeFault, ProbeResult};
+use crate::health::{Health, ProbeResult};
 use crate::pool::PoolState;
 use crate::probe::Lease;
 use crate::server_set::ServerId;
@@ -32,6 +31,9 @@ impl PoolState {
     /// How long a probe's result speaks for or against a server that is suspect: many overdue answers then cost one probe a
     /// second, and an old failure convicts nobody.
     const NEWS: Duration = Duration::from_secs(1);
+
+    /// How long an answer to a request outweighs probes that get none.
+    const JUST_NOW: Duration = Duration::from_secs(10);
 
     /// Moves a probe by up to this share of its interval, so that isolates and servers do not fall into step.
     const PROBE_JITTER: f64 = 0.2;
@@ -90,13 +92,13 @@ impl PoolState {
         server.seen = now;
         let health = server.health.record(judged.is_ok(), check);
         let readmitted = judged.is_ok().then(|| server.ejection.on_passing_probe(lease.started(), now)).flatten();
-        // A probe can be blind. An answer of the server's own is the last word only where it says what traffic says.
-        let is_silent = match judged {
-            Err(ProbeFault::Failure(_)) => true,
-            Err(ProbeFault::Status(status)) => Outcome::Status(status).verdict().delivery != Delivery::Answered,
-            _ => false,
+        // Traffic knows better than probes, where there is any: those may be blind to what fails, or fail for a reason of their own.
+        let says_nothing = match judged {
+            Ok(()) => server.ejection.is_under_way(),
+            Err(_) if server.ejection.has_failed() => false,
+            Err(fault) => !fault.is_silence() || server.answered.is_some_and(|at| now.since(at) <= Self::JUST_NOW),
         };
-        if is_silent || judged.is_err() == server.ejection.has_failed() {
+        if !says_nothing {
             server.evidence.hear(judged.is_err(), lease.started(), now);
         }
         let is_well = server.health.health() == Health::Healthy
@@ -124,12 +126,16 @@ impl PoolState {
         }
     }
 
-    /// Looks into a server whose answer to an attempt is overdue. `None` when it is not probed or not ours.
-    pub(crate) fn suspect(&mut self, plan: &Plan, now: Timestamp) -> Option<Suspicion> {
+    /// Looks into a server whose answer to an attempt is overdue. `None` when it is not probed or not ours. Where it was asked
+    /// for want of a better one, as a `fallback`, its probes may fail for another reason; if it answers others, it is alive.
+    pub(crate) fn suspect(&mut self, plan: &Plan, fallback: bool, now: Timestamp) -> Option<Suspicion> {
         let (id, started) = (plan.server, plan.started);
         let check = self.service.health_check.as_ref()?;
         let server = self.servers.get_mut(id.index())?;
         let is_news = |at: Timestamp| now.since(at) <= Self::NEWS;
+        if fallback && server.answered.is_some_and(is_news) {
+            return Some(Suspicion::Refuted);
+        }
         if server.probe.failed_since(started).is_some_and(is_news) {
             return Some(Suspicion::Confirmed);
         }

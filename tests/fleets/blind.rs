@@ -1,0 +1,47 @@
+//! Health checks that fail everywhere while requests are served: a wrong path, a check that needs what the service does not.
+//!
+//! Everybody is thought away then, and nobody is. Traffic has to stay as the policy spreads it: if one server after the other
+//! dropped out of the choice, the last would have all of it, and more than it can do.
+
+use tunnel_balancer_core::Policy;
+use tunnel_balancer_core::sim::{Arrivals, Behaviour, Sim};
+
+use crate::{SECOND, Seed, at_least, at_most, names, s, service};
+
+const SERVERS: usize = 3;
+const RATE: u32 = 100;
+
+#[test]
+fn checks_that_fail_everywhere_change_nothing_for_traffic() {
+    let seed = Seed::new(1);
+    let policies = [
+        ("round_robin", Policy::RoundRobin),
+        ("random", Policy::Random),
+        ("least_requests", Policy::LeastRequests),
+        ("latency", Policy::Latency),
+    ];
+    let checks = [
+        ("are answered 500", Behaviour::status(500)),
+        ("are answered 503", Behaviour::status(503)),
+        ("hang", Behaviour::hangs()),
+    ];
+    for (policy, balancing) in policies {
+        for (what, check) in checks {
+            let mut sim = Sim::new(service(SERVERS, balancing.clone()), seed.0);
+            sim.patience(s(5));
+            for name in names(SERVERS) {
+                sim.server(s(0), &name, Behaviour::status(200).after(SECOND / RATE).in_turn());
+                sim.probes(s(0), &name, Behaviour::status(200));
+                sim.probes(s(20), &name, check);
+            }
+            // 70 % of what they can do: too much for two.
+            sim.arrivals(Arrivals::poisson(0.7 * f64::from(RATE) * SERVERS as f64).until(s(120)));
+            let trace = seed.run(sim, s(130));
+            let most = trace.requests.values().max().copied().unwrap_or_default();
+            let share = 100.0 * most as f64 / trace.tally.attempts as f64;
+            at_most(40.0, format!("{policy}, checks {what}: % of the busiest of three"), share);
+            let after = trace.tally.between(s(60)..s(120));
+            at_least(99.0, format!("{policy}, checks {what}: % served"), 100.0 * after.served_share());
+        }
+    }
+}
