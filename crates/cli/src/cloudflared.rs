@@ -5,7 +5,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::path::Path;
 
-use tunnel_balancer_config::{Config, Ingress, IngressRule, parse_ingress};
+use tunnel_balancer_config::{Config, Ingress, IngressRule, LeadsTo, parse_ingress};
 use tunnel_balancer_core::Server;
 
 /// A hostname that some tunnel has to serve, and for whom.
@@ -65,6 +65,8 @@ fn no_tunnel(server: &Server) -> Option<&'static str> {
         Some("an address, not a hostname")
     } else if address.contains(':') {
         Some("a port of its own, which tunnels do not have")
+    } else if address.ends_with(".cfargotunnel.com") {
+        Some("the address of a tunnel, to which only a DNS record can point")
     } else if !address.contains('.') {
         Some("a name of the local network")
     } else {
@@ -154,7 +156,7 @@ enum Fate<'a> {
 fn fate<'a>(ingress: &'a Ingress, host: &str) -> Fate<'a> {
     let mut partly = None;
     for rule in ingress.rules.iter().filter(|rule| rule.is_for(host)) {
-        let turns_away = rule.service.starts_with("http_status:");
+        let turns_away = rule.leads_to() != LeadsTo::Application;
         match (turns_away, rule.path.is_some()) {
             (true, true) => {}
             (false, true) => partly = partly.or(Some(rule)),
@@ -201,6 +203,8 @@ fn oddities(hosts: &[TunnelHost], file: &IngressFile) -> Vec<Finding> {
             findings.push(Finding { at: None, message, is_mistake: true });
         }
     }
+    let refused = rules.iter().filter_map(|rule| Some((rule, rule.fault()?)));
+    findings.extend(refused.map(|(rule, why)| file.finding(rule, format!("cloudflared does not start: {why}"), true)));
     let mut told = BTreeSet::new();
     for rule in rules {
         let Some(name) = rule.hostname.as_deref().filter(|name| !name.starts_with('*') && told.insert(*name)) else {
@@ -209,7 +213,7 @@ fn oddities(hosts: &[TunnelHost], file: &IngressFile) -> Vec<Finding> {
         if hosts.iter().any(|wanted| wanted.public.contains(&name.to_ascii_lowercase())) {
             let message = format!("{name} is a public host: the Worker answers for it, and this rule has no use");
             findings.push(file.finding(rule, message, false));
-        } else if rule.service.starts_with("http") && !hosts.iter().any(|wanted| rule.is_for(&wanted.host)) {
+        } else if rule.leads_to() == LeadsTo::Application && !hosts.iter().any(|wanted| rule.is_for(&wanted.host)) {
             findings.push(file.finding(rule, format!("{name} is no server of a service"), false));
         }
     }
@@ -298,6 +302,27 @@ mod tests {
                 "a.yml:4: error: chat-a.example.com gets http_status:503 and no application (chat.example.com, server chat-a; \
                  chat.example.com/api, server chat-a)",
                 "a.yml:3: error: chat-b.example.com is served for paths that match \"^/x\" alone (chat.example.com, server chat-b)",
+            ],
+        );
+    }
+
+    #[test]
+    fn what_is_no_application_serves_nobody() {
+        check(
+            &[(
+                "a.yml",
+                "ingress:
+- { hostname: chat-a.example.com, service: ssh://localhost:22 }
+- { hostname: chat-b.example.com, service: localhost:80 }
+- { service: http_status:404 }",
+            )],
+            false,
+            &[
+                "a.yml:2: error: chat-a.example.com gets ssh://localhost:22 and no application (chat.example.com, server chat-a; \
+                 chat.example.com/api, server chat-a)",
+                "a.yml:3: error: chat-b.example.com gets localhost:80 and no application (chat.example.com, server chat-b)",
+                "a.yml:3: error: cloudflared does not start: the service \"localhost:80\" needs a scheme and a host, as in \
+                 http://localhost:8080",
             ],
         );
     }

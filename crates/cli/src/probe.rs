@@ -9,6 +9,7 @@ use clap::Args;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+use tunnel_balancer_config::normal_address;
 use tunnel_balancer_core::Service;
 use tunnel_balancer_native::{Look, Looker};
 
@@ -82,7 +83,8 @@ impl Probe {
         let mut services = config.map_err(|errors| errors.in_file(&path.to_string()).to_string())?.services;
         if let Some(wanted) = &self.service {
             let names = services.iter().map(Service::name).collect::<Vec<_>>().join(", ");
-            services.retain(|service| service.name() == *wanted);
+            let wanted = normal_address(wanted).unwrap_or_else(|| wanted.clone());
+            services.retain(|service| service.name() == wanted);
             if services.is_empty() {
                 return Err(format!("error: {path} has no service {wanted}, but: {names}"));
             }
@@ -131,6 +133,11 @@ async fn look_at_all(looker: Looker, services: &[Service]) -> Vec<Row> {
 }
 
 impl Row {
+    /// Why the health check does not pass, if it was run and does not.
+    pub(crate) fn fault(&self) -> Option<&str> {
+        self.look.as_ref()?.fault.as_deref()
+    }
+
     /// Where the answer leads, if it is a redirect with which the health check passes.
     pub(crate) fn passing_redirect(&self) -> Option<String> {
         let look = self.look.as_ref().filter(|look| look.fault.is_none())?;

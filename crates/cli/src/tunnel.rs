@@ -36,7 +36,13 @@ impl Tunnels {
         file: &str,
     ) -> Result<Vec<(&Tunnel, Vec<&'h TunnelHost>)>, String> {
         let mut each = Vec::new();
-        for tunnel in &self.tunnels {
+        for (index, tunnel) in self.tunnels.iter().enumerate() {
+            if self.tunnels[..index].iter().any(|other| other.name == tunnel.name) {
+                let name = &tunnel.name;
+                return Err(format!(
+                    "error: --tunnel {name} is given twice; write its patterns as `{name}=ONE,ANOTHER`"
+                ));
+            }
             let own: Vec<&TunnelHost> = hosts.iter().filter(|host| self.of(host) == Some(tunnel)).collect();
             if own.is_empty() {
                 return Err(format!("error: no server of {file} is left for the tunnel {}", tunnel.name));

@@ -123,12 +123,20 @@ fn check_warns_of_health_checks_that_redirect() {
     let (text, code) = run(&yaml(""), &["check", "--probe", "--deny-warnings", "--format", "github"]);
     assert!(text.starts_with("::warning file=services.yaml,title=redirect::the health check of app.test"), "{text}");
     assert_eq!(code, Some(1));
-    for arguments in [&["check"][..], &["check", "--probe", "--deny-warnings"]] {
-        let expect = if arguments.len() > 1 { ", expect: 200-299" } else { "" };
-        let (text, code) = run(&yaml(expect), arguments);
+    for (arguments, to) in [(&["check"][..], &moved), (&["check", "--probe", "--deny-warnings"], &well)] {
+        let (text, code) = run(
+            &yaml("").replace(
+                &format!("{moved}, name: moved"),
+                &format!("{to}, name: moved, headers: {{X-Token: \"${{TOKEN}}\"}}"),
+            ),
+            arguments,
+        );
         assert!(text.starts_with("services.yaml: 1 service, 2 servers, no warnings\n"), "{text}");
         assert_eq!(code, Some(0));
     }
+    let (text, code) = run(&yaml(", expect: 204"), &["check", "--probe"]);
+    let warning = "warning[failing-check]: the health check of app.test, server well, does not pass: status 200";
+    assert_eq!((text.lines().nth(2), code), (Some(warning), Some(0)), "{text}");
     let (text, code) = run(&yaml("").replace("TOKEN", "UNSET"), &["check", "--probe"]);
     assert!(text.contains("error[missing-secret]") && code == Some(2), "{text}");
 }

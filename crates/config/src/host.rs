@@ -41,6 +41,12 @@ impl Public {
     }
 }
 
+/// The name of the service that is written as `text` in a file: host and path, in the form requests are matched by. `None` for
+/// what could not be written there.
+pub fn normal_address(text: &str) -> Option<String> {
+    public_address(text).ok()
+}
+
 /// The normal form of a public address: host and path, without a slash at its end.
 pub(crate) fn public_address(text: &str) -> Result<String, Problem> {
     let problem = |message: &str| Problem::new(Code::InvalidHost, format!("{} {message}", ticked(text)));

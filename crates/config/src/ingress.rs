@@ -3,6 +3,8 @@
 //! Read by the reader of `services.yaml`, so that mistakes are told in the same way, with line and column. Keys that have
 //! nothing to do with it are passed over: that file is cloudflared's, and not ours to check.
 
+use tunnel_balancer_core::ServerUrl;
+
 use crate::diagnostic::Errors;
 use crate::node::{NodeId, Value};
 use crate::problem::Problem;
@@ -34,17 +36,69 @@ pub struct IngressRule {
     at: NodeId,
 }
 
+/// What answers the requests of a rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LeadsTo {
+    /// An application that speaks HTTP.
+    Application,
+    /// A status, from cloudflared itself.
+    Status,
+    /// Something else, such as a server for SSH.
+    Other,
+}
+
 impl IngressRule {
     /// Whether requests for `host` are meant, on some path at least.
     pub fn is_for(&self, host: &str) -> bool {
         let host = host.to_ascii_lowercase();
-        match self.hostname.as_deref().map(str::to_ascii_lowercase) {
+        match self.hostname.as_deref().map(in_ascii) {
             None => true,
             // `*.example.com` means all that ends like this, however deep.
             Some(hostname) => match hostname.strip_prefix('*') {
                 Some(end) if end.starts_with('.') => host.ends_with(end),
                 _ => host == hostname,
             },
+        }
+    }
+
+    /// What answers.
+    pub fn leads_to(&self) -> LeadsTo {
+        const APPLICATIONS: [&str; 8] =
+            ["http://", "https://", "ws://", "wss://", "unix:", "unix+tls:", "hello_world", "hello-world"];
+        if self.service.starts_with(STATUS) {
+            LeadsTo::Status
+        } else if APPLICATIONS.iter().any(|start| self.service.starts_with(start)) {
+            LeadsTo::Application
+        } else {
+            LeadsTo::Other
+        }
+    }
+
+    /// Why cloudflared does not start with this rule, by what it checks itself (`validateIngress` in its `ingress.go`);
+    /// regular expressions are left to it.
+    pub fn fault(&self) -> Option<String> {
+        if let Some(hostname) = &self.hostname {
+            if hostname.rfind('*').is_some_and(|at| at > 0) {
+                return Some(format!("{hostname} has a `*` that is not at its beginning"));
+            }
+            if hostname.contains(':') {
+                return Some(format!("{hostname} has a port, which hostnames do not have here"));
+            }
+        }
+        if let Some(status) = self.service.strip_prefix(STATUS) {
+            let is_status = status.parse().is_ok_and(|status| (100..=999).contains(&status));
+            return (!is_status).then(|| format!("{} is no status", self.service));
+        }
+        const WORDS: [&str; 4] = ["hello_world", "hello-world", "socks-proxy", "bastion"];
+        if self.service.starts_with("unix:") || self.service.starts_with("unix+tls:") || WORDS.contains(&&*self.service)
+        {
+            return None;
+        }
+        match self.service.split_once("://") {
+            Some((scheme, rest)) if !scheme.is_empty() && !rest.is_empty() && !rest.starts_with(['/', ':', '?']) => {
+                rest.contains('/').then(|| format!("{} has a path, and a service has none", self.service))
+            }
+            _ => Some(format!("the service {:?} needs a scheme and a host, as in http://localhost:8080", self.service)),
         }
     }
 
@@ -117,6 +171,15 @@ fn rule(field: Field<'_>, default_header: Option<&str>) -> Option<IngressRule> {
     })
 }
 
+/// How a service begins that is a status.
+const STATUS: &str = "http_status:";
+
+/// The form in which requests name a host.
+fn in_ascii(hostname: &str) -> String {
+    let ascii = if hostname.is_ascii() { None } else { hostname.parse().ok() };
+    ascii.map_or_else(|| hostname.to_ascii_lowercase(), |url: ServerUrl| url.authority().to_owned())
+}
+
 fn host_header(map: &mut Map<'_>) -> Option<String> {
     let mut settings = map.take("originRequest").filter(|field| !matches!(field.value(), Value::Null))?.map("a map")?;
     settings.take("httpHostHeader")?.read(text).filter(|text| !text.is_empty())
@@ -165,6 +228,45 @@ ingress:
         assert_eq!(for_which("chat-a.Example.com"), [true, false, true]);
         assert_eq!(for_which("a.b.static.example.com"), [false, true, true]);
         assert_eq!(for_which("static.example.com"), [false, false, true]);
+    }
+
+    #[test]
+    fn hostnames_are_those_that_requests_name() {
+        let is_for = |hostname: &str, host: &str| {
+            let yaml = format!("ingress: [{{ hostname: '{hostname}', service: http://localhost:80 }}]");
+            parse_ingress(&yaml).unwrap().rules[0].is_for(host)
+        };
+        assert!(is_for("bücher.example.com", "xn--bcher-kva.example.com"));
+        assert!(!is_for("bücher.example.com", "bucher.example.com"));
+        assert!(is_for("CHAT.example.com", "chat.example.com"));
+    }
+
+    #[test]
+    fn what_cloudflared_refuses_is_a_fault() {
+        let fault = |hostname: &str, service: &str| {
+            let yaml = format!("ingress: [{{ hostname: '{hostname}', service: '{service}' }}]");
+            parse_ingress(&yaml).unwrap().rules[0].fault()
+        };
+        let sound = [
+            "http://localhost:80",
+            "https://[::1]:8443",
+            "ssh://localhost:22",
+            "unix:/run/app.sock",
+            "http_status:404",
+            "hello_world",
+            "bastion",
+        ];
+        for service in sound {
+            assert_eq!(fault("*.example.com", service), None, "{service}");
+        }
+        for service in
+            ["localhost:8080", "http://", "http://:80", "http://localhost/", "http_status:x", "http_status:1"]
+        {
+            assert!(fault("a.example.com", service).is_some(), "{service}");
+        }
+        for hostname in ["a-*.example.com", "a.example.com:80"] {
+            assert!(fault(hostname, "http://localhost:80").is_some(), "{hostname}");
+        }
     }
 
     #[test]

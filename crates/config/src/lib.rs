@@ -72,7 +72,8 @@ use tunnel_balancer_core::Service;
 pub use diagnostic::{Code, Diagnostic, Errors, Severity};
 pub use duration::{parse as parse_duration, written as duration_text};
 pub use headers::names_a_secret;
-pub use ingress::{Ingress, IngressRule, parse_ingress};
+pub use host::normal_address;
+pub use ingress::{Ingress, IngressRule, LeadsTo, parse_ingress};
 #[cfg(feature = "schema")]
 pub use reference::reference;
 pub use scalar::yaml_text;

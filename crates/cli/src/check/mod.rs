@@ -3,8 +3,8 @@
 mod budget;
 mod github;
 mod json;
+mod looks;
 mod mask;
-mod redirects;
 mod text;
 
 use std::io::Write as _;
@@ -61,8 +61,8 @@ pub(crate) struct Check {
     #[arg(long, requires = "cloudflared")]
     host_header: bool,
 
-    /// Run the health check of each server once from here, and warn of paths that redirect. Secrets come from environment
-    /// variables.
+    /// Run the health check of each server once from here, and warn of those that fail or redirect. Secrets come from
+    /// environment variables.
     #[arg(long)]
     probe: bool,
 
@@ -124,7 +124,7 @@ impl Check {
             }
         };
         let checked = parse(&source);
-        let asked = self.tunnels(&name, &checked).and_then(|tunnels| Ok((tunnels, self.redirects(&name, &source)?)));
+        let asked = self.tunnels(&name, &checked).and_then(|tunnels| Ok((tunnels, self.looks(&name, &source)?)));
         let (tunnels, mut remarks) = match asked {
             Ok(asked) => asked,
             Err(error) => {
@@ -165,14 +165,14 @@ impl Check {
     }
 
     /// What servers say to their health checks, where they are to be asked. A file with mistakes names none for sure.
-    fn redirects(&self, file: &str, source: &str) -> Result<Vec<Remark>, String> {
+    fn looks(&self, file: &str, source: &str) -> Result<Vec<Remark>, String> {
         if !self.probe || parse(source).is_err() {
             return Ok(Vec::new());
         }
         let config = parse_with(source, &|name| std::env::var(name).ok());
         let services = config.map_err(|errors| errors.in_file(file).to_string())?.services;
         let rows = probe::look_at(&services).map_err(|error| format!("error: cannot probe: {error}"))?;
-        Ok(redirects::remarks(&rows))
+        Ok(looks::remarks(&rows))
     }
 }
 
@@ -218,12 +218,12 @@ fn counted(number: u64, what: &str) -> String {
 mod tests {
     use tunnel_balancer_config::Code;
 
-    use super::{Budget, redirects};
+    use super::{Budget, looks};
 
     #[test]
     fn every_code_is_explained() {
         let page = include_str!("../../../../docs/check.md");
-        for code in Code::ALL.map(Code::as_str).into_iter().chain([Budget::CODE, redirects::CODE]) {
+        for code in Code::ALL.map(Code::as_str).into_iter().chain([Budget::CODE, looks::FAILING, looks::REDIRECT]) {
             assert!(page.contains(&format!("\n| `{code}` | ")), "{code}");
         }
     }

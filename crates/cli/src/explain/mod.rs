@@ -14,6 +14,7 @@ use clap::Args;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde_json::json;
 use tunnel_balancer_core::{Body, Inbound, Pool, Service, Services, Snapshot, Timestamp, headers};
+use url::{Position, Url};
 
 use crate::output;
 use explanation::Explanation;
@@ -39,7 +40,7 @@ pub(crate) struct Explain {
     services: PathBuf,
 
     /// The request's method.
-    #[arg(long, value_name = "METHOD", default_value = "GET")]
+    #[arg(long, value_name = "METHOD", default_value = "GET", value_parser = method)]
     method: Method,
 
     /// A header of the request; may be given more than once.
@@ -93,7 +94,7 @@ impl Explain {
     fn explanation(&self) -> Result<Explanation, String> {
         let config = read(&self.services)?;
         let services = Services::new(config, self.seed);
-        let url = if self.url.contains("://") { self.url.clone() } else { format!("https://{}", self.url) };
+        let url = asked(&self.url)?;
         let fields: HeaderMap = self.headers.iter().cloned().collect();
         let admitted = match services.admit(&url, fields.contains_key(headers::HOP)) {
             Ok(admitted) => admitted,
@@ -144,6 +145,29 @@ fn read(path: &Path) -> Result<Vec<Service>, String> {
         std::fs::read_to_string(path).map_err(|error| format!("error: cannot read {}: {error}", path.display()))?;
     let config = tunnel_balancer_config::parse(&text);
     Ok(config.map_err(|errors| errors.in_file(&path.display().to_string()).to_string())?.services)
+}
+
+/// A URL as a browser asks for it: the host in ASCII, the path without `..`, no fragment.
+fn asked(text: &str) -> Result<String, String> {
+    let whole = if text.contains("://") { text.to_owned() } else { format!("https://{text}") };
+    let url = Url::parse(&whole).map_err(|error| format!("error: {text} is no URL: {error}"))?;
+    if !["http", "https"].contains(&url.scheme()) {
+        return Err(format!("error: {}: only http and https are served", url.scheme()));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("error: the URL has a user name; write `--header 'Authorization: ...'`".to_owned());
+    }
+    Ok(url[..Position::AfterQuery].to_owned())
+}
+
+fn method(text: &str) -> Result<Method, String> {
+    let method: Method = text.parse().map_err(|_| format!("{text:?} is no method"))?;
+    let capitals = text.to_ascii_uppercase();
+    let known = [Method::GET, Method::HEAD, Method::OPTIONS, Method::PUT, Method::DELETE, Method::POST, Method::PATCH];
+    if capitals != text && known.iter().any(|known| known.as_str() == capitals) {
+        return Err(format!("methods are told apart by case: write {capitals}"));
+    }
+    Ok(method)
 }
 
 fn header(text: &str) -> Result<(HeaderName, HeaderValue), String> {

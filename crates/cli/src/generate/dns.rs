@@ -5,7 +5,7 @@ use std::fmt::Write;
 use clap::Args;
 use tunnel_balancer_config::Config;
 
-use super::wrangler::{check_zones, zone, zone_of};
+use super::wrangler::{check_zones, unroutable, zone, zone_of};
 use super::{Source, Text, Written};
 use crate::cloudflared::{Elsewhere, tunnel_hosts};
 use crate::tunnel::Tunnels;
@@ -57,8 +57,12 @@ impl Dns {
             let _ = write!(text, "\n; {host}\n{}.  1  IN  CNAME  {target}.cfargotunnel.com.  {PROXIED}\n", host.host);
         }
         text += &self.public(&config);
-        let left_out: Vec<String> =
+        let mut left_out: Vec<String> =
             elsewhere.iter().map(|Elsewhere { address, why }| format!("{address} ({why})")).collect();
+        for service in &config.services {
+            let why = unroutable(&service.host).map(|why| format!("{} ({why})", service.host));
+            left_out.extend(why.filter(|why| !left_out.contains(why)));
+        }
         for left_out in &left_out {
             let _ = writeln!(text, "; Left out: {left_out}.");
         }
@@ -69,7 +73,7 @@ impl Dns {
     fn public(&self, config: &Config) -> String {
         let mut hosts: Vec<&str> = Vec::new();
         for service in &config.services {
-            if !hosts.contains(&service.host.as_str()) {
+            if !hosts.contains(&service.host.as_str()) && unroutable(&service.host).is_none() {
                 hosts.push(&service.host);
             }
         }

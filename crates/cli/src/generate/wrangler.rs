@@ -58,8 +58,8 @@ pub(super) fn check_zones(config: &Config, zones: &[String], file: &str) -> Resu
     }
 }
 
-/// Why no route can lead to a host.
-fn unroutable(host: &str) -> Option<&'static str> {
+/// Why no route can lead to a host, and it has no record.
+pub(super) fn unroutable(host: &str) -> Option<&'static str> {
     if host.starts_with('[') || host.parse::<IpAddr>().is_ok() {
         Some("an address, not a hostname")
     } else if host.contains(':') {

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use clap::Args;
-use tunnel_balancer_config::{IngressRule, parse_ingress};
+use tunnel_balancer_config::{IngressRule, LeadsTo, parse_ingress};
 
 use super::publics::{Publics, host_of, stem};
 use super::{Imported, Note, Target, placeholder, read, server};
@@ -112,20 +112,18 @@ fn import(files: &[(String, String)], public: &[String]) -> Result<Imported, Str
 
 /// The hostname of a rule that leads to an application; nothing for the last rule, which leads nowhere.
 fn understand(rule: &IngressRule, is_known: impl Fn(&str) -> bool) -> Result<Option<String>, String> {
-    const HTTP: [&str; 5] = ["http://", "https://", "unix:", "unix+tls:", "hello"];
     let Some(hostname) = &rule.hostname else {
-        let leads_nowhere = rule.service.starts_with("http_status:");
-        return if leads_nowhere {
-            Ok(None)
-        } else {
-            Err("a rule for any hostname: write out the hostnames it is for".to_owned())
+        return match rule.leads_to() {
+            LeadsTo::Status => Ok(None),
+            _ => Err("a rule for any hostname: write out the hostnames it is for".to_owned()),
         };
     };
     let hostname = hostname.to_ascii_lowercase();
+    let hostname = hostname.strip_suffix('.').unwrap_or(&hostname).to_owned();
     if hostname.contains('*') {
         return Err(format!("{hostname} is a wildcard: write out the hostnames it stands for"));
     }
-    if !HTTP.iter().any(|start| rule.service.starts_with(start)) {
+    if rule.leads_to() != LeadsTo::Application {
         return Err(format!("{hostname} leads to {}, which is no web application", rule.service));
     }
     if is_known(&hostname) {

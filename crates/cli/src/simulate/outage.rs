@@ -1,16 +1,18 @@
 //! The outage that is played when no scenario is named: the one that everybody has, whose names are those of the file.
 
 use tunnel_balancer_config::scenario::Scenario;
-use tunnel_balancer_config::{parse_scenario, yaml_text};
+use tunnel_balancer_config::{normal_address, parse_scenario, yaml_text};
 use tunnel_balancer_core::Service;
 
 /// The tunnel of the first server of a service goes down and comes back.
 pub(super) fn of(services: &[Service], wanted: Option<&str>) -> Result<Scenario, String> {
     let service = match wanted {
-        Some(wanted) => services.iter().find(|service| service.name() == wanted).ok_or_else(|| {
-            let names = services.iter().map(Service::name).collect::<Vec<_>>();
-            format!("error: there is no service {wanted}, but: {}", names.join(", "))
-        })?,
+        Some(wanted) => {
+            services.iter().find(|service| Some(service.name()) == normal_address(wanted)).ok_or_else(|| {
+                let names = services.iter().map(Service::name).collect::<Vec<_>>();
+                format!("error: there is no service {wanted}, but: {}", names.join(", "))
+            })?
+        }
         None => interesting(services).ok_or("error: there is no service")?,
     };
     // With nobody enabled there is nobody to take down; such a service is no valid one.

@@ -10,7 +10,7 @@ use super::timeline::Line;
 pub(super) fn write(results: &Results<'_>) -> String {
     let mut text = String::new();
     if !results.title.is_empty() {
-        text += &format!("{}\n", results.title);
+        text += &format!("{}\n", results.title.replace(char::is_control, " "));
     }
     text += &format!("{}\n\nWhat happened\n", setting(results));
     text += &columns(&happened(results));
