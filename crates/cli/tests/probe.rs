@@ -104,39 +104,39 @@ fn a_server_that_answers_without_its_secret_is_open() {
 }
 
 #[test]
-fn check_warns_of_health_checks_that_redirect() {
-    let moved = server(|_| "HTTP/1.1 301 Moved\r\nLocation: /login\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
-    let well = server(|head| {
-        if head.contains("x-token: a token") { OK } else { "HTTP/1.1 302 \r\nLocation: /\r\nConnection: close\r\n\r\n" }
-    });
-    let yaml = |expect: &str| {
+fn check_warns_of_health_checks_that_fail_or_redirect() {
+    const MOVED: &str = "HTTP/1.1 301 Moved\r\nLocation: /login\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    let moved = server(|_| MOVED);
+    let well = || server(|head| if head.contains("x-token: a token") { OK } else { MOVED });
+    let (well, other) = (well(), well());
+    let yaml = |first: &str, expect: &str| {
+        let server =
+            |name, address| format!("{{url: http://{address}, name: {name}, headers: {{X-Token: \"${{TOKEN}}\"}}}}");
+        let (first, second) = (server("first", first), server("second", &well));
         format!(
-            "services:\n  app.test:\n    servers: [{{url: http://{moved}, name: moved}}, \
-             {{url: http://{well}, name: well, headers: {{X-Token: \"${{TOKEN}}\"}}}}]\n    health_check: {{ path: /healthz{expect} }}\n"
+            "services:\n  app.test:\n    servers: [{first}, {second}]\n    health_check: {{ path: /healthz{expect} }}\n"
         )
     };
-    let warning = "warning[redirect]: the health check of app.test, server moved, redirects to /login and passes: choose a path \
-                   that the application answers itself, or `expect: 200-299`";
-    let (text, code) = run(&yaml(""), &["check", "--probe"]);
-    assert_eq!((text.lines().next(), code), (Some(warning), Some(0)), "{text}");
+    let warned = "warning[redirect]: the health check of app.test, server first, redirects to /login and passes: choose a path \
+                  that the application answers itself, or `expect: 200-299`";
+    let (text, code) = run(&yaml(&moved, ""), &["check", "--probe"]);
+    assert_eq!((text.lines().next(), code), (Some(warned), Some(0)), "{text}");
     assert!(text.contains("services.yaml: 1 service, 2 servers, 1 warning\n"), "{text}");
-    let (text, code) = run(&yaml(""), &["check", "--probe", "--deny-warnings", "--format", "github"]);
+
+    let (text, code) = run(&yaml(&moved, ""), &["check", "--probe", "--deny-warnings", "--format", "github"]);
     assert!(text.starts_with("::warning file=services.yaml,title=redirect::the health check of app.test"), "{text}");
     assert_eq!(code, Some(1));
-    for (arguments, to) in [(&["check"][..], &moved), (&["check", "--probe", "--deny-warnings"], &well)] {
-        let (text, code) = run(
-            &yaml("").replace(
-                &format!("{moved}, name: moved"),
-                &format!("{to}, name: moved, headers: {{X-Token: \"${{TOKEN}}\"}}"),
-            ),
-            arguments,
-        );
-        assert!(text.starts_with("services.yaml: 1 service, 2 servers, no warnings\n"), "{text}");
-        assert_eq!(code, Some(0));
-    }
-    let (text, code) = run(&yaml(", expect: 204"), &["check", "--probe"]);
-    let warning = "warning[failing-check]: the health check of app.test, server well, does not pass: status 200";
-    assert_eq!((text.lines().nth(2), code), (Some(warning), Some(0)), "{text}");
-    let (text, code) = run(&yaml("").replace("TOKEN", "UNSET"), &["check", "--probe"]);
-    assert!(text.contains("error[missing-secret]") && code == Some(2), "{text}");
+
+    let warned = "warning[failing-check]: the health check of app.test, server first, does not pass: status 301";
+    let (text, code) = run(&yaml(&moved, ", expect: 200-299"), &["check", "--probe"]);
+    assert_eq!((text.lines().next(), code), (Some(warned), Some(0)), "{text}");
+
+    let nothing = "services.yaml: 1 service, 2 servers, no warnings\n";
+    let (text, code) = run(&yaml(&moved, ""), &["check", "--deny-warnings"]);
+    assert!(text.starts_with(nothing) && code == Some(0), "nobody is asked: {text}");
+    let (text, code) = run(&yaml(&other, ""), &["check", "--probe", "--deny-warnings"]);
+    assert!(text.starts_with(nothing) && code == Some(0), "all are well: {text}");
+
+    let (text, code) = run(&yaml(&well, "").replace("TOKEN", "UNSET"), &["check", "--probe"]);
+    assert!(text.contains("error[") && code == Some(2), "{text}");
 }
