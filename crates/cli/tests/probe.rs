@@ -131,4 +131,6 @@ fn check_warns_of_health_checks_that_redirect() {
     }
     let (text, code) = run(&yaml("").replace("TOKEN", "UNSET"), &["check", "--probe"]);
     assert!(text.contains("error[missing-secret]") && code == Some(2), "{text}");
+    let hint = "the command `tunnel-balancer` from its environment: `export UNSET=…`";
+    assert!(text.contains(hint), "{text}");
 }

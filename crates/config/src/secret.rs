@@ -50,7 +50,7 @@ impl<'a> Secrets<'a> {
         let problem = |code, what: &str| {
             let problem = Problem::new(code, format!("the secret {} {what}", ticked(name)));
             problem.hint(format!(
-                "set it for the Worker with `npx wrangler secret put {name}`; `tunnel-balancer serve`, `probe` and `check --probe` take it from their own environment: `export {name}=…`"
+                "the Worker has it from `npx wrangler secret put {name}`, the command `tunnel-balancer` from its environment: `export {name}=…`"
             ))
         };
         match lookup(name) {
@@ -58,7 +58,9 @@ impl<'a> Secrets<'a> {
             Some(secret) if secret.trim().is_empty() => Err(problem(Code::MissingSecret, "is empty")),
             Some(secret) if secret.len() < least => {
                 let problem = problem(Code::OutOfRange, &format!("is shorter than {least} bytes"));
-                Err(problem.hint(format!("set a good one: `openssl rand -hex 32 | npx wrangler secret put {name}`")))
+                Err(problem.hint(format!(
+                    "set a good one: `openssl rand -hex 32 | npx wrangler secret put {name}`, or `export {name}=$(openssl rand -hex 32)`"
+                )))
             }
             Some(secret) => Ok(secret),
         }

@@ -13,9 +13,10 @@ pub(crate) const TOKEN: Text = Text { what: "a name", pattern: r"^[A-Za-z0-9!#$%
 /// The name of `what`: a token of RFC 9110, section 5.6.2. Another text is not repeated, for it is often the name with its
 /// secret value.
 pub(crate) fn token<'a>(value: &'a Value<'_>, what: &str) -> Result<&'a str, Problem> {
-    let name = match value {
-        Value::Text(name) => name,
-        _ => return Err(Problem::wrong_kind(&format!("the name of {what}"), value).or_hint("put it in double quotes")),
+    let Value::Text(name) = value else {
+        let problem = Problem::wrong_kind(&format!("the name of {what}"), value);
+        let could_be_one = matches!(value, Value::Bool(_) | Value::Integer(_) | Value::OtherNumber(_));
+        return Err(if could_be_one { problem.hint("put it in double quotes") } else { problem });
     };
     let is_allowed = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
     if (1..=MAX).contains(&name.len()) && name.bytes().all(is_allowed) {
