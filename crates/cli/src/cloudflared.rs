@@ -8,6 +8,8 @@ use std::path::Path;
 use tunnel_balancer_config::{Config, Ingress, IngressRule, parse_ingress};
 use tunnel_balancer_core::Server;
 
+use crate::input;
+
 /// A hostname that some tunnel has to serve, and for whom.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct TunnelHost {
@@ -103,7 +105,7 @@ impl IngressFile {
     /// Reads it.
     pub(crate) fn open(path: &Path) -> Result<Self, String> {
         let name = path.display().to_string();
-        let text = std::fs::read_to_string(path).map_err(|error| format!("cannot read {name}: {error}"))?;
+        let text = input::yaml(path)?;
         let ingress = parse_ingress(&text).map_err(|errors| errors.in_file(&name).to_string())?;
         Ok(Self { name, text, ingress })
     }
