@@ -5,8 +5,10 @@ use std::fmt;
 use std::net::IpAddr;
 use std::path::Path;
 
-use tunnel_balancer_config::{Config, Ingress, IngressRule, LeadsTo, parse_ingress};
+use tunnel_balancer_config::{Config, Ingress, IngressRule, LeadsTo, masked_urls, parse_ingress};
 use tunnel_balancer_core::Server;
+
+use crate::input;
 
 /// A hostname that some tunnel has to serve, and for whom.
 #[derive(Debug, PartialEq, Eq)]
@@ -105,7 +107,7 @@ impl IngressFile {
     /// Reads it.
     pub(crate) fn open(path: &Path) -> Result<Self, String> {
         let name = path.display().to_string();
-        let text = std::fs::read_to_string(path).map_err(|error| format!("cannot read {name}: {error}"))?;
+        let text = input::yaml(path)?;
         let ingress = parse_ingress(&text).map_err(|errors| errors.in_file(&name).to_string())?;
         Ok(Self { name, text, ingress })
     }
@@ -179,7 +181,8 @@ fn unserved(wanted: &TunnelHost, fates: &[(&IngressFile, Fate<'_>)]) -> Finding 
                 return file.finding(rule, message, true);
             }
             Fate::TurnedAway(rule) => {
-                let message = format!("{} gets {} and no application ({wanted})", wanted.host, rule.service);
+                let message =
+                    format!("{} gets {} and no application ({wanted})", wanted.host, masked_urls(&rule.service));
                 return file.finding(rule, message, true);
             }
             Fate::Served(_) | Fate::Unknown => {}

@@ -8,6 +8,7 @@ mod explain;
 mod generate;
 mod import;
 mod init;
+mod input;
 mod man;
 mod output;
 mod probe;

@@ -7,14 +7,12 @@ use std::process::ExitCode;
 
 /// Prints a result. A reader that has seen enough, such as `head`, is no failure.
 pub(crate) fn print(text: &str) -> ExitCode {
-    let mut stdout = stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            eprintln!("error: cannot print: {error}");
-            ExitCode::FAILURE
-        }
-        _ => ExitCode::SUCCESS,
-    }
+    print_to(stdout().lock(), text)
+}
+
+/// The same with colours, on a terminal.
+pub(crate) fn print_styled(text: &str) -> ExitCode {
+    print_to(anstream::stdout().lock(), text)
 }
 
 /// Writes a new file; one that is there is replaced only with `force`.
@@ -31,4 +29,14 @@ pub(crate) fn write(path: &Path, text: &str, force: bool) -> Result<(), String> 
         ErrorKind::AlreadyExists => format!("{} is there already", path.display()),
         _ => format!("cannot write {}: {error}", path.display()),
     })
+}
+
+fn print_to(mut out: impl Write, text: &str) -> ExitCode {
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            eprintln!("error: cannot print: {error}");
+            ExitCode::FAILURE
+        }
+        _ => ExitCode::SUCCESS,
+    }
 }

@@ -13,7 +13,7 @@ use tunnel_balancer_config::normal_address;
 use tunnel_balancer_core::Service;
 use tunnel_balancer_native::{Look, Looker};
 
-use crate::output;
+use crate::{input, output};
 
 /// Run the health checks of all servers once from this machine, and say what comes of each.
 ///
@@ -77,8 +77,7 @@ impl Probe {
 
     fn read(&self) -> Result<Vec<Service>, String> {
         let path = self.services.display();
-        let text =
-            std::fs::read_to_string(&self.services).map_err(|error| format!("error: cannot read {path}: {error}"))?;
+        let text = input::yaml(&self.services)?;
         let config = tunnel_balancer_config::parse_with(&text, &|name| std::env::var(name).ok());
         let mut services = config.map_err(|errors| errors.in_file(&path.to_string()).to_string())?.services;
         if let Some(wanted) = &self.service {

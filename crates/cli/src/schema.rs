@@ -1,9 +1,10 @@
 //! `tunnel-balancer schema`: what editors check a services.yaml with.
 
-use std::io::{Write, stdout};
 use std::process::ExitCode;
 
 use clap::Args;
+
+use crate::output;
 
 /// Print the JSON Schema of services.yaml, with which editors complete, explain and check it.
 ///
@@ -19,13 +20,7 @@ pub(crate) struct Schema {}
 
 impl Schema {
     pub(crate) fn run(self) -> ExitCode {
-        match stdout().write_all(tunnel_balancer_config::schema().as_bytes()) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                eprintln!("error: cannot print: {error}");
-                ExitCode::FAILURE
-            }
-        }
+        output::print(&tunnel_balancer_config::schema())
     }
 }
 

@@ -137,6 +137,7 @@ fn check_warns_of_health_checks_that_fail_or_redirect() {
     let (text, code) = run(&yaml(&other, ""), &["check", "--probe", "--deny-warnings"]);
     assert!(text.starts_with(nothing) && code == Some(0), "all are well: {text}");
 
-    let (text, code) = run(&yaml(&well, "").replace("TOKEN", "UNSET"), &["check", "--probe"]);
-    assert!(text.contains("error[") && code == Some(2), "{text}");
+    let (text, code) = run(&yaml(&other, "").replace("TOKEN", "UNSET"), &["check", "--probe"]);
+    let hint = "the command `tunnel-balancer` from its environment: `export UNSET=…`";
+    assert!(text.contains("error[") && text.contains(hint) && code == Some(2), "{text}");
 }

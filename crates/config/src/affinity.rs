@@ -17,7 +17,7 @@ const KEYS: &[Key<Affinity>] = &[
         "cookie",
         "The cookie that remembers the server. Required, here or in `defaults`.",
         Shape::Text(TOKEN),
-        |affinity, field| field.set(&mut affinity.cookie, |value| token(value, "a cookie")),
+        |affinity, field| field.set(&mut affinity.cookie, |value| token(value, "a cookie").map(str::to_owned)),
     ),
     Key::new("ttl", "How long it does.", Shape::Duration(TTL), |affinity, field| {
         field.set(&mut affinity.ttl, |value| duration(value, TTL));

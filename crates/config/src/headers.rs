@@ -31,7 +31,8 @@ pub(crate) const SHAPE: Shape = Shape::Names {
 
 /// The headers of a map, each once.
 pub(crate) fn server_headers(target: &mut Vec<ServerHeader>, field: Field<'_>) {
-    let Some(map) = field.map("a map such as `{ CF-Access-Client-Id: \"${ACCESS_ID}\" }`") else { return };
+    let expected = "a map such as `{ CF-Access-Client-Id: \"${ACCESS_ID}\" }`";
+    let Some(map) = field.map_by(expected, |key| token(key, "a header")) else { return };
     for entry in map.into_entries() {
         let name = entry.key.read(|_| name(entry.name));
         let value = template(entry.value);
@@ -64,13 +65,15 @@ fn written(name: &str) -> Problem {
 pub fn names_a_secret(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     let last = name.rsplit(['-', '_']).next().unwrap_or_default();
-    name.ends_with("authorization")
+    // An author is no secret.
+    let is_auth = |rest: &str| !rest.starts_with("or") || rest.starts_with("oriz");
+    name.split("auth").skip(1).any(is_auth)
         || name.starts_with("cf-access-client-")
-        || matches!(last, "secret" | "token" | "key" | "apikey" | "password")
+        || matches!(last, "secret" | "token" | "key" | "apikey" | "password" | "cookie")
 }
 
 fn name(name: &str) -> Result<String, Problem> {
-    let name = token(&Value::Text(name.into()), "a header")?.to_ascii_lowercase();
+    let name = name.to_ascii_lowercase();
     let is_ours =
         headers::NOT_PASSED_ON.contains(&name.as_str()) || name == headers::HOP || name.starts_with("x-forwarded-");
     if is_ours || name == "x-real-ip" || FRAMING.contains(&name.as_str()) {
@@ -78,4 +81,20 @@ fn name(name: &str) -> Result<String, Problem> {
         return Err(problem.hint("the balancer writes it itself"));
     }
     Ok(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_secrets_are_told_from_others() {
+        let secret = ["Authorization", "Proxy-Authorization", "Cookie", "X-Auth", "X-AuthToken", "x_auth_user", "key"];
+        let other = ["X-Author", "X-Authority", "X-Keyboard", "keys", "X-App", "Cookies", ""];
+        for (names, expected) in [(&secret[..], true), (&other[..], false)] {
+            for name in names {
+                assert_eq!(names_a_secret(name), expected, "{name}");
+            }
+        }
+    }
 }

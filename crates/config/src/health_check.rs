@@ -153,7 +153,7 @@ fn expect_header(field: Field<'_>) -> Option<Option<(String, String)>> {
     let name = map.require("name", "write `{ name: X-App, contains: ok }`");
     let contains = map.require("contains", "write `{ name: X-App, contains: ok }`");
     map.finish();
-    let name = name.and_then(|field| field.read(|value| token(value, "a header")));
+    let name = name.and_then(|field| field.read(|value| token(value, "a header").map(str::to_owned)));
     let contains = contains.and_then(|field| field.read(line));
     Some(Some((name?, contains?)))
 }

@@ -6,6 +6,7 @@
 use tunnel_balancer_core::ServerUrl;
 
 use crate::diagnostic::Errors;
+use crate::mask::masked_urls;
 use crate::node::{NodeId, Value};
 use crate::problem::Problem;
 use crate::reader::{Field, Map, quotable_text};
@@ -94,11 +95,12 @@ impl IngressRule {
         {
             return None;
         }
+        let shown = masked_urls(&self.service);
         match self.service.split_once("://") {
             Some((scheme, rest)) if !scheme.is_empty() && !rest.is_empty() && !rest.starts_with(['/', ':', '?']) => {
-                rest.contains('/').then(|| format!("{} has a path, and a service has none", self.service))
+                rest.contains('/').then(|| format!("{shown} has a path, and a service has none"))
             }
-            _ => Some(format!("the service {:?} needs a scheme and a host, as in http://localhost:8080", self.service)),
+            _ => Some(format!("the service {shown:?} needs a scheme and a host, as in http://localhost:8080")),
         }
     }
 

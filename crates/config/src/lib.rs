@@ -40,6 +40,7 @@ mod headers;
 mod health_check;
 mod host;
 mod ingress;
+mod mask;
 mod node;
 mod policy;
 mod problem;
@@ -74,6 +75,7 @@ pub use duration::{parse as parse_duration, written as duration_text};
 pub use headers::names_a_secret;
 pub use host::normal_address;
 pub use ingress::{Ingress, IngressRule, LeadsTo, parse_ingress};
+pub use mask::masked_urls;
 #[cfg(feature = "schema")]
 pub use reference::reference;
 pub use scalar::yaml_text;
@@ -157,12 +159,7 @@ fn document<T>(
     read: impl FnOnce(reader::Field<'_>) -> T,
 ) -> Result<(T, Vec<Diagnostic>), Errors> {
     if yaml.len() > MAX_BYTES {
-        return Err(alone(
-            Code::TooLarge,
-            syntax::START,
-            format!("{} bytes are more than {MAX_BYTES}", yaml.len()),
-            None,
-        ));
+        return Err(alone(Code::TooLarge, syntax::START, format!("this is larger than {MAX_BYTES} bytes"), None));
     }
     // Some editors begin a file with a mark that says no more than that it is UTF-8.
     let yaml = yaml.strip_prefix(syntax::BYTE_ORDER_MARK).unwrap_or(yaml);

@@ -8,6 +8,8 @@ use std::borrow::Cow;
 use std::fmt;
 use std::ops::RangeInclusive;
 
+use crate::mask::masked_urls;
+
 /// A node's place in the order in which a document is read: a container before its content, a key before its value.
 pub(crate) type NodeId = u32;
 
@@ -58,6 +60,22 @@ impl fmt::Display for Value<'_> {
             Self::List(_) => f.write_str("a list"),
             Self::Map(_) => f.write_str("a map"),
             Self::Tagged(tag) => write!(f, "a value with the tag {}", ticked(&format!("!{tag}"))),
+        }
+    }
+}
+
+impl Value<'_> {
+    /// The same without any of its content, for where that may be a secret.
+    pub(crate) const fn kind(&self) -> &'static str {
+        match self {
+            Self::Null => "nothing",
+            Self::Bool(true) => "`true`",
+            Self::Bool(false) => "`false`",
+            Self::Integer(_) | Self::OtherNumber(_) => "a number",
+            Self::Text(_) => "a text",
+            Self::List(_) => "a list",
+            Self::Map(_) => "a map",
+            Self::Tagged(_) => "a value with a tag",
         }
     }
 }
@@ -116,11 +134,12 @@ pub(crate) fn ticked(text: &str) -> String {
     format!("`{}`", shortened(text).escape_debug())
 }
 
-fn shortened(text: &str) -> Cow<'_, str> {
+fn shortened(text: &str) -> String {
     /// Longer than any key and most hostnames, short enough for a line of a log.
     const MAX_CHARS: usize = 80;
+    let text = masked_urls(text);
     match text.char_indices().nth(MAX_CHARS) {
-        Some((end, _)) => Cow::Owned(format!("{}…", text.get(..end).unwrap_or_default())),
-        None => Cow::Borrowed(text),
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+        None => text,
     }
 }

@@ -70,8 +70,12 @@ fn hash_on(field: Field<'_>) -> Option<HashOn> {
     let (header, cookie) = (map.take("header"), map.take("cookie"));
     map.finish();
     match (header, cookie) {
-        (Some(header), None) => header.read(|value| token(value, "a header")).map(HashOn::Header),
-        (None, Some(cookie)) => cookie.read(|value| token(value, "a cookie")).map(HashOn::Cookie),
+        (Some(header), None) => {
+            header.read(|value| token(value, "a header")).map(|name| HashOn::Header(name.to_owned()))
+        }
+        (None, Some(cookie)) => {
+            cookie.read(|value| token(value, "a cookie")).map(|name| HashOn::Cookie(name.to_owned()))
+        }
         (Some(_), Some(_)) => {
             let problem = Problem::new(Code::Conflict, "`header` and `cookie` cannot both be hashed");
             field.report(problem.hint("keep one of the two"));

@@ -46,7 +46,16 @@ impl Problem {
 
     /// `expected` completes "expected ..., found a list".
     pub(crate) fn wrong_type(expected: &str, found: &Value<'_>) -> Self {
-        let problem = Self::new(Code::WrongType, format!("expected {expected}, found {found}"));
+        Self::wrong(expected, found, &found.to_string())
+    }
+
+    /// The same where secrets are usual: says what kind of thing was found and nothing of what is in it.
+    pub(crate) fn wrong_kind(expected: &str, found: &Value<'_>) -> Self {
+        Self::wrong(expected, found, found.kind())
+    }
+
+    fn wrong(expected: &str, found: &Value<'_>, what: &str) -> Self {
+        let problem = Self::new(Code::WrongType, format!("expected {expected}, found {what}"));
         match found {
             Value::Null => problem.hint("write a value, or leave it out"),
             Value::Tagged(_) => problem.hint("tags are not used here"),

@@ -115,7 +115,7 @@ impl<'a> Field<'a> {
         read_key: impl Fn(&'a Value<'a>) -> Result<&'a str, Problem>,
     ) -> Option<Map<'a>> {
         let Value::Map(nodes) = &self.node.value else {
-            self.report(Problem::wrong_type(expected, &self.node.value));
+            self.report(Problem::wrong_kind(expected, &self.node.value));
             return None;
         };
         let mut first = BTreeMap::new();

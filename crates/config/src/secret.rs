@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use crate::diagnostic::Code;
 use crate::node::{Value, ticked};
 use crate::problem::Problem;
-use crate::reader::{Field, text};
+use crate::reader::Field;
 use crate::shape::Text;
 
 /// What is read in place of a secret where none is known.
@@ -50,7 +50,7 @@ impl<'a> Secrets<'a> {
         let problem = |code, what: &str| {
             let problem = Problem::new(code, format!("the secret {} {what}", ticked(name)));
             problem.hint(format!(
-                "set it with `npx wrangler secret put {name}`, or in the environment of `tunnel-balancer serve`"
+                "the Worker has it from `npx wrangler secret put {name}`, the command `tunnel-balancer` from its environment: `export {name}=…`"
             ))
         };
         match lookup(name) {
@@ -58,7 +58,9 @@ impl<'a> Secrets<'a> {
             Some(secret) if secret.trim().is_empty() => Err(problem(Code::MissingSecret, "is empty")),
             Some(secret) if secret.len() < least => {
                 let problem = problem(Code::OutOfRange, &format!("is shorter than {least} bytes"));
-                Err(problem.hint(format!("set a good one: `openssl rand -hex 32 | npx wrangler secret put {name}`")))
+                Err(problem.hint(format!(
+                    "set a good one: `openssl rand -hex 32 | npx wrangler secret put {name}`, or `export {name}=$(openssl rand -hex 32)`"
+                )))
             }
             Some(secret) => Ok(secret),
         }
@@ -73,9 +75,12 @@ pub(crate) fn secret(field: Field<'_>, example: &str, least: usize) -> Option<St
 
 /// A header value in which each `${NAME}` stands for a secret.
 pub(crate) fn template(field: Field<'_>) -> Option<String> {
-    let text = field.read(|value| text(value, "a text such as \"${ACCESS_ID}\""))?;
+    let text = field.read(|value| match value {
+        Value::Text(text) => Ok(text),
+        _ => Err(Problem::wrong_kind("a text such as \"${ACCESS_ID}\"", value)),
+    })?;
     let mut filled = String::new();
-    let mut rest = text;
+    let mut rest: &str = text;
     while let Some((before, after)) = rest.split_once("${") {
         let name = field.read(|_| match after.split_once('}') {
             Some((name, after)) if is_name(name) => Ok((name, after)),
@@ -108,7 +113,7 @@ fn reference<'a>(value: &'a Value<'_>, example: &str) -> Result<&'a str, Problem
             None => Err(literal(example)),
         },
         Value::Integer(_) | Value::OtherNumber(_) => Err(literal(example)),
-        _ => Err(Problem::wrong_type(&expected, value)),
+        _ => Err(Problem::wrong_kind(&expected, value)),
     }
 }
 

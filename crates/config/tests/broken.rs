@@ -127,7 +127,7 @@ fn no_secret_is_ever_repeated() {
 #[test]
 fn a_text_that_is_too_large_is_not_read() {
     let errors = parse(&"#".repeat(MAX_BYTES + 1)).unwrap_err();
-    assert_eq!(errors.to_string(), "1:1: error[too-large]: 262145 bytes are more than 262144");
+    assert_eq!(errors.to_string(), "1:1: error[too-large]: this is larger than 262144 bytes");
     assert_eq!(errors.diagnostics()[0].code, Code::TooLarge);
     let full = "services: { a.example.com: a-1.example.com } ";
     assert!(parse(&format!("{full}{}", "#".repeat(MAX_BYTES - full.len()))).is_ok());

@@ -3,6 +3,7 @@
 //! It is looked at, not listened to: a file may be replaced, mounted into a container or on a share, and events of the file
 //! system tell of none of these reliably. Reading some kilobytes a second costs nothing.
 
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -61,9 +62,26 @@ impl File {
 }
 
 fn read(path: &Path) -> Result<String, String> {
-    let text = std::fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+    let mut text = Vec::new();
+    // A byte more says that there are too many.
+    let read = std::fs::File::open(path).and_then(|file| file.take(MAX_BYTES as u64 + 1).read_to_end(&mut text));
+    read.map_err(|error| format!("cannot read {}: {error}", path.display()))?;
     if text.len() > MAX_BYTES {
         return Err(format!("{} is larger than {MAX_BYTES} bytes", path.display()));
     }
     String::from_utf8(text).map_err(|_| format!("{} is not text in UTF-8", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_too_large_is_not_read_to_its_end() {
+        let path = std::env::temp_dir().join(format!("configuration-{}", std::process::id()));
+        std::fs::File::create(&path).unwrap().set_len(1 << 30).unwrap();
+        let told = read(&path).unwrap_err();
+        std::fs::remove_file(path).unwrap();
+        assert!(told.ends_with(" is larger than 262144 bytes"), "{told}");
+    }
 }

@@ -1,49 +1,96 @@
 //! Lines of a file without the secrets in them, because what is printed ends up in logs.
 
-use tunnel_balancer_config::names_a_secret;
+use tunnel_balancer_config::{masked_urls, names_a_secret};
 
-/// `line` with asterisks for what must not be seen: values of keys that usually hold a secret, unless they refer to one,
-/// and what stands before the `@` in a URL. Everything else stays in its column.
+/// `line` with asterisks for what must not be seen: values of keys that usually hold a secret, but for references to one, and
+/// what stands before the `@` and behind the `?` in a URL. Everything else stays in its column.
 pub(super) fn masked(line: &str) -> String {
-    let mut hidden = vec![false; line.len()];
-    for (colon, _) in line.match_indices(':') {
-        let (before, after) = (&line[..colon], &line[colon + 1..]);
-        let secret = match after.strip_prefix("//") {
-            Some(authority) => credentials(authority).map(|length| (colon + 3, length)),
-            None => value(before, after).map(|(start, length)| (colon + 1 + start, length)),
-        };
-        if let Some((start, length)) = secret {
-            hidden[start..start + length].fill(true);
+    let line = masked_urls(line);
+    let mut shown = String::new();
+    let (mut rest, mut depth) = (&line[..], 0);
+    while let Some(colon) = rest.find(':') {
+        let (before, after) = (&rest[..colon], &rest[colon + 1..]);
+        depth += before.matches(['{', '[']).count() as i32 - before.matches(['}', ']']).count() as i32;
+        let start = colon + 1 + after.len() - after.trim_start().len();
+        let end =
+            start + if holds_a_secret(key(before), &rest[start..]) { length(&rest[start..], depth > 0) } else { 0 };
+        shown += &rest[..start];
+        shown += &hidden(&rest[start..end]);
+        rest = &rest[end..];
+    }
+    shown + rest
+}
+
+/// The key before a colon.
+fn key(before: &str) -> &str {
+    let is_of_a_key = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
+    let key = before.trim_end().trim_end_matches(['"', '\'']);
+    &key[key.trim_end_matches(is_of_a_key).len()..]
+}
+
+/// `value` is what follows the colon, and perhaps more.
+fn holds_a_secret(key: &str, value: &str) -> bool {
+    match key {
+        // They should be a map, whose entries are looked at one by one.
+        "headers" => !value.starts_with('{'),
+        // The name of one. The value of the header `Cookie` has an equals sign.
+        "cookie" => {
+            let name = value.trim_start_matches(['"', '\'']);
+            name.trim_start_matches(|c: char| c.is_ascii_graphic() && !"=,[]{}:".contains(c)).starts_with('=')
+        }
+        _ => names_a_secret(key),
+    }
+}
+
+/// How long the value is that `text` begins with; rather too long than too short, for the line may have mistakes.
+fn length(text: &str, is_in_brackets: bool) -> usize {
+    let (mut quote, mut depth, mut is_escaped) = (None, 0, false);
+    let is_closed = text.starts_with(['"', '\'', '[', '{']);
+    for (at, c) in text.char_indices() {
+        match (quote, c) {
+            (Some(_), _) if is_escaped => is_escaped = false,
+            (Some('"'), '\\') => is_escaped = true,
+            (Some(open), _) => quote = quote.filter(|_| c != open),
+            (None, '"' | '\'') => quote = Some(c),
+            (None, '[' | '{') => depth += 1,
+            (None, ']' | '}') if depth > 0 => depth -= 1,
+            (None, ']' | '}') if is_in_brackets => return text[..at].trim_end().len(),
+            (None, ',') if depth == 0 && is_in_brackets && is_entry(&text[at + 1..]) => return at,
+            (None, '#') if depth == 0 && is_closed && text[..at].ends_with(' ') => return text[..at].trim_end().len(),
+            _ => {}
         }
     }
-    line.char_indices().map(|(index, c)| if hidden[index] { '*' } else { c }).collect()
+    text.trim_end().len()
 }
 
-/// How much of what follows `//` comes before an `@`.
-fn credentials(authority: &str) -> Option<usize> {
-    let end = authority.find(|c: char| c.is_whitespace() || "/\"'".contains(c)).unwrap_or(authority.len());
-    authority[..end].rfind('@')
+/// Whether another entry of a map begins here, and not more of a value that should be in quotes.
+fn is_entry(text: &str) -> bool {
+    let text = text.trim_start();
+    let name = text.trim_start_matches(['"', '\'']);
+    let rest = name.trim_start_matches(|c: char| c.is_ascii_alphanumeric() || "-_.".contains(c));
+    text.is_empty() || (rest.len() < name.len() && rest.trim_start_matches(['"', '\'', ' ']).starts_with(':'))
 }
 
-/// Where in `after`, which follows a colon, a secret begins and how long it is.
-fn value(before: &str, after: &str) -> Option<(usize, usize)> {
-    let is_key_char = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
-    let key = before.trim_end().trim_end_matches(['"', '\'']);
-    let key =
-        &key[key.rfind(|c| !is_key_char(c)).map_or(0, |at| at + key[at..].chars().next().map_or(1, char::len_utf8))..];
-    let value = after.trim_start();
-    if !names_a_secret(key) || value.is_empty() || value.starts_with(['{', '[']) {
-        return None;
+/// Asterisks for all but references.
+fn hidden(value: &str) -> String {
+    let (mut shown, mut rest) = (String::new(), value);
+    let stars = |text: &str| "*".repeat(text.chars().count());
+    while let Some((before, reference)) = rest.split_once("${") {
+        let is_of_a_name = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
+        let behind = reference.trim_start_matches(is_of_a_name);
+        let Some(after) = behind.strip_prefix('}') else {
+            shown += &stars(&rest[..before.len() + 2]);
+            rest = reference;
+            continue;
+        };
+        shown += &stars(before);
+        shown += &rest[before.len()..rest.len() - after.len()];
+        rest = after;
     }
-    let start = after.len() - value.len();
-    let is_in_a_map = before.matches('{').count() > before.matches('}').count();
-    let end = match value.chars().next() {
-        Some(quote @ ('"' | '\'')) => value[1..].find(quote).map_or(value.len(), |end| end + 2),
-        _ if is_in_a_map => value.find([',', '}']).unwrap_or(value.len()),
-        _ => value.len(),
-    };
-    let value = value[..end].trim_end();
-    (!value.contains("${")).then_some((start, value.len()))
+    shown += &stars(rest);
+    // Quotes alone hide nothing.
+    let is_reference = shown.trim_matches('*').len() + 2 == value.len() && value.starts_with(['"', '\'']);
+    if is_reference && value.ends_with(['"', '\'']) { value.to_owned() } else { shown }
 }
 
 #[cfg(test)]
@@ -55,17 +102,35 @@ mod tests {
         let table = [
             ("    key: hunter2", "    key: *******"),
             ("    key: \"${KEY}\"", "    key: \"${KEY}\""),
+            ("    key: \"${KEY}\" # of the cookie", "    key: \"${KEY}\" # of the cookie"),
+            ("    key: '${KEY}'", "    key: '${KEY}'"),
+            ("    key: \"${AFF}hunter2\"", "    key: *${AFF}********"),
+            ("    key: \"hunter2${AFF}\"", "    key: ********${AFF}*"),
+            ("    key: \"${a${AFF}", "    key: ****${AFF}"),
             ("affinity: { cookie: lb, key: hunter2, ttl: 1h }", "affinity: { cookie: lb, key: *******, ttl: 1h }"),
             ("{ key: 'a, } b', x: y }", "{ key: ********, x: y }"),
+            ("{ key: \"a\\\", b: c\", x: y }", "{ key: ***********, x: y }"),
+            ("{ key: 'a'', b: c', x: y }", "{ key: ***********, x: y }"),
+            ("{ key: !x \"a, b: c\", x: y }", "{ key: ************, x: y }"),
+            ("{ Authorization: Digest a, b=\"c\", x: y }", "{ Authorization: ***************, x: y }"),
+            ("  Authorization: \"Bearer\" hunter2", "  Authorization: ****************"),
             ("  Authorization: Basic dXNlcg==, x", "  Authorization: *****************"),
+            ("  Authorization: \"Bearer ${TOKEN}\"", "  Authorization: ********${TOKEN}*"),
+            ("  Authorization: \"Bearer ${lower}hunter2\"", "  Authorization: ************************"),
+            ("  Authorization: \"Bearer ${UNCLOSED hunter2\"", "  Authorization: ***************************"),
+            ("  Authorization: { a: hunter2 }", "  Authorization: **************"),
+            ("  X-Token: [hunter2]", "  X-Token: *********"),
+            ("{ X-Token: [a, b: c], X-App: ok }", "{ X-Token: *********, X-App: ok }"),
             ("  \"X-Api-Key\": ähm", "  \"X-Api-Key\": ***"),
-            ("  Authorization: \"Bearer ${TOKEN}\"", "  Authorization: \"Bearer ${TOKEN}\""),
+            ("  Cookie: \"session=hunter2\"", "  Cookie: *****************"),
+            ("  cookie: session=hunter2", "  cookie: ***************"),
+            ("  hash: { cookie: lb, x: a=b }", "  hash: { cookie: lb, x: a=b }"),
+            ("  X-Auth: hunter2", "  X-Auth: *******"),
+            ("headers: \"Custom hunter2\"", "headers: ****************"),
+            ("headers: { X-App: ok, X-Key: a }", "headers: { X-App: ok, X-Key: * }"),
             ("- https://user:pass@a.example.com/x", "- https://*********@a.example.com/x"),
-            (
-                "[\"http://u:p@ss@b.example.com\", c.example.com:80]",
-                "[\"http://******@b.example.com\", c.example.com:80]",
-            ),
             ("- https://a.example.com/@x", "- https://a.example.com/@x"),
+            ("{ url: \"https://b/?token=x\", weight: 1 }", "{ url: \"https://b/?*******\", weight: 1 }"),
             ("ü: { ключ: a, secret: b}", "ü: { ключ: a, secret: *}"),
             ("keys: a", "keys: a"),
             ("key:", "key:"),
@@ -74,6 +139,17 @@ mod tests {
         for (line, expected) in table {
             assert_eq!(masked(line), expected, "{line}");
             assert_eq!(masked(line).chars().count(), line.chars().count());
+        }
+    }
+
+    /// It would take minutes if every key looked through the rest of the line.
+    #[test]
+    fn long_lines_take_no_longer_than_they_are() {
+        let part = 256 * 1024 / 16;
+        for text in
+            ["key: ", "{ key: a, ", "cookie: a, ", "{ cookie: [ ", "x://a:b@", "key: \"", "a?/", "${", "key: ${a "]
+        {
+            assert!(!masked(&text.repeat(part)).is_empty());
         }
     }
 }

@@ -7,7 +7,6 @@ mod looks;
 mod mask;
 mod text;
 
-use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -17,8 +16,8 @@ use tunnel_balancer_config::{Config, Diagnostic, Errors, parse, parse_with};
 use budget::{Assumed, Budget};
 
 use crate::cloudflared::{Finding, IngressFile, compare, tunnel_hosts};
-use crate::probe;
 use crate::tunnel::{Tunnel, Tunnels, tunnel};
+use crate::{input, output, probe};
 
 /// Check a services.yaml: its mistakes, what is probably not meant so, and what it costs on Cloudflare's free plan.
 ///
@@ -116,10 +115,10 @@ struct Compared {
 impl Check {
     pub(crate) fn run(self) -> ExitCode {
         let name = self.file.display().to_string();
-        let source = match std::fs::read_to_string(&self.file) {
+        let source = match input::yaml(&self.file) {
             Ok(source) => source,
             Err(error) => {
-                eprintln!("cannot read {name}: {error}");
+                eprintln!("{error}");
                 return ExitCode::from(2);
             }
         };
@@ -137,18 +136,16 @@ impl Check {
         let too_much = budget.as_ref().and_then(Budget::warning);
         remarks.extend(too_much.map(|message| Remark { code: Budget::CODE, message }));
         let report = Report { file: &name, source: &source, checked: &checked, budget, remarks, tunnels };
-        let said = match self.format {
-            Format::Text => text::write(&report),
-            Format::Json => json::write(&report),
-            Format::Github => github::write(&report),
+        let printed = match self.format {
+            Format::Text => output::print_styled(&text::write(&report)),
+            Format::Json => output::print(&json::write(&report)),
+            Format::Github => output::print(&github::write(&report)),
         };
-        // Nobody may be reading any more.
-        let _ = anstream::stdout().write_all(said.as_bytes());
         match checked {
             Err(_) => ExitCode::from(2),
             Ok(_) if self.deny_warnings && report.warnings() > 0 => ExitCode::FAILURE,
             Ok(_) if report.tunnels.as_ref().is_some_and(Compared::lacks_something) => ExitCode::FAILURE,
-            Ok(_) => ExitCode::SUCCESS,
+            Ok(_) => printed,
         }
     }
 

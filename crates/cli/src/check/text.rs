@@ -1,7 +1,7 @@
 //! For people: each mistake with its line, the place marked, and a summary at the end.
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet, normalize_untrusted_str};
-use tunnel_balancer_config::{Diagnostic, Errors, Lines, Severity};
+use tunnel_balancer_config::{Code, Diagnostic, Errors, Lines, Severity};
 
 use super::mask::masked;
 use super::{Report, counted};
@@ -20,7 +20,11 @@ pub(super) fn write(report: &Report<'_>) -> String {
     };
     let mut told = report.diagnostics().len().min(MOST);
     for diagnostic in report.diagnostics().iter().take(MOST) {
-        let line = masked(lines.line(diagnostic.line));
+        let line = match diagnostic.code {
+            // It may be all there is.
+            Code::TooLarge => String::new(),
+            _ => masked(lines.line(diagnostic.line)),
+        };
         paragraph(&renderer.render(&[group(diagnostic, &line, &file)]));
     }
     for remark in report.remarks.iter().take(MOST - told) {

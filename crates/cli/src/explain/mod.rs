@@ -16,7 +16,7 @@ use serde_json::json;
 use tunnel_balancer_core::{Body, Inbound, Pool, Service, Services, Snapshot, Timestamp, headers};
 use url::{Position, Url};
 
-use crate::output;
+use crate::{input, output};
 use explanation::Explanation;
 
 /// Say what would happen to a request: which service it is for, which servers are asked in which order and why, what is tried
@@ -116,8 +116,7 @@ impl Explain {
     fn inform(&self, pool: &Pool) -> Result<(), String> {
         let mut snapshots = Vec::new();
         if let Some(path) = &self.state {
-            let text =
-                std::fs::read_to_string(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+            let text = input::any(path)?;
             snapshots.push(serde_json::from_str(&text).map_err(|error| format!("{}: {error}", path.display()))?);
         }
         let names: Vec<&str> = pool.service().servers().iter().map(|server| server.name.as_str()).collect();
@@ -141,9 +140,7 @@ impl Explain {
 
 /// The services of a file. Secrets need not be known: their values are not shown.
 fn read(path: &Path) -> Result<Vec<Service>, String> {
-    let text =
-        std::fs::read_to_string(path).map_err(|error| format!("error: cannot read {}: {error}", path.display()))?;
-    let config = tunnel_balancer_config::parse(&text);
+    let config = tunnel_balancer_config::parse(&input::yaml(path)?);
     Ok(config.map_err(|errors| errors.in_file(&path.display().to_string()).to_string())?.services)
 }
 

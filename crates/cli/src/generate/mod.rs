@@ -8,14 +8,13 @@ mod cloudflared;
 mod dns;
 mod wrangler;
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use tunnel_balancer_config::Config;
 
-use crate::output;
+use crate::{input, output};
 
 /// Write what wrangler, cloudflared, DNS and Access need, from a services.yaml.
 ///
@@ -82,15 +81,11 @@ impl Generate {
 impl Source {
     fn load(&self) -> Result<Config, String> {
         let name = self.name();
-        tunnel_balancer_config::parse(&read(&self.file)?).map_err(|errors| errors.in_file(&name).to_string())
+        tunnel_balancer_config::parse(&input::yaml(&self.file)?).map_err(|errors| errors.in_file(&name).to_string())
     }
 
     /// On one line, as it also stands in comments.
     fn name(&self) -> String {
         self.file.display().to_string().replace(char::is_control, "?")
     }
-}
-
-fn read(file: &Path) -> Result<String, String> {
-    fs::read_to_string(file).map_err(|error| format!("cannot read {}: {error}", file.display()))
 }

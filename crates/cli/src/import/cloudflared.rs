@@ -7,11 +7,12 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use clap::Args;
-use tunnel_balancer_config::{IngressRule, LeadsTo, parse_ingress};
+use tunnel_balancer_config::{IngressRule, LeadsTo, masked_urls, parse_ingress};
 
 use super::publics::{Publics, host_of, stem};
-use super::{Imported, Note, Target, placeholder, read, server};
+use super::{Imported, Note, Target, placeholder, server};
 use crate::draft::{Draft, DraftServer, DraftService, told, wrong_server};
+use crate::input;
 
 /// From the config.yml of each tunnel: the hostnames of its rules become servers.
 ///
@@ -36,7 +37,7 @@ pub(super) struct FromCloudflared {
 
 impl FromCloudflared {
     pub(super) fn import(&self) -> Result<Imported, String> {
-        let files = self.files.iter().map(|path| Ok((path.display().to_string(), read(path)?)));
+        let files = self.files.iter().map(|path| Ok((path.display().to_string(), input::yaml(path)?)));
         import(&files.collect::<Result<Vec<_>, String>>()?, &self.target.public)
     }
 }
@@ -124,7 +125,7 @@ fn understand(rule: &IngressRule, is_known: impl Fn(&str) -> bool) -> Result<Opt
         return Err(format!("{hostname} is a wildcard: write out the hostnames it stands for"));
     }
     if rule.leads_to() != LeadsTo::Application {
-        return Err(format!("{hostname} leads to {}, which is no web application", rule.service));
+        return Err(format!("{hostname} leads to {}, which is no web application", masked_urls(&rule.service)));
     }
     if is_known(&hostname) {
         return Err(format!("{hostname} has another rule above; all its paths go to the same server here"));
@@ -183,6 +184,7 @@ fn application(service: &str) -> String {
 /// The server of a rule. The public hostname is none: its tunnel needs another, which is proposed.
 fn server_of(found: &Found, address: &str, publics: &Publics<'_>, notes: &mut Vec<Note>) -> DraftServer {
     let Found { place, hostname, service, .. } = found;
+    let service = masked_urls(service);
     if hostname != host_of(address) && !publics.has(hostname) {
         return DraftServer { comment: Some(format!("{place}: {service}")), ..server(hostname) };
     }
@@ -309,6 +311,15 @@ mod tests {
         for header in ["localhost", "127.0.0.1", "a.example.com:8080", "x.example.com", "a b.c"] {
             check(&[&rule(header)], &[], &["change-me-1.invalid: x.example.com"], &[]);
         }
+    }
+
+    #[test]
+    fn passwords_stay_where_they_are() {
+        let secret = ["http://user:topsecret@localhost:1", "https://localhost/?token=topsecret", "tcp://topsecret@x"];
+        let rules = [("chat.example.com", secret[0]), ("git.example.com", secret[1]), ("ssh.example.com", secret[2])];
+        let (_, notes, text) = run(&[&file(&rules)], &["chat.example.com"]);
+        assert!(text.contains(": http://**************@localhost:1\n"), "{text}");
+        assert!(!text.contains("topsecret") && !notes.concat().contains("topsecret"), "{text}{notes:?}");
     }
 
     #[test]

@@ -10,14 +10,13 @@ mod list;
 mod publics;
 mod script;
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
 use crate::draft::{Draft, DraftServer, told, wrong_address};
-use crate::output;
+use crate::{input, output};
 
 /// Begin a services.yaml from cloudflared's config.yml, or from the script that this program replaces.
 ///
@@ -132,7 +131,7 @@ fn public(text: &str) -> Result<String, String> {
 }
 
 fn read(file: &Path) -> Result<String, String> {
-    fs::read_to_string(file).map_err(|error| format!("cannot read {}: {error}", file.display()))
+    input::any(file)
 }
 
 /// A placeholder for the public host of the `index`th service (from 0), and what to say of it.

@@ -10,7 +10,6 @@ mod text;
 mod timeline;
 
 use std::fs;
-use std::io::{Write, stdout};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -19,6 +18,7 @@ use serde::Serialize;
 use tunnel_balancer_config::Config;
 use tunnel_balancer_config::scenario::Scenario;
 
+use crate::{input, output};
 use balancer::Balancer;
 use report::Report;
 
@@ -40,7 +40,7 @@ Examples:
   tunnel-balancer simulate examples/scenarios/primary-hangs.yaml --svg outage.svg
   tunnel-balancer simulate outage.yaml --services services.yaml --seed 7
 
-Exit codes: 0 it ran, whatever was lost; 1 a picture cannot be written; 2 mistakes in a file or the command.
+Exit codes: 0 it ran, whatever was lost; 1 a picture or the result cannot be written; 2 mistakes in a file or the command.
 
 Every key of a scenario is in examples/scenarios/all-keys.yaml.")]
 pub(crate) struct Simulate {
@@ -111,20 +111,18 @@ impl Simulate {
             eprintln!("error: cannot write {}: {error}", file.display());
             return ExitCode::FAILURE;
         }
-        let output = if self.json {
+        let said = if self.json {
             // Nothing in it can fail: all keys are texts.
             serde_json::to_string_pretty(&results).unwrap_or_default() + "\n"
         } else {
             text::write(&results)
         };
-        // Whoever reads may have seen enough before the end.
-        let _ = stdout().write_all(output.as_bytes());
-        ExitCode::SUCCESS
+        output::print(&said)
     }
 
     fn read(&self) -> Result<Scenario, String> {
         let services = |file: &Path| {
-            let config: Result<Config, _> = tunnel_balancer_config::parse(&contents(file)?);
+            let config: Result<Config, _> = tunnel_balancer_config::parse(&input::yaml(file)?);
             config.map(|config| config.services).map_err(|errors| in_file(&errors, file))
         };
         let Some(file) = &self.scenario else {
@@ -132,7 +130,7 @@ impl Simulate {
             return outage::of(&services(named)?, self.service.as_deref());
         };
         let services = self.services.as_deref().map(services).transpose()?;
-        let read = tunnel_balancer_config::parse_scenario(&contents(file)?, services.as_deref());
+        let read = tunnel_balancer_config::parse_scenario(&input::yaml(file)?, services.as_deref());
         read.map_err(|errors| in_file(&errors, file))
     }
 }
@@ -152,10 +150,6 @@ impl<'a> Results<'a> {
     }
 }
 
-fn contents(file: &Path) -> Result<String, String> {
-    fs::read_to_string(file).map_err(|error| format!("cannot read {}: {error}", file.display()))
-}
-
 fn in_file(errors: &tunnel_balancer_config::Errors, file: &Path) -> String {
     errors.in_file(&file.display().to_string()).to_string()
 }
@@ -170,7 +164,7 @@ mod tests {
 
     fn example(name: &str) -> Scenario {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/scenarios").join(name);
-        tunnel_balancer_config::parse_scenario(&contents(&file).unwrap(), None).unwrap()
+        tunnel_balancer_config::parse_scenario(&input::yaml(&file).unwrap(), None).unwrap()
     }
 
     /// The reason why there is Tunnel Balancer: a 530 is a status, so the script passes it on until it probes again.
@@ -205,7 +199,7 @@ mod tests {
         if std::env::var_os("UPDATE").is_some() {
             fs::write(&file, &drawn).unwrap();
         }
-        assert!(contents(&file).unwrap() == drawn, "docs/simulate.svg is another picture");
+        assert!(input::yaml(&file).unwrap() == drawn, "docs/simulate.svg is another picture");
     }
 
     #[test]
@@ -222,7 +216,7 @@ mod tests {
     #[test]
     fn every_scenario_that_is_shipped_has_its_output_written_down() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let written = contents(&root.join("tests/cmd/simulate.trycmd")).unwrap();
+        let written = input::yaml(&root.join("tests/cmd/simulate.trycmd")).unwrap();
         let files = fs::read_dir(root.join("../../examples/scenarios")).unwrap();
         let names: Vec<String> = files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
         assert!(names.len() >= 6, "{names:?}");
