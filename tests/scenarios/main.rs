@@ -8,6 +8,7 @@
 
 mod failover;
 mod healing;
+mod last_resort;
 mod probing;
 mod retries;
 mod selection;

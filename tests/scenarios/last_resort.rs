@@ -1,0 +1,190 @@
+//! Nobody is usable: who is asked all the same, and in what order.
+
+use expect_test::expect;
+
+use crate::{check, check_with, run, without_probes};
+
+#[test]
+fn with_nobody_usable_who_did_not_fail_comes_first() {
+    let script = "0 probe a 500; 0 probe b 500; 1 GET; 1.5 a 502; 2 GET; 3 GET; 4 end";
+    check(
+        2,
+        script,
+        expect![[r#"
+            1.000 GET #1 -> a
+            1.000 probe -> a
+            1.000 probe -> b
+            1.001 GET #1 <- 200 by a
+            1.001 a is unhealthy: status 500
+            1.001 b is unhealthy: status 500
+            2.000 GET #2 -> a
+            2.001 GET #2 -> b
+            2.002 GET #2 <- 200 by b (fallback)
+            3.000 GET #3 -> b
+            3.001 GET #3 <- 200 by b (fallback)
+        "#]],
+    );
+}
+
+#[test]
+fn with_nobody_usable_who_passes_probes_comes_before_who_does_not() {
+    // The probes of `b` do not see what fails, so it serves its second ejection in full; meanwhile it is well again.
+    let script =
+        "0 probe a 500; 0 b 530; 0 probe b 200; 1 GET; 2 GET; 3.5 GET; 4 b 200; 14 a hang; 15 GET; 20 GET; 21 end";
+    check(
+        2,
+        script,
+        expect![[r#"
+            1.000 GET #1 -> a
+            1.000 probe -> a
+            1.000 probe -> b
+            1.001 GET #1 <- 200 by a
+            1.001 a is unhealthy: status 500
+            1.001 b is healthy
+            2.000 GET #2 -> b
+            2.001 GET #2 -> a
+            2.001 b is ejected for 10s: status 530
+            2.002 GET #2 <- 200 by a (fallback)
+            2.002 probe -> b
+            2.003 b is readmitted
+            3.500 GET #3 -> b
+            3.501 GET #3 -> a
+            3.501 b is ejected for 20s: status 530
+            3.502 GET #3 <- 200 by a (fallback)
+            3.502 probe -> b
+            15.000 GET #4 -> b
+            15.000 probe -> a
+            15.000 probe -> b
+            15.001 GET #4 <- 200 by b (fallback)
+            15.001 b is readmitted
+            20.000 GET #5 -> b
+            20.001 GET #5 <- 200 by b
+        "#]],
+    );
+}
+
+#[test]
+fn with_nobody_usable_the_last_word_decides() {
+    let silent = "0 probe a 502; 0 probe b 502; 0 probe c 502; ";
+    let trace = run(3, |_| (), &format!("{silent} 1 GET; 1.5 a 502; 1.5 b 502; 2 GET; 3 GET; 4 end"));
+    assert_eq!((trace.answers[1].attempts, trace.answers[1].served_by.as_deref()), (3, Some("c")));
+    assert_eq!((trace.answers[2].attempts, trace.answers[2].served_by.as_deref()), (1, Some("c")));
+}
+
+#[test]
+fn where_all_failed_they_take_turns() {
+    check_with(
+        3,
+        without_probes,
+        "0 a 530; 0 b 530; 0 c 530; 1 GET; 1.1 a reset; 1.1 b reset; 2 c 200; 3 POST; 3.1 POST; 3.2 POST; 3.3 POST; 4 end",
+        expect![[r#"
+            1.000 GET #1 -> a
+            1.001 GET #1 -> b
+            1.001 a is ejected for 10s: status 530
+            1.002 GET #1 -> c
+            1.002 b is ejected for 10s: status 530
+            1.003 GET #1 <- 503 by us
+            1.003 c is ejected for 10s: status 530
+            3.000 POST #2 -> a
+            3.001 POST #2 <- 503 by us (fallback)
+            3.100 POST #3 -> b
+            3.101 POST #3 <- 503 by us (fallback)
+            3.200 POST #4 -> c
+            3.201 POST #4 <- 200 by c (fallback)
+            3.201 c is readmitted
+            3.300 POST #5 -> c
+            3.301 POST #5 <- 200 by c
+        "#]],
+    );
+}
+
+#[test]
+fn a_crowd_waits_for_who_finds_out_whether_a_server_is_back() {
+    // `b` was away and is well again. When `a` breaks under three requests, the first of them finds that out.
+    check_with(
+        2,
+        without_probes,
+        "0 a 530; 0 b 530; 1 GET; 1.5 a 200; 2 GET; 3 a hang; 3 b 200; 4 GET; 4.1 GET; 4.2 GET; 5 a cut; 6 end",
+        expect![[r#"
+            1.000 GET #1 -> a
+            1.001 GET #1 -> b
+            1.001 a is ejected for 10s: status 530
+            1.002 GET #1 <- 503 by us
+            1.002 b is ejected for 10s: status 530
+            2.000 GET #2 -> a
+            2.001 GET #2 <- 200 by a (fallback)
+            2.001 a is readmitted
+            4.000 GET #3 -> a
+            4.100 GET #4 -> a
+            4.200 GET #5 -> a
+            5.000 GET #3 -> b
+            5.000 a is ejected for 20s: connection lost
+            5.001 GET #3 <- 200 by b (fallback)
+            5.001 b is readmitted
+            5.250 GET #4 -> b
+            5.250 GET #5 -> b
+            5.251 GET #4 <- 200 by b
+            5.251 GET #5 <- 200 by b
+        "#]],
+    );
+}
+
+#[test]
+fn nobody_waits_for_others_where_somebody_is_usable() {
+    // `b` is slow, and failed once, long ago: no crowd, and no reason to let others find out.
+    check_with(
+        2,
+        without_probes,
+        "0 a 502; 0 b 502; 1 GET; 2 a 200; 2 b late; 3 GET; 1000 a 502; 1001 GET; 1002 GET; 1003 end",
+        expect![[r#"
+            1.000 GET #1 -> a
+            1.001 GET #1 -> b
+            1.002 GET #1 <- 502 by b
+            3.000 GET #2 -> a
+            3.001 GET #2 <- 200 by a
+            1001.000 GET #3 -> a
+            1001.001 GET #3 -> b
+            1002.000 GET #4 -> a
+            1002.001 GET #4 -> b
+        "#]],
+    );
+}
+
+#[test]
+fn checks_that_fail_everywhere_do_not_move_traffic() {
+    let script = "0 probe a 503; 0 probe b 503; 0 probe c 503; 1 GET; 2 GET; 13 GET; 14 GET; 25 GET; 26 GET; 27 end";
+    let trace = run(3, |_| (), script);
+    let by: Vec<_> = trace.answers.iter().map(|answer| answer.served_by.as_deref()).collect();
+    assert_eq!(by, [Some("a"); 6]);
+}
+
+#[test]
+fn an_ejected_server_that_fails_its_checks_gets_its_chance() {
+    check(
+        2,
+        "0 probe a 500; 0 probe b 500; 1 GET; 2 a 530; 2 probe a 500; 3 GET; 4 a 200; 4 probe a 500; 5 GET; 14 POST; 15 GET; 16 GET; 17 end",
+        expect![[r#"
+            1.000 GET #1 -> a
+            1.000 probe -> a
+            1.000 probe -> b
+            1.001 GET #1 <- 200 by a
+            1.001 a is unhealthy: status 500
+            1.001 b is unhealthy: status 500
+            3.000 GET #2 -> a
+            3.001 GET #2 -> b
+            3.001 a is ejected for 10s: status 530
+            3.002 GET #2 <- 200 by b (fallback)
+            5.000 GET #3 -> b
+            5.001 GET #3 <- 200 by b (fallback)
+            14.000 POST #4 -> b
+            14.000 probe -> a
+            14.000 probe -> b
+            14.001 POST #4 <- 200 by b (fallback)
+            15.000 GET #5 -> a
+            15.001 GET #5 <- 200 by a (fallback)
+            15.001 a is readmitted
+            16.000 GET #6 -> a
+            16.001 GET #6 <- 200 by a (fallback)
+        "#]],
+    );
+}
