@@ -99,7 +99,7 @@ mod tests {
     fn constants_are_what_is_written_out() {
         let script =
             "const A = 'x', B = 2 * 30 * 1000; let c = { d: `y`, e: 1 + 2, f: g, A: 'later' }\nh = 5\ni = j * 2";
-        let found: Vec<String> = constants(&tokens(script))
+        let found: Vec<String> = constants(&tokens(script).unwrap())
             .into_iter()
             .map(|(name, (value, line))| format!("{name} {value:?} {line}"))
             .collect();

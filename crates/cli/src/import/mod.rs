@@ -11,6 +11,7 @@ mod publics;
 mod script;
 
 use std::fs;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -131,8 +132,19 @@ fn public(text: &str) -> Result<String, String> {
     }
 }
 
+/// What no file to import from is larger than.
+const MOST_BYTES: usize = 1 << 20;
+
 fn read(file: &Path) -> Result<String, String> {
-    fs::read_to_string(file).map_err(|error| format!("cannot read {}: {error}", file.display()))
+    let mut bytes = Vec::new();
+    let one_too_many = MOST_BYTES as u64 + 1;
+    fs::File::open(file)
+        .and_then(|open| open.take(one_too_many).read_to_end(&mut bytes))
+        .map_err(|error| format!("cannot read {}: {error}", file.display()))?;
+    if bytes.len() > MOST_BYTES {
+        return Err(format!("{} is larger than 1 MiB, so it is not what is to be imported", file.display()));
+    }
+    String::from_utf8(bytes).map_err(|error| format!("{} is no text: {error}", file.display()))
 }
 
 /// A placeholder for the public host of the `index`th service (from 0), and what to say of it.
@@ -147,4 +159,30 @@ fn placeholder(index: usize) -> (String, String) {
 /// A server at this address, with nothing said about it.
 fn server(url: impl Into<String>) -> DraftServer {
     DraftServer { url: url.into(), name: None, comment: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_read_up_to_one_mebibyte() {
+        let path = std::env::temp_dir().join(format!("tunnel-balancer-import-{}", std::process::id()));
+        let read_back = |bytes: &[u8]| {
+            fs::write(&path, bytes).unwrap();
+            let read = read(&path).map(|text| text.len());
+            fs::remove_file(&path).unwrap();
+            read.map_err(|error| error.replace(&path.display().to_string(), "FILE"))
+        };
+        assert_eq!(read_back(&[b' '; MOST_BYTES]), Ok(MOST_BYTES));
+        let too_large = Err("FILE is larger than 1 MiB, so it is not what is to be imported".to_owned());
+        assert_eq!(read_back(&[b' '; MOST_BYTES + 1]), too_large);
+        assert!(read_back(b"\xff").unwrap_err().starts_with("FILE is no text: "));
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_file_without_an_end_is_not_read_to_it() {
+        assert!(read(Path::new("/dev/zero")).unwrap_err().contains("larger than 1 MiB"));
+    }
 }

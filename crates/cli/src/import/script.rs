@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::constants::{Constant, Constants, constants, setting};
-use super::javascript::{Kind, Token, tokens};
+use super::javascript::{Kind, MOST_DEPTH, Token, tokens};
 use super::list::{elements, list_at};
 use super::{Imported, Note, Target, placeholder, read};
 use crate::draft::{Draft, DraftServer, DraftService, message, told, wrong_server};
@@ -36,13 +36,14 @@ pub(super) struct FromScript {
 
 impl FromScript {
     pub(super) fn import(&self) -> Result<Imported, String> {
-        Ok(import(&read(&self.file)?, &self.file, &self.target.public))
+        import(&read(&self.file)?, &self.file, &self.target.public)
     }
 }
 
-fn import(script: &str, file: &Path, public: &[String]) -> Imported {
+fn import(script: &str, file: &Path, public: &[String]) -> Result<Imported, String> {
     let file = file.display().to_string();
-    let tokens = tokens(script);
+    let tokens = tokens(script)
+        .map_err(|line| format!("{file}:{line}: brackets are nested here more than {MOST_DEPTH} deep"))?;
     let constants = constants(&tokens);
     let mut notes = Vec::new();
     let servers = servers(&tokens, &constants, &file, &mut notes);
@@ -53,7 +54,7 @@ fn import(script: &str, file: &Path, public: &[String]) -> Imported {
         ..Draft::default()
     };
     if servers.is_empty() {
-        return Imported { draft, notes };
+        return Ok(Imported { draft, notes });
     }
     let (host, change) = placeholder(0);
     let hosts = if public.is_empty() {
@@ -73,7 +74,7 @@ fn import(script: &str, file: &Path, public: &[String]) -> Imported {
     if !draft.defaults.iter().any(|line| line.contains("path:")) {
         draft.comments.push("No path for health checks was found: until one is set, `/` is asked for.".to_owned());
     }
-    Imported { draft, notes }
+    Ok(Imported { draft, notes })
 }
 
 /// The first list of servers that has any.
@@ -247,7 +248,7 @@ mod tests {
 
     fn run(script: &str, public: &[&str]) -> (Option<Config>, Vec<String>) {
         let public: Vec<String> = public.iter().map(|host| (*host).to_owned()).collect();
-        let Imported { draft, notes } = import(script, Path::new("worker.js"), &public);
+        let Imported { draft, notes } = import(script, Path::new("worker.js"), &public).unwrap();
         let text = draft.text();
         let config =
             (!draft.services.is_empty()).then(|| parse(&text).unwrap_or_else(|errors| panic!("{errors}\n{text}")));
