@@ -255,7 +255,7 @@ mod tests {
             tokens(script)
                 .unwrap()
                 .iter()
-                .map(|token| token.closes.map_or("-".to_owned(), |it| it.to_string()))
+                .map(|token| token.closes.map_or_else(|| "-".to_owned(), |it| it.to_string()))
                 .collect()
         };
         assert_eq!(closes("[a(b)]").join(" "), "5 - 2 - - -");

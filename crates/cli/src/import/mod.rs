@@ -9,6 +9,9 @@ mod javascript;
 mod list;
 mod publics;
 mod script;
+mod servers;
+mod settings;
+mod value;
 
 use std::fs;
 use std::io::Read as _;
