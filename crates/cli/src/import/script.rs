@@ -3,16 +3,18 @@
 //! Only what is written out is taken: a list of texts or of objects with an address, and constants whose names say what
 //! they are. What is put together at run time is for its author to translate.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use tunnel_balancer_config::{Code, Diagnostic};
 
 use super::constants::constants;
 use super::javascript::{MOST_DEPTH, tokens};
 use super::servers::{Group, groups};
 use super::settings::settings;
 use super::{Imported, Note, Target, placeholder, read};
-use crate::draft::{Draft, DraftService, message};
+use crate::draft::{Draft, DraftServer, DraftService, message};
 
 /// From a Worker script with a list of servers.
 ///
@@ -81,25 +83,48 @@ pub(super) fn import(script: &str, file: &Path, public: &[String]) -> Result<Imp
 
 /// Leaves out the servers that are wrong beside others or as servers of their public host.
 fn drop_wrong_servers(draft: &mut Draft, file: &str, notes: &mut Vec<Note>) {
-    for service in std::mem::take(&mut draft.services) {
-        let mut good = DraftService { servers: Vec::new(), ..service.clone() };
-        for server in service.servers {
-            good.servers.push(server.clone());
-            let mut services = draft.services.clone();
-            services.push(good.clone());
-            if let Some(mistake) = (Draft { services, ..Draft::default() }).mistakes().first() {
-                good.servers.pop();
-                let line = server.comment.as_deref().and_then(|comment| comment.strip_prefix("line ")).unwrap_or("1");
-                let line = line.split(',').next().unwrap_or(line);
-                let note =
-                    Note::new(format!("{file}:{line}"), format!("{} is left out: {}", server.url, message(mistake)));
-                if !notes.contains(&note) {
-                    notes.push(note);
-                }
-            }
+    // Whatever is left out: this is told as a whole.
+    if draft.mistakes().first().is_some_and(|mistake| mistake.code == Code::TooLarge) {
+        return;
+    }
+    let mut told = BTreeSet::new();
+    let mut tell = |server: &DraftServer, mistake: &Diagnostic| {
+        let line = server.comment.as_deref().and_then(|comment| comment.strip_prefix("line ")).unwrap_or("1");
+        let place = format!("{file}:{}", line.split(',').next().unwrap_or(line));
+        let why = format!("{} is left out: {}", server.url, message(mistake));
+        if told.insert((place.clone(), why.clone())) {
+            notes.push(Note::new(place, why));
         }
-        if !good.servers.is_empty() {
-            draft.services.push(good);
+    };
+    let mut servers = Vec::new();
+    for (index, service) in draft.services.iter_mut().enumerate() {
+        servers.extend(service.servers.drain(..).map(|server| (index, server)));
+    }
+    add(&mut draft.services, &servers, &mut tell);
+    draft.services.retain(|service| !service.servers.is_empty());
+}
+
+/// Adds to each service, given by its index, the servers that are not wrong. They are tried together, and where that does not
+/// do, in halves: to read the file anew for each of them would take long.
+fn add(
+    services: &mut Vec<DraftService>,
+    servers: &[(usize, DraftServer)],
+    tell: &mut impl FnMut(&DraftServer, &Diagnostic),
+) {
+    let mut all = services.clone();
+    for (index, server) in servers {
+        all.iter_mut().skip(*index).take(1).for_each(|service| service.servers.push(server.clone()));
+    }
+    let filled = all.iter().filter(|service| !service.servers.is_empty()).cloned().collect();
+    let mistakes = Draft { services: filled, ..Draft::default() }.mistakes();
+    match (servers, mistakes.first()) {
+        ([], _) => {}
+        (_, None) => *services = all,
+        ([(_, server)], Some(mistake)) => tell(server, mistake),
+        (_, Some(_)) => {
+            let (before, after) = servers.split_at(servers.len() / 2);
+            add(services, before, tell);
+            add(services, after, tell);
         }
     }
 }
