@@ -18,9 +18,10 @@ use crate::draft::{Draft, DraftServer, DraftService, message};
 
 /// From a Worker script with a list of servers.
 ///
-/// The list is the first one with addresses in it whose name speaks of servers, backends, origins or upstreams, as in
-/// `const SERVERS = ['https://chat-a.example.com', 'https://chat-b.example.com']`; objects with `url` and `name` will do as well.
-/// The interval, timeout and path of health checks are taken from constants such as `HEALTH_CHECK_INTERVAL = 30000`.
+/// The list is the first one with addresses in it whose name speaks of servers, backends or upstreams, or else of origins, as in
+/// `const SERVERS = ['https://chat-a.example.com', 'https://chat-b.example.com']`; objects with `url` and `name` will do as well,
+/// and so does an object with a list for each public host. The interval, timeout and path of health checks are taken from constants
+/// such as `HEALTH_CHECK_INTERVAL = 30000`.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -28,7 +29,7 @@ Examples:
   With several public hosts, each gets the same servers:
   tunnel-balancer import script worker.js --public chat.example.com --public www.example.com --output services.yaml
 
-Exit codes: 0 written; 1 there is nothing to import, or the output is there already; 2 mistakes in the command, or no such file.")]
+Exit codes: 0 written; 1 there is nothing to import, or the output is there already; 2 mistakes in the command, or a file that cannot be read.")]
 pub(super) struct FromScript {
     /// The script.
     file: PathBuf,
