@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use tunnel_balancer_config::yaml_text;
 
 use super::javascript::{Kind, Token};
-use super::value::{default_of, given};
+use super::value::{default_of, given, is_mark};
 
 /// What names stand for.
 pub(super) type Constants = BTreeMap<String, Constant>;
@@ -26,15 +26,23 @@ pub(super) enum Value {
     Unknown,
 }
 
-/// Everything of the form `NAME = value` or `name: value`; of several the first that is written out.
+/// Everything of the form `NAME = value` or `name: value`; of several the first that is written out. What is in an object about
+/// health checks is named as in `healthCheck.path`.
 pub(super) fn constants(tokens: &[Token]) -> Constants {
     let mut constants = Constants::new();
+    // The object about health checks that was seen last, and where it ends.
+    let (mut about_health, mut end) = ("", 0);
     for (at, token) in tokens.iter().enumerate() {
         let Some(given) = given(tokens, at) else { continue };
+        if at >= end && is_mark(given.value, 0, "{") && is_about_health(&given.name.to_ascii_lowercase()) {
+            (about_health, end) = (given.name, given.start + given.value.len());
+            continue;
+        }
         let Some((value, is_default)) = value(given.value) else { continue };
         let is_better = |before: &Constant| before.value == Value::Unknown && value != Value::Unknown;
-        if constants.get(given.name).is_none_or(is_better) {
-            constants.insert(given.name.to_owned(), Constant { value, line: token.line, is_default });
+        let name = if at < end { format!("{about_health}.{}", given.name) } else { given.name.to_owned() };
+        if constants.get(&name).is_none_or(is_better) {
+            constants.insert(name, Constant { value, line: token.line, is_default });
         }
     }
     constants
@@ -48,7 +56,7 @@ pub(super) fn setting(name: &str, value: &Value) -> Option<(&'static str, Result
     let is_number = matches!(value, Value::Number(_));
     let is =
         |words: &[&str]| words.iter().any(|word| without_unit(&name).ends_with(word) || (is_number && has(&[word])));
-    let is_about_health = has(&["health", "check", "probe"]);
+    let is_about_health = is_about_health(&name);
     if is_about_health {
         match value {
             Value::Text(path) if path.starts_with('/') && has(&PATHS) => return Some(("path", Ok(yaml_text(path)))),
@@ -62,6 +70,10 @@ pub(super) fn setting(name: &str, value: &Value) -> Option<(&'static str, Result
     }
     let is_surely = is_about_health || ["timeout", "timeoutms"].contains(&name.as_str());
     is(&["timeout"]).then(|| ("timeout", if is_surely { time(&name, value) } else { Err(OTHER_TIMEOUT) }))
+}
+
+fn is_about_health(name: &str) -> bool {
+    ["health", "check", "probe"].iter().any(|word| name.contains(word))
 }
 
 const PATHS: [&str; 4] = ["path", "endpoint", "route", "url"];

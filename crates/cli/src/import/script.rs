@@ -384,6 +384,7 @@ mod tests {
             "const SERVERS = [", "servers: [", "'https://a.example.com'", "\"b.example.com\"", "'", "\"", "`", "${", "}", "]",
             "{ url: ", "name: ", "'x'", ",", "\n", "//", "/*", "*/", "/", "HEALTH_PATH = '/x'", "INTERVAL = ", "30", "* 1000", ";",
             "A = 'c.example.com'", "A", "'\\u{0}\\n'", "ü", "\u{0}", "'a.example.com'", "'change-me-1.invalid'",
+            "{", "(", ")", "?? ", ": ", "'c.example.com': ", ".split(',')", "BACKUP_SERVERS = ", "ORIGINS = ",
         ]), 0..40), any in ".*") {
             run(&pieces.concat(), &[]);
             run(&format!("SERVERS = ['{any}', {{ url: 'a.example.com', name: '{any}' }}] {}", pieces.concat()), &["a.example.com"]);

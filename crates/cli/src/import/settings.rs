@@ -130,6 +130,11 @@ mod tests {
                 "worker.js:2: `interval: often` is left out: expected a duration such as \"30s\", found \"often\"",
             ],
         );
+        check(
+            "const config = { healthCheck: { path: '/up', \"interval\": 45e3, timeout: env.T }, path: '/x' }",
+            "/up 45s 5s",
+            &["worker.js:1: `healthCheck.timeout` is left out: its value is not written out"],
+        );
         // What is made from a constant, timers and types are no settings of their own.
         check(
             "interface Env { HEALTH_PATH: string; TIMEOUT?: number }\nconst HEALTH_PATH = '/up', TIMEOUT = 4000\nconst checkUrl = server + HEALTH_PATH, checkTimeout = setTimeout(() => stop(), TIMEOUT), o = { timeout: TIMEOUT }",
