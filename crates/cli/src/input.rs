@@ -7,7 +7,7 @@ use std::path::Path;
 use tunnel_balancer_config::MAX_BYTES;
 
 /// The largest file that is none of YAML: a script, or what is known of servers.
-const MAX_OTHER: usize = 16 << 20;
+const MAX_OTHER: usize = 1 << 20;
 
 /// The text of a file of YAML. Of one that is too large only the beginning, which its parser refuses as too large.
 pub(crate) fn yaml(path: &Path) -> Result<String, String> {
@@ -71,11 +71,12 @@ mod tests {
             let start = yaml(path).unwrap();
             assert_eq!(start.len(), MAX_BYTES + 1);
             assert_eq!(parse(&start).unwrap_err().diagnostics()[0].code, Code::TooLarge);
-            assert!(any(path).unwrap_err().ends_with("-large is larger than 16 MiB"));
+            assert!(any(path).unwrap_err().ends_with("-large is larger than 1 MiB"));
         });
         // Cut within a character.
         with("cut", "ä".repeat(MAX_BYTES).as_bytes(), |path| assert!(yaml(path).unwrap().len() > MAX_BYTES));
         with("full", &[b'#'; MAX_BYTES], |path| assert_eq!(yaml(path).unwrap().len(), MAX_BYTES));
+        with("script", &vec![b'/'; MAX_OTHER], |path| assert_eq!(any(path).unwrap().len(), MAX_OTHER));
     }
 
     #[test]

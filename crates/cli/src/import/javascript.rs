@@ -3,11 +3,17 @@
 //! A scanner for tokens, not a parser. What is no text, number or name is a mark of its own, so nothing in a script is an
 //! error, and a list that is put together at run time is seen to be one that cannot be read.
 
+use std::collections::BTreeMap;
+
 /// One token, and the line it is on.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Token {
     pub(super) kind: Kind,
     pub(super) line: usize,
+    /// How many brackets it is in.
+    pub(super) depth: usize,
+    /// How many tokens later the bracket closes that this one opens.
+    pub(super) closes: Option<usize>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -20,17 +26,24 @@ pub(super) enum Kind {
     Mark(char),
 }
 
-/// The tokens of a script, without its comments.
-pub(super) fn tokens(script: &str) -> Vec<Token> {
-    let mut scanner = Scanner { rest: script, line: 1, tokens: Vec::new() };
+/// Brackets in brackets, as deep as nobody writes them: each of them may be looked through once more.
+pub(super) const MOST_DEPTH: usize = 100;
+
+/// The tokens of a script, without its comments; or the line on which brackets are nested too deep.
+pub(super) fn tokens(script: &str) -> Result<Vec<Token>, usize> {
+    let mut scanner = Scanner { rest: script, line: 1, tokens: Vec::new(), endless: BTreeMap::new() };
     while scanner.step() {}
-    scanner.tokens
+    pair(&mut scanner.tokens)?;
+    Ok(scanner.tokens)
 }
 
 struct Scanner<'s> {
     rest: &'s str,
     line: usize,
     tokens: Vec<Token>,
+    /// What was begun and does not end: by its first character, how much of the script is left where the search for its end
+    /// stopped. Nothing that begins before has to be searched again.
+    endless: BTreeMap<char, usize>,
 }
 
 impl Scanner<'_> {
@@ -51,20 +64,8 @@ impl Scanner<'_> {
                 self.take(self.rest.find("*/").map_or(self.rest.len(), |end| end + 2));
                 return true;
             }
-            '/' if self.begins_pattern() => match pattern_end(self.rest) {
-                Some(end) => {
-                    self.take(end);
-                    Kind::Other
-                }
-                None => self.mark('/'),
-            },
-            '"' | '\'' | '`' => match text(self.rest, first) {
-                Some((end, text)) => {
-                    self.take(end);
-                    text.map_or(Kind::Other, Kind::Text)
-                }
-                None => self.mark(first),
-            },
+            '/' if self.begins_pattern() => self.until_end('/', |script| Ok((pattern_end(script)?, None))),
+            '"' | '\'' | '`' => self.until_end(first, |script| text(script, first)),
             c if c.is_ascii_digit() => {
                 let end = self
                     .rest
@@ -78,8 +79,25 @@ impl Scanner<'_> {
             }
             c => self.mark(c),
         };
-        self.tokens.push(Token { kind, line });
+        self.tokens.push(Token { kind, line, depth: 0, closes: None });
         true
+    }
+
+    /// Something that begins with `first`, or else only this mark.
+    fn until_end(&mut self, first: char, find: impl Fn(&str) -> Result<(usize, Option<String>), usize>) -> Kind {
+        if self.endless.get(&first).is_some_and(|left| self.rest.len() > *left) {
+            return self.mark(first);
+        }
+        match find(self.rest) {
+            Ok((end, text)) => {
+                self.take(end);
+                text.map_or(Kind::Other, Kind::Text)
+            }
+            Err(stopped) => {
+                self.endless.insert(first, self.rest.len() - stopped);
+                self.mark(first)
+            }
+        }
     }
 
     fn mark(&mut self, mark: char) -> Kind {
@@ -110,26 +128,51 @@ fn is_name(c: char) -> bool {
     c.is_alphanumeric() || matches!(c, '_' | '$' | '#')
 }
 
-/// Where the regular expression at the beginning ends; it does so on its line.
-fn pattern_end(script: &str) -> Option<usize> {
+/// Finds which brackets belong together. One that is closed by none is over where one around it closes.
+fn pair(tokens: &mut [Token]) -> Result<(), usize> {
+    let mut open: Vec<(usize, char)> = Vec::new();
+    for at in 0..tokens.len() {
+        let Some(token) = tokens.get_mut(at) else { break };
+        token.depth = open.len();
+        let Kind::Mark(mark) = token.kind else { continue };
+        match mark {
+            '[' => open.push((at, ']')),
+            '{' => open.push((at, '}')),
+            '(' => open.push((at, ')')),
+            _ => {
+                let Some(index) = open.iter().rposition(|(_, closing)| *closing == mark) else { continue };
+                token.depth = index;
+                let opening = open.drain(index..).next().map_or(at, |(opening, _)| opening);
+                tokens.iter_mut().skip(opening).take(1).for_each(|token| token.closes = Some(at - opening));
+            }
+        }
+        if open.len() > MOST_DEPTH {
+            return Err(tokens.get(at).map_or(1, |token| token.line));
+        }
+    }
+    Ok(())
+}
+
+/// Where the regular expression at the beginning ends; it does so on its line. Otherwise where the search stopped.
+fn pattern_end(script: &str) -> Result<usize, usize> {
     let (mut escaped, mut in_class) = (false, false);
     for (at, c) in script.char_indices().skip(1) {
         match c {
-            '\n' => return None,
+            '\n' => return Err(at),
             _ if escaped => escaped = false,
             '\\' => escaped = true,
             '[' => in_class = true,
             ']' => in_class = false,
-            '/' if !in_class => return Some(at + 1),
+            '/' if !in_class => return Ok(at + 1),
             _ => {}
         }
     }
-    None
+    Err(script.len())
 }
 
-/// Where the text at the beginning ends, and what it says; no text where something has to be filled in. `None` where it
-/// does not end.
-fn text(script: &str, quote: char) -> Option<(usize, Option<String>)> {
+/// Where the text at the beginning ends, and what it says; no text where something has to be filled in. Where it does
+/// not end, where the search stopped.
+fn text(script: &str, quote: char) -> Result<(usize, Option<String>), usize> {
     let mut said = Some(String::new());
     // The braces that are open inside a `${ }`.
     let mut depth = 0_usize;
@@ -137,15 +180,15 @@ fn text(script: &str, quote: char) -> Option<(usize, Option<String>)> {
     while let Some((at, c)) = chars.next() {
         match c {
             '\\' => {
-                let (_, escaped) = chars.next()?;
+                let (_, escaped) = chars.next().ok_or(script.len())?;
                 match escape(escaped) {
                     Some(c) => said.iter_mut().for_each(|said| said.extend(c)),
                     None => said = None,
                 }
             }
             '{' | '}' if depth > 0 => depth = if c == '{' { depth + 1 } else { depth - 1 },
-            c if c == quote && depth == 0 => return Some((at + 1, said)),
-            '\n' if quote != '`' => return None,
+            c if c == quote && depth == 0 => return Ok((at + 1, said)),
+            '\n' if quote != '`' => return Err(at),
             '$' if quote == '`' && depth == 0 && chars.peek().is_some_and(|(_, next)| *next == '{') => {
                 chars.next();
                 depth = 1;
@@ -154,7 +197,7 @@ fn text(script: &str, quote: char) -> Option<(usize, Option<String>)> {
             c => said.iter_mut().for_each(|said| said.push(c)),
         }
     }
-    None
+    Err(script.len())
 }
 
 /// What an escaped character stands for: nothing for the end of a line. `None` for a code, which no address is written in.
@@ -175,6 +218,7 @@ mod tests {
 
     fn check(script: &str, expected: &str) {
         let tokens: Vec<String> = tokens(script)
+            .unwrap()
             .into_iter()
             .map(|token| match token.kind {
                 Kind::Name(name) => name,
@@ -201,7 +245,32 @@ mod tests {
 
     #[test]
     fn tokens_know_their_lines() {
-        let lines: Vec<usize> = tokens("a\n/*\n*/ 'b'\r\n`\n` c").iter().map(|token| token.line).collect();
+        let lines: Vec<usize> = tokens("a\n/*\n*/ 'b'\r\n`\n` c").unwrap().iter().map(|token| token.line).collect();
         assert_eq!(lines, [1, 3, 4, 5]);
+    }
+
+    #[test]
+    fn brackets_are_paired() {
+        let closes = |script: &str| -> Vec<_> {
+            tokens(script)
+                .unwrap()
+                .iter()
+                .map(|token| token.closes.map_or_else(|| "-".to_owned(), |it| it.to_string()))
+                .collect()
+        };
+        assert_eq!(closes("[a(b)]").join(" "), "5 - 2 - - -");
+        assert_eq!(closes("{ [ a } ] ( ').'").join(" "), "3 - - - - - -");
+        let nested = |depth: usize| format!("\n{}{}", "[{(".repeat(depth), ")}]".repeat(depth));
+        assert_eq!((tokens(&nested(33)).is_ok(), tokens(&nested(40))), (true, Err(2)));
+    }
+
+    /// Each of these took seconds when what does not end was searched again and again.
+    #[test]
+    fn the_time_grows_with_the_script_only() {
+        let before = std::time::Instant::now();
+        for piece in ["`${", "`", "'\\", "'\\'\\\n\\", "/[", "/*/", "\"\\", "= /\\", "}", "a ]"] {
+            let _ = tokens(&piece.repeat(100_000));
+        }
+        assert!(before.elapsed().as_secs() < 20, "{:?}", before.elapsed());
     }
 }

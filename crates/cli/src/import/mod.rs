@@ -9,14 +9,17 @@ mod javascript;
 mod list;
 mod publics;
 mod script;
+mod servers;
+mod settings;
+mod value;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
 use crate::draft::{Draft, DraftServer, told, wrong_address};
-use crate::{input, output};
+use crate::output;
 
 /// Begin a services.yaml from cloudflared's config.yml, or from the script that this program replaces.
 ///
@@ -128,10 +131,6 @@ fn public(text: &str) -> Result<String, String> {
         None => Ok(text.trim_end_matches('.').to_ascii_lowercase()),
         Some(mistake) => Err(told(&mistake)),
     }
-}
-
-fn read(file: &Path) -> Result<String, String> {
-    input::any(file)
 }
 
 /// A placeholder for the public host of the `index`th service (from 0), and what to say of it.

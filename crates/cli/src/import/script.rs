@@ -3,21 +3,26 @@
 //! Only what is written out is taken: a list of texts or of objects with an address, and constants whose names say what
 //! they are. What is put together at run time is for its author to translate.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use tunnel_balancer_config::{Code, Diagnostic};
 
-use super::constants::{Constant, Constants, constants, setting};
-use super::javascript::{Kind, Token, tokens};
-use super::list::{elements, list_at};
-use super::{Imported, Note, Target, placeholder, read};
-use crate::draft::{Draft, DraftServer, DraftService, message, told, wrong_server};
+use super::constants::constants;
+use super::javascript::{MOST_DEPTH, tokens};
+use super::servers::{Group, groups};
+use super::settings::settings;
+use super::{Imported, Note, Target, placeholder};
+use crate::draft::{Draft, DraftServer, DraftService, message};
+use crate::input;
 
 /// From a Worker script with a list of servers.
 ///
-/// The list is the first one with addresses in it whose name speaks of servers, backends, origins or upstreams, as in
-/// `const SERVERS = ['https://chat-a.example.com', 'https://chat-b.example.com']`; objects with `url` and `name` will do as well.
-/// The interval, timeout and path of health checks are taken from constants such as `HEALTH_CHECK_INTERVAL = 30000`.
+/// The list is the first one with addresses in it whose name speaks of servers, backends or upstreams, or else of origins, as in
+/// `const SERVERS = ['https://chat-a.example.com', 'https://chat-b.example.com']`; objects with `url` and `name` will do as well,
+/// and so does an object with a list for each public host. The interval, timeout and path of health checks are taken from constants
+/// such as `HEALTH_CHECK_INTERVAL = 30000`.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -25,7 +30,7 @@ Examples:
   With several public hosts, each gets the same servers:
   tunnel-balancer import script worker.js --public chat.example.com --public www.example.com --output services.yaml
 
-Exit codes: 0 written; 1 there is nothing to import, or the output is there already; 2 mistakes in the command, or no such file.")]
+Exit codes: 0 written; 1 there is nothing to import, or the output is there already; 2 mistakes in the command, or a file that cannot be read.")]
 pub(super) struct FromScript {
     /// The script.
     file: PathBuf,
@@ -36,206 +41,94 @@ pub(super) struct FromScript {
 
 impl FromScript {
     pub(super) fn import(&self) -> Result<Imported, String> {
-        Ok(import(&read(&self.file)?, &self.file, &self.target.public))
+        import(&input::any(&self.file)?, &self.file, &self.target.public)
     }
 }
 
-fn import(script: &str, file: &Path, public: &[String]) -> Imported {
+pub(super) fn import(script: &str, file: &Path, public: &[String]) -> Result<Imported, String> {
     let file = file.display().to_string();
-    let tokens = tokens(script);
+    let tokens = tokens(script)
+        .map_err(|line| format!("{file}:{line}: brackets are nested here more than {MOST_DEPTH} deep"))?;
     let constants = constants(&tokens);
     let mut notes = Vec::new();
-    let servers = servers(&tokens, &constants, &file, &mut notes);
+    let groups = groups(&tokens, &constants, &file, &mut notes);
     let mut draft = Draft {
         comments: vec![format!(
             "Begun from {file}: the public hostnames, and the servers behind them in the order they are tried."
         )],
         ..Draft::default()
     };
-    if servers.is_empty() {
-        return Imported { draft, notes };
+    for Group { host, servers } in groups {
+        let (unknown, change) = placeholder(0);
+        let hosts = match host {
+            Some(host) => vec![(host, Vec::new())],
+            None if public.is_empty() => vec![(unknown, vec![change])],
+            None => public.iter().map(|host| (host.clone(), Vec::new())).collect(),
+        };
+        for (address, comments) in hosts {
+            let mut service = DraftService { comments, address, servers: servers.clone(), settings: Vec::new() };
+            service.name_apart();
+            draft.services.push(service);
+        }
     }
-    let (host, change) = placeholder(0);
-    let hosts = if public.is_empty() {
-        vec![(host, vec![change])]
-    } else {
-        public.iter().map(|host| (host.clone(), Vec::new())).collect()
-    };
-    for (address, comments) in hosts {
-        let mut service = DraftService { comments, address, servers: servers.clone(), settings: Vec::new() };
-        service.name_apart();
-        draft.services.push(service);
+    if !draft.services.is_empty() {
+        for host in public.iter().filter(|host| draft.services.iter().all(|service| service.address != **host)) {
+            notes.push(Note::new(format!("--public {host}"), "left out: the script itself names the public hosts"));
+        }
     }
     drop_wrong_servers(&mut draft, &file, &mut notes);
     if !draft.services.is_empty() {
         settings(&constants, &file, &mut draft, &mut notes);
     }
-    if !draft.defaults.iter().any(|line| line.contains("path:")) {
-        draft.comments.push("No path for health checks was found: until one is set, `/` is asked for.".to_owned());
-    }
-    Imported { draft, notes }
-}
-
-/// The first list of servers that has any.
-fn servers(tokens: &[Token], constants: &Constants, file: &str, notes: &mut Vec<Note>) -> Vec<DraftServer> {
-    let mut complaints = Vec::new();
-    for (at, token) in tokens.iter().enumerate() {
-        let Some(list) = list_at(tokens, at) else { continue };
-        let mut about_this = Vec::new();
-        let servers: Vec<DraftServer> = elements(list)
-            .into_iter()
-            .filter_map(|element| element_server(element, constants, file, &mut about_this))
-            .collect();
-        if !servers.is_empty() {
-            notes.append(&mut about_this);
-            return servers;
-        }
-        if let Kind::Name(name) = &token.kind
-            && !list.is_empty()
-        {
-            complaints.push(Note::new(format!("{file}:{}", token.line), format!("{name} has no address written out")));
-        }
-    }
-    if complaints.is_empty() {
-        complaints.push(Note::new(
-            format!("{file}:1"),
-            "no list such as `const SERVERS = ['https://chat-a.example.com']` was found",
-        ));
-    }
-    notes.append(&mut complaints);
-    Vec::new()
-}
-
-fn element_server(element: &[Token], constants: &Constants, file: &str, notes: &mut Vec<Note>) -> Option<DraftServer> {
-    let line = element.first().map_or(1, |token| token.line);
-    let place = format!("{file}:{line}");
-    let mut note = |message: String| notes.push(Note::new(place.clone(), message));
-    let (url, name) = if let Some(url) = text(element, constants) {
-        (url, None)
-    } else {
-        let [Token { kind: Kind::Mark('{'), .. }, inside @ .., Token { kind: Kind::Mark('}'), .. }] = element else {
-            note("this element of the list was not understood".to_owned());
-            return None;
-        };
-        let (mut url, mut name) = (None, None);
-        for entry in elements(inside) {
-            let (key, value) = match entry {
-                [
-                    Token { kind: Kind::Name(key) | Kind::Text(key), .. },
-                    Token { kind: Kind::Mark(':'), .. },
-                    value @ ..,
-                ] => (key.as_str(), value),
-                _ => ("...", entry),
-            };
-            match key.to_ascii_lowercase().as_str() {
-                "url" | "host" | "hostname" | "address" | "origin" | "endpoint" | "href" => {
-                    url = url.or_else(|| text(value, constants))
-                }
-                "name" | "id" | "label" => name = name.or_else(|| text(value, constants)),
-                _ => note(format!("`{key}` of this server was not taken over")),
-            }
-        }
-        let Some(url) = url else {
-            note("this server has no `url` that is written out".to_owned());
-            return None;
-        };
-        (url, name)
-    };
-    let url = url.trim().to_owned();
-    if let Some(mistake) = wrong_server(&url) {
-        note(format!("this cannot be a server: {}", told(&mistake).replace('\n', ";")));
-        return None;
-    }
-    let mut server = DraftServer { url, name: None, comment: Some(format!("line {line}")) };
-    if let Some(name) = name.filter(|name| !name.trim().is_empty()) {
-        let plain = plain_name(&name);
-        if plain != name {
-            server.comment = Some(format!("line {line}, {name:?}"));
-        }
-        server.name = Some(plain);
-    }
-    Some(server)
-}
-
-/// A single text, or the name of one.
-fn text(tokens: &[Token], constants: &Constants) -> Option<String> {
-    match tokens {
-        [Token { kind: Kind::Text(text), .. }] => Some(text.clone()),
-        [Token { kind: Kind::Name(name), .. }] => match constants.get(name)? {
-            (Constant::Text(text), _) => Some(text.clone()),
-            (Constant::Number(_), _) => None,
-        },
-        _ => None,
-    }
-}
-
-/// A name as it can be sent in a header: see `name` of a server.
-fn plain_name(name: &str) -> String {
-    const MOST: usize = 64;
-    let plain = |c: char| if c.is_ascii_graphic() && !",;\"'`\\".contains(c) { c } else { '-' };
-    name.trim().chars().take(MOST).map(plain).collect()
+    Ok(Imported { draft, notes })
 }
 
 /// Leaves out the servers that are wrong beside others or as servers of their public host.
 fn drop_wrong_servers(draft: &mut Draft, file: &str, notes: &mut Vec<Note>) {
-    for service in std::mem::take(&mut draft.services) {
-        let mut good = DraftService { servers: Vec::new(), ..service.clone() };
-        for server in service.servers {
-            good.servers.push(server.clone());
-            let mut services = draft.services.clone();
-            services.push(good.clone());
-            if let Some(mistake) = (Draft { services, ..Draft::default() }).mistakes().first() {
-                good.servers.pop();
-                let line = server.comment.as_deref().and_then(|comment| comment.strip_prefix("line ")).unwrap_or("1");
-                let line = line.split(',').next().unwrap_or(line);
-                let note =
-                    Note::new(format!("{file}:{line}"), format!("{} is left out: {}", server.url, message(mistake)));
-                if !notes.contains(&note) {
-                    notes.push(note);
-                }
-            }
-        }
-        if !good.servers.is_empty() {
-            draft.services.push(good);
-        }
+    // Whatever is left out: this is told as a whole.
+    if draft.mistakes().first().is_some_and(|mistake| mistake.code == Code::TooLarge) {
+        return;
     }
+    let mut told = BTreeSet::new();
+    let mut tell = |server: &DraftServer, mistake: &Diagnostic| {
+        let line = server.comment.as_deref().and_then(|comment| comment.strip_prefix("line ")).unwrap_or("1");
+        let place = format!("{file}:{}", line.split(',').next().unwrap_or(line));
+        let why = format!("{} is left out: {}", server.url, message(mistake));
+        if told.insert((place.clone(), why.clone())) {
+            notes.push(Note::new(place, why));
+        }
+    };
+    let mut servers = Vec::new();
+    for (index, service) in draft.services.iter_mut().enumerate() {
+        servers.extend(service.servers.drain(..).map(|server| (index, server)));
+    }
+    add(&mut draft.services, &servers, &mut tell);
+    draft.services.retain(|service| !service.servers.is_empty());
 }
 
-/// What constants say about health checks.
-fn settings(constants: &Constants, file: &str, draft: &mut Draft, notes: &mut Vec<Note>) {
-    let mut found: Vec<(&str, String, usize)> = Vec::new();
-    for (name, (value, line)) in constants {
-        let meaning = setting(name, value);
-        let message = match meaning {
-            None => continue,
-            Some(Ok((key, _))) if found.iter().any(|(other, ..)| *other == key) => {
-                format!("`{name}` is left out: there is another `{key}`")
-            }
-            Some(Ok((key, value))) => {
-                found.push((key, value, *line));
-                continue;
-            }
-            Some(Err(why)) => format!("`{name}` is left out: {why}"),
-        };
-        notes.push(Note::new(format!("{file}:{line}"), message));
+/// Adds to each service, given by its index, the servers that are not wrong. They are tried together, and where that does not
+/// do, in halves: to read the file anew for each of them would take long.
+fn add(
+    services: &mut Vec<DraftService>,
+    servers: &[(usize, DraftServer)],
+    tell: &mut impl FnMut(&DraftServer, &Diagnostic),
+) {
+    let mut all = services.clone();
+    for (index, server) in servers {
+        all.iter_mut().skip(*index).take(1).for_each(|service| service.servers.push(server.clone()));
     }
-    found.sort_by_key(|(key, ..)| ["path", "interval", "timeout"].iter().position(|known| known == key));
-    let mut entries: Vec<String> = Vec::new();
-    for (key, value, line) in found {
-        entries.push(format!("{key}: {value}"));
-        draft.defaults = vec![format!("health_check: {{ {} }}", entries.join(", "))];
-        if let Some(mistake) = draft.mistakes().first() {
-            entries.pop();
-            notes.push(Note::new(
-                format!("{file}:{line}"),
-                format!("`{key}: {value}` is left out: {}", message(mistake)),
-            ));
+    let filled = all.iter().filter(|service| !service.servers.is_empty()).cloned().collect();
+    let mistakes = Draft { services: filled, ..Draft::default() }.mistakes();
+    match (servers, mistakes.first()) {
+        ([], _) => {}
+        (_, None) => *services = all,
+        ([(_, server)], Some(mistake)) => tell(server, mistake),
+        (_, Some(_)) => {
+            let (before, after) = servers.split_at(servers.len() / 2);
+            add(services, before, tell);
+            add(services, after, tell);
         }
     }
-    draft.defaults = entries
-        .is_empty()
-        .then(Vec::new)
-        .unwrap_or_else(|| vec![format!("health_check: {{ {} }}", entries.join(", "))]);
 }
 
 #[cfg(test)]
@@ -247,7 +140,7 @@ mod tests {
 
     fn run(script: &str, public: &[&str]) -> (Option<Config>, Vec<String>) {
         let public: Vec<String> = public.iter().map(|host| (*host).to_owned()).collect();
-        let Imported { draft, notes } = import(script, Path::new("worker.js"), &public);
+        let Imported { draft, notes } = import(script, Path::new("worker.js"), &public).unwrap();
         let text = draft.text();
         let config =
             (!draft.services.is_empty()).then(|| parse(&text).unwrap_or_else(|errors| panic!("{errors}\n{text}")));
@@ -329,42 +222,151 @@ mod tests {
     }
 
     #[test]
-    fn health_checks_are_taken_over() {
-        let check = |constants: &str, expected: &str, expected_notes: &[&str]| {
-            let (config, notes) = run(&format!("{constants}\nconst SERVERS = ['a.example.com']"), &[]);
-            let check = config.unwrap().services.remove(0).health_check.unwrap();
-            assert_eq!(format!("{} {:?} {:?}", check.path, check.interval, check.timeout), expected, "{constants}");
-            assert_eq!(notes, expected_notes, "{constants}");
-        };
+    fn every_list_of_servers_is_told() {
+        let two = "const SERVERS = ['https://a.example.com', 'https://b.example.com']";
+        let both = ["a https://a.example.com", "b https://b.example.com"];
+        for (more, notes) in [
+            (
+                "BACKUP_SERVERS = ['https://c.example.com']",
+                &["worker.js:2: `BACKUP_SERVERS` is left out: the servers are those of `SERVERS` (line 1)"][..],
+            ),
+            (
+                ", FALLBACK_SERVERS = ['https://c.example.com'];",
+                &["worker.js:2: `FALLBACK_SERVERS` is left out: the servers are those of `SERVERS` (line 1)"],
+            ),
+            (
+                "var SERVERS = ['https://c.example.com']",
+                &["worker.js:2: `SERVERS` is left out: the servers are those of `SERVERS` (line 1)"],
+            ),
+            ("BACKUP_SERVERS = [env.C]", &["worker.js:2: BACKUP_SERVERS has no address written out"]),
+            (
+                "BACKUP_SERVERS = ['c.example.com'",
+                &["worker.js:2: `BACKUP_SERVERS` is left out: its `[` is not closed"],
+            ),
+            (
+                "const MORE_SERVERS = JSON.parse(env.MORE)",
+                &["worker.js:2: `MORE_SERVERS` is left out: it is no list that is written out"],
+            ),
+            ("const ALLOWED_ORIGINS = ['https://c.example.com'], serverStates = [true, 'up']", &[]),
+            (
+                "let healthyServers = SERVERS.filter((it) => it.ok), servers = [...SERVERS], o = { servers: SERVERS }",
+                &[],
+            ),
+            ("async function f(servers: string[]) { const servers = await all(); let originalHosts = [] }", &[]),
+        ] {
+            check(&format!("{two}\n{more}"), &both, notes);
+        }
         check(
-            "const HEALTH_PATH = '/healthz';\nconst CHECK_INTERVAL = 60 * 1000;\nconst TIMEOUT = 4000",
-            "/healthz 60s 4s",
+            "\n{two}['https://a.example.com', 'https://b.example.com'",
             &[],
+            &["worker.js:1: no list such as `const SERVERS = ['https://chat-a.example.com']` was found"],
         );
         check(
-            "const config = { healthCheckUrl: '/up', intervalSeconds: 45, probeTimeoutMs: 1_500 }",
-            "/up 45s 1.5s",
+            "\nconst SERVERS = ['https://a.example.com', 'https://b.example.com'",
             &[],
+            &["worker.js:2: `SERVERS` is left out: its `[` is not closed"],
         );
         check(
-            "const CHECK_INTERVAL = 30;",
-            "/ 30s 5s",
-            &["worker.js:1: `CHECK_INTERVAL` is left out: its unit is not known"],
+            "\nconst SERVERS = ['https://a.example.com', 'https://b.examp",
+            &[],
+            &["worker.js:2: `SERVERS` is left out: its `[` is not closed"],
         );
         check(
-            "const HEALTH_TIMEOUT = 20000;\nconst FETCH_TIMEOUT = 10000;",
-            "/ 30s 5s",
+            "const SERVERS = ['a.example.com', env.B].filter(Boolean), BACKENDS = ['b.example.com'].map(f)",
+            &["a https://a.example.com"],
             &[
-                "worker.js:2: `FETCH_TIMEOUT` is left out: it may not be the timeout of health checks; for requests there is `retry: { try_timeout: ... }`",
-                "worker.js:1: `timeout: 20s` is left out: `timeout` (20s) is longer than `unhealthy_interval` (10s)",
+                "worker.js:1: this element of the list was not understood",
+                "worker.js:1: `BACKENDS` is left out: the servers are those of `SERVERS` (line 1)",
             ],
         );
         check(
-            "const HEALTH_PATH = '/a b';",
-            "/ 30s 5s",
-            &["worker.js:1: `path: \"/a b\"` is left out: expected a path of visible ASCII characters, found \"/a b\""],
+            "const BACKENDS = ['b.example.com'].map(f)",
+            &["b https://b.example.com"],
+            &["worker.js:1: `BACKENDS`: what is done with it behind its `]` was not taken over"],
         );
-        check("const INTERVAL = 1000 * n", "/ 30s 5s", &[]);
+    }
+
+    #[test]
+    fn those_that_are_allowed_to_ask_are_no_servers() {
+        let two = ["a https://a.example.com", "b https://b.example.com"];
+        check(
+            "const allowedOrigins = ['https://x.example.com'];\nconst ORIGINS = 'https://a.example.com, https://b.example.com'.split(',')",
+            &two,
+            &[],
+        );
+        check(
+            "const ORIGINS = ['https://x.example.com']\nconst SERVERS = ['https://a.example.com', 'https://b.example.com']",
+            &two,
+            &["worker.js:1: `ORIGINS` is left out: the servers are those of `SERVERS` (line 2)"],
+        );
+        check(
+            "const SERVERS = process.env.S ? process.env.S.split(',') : ['https://a.example.com', 'https://b.example.com'];\nconst ORIGINS = ['https://x.example.com']",
+            &two,
+            &[
+                "worker.js:1: `SERVERS`: only its default is written out",
+                "worker.js:2: `ORIGINS` is left out: the servers are those of `SERVERS` (line 1)",
+            ],
+        );
+        check(
+            "const ORIGINS = ['https://x.example.com']\nconst SERVERS = JSON.parse(env.SERVERS)",
+            &[],
+            &[
+                "worker.js:1: `ORIGINS` is left out: the servers are those of `SERVERS` (line 2)",
+                "worker.js:2: `SERVERS` is left out: it is no list that is written out",
+            ],
+        );
+        check(
+            "const CORS_ORIGINS = ['https://x.example.com'], serverWhitelist = ['https://x.example.com']",
+            &[],
+            &["worker.js:1: no list such as `const SERVERS = ['https://chat-a.example.com']` was found"],
+        );
+    }
+
+    #[test]
+    fn an_object_may_name_the_public_hosts() {
+        let script = "const SERVERS: Record<string, string[]> = {
+            'chat.example.com': ['https://chat-a.example.com', { url: 'chat-b.example.com' }],
+            'Git.example.com/api': 'https://git-a.example.com',
+            'other.example.com': env.OTHER,
+            primary: ['https://x.example.com'],
+            ...more,
+        }";
+        let (config, notes) = run(script, &["chat.example.com", "www.example.com"]);
+        let services: Vec<String> = config
+            .unwrap()
+            .services
+            .iter()
+            .map(|it| {
+                format!(
+                    "{} {}",
+                    it.name(),
+                    it.servers().iter().map(|it| it.name.as_str()).collect::<Vec<_>>().join(" ")
+                )
+            })
+            .collect();
+        assert_eq!(services, ["chat.example.com chat-a chat-b", "git.example.com/api git-a"]);
+        assert_eq!(
+            notes,
+            [
+                "worker.js:4: this element of the list was not understood",
+                "worker.js:4: `other.example.com` is left out: it has no address written out",
+                "worker.js:5: `primary` is left out: it is no public host",
+                "worker.js:6: this entry of `SERVERS` was not understood",
+                "--public www.example.com: left out: the script itself names the public hosts",
+            ]
+        );
+        check(
+            "\nconst SERVERS = { eu: ['https://a.example.com'] }",
+            &[],
+            &["worker.js:2: `SERVERS` is left out: it is no list that is written out"],
+        );
+    }
+
+    #[test]
+    fn brackets_in_brackets_have_an_end() {
+        let script = format!("\n{}", "const SERVERS = [".repeat(8000));
+        let message = import(&script, Path::new("worker.js"), &[]).err();
+        assert_eq!(message.as_deref(), Some("worker.js:2: brackets are nested here more than 100 deep"));
     }
 
     #[test]
@@ -383,6 +385,7 @@ mod tests {
             "const SERVERS = [", "servers: [", "'https://a.example.com'", "\"b.example.com\"", "'", "\"", "`", "${", "}", "]",
             "{ url: ", "name: ", "'x'", ",", "\n", "//", "/*", "*/", "/", "HEALTH_PATH = '/x'", "INTERVAL = ", "30", "* 1000", ";",
             "A = 'c.example.com'", "A", "'\\u{0}\\n'", "ü", "\u{0}", "'a.example.com'", "'change-me-1.invalid'",
+            "{", "(", ")", "?? ", ": ", "'c.example.com': ", ".split(',')", "BACKUP_SERVERS = ", "ORIGINS = ",
         ]), 0..40), any in ".*") {
             run(&pieces.concat(), &[]);
             run(&format!("SERVERS = ['{any}', {{ url: 'a.example.com', name: '{any}' }}] {}", pieces.concat()), &["a.example.com"]);

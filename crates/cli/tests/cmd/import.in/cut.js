@@ -1,0 +1,3 @@
+const SERVERS = [
+  'https://a.example.com',
+  'https://b.example.com'
