@@ -11,9 +11,16 @@ use crate::{SECOND, Seed, at_least, at_most, names, s, service};
 const SERVERS: usize = 3;
 const RATE: u32 = 100;
 
+/// From the start over many isolates, each with few requests of its own; or later in one.
 #[test]
 fn checks_that_fail_everywhere_change_nothing_for_traffic() {
     let seed = Seed::new(1);
+    for (isolates, from) in [(1, 20), (100, 0)] {
+        traffic_stays(&seed, isolates, from);
+    }
+}
+
+fn traffic_stays(seed: &Seed, isolates: usize, from: u64) {
     let policies = [
         ("round_robin", Policy::RoundRobin),
         ("random", Policy::Random),
@@ -28,20 +35,20 @@ fn checks_that_fail_everywhere_change_nothing_for_traffic() {
     for (policy, balancing) in policies {
         for (what, check) in checks {
             let mut sim = Sim::new(service(SERVERS, balancing.clone()), seed.0);
-            sim.patience(s(5));
+            sim.isolates(isolates).patience(s(5));
             for name in names(SERVERS) {
                 sim.server(s(0), &name, Behaviour::status(200).after(SECOND / RATE).in_turn());
                 sim.probes(s(0), &name, Behaviour::status(200));
-                sim.probes(s(20), &name, check);
+                sim.probes(s(from), &name, check);
             }
             // 70 % of what they can do: too much for two.
             sim.arrivals(Arrivals::poisson(0.7 * f64::from(RATE) * SERVERS as f64).until(s(120)));
             let trace = seed.run(sim, s(130));
             let most = trace.requests.values().max().copied().unwrap_or_default();
             let share = 100.0 * most as f64 / trace.tally.attempts as f64;
-            at_most(40.0, format!("{policy}, checks {what}: % of the busiest of three"), share);
+            at_most(40.0, format!("{policy}, checks {what} from {from} s: % of the busiest of three"), share);
             let after = trace.tally.between(s(60)..s(120));
-            at_least(99.0, format!("{policy}, checks {what}: % served"), 100.0 * after.served_share());
+            at_least(99.0, format!("{policy}, checks {what} from {from} s: % served"), 100.0 * after.served_share());
         }
     }
 }

@@ -115,3 +115,22 @@ fn perf_13_retries_add_a_fifth_to_the_load_when_all_fails() {
         amplification(1, Behaviour::fails(Failure::Connect), &seed),
     );
 }
+
+/// Failures that come late: at every moment many requests are under way, of which nobody knows yet that they will fail.
+#[test]
+fn perf_13_late_failures_do_not_get_around_the_budget() {
+    let seed = Seed::new(1);
+    for (what, failures) in [("ejected after 3", 3), ("never ejected", u32::MAX)] {
+        let mut service = service(3, Policy::Failover);
+        service.ejection.failures = failures;
+        let mut sim = Sim::new(service, seed.0);
+        for name in names(3) {
+            sim.server(s(0), &name, Behaviour::status(504).after(s(5)));
+            sim.probes(s(0), &name, Behaviour::status(200));
+        }
+        sim.arrivals(Arrivals::poisson(50.0).until(s(300)));
+        let tally = seed.run(sim, s(330)).tally;
+        let attempts = tally.attempts as f64 / tally.total().arrived as f64;
+        at_most(1.3, format!("all fail after 5 s, probes pass, {what}: attempts a request"), attempts);
+    }
+}

@@ -188,3 +188,12 @@ fn an_ejected_server_that_fails_its_checks_gets_its_chance() {
         "#]],
     );
 }
+
+#[test]
+fn who_failed_once_is_asked_again_though_its_checks_never_pass() {
+    let script = "0 probe a 500; 0 probe b 500; 1 GET; 4 a 502; 4 probe a 500; 4.5 GET; 4.6 a 200; 4.6 probe a 500; 6 GET; 20 GET; \
+                  40 GET; 41 end";
+    let trace = run(2, |_| (), script);
+    let by: Vec<_> = trace.answers.iter().map(|answer| answer.served_by.as_deref()).collect();
+    assert_eq!(by, [Some("a"), Some("b"), Some("b"), Some("a"), Some("a")]);
+}

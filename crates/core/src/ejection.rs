@@ -92,11 +92,6 @@ impl Ejection {
         }
     }
 
-    /// Whether the last result was a failure.
-    pub(crate) const fn has_failed(&self) -> bool {
-        self.failures > 0 || self.current.is_some()
-    }
-
     /// Whether there was more than one failure in a row.
     pub(crate) const fn keeps_failing(&self) -> bool {
         self.failures > 1 || self.current.is_some()

@@ -1,8 +1,8 @@
-//! The newest that is known of a server: whom to ask when nobody is usable.
+//! The newest that is known of a server: whom to ask when nobody is usable, and who may take a crowd.
 //!
 //! Health and ejections change slowly, and on purpose: one lucky answer is no recovery. So while every server is thought away,
-//! one of them may have been back for a second. What was heard of each last, from a request or a probe, whichever began
-//! later, is the better guide then. And where the last word on all of them is bad, the one that has been left alone the
+//! one of them may have been back for a second. What came of the requests that began last is the better guide then, and a
+//! probe that passed after them. And where the last word on all servers is bad, the one that has been left alone the
 //! longest is asked: so they take turns, and whoever is back is found by as many requests as there are servers.
 
 use std::time::Duration;
@@ -15,6 +15,10 @@ pub(crate) struct Evidence {
     is_bad: bool,
     /// When the request or the probe began that brought it.
     began: Timestamp,
+    /// When the request began that was answered, the last of these to begin.
+    answered: Timestamp,
+    /// When the last failure came, if no request that began later was answered.
+    failed: Option<Timestamp>,
     /// When the server was asked last.
     asked: Timestamp,
     /// When it was asked last, or the word came.
@@ -36,6 +40,16 @@ impl Evidence {
         self.is_bad
     }
 
+    /// Whether its last request failed.
+    pub(crate) const fn has_failed(&self) -> bool {
+        self.failed.is_some()
+    }
+
+    /// Whether it did so no longer ago than this.
+    pub(crate) fn has_failed_within(&self, recently: Duration, now: Timestamp) -> bool {
+        self.failed.is_some_and(|at| now.since(at) <= recently)
+    }
+
     /// Whether a bad word is to be looked into: nobody has asked the server for as long as `enough`.
     pub(crate) fn is_due(&self, enough: Duration, now: Timestamp) -> bool {
         self.is_bad && now.since(self.asked) >= enough
@@ -48,16 +62,12 @@ impl Evidence {
 
     /// Whether somebody is finding out if the last word, a bad one, still holds.
     pub(crate) fn is_being_tried(&self, now: Timestamp) -> bool {
-        self.trier.is_some_and(|trier| now < trier.until)
+        (self.is_bad || self.failed.is_some()) && self.trier.is_some_and(|trier| now < trier.until)
     }
 
     /// Takes in that it is asked, by somebody whose answer may take as long as `patience`.
     pub(crate) fn on_begin(&mut self, now: Timestamp, patience: Duration) {
-        self.asked = now;
-        if !self.is_bad {
-            return;
-        }
-        self.touched = now;
+        (self.asked, self.touched) = (now, now);
         if !self.is_being_tried(now) {
             self.trier = Some(Trier { began: now, until: now + patience });
         }
@@ -68,13 +78,42 @@ impl Evidence {
         self.trier = self.trier.filter(|trier| began < trier.began);
     }
 
-    /// Takes in a word that comes now, from a request or a probe that began at `began`.
-    pub(crate) fn hear(&mut self, is_bad: bool, began: Timestamp, now: Timestamp) {
-        if began < self.began {
-            return;
+    /// Takes in that a request that began at `began` was answered.
+    pub(crate) fn on_answer(&mut self, began: Timestamp, now: Timestamp) {
+        if began >= self.answered {
+            (self.answered, self.failed) = (began, None);
         }
-        (self.is_bad, self.began, self.touched) = (is_bad, began, now);
+        if self.hear(began, now) {
+            self.is_bad = false;
+        }
+    }
+
+    /// Takes in that a request that began at `began` failed. A `slow` server may only have much to do: that says nothing of
+    /// where requests are better off.
+    pub(crate) fn on_failure(&mut self, slow: bool, began: Timestamp, now: Timestamp) {
+        if began >= self.answered {
+            self.failed = Some(now);
+        }
+        if self.hear(began, now) {
+            self.is_bad |= !slow;
+        }
+    }
+
+    /// Takes in that a probe that began at `began` passed.
+    pub(crate) fn on_passing_probe(&mut self, began: Timestamp, now: Timestamp) {
+        if self.hear(began, now) {
+            self.is_bad = false;
+        }
+    }
+
+    /// Whether it is news: what began earlier says less, even when it ends later.
+    fn hear(&mut self, began: Timestamp, now: Timestamp) -> bool {
         self.on_abandoned(began);
+        let is_news = began >= self.began;
+        if is_news {
+            (self.began, self.touched) = (began, now);
+        }
+        is_news
     }
 }
 
@@ -91,11 +130,24 @@ mod tests {
     #[test]
     fn what_began_later_says_more_whenever_it_ends() {
         let mut evidence = Evidence::default();
-        evidence.hear(false, at(200), at(300));
-        evidence.hear(true, at(100), at(400));
+        evidence.on_answer(at(200), at(300));
+        evidence.on_failure(false, at(100), at(400));
         assert!(!evidence.is_bad(), "a request that hung, from before the answer");
-        evidence.hear(true, at(200), at(500));
+        evidence.on_failure(false, at(200), at(500));
         assert!(evidence.is_bad(), "at the same time, and heard later");
+    }
+
+    #[test]
+    fn a_failure_is_recent_until_a_later_request_is_answered() {
+        let (mut evidence, recently) = (Evidence::default(), Duration::from_secs(10));
+        evidence.on_failure(true, at(0), at(1_000));
+        assert!(!evidence.is_bad(), "it may only be slow");
+        assert!(evidence.has_failed_within(recently, at(11_000)) && !evidence.has_failed_within(recently, at(11_001)));
+        evidence.on_failure(false, at(500), at(2_000));
+        evidence.on_passing_probe(at(3_000), at(3_100));
+        assert!(!evidence.is_bad() && evidence.has_failed_within(recently, at(3_200)), "probes may be blind");
+        evidence.on_answer(at(3_000), at(3_300));
+        assert!(!evidence.has_failed_within(recently, at(3_400)));
     }
 
     #[test]
@@ -103,17 +155,17 @@ mod tests {
         let mut evidence = Evidence::default();
         evidence.on_begin(at(0), PATIENCE);
         assert!(!evidence.is_being_tried(at(1)), "nobody doubts it");
-        evidence.hear(true, at(0), at(10));
+        evidence.on_failure(false, at(0), at(10));
         assert_eq!(evidence.left_alone_since(), at(10));
         evidence.on_begin(at(20), PATIENCE);
         assert!(evidence.is_being_tried(at(6_019)) && !evidence.is_being_tried(at(6_020)));
         assert_eq!(evidence.left_alone_since(), at(20));
-        evidence.hear(true, at(20), at(30));
+        evidence.on_failure(false, at(20), at(30));
         assert!(!evidence.is_being_tried(at(31)));
         assert!(evidence.is_due(PATIENCE, at(6_020)) && !evidence.is_due(PATIENCE, at(6_019)));
         evidence.on_begin(at(40), PATIENCE);
         evidence.on_begin(at(50), PATIENCE);
-        evidence.hear(true, at(35), at(55));
+        evidence.on_failure(false, at(35), at(55));
         evidence.on_abandoned(at(35));
         assert!(evidence.is_being_tried(at(56)), "whoever tries it is still out");
         evidence.on_abandoned(at(40));

@@ -189,10 +189,13 @@ impl Exchange {
         let (settings, evidence) = (&state.service.retry, state.evidence(pick.server));
         // What was never delivered cost nobody anything, and a server without a blemish can take what a dead one dropped.
         let delivered = self.last.is_some_and(|last| settings.verdict(last.outcome).delivery != Delivery::Never);
-        let blemished = evidence.is_bad() && (pick.fallback || state.has_failed(pick.server));
-        let charged = delivered && (!self.dropped || blemished);
-        if charged && pick.fallback && evidence.is_being_tried(now) {
-            // Somebody is finding out already whether it is back. A crowd need not do so as one.
+        let lately = evidence.has_failed_within(PoolState::LATELY, now);
+        let tried = evidence.is_being_tried(now);
+        let charged = delivered && (!self.dropped || lately || tried);
+        // Where somebody is finding out already whether the server is back, a crowd need not do so as one. For a server with
+        // too much to do that would only be one delay more.
+        let slow = self.last.is_some_and(|last| last.outcome == Outcome::Failed(Failure::Timeout));
+        if charged && tried && (lately || pick.fallback) && self.round == 1 && !slow {
             let wait = self.news_by.get_or_insert_with(|| now + Self::NEWS).since(now).min(left);
             if !wait.is_zero() {
                 return Step::Backoff(Self::GLANCE.min(wait));

@@ -81,20 +81,19 @@ impl PoolState {
         ServerSet::first_of(self.servers.len())
     }
 
-    /// Of `among`, of whom none is usable: those that may serve all the same, by the last word on each. Where it is bad for
-    /// all, the one that has been left alone the longest. Every so often a request that does not suffer looks after
-    /// one that has failed: probes cannot tell where they fail for another reason.
+    /// Of `among`, of whom none is usable: those that may serve all the same, by the last word on each; of these, where there
+    /// are any, those that say something to probes. Where it is bad for all, the one that has been left alone the longest.
+    /// Every so often a request looks after one of whom it is bad: its probes may never pass.
     fn likeliest(&self, among: ServerSet, tried: ServerSet, request: &RequestInfo, now: Timestamp) -> ServerSet {
-        if tried.is_empty() && request.survives_doubt(&self.service.retry) {
-            let enough = self.service.ejection.base;
-            let is_due = |id: &ServerId| self.has_failed(*id) && self.evidence(*id).is_due(enough, now);
-            let due: ServerSet = among.iter().filter(is_due).collect();
-            if !due.is_empty() {
-                return due;
-            }
-        }
-        let likely: ServerSet = among.iter().filter(|id| !self.evidence(*id).is_bad()).collect();
-        if !likely.is_empty() {
+        let those =
+            |wanted: &dyn Fn(ServerId) -> bool| -> ServerSet { among.iter().filter(|id| wanted(*id)).collect() };
+        let ejection = &self.service.ejection;
+        let enough = if request.survives_doubt(&self.service.retry) { ejection.base } else { ejection.max };
+        let due = those(&|id| tried.is_empty() && self.evidence(id).is_due(enough, now));
+        let good = those(&|id| !self.evidence(id).is_bad());
+        let is_silent = |id: ServerId| self.servers.get(id.index()).is_some_and(|server| server.silent);
+        let speaking = good.intersection(those(&|id| !is_silent(id) && !self.evidence(id).has_failed()));
+        if let Some(likely) = [due, speaking, good].into_iter().find(|some| !some.is_empty()) {
             return likely;
         }
         let turn = |id: &ServerId| {

@@ -95,6 +95,8 @@ pub(crate) struct ServerState {
     pub(crate) recovered: Timestamp,
     pub(crate) counters: Counters,
     pub(crate) evidence: Evidence,
+    /// Whether its last probe got no answer of its own.
+    pub(crate) silent: bool,
     /// When an attempt on it brought an answer last.
     pub(crate) answered: Option<Timestamp>,
     /// When it was probed last.
@@ -104,6 +106,9 @@ pub(crate) struct ServerState {
 }
 
 impl PoolState {
+    /// How long what came of a request speaks for a server, or against it: as long as the budget remembers.
+    pub(crate) const LATELY: Duration = Duration::from_secs(10);
+
     /// The longest that a server can ask to be left alone by `Retry-After`.
     const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
@@ -204,7 +209,7 @@ impl PoolState {
         let Some(server) = self.servers.get_mut(id.index()) else { return };
         server.counters.broken_answers += 1;
         server.probe.hasten(now);
-        server.evidence.hear(true, now, now);
+        server.evidence.on_failure(false, now, now);
         let settings = &self.service.ejection;
         if let Some(change) = server.ejection.on_attempt(Blame::Counted, false, now, now, settings, may_eject) {
             self.on_change(id, Outcome::Failed(Failure::Lost), change, now);
@@ -237,9 +242,12 @@ impl PoolState {
             Blame::Unclear => server.evidence.on_abandoned(plan.started),
             Blame::None => {
                 server.answered = Some(now);
-                server.evidence.hear(false, plan.started, now);
+                server.evidence.on_answer(plan.started, now);
             }
-            Blame::Counted | Blame::AtOnce => server.evidence.hear(true, plan.started, now),
+            Blame::Counted | Blame::AtOnce => {
+                let slow = outcome == Outcome::Failed(Failure::Timeout);
+                server.evidence.on_failure(slow, plan.started, now);
+            }
         }
 
         // A failure of a server that was thought well is worth a look. Of one that is known to be away it is not: requests
@@ -275,11 +283,6 @@ impl PoolState {
     /// Whether a server has failed more than once in a row.
     pub(crate) fn keeps_failing(&self, id: ServerId) -> bool {
         self.servers.get(id.index()).is_some_and(|server| server.ejection.keeps_failing())
-    }
-
-    /// Whether the last attempt on a server failed.
-    pub(crate) fn has_failed(&self, id: ServerId) -> bool {
-        self.servers.get(id.index()).is_some_and(|server| server.ejection.has_failed())
     }
 
     /// The last word on a server.

@@ -77,7 +77,10 @@ impl PoolState {
                 let longest = now + self.service.ejection.max;
                 let until = fact.ejected_until.map(|until| Timestamp::from_millis(until).min(longest));
                 server.ejection.adopt(until, fact.repetitions, judged);
-                server.evidence.hear(until.is_some(), judged, judged);
+                match until {
+                    Some(_) => server.evidence.on_failure(false, judged, judged),
+                    None => server.evidence.on_answer(judged, judged),
+                }
             }
             if seen > server.seen && seen <= now {
                 server.seen = seen;

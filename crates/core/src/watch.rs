@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::attempt::Plan;
 use crate::ejection::Standing;
 use crate::event::{Event, Transition};
-use crate::health::{Health, ProbeResult};
+use crate::health::{Health, ProbeFault, ProbeResult};
 use crate::pool::PoolState;
 use crate::probe::Lease;
 use crate::server_set::ServerId;
@@ -31,9 +31,6 @@ impl PoolState {
     /// How long a probe's result speaks for or against a server that is suspect: many overdue answers then cost one probe a
     /// second, and an old failure convicts nobody.
     const NEWS: Duration = Duration::from_secs(1);
-
-    /// How long an answer to a request outweighs probes that get none.
-    const JUST_NOW: Duration = Duration::from_secs(10);
 
     /// Moves a probe by up to this share of its interval, so that isolates and servers do not fall into step.
     const PROBE_JITTER: f64 = 0.2;
@@ -92,14 +89,10 @@ impl PoolState {
         server.seen = now;
         let health = server.health.record(judged.is_ok(), check);
         let readmitted = judged.is_ok().then(|| server.ejection.on_passing_probe(lease.started(), now)).flatten();
-        // Traffic knows better than probes, where there is any: those may be blind to what fails, or fail for a reason of their own.
-        let says_nothing = match judged {
-            Ok(()) => server.ejection.is_under_way(),
-            Err(_) if server.ejection.has_failed() => false,
-            Err(fault) => !fault.is_silence() || server.answered.is_some_and(|at| now.since(at) <= Self::JUST_NOW),
-        };
-        if !says_nothing {
-            server.evidence.hear(judged.is_err(), lease.started(), now);
+        server.silent = judged.is_err_and(ProbeFault::is_silence);
+        // A probe that does not end an ejection may be blind to what fails.
+        if judged.is_ok() && !server.ejection.is_under_way() {
+            server.evidence.on_passing_probe(lease.started(), now);
         }
         let is_well = server.health.health() == Health::Healthy
             && !server.health.is_in_doubt()

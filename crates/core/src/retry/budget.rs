@@ -8,9 +8,9 @@
 //! allow none, so one a second is free.
 //!
 //! Two kinds of retry are not counted. Those of attempts that were never delivered: they cost nobody anything. And those
-//! that a server which fails again and again sends to one of which nothing bad was heard last: when one server dies with a
-//! hundred requests on it, the others can take all hundred, and users must not see it. When everybody fails, nothing good
-//! was heard of anybody, and all are counted.
+//! that a server which fails again and again sends to one that has not failed lately: when one server dies with a hundred
+//! requests on it, the others can take all hundred, and users must not see it. When everybody fails, nobody is without a
+//! failure, and all are counted.
 
 use crate::time::Timestamp;
 
