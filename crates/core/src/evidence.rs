@@ -17,17 +17,17 @@ pub(crate) struct Evidence {
     began: Timestamp,
     /// When the request began that was answered, the last of these to begin.
     answered: Timestamp,
-    /// When the last failure came, if no request that began later was answered.
-    failed: Option<Timestamp>,
+    /// When the last failure began and when it came, if no request that began later was answered.
+    failed: Option<(Timestamp, Timestamp)>,
     /// When the server was asked last.
     asked: Timestamp,
     /// When it was asked last, or the word came.
     touched: Timestamp,
-    /// Who finds out whether a bad word still holds.
+    /// Who finds out whether it still fails, where it does.
     trier: Option<Trier>,
 }
 
-/// A request to a server of which something bad was heard last.
+/// A request that is out.
 #[derive(Clone, Copy, Debug)]
 struct Trier {
     began: Timestamp,
@@ -47,7 +47,7 @@ impl Evidence {
 
     /// Whether it did so no longer ago than this.
     pub(crate) fn has_failed_within(&self, recently: Duration, now: Timestamp) -> bool {
-        self.failed.is_some_and(|at| now.since(at) <= recently)
+        self.failed.is_some_and(|(_, at)| now.since(at) <= recently)
     }
 
     /// Whether a bad word is to be looked into: nobody has asked the server for as long as `enough`.
@@ -60,9 +60,9 @@ impl Evidence {
         self.touched
     }
 
-    /// Whether somebody is finding out if the last word, a bad one, still holds.
+    /// Whether its last request failed and somebody is finding out if it still does.
     pub(crate) fn is_being_tried(&self, now: Timestamp) -> bool {
-        (self.is_bad || self.failed.is_some()) && self.trier.is_some_and(|trier| now < trier.until)
+        self.has_failed() && self.trier.is_some_and(|trier| now < trier.until)
     }
 
     /// Takes in that it is asked, by somebody whose answer may take as long as `patience`.
@@ -80,9 +80,8 @@ impl Evidence {
 
     /// Takes in that a request that began at `began` was answered.
     pub(crate) fn on_answer(&mut self, began: Timestamp, now: Timestamp) {
-        if began >= self.answered {
-            (self.answered, self.failed) = (began, None);
-        }
+        self.answered = self.answered.max(began);
+        self.failed = self.failed.filter(|(failed, _)| began < *failed);
         if self.hear(began, now) {
             self.is_bad = false;
         }
@@ -92,7 +91,7 @@ impl Evidence {
     /// where requests are better off.
     pub(crate) fn on_failure(&mut self, slow: bool, began: Timestamp, now: Timestamp) {
         if began >= self.answered {
-            self.failed = Some(now);
+            self.failed = Some((began, now));
         }
         if self.hear(began, now) {
             self.is_bad |= !slow;
@@ -148,6 +147,9 @@ mod tests {
         assert!(!evidence.is_bad() && evidence.has_failed_within(recently, at(3_200)), "probes may be blind");
         evidence.on_answer(at(3_000), at(3_300));
         assert!(!evidence.has_failed_within(recently, at(3_400)));
+        evidence.on_failure(false, at(4_000), at(4_100));
+        evidence.on_answer(at(3_500), at(5_000));
+        assert!(evidence.has_failed(), "an answer to a request from before the failure");
     }
 
     #[test]
