@@ -4,7 +4,7 @@
 //! dropped out of the choice, the last would have all of it, and more than it can do.
 
 use tunnel_balancer_core::Policy;
-use tunnel_balancer_core::sim::{Arrivals, Behaviour, Sim};
+use tunnel_balancer_sim::{Arrivals, Behaviour, Sim};
 
 use crate::{SECOND, Seed, at_least, at_most, names, s, service};
 

@@ -6,8 +6,8 @@
 
 use std::time::Duration;
 
-use tunnel_balancer_core::sim::{Arrivals, Behaviour, Sim};
 use tunnel_balancer_core::{Failure, HealthCheck, Policy, Rng, Service};
+use tunnel_balancer_sim::{Arrivals, Behaviour, Sim};
 
 use crate::{Seed, at_most, ms, names, s, service, show};
 

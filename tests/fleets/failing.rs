@@ -4,8 +4,8 @@
 //! requests in flight alone sends two thirds of all requests to it. Requests are tried once here, so that clients see every
 //! failure.
 
-use tunnel_balancer_core::sim::{Arrivals, Behaviour, Sim};
 use tunnel_balancer_core::{Policy, Service};
+use tunnel_balancer_sim::{Arrivals, Behaviour, Sim};
 
 use crate::{Seed, at_most, ms, s, service, show};
 

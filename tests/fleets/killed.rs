@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use http::Method;
-use tunnel_balancer_core::sim::{Arrivals, Behaviour, Sim, Tally};
 use tunnel_balancer_core::{Failure, Policy, RequestInfo};
+use tunnel_balancer_sim::{Arrivals, Behaviour, Sim, Tally};
 
 use crate::{Seed, at_most, ms, s, service, show};
 

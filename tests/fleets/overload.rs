@@ -4,8 +4,8 @@
 //! manages 20. Then the question is whether it ever catches up: a request that is given up stays in its line, and every retry
 //! joins it ("metastable failure", Bronson et al., HotOS 2021). PERF-13: by how much retries add to the load when all fails.
 
-use tunnel_balancer_core::sim::{Arrivals, Behaviour, Sim, Tally};
 use tunnel_balancer_core::{Failure, Policy, Service};
+use tunnel_balancer_sim::{Arrivals, Behaviour, Sim, Tally};
 
 use crate::{SECOND, Seed, at_most, ms, names, s, service, show};
 

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use tunnel_balancer_core::sim::{Sim, Trace};
+use tunnel_balancer_sim::{Sim, Trace};
 
 /// The seed of a test. When the test fails, it says which seed it failed for and what happened in the last run.
 pub(crate) struct Seed(pub(crate) u64, RefCell<Option<(Sim, Duration)>>);

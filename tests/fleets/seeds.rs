@@ -4,8 +4,8 @@
 use std::process::Command;
 
 use expect_test::expect;
-use tunnel_balancer_core::sim::{Arrivals, Behaviour, Sim, Trace};
 use tunnel_balancer_core::{Failure, Policy};
+use tunnel_balancer_sim::{Arrivals, Behaviour, Sim, Trace};
 
 use crate::{Seed, ms, s, service};
 

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use http::Method;
-use tunnel_balancer_core::sim::{Arrivals, Behaviour, Sim};
 use tunnel_balancer_core::{HashOn, Policy, PoolState, RequestInfo, Server, ServerSet, Service, Timestamp, hash};
+use tunnel_balancer_sim::{Arrivals, Behaviour, Sim};
 
 use crate::{Seed, at_least, at_most, ms, names, s, server};
 

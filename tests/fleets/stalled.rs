@@ -4,8 +4,8 @@
 //! The cases are those of linkerd's "Beyond round robin" (PERF-8) and the same with few servers and many isolates (PERF-9):
 //! answers take 167 +- 5 ms, and for 30 s of 60 the first server's take 2 s. Counted is the share of requests served within 1 s.
 
-use tunnel_balancer_core::sim::{Arrivals, Behaviour, Sim, Tally};
 use tunnel_balancer_core::{Policy, Service};
+use tunnel_balancer_sim::{Arrivals, Behaviour, Sim, Tally};
 
 use crate::{SECOND, Seed, at_least, at_most, ms, names, s, service, show};
 

@@ -1,7 +1,7 @@
 //! Where requests go: never anywhere but to a configured server.
 
 use proptest::prelude::*;
-use tunnel_balancer_core::{ServerUrl, route};
+use tunnel_balancer_core::{ServerUrl, host};
 use tunnel_balancer_properties::{host, target};
 
 /// Paths as browsers and attackers write them: slashes, backslashes, dots, colons, at signs and anything else.
@@ -22,7 +22,7 @@ proptest! {
     #[test]
     fn the_path_arrives_byte_for_byte(path in path()) {
         let (url, slash) = (format!("https://svc.example/{path}"), format!("/{path}"));
-        prop_assert_eq!(route::split_url(&url), Some(("https", "svc.example", slash.as_str())));
+        prop_assert_eq!(host::split_url(&url), Some(("https", "svc.example", slash.as_str())));
         let server: ServerUrl = "a.example/base".parse().unwrap();
         prop_assert_eq!(server.target(&slash), format!("https://a.example/base/{path}"));
     }

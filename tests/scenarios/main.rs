@@ -19,8 +19,8 @@ mod suspicion;
 use std::time::Duration;
 
 use expect_test::Expect;
-use tunnel_balancer_core::sim::{Behaviour, Sim, Trace};
 use tunnel_balancer_core::{Body, Failure, RequestInfo, Server, Service};
+use tunnel_balancer_sim::{Behaviour, Sim, Trace};
 
 /// Runs `script` on servers named `a`, `b`, ... for as long as it says on its last line, `TIME end`.
 fn run(servers: usize, adjust: impl FnOnce(&mut Service), script: &str) -> Trace {

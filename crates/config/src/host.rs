@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use tunnel_balancer_core::ServerUrl;
-use tunnel_balancer_core::route::normal_host;
+use tunnel_balancer_core::host::normal_host;
 
 use crate::diagnostic::Code;
 use crate::node::{NodeId, ticked};

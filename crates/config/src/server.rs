@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
-use tunnel_balancer_core::route::normal_host;
+use tunnel_balancer_core::host::normal_host;
 use tunnel_balancer_core::{Server, ServerHeader, ServerSet, ServerUrl, ServerUrlError};
 
 use crate::diagnostic::Code;

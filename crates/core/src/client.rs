@@ -14,8 +14,8 @@ use http::StatusCode;
 
 use crate::attempt::Plan;
 use crate::classify::Failure;
-use crate::health::{HealthCheck, ProbeResult};
 use crate::server::Server;
+use crate::service::{HealthCheck, ProbeResult};
 use crate::time::Timestamp;
 
 /// Sends requests to servers.

@@ -22,13 +22,13 @@ use std::time::Duration;
 
 use crate::attempt::{Attempted, Plan};
 use crate::classify::{Delivery, Failure, Outcome};
+use crate::local_reply::Problem;
 use crate::pool::PoolState;
-use crate::probe::Lease;
-use crate::problem::Problem;
+use crate::pool::probe_schedule::Lease;
+use crate::pool::probing::Suspicion;
 use crate::retry::{RequestInfo, backoff};
 use crate::server_set::ServerSet;
 use crate::time::Timestamp;
-use crate::watch::Suspicion;
 
 /// What to do next.
 #[derive(Clone, Debug, PartialEq, Eq)]

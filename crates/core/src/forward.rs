@@ -9,13 +9,13 @@ use crate::attempt::{Attempted, Plan};
 use crate::classify::{Blame, Failure, Outcome};
 use crate::client::{Clock, HttpClient, UpstreamError};
 use crate::exchange::{Exchange, Finish, Step, Wait};
-use crate::health::ProbeResult;
+use crate::local_reply::Problem;
 use crate::pool::Pool;
-use crate::probe::Lease;
-use crate::problem::Problem;
+use crate::pool::probe_schedule::Lease;
 use crate::retry::RequestInfo;
 use crate::server::Server;
 use crate::server_set::ServerId;
+use crate::service::ProbeResult;
 
 /// What came of a request.
 #[derive(Debug)]

@@ -59,66 +59,40 @@
 #![forbid(unsafe_code)]
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
-mod affinity;
-mod answer;
 mod attempt;
 mod classify;
 mod client;
 pub mod cookie;
-mod counters;
-mod ejection;
-mod event;
-mod evidence;
 pub mod exchange;
 mod forward;
-mod groups;
-pub mod headers;
-mod health;
-mod inbound;
-mod load;
-mod pick;
+mod local_reply;
 mod pool;
-mod probe;
-mod problem;
-mod reload;
+mod proxy;
 mod retry;
-pub mod rewrite;
 mod rng;
-pub mod route;
 mod select;
 mod server;
 mod server_set;
 mod service;
-mod services;
-#[cfg(feature = "sim")]
-pub mod sim;
-mod snapshot;
-mod status;
 mod time;
-mod watch;
 
-pub use affinity::Affinity;
-pub use answer::{Answer, RequestId};
 pub use attempt::{Attempted, Pick, Plan};
 pub use classify::{Blame, Delivery, Failure, Outcome, Verdict};
 pub use client::{Clock, HttpClient, UpstreamError};
-pub use counters::Counters;
-pub use ejection::{EjectionSettings, Standing};
-pub use event::{Event, Transition};
 pub use exchange::{Exchange, Finish, Step, Wait};
 pub use forward::{Forwarded, forward, run_probes};
-pub use health::{Health, HealthCheck, ProbeAnswer, ProbeFault, ProbeResult, StatusRanges};
-pub use inbound::{Inbound, mark};
-pub use pool::{Pool, PoolState};
-pub use probe::Lease;
-pub use problem::Problem;
-pub use retry::{Body, BudgetSettings, ReplayMemory, RequestInfo, Reservation, RetrySettings};
+pub use local_reply::Problem;
+pub use pool::{Counters, Event, Fact, Health, Lease, Pool, PoolState, ServerStatus, Snapshot, Standing, Transition};
+pub use proxy::{
+    Admitted, Answer, Inbound, ReplayMemory, RequestId, Reservation, Services, headers, host, mark, rewrite,
+};
+pub use retry::{Body, RequestInfo};
 pub use rng::Rng;
-pub use select::{HashOn, Policy, hash};
+pub use select::hash;
 pub use server::{Server, ServerHeader, ServerUrl, ServerUrlError};
 pub use server_set::{ServerId, ServerSet};
-pub use service::{Failback, ServerCountError, Service, Writes};
-pub use services::{Admitted, Services};
-pub use snapshot::{Fact, Snapshot};
-pub use status::ServerStatus;
+pub use service::{
+    Affinity, BudgetSettings, EjectionSettings, Failback, HashOn, HealthCheck, Policy, ProbeAnswer, ProbeFault,
+    ProbeResult, RetrySettings, ServerCountError, Service, StatusRanges, Writes,
+};
 pub use time::Timestamp;

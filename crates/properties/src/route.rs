@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::sync::LazyLock;
 
-use tunnel_balancer_core::route::{normal_host, split_url};
+use tunnel_balancer_core::host::{normal_host, split_url};
 use tunnel_balancer_core::{Problem, Server, Service, Services};
 
 pub(crate) const SEEDS: &[&str] = &[

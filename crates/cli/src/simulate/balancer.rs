@@ -4,8 +4,8 @@ use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use tunnel_balancer_config::scenario::{Deed, Doing, Scenario, Step};
-use tunnel_balancer_core::sim::{Arrivals, Behaviour, Record, Sim};
 use tunnel_balancer_core::{Failure, Service};
+use tunnel_balancer_sim::{Arrivals, Behaviour, Record, Sim};
 
 use super::format::duration;
 use super::script::Script;

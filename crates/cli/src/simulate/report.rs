@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 use tunnel_balancer_config::scenario::{Deed, Doing, Scenario, Step};
-use tunnel_balancer_core::sim::{End, Record, Recorded, Sent};
 use tunnel_balancer_core::{Outcome, Server, ServerId};
+use tunnel_balancer_sim::{End, Record, Recorded, Sent};
 
 use super::balancer::Balancer;
 use super::format;

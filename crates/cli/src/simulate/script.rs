@@ -13,8 +13,8 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use http::{Method, StatusCode};
-use tunnel_balancer_core::sim::{Caller, Rival, VirtualClock};
 use tunnel_balancer_core::{Clock, Failure, Forwarded, Outcome, RequestInfo, Server, ServerId, Timestamp};
+use tunnel_balancer_sim::{Caller, Rival, VirtualClock};
 
 /// The script in one isolate.
 #[derive(Debug, Default)]

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use tunnel_balancer_core::ServerId;
-use tunnel_balancer_core::sim::Record;
+use tunnel_balancer_sim::Record;
 
 use super::Results;
 use super::format::{number, percent};

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 use tunnel_balancer_config::scenario::Scenario;
-use tunnel_balancer_core::sim::{Record, Recorded};
 use tunnel_balancer_core::{Timestamp, Transition};
+use tunnel_balancer_sim::{Record, Recorded};
 
 use super::format::{count, number};
 use super::report::{millis, what};

@@ -12,23 +12,8 @@
 //! requests on it, the others can take all hundred, and users must not see it. When everybody fails, nobody is without a
 //! failure, and all are counted.
 
+use crate::service::BudgetSettings;
 use crate::time::Timestamp;
-
-/// How many retries are allowed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct BudgetSettings {
-    /// Of the requests of the last ten seconds, in percent. Default 20: the load grows by a fifth at most.
-    pub percent: u32,
-    /// Allowed a second whatever the traffic, where that is more. Default 1.
-    pub per_second: u32,
-}
-
-impl Default for BudgetSettings {
-    fn default() -> Self {
-        Self { percent: 20, per_second: 1 }
-    }
-}
 
 /// Requests and retries of the last ten seconds.
 #[derive(Clone, Copy, Debug, Default)]

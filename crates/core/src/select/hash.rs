@@ -11,41 +11,9 @@
 
 mod log2;
 
-use std::borrow::Cow;
-
 use super::{Choice, Contender};
-use crate::cookie;
 use crate::server_set::{ServerId, ServerSet};
 use log2::minus_log2;
-
-/// What the key is made from. Each host reads it from the request and turns it into a number by [`key`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum HashOn {
-    /// The client's address.
-    ClientIp,
-    /// A request header; without it, the client's address.
-    Header(String),
-    /// A cookie; without it, the client's address.
-    Cookie(String),
-    /// The path, without the query.
-    Path,
-}
-
-impl HashOn {
-    /// The key of a request. `header` reads one of its headers, `path` is its path with or without a query.
-    pub fn key<'a>(&self, header: impl Fn(&str) -> Option<Cow<'a, str>>, path: &str, client_ip: Option<&str>) -> u64 {
-        let text = match self {
-            Self::ClientIp => None,
-            Self::Header(name) => header(name),
-            Self::Cookie(name) => {
-                header("cookie").and_then(|cookies| cookie::read(&cookies, name).map(|value| value.to_owned().into()))
-            }
-            Self::Path => path.split(['?', '#']).next().map(Cow::Borrowed),
-        };
-        text.as_deref().or(client_ip).map_or(0, |text| key(text.as_bytes()))
-    }
-}
 
 /// The number that stands for a text as a key, from eight bytes at a time. Part of the format: it never changes.
 pub const fn key(bytes: &[u8]) -> u64 {
@@ -159,7 +127,7 @@ mod tests {
     use http::Method;
 
     use super::*;
-    use crate::{Policy, PoolState, RequestInfo, Server, Service, Timestamp};
+    use crate::{HashOn, Policy, PoolState, RequestInfo, Server, Service, Timestamp};
 
     #[test]
     fn keys_never_change() {

@@ -2,7 +2,7 @@
 //! flight.
 
 use super::{Choice, Contender, two_choices};
-use crate::load::window;
+use crate::select::load::window;
 use crate::server_set::ServerId;
 
 pub(super) fn pick(choice: Choice<'_>) -> Option<ServerId> {

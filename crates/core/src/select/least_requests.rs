@@ -1,7 +1,7 @@
 //! `least_requests`: the less busy of two, in proportion to their weights.
 
 use super::{Choice, Contender, two_choices};
-use crate::load::window;
+use crate::select::load::window;
 use crate::server_set::ServerId;
 
 pub(super) fn pick(choice: Choice<'_>) -> Option<ServerId> {

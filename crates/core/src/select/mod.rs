@@ -8,37 +8,20 @@ mod failover;
 pub mod hash;
 mod latency;
 mod least_requests;
+pub(crate) mod load;
 mod random;
 mod round_robin;
+#[cfg(test)]
+mod theory;
 mod two_choices;
 
 use std::time::Duration;
 
-use crate::load::{InFlight, Latency};
+use self::load::{InFlight, Latency};
 use crate::rng::Rng;
 use crate::server_set::{ServerId, ServerSet};
+use crate::service::Policy;
 use crate::time::Timestamp;
-
-pub use hash::HashOn;
-
-/// How a service chooses among the servers that may be chosen.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Policy {
-    /// The first in the operator's order.
-    #[default]
-    Failover,
-    /// In turn, each as often as its weight says, spread as evenly as can be.
-    RoundRobin,
-    /// By lot, each with a chance proportional to its weight.
-    Random,
-    /// The less busy of two drawn by lot.
-    LeastRequests,
-    /// The one of two drawn by lot that is likely to answer sooner.
-    Latency,
-    /// The same server for the same key.
-    Hash(HashOn),
-}
 
 /// What a policy knows of one server.
 #[derive(Clone, Copy, Debug)]

@@ -1,0 +1,14 @@
+//! The HTTP semantics that hosts share: from a request to its pool, and what servers and clients get to see.
+
+pub mod headers;
+pub mod host;
+mod local_response;
+mod replay;
+mod request;
+pub mod rewrite;
+mod routes;
+
+pub use local_response::{Answer, RequestId};
+pub use replay::{ReplayMemory, Reservation};
+pub use request::{Inbound, mark};
+pub use routes::{Admitted, Services};

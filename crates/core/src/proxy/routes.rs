@@ -1,0 +1,148 @@
+//! All services of one deployment, and the way from a request to its pool.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::local_reply::Problem;
+use crate::pool::Pool;
+use crate::proxy::ReplayMemory;
+use crate::proxy::host::{normal_host, split_url};
+use crate::rng::Rng;
+use crate::service::Service;
+use crate::time::Timestamp;
+
+/// The pools of all services by public host.
+#[derive(Debug, Default)]
+pub struct Services {
+    /// Those of one host with the longest path first.
+    hosts: BTreeMap<String, Vec<Arc<Pool>>>,
+    /// The bodies that all services together keep for a replay.
+    pub replay: Arc<ReplayMemory>,
+}
+
+/// A request that is for one of our services.
+#[derive(Clone, Copy, Debug)]
+pub struct Admitted<'s, 'u> {
+    /// The service's pool.
+    pub pool: &'s Arc<Pool>,
+    /// `https` or `http`, as the client came.
+    pub scheme: &'u str,
+    /// Host and port as the client wrote them.
+    pub authority: &'u str,
+    /// Path and query as the client wrote them.
+    pub path_and_query: &'u str,
+}
+
+impl Services {
+    /// Pools that know nothing yet. `seed` decides everything that is left to chance. Of two services with one host and path
+    /// the first counts; a configuration that was read by `tunnel-balancer-config` has none.
+    pub fn new(services: impl IntoIterator<Item = Service>, seed: u64) -> Self {
+        let mut seeds = Rng::new(seed);
+        let pools = services.into_iter().map(|service| Arc::new(Pool::new(service, seeds.next_u64())));
+        Self { hosts: by_host(pools), replay: Arc::default() }
+    }
+
+    /// The pools of a new configuration in place of these, at the time `now`. A service that did not change keeps its pool;
+    /// one that did keeps what is known of those servers that are still the same. What is under way goes on with the old.
+    pub fn reloaded(&self, services: impl IntoIterator<Item = Service>, seed: u64, now: Timestamp) -> Self {
+        let mut seeds = Rng::new(seed);
+        let pools = services.into_iter().map(|service| {
+            let seed = seeds.next_u64();
+            let is_same = |old: &&Arc<Pool>| old.service().host == service.host && old.service().path == service.path;
+            match self.pools().find(is_same) {
+                Some(old) if *old.service() == service => Arc::clone(old),
+                Some(old) => Arc::new(old.changed(service, seed, now)),
+                None => Arc::new(Pool::new(service, seed)),
+            }
+        });
+        Self { hosts: by_host(pools), replay: Arc::clone(&self.replay) }
+    }
+
+    /// The pool a request for `url` is for. `has_hop` tells whether it carries the header [`HOP`](crate::proxy::headers::HOP).
+    ///
+    /// # Errors
+    /// [`Problem::Loop`] for a request that a balancer has sent, [`Problem::UnknownHost`] when no service has its host and path.
+    pub fn admit<'s, 'u>(&'s self, url: &'u str, has_hop: bool) -> Result<Admitted<'s, 'u>, Problem> {
+        let (scheme, authority, path_and_query) = match split_url(url) {
+            Some(parts) => parts,
+            None if has_hop => return Err(Problem::Loop),
+            None => return Err(Problem::UnknownHost),
+        };
+        self.admit_parts(scheme, authority, path_and_query, has_hop)
+    }
+
+    /// The same for a host that has the parts of the URL and not the whole. What is in none of them cannot get into another.
+    ///
+    /// # Errors
+    /// As [`admit`](Self::admit).
+    pub fn admit_parts<'s, 'u>(
+        &'s self,
+        scheme: &'u str,
+        authority: &'u str,
+        path_and_query: &'u str,
+        has_hop: bool,
+    ) -> Result<Admitted<'s, 'u>, Problem> {
+        if has_hop {
+            return Err(Problem::Loop);
+        }
+        let pools = normal_host(authority).and_then(|host| self.hosts.get(&host)).ok_or(Problem::UnknownHost)?;
+        let pool = pools.iter().find(|pool| pool.service().serves(path_and_query)).ok_or(Problem::UnknownHost)?;
+        Ok(Admitted { pool, scheme, authority, path_and_query })
+    }
+
+    /// All pools, in the order of their hosts.
+    pub fn pools(&self) -> impl Iterator<Item = &Arc<Pool>> {
+        self.hosts.values().flatten()
+    }
+}
+
+fn by_host(pools: impl Iterator<Item = Arc<Pool>>) -> BTreeMap<String, Vec<Arc<Pool>>> {
+    let mut hosts = BTreeMap::<String, Vec<Arc<Pool>>>::new();
+    for pool in pools {
+        hosts.entry(pool.service().host.clone()).or_default().push(pool);
+    }
+    for pools in hosts.values_mut() {
+        pools.sort_by_key(|pool| Reverse(pool.service().path.len()));
+    }
+    hosts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::Server;
+
+    fn services(addresses: &[&str]) -> Services {
+        let servers = || vec![Server::new("a.example".parse().unwrap())];
+        Services::new(addresses.iter().map(|address| Service::new(*address, servers()).unwrap()), 1)
+    }
+
+    #[test]
+    fn the_longest_path_decides() {
+        let services = services(&["app.test", "app.test/api/", "app.test/api/v2", "other.test/only"]);
+        let table = [
+            ("https://app.test/", Some("app.test")),
+            ("https://app.test", Some("app.test")),
+            ("https://app.test/api", Some("app.test/api")),
+            ("https://app.test/api?x=/v2", Some("app.test/api")),
+            ("https://app.test/api/x", Some("app.test/api")),
+            ("https://app.test/apix", Some("app.test")),
+            ("https://app.test/api/v2/x", Some("app.test/api/v2")),
+            ("https://app.test/api/v20", Some("app.test/api")),
+            ("https://app.test//api", Some("app.test")),
+            ("https://app.test/x?/api", Some("app.test")),
+            ("https://APP.test.:443/api/x", Some("app.test/api")),
+            ("https://other.test/only/x", Some("other.test/only")),
+            ("https://other.test/", None),
+            ("https://nobody.test/", None),
+        ];
+        for (url, expected) in table {
+            let name = services.admit(url, false).ok().map(|admitted| admitted.pool.service().name());
+            assert_eq!(name.as_deref(), expected, "{url}");
+        }
+        assert_eq!(services.admit("https://app.test/", true).err(), Some(Problem::Loop));
+        let forged = services.admit_parts("https", "app.test/api", "/", false);
+        assert_eq!(forged.err(), Some(Problem::UnknownHost), "a host is no path");
+    }
+}

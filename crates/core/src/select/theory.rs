@@ -1,0 +1,189 @@
+//! `least_requests` against the theory of the power of two choices.
+//!
+//! The theory speaks of very many servers, and a pool has [64](ServerSet::CAPACITY) at most, because a set of servers is one
+//! word. A policy that samples can be given a small uniform sample of a large fleet instead: a server drawn uniformly from a
+//! uniform sample is drawn uniformly from the whole, and so are two distinct servers. The code under test is the policy's own.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+use std::time::Duration;
+
+use super::load::{InFlight, Latency};
+use super::{Choice, Contender};
+use crate::rng::Rng;
+use crate::server_set::{ServerId, ServerSet};
+use crate::service::Policy;
+use crate::time::Timestamp;
+
+/// Any number of servers with their requests under way, for policies that draw lots and look at nothing else:
+/// [`Policy::Random`] and [`Policy::LeastRequests`].
+#[derive(Debug)]
+struct Crowd {
+    policy: Policy,
+    contenders: Vec<Contender>,
+    /// All servers; the first of them are the sample of the last choice.
+    order: Vec<usize>,
+    rng: Rng,
+}
+
+impl Crowd {
+    /// How many servers the policy is shown at a time. Two would do.
+    const SAMPLE: usize = 4;
+    /// Time stands still, so that no request is forgotten for having taken too long.
+    const NOW: Timestamp = Timestamp::ZERO;
+    const LONGEST: Duration = Duration::from_secs(1);
+
+    /// A crowd of `servers` of equal weight, all idle.
+    fn new(policy: Policy, servers: usize, seed: u64) -> Self {
+        let idle =
+            Contender { weight: 1, hash: 0, in_flight: InFlight::default(), latency: Latency::default(), credit: 0 };
+        Self { policy, contenders: vec![idle; servers], order: (0..servers).collect(), rng: Rng::new(seed) }
+    }
+
+    /// The server that the policy chooses; `None` in a crowd of none.
+    fn pick(&mut self) -> Option<usize> {
+        let servers = self.order.len();
+        let sample = Self::SAMPLE.min(servers);
+        for place in 0..sample {
+            let offset = usize::try_from(self.rng.below((servers - place) as u64)).unwrap_or_default();
+            self.order.swap(place, place + offset);
+        }
+        let sampled = self.order.iter().take(sample);
+        let mut contenders: Vec<_> = sampled.filter_map(|server| self.contenders.get(*server).copied()).collect();
+        let chosen = self.policy.pick(Choice {
+            candidates: (0..sample).filter_map(ServerId::new).collect(),
+            contenders: &mut contenders,
+            even: true,
+            peers: &[],
+            served: &mut ServerSet::default(),
+            rng: &mut self.rng,
+            key: 0,
+            now: Self::NOW,
+            longest: Self::LONGEST,
+        })?;
+        self.order.get(chosen.index()).copied()
+    }
+
+    /// A request to this server begins.
+    fn begin(&mut self, server: usize) {
+        if let Some(contender) = self.contenders.get_mut(server) {
+            contender.in_flight.begin(Self::NOW, Self::LONGEST);
+        }
+    }
+
+    /// A request to this server ends.
+    fn end(&mut self, server: usize) {
+        if let Some(contender) = self.contenders.get_mut(server) {
+            contender.in_flight.end(Self::NOW, Self::NOW, Self::LONGEST);
+        }
+    }
+
+    /// Requests that this server has not answered yet.
+    fn in_flight(&self, server: usize) -> u32 {
+        self.contenders.get(server).map_or(0, |contender| {
+            let mut in_flight = contender.in_flight;
+            in_flight.count(Self::NOW, Self::LONGEST)
+        })
+    }
+}
+
+/// The mean time in the system for a load and `choices` drawn: the sum of load^((d^i - d) / (d - 1)).
+fn theory(load: f64, choices: i32) -> f64 {
+    let d = f64::from(choices);
+    (1..60).map(|i| load.powf((d.powi(i) - d) / (d - 1.0))).sum()
+}
+
+/// `count` draws from the exponential distribution, scaled to a mean of exactly 1. Near full load the mean time in the system is
+/// so sensitive that the error of the load itself would be most of what is measured.
+fn exponential(count: usize, rng: &mut Rng) -> Vec<f64> {
+    let draws: Vec<f64> = (0..count).map(|_| -(1.0 - rng.next_f64()).ln()).collect();
+    let mean = draws.iter().sum::<f64>() / count as f64;
+    draws.iter().map(|draw| draw / mean).collect()
+}
+
+/// The mean time that requests spend at `servers` servers, each working for a mean of 1 on one at a time.
+fn time_in_system(policy: Policy, servers: usize, load: f64, requests: usize, seed: u64) -> f64 {
+    let (mut crowd, mut rng) = (Crowd::new(policy, servers, seed), Rng::new(seed + 1));
+    let (gaps, work) = (exponential(requests, &mut rng), exponential(requests, &mut rng));
+    let mut queues: Vec<VecDeque<usize>> = vec![VecDeque::new(); servers];
+    // The ends of the work that is being done, and where. Times are positive, so their bits are in their order.
+    let mut ends: BinaryHeap<Reverse<(u64, usize)>> = BinaryHeap::new();
+    let mut arrived = Vec::with_capacity(requests);
+    let (mut now, mut sum, mut counted) = (0.0, 0.0, 0);
+    // After the last request has come, all that are there are seen through.
+    for request in 0..=requests {
+        now += gaps.get(request).map_or(f64::INFINITY, |gap| gap / (load * servers as f64));
+        while let Some(Reverse((end, server))) = ends.peek().copied().filter(|end| f64::from_bits(end.0.0) <= now) {
+            ends.pop();
+            crowd.end(server);
+            let (ended, end) = (queues[server].pop_front().unwrap(), f64::from_bits(end));
+            // The system fills up first.
+            if ended >= requests / 5 {
+                sum += end - arrived[ended];
+                counted += 1;
+            }
+            if let Some(next) = queues[server].front() {
+                ends.push(Reverse(((end + work[*next]).to_bits(), server)));
+            }
+        }
+        if request == requests {
+            break;
+        }
+        let server = crowd.pick().unwrap();
+        crowd.begin(server);
+        arrived.push(now);
+        queues[server].push_back(request);
+        if queues[server].len() == 1 {
+            ends.push(Reverse(((now + work[request]).to_bits(), server)));
+        }
+    }
+    sum / f64::from(counted)
+}
+
+/// The mean over some runs of the most requests that one of `servers` servers has when as many came and none has ended.
+fn fullest(policy: &Policy, servers: usize, runs: u64, seed: u64) -> f64 {
+    let most = (0..runs).map(|run| {
+        let mut crowd = Crowd::new(policy.clone(), servers, seed + run);
+        for _ in 0..servers {
+            let server = crowd.pick().unwrap();
+            crowd.begin(server);
+        }
+        (0..servers).map(|server| crowd.in_flight(server)).max().unwrap()
+    });
+    f64::from(most.sum::<u32>()) / runs as f64
+}
+
+/// Asserts that `measured` is within `percent` of `expected`.
+#[track_caller]
+fn near(expected: f64, percent: f64, what: &str, measured: f64) {
+    let off = 100.0 * (measured / expected - 1.0).abs();
+    assert!(off <= percent, "{what}: {measured:.3}, {off:.1} % off {expected:.3}");
+}
+
+#[test]
+fn the_closed_form_matches_the_published_values() {
+    for (load, expected) in [(0.9, 2.61), (0.95, 3.38), (0.99, 5.43)] {
+        near(expected, 0.2, "theory", theory(load, 2));
+    }
+}
+
+#[test]
+fn least_requests_matches_the_theory_at_500_servers() {
+    for (load, requests) in [(0.9, 300_000), (0.95, 400_000)] {
+        let time = time_in_system(Policy::LeastRequests, 500, load, requests, 1);
+        near(theory(load, 2), 3.0, "least_requests, mean time", time);
+    }
+    // A check of the model: random selection gives the time of a single queue, 1 / (1 - load).
+    near(1.0 / 0.3, 3.0, "random, mean time", time_in_system(Policy::Random, 500, 0.7, 300_000, 1));
+}
+
+/// Mitzenmacher's table of the fullest bin: 2.64 and 3.00 for two choices, 4.28 and 5.48 for one.
+#[test]
+fn the_fullest_bin_matches_the_published_values() {
+    for (servers, random, two_choices) in [(100, 4.28, 2.64), (1_000, 5.48, 3.0)] {
+        let most = fullest(&Policy::LeastRequests, servers, 50, 1);
+        assert!((most - two_choices).abs() < 0.2, "{servers} servers: {most} instead of {two_choices}");
+        let most = fullest(&Policy::Random, servers, 50, 1);
+        assert!((most - random).abs() < 0.4, "{servers} servers: {most} instead of {random}");
+    }
+}

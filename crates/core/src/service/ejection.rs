@@ -1,0 +1,31 @@
+//! Settings of passive health.
+
+use std::time::Duration;
+
+/// When servers are left out, and for how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct EjectionSettings {
+    /// Doubtful failures in a row that eject. Default 3.
+    pub failures: u32,
+    /// Length of the first ejection; each further one is twice as long. Default 10 s.
+    pub base: Duration,
+    /// The longest. Default 300 s.
+    pub max: Duration,
+    /// The share of a service's servers, in percent, that may be left out at a time; one always may. Default 100: with all of
+    /// them out, all are tried.
+    pub max_percent: u32,
+}
+
+impl Default for EjectionSettings {
+    fn default() -> Self {
+        Self { failures: 3, base: Duration::from_secs(10), max: Duration::from_secs(300), max_percent: 100 }
+    }
+}
+
+impl EjectionSettings {
+    /// `base` x 2^`repetition`, at most `max`.
+    pub(crate) fn length(&self, repetition: u32) -> Duration {
+        2_u32.checked_pow(repetition).map_or(self.max, |factor| self.base.saturating_mul(factor)).min(self.max)
+    }
+}

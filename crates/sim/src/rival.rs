@@ -1,0 +1,124 @@
+//! Another balancer in the engine's place, to compare the two.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+
+use http::StatusCode;
+use tunnel_balancer_core::{Forwarded, RequestInfo};
+
+use crate::caller::Caller;
+use crate::clock::VirtualClock;
+
+/// A balancer that is not the engine, in one isolate. The same requests come to it, and the same servers answer.
+pub trait Rival: fmt::Debug {
+    /// Answers one request.
+    fn forward<'a>(
+        &'a self,
+        caller: &'a Caller,
+        clock: &'a VirtualClock,
+        info: &'a RequestInfo,
+    ) -> Pin<Box<dyn Future<Output = Forwarded<StatusCode>> + 'a>>;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{Arrivals, Behaviour, End, Record, Sim};
+    use tunnel_balancer_core::{Failure, Outcome, Server, ServerId, Service};
+
+    const MS: fn(u64) -> Duration = Duration::from_millis;
+
+    /// Looks at the second server and asks the first.
+    #[derive(Debug)]
+    struct Stubborn;
+
+    impl Rival for Stubborn {
+        fn forward<'a>(
+            &'a self,
+            caller: &'a Caller,
+            _: &'a VirtualClock,
+            _: &'a RequestInfo,
+        ) -> Pin<Box<dyn Future<Output = Forwarded<StatusCode>> + 'a>> {
+            Box::pin(async move {
+                let [first, second] = caller.service().servers() else { unreachable!() };
+                caller.look(second, MS(10)).await;
+                let status = match caller.ask(first, MS(100)).await {
+                    Outcome::Status(status) => status,
+                    Outcome::Failed(_) => StatusCode::GATEWAY_TIMEOUT,
+                };
+                Forwarded { answer: Ok(status), served_by: ServerId::new(0), attempts: 1, fallback: false }
+            })
+        }
+    }
+
+    fn sim() -> Sim {
+        let servers = ["a.example", "b.example"].map(|url| Server::new(url.parse().unwrap()));
+        let mut sim = Sim::new(Service::new("app.example", servers.to_vec()).unwrap(), 1);
+        sim.server(Duration::ZERO, "a", Behaviour::status(530).after(MS(20)));
+        sim.server(Duration::ZERO, "b", Behaviour::status(200).after(MS(30)));
+        sim.server(MS(1500), "a", Behaviour::hangs());
+        sim.arrivals(Arrivals::even(1.0).until(MS(2001)));
+        sim.quiet().record();
+        sim
+    }
+
+    /// When requests came and were over, and with what status.
+    fn requests(record: &Record) -> Vec<(u128, u128, u16)> {
+        let over = record.requests.iter().map(|request| {
+            let (end, status) = match request.end {
+                Some((end, End::Answered { status, .. })) => (end.as_millis(), status.as_u16()),
+                Some((end, End::GaveUp)) => (end.as_millis(), 0),
+                None => (0, 0),
+            };
+            (request.at.as_millis(), end, status)
+        });
+        over.collect()
+    }
+
+    #[test]
+    fn a_rival_gets_the_same_requests_and_the_same_servers() {
+        let mut sim = sim();
+        sim.rivals(|| Box::new(Stubborn));
+        let trace = sim.run(MS(10_000));
+        assert_eq!((trace.tally.attempts, trace.requests["a"], trace.probes["b"]), (3, 3, 3));
+        let record = trace.record;
+        assert_eq!(requests(&record), [(0, 30, 530), (1000, 1030, 530), (2000, 2110, 504)]);
+        let last: Vec<_> = record.sent.iter().filter(|sent| sent.request == 2).collect();
+        assert_eq!(
+            last.iter().map(|sent| (sent.server.index(), sent.is_probe)).collect::<Vec<_>>(),
+            [(1, true), (0, false)]
+        );
+        // Given up: there is no outcome, but a time.
+        assert!(last.iter().all(|sent| sent.outcome.is_none()));
+        assert_eq!(last.iter().map(|sent| sent.until.as_millis()).collect::<Vec<_>>(), [2010, 2110]);
+        assert_eq!(record.changes, []);
+    }
+
+    #[test]
+    fn a_record_has_everything_that_the_engine_did() {
+        let mut sim = sim();
+        sim.patience(MS(40));
+        let record = sim.run(MS(10_000)).record;
+        assert_eq!(requests(&record), [(0, 40, 0), (1000, 1030, 200), (2000, 2030, 200)]);
+        let attempts = record.sent.iter().filter(|sent| !sent.is_probe);
+        let attempts: Vec<_> = attempts.map(|sent| (sent.request, sent.server.index(), sent.outcome)).collect();
+        let status = |code| Some(Outcome::Status(StatusCode::from_u16(code).unwrap()));
+        assert_eq!(attempts, [(0, 0, status(530)), (0, 1, None), (1, 1, status(200)), (2, 1, status(200))]);
+        let probes = record.sent.iter().filter(|sent| sent.is_probe).count();
+        assert_eq!(record.changes.iter().map(|change| change.event.server.index()).collect::<Vec<_>>(), [0, 0, 1]);
+        assert!(probes >= 2, "{probes}");
+    }
+
+    #[test]
+    fn nothing_is_recorded_unless_it_is_asked_for() {
+        let servers = vec![Server::new("a.example".parse().unwrap())];
+        let mut sim = Sim::new(Service::new("app.example", servers).unwrap(), 1);
+        sim.server(Duration::ZERO, "a", Behaviour::fails(Failure::Connect));
+        sim.get(MS(1));
+        let record = sim.run(MS(100)).record;
+        assert_eq!((record.requests.len(), record.sent.len(), record.changes.len()), (0, 0, 0));
+    }
+}
