@@ -43,10 +43,10 @@ async fn bad_configuration_is_a_fixed_500(bench: Bench) {
 
 async fn bad_configuration_keeps_it_from_starting(bench: Bench) {
     for yaml in BAD {
-        let refusal = bench.try_serve(yaml, &[]).await.err().unwrap_or_else(|| panic!("it serves with {yaml}"));
-        let code = refusal.status.and_then(|status| status.code());
-        assert_eq!(code, Some(2), "{yaml}\n{refusal}");
-        assert!(!refusal.errors.trim().is_empty(), "not a word about {yaml}");
+        let rejection = bench.try_serve(yaml, &[]).await.err().unwrap_or_else(|| panic!("it serves with {yaml}"));
+        let code = rejection.status.and_then(|status| status.code());
+        assert_eq!(code, Some(2), "{yaml}\n{rejection}");
+        assert!(!rejection.errors.trim().is_empty(), "not a word about {yaml}");
     }
 }
 

@@ -21,7 +21,7 @@ use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use tunnel_balancer_tests::log::Log;
 use tunnel_balancer_tests::{Bench, Host, Target};
 
-use crate::report::{Report, Verdict};
+use crate::report::{Classification, Report};
 
 /// Lists the cases of a file. A case that is missing here is dead code, and the compiler says so.
 ///
@@ -144,11 +144,11 @@ fn trials(host: Host, report: &Arc<Report>, show_logs: bool) -> Vec<Trial> {
         let (name, target, report) = (format!("{theme}::{}", case.name), target.clone(), Arc::clone(report));
         Trial::ignorable_test(format!("{}::{name}", host.name()), move || {
             if let Some((_, why)) = case.except.iter().find(|(except, _)| *except == host) {
-                report.add(name, host, Verdict::NotApplicable(why));
+                report.add(name, host, Classification::NotApplicable(why));
                 return Ok(Completion::ignored_with(why));
             }
             let outcome = run(target?, case, show_logs);
-            report.add(name, host, if outcome.is_ok() { Verdict::Passed } else { Verdict::Failed });
+            report.add(name, host, if outcome.is_ok() { Classification::Passed } else { Classification::Failed });
             outcome.map(|()| Completion::Completed)
         })
     };

@@ -12,11 +12,11 @@ use tunnel_balancer_tests::target::LIMITS;
 
 /// How all cases that were run ended.
 #[derive(Default)]
-pub(crate) struct Report(Mutex<BTreeMap<String, BTreeMap<Host, Verdict>>>);
+pub(crate) struct Report(Mutex<BTreeMap<String, BTreeMap<Host, Classification>>>);
 
 /// How a case ended on a host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Verdict {
+pub(crate) enum Classification {
     Passed,
     Failed,
     NotApplicable(&'static str),
@@ -24,7 +24,7 @@ pub(crate) enum Verdict {
 
 impl Report {
     /// Notes the end of a case.
-    pub(crate) fn add(&self, case: String, host: Host, verdict: Verdict) {
+    pub(crate) fn add(&self, case: String, host: Host, verdict: Classification) {
         self.0.lock().expect("no panic while locked").entry(case).or_default().insert(host, verdict);
     }
 }
@@ -34,12 +34,12 @@ impl fmt::Display for Report {
         let cases = self.0.lock().expect("no panic while locked");
         writeln!(f, "host      passed  failed  not applicable")?;
         for host in Host::ALL {
-            let count = |wanted: fn(Verdict) -> bool| {
+            let count = |wanted: fn(Classification) -> bool| {
                 cases.values().filter_map(|verdicts| verdicts.get(&host)).filter(|verdict| wanted(**verdict)).count()
             };
-            let passed = count(|verdict| verdict == Verdict::Passed);
-            let failed = count(|verdict| verdict == Verdict::Failed);
-            let others = count(|verdict| matches!(verdict, Verdict::NotApplicable(_)));
+            let passed = count(|verdict| verdict == Classification::Passed);
+            let failed = count(|verdict| verdict == Classification::Failed);
+            let others = count(|verdict| matches!(verdict, Classification::NotApplicable(_)));
             writeln!(f, "{:<8}  {passed:>6}  {failed:>6}  {others:>14}", host.name())?;
         }
 
@@ -61,11 +61,11 @@ impl fmt::Display for Report {
 
 type Exceptions<'a> = BTreeMap<(Host, &'static str), Vec<&'a str>>;
 
-fn exceptions(cases: &BTreeMap<String, BTreeMap<Host, Verdict>>) -> Exceptions<'_> {
+fn exceptions(cases: &BTreeMap<String, BTreeMap<Host, Classification>>) -> Exceptions<'_> {
     let mut exceptions = Exceptions::new();
     for (name, verdicts) in cases {
         for (host, verdict) in verdicts {
-            if let Verdict::NotApplicable(why) = verdict {
+            if let Classification::NotApplicable(why) = verdict {
                 exceptions.entry((*host, why)).or_default().push(name);
             }
         }
@@ -73,7 +73,7 @@ fn exceptions(cases: &BTreeMap<String, BTreeMap<Host, Verdict>>) -> Exceptions<'
     exceptions
 }
 
-fn is_uneven(verdicts: &BTreeMap<Host, Verdict>) -> bool {
+fn is_uneven(verdicts: &BTreeMap<Host, Classification>) -> bool {
     let has = |wanted| verdicts.values().any(|verdict| *verdict == wanted);
-    has(Verdict::Passed) && has(Verdict::Failed)
+    has(Classification::Passed) && has(Classification::Failed)
 }

@@ -23,10 +23,10 @@ fn nobody_is_lost_while_one_server_is_well() {
     let seed = Seed::new(1);
     for (policy, balancing) in [("failover", Policy::Failover), ("least_requests", Policy::LeastRequests)] {
         // What hosts see of a server that is not there: the Worker's runtime gives no reason why a connection breaks.
-        for (host, refusal) in [("Worker", Failure::Lost), ("native", Failure::Connect)] {
+        for (host, rejection) in [("Worker", Failure::ConnectionLost), ("native", Failure::Connect)] {
             let (mut lost, mut slow, mut arrived) = (0, 0.0, 0);
             for run in 0..RUNS {
-                let tally = seed.run(Chaos::new(seed.0 + run, refusal, balancing.clone()).rage(), END).tally;
+                let tally = seed.run(Chaos::new(seed.0 + run, rejection, balancing.clone()).rage(), END).tally;
                 lost += tally.total().arrived - tally.total().served;
                 slow += (1.0 - tally.served_within(s(1))) / RUNS as f64;
                 arrived += tally.total().arrived;
@@ -42,12 +42,12 @@ struct Chaos {
     sim: Sim,
     dice: Rng,
     now: Duration,
-    refusal: Failure,
+    rejection: Failure,
 }
 
 impl Chaos {
-    fn new(seed: u64, refusal: Failure, policy: Policy) -> Self {
-        Self { sim: Sim::new(checked_often(policy), seed), dice: Rng::new(seed), now: Duration::ZERO, refusal }
+    fn new(seed: u64, rejection: Failure, policy: Policy) -> Self {
+        Self { sim: Sim::new(checked_often(policy), seed), dice: Rng::new(seed), now: Duration::ZERO, rejection }
     }
 
     fn rage(mut self) -> Sim {
@@ -69,7 +69,7 @@ impl Chaos {
     fn strike(&mut self, victim: usize) {
         self.restart(victim); // one fault at a time
         let (seen, probed) = match self.dice.below(7) {
-            0 => (Behaviour::fails(self.refusal), Behaviour::fails(self.refusal)),
+            0 => (Behaviour::fails(self.rejection), Behaviour::fails(self.rejection)),
             1 | 2 => (Behaviour::hangs(), Behaviour::hangs()),
             3 => (Behaviour::status(502), Behaviour::status(502)),
             4 => (Behaviour::status(530), Behaviour::status(530)),

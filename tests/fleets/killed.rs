@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use http::Method;
-use tunnel_balancer_core::{Failure, Policy, RequestInfo};
-use tunnel_balancer_sim::{Arrivals, Behaviour, Sim, Tally};
+use tunnel_balancer_core::{Failure, Policy, RequestMeta};
+use tunnel_balancer_sim::{Arrivals, Behaviour, Sim, Stats};
 
 use crate::{Seed, at_most, ms, s, service, show};
 
@@ -24,11 +24,11 @@ fn deaths() -> [(&'static str, Behaviour, bool); 5] {
         ("lets connections time out after 1 s", Behaviour::fails(Failure::Connect).after(s(1)), true),
         ("its tunnel is down (530)", Behaviour::status(530).after(ms(20)), true),
         ("its tunnel finds no application (502)", Behaviour::status(502).after(ms(20)), false),
-        ("breaks connections", Behaviour::fails(Failure::Lost), false),
+        ("breaks connections", Behaviour::fails(Failure::ConnectionLost), false),
     ]
 }
 
-fn run(method: Method, death: Behaviour, seed: &Seed) -> Tally {
+fn run(method: Method, death: Behaviour, seed: &Seed) -> Stats {
     let mut sim = Sim::new(service(2, Policy::Failover), seed.0);
     sim.isolates(ISOLATES);
     for name in ["a", "b"] {
@@ -36,7 +36,7 @@ fn run(method: Method, death: Behaviour, seed: &Seed) -> Tally {
     }
     sim.server(s(20), "a", death);
     sim.cut(s(20), "a");
-    sim.arrivals(Arrivals::even(100.0).until(s(60)).of(RequestInfo::new(method)));
+    sim.arrivals(Arrivals::even(100.0).until(s(60)).of(RequestMeta::new(method)));
     seed.run(sim, s(200)).tally
 }
 

@@ -5,12 +5,12 @@
 //! joins it ("metastable failure", Bronson et al., HotOS 2021). PERF-13: by how much retries add to the load when all fails.
 
 use tunnel_balancer_core::{Failure, Policy, Service};
-use tunnel_balancer_sim::{Arrivals, Behaviour, Sim, Tally};
+use tunnel_balancer_sim::{Arrivals, Behaviour, Sim, Stats};
 
 use crate::{SECOND, Seed, at_most, ms, names, s, service, show};
 
 /// The dip lasts from 30 s to 40 s; clients wait for `patience`.
-fn dip(service: Service, isolates: usize, patience: u64, seed: &Seed) -> Tally {
+fn dip(service: Service, isolates: usize, patience: u64, seed: &Seed) -> Stats {
     let servers = service.servers().len();
     let mut sim = Sim::new(service, seed.0);
     sim.isolates(isolates).patience(ms(patience));
@@ -24,7 +24,7 @@ fn dip(service: Service, isolates: usize, patience: u64, seed: &Seed) -> Tally {
 }
 
 /// The second after the dip from which on 95 % are served, whichever five seconds are looked at. Infinite if none.
-fn back_after(tally: &Tally) -> f64 {
+fn back_after(tally: &Stats) -> f64 {
     let served = |from: u64| tally.between(s(from)..s(from + 5)).served_share();
     match (40..115).rev().find(|from| served(*from) < 0.95) {
         None => 0.0,
@@ -98,7 +98,7 @@ fn amplification(isolates: usize, failure: Behaviour, seed: &Seed) -> f64 {
 #[test]
 fn perf_13_retries_add_a_fifth_to_the_load_when_all_fails() {
     let seed = Seed::new(1);
-    let failures = [("502", Behaviour::status(502)), ("lost connections", Behaviour::fails(Failure::Lost))];
+    let failures = [("502", Behaviour::status(502)), ("lost connections", Behaviour::fails(Failure::ConnectionLost))];
     for (name, failure) in failures {
         for isolates in [1, 10] {
             let attempts = amplification(isolates, failure, &seed);

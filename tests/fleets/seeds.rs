@@ -15,7 +15,7 @@ fn sim(seed: u64) -> Sim {
     sim.server(s(0), "a", Behaviour::status(200).after(ms(100)).normal(ms(20)));
     sim.server(s(0), "b", Behaviour::status(200).after(ms(100)).exponential());
     sim.server(s(0), "c", Behaviour::status(200).after(ms(50)).in_turn());
-    sim.server(s(10), "b", Behaviour::fails(Failure::Lost));
+    sim.server(s(10), "b", Behaviour::fails(Failure::ConnectionLost));
     sim.server(s(20), "c", Behaviour::hangs());
     sim.cut(s(25), "c");
     sim.arrivals(Arrivals::poisson(20.0).until(s(30)));

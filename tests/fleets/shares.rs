@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use http::Method;
-use tunnel_balancer_core::{HashOn, Policy, PoolState, RequestInfo, Server, ServerSet, Service, Timestamp, hash};
+use tunnel_balancer_core::{HashOn, Policy, PoolState, RequestMeta, Server, ServerSet, Service, Timestamp, hash};
 use tunnel_balancer_sim::{Arrivals, Behaviour, Sim};
 
 use crate::{Seed, at_least, at_most, ms, names, s, server};
@@ -56,7 +56,7 @@ fn placed(service: Service) -> Vec<String> {
     let mut state = PoolState::new(service.into(), 1);
     let place = |key: u32| {
         let request =
-            RequestInfo { key: hash::key(format!("203.0.113.7/{key}").as_bytes()), ..RequestInfo::new(Method::GET) };
+            RequestMeta { key: hash::key(format!("203.0.113.7/{key}").as_bytes()), ..RequestMeta::new(Method::GET) };
         let pick = state.pick(ServerSet::EMPTY, &request, Timestamp::ZERO).unwrap();
         state.service().server(pick.server).unwrap().name.clone()
     };

@@ -5,14 +5,14 @@
 //! answers take 167 +- 5 ms, and for 30 s of 60 the first server's take 2 s. Counted is the share of requests served within 1 s.
 
 use tunnel_balancer_core::{Policy, Service};
-use tunnel_balancer_sim::{Arrivals, Behaviour, Sim, Tally};
+use tunnel_balancer_sim::{Arrivals, Behaviour, Sim, Stats};
 
 use crate::{SECOND, Seed, at_least, at_most, ms, names, s, service, show};
 
 const POLICIES: [(&str, Policy); 3] =
     [("round_robin", Policy::RoundRobin), ("least_requests", Policy::LeastRequests), ("latency", Policy::Latency)];
 
-fn run(service: Service, rate: f64, isolates: usize, sharing: bool, seed: &Seed) -> Tally {
+fn run(service: Service, rate: f64, isolates: usize, sharing: bool, seed: &Seed) -> Stats {
     let usual = Behaviour::status(200).after(ms(167)).normal(ms(5));
     let servers = service.servers().len();
     let mut sim = Sim::new(service, seed.0);
@@ -29,7 +29,7 @@ fn run(service: Service, rate: f64, isolates: usize, sharing: bool, seed: &Seed)
     tally
 }
 
-fn within_a_second(tally: &Tally) -> f64 {
+fn within_a_second(tally: &Stats) -> f64 {
     100.0 * tally.served_within(SECOND)
 }
 

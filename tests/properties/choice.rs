@@ -6,8 +6,8 @@ use std::time::Duration;
 use http::{Method, StatusCode};
 use proptest::prelude::*;
 use tunnel_balancer_core::{
-    Exchange, Failback, HashOn, Health, Outcome, Policy, PoolState, ProbeAnswer, RequestInfo, Server, ServerId,
-    Service, Standing, Step, Timestamp, Writes,
+    EjectionState, Exchange, Failback, HashOn, Health, Outcome, Policy, PoolState, ProbeResponse, RequestMeta, Server,
+    ServerId, Service, Step, Timestamp, Writes,
 };
 
 /// One thing that happens, on a clock that may jump.
@@ -83,11 +83,11 @@ proptest! {
             let now = Timestamp::from_millis(happening.reading);
             while let Some(lease) = state.next_probe(now) {
                 prop_assert!(service.servers()[lease.server().index()].enabled);
-                let answer = ProbeAnswer::new(status(happening.probes[lease.server().index()]));
+                let answer = ProbeResponse::new(status(happening.probes[lease.server().index()]));
                 state.on_probe(lease, &Ok(answer), now);
             }
             let sticky = happening.sticky.and_then(ServerId::new);
-            let request = RequestInfo { key: happening.key, sticky, ..RequestInfo::new(happening.method.clone()) };
+            let request = RequestMeta { key: happening.key, sticky, ..RequestMeta::new(happening.method.clone()) };
             let mut exchange = Exchange::new(request, &mut state, now);
             let mut asked = Vec::new();
             while let Step::Attempt(plan) = exchange.next(&mut state, now) {
@@ -97,7 +97,7 @@ proptest! {
                 let write = !happening.method.is_safe();
                 prop_assert!(!(primary_only && write) || plan.server.index() == 0, "a write for a replica");
 
-                let well = |state: &PoolState, id| state.health(id) != Health::Unhealthy && state.standing(id, now) == Standing::Good;
+                let well = |state: &PoolState, id| state.health(id) != Health::Unhealthy && state.ejection_state(id, now) == EjectionState::Active;
                 if !plan.trial && !well(&state, plan.server) {
                     let passed_over = (0..5).filter_map(ServerId::new).find(|id| {
                         let server = &service.servers()[id.index()];
@@ -114,7 +114,7 @@ proptest! {
             // Another isolate has its own story; what it says may be older, newer, or of a server that is well here.
             other.merge(&state.export("here"), now);
             while let Some(lease) = other.next_probe(now) {
-                let answer = ProbeAnswer::new(status(happening.statuses[lease.server().index()]));
+                let answer = ProbeResponse::new(status(happening.statuses[lease.server().index()]));
                 other.on_probe(lease, &Ok(answer), now);
             }
             state.merge(&other.export("there"), now);

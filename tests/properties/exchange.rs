@@ -4,7 +4,7 @@ use http::{Method, StatusCode};
 use proptest::prelude::*;
 use std::sync::Arc;
 use tunnel_balancer_core::{
-    Body, Delivery, Exchange, Failure, Finish, Outcome, PoolState, RequestInfo, Server, Service, Step, Timestamp,
+    Body, Delivery, Exchange, Failure, Finish, Outcome, PoolState, RequestMeta, Server, Service, Step, Timestamp,
 };
 
 fn outcome() -> impl Strategy<Value = Outcome> {
@@ -12,17 +12,17 @@ fn outcome() -> impl Strategy<Value = Outcome> {
     prop_oneof![
         3 => Just(status(200)),
         1 => prop::sample::select(vec![500, 404, 502, 503, 504, 520, 521, 522, 524, 526, 530]).prop_map(status),
-        1 => prop::sample::select(vec![Failure::Connect, Failure::Lost, Failure::Timeout]).prop_map(Outcome::Failed),
+        1 => prop::sample::select(vec![Failure::Connect, Failure::ConnectionLost, Failure::Timeout]).prop_map(Outcome::Failed),
     ]
 }
 
-fn request() -> impl Strategy<Value = RequestInfo> {
+fn request() -> impl Strategy<Value = RequestMeta> {
     let method = prop::sample::select(vec![Method::GET, Method::HEAD, Method::PUT, Method::POST, Method::PATCH]);
     let body = prop::sample::select(vec![Body::Replayable, Body::Once]);
-    (method, any::<bool>(), body).prop_map(|(method, idempotency_key, body)| RequestInfo {
+    (method, any::<bool>(), body).prop_map(|(method, idempotency_key, body)| RequestMeta {
         idempotency_key,
         body,
-        ..RequestInfo::new(method)
+        ..RequestMeta::new(method)
     })
 }
 
@@ -62,7 +62,7 @@ proptest! {
                     Step::Backoff(pause) => prop_assert!(false, "waited {pause:?} for nobody"),
                     Step::Attempt(plan) => {
                         if let Some(last) = asked.last() {
-                            let delivery = outcomes[*last].verdict().delivery;
+                            let delivery = outcomes[*last].classify().delivery;
                             prop_assert_ne!(delivery, Delivery::Answered, "tried again after an answer");
                             prop_assert!(idempotent || delivery == Delivery::Never, "might run twice");
                         }
@@ -73,16 +73,16 @@ proptest! {
                 }
             };
             prop_assert!(!asked.is_empty() && asked.len() <= attempts as usize, "asked {asked:?}");
-            let answered = |server: &usize| outcomes[*server].verdict().delivery == Delivery::Answered;
+            let answered = |server: &usize| outcomes[*server].classify().delivery == Delivery::Answered;
             if idempotent && replayable && attempts >= 4 && (0..4).any(|server| answered(&server)) {
                 prop_assert!(asked.last().is_some_and(answered), "gave up with a server up: {asked:?} of {outcomes:?}");
             }
             match (finish, outcomes[asked[asked.len() - 1]]) {
-                (Finish::Answer, Outcome::Status(status)) => prop_assert!(![521, 523, 525, 526, 530].contains(&status.as_u16())),
-                (Finish::Answer, Outcome::Failed(_)) => prop_assert!(false, "no answer to give"),
-                (Finish::Problem(problem), outcome) => {
+                (Finish::Response, Outcome::Status(status)) => prop_assert!(![521, 523, 525, 526, 530].contains(&status.as_u16())),
+                (Finish::Response, Outcome::Failed(_)) => prop_assert!(false, "no answer to give"),
+                (Finish::LocalReply(problem), outcome) => {
                     prop_assert!(problem.status().is_server_error());
-                    prop_assert_ne!(outcome.verdict().delivery, Delivery::Answered);
+                    prop_assert_ne!(outcome.classify().delivery, Delivery::Answered);
                 }
             }
         }

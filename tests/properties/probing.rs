@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 use proptest::prelude::*;
-use tunnel_balancer_core::{Lease, PoolState, ProbeAnswer, Server, Service, Timestamp};
+use tunnel_balancer_core::{Lease, PoolState, ProbeResponse, Server, Service, Timestamp};
 
 #[derive(Clone, Debug)]
 enum Move {
@@ -55,7 +55,7 @@ proptest! {
                 Move::Report(index, status) if index < held.len() => {
                     let lease = held.swap_remove(index);
                     live.remove(&lease.server().index());
-                    let answer = ProbeAnswer::new(StatusCode::from_u16(status).unwrap());
+                    let answer = ProbeResponse::new(StatusCode::from_u16(status).unwrap());
                     state.on_probe(lease, &Ok(answer), now);
                 }
                 Move::Lose(index) if index < held.len() => drop(held.swap_remove(index)),
@@ -68,7 +68,7 @@ proptest! {
         let mut probed = 0;
         while let Some(lease) = state.next_probe(now) {
             probed += 1;
-            let answer = ProbeAnswer::new(StatusCode::OK);
+            let answer = ProbeResponse::new(StatusCode::OK);
             state.on_probe(lease, &Ok(answer), now);
         }
         prop_assert_eq!(probed, servers);

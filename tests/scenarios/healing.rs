@@ -4,15 +4,15 @@ use std::time::Duration;
 
 use http::{Method, StatusCode};
 use tunnel_balancer_core::{
-    Attempted, Exchange, HashOn, HealthCheck, Outcome, Policy, PoolState, ProbeAnswer, RequestInfo, ServerSet, Service,
-    Standing, StatusRanges, Step, Wait, Writes, hash,
+    AttemptResult, EjectionState, Exchange, HashOn, HealthCheck, Outcome, Policy, PoolState, ProbeResponse,
+    RequestMeta, ServerSet, Service, StatusRanges, Step, Wait, Writes, hash,
 };
 
 use crate::steps::{at, begin, drive, get, id, plain, pool};
 use crate::{run, without_probes};
 
-fn asks_for_a_pause(code: u16, seconds: u64) -> Attempted {
-    Attempted {
+fn asks_for_a_pause(code: u16, seconds: u64) -> AttemptResult {
+    AttemptResult {
         outcome: Outcome::Status(StatusCode::from_u16(code).unwrap()),
         retry_after: Some(Duration::from_secs(seconds)),
     }
@@ -30,9 +30,13 @@ fn everybody_asks_for_a_pause(state: &mut PoolState, code: u16) {
 fn out_20_one_client_cannot_have_all_servers_pause() {
     let mut state = plain(Policy::Failover, &[1, 1, 1]);
     everybody_asks_for_a_pause(&mut state, 503);
-    let out = (0..3).filter(|server| state.standing(id(*server), at(1)) != Standing::Good).count();
+    let out = (0..3).filter(|server| state.ejection_state(id(*server), at(1)) != EjectionState::Active).count();
     assert_eq!(out, 2, "the last one is not let go");
-    assert_eq!(state.standing(id(0), at(1)), Standing::Ejected(at(60_000)), "and nobody for more than a minute");
+    assert_eq!(
+        state.ejection_state(id(0), at(1)),
+        EjectionState::Ejected(at(60_000)),
+        "and nobody for more than a minute"
+    );
 }
 
 #[test]
@@ -41,7 +45,7 @@ fn out_20_a_limit_for_one_client_is_no_pause_of_the_server() {
         change(|service| service.retry.on = StatusRanges(vec![(429, 429)]));
     });
     everybody_asks_for_a_pause(&mut state, 429);
-    assert_eq!((0..2).filter(|server| state.standing(id(*server), at(1)) != Standing::Good).count(), 0);
+    assert_eq!((0..2).filter(|server| state.ejection_state(id(*server), at(1)) != EjectionState::Active).count(), 0);
 }
 
 #[test]
@@ -53,9 +57,9 @@ fn out_20_a_probe_does_not_shorten_a_pause_that_was_asked_for() {
     let Step::Attempt(plan) = exchange.next(&mut state, at(0)) else { panic!("nobody chosen") };
     exchange.on_outcome(&mut state, &plan, asks_for_a_pause(503, 30), at(0));
     while let Some(lease) = state.next_probe(at(1)) {
-        state.on_probe(lease, &Ok(ProbeAnswer::new(StatusCode::OK)), at(2));
+        state.on_probe(lease, &Ok(ProbeResponse::new(StatusCode::OK)), at(2));
     }
-    assert_eq!(state.standing(id(0), at(3)), Standing::Ejected(at(30_000)));
+    assert_eq!(state.ejection_state(id(0), at(3)), EjectionState::Ejected(at(30_000)));
 }
 
 #[test]
@@ -66,7 +70,7 @@ fn a_trial_that_asks_for_a_pause_has_failed() {
     let Step::Attempt(plan) = exchange.next(&mut state, at(10_000)) else { panic!("nobody chosen") };
     assert!(plan.trial);
     exchange.on_outcome(&mut state, &plan, asks_for_a_pause(503, 1), at(10_000));
-    assert_eq!(state.standing(id(0), at(10_000)), Standing::Ejected(at(30_000)));
+    assert_eq!(state.ejection_state(id(0), at(10_000)), EjectionState::Ejected(at(30_000)));
 }
 
 #[test]
@@ -76,13 +80,13 @@ fn a_trial_that_the_budget_refused_is_there_for_the_next_request() {
     });
     drive(
         &mut state,
-        RequestInfo { sticky: Some(id(1)), ..get() },
+        RequestMeta { sticky: Some(id(1)), ..get() },
         at(0),
         |server| if server == 1 { 530 } else { 200 },
     );
     assert_eq!(drive(&mut state, get(), at(10_000), |_| 502), [0], "no retry");
     assert_eq!(drive(&mut state, get(), at(10_001), |server| if server == 0 { 530 } else { 200 }), [0, 1]);
-    assert_eq!(state.standing(id(1), at(10_001)), Standing::Good, "it was a trial");
+    assert_eq!(state.ejection_state(id(1), at(10_001)), EjectionState::Active, "it was a trial");
 }
 
 #[test]
@@ -106,17 +110,17 @@ fn a_long_poll_as_trial_does_not_hold_up_the_next() {
 #[test]
 fn a_draining_server_comes_back_to_its_clients() {
     let mut state = pool(Policy::Failover, &[1, 1], |servers, _| servers[0].drain = true);
-    let own = || RequestInfo { sticky: Some(id(0)), ..get() };
+    let own = || RequestMeta { sticky: Some(id(0)), ..get() };
     assert_eq!(drive(&mut state, own(), at(0), |server| if server == 0 { 530 } else { 200 }), [0, 1]);
     assert_eq!(drive(&mut state, own(), at(9_999), |_| 200), [1]);
     assert_eq!(drive(&mut state, own(), at(10_000), |_| 200), [0]);
-    assert_eq!(state.standing(id(0), at(10_000)), Standing::Good);
+    assert_eq!(state.ejection_state(id(0), at(10_000)), EjectionState::Active);
 }
 
 #[test]
 fn where_there_are_only_posts_a_post_decides_in_the_end() {
     let mut state = plain(Policy::Failover, &[1, 1]);
-    let post = || RequestInfo::new(Method::POST);
+    let post = || RequestMeta::new(Method::POST);
     drive(&mut state, post(), at(0), |server| if server == 0 { 530 } else { 200 });
     assert_eq!(drive(&mut state, post(), at(19_999), |_| 200), [1]);
     assert_eq!(drive(&mut state, post(), at(20_000), |_| 200), [0]);
@@ -141,10 +145,10 @@ fn an_attempt_is_not_given_up_when_nobody_else_may_have_the_request() {
     assert_eq!((trace.answers[1].status.as_u16(), trace.answers[1].attempts), (200, 1));
 
     let mut full = pool(Policy::Failover, &[1, 1], |servers, _| servers[1].max_in_flight = Some(1));
-    begin(&mut full, RequestInfo { sticky: Some(id(1)), ..get() }, at(0)).unwrap();
+    begin(&mut full, RequestMeta { sticky: Some(id(1)), ..get() }, at(0)).unwrap();
     let mut exchange = Exchange::new(get(), &mut full, at(1));
     let Step::Attempt(plan) = exchange.next(&mut full, at(1)) else { panic!("nobody chosen") };
-    assert_eq!(exchange.wait(&mut full, &plan, at(3_001)), Wait::For(Duration::from_secs(97)));
+    assert_eq!(exchange.wait(&mut full, &plan, at(3_001)), Wait::Sleep(Duration::from_secs(97)));
 }
 
 #[test]
@@ -171,12 +175,12 @@ fn a_key_changes_over_once_while_its_server_ramps_up() {
         change(|service| service.slow_start = Some(Duration::from_secs(100)));
     });
     let first = |state: &mut PoolState, key, now| {
-        state.pick(ServerSet::EMPTY, &RequestInfo { key, ..get() }, now).unwrap().server
+        state.pick(ServerSet::EMPTY, &RequestMeta { key, ..get() }, now).unwrap().server
     };
     let keys: Vec<u64> = (0..100_u64).map(|key| hash::key(&key.to_le_bytes())).collect();
     let own: Vec<u64> = keys.into_iter().filter(|key| first(&mut state, *key, at(0)) == id(0)).collect();
-    drive(&mut state, RequestInfo { key: own[0], ..get() }, at(0), |server| if server == 0 { 530 } else { 200 });
-    drive(&mut state, RequestInfo { key: own[0], ..get() }, at(10_000), |_| 200);
+    drive(&mut state, RequestMeta { key: own[0], ..get() }, at(0), |server| if server == 0 { 530 } else { 200 });
+    drive(&mut state, RequestMeta { key: own[0], ..get() }, at(10_000), |_| 200);
     let mut place = vec![id(1); own.len()];
     let mut changes = vec![0; own.len()];
     for second in 10..=110 {
@@ -283,7 +287,7 @@ fn out_19_with_one_of_two_out_the_other_is_chosen_under_every_policy() {
         let mut state = plain(policy.clone(), &[1, 1]);
         drive(
             &mut state,
-            RequestInfo { sticky: Some(id(0)), ..get() },
+            RequestMeta { sticky: Some(id(0)), ..get() },
             at(0),
             |server| if server == 0 { 530 } else { 200 },
         );
@@ -298,10 +302,10 @@ fn who_breaks_its_answers_off_is_asked_after_others() {
         change(|service| service.health_check = Some(HealthCheck::default()));
     });
     while let Some(lease) = state.next_probe(at(0)) {
-        state.on_probe(lease, &Ok(ProbeAnswer::new(StatusCode::INTERNAL_SERVER_ERROR)), at(0));
+        state.on_probe(lease, &Ok(ProbeResponse::new(StatusCode::INTERNAL_SERVER_ERROR)), at(0));
     }
     let first = |state: &mut PoolState, now| state.pick(ServerSet::EMPTY, &get(), now).unwrap().server;
     assert_eq!(first(&mut state, at(1)), id(0), "nobody is well: the order of the list");
-    state.on_broken_answer(id(0), at(2));
+    state.on_response_aborted(id(0), at(2));
     assert_eq!(first(&mut state, at(3)), id(1));
 }

@@ -19,7 +19,7 @@ mod suspicion;
 use std::time::Duration;
 
 use expect_test::Expect;
-use tunnel_balancer_core::{Body, Failure, RequestInfo, Server, Service};
+use tunnel_balancer_core::{Body, Failure, RequestMeta, Server, Service};
 use tunnel_balancer_sim::{Behaviour, Sim, Trace};
 
 /// Runs `script` on servers named `a`, `b`, ... for as long as it says on its last line, `TIME end`.
@@ -62,7 +62,7 @@ fn without_probes(service: &mut Service) {
 fn behaves(word: &str) -> Behaviour {
     match word {
         "refuse" => Behaviour::fails(Failure::Connect),
-        "reset" => Behaviour::fails(Failure::Lost),
+        "reset" => Behaviour::fails(Failure::ConnectionLost),
         "hang" => Behaviour::hangs(),
         "late" => Behaviour::status(200).after(Duration::from_secs(95)),
         "slow" => Behaviour::status(200).after(Duration::from_secs(60)),
@@ -70,6 +70,6 @@ fn behaves(word: &str) -> Behaviour {
     }
 }
 
-fn request(method: &str, body: Body) -> RequestInfo {
-    RequestInfo { body, ..RequestInfo::new(method.parse().unwrap()) }
+fn request(method: &str, body: Body) -> RequestMeta {
+    RequestMeta { body, ..RequestMeta::new(method.parse().unwrap()) }
 }

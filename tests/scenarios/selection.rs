@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::{Method, StatusCode};
 use tunnel_balancer_core::{
-    Exchange, Failback, HashOn, Outcome, Policy, PoolState, Problem, RequestInfo, ServerSet, Service, Step, Writes,
+    Exchange, Failback, HashOn, LocalReply, Outcome, Policy, PoolState, RequestMeta, ServerSet, Service, Step, Writes,
     hash,
 };
 
@@ -79,7 +79,7 @@ fn sel_08_the_attempts_of_a_request_never_repeat_a_server() {
             assert!(!tried.contains(pick.server));
             tried.insert(pick.server);
         }
-        assert!(matches!(state.pick(tried, &get(), at(0)), Err(Problem::Unavailable { .. })));
+        assert!(matches!(state.pick(tried, &get(), at(0)), Err(LocalReply::Unavailable { .. })));
     }
 }
 
@@ -120,7 +120,7 @@ fn sel_15_two_choices_of_two_servers_are_both_of_them() {
 fn sel_16_the_same_key_goes_to_the_same_server() {
     let mut state = plain(Policy::Hash(HashOn::ClientIp), &[1, 1, 1]);
     for client in 0..100 {
-        let request = RequestInfo { key: hash::key(format!("192.0.2.{client}").as_bytes()), ..get() };
+        let request = RequestMeta { key: hash::key(format!("192.0.2.{client}").as_bytes()), ..get() };
         let first = state.pick(ServerSet::EMPTY, &request, at(0)).unwrap();
         assert_eq!(state.pick(ServerSet::EMPTY, &request, at(0)).unwrap(), first);
     }
@@ -131,9 +131,9 @@ fn sel_17_a_lost_server_moves_only_its_own_keys() {
     let mut state = plain(Policy::Hash(HashOn::ClientIp), &[3, 2, 1]);
     let mut moved = 0;
     for key in 0..10_000_u64 {
-        let request = RequestInfo { key: hash::key(&key.to_le_bytes()), ..get() };
+        let request = RequestMeta { key: hash::key(&key.to_le_bytes()), ..get() };
         let before = state.pick(ServerSet::EMPTY, &request, at(0)).unwrap().server;
-        let after = state.pick(ServerSet::of(id(2)), &request, at(0)).unwrap().server;
+        let after = state.pick(ServerSet::single(id(2)), &request, at(0)).unwrap().server;
         assert!(before == id(2) || before == after);
         moved += usize::from(before != after);
     }
@@ -183,7 +183,7 @@ fn sel_28_all_at_their_limit_is_a_503_at_once() {
     });
     assert_eq!(begin(&mut state, get(), at(0)).as_deref(), Ok("a"));
     assert_eq!(begin(&mut state, get(), at(0)).as_deref(), Ok("b"));
-    assert_eq!(begin(&mut state, get(), at(0)), Err(Problem::Overloaded));
+    assert_eq!(begin(&mut state, get(), at(0)), Err(LocalReply::Overloaded));
     assert!(begin(&mut state, get(), at(270_000)).is_ok(), "requests that never report back do not fill it for ever");
 }
 
@@ -194,7 +194,7 @@ fn sel_30_fast_failures_are_not_attractive() {
     let mut to_a = 0;
     for n in 0..3_000_u64 {
         let now = at(n * 10);
-        let mut exchange = Exchange::new(RequestInfo::new(Method::POST), &mut state, now);
+        let mut exchange = Exchange::new(RequestMeta::new(Method::POST), &mut state, now);
         let Step::Attempt(plan) = exchange.next(&mut state, now) else { panic!("nobody chosen") };
         let (status, took) = if plan.server == id(0) { (503, 5) } else { (200, 167) };
         to_a += u32::from(plan.server == id(0));
@@ -207,7 +207,7 @@ fn sel_30_fast_failures_are_not_attractive() {
 #[test]
 fn aff_02_aff_03_a_client_keeps_its_server_while_it_is_well() {
     let mut state = plain(Policy::Failover, &[1, 1]);
-    let sticky = RequestInfo { sticky: Some(id(1)), ..get() };
+    let sticky = RequestMeta { sticky: Some(id(1)), ..get() };
     assert_eq!(begin(&mut state, sticky.clone(), at(0)).as_deref(), Ok("b"));
     let mut exchange = Exchange::new(sticky.clone(), &mut state, at(0));
     let Step::Attempt(plan) = exchange.next(&mut state, at(0)) else { panic!("nobody chosen") };
@@ -220,7 +220,7 @@ fn aff_02_aff_03_a_client_keeps_its_server_while_it_is_well() {
 #[test]
 fn aff_06_a_draining_server_keeps_its_clients_and_gets_no_new_ones() {
     let mut state = pool(Policy::RoundRobin, &[1, 1, 1, 1], |servers, _| servers[0].drain = true);
-    let sticky = RequestInfo { sticky: Some(id(0)), ..get() };
+    let sticky = RequestMeta { sticky: Some(id(0)), ..get() };
     for _ in 0..4 {
         assert_eq!(state.pick(ServerSet::EMPTY, &sticky, at(0)).unwrap().server, id(0));
     }
@@ -233,7 +233,7 @@ fn a_disabled_server_gets_nothing_at_all() {
         servers[0].enabled = false;
         change(|service| service.health_check = Some(tunnel_balancer_core::HealthCheck::default()));
     });
-    let sticky = RequestInfo { sticky: Some(id(0)), ..get() };
+    let sticky = RequestMeta { sticky: Some(id(0)), ..get() };
     assert_eq!(begin(&mut state, sticky, at(0)).as_deref(), Ok("b"));
     assert_eq!(state.next_probe(at(0)).map(|lease| lease.server()), Some(id(1)));
     assert_eq!(state.next_probe(at(0)), None, "nor probes");
@@ -243,12 +243,12 @@ fn a_disabled_server_gets_nothing_at_all() {
 fn writes_go_to_the_primary_alone() {
     let mut state =
         pool(Policy::RoundRobin, &[1, 1], |_, change| change(|service| service.writes = Writes::PrimaryOnly));
-    let post = || RequestInfo::new(Method::POST);
+    let post = || RequestMeta::new(Method::POST);
     for _ in 0..3 {
         assert_eq!(begin(&mut state, post(), at(0)).as_deref(), Ok("a"));
     }
     assert_eq!(exchange(&mut state, 530, at(0)), "a");
-    assert_eq!(begin(&mut state, post(), at(1)), Err(Problem::NoWrites { retry_after: 10 }));
+    assert_eq!(begin(&mut state, post(), at(1)), Err(LocalReply::NoWrites { retry_after: 10 }));
     assert_eq!(begin(&mut state, get(), at(1)).as_deref(), Ok("b"), "reading goes on");
     assert_eq!(begin(&mut state, post(), at(10_000)).as_deref(), Ok("a"), "the probation is the primary's");
 }
@@ -270,7 +270,7 @@ fn sel_11_failback_can_wait_or_wait_for_a_command() {
 
     let mut manual = away_and_back(|service| service.failback = Failback::Manual);
     assert_eq!(picks(&mut manual, 1, at(86_000_000)), "b");
-    manual.fail_back();
+    manual.release_failback();
     assert_eq!(picks(&mut manual, 1, at(86_000_000)), "a");
 
     let mut alone = away_and_back(|service| service.failback = Failback::Manual);
@@ -297,7 +297,7 @@ fn out_20_a_server_that_asks_to_be_left_alone_is() {
     let mut state = plain(Policy::Failover, &[1, 1]);
     let mut exchange = Exchange::new(get(), &mut state, at(0));
     let Step::Attempt(plan) = exchange.next(&mut state, at(0)) else { panic!("nobody chosen") };
-    let ended = tunnel_balancer_core::Attempted {
+    let ended = tunnel_balancer_core::AttemptResult {
         outcome: Outcome::Status(StatusCode::SERVICE_UNAVAILABLE),
         retry_after: Some(Duration::from_secs(30)),
     };
@@ -323,7 +323,7 @@ fn rty_26_a_client_that_goes_away_blames_nobody_and_leaves_nothing_taken() {
     let abandon = |state: &mut PoolState, now| {
         let mut exchange = Exchange::new(get(), state, now);
         let Step::Attempt(plan) = exchange.next(state, now) else { panic!("nobody chosen") };
-        state.on_abandoned(&plan, now);
+        state.on_attempt_canceled(&plan, now);
         (name(state, plan.server), plan.trial)
     };
     assert_eq!(abandon(&mut state, at(10_000)), ("a".to_owned(), true));

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use http::{Method, StatusCode};
 use tunnel_balancer_core::{
-    Exchange, Health, Outcome, PoolState, ProbeAnswer, RequestInfo, Server, ServerId, ServerSet, Service, Snapshot,
-    Standing, Step, Timestamp,
+    EjectionState, Exchange, Health, Outcome, PoolState, ProbeResponse, RequestMeta, Server, ServerId, ServerSet,
+    Service, Snapshot, Step, Timestamp,
 };
 
 fn isolate(seed: u64) -> PoolState {
@@ -27,12 +27,12 @@ fn a() -> ServerId {
 fn probe(state: &mut PoolState, status: u16, now: Timestamp) {
     while let Some(lease) = state.next_probe(now) {
         let status = if lease.server() == a() { status } else { 200 };
-        state.on_probe(lease, &Ok(ProbeAnswer::new(StatusCode::from_u16(status).unwrap())), now);
+        state.on_probe(lease, &Ok(ProbeResponse::new(StatusCode::from_u16(status).unwrap())), now);
     }
 }
 
 fn first_choice(state: &mut PoolState, now: Timestamp) -> ServerId {
-    state.pick(ServerSet::EMPTY, &RequestInfo::new(Method::GET), now).unwrap().server
+    state.pick(ServerSet::EMPTY, &RequestMeta::new(Method::GET), now).unwrap().server
 }
 
 #[test]
@@ -49,12 +49,12 @@ fn an_isolate_that_knows_nothing_learns_all() {
 #[test]
 fn ejections_are_shared_to_their_end() {
     let (mut old, mut new) = (isolate(1), isolate(2));
-    let mut exchange = Exchange::new(RequestInfo::new(Method::GET), &mut old, at(0));
+    let mut exchange = Exchange::new(RequestMeta::new(Method::GET), &mut old, at(0));
     let Step::Attempt(plan) = exchange.next(&mut old, at(0)) else { panic!("nobody chosen") };
     exchange.on_outcome(&mut old, &plan, Outcome::Status(StatusCode::from_u16(530).unwrap()), at(0));
     new.merge(&old.export("old"), at(1));
-    assert_eq!(new.standing(a(), at(9)), Standing::Ejected(at(10)));
-    assert_eq!(new.standing(a(), at(10)), Standing::Probation);
+    assert_eq!(new.ejection_state(a(), at(9)), EjectionState::Ejected(at(10)));
+    assert_eq!(new.ejection_state(a(), at(10)), EjectionState::Probation);
 }
 
 #[test]
@@ -114,17 +114,21 @@ fn an_ejection_from_a_snapshot_is_no_longer_than_our_own_would_be() {
     snapshot.facts[0].judged = at(0).as_millis();
     snapshot.facts[0].ejected_until = Some(u64::MAX);
     listener.merge(&snapshot, at(1));
-    assert_eq!(listener.standing(a(), at(1)), Standing::Ejected(at(1) + Duration::from_secs(300)));
+    assert_eq!(listener.ejection_state(a(), at(1)), EjectionState::Ejected(at(1) + Duration::from_secs(300)));
 }
 
 #[test]
 fn a_probe_elsewhere_is_no_news_of_the_traffic_here() {
     let (mut teller, mut listener) = (isolate(1), isolate(2));
-    let mut exchange = Exchange::new(RequestInfo::new(Method::GET), &mut listener, at(0));
+    let mut exchange = Exchange::new(RequestMeta::new(Method::GET), &mut listener, at(0));
     let Step::Attempt(plan) = exchange.next(&mut listener, at(0)) else { panic!("nobody chosen") };
     exchange.on_outcome(&mut listener, &plan, Outcome::Status(StatusCode::from_u16(530).unwrap()), at(0));
     probe(&mut teller, 200, at(1));
     listener.merge(&teller.export("teller"), at(2));
     assert_eq!(listener.health(a()), Health::Healthy);
-    assert_eq!(listener.standing(a(), at(2)), Standing::Ejected(at(10)), "a probe may be blind to what failed");
+    assert_eq!(
+        listener.ejection_state(a(), at(2)),
+        EjectionState::Ejected(at(10)),
+        "a probe may be blind to what failed"
+    );
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use http::{Method, StatusCode};
 use tunnel_balancer_core::{
-    Attempted, Exchange, Outcome, Policy, PoolState, Problem, RequestInfo, Server, ServerId, ServerSet, Service, Step,
-    Timestamp,
+    AttemptResult, Exchange, LocalReply, Outcome, Policy, PoolState, RequestMeta, Server, ServerId, ServerSet, Service,
+    Step, Timestamp,
 };
 
 /// A pool of servers `a`, `b`, ... with these weights, never probed.
@@ -40,8 +40,8 @@ pub(crate) const fn at(millis: u64) -> Timestamp {
     Timestamp::from_millis(millis)
 }
 
-pub(crate) fn get() -> RequestInfo {
-    RequestInfo::new(Method::GET)
+pub(crate) fn get() -> RequestMeta {
+    RequestMeta::new(Method::GET)
 }
 
 pub(crate) fn name(state: &PoolState, id: ServerId) -> String {
@@ -66,18 +66,18 @@ pub(crate) fn counts(picks: &str) -> BTreeMap<char, usize> {
 }
 
 /// Begins a request and leaves it unanswered.
-pub(crate) fn begin(state: &mut PoolState, request: RequestInfo, now: Timestamp) -> Result<String, Problem> {
+pub(crate) fn begin(state: &mut PoolState, request: RequestMeta, now: Timestamp) -> Result<String, LocalReply> {
     let mut exchange = Exchange::new(request, state, now);
     match exchange.next(state, now) {
         Step::Attempt(plan) => Ok(name(state, plan.server)),
-        Step::Finish(tunnel_balancer_core::Finish::Problem(problem)) => Err(problem),
+        Step::Finish(tunnel_balancer_core::Finish::LocalReply(problem)) => Err(problem),
         other => panic!("{other:?}"),
     }
 }
 
 /// Sends one request to the server that is chosen for it and reports `status`.
 pub(crate) fn exchange(state: &mut PoolState, status: u16, now: Timestamp) -> String {
-    let mut exchange = Exchange::new(RequestInfo::new(Method::POST), state, now);
+    let mut exchange = Exchange::new(RequestMeta::new(Method::POST), state, now);
     let Step::Attempt(plan) = exchange.next(state, now) else { panic!("nobody chosen") };
     exchange.on_outcome(state, &plan, Outcome::Status(StatusCode::from_u16(status).unwrap()), now);
     name(state, plan.server)
@@ -91,14 +91,14 @@ pub(crate) fn exchange_get(state: &mut PoolState, now: Timestamp) -> String {
 }
 
 /// How an attempt ends with a status.
-pub(crate) fn status(code: u16) -> Attempted {
+pub(crate) fn status(code: u16) -> AttemptResult {
     Outcome::Status(StatusCode::from_u16(code).unwrap()).into()
 }
 
 /// Sends `request` until it is answered; `answer` says with which status each server answers. The servers that were asked.
 pub(crate) fn drive(
     state: &mut PoolState,
-    request: RequestInfo,
+    request: RequestMeta,
     now: Timestamp,
     answer: impl Fn(usize) -> u16,
 ) -> Vec<usize> {

@@ -54,7 +54,7 @@ impl Bench {
 
     /// Starts the native proxy with a configuration and these arguments alone, for cases that are about it.
     pub async fn serve(&self, yaml: impl Into<Yaml>, arguments: &[&str]) -> Process {
-        self.try_serve(yaml, arguments).await.unwrap_or_else(|refusal| panic!("{refusal}"))
+        self.try_serve(yaml, arguments).await.unwrap_or_else(|rejection| panic!("{rejection}"))
     }
 
     /// The same, where it may refuse.
@@ -67,7 +67,7 @@ impl Bench {
     pub async fn serve_trusting(&self, yaml: impl Into<Yaml>, arguments: &[&str], certificate: &str) -> Process {
         let Target::Native(proxy) = &self.target else { panic!("a case for the native proxy alone") };
         let started = proxy.start(&yaml.into().0, arguments, &self.log(), Some(certificate)).await;
-        started.unwrap_or_else(|refusal| panic!("{refusal}"))
+        started.unwrap_or_else(|rejection| panic!("{rejection}"))
     }
 
     /// What the operator is told about a configuration that cannot be used.

@@ -36,7 +36,7 @@ pub struct Script {
     pub name: String,
     offer: Vec<(&'static str, &'static str)>,
     accept: Vec<(&'static str, &'static str)>,
-    refusal: Option<u16>,
+    rejection: Option<u16>,
     turns: Vec<(Who, Vec<Act>)>,
     ending: (Who, Vec<Act>),
 }
@@ -87,7 +87,7 @@ impl Script {
     pub fn new(name: impl Into<String>) -> Self {
         let ending = (Who::Client, vec![close(1000, "done")]);
         let (offer, accept, turns) = (Vec::new(), Vec::new(), Vec::new());
-        Self { name: name.into(), offer, accept, refusal: None, turns, ending }
+        Self { name: name.into(), offer, accept, rejection: None, turns, ending }
     }
 
     /// The client sends this header in the handshake.
@@ -104,7 +104,7 @@ impl Script {
 
     /// The server answers the handshake with this status.
     pub fn refuse(mut self, status: u16) -> Self {
-        self.refusal = Some(status);
+        self.rejection = Some(status);
         self
     }
 
@@ -182,7 +182,7 @@ impl Peers {
         let mut wire = Wire::new(stream);
         let head = within("the head of a handshake", wire.head()).await.expect("a connection").expect("a request");
         let saw = negotiated(&head.headers);
-        if let Some(status) = script.refusal {
+        if let Some(status) = script.rejection {
             wire.send(format!("HTTP/1.1 {status} No\r\nContent-Length: 2\r\n\r\nno"))
                 .await
                 .expect("an open connection");

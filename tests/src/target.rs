@@ -102,7 +102,7 @@ impl Target {
                 // As behind Cloudflare, so that both hosts learn a client's address in the same way.
                 let behind_cloudflare = ["--client-ip-header", "cf-connecting-ip"];
                 let started = proxy.start(yaml, &behind_cloudflare, log, None).await;
-                let process = started.map_err(|refusal| refusal.to_string())?;
+                let process = started.map_err(|rejection| rejection.to_string())?;
                 Ok(Running { addr: process.addrs()[0], pid: process.id(), _guard: Box::new(process) })
             }
         }

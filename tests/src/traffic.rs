@@ -11,13 +11,13 @@ use crate::within;
 
 /// Running traffic. Ends when dropped.
 pub struct Traffic {
-    seen: watch::Receiver<Tally>,
+    seen: watch::Receiver<Stats>,
     task: JoinHandle<()>,
 }
 
 /// What the traffic has seen.
 #[derive(Clone, Debug, Default)]
-pub struct Tally {
+pub struct Stats {
     /// Answers so far.
     pub answers: usize,
     /// What was not a 200: a description each.
@@ -32,7 +32,7 @@ impl Traffic {
     /// Starts GETs for `/`.
     pub fn start(client: &Client) -> Self {
         let client = *client;
-        let (sender, seen) = watch::channel(Tally::default());
+        let (sender, seen) = watch::channel(Stats::default());
         Self { seen, task: tokio::spawn(visit(client, sender)) }
     }
 
@@ -66,7 +66,7 @@ impl Drop for Traffic {
     }
 }
 
-async fn visit(client: Client, tally: watch::Sender<Tally>) {
+async fn visit(client: Client, tally: watch::Sender<Stats>) {
     let request = Request::get("/");
     let mut connection: Option<Connection> = None;
     while !tally.is_closed() {
@@ -86,7 +86,7 @@ async fn visit(client: Client, tally: watch::Sender<Tally>) {
     }
 }
 
-impl Tally {
+impl Stats {
     fn add(&mut self, server: &str, failure: Option<String>) {
         self.answers += 1;
         self.in_a_row = if self.server == server { self.in_a_row + 1 } else { 1 };

@@ -1,6 +1,6 @@
 //! The client's end of a WebSocket.
 //!
-//! The handshake is an ordinary request of [`Client`], so that a case can look at a refusal as at any other response; the
+//! The handshake is an ordinary request of [`Client`], so that a case can look at a rejection as at any other response; the
 //! frames are tungstenite's.
 
 use futures_util::{SinkExt, StreamExt};

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use http::{Method, StatusCode};
 use tunnel_balancer_core::{
-    Exchange, Outcome, Pool, PoolState, RequestInfo, ServerSet, Service, Step, Timestamp, hash,
+    Exchange, Outcome, Pool, PoolState, RequestMeta, ServerSet, Service, Step, Timestamp, hash,
 };
 
 use crate::Chooser;
@@ -96,8 +96,8 @@ impl Ours {
         }
     }
 
-    fn request(&mut self) -> RequestInfo {
-        RequestInfo { key: self.key(), ..RequestInfo::new(Method::GET) }
+    fn request(&mut self) -> RequestMeta {
+        RequestMeta { key: self.key(), ..RequestMeta::new(Method::GET) }
     }
 
     fn key(&mut self) -> u64 {

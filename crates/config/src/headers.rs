@@ -74,8 +74,9 @@ pub fn names_a_secret(name: &str) -> bool {
 
 fn name(name: &str) -> Result<String, Problem> {
     let name = name.to_ascii_lowercase();
-    let is_ours =
-        headers::NOT_PASSED_ON.contains(&name.as_str()) || name == headers::HOP || name.starts_with("x-forwarded-");
+    let is_ours = headers::STRIPPED_REQUEST_HEADERS.contains(&name.as_str())
+        || name == headers::LOOP_HEADER
+        || name.starts_with("x-forwarded-");
     if is_ours || name == "x-real-ip" || FRAMING.contains(&name.as_str()) {
         let problem = Problem::new(Code::InvalidValue, format!("the header {} cannot be set here", ticked(&name)));
         return Err(problem.hint("the balancer writes it itself"));

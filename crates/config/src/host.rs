@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use tunnel_balancer_core::ServerUrl;
-use tunnel_balancer_core::host::normal_host;
+use tunnel_balancer_core::host::normalize_host;
 
 use crate::diagnostic::Code;
 use crate::node::{NodeId, ticked};
@@ -67,7 +67,7 @@ pub(crate) fn public_address(text: &str) -> Result<String, Problem> {
     // Requests come with the ASCII form of such a name, so that is what they are matched by.
     let in_ascii =
         if host.is_ascii() { None } else { host.parse().ok().map(|url: ServerUrl| url.authority().to_owned()) };
-    normal_host(in_ascii.as_deref().unwrap_or(host))
+    normalize_host(in_ascii.as_deref().unwrap_or(host))
         .filter(|host| is_well_formed(host))
         .map(|host| host + path)
         .ok_or_else(|| problem("is not a hostname").hint("a hostname is written like `chat.example.com`"))

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
-use tunnel_balancer_core::host::normal_host;
+use tunnel_balancer_core::host::normalize_host;
 use tunnel_balancer_core::{Server, ServerHeader, ServerSet, ServerUrl, ServerUrlError};
 
 use crate::diagnostic::Code;
@@ -210,7 +210,7 @@ fn url(value: &Value<'_>, public: &Public) -> Result<ServerUrl, Problem> {
         return Err(Problem::new(Code::InvalidUrl, "not a hostname or URL").hint(URL_HINT));
     }
     let url: ServerUrl = text.parse().map_err(|error| wrong_url(&error))?;
-    let Some(host) = normal_host(url.authority()).filter(|host| is_well_formed(host)) else {
+    let Some(host) = normalize_host(url.authority()).filter(|host| is_well_formed(host)) else {
         let wildcard = "a server has one full hostname: wildcards are not supported";
         let problem = Problem::new(Code::InvalidUrl, format!("{} is not a hostname", ticked(url.authority())));
         return Err(problem.hint(if text.contains('*') { wildcard } else { URL_HINT }));

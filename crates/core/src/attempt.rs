@@ -9,7 +9,7 @@ use crate::time::Timestamp;
 /// A choice of [`PoolState::pick`](crate::PoolState::pick).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Pick {
+pub struct Selection {
     /// The server.
     pub server: ServerId,
     /// This request is the one that decides a probation.
@@ -20,7 +20,7 @@ pub struct Pick {
 
 /// One send of the request to one server.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Plan {
+pub struct Attempt {
     /// Where to.
     pub server: ServerId,
     /// Which attempt it is, from 1.
@@ -35,14 +35,14 @@ pub struct Plan {
 
 /// How an attempt ended, in full. An [`Outcome`] alone turns into one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Attempted {
+pub struct AttemptResult {
     /// What happened.
     pub outcome: Outcome,
     /// The response's `Retry-After`, where there is one: how long the server wants to be left alone.
     pub retry_after: Option<Duration>,
 }
 
-impl From<Outcome> for Attempted {
+impl From<Outcome> for AttemptResult {
     fn from(outcome: Outcome) -> Self {
         Self { outcome, retry_after: None }
     }

@@ -38,41 +38,41 @@ pub enum Failure {
     /// No response headers in time.
     Timeout,
     /// No response headers, and a probe sent meanwhile got no passing answer either.
-    Hung,
+    Unresponsive,
     /// The connection broke, or an error without a known cause.
-    Lost,
-    /// The host could not make a request of it: nothing was sent, and no server is to blame.
-    Unsendable,
+    ConnectionLost,
+    /// The host could not make a request of it: nothing was sent, and no server is to impact.
+    InvalidRequest,
 }
 
 /// How an outcome is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Verdict {
+pub struct Classification {
     /// Decides whether the request may be tried elsewhere.
     pub delivery: Delivery,
     /// Decides what it means for the server.
-    pub blame: Blame,
+    pub impact: HealthImpact,
 }
 
 /// What an attempt says about its server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Blame {
+pub enum HealthImpact {
     /// Nothing, either way: it may have been the client's fault.
-    Unclear,
+    Neutral,
     /// Clears the count of failures.
-    None,
+    Success,
     /// Counts: several in a row eject.
-    Counted,
+    Failure,
     /// Ejects at once.
-    AtOnce,
+    Fatal,
 }
 
-impl Verdict {
-    const ANSWERED: Self = Self { delivery: Delivery::Answered, blame: Blame::None };
-    const UNKNOWN: Self = Self { delivery: Delivery::Unknown, blame: Blame::Counted };
-    const HUNG: Self = Self { delivery: Delivery::Unknown, blame: Blame::AtOnce };
-    const UNSENDABLE: Self = Self { delivery: Delivery::Never, blame: Blame::Unclear };
-    const NEVER: Self = Self { delivery: Delivery::Never, blame: Blame::AtOnce };
+impl Classification {
+    const ANSWERED: Self = Self { delivery: Delivery::Answered, impact: HealthImpact::Success };
+    const UNKNOWN: Self = Self { delivery: Delivery::Unknown, impact: HealthImpact::Failure };
+    const UNRESPONSIVE: Self = Self { delivery: Delivery::Unknown, impact: HealthImpact::Fatal };
+    const INVALID_REQUEST: Self = Self { delivery: Delivery::Never, impact: HealthImpact::Neutral };
+    const NEVER: Self = Self { delivery: Delivery::Never, impact: HealthImpact::Fatal };
 }
 
 impl Outcome {
@@ -86,16 +86,16 @@ impl Outcome {
     ///
     /// Sources: Cloudflare's documentation of 52x and 530 errors; 521, 522, 523, 525 and 526 are also what Cloudflare Load
     /// Balancing fails over on. Everything an application itself would say, 500 included, is an answer.
-    pub const fn verdict(self) -> Verdict {
+    pub const fn classify(self) -> Classification {
         match self {
-            Self::Failed(Failure::Connect) => Verdict::NEVER,
-            Self::Failed(Failure::Timeout | Failure::Lost) => Verdict::UNKNOWN,
-            Self::Failed(Failure::Hung) => Verdict::HUNG,
-            Self::Failed(Failure::Unsendable) => Verdict::UNSENDABLE,
+            Self::Failed(Failure::Connect) => Classification::NEVER,
+            Self::Failed(Failure::Timeout | Failure::ConnectionLost) => Classification::UNKNOWN,
+            Self::Failed(Failure::Unresponsive) => Classification::UNRESPONSIVE,
+            Self::Failed(Failure::InvalidRequest) => Classification::INVALID_REQUEST,
             Self::Status(status) => match status.as_u16() {
-                521 | 523 | 525 | 526 | 530 => Verdict::NEVER,
-                502 | 503 | 504 | 520 | 522 | 524 | 527 => Verdict::UNKNOWN,
-                _ => Verdict::ANSWERED,
+                521 | 523 | 525 | 526 | 530 => Classification::NEVER,
+                502 | 503 | 504 | 520 | 522 | 524 | 527 => Classification::UNKNOWN,
+                _ => Classification::ANSWERED,
             },
         }
     }
@@ -115,9 +115,9 @@ impl fmt::Display for Failure {
         f.write_str(match self {
             Self::Connect => "no connection",
             Self::Timeout => "no answer in time",
-            Self::Hung => "no answer, not even to a probe",
-            Self::Lost => "connection lost",
-            Self::Unsendable => "not sent",
+            Self::Unresponsive => "no answer, not even to a probe",
+            Self::ConnectionLost => "connection lost",
+            Self::InvalidRequest => "not sent",
         })
     }
 }
@@ -132,22 +132,22 @@ mod tests {
         let unknown = [502, 503, 504, 520, 522, 524, 527];
         for code in 100..=999 {
             let expected = if never.contains(&code) {
-                Verdict { delivery: Delivery::Never, blame: Blame::AtOnce }
+                Classification { delivery: Delivery::Never, impact: HealthImpact::Fatal }
             } else if unknown.contains(&code) {
-                Verdict { delivery: Delivery::Unknown, blame: Blame::Counted }
+                Classification { delivery: Delivery::Unknown, impact: HealthImpact::Failure }
             } else {
-                Verdict { delivery: Delivery::Answered, blame: Blame::None }
+                Classification { delivery: Delivery::Answered, impact: HealthImpact::Success }
             };
-            assert_eq!(Outcome::Status(StatusCode::from_u16(code).unwrap()).verdict(), expected, "{code}");
+            assert_eq!(Outcome::Status(StatusCode::from_u16(code).unwrap()).classify(), expected, "{code}");
         }
     }
 
     #[test]
     fn only_a_failed_connection_is_known_not_to_be_delivered() {
-        let delivery = |failure| Outcome::Failed(failure).verdict().delivery;
+        let delivery = |failure| Outcome::Failed(failure).classify().delivery;
         assert_eq!(delivery(Failure::Connect), Delivery::Never);
         assert_eq!(delivery(Failure::Timeout), Delivery::Unknown);
-        assert_eq!(delivery(Failure::Hung), Delivery::Unknown);
-        assert_eq!(delivery(Failure::Lost), Delivery::Unknown);
+        assert_eq!(delivery(Failure::Unresponsive), Delivery::Unknown);
+        assert_eq!(delivery(Failure::ConnectionLost), Delivery::Unknown);
     }
 }

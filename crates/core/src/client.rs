@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use crate::attempt::Plan;
+use crate::attempt::Attempt;
 use crate::classify::Failure;
 use crate::server::Server;
 use crate::service::{HealthCheck, ProbeResult};
@@ -34,7 +34,7 @@ pub trait HttpClient {
         &self,
         request: &mut Self::Request,
         server: &Server,
-        plan: &Plan,
+        plan: &Attempt,
     ) -> impl Future<Output = Result<Self::Response, Self::Error>>;
 
     /// Sends `GET check.path` to `server`, uncached, and waits for response headers. Redirects are not followed; the body is

@@ -1,19 +1,19 @@
 //! One cookie of a `Cookie` header: reading it, and taking it out without touching the others.
 
 /// The value of the first cookie with this name.
-pub fn read<'a>(header: &'a str, name: &str) -> Option<&'a str> {
-    header.split(';').find_map(|pair| named(pair, name))
+pub fn value_of<'a>(header: &'a str, name: &str) -> Option<&'a str> {
+    header.split(';').find_map(|pair| pair_value(pair, name))
 }
 
 /// The header without any cookie of this name; `None` when nothing is left. The others stay as they are, in their order.
-pub fn without(header: &str, name: &str) -> Option<String> {
-    let others: Vec<&str> = header.split(';').filter(|pair| named(pair, name).is_none()).collect();
+pub fn remove(header: &str, name: &str) -> Option<String> {
+    let others: Vec<&str> = header.split(';').filter(|pair| pair_value(pair, name).is_none()).collect();
     let others = others.join(";");
     let others = others.trim();
     (!others.is_empty()).then(|| others.to_owned())
 }
 
-fn named<'a>(pair: &'a str, name: &str) -> Option<&'a str> {
+fn pair_value<'a>(pair: &'a str, name: &str) -> Option<&'a str> {
     let (key, value) = pair.split_once('=')?;
     (key.trim() == name).then(|| value.trim())
 }
@@ -36,8 +36,8 @@ mod tests {
             ("; ;", None, Some("; ;")),
         ];
         for (header, value, rest) in table {
-            assert_eq!(read(header, "lb"), value, "{header}");
-            assert_eq!(without(header, "lb").as_deref(), rest, "{header}");
+            assert_eq!(value_of(header, "lb"), value, "{header}");
+            assert_eq!(remove(header, "lb").as_deref(), rest, "{header}");
         }
     }
 }

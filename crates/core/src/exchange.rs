@@ -20,13 +20,13 @@
 
 use std::time::Duration;
 
-use crate::attempt::{Attempted, Plan};
+use crate::attempt::{Attempt, AttemptResult};
 use crate::classify::{Delivery, Failure, Outcome};
-use crate::local_reply::Problem;
+use crate::local_reply::LocalReply;
 use crate::pool::PoolState;
 use crate::pool::probe_schedule::Lease;
-use crate::pool::probing::Suspicion;
-use crate::retry::{RequestInfo, backoff};
+use crate::pool::probing::Liveness;
+use crate::retry::{RequestMeta, backoff};
 use crate::server_set::ServerSet;
 use crate::time::Timestamp;
 
@@ -34,11 +34,11 @@ use crate::time::Timestamp;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
     /// Send the request to a server.
-    Attempt(Plan),
+    Attempt(Attempt),
     /// Wait this long, then ask again: before a server is asked a second time, or while another request finds out whether a
     /// server is back.
     Backoff(Duration),
-    /// Answer the client.
+    /// LocalResponse the client.
     Finish(Finish),
 }
 
@@ -46,43 +46,43 @@ pub enum Step {
 #[derive(Debug, PartialEq, Eq)]
 pub enum Wait {
     /// Wait this long, then ask again.
-    For(Duration),
+    Sleep(Duration),
     /// Go on waiting; meanwhile run a probe of the same server, and ask again when it is done.
     Probe {
         /// The right to it. When the response comes first, or the time is over, hand it back with
-        /// [`PoolState::on_probe_dropped`].
+        /// [`PoolState::release_lease`].
         lease: Lease,
         /// How long to wait at most, then ask again.
         at_most: Duration,
     },
     /// Abort the attempt and report this failure.
-    NoLonger(Failure),
+    GiveUp(Failure),
 }
 
 /// How the client is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Finish {
     /// With the last attempt's response, whatever its status.
-    Answer,
+    Response,
     /// With an answer of our own.
-    Problem(Problem),
+    LocalReply(LocalReply),
 }
 
 /// The state of one client request.
 #[derive(Debug)]
 pub struct Exchange {
-    request: RequestInfo,
+    request: RequestMeta,
     deadline: Timestamp,
     tried: ServerSet,
     attempts: u32,
     /// How the last attempt ended.
-    last: Option<Attempted>,
+    last: Option<AttemptResult>,
     /// Whether its server had failed others as well by then.
     dropped: bool,
     /// Times the list was gone through, the present one included.
     round: u32,
     /// Why nobody could be asked (any more).
-    refusal: Option<Problem>,
+    rejection: Option<LocalReply>,
     fallback: bool,
     /// Until when to wait for what others find out about a server.
     news_by: Option<Timestamp>,
@@ -100,7 +100,7 @@ impl Exchange {
     const NEWS: Duration = Duration::from_secs(1);
 
     /// An exchange that begins now.
-    pub fn new(request: RequestInfo, state: &mut PoolState, now: Timestamp) -> Self {
+    pub fn new(request: RequestMeta, state: &mut PoolState, now: Timestamp) -> Self {
         let now = state.advance(now);
         state.budget.on_request(now);
         let deadline = now + state.service().retry.timeout;
@@ -112,7 +112,7 @@ impl Exchange {
             last: None,
             dropped: false,
             round: 1,
-            refusal: None,
+            rejection: None,
             fallback: false,
             news_by: None,
             suspect_at: Timestamp::ZERO,
@@ -127,41 +127,47 @@ impl Exchange {
     }
 
     /// How long to wait for the response to the attempt under way.
-    pub fn wait(&mut self, state: &mut PoolState, plan: &Plan, now: Timestamp) -> Wait {
+    pub fn wait(&mut self, state: &mut PoolState, plan: &Attempt, now: Timestamp) -> Wait {
         let now = state.advance(now);
         let end = plan.started + plan.timeout;
         if now >= end {
-            return Wait::NoLonger(Failure::Timeout);
+            return Wait::GiveUp(Failure::Timeout);
         }
         let settings = &state.service.retry;
-        let could_leave = self.request.may_be_sent_again(Outcome::Failed(Failure::Hung), settings)
+        let could_leave = self.request.is_retryable_after(Outcome::Failed(Failure::Unresponsive), settings)
             && self.attempts < settings.attempts
-            && state.has_another(self.tried, &self.request, now);
+            && state.has_other_candidate(self.tried, &self.request, now);
         if !could_leave {
-            return Wait::For(end.since(now));
+            return Wait::Sleep(end.since(now));
         }
         if now >= self.suspect_at {
-            match state.suspect(plan, self.fallback, now) {
-                Some(Suspicion::Probe(lease)) => return Wait::Probe { lease, at_most: end.since(now) },
-                Some(Suspicion::Pending) => return Wait::For(Self::GLANCE.min(end.since(now))),
-                Some(Suspicion::Confirmed) => return Wait::NoLonger(Failure::Hung),
+            match state.check_liveness(plan, self.fallback, now) {
+                Some(Liveness::StartProbe(lease)) => return Wait::Probe { lease, at_most: end.since(now) },
+                Some(Liveness::Probing) => return Wait::Sleep(Self::GLANCE.min(end.since(now))),
+                Some(Liveness::Dead) => return Wait::GiveUp(Failure::Unresponsive),
                 // Alive, or nobody can say: its time doubles.
-                Some(Suspicion::Refuted) | None => {
+                Some(Liveness::Alive) | None => {
                     self.patience = self.patience.saturating_mul(2).max(Self::GLANCE);
                     self.suspect_at = now + self.patience;
                 }
             }
         }
-        Wait::For(self.suspect_at.min(end).since(now))
+        Wait::Sleep(self.suspect_at.min(end).since(now))
     }
 
-    /// Reports how an attempt ended. When the client went away, call [`PoolState::on_abandoned`] instead: that is no failure.
-    pub fn on_outcome(&mut self, state: &mut PoolState, plan: &Plan, ended: impl Into<Attempted>, now: Timestamp) {
+    /// Reports how an attempt ended. When the client went away, call [`PoolState::on_attempt_canceled`] instead: that is no failure.
+    pub fn on_outcome(
+        &mut self,
+        state: &mut PoolState,
+        plan: &Attempt,
+        ended: impl Into<AttemptResult>,
+        now: Timestamp,
+    ) {
         let (now, ended) = (state.advance(now), ended.into());
-        let blame = self.request.blame(ended.outcome, &state.service.retry);
-        state.on_attempt(plan, ended, blame, now);
+        let impact = self.request.impact(ended.outcome, &state.service.retry);
+        state.on_attempt(plan, ended, impact, now);
         self.last = Some(ended);
-        self.dropped = state.keeps_failing(plan.server);
+        self.dropped = state.has_consecutive_failures(plan.server);
     }
 
     /// Attempts made so far.
@@ -181,16 +187,16 @@ impl Exchange {
         }
         let pick = match state.pick_at(self.tried, &self.request, now) {
             Ok(pick) => pick,
-            Err(refusal) => {
-                self.refusal = Some(refusal);
+            Err(rejection) => {
+                self.rejection = Some(rejection);
                 return self.next_round(state, left, now).unwrap_or_else(|| Step::Finish(self.finish(state, now)));
             }
         };
-        let (settings, evidence) = (&state.service.retry, state.evidence(pick.server));
+        let (settings, signals) = (&state.service.retry, state.signals(pick.server));
         // What was never delivered cost nobody anything, and a server without a blemish can take what a dead one dropped.
-        let delivered = self.last.is_some_and(|last| settings.verdict(last.outcome).delivery != Delivery::Never);
-        let lately = evidence.has_failed_within(PoolState::LATELY, now);
-        let tried = evidence.is_being_tried(now);
+        let delivered = self.last.is_some_and(|last| settings.classify(last.outcome).delivery != Delivery::Never);
+        let lately = signals.failed_within(PoolState::LATELY, now);
+        let tried = signals.has_trial_in_flight(now);
         let charged = delivered && (!self.dropped || lately || tried);
         // Where somebody is finding out already whether the server is back, a crowd need not do so as one. For a server with
         // too much to do that would only be one delay more.
@@ -210,14 +216,14 @@ impl Exchange {
         self.patience = settings.suspect_after.unwrap_or(Duration::MAX);
         self.suspect_at = now + self.patience;
         let timeout = settings.try_timeout.map_or(left, |limit| limit.min(left));
-        state.on_begin(pick, now);
-        Step::Attempt(Plan { server: pick.server, attempt: self.attempts, timeout, trial: pick.trial, started: now })
+        state.on_attempt_started(pick, now);
+        Step::Attempt(Attempt { server: pick.server, attempt: self.attempts, timeout, trial: pick.trial, started: now })
     }
 
     fn may_go_on(&self, state: &PoolState) -> bool {
         let settings = &state.service.retry;
         self.attempts < settings.attempts
-            && self.last.is_none_or(|last| self.request.may_be_sent_again(last.outcome, settings))
+            && self.last.is_none_or(|last| self.request.is_retryable_after(last.outcome, settings))
     }
 
     /// Goes through the list once more, after a pause, if that is wanted and there is time.
@@ -229,21 +235,21 @@ impl Exchange {
         }
         self.round += 1;
         self.tried = ServerSet::EMPTY;
-        self.refusal = None;
+        self.rejection = None;
         Some(if pause.is_zero() { self.step(state, now) } else { Step::Backoff(pause) })
     }
 
     fn finish(&self, state: &PoolState, now: Timestamp) -> Finish {
-        let problem = || self.refusal.unwrap_or_else(|| Problem::unavailable(state.retry_after(now)));
+        let problem = || self.rejection.unwrap_or_else(|| LocalReply::unavailable(state.retry_after(now)));
         let Some(outcome) = self.last.map(|last| last.outcome) else {
-            return Finish::Problem(problem());
+            return Finish::LocalReply(problem());
         };
-        match (outcome, state.service.retry.verdict(outcome).delivery) {
+        match (outcome, state.service.retry.classify(outcome).delivery) {
             // An answer of the edge in place of a server ("tunnel down") is not for the client.
-            (_, Delivery::Never) => Finish::Problem(problem()),
-            (Outcome::Status(_), _) => Finish::Answer,
-            (Outcome::Failed(Failure::Timeout), _) if self.deadline <= now => Finish::Problem(Problem::TimedOut),
-            (Outcome::Failed(_), _) => Finish::Problem(problem()),
+            (_, Delivery::Never) => Finish::LocalReply(problem()),
+            (Outcome::Status(_), _) => Finish::Response,
+            (Outcome::Failed(Failure::Timeout), _) if self.deadline <= now => Finish::LocalReply(LocalReply::TimedOut),
+            (Outcome::Failed(_), _) => Finish::LocalReply(problem()),
         }
     }
 }

@@ -5,14 +5,14 @@ use std::pin::{Pin, pin};
 use std::task::Poll;
 use std::time::Duration;
 
-use crate::attempt::{Attempted, Plan};
-use crate::classify::{Blame, Failure, Outcome};
+use crate::attempt::{Attempt, AttemptResult};
+use crate::classify::{Failure, HealthImpact, Outcome};
 use crate::client::{Clock, HttpClient, UpstreamError};
 use crate::exchange::{Exchange, Finish, Step, Wait};
-use crate::local_reply::Problem;
+use crate::local_reply::LocalReply;
 use crate::pool::Pool;
 use crate::pool::probe_schedule::Lease;
-use crate::retry::RequestInfo;
+use crate::retry::RequestMeta;
 use crate::server::Server;
 use crate::server_set::ServerId;
 use crate::service::ProbeResult;
@@ -21,7 +21,7 @@ use crate::service::ProbeResult;
 #[derive(Debug)]
 pub struct Forwarded<R> {
     /// The response to pass on, or what to answer instead.
-    pub answer: Result<R, Problem>,
+    pub answer: Result<R, LocalReply>,
     /// The server whose response it is.
     pub served_by: Option<ServerId>,
     /// How many servers were asked.
@@ -38,7 +38,7 @@ pub async fn forward<C: HttpClient, K: Clock>(
     client: &C,
     clock: &K,
     mut request: C::Request,
-    info: RequestInfo,
+    info: RequestMeta,
 ) -> Forwarded<C::Response> {
     let mut exchange = pool.update(|state| Exchange::new(info, state, clock.now()));
     let mut last = None;
@@ -52,7 +52,7 @@ pub async fn forward<C: HttpClient, K: Clock>(
             Step::Finish(finish) => break finish,
         };
         let Some(server) = pool.service().server(plan.server) else {
-            break Finish::Problem(Problem::unavailable(Duration::ZERO));
+            break Finish::LocalReply(LocalReply::unavailable(Duration::ZERO));
         };
         if let Some((_, unused)) = last.take() {
             client.discard(unused);
@@ -61,8 +61,8 @@ pub async fn forward<C: HttpClient, K: Clock>(
         let ended = match &sent {
             Ok(response) => {
                 let outcome = Outcome::Status(client.status(response));
-                let failed = pool.service().retry.verdict(outcome).blame != Blame::None;
-                Attempted { outcome, retry_after: failed.then(|| client.retry_after(response)).flatten() }
+                let failed = pool.service().retry.classify(outcome).impact != HealthImpact::Success;
+                AttemptResult { outcome, retry_after: failed.then(|| client.retry_after(response)).flatten() }
             }
             Err(failure) => Outcome::Failed(*failure).into(),
         };
@@ -70,9 +70,9 @@ pub async fn forward<C: HttpClient, K: Clock>(
         pool.update(|state| exchange.on_outcome(state, &plan, ended, clock.now()));
     };
     let (served_by, answer) = match (finish, last) {
-        (Finish::Answer, Some((server, response))) => (Some(server), Ok(response)),
-        (Finish::Answer, None) => (None, Err(Problem::unavailable(Duration::ZERO))),
-        (Finish::Problem(problem), unused) => {
+        (Finish::Response, Some((server, response))) => (Some(server), Ok(response)),
+        (Finish::Response, None) => (None, Err(LocalReply::unavailable(Duration::ZERO))),
+        (Finish::LocalReply(problem), unused) => {
             unused.into_iter().for_each(|(_, unused)| client.discard(unused));
             (None, Err(problem))
         }
@@ -103,14 +103,14 @@ async fn attempt<C: HttpClient, K: Clock>(
     clock: &K,
     request: &mut C::Request,
     server: &Server,
-    plan: &Plan,
+    plan: &Attempt,
     exchange: &mut Exchange,
 ) -> Result<C::Response, Failure> {
     let mut under_way = UnderWay { pool, clock, plan, lease: None, over: false };
     let mut sent = pin!(client.send(request, server, plan));
     loop {
         let first = match pool.update(|state| exchange.wait(state, plan, clock.now())) {
-            Wait::For(time) => first_of(sent.as_mut(), pin!(clock.sleep(time))).await,
+            Wait::Sleep(time) => first_of(sent.as_mut(), pin!(clock.sleep(time))).await,
             Wait::Probe { lease, at_most } => {
                 under_way.lease = Some(lease);
                 let look = pin!(probe(pool, client, clock, plan.server));
@@ -123,7 +123,7 @@ async fn attempt<C: HttpClient, K: Clock>(
                 });
                 first.map_right(|_| ())
             }
-            Wait::NoLonger(failure) => {
+            Wait::GiveUp(failure) => {
                 under_way.over = true;
                 return Err(failure);
             }
@@ -139,7 +139,7 @@ async fn attempt<C: HttpClient, K: Clock>(
 struct UnderWay<'a, K: Clock> {
     pool: &'a Pool,
     clock: &'a K,
-    plan: &'a Plan,
+    plan: &'a Attempt,
     /// That of a probe which runs beside the attempt.
     lease: Option<Lease>,
     over: bool,
@@ -150,7 +150,7 @@ impl<K: Clock> UnderWay<'_, K> {
         let Some(lease) = self.lease.take() else { return };
         self.pool.update(|state| match result {
             Some(result) => state.on_probe(lease, result, self.clock.now()),
-            None => state.on_probe_dropped(lease),
+            None => state.release_lease(lease),
         });
     }
 }
@@ -158,10 +158,10 @@ impl<K: Clock> UnderWay<'_, K> {
 impl<K: Clock> Drop for UnderWay<'_, K> {
     fn drop(&mut self) {
         if let Some(lease) = self.lease.take() {
-            self.pool.update(|state| state.on_probe_dropped(lease));
+            self.pool.update(|state| state.release_lease(lease));
         }
         if !self.over {
-            self.pool.update(|state| state.on_abandoned(self.plan, self.clock.now()));
+            self.pool.update(|state| state.on_attempt_canceled(self.plan, self.clock.now()));
         }
     }
 }
@@ -170,7 +170,7 @@ impl<K: Clock> Drop for UnderWay<'_, K> {
 async fn probe<C: HttpClient, K: Clock>(pool: &Pool, client: &C, clock: &K, id: ServerId) -> ProbeResult {
     let service = pool.service();
     let (Some(check), Some(server)) = (&service.health_check, service.server(id)) else {
-        return Err(Failure::Lost);
+        return Err(Failure::ConnectionLost);
     };
     match first_of(pin!(client.probe(server, check)), pin!(clock.sleep(check.timeout))).await {
         First::Left(result) => result,

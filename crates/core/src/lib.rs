@@ -21,12 +21,12 @@
 //!     type Request = String;             // yours: a hyper request, a JavaScript object, ...
 //!     type Response = (StatusCode, String);
 //!     type Error = Failure;
-//!     async fn send(&self, path: &mut String, server: &Server, _: &Plan) -> Result<Self::Response, Failure> {
+//!     async fn send(&self, path: &mut String, server: &Server, _: &Attempt) -> Result<Self::Response, Failure> {
 //!         let status = if server.name == "a" { StatusCode::BAD_GATEWAY } else { StatusCode::OK };
 //!         Ok((status, server.url.target(path)))
 //!     }
 //!     async fn probe(&self, _: &Server, _: &HealthCheck) -> ProbeResult {
-//!         Ok(ProbeAnswer::new(StatusCode::OK))
+//!         Ok(ProbeResponse::new(StatusCode::OK))
 //!     }
 //!     fn status(&self, response: &Self::Response) -> StatusCode { response.0 }
 //!     fn discard(&self, _: Self::Response) {}
@@ -40,7 +40,7 @@
 //!
 //! let servers = vec![Server::new("a.example".parse()?), Server::new("b.example".parse()?)];
 //! let pool = Pool::new(Service::new("app.example", servers)?, 42);
-//! let info = RequestInfo::new(Method::GET);
+//! let info = RequestMeta::new(Method::GET);
 //! # fn block_on<F: std::future::Future>(future: F) -> F::Output {
 //! #     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
 //! #     match std::pin::pin!(future).poll(&mut context) {
@@ -76,23 +76,26 @@ mod server_set;
 mod service;
 mod time;
 
-pub use attempt::{Attempted, Pick, Plan};
-pub use classify::{Blame, Delivery, Failure, Outcome, Verdict};
+pub use attempt::{Attempt, AttemptResult, Selection};
+pub use classify::{Classification, Delivery, Failure, HealthImpact, Outcome};
 pub use client::{Clock, HttpClient, UpstreamError};
 pub use exchange::{Exchange, Finish, Step, Wait};
 pub use forward::{Forwarded, forward, run_probes};
-pub use local_reply::Problem;
-pub use pool::{Counters, Event, Fact, Health, Lease, Pool, PoolState, ServerStatus, Snapshot, Standing, Transition};
-pub use proxy::{
-    Admitted, Answer, Inbound, ReplayMemory, RequestId, Reservation, Services, headers, host, mark, rewrite,
+pub use local_reply::LocalReply;
+pub use pool::{
+    Counters, EjectionState, Event, Health, Lease, Pool, PoolState, ServerSnapshot, ServerStatus, Snapshot, Transition,
 };
-pub use retry::{Body, RequestInfo};
+pub use proxy::{
+    BufferPermit, LocalResponse, ProxiedRequest, ReplayBuffer, RequestId, RouteMatch, Services, add_server_headers,
+    headers, host, rewrite,
+};
+pub use retry::{Body, RequestMeta};
 pub use rng::Rng;
 pub use select::hash;
 pub use server::{Server, ServerHeader, ServerUrl, ServerUrlError};
 pub use server_set::{ServerId, ServerSet};
 pub use service::{
-    Affinity, BudgetSettings, EjectionSettings, Failback, HashOn, HealthCheck, Policy, ProbeAnswer, ProbeFault,
+    Affinity, BudgetSettings, EjectionSettings, Failback, HashOn, HealthCheck, Policy, ProbeError, ProbeResponse,
     ProbeResult, RetrySettings, ServerCountError, Service, StatusRanges, Writes,
 };
 pub use time::Timestamp;

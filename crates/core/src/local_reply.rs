@@ -11,7 +11,7 @@ use http::StatusCode;
 /// Why a client gets no server's answer. [`answer`](Self::answer) puts it into words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Problem {
+pub enum LocalReply {
     /// No service has the host that was asked for.
     UnknownHost,
     /// Nobody answered.
@@ -38,7 +38,7 @@ pub enum Problem {
     Misconfigured,
 }
 
-impl Problem {
+impl LocalReply {
     /// Nobody answered; asking again makes sense after `wait`, rounded up to 1 s at least.
     pub const fn unavailable(wait: Duration) -> Self {
         Self::Unavailable { retry_after: whole_seconds(wait) }

@@ -37,12 +37,12 @@ impl ServerSet {
     pub const EMPTY: Self = Self(0);
 
     /// The set of one.
-    pub const fn of(id: ServerId) -> Self {
+    pub const fn single(id: ServerId) -> Self {
         Self(1 << id.0)
     }
 
     /// The first `len` of a list.
-    pub const fn first_of(len: usize) -> Self {
+    pub const fn first_n(len: usize) -> Self {
         Self(if len < Self::CAPACITY { !(u64::MAX << len) } else { u64::MAX })
     }
 
@@ -97,7 +97,7 @@ impl ServerSet {
 
     /// These without those of `other`.
     #[must_use]
-    pub const fn without(self, other: Self) -> Self {
+    pub const fn difference(self, other: Self) -> Self {
         Self(self.0 & !other.0)
     }
 

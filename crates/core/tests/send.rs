@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use http::{Method, StatusCode};
 use tunnel_balancer_core::{
-    Clock, Failure, HealthCheck, HttpClient, Lease, Plan, Pool, ProbeAnswer, ProbeResult, RequestInfo, Server,
+    Attempt, Clock, Failure, HealthCheck, HttpClient, Lease, Pool, ProbeResponse, ProbeResult, RequestMeta, Server,
     Timestamp, forward, run_probes,
 };
 
@@ -20,16 +20,16 @@ impl<T: Clone> HttpClient for Holding<T> {
     type Response = T;
     type Error = Failure;
 
-    async fn send(&self, request: &mut T, _: &Server, _: &Plan) -> Result<T, Failure> {
-        let held = request.clone();
+    async fn send(&self, request: &mut T, _: &Server, _: &Attempt) -> Result<T, Failure> {
+        let awaiting_failback = request.clone();
         std::future::ready(()).await;
-        Ok(held)
+        Ok(awaiting_failback)
     }
 
     async fn probe(&self, _: &Server, _: &HealthCheck) -> ProbeResult {
         let _held = self.0.clone();
         std::future::ready(()).await;
-        Ok(ProbeAnswer::new(StatusCode::OK))
+        Ok(ProbeResponse::new(StatusCode::OK))
     }
 
     fn status(&self, _: &T) -> StatusCode {
@@ -50,8 +50,8 @@ impl<T: Clone> Clock for Holding<T> {
     }
 }
 
-fn get() -> RequestInfo {
-    RequestInfo::new(Method::GET)
+fn get() -> RequestMeta {
+    RequestMeta::new(Method::GET)
 }
 
 fn spawn_on_a_thread_pool(_: impl Future<Output = ()> + Send + 'static) {}

@@ -203,7 +203,7 @@ impl Body for ProxyBody {
                 }
             }
             (Some(Err(error)), Content::Server { from, .. }) => {
-                from.pool.update(|state| state.on_broken_answer(from.server, from.clock.now()));
+                from.pool.update(|state| state.on_response_aborted(from.server, from.clock.now()));
                 this.broken(match error {
                     BodyError::Broken(_) => "the server broke off",
                     BodyError::Stalled(_) => "the server stalled",

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::io;
 use std::time::{Duration, Instant};
 
-use tunnel_balancer_core::{Failure, HealthCheck, ProbeAnswer, ProbeFault, Server};
+use tunnel_balancer_core::{Failure, HealthCheck, ProbeError, ProbeResponse, Server};
 
 use crate::upstream::{Asked, Upstream};
 
@@ -45,13 +45,13 @@ impl Looker {
         } else {
             let mut bare = server.clone();
             bare.headers.clear();
-            self.ask(&bare, check).await.is_ok_and(|answer| check.judge(&Ok(answer)).is_ok())
+            self.ask(&bare, check).await.is_ok_and(|answer| check.evaluate(&Ok(answer)).is_ok())
         };
         match asked {
             Ok(answer) => Look {
                 status: Some(answer.status.as_u16()),
                 took,
-                fault: check.judge(&Ok(answer.clone())).err().map(|fault| in_words(&fault, &answer)),
+                fault: check.evaluate(&Ok(answer.clone())).err().map(|fault| in_words(&fault, &answer)),
                 location: answer.location.filter(|_| answer.status.is_redirection()),
                 open,
             },
@@ -59,7 +59,7 @@ impl Looker {
         }
     }
 
-    async fn ask(&self, server: &Server, check: &HealthCheck) -> Result<ProbeAnswer, String> {
+    async fn ask(&self, server: &Server, check: &HealthCheck) -> Result<ProbeResponse, String> {
         match tokio::time::timeout(check.timeout, self.0.ask(server, check)).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(Asked::Unsendable)) => Err("the address cannot be asked".to_owned()),
@@ -70,7 +70,7 @@ impl Looker {
     }
 }
 
-fn in_words(fault: &ProbeFault, answer: &ProbeAnswer) -> String {
+fn in_words(fault: &ProbeError, answer: &ProbeResponse) -> String {
     match answer.status.as_u16() {
         530 => "the tunnel is down, or its hostname unknown (530, errors 1033 and 1016)".to_owned(),
         502 => "the tunnel is up, and cannot reach the application (502)".to_owned(),
@@ -89,7 +89,7 @@ fn cause(error: &hyper_util::client::legacy::Error) -> String {
         let held = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
         source = held.map(|held| held as &(dyn Error + 'static)).or_else(|| error.source());
     }
-    if error.is_connect() { Failure::Connect.to_string() } else { Failure::Lost.to_string() }
+    if error.is_connect() { Failure::Connect.to_string() } else { Failure::ConnectionLost.to_string() }
 }
 
 fn known(error: &(dyn Error + 'static)) -> Option<String> {

@@ -3,7 +3,7 @@
 use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderValue, TE, UPGRADE};
 use http::{HeaderMap, Method, Request, Uri, Version};
 use tunnel_balancer_core::headers::{self, HeaderFields};
-use tunnel_balancer_core::{Body, Failure, Inbound, Pool, RequestInfo, Server};
+use tunnel_balancer_core::{Body, Failure, Pool, ProxiedRequest, RequestMeta, Server};
 
 use crate::body::RequestBody;
 
@@ -12,7 +12,7 @@ use crate::body::RequestBody;
 pub(crate) struct Outgoing {
     method: Method,
     headers: HeaderMap,
-    inbound: Inbound,
+    inbound: ProxiedRequest,
     body: RequestBody,
     /// Whether the client wants a WebSocket.
     pub(crate) upgrade: bool,
@@ -60,7 +60,7 @@ impl Outgoing {
     pub(crate) fn new(
         method: Method,
         mut headers: HeaderMap,
-        inbound: Inbound,
+        inbound: ProxiedRequest,
         body: RequestBody,
         upgrade: bool,
     ) -> Self {
@@ -79,23 +79,23 @@ impl Outgoing {
     }
 
     /// What the core wants to know of it.
-    pub(crate) fn info(&self, pool: &Pool) -> Result<RequestInfo, <HeaderMap as HeaderFields>::Error> {
+    pub(crate) fn info(&self, pool: &Pool) -> Result<RequestMeta, <HeaderMap as HeaderFields>::Error> {
         let body = if matches!(self.body, RequestBody::Stream(_)) { Body::Once } else { Body::Replayable };
-        self.inbound.info(pool, self.method.clone(), &self.headers, body)
+        self.inbound.meta(pool, self.method.clone(), &self.headers, body)
     }
 
     /// The request as `server` gets it.
     pub(crate) fn addressed_to(&self, server: &Server, pool: &Pool) -> Result<Request<RequestBody>, Failure> {
         let target = server.url.target(&self.inbound.path_and_query);
         if !server.url.covers(&target) {
-            return Err(Failure::Unsendable);
+            return Err(Failure::InvalidRequest);
         }
-        let uri: Uri = target.parse().map_err(|_| Failure::Unsendable)?;
+        let uri: Uri = target.parse().map_err(|_| Failure::InvalidRequest)?;
         let mut request = Request::new(self.body.clone());
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = uri;
         *request.headers_mut() = self.headers.clone();
-        self.inbound.address(request.headers_mut(), pool, server).map_err(|_| Failure::Unsendable)?;
+        self.inbound.prepare_request(request.headers_mut(), pool, server).map_err(|_| Failure::InvalidRequest)?;
         if self.upgrade {
             request.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
             request.headers_mut().insert(UPGRADE, HeaderValue::from_static("websocket"));

@@ -13,7 +13,7 @@ use hyper::upgrade::OnUpgrade;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tunnel_balancer_core::{
-    self as core, Clock, Inbound, Pool, Problem, ReplayMemory, RequestId, Reservation, Services, headers,
+    self as core, BufferPermit, Clock, LocalReply, Pool, ProxiedRequest, ReplayBuffer, RequestId, Services, headers,
 };
 
 use crate::access::{self, Access};
@@ -91,36 +91,36 @@ impl Proxy {
         let mut access = Access::new(&self.log, &self.cut, &id, client.clone(), &request);
         let asker = Asker { accept: text(&request, ACCEPT), id };
         let Some(authority) = authority(&request) else {
-            return asker.answer(Problem::BadRequest, None, access);
+            return asker.answer(LocalReply::BadRequest, None, access);
         };
         access.line.host = access::shortened(&authority);
-        let has_hop = request.headers().contains_key(headers::HOP);
+        let has_hop = request.headers().contains_key(headers::LOOP_HEADER);
         let version = request.version();
         let upgrade = outgoing::strip(request.headers_mut(), version);
         self.trusted.correct(request.headers_mut(), &client);
 
         let services = self.services();
         let path_and_query = request.uri().path_and_query().map_or("/", |path| path.as_str()).to_owned();
-        let admitted = match services.admit_parts(peer.scheme, &authority, &path_and_query, has_hop) {
-            Ok(admitted) => admitted,
+        let matched = match services.route_parts(peer.scheme, &authority, &path_and_query, has_hop) {
+            Ok(matched) => matched,
             Err(problem) => return asker.answer(problem, None, access),
         };
-        let pool = Arc::clone(admitted.pool);
+        let pool = Arc::clone(matched.pool);
         access.line.service = Some(pool.service().name());
-        let Ok(inbound) = Inbound::new(admitted, request.headers(), Some(client)) else {
-            return asker.answer(Problem::BadRequest, Some(&pool), access);
+        let Ok(inbound) = ProxiedRequest::new(matched, request.headers(), Some(client)) else {
+            return asker.answer(LocalReply::BadRequest, Some(&pool), access);
         };
 
         let to_client = upgrade.then(|| hyper::upgrade::on(&mut request));
         let (parts, body) = request.into_parts();
         let room = Room::take(&services.replay, &body, &pool, self.clock.now());
         let Some(body) = self.body(body, room.is_some(), pool.service().retry.timeout).await else {
-            return asker.answer(Problem::Incomplete, Some(&pool), access);
+            return asker.answer(LocalReply::Incomplete, Some(&pool), access);
         };
         let upload = body.clone();
         let outgoing = Outgoing::new(parts.method, parts.headers, inbound.clone(), body, upgrade);
         let Ok(info) = outgoing.info(&pool) else {
-            return asker.answer(Problem::BadRequest, Some(&pool), access);
+            return asker.answer(LocalReply::BadRequest, Some(&pool), access);
         };
         let servers = Servers { upstream: &self.upstream, pool: &pool, log: &self.log };
         let forwarded = core::forward(&pool, &servers, &self.clock, outgoing, info).await;
@@ -137,9 +137,9 @@ impl Proxy {
                 self.present(response, &inbound, from, forwarded.fallback, to_client, &asker, access)
             }
             // It was the client who did not go on.
-            (Err(_), _) if upload.has_failed() => asker.answer(Problem::Incomplete, Some(&pool), access),
+            (Err(_), _) if upload.has_failed() => asker.answer(LocalReply::Incomplete, Some(&pool), access),
             (Err(problem), _) => asker.answer(problem, Some(&pool), access),
-            (Ok(_), None) => asker.answer(Problem::unavailable(Duration::ZERO), Some(&pool), access),
+            (Ok(_), None) => asker.answer(LocalReply::unavailable(Duration::ZERO), Some(&pool), access),
         }
     }
 
@@ -172,7 +172,7 @@ impl Proxy {
     fn present(
         &self,
         mut response: Response<Incoming>,
-        inbound: &Inbound,
+        inbound: &ProxiedRequest,
         from: From,
         fallback: bool,
         to_client: Option<OnUpgrade>,
@@ -183,9 +183,9 @@ impl Proxy {
         let to_server = switched.then(|| hyper::upgrade::on(&mut response));
         let (mut parts, body) = response.into_parts();
         let edited = headers::remove_hop_by_hop(&mut parts.headers)
-            .and_then(|()| inbound.present(&mut parts.headers, &from.pool, from.server, fallback));
+            .and_then(|()| inbound.prepare_response(&mut parts.headers, &from.pool, from.server, fallback));
         if edited.is_err() {
-            return asker.answer(Problem::unavailable(Duration::ZERO), Some(&from.pool), access);
+            return asker.answer(LocalReply::unavailable(Duration::ZERO), Some(&from.pool), access);
         }
         // Chunks have counted then, not the length beside them.
         if body.size_hint().exact().is_none() {
@@ -202,7 +202,7 @@ impl Proxy {
                 Response::from_parts(parts, ProxyBody::empty())
             }
             // A protocol that nobody asked for.
-            (None, Some(_)) => asker.answer(Problem::unavailable(Duration::ZERO), Some(&from.pool), access),
+            (None, Some(_)) => asker.answer(LocalReply::unavailable(Duration::ZERO), Some(&from.pool), access),
             (_, None) => Response::from_parts(
                 parts,
                 ProxyBody::of_server(Timed::new(body, self.limits.answer_idle), from, access),
@@ -218,7 +218,7 @@ struct Asker {
 }
 
 impl Asker {
-    fn answer(&self, problem: Problem, pool: Option<&Pool>, mut access: Access) -> Response<ProxyBody> {
+    fn answer(&self, problem: LocalReply, pool: Option<&Pool>, mut access: Access) -> Response<ProxyBody> {
         let page = pool.and_then(|pool| pool.service().error_page.as_deref());
         let answer = problem.answer(self.accept.as_deref(), &self.id, page);
         access.answered(answer.status);
@@ -235,10 +235,10 @@ impl Asker {
 }
 
 /// Room for a body, given back whichever way the request ends.
-struct Room(Arc<ReplayMemory>, Option<Reservation>);
+struct Room(Arc<ReplayBuffer>, Option<BufferPermit>);
 
 impl Room {
-    fn take(memory: &Arc<ReplayMemory>, body: &Incoming, pool: &Pool, now: core::Timestamp) -> Option<Self> {
+    fn take(memory: &Arc<ReplayBuffer>, body: &Incoming, pool: &Pool, now: core::Timestamp) -> Option<Self> {
         if body.is_end_stream() {
             return None;
         }

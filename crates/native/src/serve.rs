@@ -85,7 +85,7 @@ pub async fn serve(options: Options, log: Log) -> Result<(), StartError> {
                 Some(file.look_again())
             }
             _ = command.recv() => {
-                proxy.services().pools().for_each(|pool| pool.update(|state| state.fail_back()));
+                proxy.services().pools().for_each(|pool| pool.update(|state| state.release_failback()));
                 log.event("traffic returns", json!({}));
                 None
             }

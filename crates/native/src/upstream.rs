@@ -15,7 +15,7 @@ use hyper_util::client::legacy::{Builder, Client};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use serde_json::json;
 use tunnel_balancer_core::{
-    self as core, Failure, HealthCheck, HttpClient, Plan, Pool, ProbeAnswer, ProbeResult, Server, headers,
+    self as core, Attempt, Failure, HealthCheck, HttpClient, Pool, ProbeResponse, ProbeResult, Server, headers,
 };
 
 use crate::body::RequestBody;
@@ -110,24 +110,24 @@ pub(crate) enum Asked {
 
 impl Upstream {
     /// Asks what a health check asks.
-    pub(crate) async fn ask(&self, server: &Server, check: &HealthCheck) -> Result<ProbeAnswer, Asked> {
+    pub(crate) async fn ask(&self, server: &Server, check: &HealthCheck) -> Result<ProbeResponse, Asked> {
         let mut request = Request::new(RequestBody::Empty);
         *request.uri_mut() = server.url.target(&check.path).parse().map_err(|_| Asked::Unsendable)?;
         request.headers_mut().insert(USER_AGENT, HeaderValue::from_static(headers::PROBE_USER_AGENT));
         request.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        core::mark(request.headers_mut(), server).map_err(|_| Asked::Unsendable)?;
+        core::add_server_headers(request.headers_mut(), server).map_err(|_| Asked::Unsendable)?;
         let response = self.send(request).await.map_err(Asked::Failed)?;
         let header = |name: &str| response.headers().get(name).and_then(|value| Some(value.to_str().ok()?.to_owned()));
-        let answer = ProbeAnswer {
+        let answer = ProbeResponse {
             location: header(LOCATION.as_str()),
             header: check.expect_header.as_ref().and_then(|(name, _)| header(name)),
-            ..ProbeAnswer::new(response.status())
+            ..ProbeResponse::new(response.status())
         };
         if check.expect_body.is_none() {
             return Ok(answer);
         }
         let body = beginning(response.into_body()).await.ok_or(Asked::BrokeOff)?;
-        Ok(ProbeAnswer { body: Some(String::from_utf8_lossy(&body).into_owned()), ..answer })
+        Ok(ProbeResponse { body: Some(String::from_utf8_lossy(&body).into_owned()), ..answer })
     }
 }
 
@@ -144,7 +144,12 @@ impl HttpClient for Servers<'_> {
     type Response = Response<Incoming>;
     type Error = Failure;
 
-    async fn send(&self, request: &mut Outgoing, server: &Server, plan: &Plan) -> Result<Response<Incoming>, Failure> {
+    async fn send(
+        &self,
+        request: &mut Outgoing,
+        server: &Server,
+        plan: &Attempt,
+    ) -> Result<Response<Incoming>, Failure> {
         let addressed = request.addressed_to(server, self.pool)?;
         let sent = if request.upgrade {
             self.upstream.http1.request(addressed).await
@@ -165,8 +170,8 @@ impl HttpClient for Servers<'_> {
 
     async fn probe(&self, server: &Server, check: &HealthCheck) -> ProbeResult {
         self.upstream.ask(server, check).await.map_err(|asked| match asked {
-            Asked::Unsendable => Failure::Unsendable,
-            Asked::BrokeOff => Failure::Lost,
+            Asked::Unsendable => Failure::InvalidRequest,
+            Asked::BrokeOff => Failure::ConnectionLost,
             Asked::Failed(error) => failure(&error),
         })
     }
@@ -202,7 +207,7 @@ async fn beginning(mut body: Incoming) -> Option<Vec<u8>> {
 
 /// Without a connection nothing was delivered. After that nobody can know.
 fn failure(error: &hyper_util::client::legacy::Error) -> Failure {
-    if error.is_connect() { Failure::Connect } else { Failure::Lost }
+    if error.is_connect() { Failure::Connect } else { Failure::ConnectionLost }
 }
 
 /// An error and what caused it, for the log.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::Value;
-use tunnel_balancer_core::{Problem, RequestId};
+use tunnel_balancer_core::{LocalReply, RequestId};
 
 pub(crate) const SEEDS: &[&str] = &[
     "",
@@ -26,14 +26,14 @@ pub(crate) const SEEDS: &[&str] = &[
 pub fn accept(text: &str) {
     let id = RequestId::given(text).unwrap_or_else(|| RequestId::random(text.len() as u64));
     let problems = [
-        Problem::UnknownHost,
-        Problem::unavailable(Duration::from_millis(text.len() as u64)),
-        Problem::Overloaded,
-        Problem::no_writes(Duration::MAX),
-        Problem::TimedOut,
-        Problem::Loop,
-        Problem::Incomplete,
-        Problem::Misconfigured,
+        LocalReply::UnknownHost,
+        LocalReply::unavailable(Duration::from_millis(text.len() as u64)),
+        LocalReply::Overloaded,
+        LocalReply::no_writes(Duration::MAX),
+        LocalReply::TimedOut,
+        LocalReply::Loop,
+        LocalReply::Incomplete,
+        LocalReply::Misconfigured,
     ];
     for problem in problems {
         let answer = problem.answer(Some(text), &id, None);

@@ -21,13 +21,13 @@ const NAME: &str = "lb";
 
 /// Exactly the cookies of one name are taken out, the others stay in their order, and none is left to be read.
 pub fn cookies(header: &str) {
-    let left = cookie::without(header, NAME).unwrap_or_default();
-    assert_eq!(cookie::read(&left, NAME), None, "{header:?} became {left:?}");
+    let left = cookie::remove(header, NAME).unwrap_or_default();
+    assert_eq!(cookie::value_of(&left, NAME), None, "{header:?} became {left:?}");
     let others: Vec<(&str, Option<&str>)> =
         pairs(header).filter(|(name, value)| *name != NAME || value.is_none()).collect();
     assert!(pairs(&left).eq(others), "{header:?} became {left:?}");
     let first = pairs(header).find_map(|(name, value)| value.filter(|_| name == NAME));
-    assert_eq!(cookie::read(header, NAME), first, "{header:?}");
+    assert_eq!(cookie::value_of(header, NAME), first, "{header:?}");
 }
 
 /// Names and values; what is empty is nothing.

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-use tunnel_balancer_core::headers::{self, HOP};
-use tunnel_balancer_core::{Affinity, Inbound, Server, ServerHeader, Service, Services, cookie};
+use tunnel_balancer_core::headers::{self, LOOP_HEADER};
+use tunnel_balancer_core::{Affinity, ProxiedRequest, Server, ServerHeader, Service, Services, cookie};
 
 pub(crate) const SEEDS: &[&str] = &[
     "accept: */*\nx-forwarded-for: 1.2.3.4\nx-forwarded-for: 5.6.7.8\nx-forwarded-host: bank.test\nx-real-ip: 1.2.3.4",
@@ -37,7 +37,7 @@ const OURS: [(&str, Option<&str>, Option<&str>); 6] = [
     ("x-forwarded-for", Some("203.0.113.7"), Some("203.0.113.7")),
     ("x-real-ip", Some("203.0.113.7"), Some("203.0.113.7")),
     ("x-secret-a", Some("of a"), None),
-    (HOP, Some("1"), Some("1")),
+    (LOOP_HEADER, Some("1"), Some("1")),
 ];
 
 static SERVICES: LazyLock<Services> = LazyLock::new(|| {
@@ -54,13 +54,13 @@ static SERVICES: LazyLock<Services> = LazyLock::new(|| {
 pub fn headers(text: &str) {
     let sent = fields(text);
     without_hop_by_hop(&sent);
-    let admitted = SERVICES.admit("https://app.test/x", false).expect("the only service");
+    let matched = SERVICES.route("https://app.test/x", false).expect("the only service");
     for client_ip in [Some("203.0.113.7"), None] {
-        let inbound = Inbound::new(admitted, &sent, client_ip.map(str::to_owned)).expect("a map takes anything");
+        let inbound = ProxiedRequest::new(matched, &sent, client_ip.map(str::to_owned)).expect("a map takes anything");
         let [a, b] = [0, 1].map(|server| {
             let mut got = sent.clone();
-            let server = &admitted.pool.service().servers()[server];
-            inbound.address(&mut got, admitted.pool, server).expect("a map takes what a map gave");
+            let server = &matched.pool.service().servers()[server];
+            inbound.prepare_request(&mut got, matched.pool, server).expect("a map takes what a map gave");
             got
         });
         for (name, to_a, to_b) in OURS {
@@ -72,7 +72,7 @@ pub fn headers(text: &str) {
         for got in [a, b] {
             assert!(NEVER.iter().all(|name| !got.contains_key(*name)), "{got:?}");
             for line in got.get_all("cookie").iter().filter_map(|line| std::str::from_utf8(line.as_bytes()).ok()) {
-                assert_eq!(cookie::read(line, "lb"), None, "the affinity cookie reached a server: {got:?}");
+                assert_eq!(cookie::value_of(line, "lb"), None, "the affinity cookie reached a server: {got:?}");
             }
             let is_own = |name: &HeaderName| {
                 name == "cookie" || NEVER.iter().chain(OURS.iter().map(|(name, ..)| name)).any(|own| name == own)

@@ -27,10 +27,10 @@ pub(crate) const SEEDS: &[&str] = &[
 
 /// A host in normal form stays as it is, and holds nothing that could end a host in a URL.
 pub fn host(authority: &str) {
-    let Some(normal) = host::normal_host(authority) else { return };
+    let Some(normal) = host::normalize_host(authority) else { return };
     assert!(!normal.is_empty() && !normal.contains(['/', '\\', '@', '?', '#', '%', ' ']), "{authority:?}: {normal:?}");
-    assert_eq!(host::normal_host(&normal).as_ref(), Some(&normal), "{authority:?}");
+    assert_eq!(host::normalize_host(&normal).as_ref(), Some(&normal), "{authority:?}");
     let url = format!("https://{normal}/x");
     assert_eq!(host::split_url(&url), Some(("https", normal.as_str(), "/x")));
-    assert_eq!(host::normal_host(&authority.to_ascii_uppercase()), Some(normal), "{authority:?}: the case matters");
+    assert_eq!(host::normalize_host(&authority.to_ascii_uppercase()), Some(normal), "{authority:?}: the case matters");
 }

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use http::HeaderMap;
 use tunnel_balancer_core::{
-    Affinity, HealthCheck, Inbound, ProbeAnswer, Server, ServerId, ServerUrl, Service, Services, rewrite,
+    Affinity, HealthCheck, ProbeResponse, ProxiedRequest, Server, ServerId, ServerUrl, Service, Services, rewrite,
 };
 use url::Url;
 
@@ -44,21 +44,22 @@ static SERVICES: LazyLock<Services> = LazyLock::new(|| {
 /// `name: value`.
 pub fn responses(text: &str) {
     let sent = fields(text);
-    let admitted = SERVICES.admit("https://app.test:8443/x", false).expect("the only service");
-    let (pool, service) = (admitted.pool, admitted.pool.service());
-    let inbound = Inbound::new(admitted, &HeaderMap::new(), None).expect("a map takes anything");
+    let matched = SERVICES.route("https://app.test:8443/x", false).expect("the only service");
+    let (pool, service) = (matched.pool, matched.pool.service());
+    let inbound = ProxiedRequest::new(matched, &HeaderMap::new(), None).expect("a map takes anything");
     for (index, server) in service.servers().iter().enumerate() {
         for value in texts(&sent, &rewrite::LOCATION_HEADERS) {
             location(value, &server.url, service);
-            let answer = ProbeAnswer { location: Some(value.to_owned()), ..ProbeAnswer::new(http::StatusCode::FOUND) };
-            let _ = HealthCheck::default().judge(&Ok(answer));
+            let answer =
+                ProbeResponse { location: Some(value.to_owned()), ..ProbeResponse::new(http::StatusCode::FOUND) };
+            let _ = HealthCheck::default().evaluate(&Ok(answer));
         }
         for value in texts(&sent, &["set-cookie"]) {
             set_cookie(value, &server.url, service);
         }
         let mut got = sent.clone();
         let id = ServerId::new(index).expect("one of three");
-        inbound.present(&mut got, pool, id, false).expect("a map takes what a map gave");
+        inbound.prepare_response(&mut got, pool, id, false).expect("a map takes what a map gave");
         assert!(got.get_all("x-served-by").iter().eq([server.name.as_str()]), "{got:?}");
         assert!(!got.contains_key("x-tunnel-balancer"), "{got:?}");
         assert_eq!(got.get_all("set-cookie").iter().count(), sent.get_all("set-cookie").iter().count() + 1, "{got:?}");

@@ -3,8 +3,8 @@
 use std::cmp::Reverse;
 use std::sync::LazyLock;
 
-use tunnel_balancer_core::host::{normal_host, split_url};
-use tunnel_balancer_core::{Problem, Server, Service, Services};
+use tunnel_balancer_core::host::{normalize_host, split_url};
+use tunnel_balancer_core::{LocalReply, Server, Service, Services};
 
 pub(crate) const SEEDS: &[&str] = &[
     "https://app.test/",
@@ -36,24 +36,24 @@ static SERVICES: LazyLock<Services> = LazyLock::new(|| {
 
 /// Of the services on a URL's host, the one with the longest path that serves it gets it, with nothing lost on the way.
 pub fn route(text: &str) {
-    assert_eq!(SERVICES.admit(text, true).err(), Some(Problem::Loop));
+    assert_eq!(SERVICES.route(text, true).err(), Some(LocalReply::Loop));
     let split = split_url(text);
     if let Some((scheme, authority, path)) = split {
         assert_eq!([scheme, "://", authority, path].concat(), text);
     }
     let expected = split.and_then(|(_, authority, path)| {
-        let host = normal_host(authority)?;
+        let host = normalize_host(authority)?;
         let of_host = SERVICES.pools().filter(|pool| pool.service().host == host);
         of_host
             .filter(|pool| begins_with(path, &pool.service().path))
             .min_by_key(|pool| Reverse(pool.service().path.len()))
     });
-    match SERVICES.admit(text, false) {
-        Ok(admitted) => {
-            assert_eq!(Some(admitted.pool.service().name()), expected.map(|pool| pool.service().name()), "{text:?}");
-            assert_eq!(Some((admitted.scheme, admitted.authority, admitted.path_and_query)), split);
+    match SERVICES.route(text, false) {
+        Ok(matched) => {
+            assert_eq!(Some(matched.pool.service().name()), expected.map(|pool| pool.service().name()), "{text:?}");
+            assert_eq!(Some((matched.scheme, matched.authority, matched.path_and_query)), split);
         }
-        Err(problem) => assert_eq!((problem, expected.is_none()), (Problem::UnknownHost, true), "{text:?}"),
+        Err(problem) => assert_eq!((problem, expected.is_none()), (LocalReply::UnknownHost, true), "{text:?}"),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http::Method;
-use tunnel_balancer_core::{RequestInfo, Rng};
+use tunnel_balancer_core::{RequestMeta, Rng};
 
 use crate::behaviour::exponential;
 
@@ -14,7 +14,7 @@ pub struct Arrivals {
     poisson: bool,
     from: Duration,
     until: Duration,
-    pub(super) info: RequestInfo,
+    pub(super) info: RequestMeta,
     /// Whether each has a key of its own.
     pub(super) strangers: bool,
     /// How many mean gaps after `from` the next one comes.
@@ -24,7 +24,7 @@ pub struct Arrivals {
 impl Arrivals {
     /// `GET`s, `rate` a second, with equal gaps between them, from the start of the run to its end.
     pub const fn even(rate: f64) -> Self {
-        let info = RequestInfo::new(Method::GET);
+        let info = RequestMeta::new(Method::GET);
         Self { rate, poisson: false, from: Duration::ZERO, until: Duration::MAX, info, strangers: false, gaps: 0.0 }
     }
 
@@ -49,13 +49,13 @@ impl Arrivals {
 
     /// Requests like this one.
     #[must_use]
-    pub fn of(self, info: RequestInfo) -> Self {
+    pub fn of(self, info: RequestMeta) -> Self {
         Self { info, ..self }
     }
 
     /// Each from another client, as the policy `hash` tells them apart.
     #[must_use]
-    pub fn of_strangers(self) -> Self {
+    pub fn distinct_clients(self) -> Self {
         Self { strangers: true, ..self }
     }
 

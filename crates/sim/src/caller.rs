@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 use tunnel_balancer_core::{
-    Clock, Failure, HealthCheck, HttpClient, Outcome, Plan, ProbeAnswer, ProbeResult, Server, ServerId, Service,
+    Attempt, Clock, Failure, HealthCheck, HttpClient, Outcome, ProbeResponse, ProbeResult, Server, ServerId, Service,
 };
 
 use crate::fleet::Fleet;
@@ -53,7 +53,7 @@ impl HttpClient for Caller {
     type Response = StatusCode;
     type Error = Failure;
 
-    async fn send(&self, label: &mut String, server: &Server, plan: &Plan) -> Result<StatusCode, Failure> {
+    async fn send(&self, label: &mut String, server: &Server, plan: &Attempt) -> Result<StatusCode, Failure> {
         self.fleet.client.trace.borrow_mut().attempt(self.fleet.clock.now(), label, server, plan);
         match self.act(server, false).await {
             Outcome::Status(status) => Ok(status),
@@ -64,7 +64,7 @@ impl HttpClient for Caller {
     async fn probe(&self, server: &Server, _: &HealthCheck) -> ProbeResult {
         self.fleet.client.trace.borrow_mut().probe(self.fleet.clock.now(), server);
         match self.act(server, true).await {
-            Outcome::Status(status) => Ok(ProbeAnswer::new(status)),
+            Outcome::Status(status) => Ok(ProbeResponse::new(status)),
             Outcome::Failed(failure) => Err(failure),
         }
     }

@@ -12,14 +12,14 @@ use std::task::Poll;
 use std::time::Duration;
 
 use http::StatusCode;
-use tunnel_balancer_core::{Clock, Forwarded, Pool, RequestInfo, Rng, Service, forward, run_probes};
+use tunnel_balancer_core::{Clock, Forwarded, Pool, RequestMeta, Rng, Service, forward, run_probes};
 
 use crate::arrivals::Arrivals;
 use crate::caller::Caller;
 use crate::clock::VirtualClock;
 use crate::executor::Spawner;
 use crate::record::End;
-use crate::rival::Rival;
+use crate::rival::Baseline;
 use crate::script::ScriptedClient;
 
 /// Everything that is there while a simulation runs.
@@ -28,7 +28,7 @@ pub(super) struct Fleet {
     pub(super) service: Service,
     pub(super) isolates: Vec<Rc<Pool>>,
     /// Those who answer in place of the pools; none: the engine does.
-    pub(super) rivals: Vec<Box<dyn Rival>>,
+    pub(super) baselines: Vec<Box<dyn Baseline>>,
     pub(super) client: ScriptedClient,
     pub(super) clock: VirtualClock,
     pub(super) spawner: Spawner,
@@ -42,7 +42,7 @@ pub(super) struct Fleet {
 
 impl Fleet {
     /// Waits for a request's time and sees it through.
-    pub(super) async fn request(self: Rc<Self>, number: usize, at: Duration, info: RequestInfo) {
+    pub(super) async fn request(self: Rc<Self>, number: usize, at: Duration, info: RequestMeta) {
         self.clock.sleep(at.saturating_sub(self.clock.elapsed())).await;
         let isolate = usize::try_from(self.lots.borrow_mut().below(self.isolates.len() as u64)).unwrap_or_default();
         let Some(pool) = self.isolates.get(isolate) else { return };
@@ -126,9 +126,9 @@ impl Fleet {
         pool: &Pool,
         caller: &Caller,
         label: &str,
-        info: RequestInfo,
+        info: RequestMeta,
     ) -> Forwarded<StatusCode> {
-        match self.rivals.get(isolate) {
+        match self.baselines.get(isolate) {
             Some(rival) => rival.forward(caller, &self.clock, &info).await,
             None => forward(pool, caller, &self.clock, label.to_owned(), info).await,
         }
@@ -136,7 +136,7 @@ impl Fleet {
 
     /// Starts the probes that are due. Nobody waits for them.
     fn probe(self: &Rc<Self>, pool: &Rc<Pool>, caller: &Caller) {
-        if !self.rivals.is_empty() {
+        if !self.baselines.is_empty() {
             return;
         }
         while let Some(lease) = pool.update(|state| state.next_probe(self.clock.now())) {

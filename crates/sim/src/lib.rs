@@ -50,7 +50,7 @@
 //! # Pictures and comparisons
 //!
 //! Whoever wants to draw a run has it [recorded](Sim::record), every request, attempt and probe with its times; whoever wants
-//! to know how another balancer would have fared puts [rivals](Sim::rivals) in the engine's place.
+//! to know how another balancer would have fared puts [baselines](Sim::baselines) in the engine's place.
 //!
 //! [`isolates`]: Sim::isolates
 //! [`patience`]: Sim::patience
@@ -74,7 +74,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use http::Method;
-use tunnel_balancer_core::{Pool, RequestInfo, Rng, Service};
+use tunnel_balancer_core::{Pool, RequestMeta, Rng, Service};
 
 use executor::Executor;
 use fleet::Fleet;
@@ -85,8 +85,8 @@ pub use behaviour::Behaviour;
 pub use caller::Caller;
 pub use clock::VirtualClock;
 pub use record::{Change, End, Record, Recorded, Sent};
-pub use rival::Rival;
-pub use tally::{Count, Tally};
+pub use rival::Baseline;
+pub use tally::{Count, Stats};
 pub use trace::{Answer, Trace};
 
 /// One service, its scripted servers and the requests that will arrive.
@@ -97,9 +97,9 @@ pub struct Sim {
     service: Service,
     seed: u64,
     isolates: usize,
-    rival: Option<fn() -> Box<dyn Rival>>,
+    rival: Option<fn() -> Box<dyn Baseline>>,
     client: ScriptedClient,
-    requests: Vec<(Duration, RequestInfo)>,
+    requests: Vec<(Duration, RequestMeta)>,
     arrivals: Vec<Arrivals>,
     patience: Option<Duration>,
     sharing: Option<Duration>,
@@ -154,7 +154,7 @@ impl Sim {
 
     /// Puts what `make` makes in the engine's place, one in each isolate. Balancers that are not the engine do not share what
     /// they know.
-    pub const fn rivals(&mut self, make: fn() -> Box<dyn Rival>) -> &mut Self {
+    pub const fn baselines(&mut self, make: fn() -> Box<dyn Baseline>) -> &mut Self {
         self.rival = Some(make);
         self
     }
@@ -176,13 +176,13 @@ impl Sim {
     }
 
     /// A request that arrives at `at`.
-    pub fn request(&mut self, at: Duration, info: RequestInfo) {
+    pub fn request(&mut self, at: Duration, info: RequestMeta) {
         self.requests.push((at, info));
     }
 
     /// A `GET` that arrives at `at`.
     pub fn get(&mut self, at: Duration) {
-        self.request(at, RequestInfo::new(Method::GET));
+        self.request(at, RequestMeta::new(Method::GET));
     }
 
     /// Requests that arrive in a stream.
@@ -205,7 +205,7 @@ impl Sim {
         let fleet = Rc::new(Fleet {
             isolates: isolates.map(|seed| Rc::new(Pool::new(self.service.clone(), seed))).collect(),
             service: self.service.clone(),
-            rivals: self.rival.map_or_else(Vec::new, |make| (0..self.isolates).map(|_| make()).collect()),
+            baselines: self.rival.map_or_else(Vec::new, |make| (0..self.isolates).map(|_| make()).collect()),
             client: self.client.on(clock.clone()),
             clock,
             spawner: spawner.clone(),

@@ -5,19 +5,19 @@ use std::future::Future;
 use std::pin::Pin;
 
 use http::StatusCode;
-use tunnel_balancer_core::{Forwarded, RequestInfo};
+use tunnel_balancer_core::{Forwarded, RequestMeta};
 
 use crate::caller::Caller;
 use crate::clock::VirtualClock;
 
 /// A balancer that is not the engine, in one isolate. The same requests come to it, and the same servers answer.
-pub trait Rival: fmt::Debug {
+pub trait Baseline: fmt::Debug {
     /// Answers one request.
     fn forward<'a>(
         &'a self,
         caller: &'a Caller,
         clock: &'a VirtualClock,
-        info: &'a RequestInfo,
+        info: &'a RequestMeta,
     ) -> Pin<Box<dyn Future<Output = Forwarded<StatusCode>> + 'a>>;
 }
 
@@ -35,12 +35,12 @@ mod tests {
     #[derive(Debug)]
     struct Stubborn;
 
-    impl Rival for Stubborn {
+    impl Baseline for Stubborn {
         fn forward<'a>(
             &'a self,
             caller: &'a Caller,
             _: &'a VirtualClock,
-            _: &'a RequestInfo,
+            _: &'a RequestMeta,
         ) -> Pin<Box<dyn Future<Output = Forwarded<StatusCode>> + 'a>> {
             Box::pin(async move {
                 let [first, second] = caller.service().servers() else { unreachable!() };
@@ -81,7 +81,7 @@ mod tests {
     #[test]
     fn a_rival_gets_the_same_requests_and_the_same_servers() {
         let mut sim = sim();
-        sim.rivals(|| Box::new(Stubborn));
+        sim.baselines(|| Box::new(Stubborn));
         let trace = sim.run(MS(10_000));
         assert_eq!((trace.tally.attempts, trace.requests["a"], trace.probes["b"]), (3, 3, 3));
         let record = trace.record;

@@ -100,7 +100,7 @@ impl ScriptedClient {
         };
         let cut = server.cuts.range((Bound::Excluded(now), Bound::Unbounded)).next().map(|cut| *cut - now);
         match cut.filter(|cut| *cut < after || behaviour.outcome().is_none()) {
-            Some(cut) => (cut, Some(Outcome::Failed(Failure::Lost))),
+            Some(cut) => (cut, Some(Outcome::Failed(Failure::ConnectionLost))),
             None => (after, behaviour.outcome()),
         }
     }

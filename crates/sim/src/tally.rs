@@ -11,7 +11,7 @@ use http::StatusCode;
 
 /// Counts of a run.
 #[derive(Clone, Debug, Default)]
-pub struct Tally {
+pub struct Stats {
     /// Requests sent to servers, retries included.
     pub attempts: usize,
     /// By the second in which the requests came.
@@ -33,7 +33,7 @@ pub struct Count {
     pub gave_up: usize,
 }
 
-impl Tally {
+impl Stats {
     /// What came of all requests.
     pub fn total(&self) -> Count {
         self.between(Duration::ZERO..Duration::MAX)
@@ -124,7 +124,7 @@ mod tests {
 
     #[test]
     fn shares_and_quantiles_are_of_the_right_wholes() {
-        let mut tally = Tally::default();
+        let mut tally = Stats::default();
         for millis in 1..=100 {
             let at = Duration::from_millis(millis * 20);
             tally.arrived(at);

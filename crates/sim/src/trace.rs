@@ -5,10 +5,10 @@ use std::fmt::{self, Write as _};
 use std::time::Duration;
 
 use http::StatusCode;
-use tunnel_balancer_core::{Forwarded, Plan, Pool, Server, Service, Timestamp};
+use tunnel_balancer_core::{Attempt, Forwarded, Pool, Server, Service, Timestamp};
 
 use crate::record::{Change, End, Record};
-use crate::tally::Tally;
+use crate::tally::Stats;
 
 /// Everything that happened in a run, in order.
 #[derive(Clone, Debug, Default)]
@@ -17,7 +17,7 @@ pub struct Trace {
     quiet: bool,
     text: String,
     /// What came of the requests, in numbers.
-    pub tally: Tally,
+    pub tally: Stats,
     /// The answers that clients got, in the order in which they got them. Empty after a quiet run.
     pub answers: Vec<Answer>,
     /// Requests by the name of the server that got them.
@@ -54,7 +54,7 @@ impl Trace {
         self.quiet
     }
 
-    pub(super) fn attempt(&mut self, now: Timestamp, label: &str, server: &Server, plan: &Plan) {
+    pub(super) fn attempt(&mut self, now: Timestamp, label: &str, server: &Server, plan: &Attempt) {
         self.asked(server);
         let trial = if plan.trial { " (trial)" } else { "" };
         self.line(now, format_args!("{label} -> {}{trial}", server.name));

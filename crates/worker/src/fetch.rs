@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use http::{Method, StatusCode};
 use tunnel_balancer_core::{
-    self as core, Body, Failure, HealthCheck, HttpClient, Inbound, Plan, Pool, ProbeAnswer, ProbeResult, RequestInfo,
-    Server, headers,
+    self as core, Attempt, Body, Failure, HealthCheck, HttpClient, Pool, ProbeResponse, ProbeResult, ProxiedRequest,
+    RequestMeta, Server, headers,
 };
 use worker::js_sys::{self, ArrayBuffer, Reflect, Uint8Array};
 use worker::wasm_bindgen::{JsCast, JsValue};
@@ -22,7 +22,7 @@ use crate::log;
 #[derive(Debug)]
 pub(crate) struct Outgoing {
     request: web_sys::Request,
-    inbound: Inbound,
+    inbound: ProxiedRequest,
     body: Payload,
 }
 
@@ -48,7 +48,7 @@ impl Outgoing {
     /// When the client breaks off while its body is read.
     pub(crate) async fn new(
         request: web_sys::Request,
-        inbound: Inbound,
+        inbound: ProxiedRequest,
         content_length: Option<u64>,
         keep_body: bool,
     ) -> Result<Self> {
@@ -62,11 +62,11 @@ impl Outgoing {
     }
 
     /// What the core wants to know of it.
-    pub(crate) fn info(&self, pool: &Pool) -> Result<RequestInfo> {
+    pub(crate) fn info(&self, pool: &Pool) -> Result<RequestMeta> {
         // What is no method at all had better not run twice.
         let method = Method::from_bytes(self.request.method().as_bytes()).unwrap_or(Method::POST);
         let body = if matches!(self.body, Payload::Stream) { Body::Once } else { Body::Replayable };
-        Ok(self.inbound.info(pool, method, &Fields(self.request.headers()), body)?)
+        Ok(self.inbound.meta(pool, method, &Fields(self.request.headers()), body)?)
     }
 
     /// The request as `server` gets it.
@@ -91,7 +91,7 @@ impl Outgoing {
                 web_sys::Request::new_with_str_and_init(&target, self.request.unchecked_ref())?
             }
         };
-        self.inbound.address(&mut Fields(copy.headers()), pool, server)?;
+        self.inbound.prepare_request(&mut Fields(copy.headers()), pool, server)?;
         Ok(copy)
     }
 }
@@ -105,33 +105,38 @@ impl HttpClient for Fetch {
     type Response = web_sys::Response;
     type Error = Failure;
 
-    async fn send(&self, request: &mut Outgoing, server: &Server, plan: &Plan) -> Result<web_sys::Response, Failure> {
+    async fn send(
+        &self,
+        request: &mut Outgoing,
+        server: &Server,
+        plan: &Attempt,
+    ) -> Result<web_sys::Response, Failure> {
         let failed = |failure| {
             move |error: JsValue| {
                 log::failed_attempt(&server.name, plan.attempt, &error);
                 failure
             }
         };
-        let addressed = request.addressed_to(server, self.0).map_err(failed(Failure::Unsendable))?;
-        let (response, mut abort) = fetch(&addressed).await.map_err(failed(Failure::Lost))?;
+        let addressed = request.addressed_to(server, self.0).map_err(failed(Failure::InvalidRequest))?;
+        let (response, mut abort) = fetch(&addressed).await.map_err(failed(Failure::ConnectionLost))?;
         abort.disarm();
         Ok(response)
     }
 
     async fn probe(&self, server: &Server, check: &HealthCheck) -> ProbeResult {
-        let request = probe_request(server, check).map_err(|_| Failure::Unsendable)?;
+        let request = probe_request(server, check).map_err(|_| Failure::InvalidRequest)?;
         // Armed to the end: a body that stalls is cut with the rest.
-        let (response, mut abort) = fetch(&request).await.map_err(|_| Failure::Lost)?;
+        let (response, mut abort) = fetch(&request).await.map_err(|_| Failure::ConnectionLost)?;
         let header = |name: &str| response.headers().get(name).ok().flatten();
-        let answer = ProbeAnswer {
+        let answer = ProbeResponse {
             location: header("location"),
             header: check.expect_header.as_ref().and_then(|(name, _)| header(name)),
-            ..ProbeAnswer::new(self.status(&response))
+            ..ProbeResponse::new(self.status(&response))
         };
         if check.expect_body.is_some() {
-            let body = beginning(&response).await.map_err(|_| Failure::Lost)?;
+            let body = beginning(&response).await.map_err(|_| Failure::ConnectionLost)?;
             abort.disarm();
-            return Ok(ProbeAnswer { body: Some(body), ..answer });
+            return Ok(ProbeResponse { body: Some(body), ..answer });
         }
         abort.disarm();
         self.discard(response);
@@ -164,7 +169,7 @@ fn probe_request(server: &Server, check: &HealthCheck) -> Result<web_sys::Reques
     init.set_cache(web_sys::RequestCache::NoStore);
     let request = web_sys::Request::new_with_str_and_init(&server.url.target(&check.path), &init)?;
     request.headers().set("user-agent", headers::PROBE_USER_AGENT)?;
-    core::mark(&mut Fields(request.headers()), server)?;
+    core::add_server_headers(&mut Fields(request.headers()), server)?;
     Ok(request)
 }
 

@@ -16,7 +16,7 @@ mod random;
 mod respond;
 mod services;
 
-use tunnel_balancer_core::{self as core, Admitted, Clock, Inbound, Pool, Problem, Services, headers};
+use tunnel_balancer_core::{self as core, Clock, LocalReply, Pool, ProxiedRequest, RouteMatch, Services, headers};
 use worker::{Context, Env, Result, event, web_sys};
 
 use crate::clock::JsClock;
@@ -29,17 +29,17 @@ use crate::respond::Asker;
 async fn fetch(request: web_sys::Request, env: Env, context: Context) -> Result<web_sys::Response> {
     let (url, asker) = (request.url(), Asker::of(&request)?);
     let Some(services) = services::load(&env) else {
-        return respond::with_problem(Problem::Misconfigured, &asker, None);
+        return respond::with_problem(LocalReply::Misconfigured, &asker, None);
     };
-    let has_hop = request.headers().has(headers::HOP)?;
-    match services.admit(&url, has_hop) {
-        Ok(admitted) => {
+    let has_hop = request.headers().has(headers::LOOP_HEADER)?;
+    match services.route(&url, has_hop) {
+        Ok(matched) => {
             #[cfg(feature = "panic-on-demand")]
-            mishap::if_wanted(&request, admitted.pool).await?;
-            probe(admitted.pool, &context);
-            let answer = forward(request, admitted, services, &asker).await;
+            mishap::if_wanted(&request, matched.pool).await?;
+            probe(matched.pool, &context);
+            let answer = forward(request, matched, services, &asker).await;
             // The request itself may have made a probe due.
-            probe(admitted.pool, &context);
+            probe(matched.pool, &context);
             answer
         }
         Err(problem) => respond::with_problem(problem, &asker, None),
@@ -59,15 +59,15 @@ fn probe(pool: &'static Pool, context: &Context) {
 /// Sends the request to the servers of its service until one answers.
 async fn forward(
     request: web_sys::Request,
-    admitted: Admitted<'static, '_>,
+    matched: RouteMatch<'static, '_>,
     services: &'static Services,
     asker: &Asker,
 ) -> Result<web_sys::Response> {
-    let pool = admitted.pool;
+    let pool = matched.pool;
     let settings = &pool.service().retry;
     let headers = request.headers();
     let content_length = headers.get("content-length")?.and_then(|length| length.parse().ok());
-    let inbound = Inbound::new(admitted, &Fields(headers), request.headers().get("cf-connecting-ip")?)?;
+    let inbound = ProxiedRequest::new(matched, &Fields(headers), request.headers().get("cf-connecting-ip")?)?;
     let room =
         if fetch::can_be_kept(&request) { services.replay.keep(content_length, settings, JsClock.now()) } else { None };
     let answer = match Outgoing::new(request, inbound.clone(), content_length, room.is_some()).await {
@@ -77,7 +77,7 @@ async fn forward(
             log::events(pool);
             respond::with(forwarded, &inbound, pool, asker)
         }
-        Err(_) => respond::with_problem(Problem::Incomplete, asker, Some(pool)),
+        Err(_) => respond::with_problem(LocalReply::Incomplete, asker, Some(pool)),
     };
     room.into_iter().for_each(|room| services.replay.release(room));
     answer

@@ -2,7 +2,7 @@
 //!
 //! Every value goes through `JSON.stringify`, so that nothing a server or a file says can break out of its line.
 
-use tunnel_balancer_core::{Pool, Problem, RequestId};
+use tunnel_balancer_core::{LocalReply, Pool, RequestId};
 use worker::js_sys::{JSON, Object, Reflect};
 use worker::wasm_bindgen::JsValue;
 use worker::{console_error, console_log, console_warn};
@@ -18,7 +18,7 @@ pub(crate) fn events(pool: &Pool) {
 }
 
 /// Writes that a request got an answer of ours, under the id that the answer carries.
-pub(crate) fn problem(problem: Problem, id: &RequestId, pool: Option<&Pool>) {
+pub(crate) fn problem(problem: LocalReply, id: &RequestId, pool: Option<&Pool>) {
     let service = pool.map(|pool| pool.service().name()).unwrap_or_default();
     let line = json(&[
         ("event", "own answer"),

@@ -1,6 +1,6 @@
 //! What the client gets.
 
-use tunnel_balancer_core::{Forwarded, Inbound, Pool, Problem, RequestId, ServerId};
+use tunnel_balancer_core::{Forwarded, LocalReply, Pool, ProxiedRequest, RequestId, ServerId};
 use worker::wasm_bindgen::JsCast;
 use worker::{Result, web_sys};
 
@@ -27,7 +27,7 @@ impl Asker {
 /// The answer to a request that was forwarded.
 pub(crate) fn with(
     forwarded: Forwarded<web_sys::Response>,
-    inbound: &Inbound,
+    inbound: &ProxiedRequest,
     pool: &Pool,
     asker: &Asker,
 ) -> Result<web_sys::Response> {
@@ -40,7 +40,7 @@ pub(crate) fn with(
 }
 
 /// An answer of our own, to a request for a service if it is known.
-pub(crate) fn with_problem(problem: Problem, asker: &Asker, pool: Option<&Pool>) -> Result<web_sys::Response> {
+pub(crate) fn with_problem(problem: LocalReply, asker: &Asker, pool: Option<&Pool>) -> Result<web_sys::Response> {
     log::problem(problem, &asker.id, pool);
     let page = pool.and_then(|pool| pool.service().error_page.as_deref());
     let answer = problem.answer(asker.accept.as_deref(), &asker.id, page);
@@ -59,7 +59,7 @@ pub(crate) fn with_problem(problem: Problem, asker: &Asker, pool: Option<&Pool>)
 /// The client then gets the response itself. **Whatever happens here, the server has answered: nothing is sent again.**
 fn stamp(
     response: &web_sys::Response,
-    inbound: &Inbound,
+    inbound: &ProxiedRequest,
     pool: &Pool,
     served_by: ServerId,
     fallback: bool,
@@ -69,6 +69,6 @@ fn stamp(
     }
     let init: &web_sys::ResponseInit = response.unchecked_ref();
     let copy = web_sys::Response::new_with_opt_readable_stream_and_init(response.body().as_ref(), init)?;
-    inbound.present(&mut Fields(copy.headers()), pool, served_by, fallback)?;
+    inbound.prepare_response(&mut Fields(copy.headers()), pool, served_by, fallback)?;
     Ok(copy)
 }

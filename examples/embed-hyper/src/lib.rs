@@ -1,7 +1,7 @@
 //! How a proxy of your own uses `tunnel-balancer-core`: say how to send a request and what time it is, and call `forward`.
 //!
 //! It is small so that the shape is seen: plain HTTP, one service, request bodies read before they are sent. What a proxy needs
-//! besides (streaming, TLS, limits, reloading, `X-Forwarded-*` by `Inbound`) is in `crates/native`.
+//! besides (streaming, TLS, limits, reloading, `X-Forwarded-*` by `ProxiedRequest`) is in `crates/native`.
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -16,8 +16,8 @@ use hyper_util::client::legacy::{Client, connect::HttpConnector};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpListener;
 use tunnel_balancer_core::{
-    Clock, Failure, HealthCheck, HttpClient, Plan, Pool, ProbeAnswer, ProbeResult, Problem, RequestInfo, Server,
-    Timestamp, forward, headers, run_probes,
+    Attempt, Clock, Failure, HealthCheck, HttpClient, LocalReply, Pool, ProbeResponse, ProbeResult, RequestMeta,
+    Server, Timestamp, forward, headers, run_probes,
 };
 
 /// hyper's client for the core. A request's body is in memory, so it can be sent again.
@@ -28,22 +28,27 @@ impl HttpClient for Hyper {
     type Response = Response<Incoming>;
     type Error = Failure;
 
-    async fn send(&self, request: &mut Request<Bytes>, server: &Server, _: &Plan) -> Result<Self::Response, Failure> {
+    async fn send(
+        &self,
+        request: &mut Request<Bytes>,
+        server: &Server,
+        _: &Attempt,
+    ) -> Result<Self::Response, Failure> {
         let mut addressed = request.clone().map(Full::new);
         let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
-        *addressed.uri_mut() = server.url.target(path).parse().map_err(|_| Failure::Unsendable)?;
+        *addressed.uri_mut() = server.url.target(path).parse().map_err(|_| Failure::InvalidRequest)?;
         addressed.headers_mut().remove(header::HOST);
         // What never got a connection may be sent elsewhere whatever its method is.
         let failure = |error: hyper_util::client::legacy::Error| match error.is_connect() {
             true => Failure::Connect,
-            false => Failure::Lost,
+            false => Failure::ConnectionLost,
         };
         self.0.request(addressed).await.map_err(failure)
     }
 
     async fn probe(&self, server: &Server, check: &HealthCheck) -> ProbeResult {
-        let target = server.url.target(&check.path).parse().map_err(|_| Failure::Unsendable)?;
-        Ok(ProbeAnswer::new(self.0.get(target).await.map_err(|_| Failure::Lost)?.status()))
+        let target = server.url.target(&check.path).parse().map_err(|_| Failure::InvalidRequest)?;
+        Ok(ProbeResponse::new(self.0.get(target).await.map_err(|_| Failure::ConnectionLost)?.status()))
     }
 
     fn status(&self, response: &Self::Response) -> StatusCode {
@@ -76,11 +81,11 @@ impl Proxy {
     async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Response<Either<Incoming, Full<Bytes>>> {
         // The largest body that is worth keeping in memory for a second try.
         let (mut parts, body) = request.into_parts();
-        let Ok(body) = Limited::new(body, 1 << 20).collect().await else { return own(Problem::Incomplete) };
+        let Ok(body) = Limited::new(body, 1 << 20).collect().await else { return own(LocalReply::Incomplete) };
         if headers::remove_hop_by_hop(&mut parts.headers).is_err() {
-            return own(Problem::BadRequest);
+            return own(LocalReply::BadRequest);
         }
-        let info = RequestInfo::new(parts.method.clone());
+        let info = RequestMeta::new(parts.method.clone());
         let request = Request::from_parts(parts, body.to_bytes());
         let forwarded = forward(&self.pool, &self.client, &self.clock, request, info).await;
         // Health checks run beside requests. A proxy that should check without traffic does this on a timer as well.
@@ -91,14 +96,14 @@ impl Proxy {
         match forwarded.answer {
             Ok(mut response) => match headers::remove_hop_by_hop(response.headers_mut()) {
                 Ok(()) => response.map(Either::Left),
-                Err(_) => own(Problem::unavailable(Duration::ZERO)),
+                Err(_) => own(LocalReply::unavailable(Duration::ZERO)),
             },
             Err(problem) => own(problem),
         }
     }
 }
 
-fn own(problem: Problem) -> Response<Either<Incoming, Full<Bytes>>> {
+fn own(problem: LocalReply) -> Response<Either<Incoming, Full<Bytes>>> {
     let mut response = Response::new(Either::Right(Full::from(problem.message())));
     *response.status_mut() = problem.status();
     response

@@ -125,7 +125,7 @@ async fn clients_that_take_no_answer_are_cut(bench: Bench) {
     assert_eq!(line["path"], "/film");
     assert!(line["broken"].is_string(), "{line}");
     drop(download);
-    assert_eq!(proxy.get("/").await.served_by(), "primary", "and nobody else is to blame");
+    assert_eq!(proxy.get("/").await.served_by(), "primary", "and nobody else is to impact");
 }
 
 async fn connections_of_one_client_are_limited(bench: Bench) {

@@ -59,9 +59,9 @@ async fn each_listener_has_room(bench: Bench) {
 async fn an_address_that_is_taken_is_named(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     let taken = primary.addr().to_string();
-    let refusal = bench.try_serve(Service::of([&primary]), &["--listen", &taken]).await.err().expect("it is taken");
-    assert_eq!(refusal.status.and_then(|status| status.code()), Some(1), "{refusal}");
-    assert!(refusal.errors.contains(&taken), "{refusal}");
+    let rejection = bench.try_serve(Service::of([&primary]), &["--listen", &taken]).await.err().expect("it is taken");
+    assert_eq!(rejection.status.and_then(|status| status.code()), Some(1), "{rejection}");
+    assert!(rejection.errors.contains(&taken), "{rejection}");
 }
 
 async fn the_peer_is_the_client(bench: Bench) {
@@ -157,11 +157,11 @@ async fn certificates_that_do_not_fit_keep_it_from_starting(bench: Bench) {
         vec![flag, "/nowhere.pem", key_flag, key],
         vec![flag, certificate],
     ] {
-        let refusal = bench.try_serve(Service::of([&primary]), &arguments).await;
-        let refusal = refusal.err().unwrap_or_else(|| panic!("it serves with {arguments:?}"));
-        assert_eq!(refusal.status.and_then(|status| status.code()), Some(2), "{arguments:?}: {refusal}");
-        let names = refusal.errors.contains(".pem") || refusal.errors.contains("--tls-key");
-        assert!(names, "it does not say which: {refusal}");
+        let rejection = bench.try_serve(Service::of([&primary]), &arguments).await;
+        let rejection = rejection.err().unwrap_or_else(|| panic!("it serves with {arguments:?}"));
+        assert_eq!(rejection.status.and_then(|status| status.code()), Some(2), "{arguments:?}: {rejection}");
+        let names = rejection.errors.contains(".pem") || rejection.errors.contains("--tls-key");
+        assert!(names, "it does not say which: {rejection}");
     }
 }
 

@@ -2,8 +2,8 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use tunnel_balancer_core::{
-    Admitted, Inbound, Pick, Policy, Pool, PoolState, RequestInfo, Server, ServerId, ServerSet, ServerStatus, Service,
-    Standing, Writes, headers,
+    EjectionState, Policy, Pool, PoolState, ProxiedRequest, RequestMeta, RouteMatch, Selection, Server, ServerId,
+    ServerSet, ServerStatus, Service, Writes, headers,
 };
 
 use super::{NOW, outcomes};
@@ -30,12 +30,12 @@ pub(super) struct Explanation {
 impl Explanation {
     pub(super) fn of(
         url: String,
-        admitted: Admitted<'_, '_>,
-        inbound: &Inbound,
-        info: &RequestInfo,
+        matched: RouteMatch<'_, '_>,
+        inbound: &ProxiedRequest,
+        info: &RequestMeta,
         fields: HeaderMap,
     ) -> Self {
-        let pool = admitted.pool;
+        let pool = matched.pool;
         let service = pool.service();
         let (picks, problem) = order(pool, info);
         let status = pool.update(|state| state.status(NOW));
@@ -61,7 +61,8 @@ impl Explanation {
             let mut sent = fields;
             // The client's connection ends here, and the server is asked by its own name.
             sent.remove(http::header::HOST);
-            let edited = headers::remove_hop_by_hop(&mut sent).and_then(|()| inbound.address(&mut sent, pool, server));
+            let edited =
+                headers::remove_hop_by_hop(&mut sent).and_then(|()| inbound.prepare_request(&mut sent, pool, server));
             let line = format!("{} {}", info.method, server.url.target(&inbound.path_and_query));
             (line, edited.map(|()| shown(&sent, server)).unwrap_or_default())
         });
@@ -80,13 +81,13 @@ impl Explanation {
 }
 
 /// Whom the engine would choose, one after the other, each having failed before the next; and why it stops.
-fn order(pool: &Pool, info: &RequestInfo) -> (Vec<Pick>, Option<String>) {
+fn order(pool: &Pool, info: &RequestMeta) -> (Vec<Selection>, Option<String>) {
     let mut state: PoolState = pool.update(|state| state.clone());
     let (mut picks, mut tried) = (Vec::new(), ServerSet::EMPTY);
     loop {
         match state.pick(tried, info, NOW) {
             Ok(pick) => {
-                tried = tried.union(ServerSet::of(pick.server));
+                tried = tried.union(ServerSet::single(pick.server));
                 picks.push(pick);
             }
             Err(problem) => return (picks, Some(format!("{}: {}", problem.status(), problem.message()))),
@@ -102,7 +103,7 @@ fn why_this(service: &Service) -> String {
     }
 }
 
-fn reason(place: usize, pick: &Pick, server: &Server, service: &Service, info: &RequestInfo) -> String {
+fn reason(place: usize, pick: &Selection, server: &Server, service: &Service, info: &RequestMeta) -> String {
     if pick.fallback {
         return "not usable, and asked all the same: nobody is".to_owned();
     }
@@ -134,7 +135,7 @@ fn reason(place: usize, pick: &Pick, server: &Server, service: &Service, info: &
     }
 }
 
-fn why_not(index: usize, server: &Server, status: &ServerStatus, service: &Service, info: &RequestInfo) -> String {
+fn why_not(index: usize, server: &Server, status: &ServerStatus, service: &Service, info: &RequestMeta) -> String {
     let is_primary = ServerId::new(0).is_some_and(|id| id.index() == index);
     if !server.enabled {
         "`enabled: false`".to_owned()
@@ -144,7 +145,7 @@ fn why_not(index: usize, server: &Server, status: &ServerStatus, service: &Servi
         "`drain: true`: it keeps its clients and gets no new ones".to_owned()
     } else if server.weight == 0 {
         "`weight: 0`: no new traffic".to_owned()
-    } else if let Standing::Ejected(until) = status.standing {
+    } else if let EjectionState::Ejected(until) = status.ejection {
         format!("left out for {:?}", until.since(NOW))
     } else {
         format!("{:?}, in its place behind the others", status.health).to_lowercase()

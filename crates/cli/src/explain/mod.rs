@@ -13,7 +13,7 @@ use std::process::ExitCode;
 use clap::Args;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde_json::json;
-use tunnel_balancer_core::{Body, Inbound, Pool, Service, Services, Snapshot, Timestamp, headers};
+use tunnel_balancer_core::{Body, Pool, ProxiedRequest, Service, Services, Snapshot, Timestamp, headers};
 use url::{Position, Url};
 
 use crate::{input, output};
@@ -96,20 +96,20 @@ impl Explain {
         let services = Services::new(config, self.seed);
         let url = asked(&self.url)?;
         let fields: HeaderMap = self.headers.iter().cloned().collect();
-        let admitted = match services.admit(&url, fields.contains_key(headers::HOP)) {
-            Ok(admitted) => admitted,
+        let matched = match services.route(&url, fields.contains_key(headers::LOOP_HEADER)) {
+            Ok(matched) => matched,
             Err(problem) => {
                 let hosts = services.pools().map(|pool| pool.service().name()).collect::<Vec<_>>();
                 let refusal = format!("{}: {} (services: {})", problem.status(), problem.message(), hosts.join(", "));
                 return Ok(Explanation { url, refusal: Some(refusal), ..Explanation::default() });
             }
         };
-        self.inform(admitted.pool)?;
-        let inbound = Inbound::new(admitted, &fields, Some(self.ip.to_string())).map_err(|error| error.to_string())?;
+        self.inform(matched.pool)?;
+        let inbound =
+            ProxiedRequest::new(matched, &fields, Some(self.ip.to_string())).map_err(|error| error.to_string())?;
         let body = if self.large_body { Body::Once } else { Body::Replayable };
-        let info =
-            inbound.info(admitted.pool, self.method.clone(), &fields, body).map_err(|error| error.to_string())?;
-        Ok(Explanation::of(url.clone(), admitted, &inbound, &info, fields))
+        let info = inbound.meta(matched.pool, self.method.clone(), &fields, body).map_err(|error| error.to_string())?;
+        Ok(Explanation::of(url.clone(), matched, &inbound, &info, fields))
     }
 
     /// Lets the pool know what --down and --state say.

@@ -1,18 +1,18 @@
 //! The fate of each outcome.
 
 use http::StatusCode;
-use tunnel_balancer_core::{Blame, Body, Delivery, Failure, Outcome, RequestInfo, Service};
+use tunnel_balancer_core::{Body, Delivery, Failure, HealthImpact, Outcome, RequestMeta, Service};
 
 /// What may come of an attempt, grouped by what follows.
-pub(super) fn of(service: &Service, info: &RequestInfo) -> Vec<(String, String)> {
+pub(super) fn of(service: &Service, info: &RequestMeta) -> Vec<(String, String)> {
     let retry = &service.retry;
     let fate = |outcome: Outcome| {
-        let verdict = retry.verdict(outcome);
-        let again = info.may_be_sent_again(outcome, retry);
-        let blame = match info.blame(outcome, retry) {
-            Blame::AtOnce => "the server is left out at once",
-            Blame::Counted => "it counts against the server",
-            Blame::None | Blame::Unclear => "nobody is blamed",
+        let verdict = retry.classify(outcome);
+        let again = info.is_retryable_after(outcome, retry);
+        let blame = match info.impact(outcome, retry) {
+            HealthImpact::Fatal => "the server is left out at once",
+            HealthImpact::Failure => "it counts against the server",
+            HealthImpact::Success | HealthImpact::Neutral => "nobody is blamed",
         };
         match (again, verdict.delivery) {
             (true, Delivery::Never) => format!("goes to the next server, free of the budget; {blame}"),
@@ -32,9 +32,9 @@ pub(super) fn of(service: &Service, info: &RequestInfo) -> Vec<(String, String)>
     };
     let failures = [
         (Failure::Connect, "no connection"),
-        (Failure::Lost, "a broken connection"),
+        (Failure::ConnectionLost, "a broken connection"),
         (Failure::Timeout, "no answer in time"),
-        (Failure::Hung, "no answer, and a failed probe"),
+        (Failure::Unresponsive, "no answer, and a failed probe"),
     ];
     for (failure, name) in failures {
         add(fate(Outcome::Failed(failure)), None, Some(name));
@@ -57,7 +57,7 @@ pub(super) fn of(service: &Service, info: &RequestInfo) -> Vec<(String, String)>
     named.collect()
 }
 
-fn what(info: &RequestInfo) -> String {
+fn what(info: &RequestMeta) -> String {
     if info.body == Body::Once { "what has streamed".to_owned() } else { info.method.to_string() }
 }
 

@@ -41,7 +41,7 @@ impl Balancer {
             sim.patience(patience);
         }
         if self == Self::Script {
-            sim.isolates(scenario.isolates).rivals(|| Box::<Script>::default());
+            sim.isolates(scenario.isolates).baselines(|| Box::<Script>::default());
         }
         for (server, latency) in &scenario.latency {
             sim.server(Duration::ZERO, server, Behaviour::status(200).after(*latency));
@@ -56,7 +56,7 @@ impl Balancer {
         }
         for stream in &scenario.requests {
             let arrivals = Arrivals::poisson(stream.rate).from(stream.from).until(stream.until);
-            sim.arrivals(arrivals.of(stream.info.clone()).of_strangers());
+            sim.arrivals(arrivals.of(stream.info.clone()).distinct_clients());
         }
         let told = Cell::new(Instant::now());
         let watch = |now: Duration| {
@@ -90,7 +90,7 @@ fn behaviour(doing: Doing, good: u16) -> Behaviour {
         Deed::Up => Behaviour::status(good),
         Deed::Answers(status) => Behaviour::status(status),
         Deed::Refuses => Behaviour::fails(Failure::Connect),
-        Deed::Breaks => Behaviour::fails(Failure::Lost),
+        Deed::Breaks => Behaviour::fails(Failure::ConnectionLost),
         // Whatever comes later is not simulated, so it does nothing.
         _ => return Behaviour::hangs(),
     };

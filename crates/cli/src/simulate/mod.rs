@@ -65,7 +65,7 @@ pub(crate) struct Simulate {
 
     /// Run the same beside it through another balancer.
     #[arg(long, value_name = "WHAT")]
-    compare: Option<Rival>,
+    compare: Option<Baseline>,
 
     /// Print one JSON document instead of text.
     #[arg(long)]
@@ -73,7 +73,7 @@ pub(crate) struct Simulate {
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum Rival {
+enum Baseline {
     /// The script of 100 lines that Tunnel Balancer took the place of.
     Script,
 }
@@ -103,7 +103,7 @@ impl Simulate {
         };
         let results = match self.compare {
             None => Results::of(&scenario, self.seed, &[Balancer::Ours]),
-            Some(Rival::Script) => Results::of(&scenario, self.seed, &[Balancer::Ours, Balancer::Script]),
+            Some(Baseline::Script) => Results::of(&scenario, self.seed, &[Balancer::Ours, Balancer::Script]),
         };
         if let Some(file) = &self.svg
             && let Err(error) = fs::write(file, svg::draw(&results))

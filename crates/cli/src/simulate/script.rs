@@ -13,8 +13,8 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use http::{Method, StatusCode};
-use tunnel_balancer_core::{Clock, Failure, Forwarded, Outcome, RequestInfo, Server, ServerId, Timestamp};
-use tunnel_balancer_sim::{Caller, Rival, VirtualClock};
+use tunnel_balancer_core::{Clock, Failure, Forwarded, Outcome, RequestMeta, Server, ServerId, Timestamp};
+use tunnel_balancer_sim::{Baseline, Caller, VirtualClock};
 
 /// The script in one isolate.
 #[derive(Debug, Default)]
@@ -32,12 +32,12 @@ const EDGE_TIMED_OUT: u16 = 524;
 /// What an exception that nobody catches looks like to a client: a 500 with the page "error 1101".
 const UNCAUGHT: StatusCode = StatusCode::INTERNAL_SERVER_ERROR;
 
-impl Rival for Script {
+impl Baseline for Script {
     fn forward<'a>(
         &'a self,
         caller: &'a Caller,
         clock: &'a VirtualClock,
-        info: &'a RequestInfo,
+        info: &'a RequestMeta,
     ) -> Pin<Box<dyn Future<Output = Forwarded<StatusCode>> + 'a>> {
         Box::pin(async move {
             let is_old = |checked| clock.now().since(checked) > INTERVAL;

@@ -23,7 +23,7 @@ mod timeline;
 use std::fmt;
 use std::time::Duration;
 
-use tunnel_balancer_core::{RequestInfo, Service};
+use tunnel_balancer_core::{RequestMeta, Service};
 
 pub(crate) use reading::scenario;
 
@@ -54,7 +54,7 @@ pub struct Scenario {
 #[non_exhaustive]
 pub struct Stream {
     /// What they are like.
-    pub info: RequestInfo,
+    pub info: RequestMeta,
     /// How many come in a second, on average.
     pub rate: f64,
     /// When the first may come.

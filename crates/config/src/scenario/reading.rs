@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use tunnel_balancer_core::{Body, RequestInfo, Service};
+use tunnel_balancer_core::{Body, RequestMeta, Service};
 
 use super::timeline::{latencies, steps};
 use super::{Scenario, Stream};
@@ -141,9 +141,9 @@ fn are_few(streams: &[Stream]) -> Result<(), Problem> {
     Err(Problem::new(Code::OutOfRange, problem).hint("fewer a second or a shorter `duration` tell as much"))
 }
 
-fn info(method: &str) -> Result<RequestInfo, Problem> {
+fn info(method: &str) -> Result<RequestMeta, Problem> {
     let known = METHODS.contains(&method);
-    let read = method.parse().ok().filter(|_| known).map(RequestInfo::new);
+    let read = method.parse().ok().filter(|_| known).map(RequestMeta::new);
     read.ok_or_else(|| match METHODS.iter().find(|known| known.eq_ignore_ascii_case(method)) {
         Some(meant) => Problem::new(Code::UnknownKey, format!("unknown method {}", ticked(method)))
             .hint(format!("write `{meant}`")),
@@ -151,7 +151,7 @@ fn info(method: &str) -> Result<RequestInfo, Problem> {
     })
 }
 
-fn stream(field: Field<'_>, info: RequestInfo, end: Duration) -> Option<Stream> {
+fn stream(field: Field<'_>, info: RequestMeta, end: Duration) -> Option<Stream> {
     let mut stream = Stream { info, rate: 0.0, from: Duration::ZERO, until: end };
     if !matches!(field.value(), Value::Map(_)) {
         stream.rate = field.read(rate)?;

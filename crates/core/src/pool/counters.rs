@@ -1,6 +1,6 @@
 //! Counts of what happened to a server, for status pages and metrics.
 
-use crate::classify::Blame;
+use crate::classify::HealthImpact;
 
 /// What happened to a server since its pool was made. Counts only grow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -11,7 +11,7 @@ pub struct Counters {
     /// Those that failed.
     pub failed_attempts: u64,
     /// Answers that broke off after their headers.
-    pub broken_answers: u64,
+    pub aborted_responses: u64,
     /// Probes that ended.
     pub probes: u64,
     /// Those that failed.
@@ -21,9 +21,9 @@ pub struct Counters {
 }
 
 impl Counters {
-    pub(crate) fn on_attempt(&mut self, blame: Blame) {
+    pub(crate) fn on_attempt(&mut self, impact: HealthImpact) {
         self.attempts += 1;
-        self.failed_attempts += u64::from(matches!(blame, Blame::Counted | Blame::AtOnce));
+        self.failed_attempts += u64::from(matches!(impact, HealthImpact::Failure | HealthImpact::Fatal));
     }
 
     pub(crate) fn on_probe(&mut self, passed: bool) {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::classify::Outcome;
 use crate::server_set::ServerId;
-use crate::service::ProbeFault;
+use crate::service::ProbeError;
 use crate::time::Timestamp;
 
 /// A change in what is thought of a server.
@@ -27,7 +27,7 @@ pub enum Transition {
     /// Probes pass.
     Healthy,
     /// Probes fail; the last one for this reason.
-    Unhealthy(ProbeFault),
+    Unhealthy(ProbeError),
     /// Left out for failures in traffic, the last of which was `outcome`.
     Ejected {
         /// How the last attempt ended.
@@ -36,7 +36,7 @@ pub enum Transition {
         length: Duration,
     },
     /// Takes traffic again after an ejection.
-    Readmitted,
+    Unejected,
 }
 
 impl fmt::Display for Transition {
@@ -45,7 +45,7 @@ impl fmt::Display for Transition {
             Self::Healthy => f.write_str("healthy"),
             Self::Unhealthy(fault) => write!(f, "unhealthy: {fault}"),
             Self::Ejected { outcome, length } => write!(f, "ejected for {length:?}: {outcome}"),
-            Self::Readmitted => f.write_str("readmitted"),
+            Self::Unejected => f.write_str("readmitted"),
         }
     }
 }

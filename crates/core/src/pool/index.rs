@@ -9,7 +9,7 @@ use crate::service::Service;
 
 /// Which servers are what.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Groups {
+pub(crate) struct ServerIndex {
     /// Decided: those that get requests at all, those that get new clients, those kept for need, those with a limit.
     pub(crate) enabled: ServerSet,
     pub(crate) open: ServerSet,
@@ -18,16 +18,16 @@ pub(crate) struct Groups {
     /// Whether all weigh the same.
     pub(crate) even: bool,
     /// Those who had their turn in this round of `round_robin`, where all weigh the same.
-    pub(crate) served: ServerSet,
+    pub(crate) round_robin_served: ServerSet,
     /// Known: by probes, by traffic.
     pub(crate) unhealthy: ServerSet,
     pub(crate) ejected: ServerSet,
     /// Usable again, but not trusted with all their traffic yet.
-    pub(crate) held: ServerSet,
-    pub(crate) ramping: ServerSet,
+    pub(crate) awaiting_failback: ServerSet,
+    pub(crate) in_slow_start: ServerSet,
 }
 
-impl Groups {
+impl ServerIndex {
     pub(crate) fn new(service: &Service) -> Self {
         let those = |wanted: fn(&Server) -> bool| -> ServerSet {
             let ids = service.servers().iter().enumerate().filter(|(_, server)| wanted(server));

@@ -21,36 +21,36 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use crate::attempt::{Attempted, Pick, Plan};
-use crate::classify::{Blame, Failure, Outcome};
+use crate::attempt::{Attempt, AttemptResult, Selection};
+use crate::classify::{Failure, HealthImpact, Outcome};
 use crate::pool::ejection::{Change, Ejection};
 use crate::pool::event::EventLog;
 use crate::pool::health::HealthState;
-use crate::pool::index::Groups;
+use crate::pool::index::ServerIndex;
 use crate::pool::probe_schedule::ProbeSchedule;
-use crate::pool::signals::Evidence;
+use crate::pool::signals::Signals;
 use crate::retry::Budget;
 use crate::rng::Rng;
 use crate::select::load::{InFlight, Latency};
-use crate::select::{Contender, hash};
+use crate::select::{Candidate, hash};
 use crate::server::Server;
 use crate::server_set::{ServerId, ServerSet};
-use crate::service::{Codes, Failback, Service};
+use crate::service::{AffinityTokens, Failback, Service};
 use crate::time::{Monotonic, Timestamp};
 
 pub use counters::Counters;
-pub use ejection::Standing;
+pub use ejection::EjectionState;
 pub use event::{Event, Transition};
 pub use health::Health;
 pub use probe_schedule::Lease;
-pub use snapshot::{Fact, Snapshot};
+pub use snapshot::{ServerSnapshot, Snapshot};
 pub use status::ServerStatus;
 
 /// One service's live state, shared by its requests.
 #[derive(Debug)]
 pub struct Pool {
     service: Arc<Service>,
-    codes: Option<Codes>,
+    codes: Option<AffinityTokens>,
     state: Mutex<PoolState>,
 }
 
@@ -58,7 +58,8 @@ impl Pool {
     /// A pool that knows nothing of its servers yet. `seed` decides everything that is left to chance.
     pub fn new(service: Service, seed: u64) -> Self {
         let service = Arc::new(service);
-        let codes = service.affinity.as_ref().map(|affinity| Codes::new(affinity, &service.name(), service.servers()));
+        let codes =
+            service.affinity.as_ref().map(|affinity| AffinityTokens::new(affinity, &service.name(), service.servers()));
         Self { state: Mutex::new(PoolState::new(Arc::clone(&service), seed)), codes, service }
     }
 
@@ -73,14 +74,14 @@ impl Pool {
     }
 
     /// The server that a client's `Cookie` header names, with affinity.
-    pub fn sticky(&self, cookies: &str) -> Option<ServerId> {
+    pub fn affinity_server(&self, cookies: &str) -> Option<ServerId> {
         let affinity = self.service.affinity.as_ref()?;
         self.codes.as_ref()?.read(affinity, cookies)
     }
 
-    /// The `Set-Cookie` for a client that was served by `server`, if it needs one: `had` is what [`sticky`](Self::sticky) found.
-    pub fn keep(&self, server: ServerId, had: Option<ServerId>, https: bool) -> Option<String> {
-        if had == Some(server) {
+    /// The `Set-Cookie` for a client that was served by `server`, if it needs one: `current` is what [`sticky`](Self::sticky) found.
+    pub fn affinity_cookie(&self, server: ServerId, current: Option<ServerId>, https: bool) -> Option<String> {
+        if current == Some(server) {
             return None;
         }
         let affinity = self.service.affinity.as_ref()?;
@@ -94,10 +95,10 @@ pub struct PoolState {
     pub(crate) service: Arc<Service>,
     pub(crate) servers: Vec<ServerState>,
     /// What policies choose by, in the order of the servers.
-    pub(crate) contenders: Vec<Contender>,
+    pub(crate) candidates: Vec<Candidate>,
     /// The same by their weights.
-    pub(crate) peers: Vec<hash::Peers>,
-    pub(crate) groups: Groups,
+    pub(crate) peers: Vec<hash::WeightClass>,
+    pub(crate) groups: ServerIndex,
     pub(crate) time: Monotonic,
     pub(crate) rng: Rng,
     pub(crate) budget: Budget,
@@ -113,7 +114,7 @@ pub(crate) struct ServerState {
     /// When it was usable again after having been away, if ever.
     pub(crate) recovered: Timestamp,
     pub(crate) counters: Counters,
-    pub(crate) evidence: Evidence,
+    pub(crate) signals: Signals,
     /// Whether its last probe got no answer of its own.
     pub(crate) silent: bool,
     /// When an attempt on it brought an answer last.
@@ -133,19 +134,19 @@ impl PoolState {
 
     /// State that knows nothing yet.
     pub fn new(service: Arc<Service>, seed: u64) -> Self {
-        let contender = |server: &Server| Contender {
+        let candidate = |server: &Server| Candidate {
             weight: server.weight,
             hash: hash::key(server.name.as_bytes()),
             in_flight: InFlight::default(),
             latency: Latency::default(),
             credit: 0,
         };
-        let contenders: Vec<_> = service.servers().iter().map(contender).collect();
+        let candidates: Vec<_> = service.servers().iter().map(candidate).collect();
         Self {
             servers: service.servers().iter().map(|_| ServerState::default()).collect(),
-            peers: hash::Peers::of(&contenders),
-            contenders,
-            groups: Groups::new(&service),
+            peers: hash::WeightClass::of(&candidates),
+            candidates,
+            groups: ServerIndex::new(&service),
             service,
             time: Monotonic::default(),
             rng: Rng::new(seed),
@@ -166,14 +167,14 @@ impl PoolState {
     }
 
     /// What traffic says of a server; `Good` for an id of another service.
-    pub fn standing(&self, id: ServerId, now: Timestamp) -> Standing {
+    pub fn ejection_state(&self, id: ServerId, now: Timestamp) -> EjectionState {
         let now = self.time.at(now);
-        self.servers.get(id.index()).map_or(Standing::Good, |server| server.ejection.standing(now))
+        self.servers.get(id.index()).map_or(EjectionState::Active, |server| server.ejection.state(now))
     }
 
     /// Lets traffic return to all servers that are usable, with [`Failback::Manual`] or before its time.
-    pub const fn fail_back(&mut self) {
-        self.groups.held = ServerSet::EMPTY;
+    pub const fn release_failback(&mut self) {
+        self.groups.awaiting_failback = ServerSet::EMPTY;
     }
 
     /// The changes since the last call, oldest first.
@@ -187,16 +188,16 @@ impl PoolState {
     }
 
     /// Takes in that an attempt begins.
-    pub(crate) fn on_begin(&mut self, pick: Pick, now: Timestamp) {
+    pub(crate) fn on_attempt_started(&mut self, pick: Selection, now: Timestamp) {
         let settings = &self.service.retry;
-        if let Some(contender) = self.contenders.get_mut(pick.server.index()) {
-            contender.in_flight.begin(now, settings.timeout);
+        if let Some(candidate) = self.candidates.get_mut(pick.server.index()) {
+            candidate.in_flight.begin(now, settings.timeout);
         }
         if let Some(server) = self.servers.get_mut(pick.server.index()) {
             let patience = settings.patience();
-            server.evidence.on_begin(now, patience);
+            server.signals.on_attempt_started(now, patience);
             if pick.trial {
-                server.ejection.take_trial(now, patience);
+                server.ejection.start_trial(now, patience);
             }
         }
     }
@@ -205,79 +206,88 @@ impl PoolState {
     ///
     /// Call it when a client goes away, where the host is told. Where it is not, the attempt counts as under way until it
     /// could be no longer.
-    pub fn on_abandoned(&mut self, plan: &Plan, now: Timestamp) {
+    pub fn on_attempt_canceled(&mut self, plan: &Attempt, now: Timestamp) {
         let now = self.advance(now);
-        let Some(contender) = self.contenders.get_mut(plan.server.index()) else { return };
-        contender.in_flight.end(plan.started, now, self.service.retry.timeout);
-        contender.latency.at_least(now.since(plan.started), now);
+        let Some(candidate) = self.candidates.get_mut(plan.server.index()) else { return };
+        candidate.in_flight.end(plan.started, now, self.service.retry.timeout);
+        candidate.latency.at_least(now.since(plan.started), now);
         if let Some(server) = self.servers.get_mut(plan.server.index()) {
-            server.evidence.on_abandoned(plan.started);
+            server.signals.on_attempt_canceled(plan.started);
             if plan.trial {
-                server.ejection.give_trial_back();
+                server.ejection.cancel_trial();
             }
         }
     }
 
-    /// Takes in that a server's answer broke off or stalled after its headers had been passed on. Nothing can be sent again
+    /// Takes in that a server's answer broke off or stalled after its headers current been passed on. Nothing can be sent again
     /// then, but it counts as one failure, and the server is probed.
     ///
     /// Report only what the server did: a client that goes away breaks answers off as well.
-    pub fn on_broken_answer(&mut self, id: ServerId, now: Timestamp) {
+    pub fn on_response_aborted(&mut self, id: ServerId, now: Timestamp) {
         let now = self.advance(now);
-        let may_eject = self.may_eject(id);
+        let within_ejection_limit = self.within_ejection_limit(id);
         let Some(server) = self.servers.get_mut(id.index()) else { return };
-        server.counters.broken_answers += 1;
+        server.counters.aborted_responses += 1;
         server.probe.hasten(now);
-        server.evidence.on_failure(false, now, now);
+        server.signals.on_failure(false, now, now);
         let settings = &self.service.ejection;
-        if let Some(change) = server.ejection.on_attempt(Blame::Counted, false, now, now, settings, may_eject) {
-            self.on_change(id, Outcome::Failed(Failure::Lost), change, now);
+        if let Some(change) =
+            server.ejection.on_attempt(HealthImpact::Failure, false, now, now, settings, within_ejection_limit)
+        {
+            self.on_change(id, Outcome::Failed(Failure::ConnectionLost), change, now);
         }
     }
 
     /// Takes in how an attempt ended and what that says about its server.
-    pub(crate) fn on_attempt(&mut self, plan: &Plan, attempted: Attempted, blame: Blame, now: Timestamp) {
+    pub(crate) fn on_attempt(
+        &mut self,
+        plan: &Attempt,
+        attempted: AttemptResult,
+        impact: HealthImpact,
+        now: Timestamp,
+    ) {
         let outcome = attempted.outcome;
         let settings = &self.service.ejection;
-        let may_eject = self.may_eject(plan.server);
+        let within_ejection_limit = self.within_ejection_limit(plan.server);
         let may_pause = outcome == Outcome::Status(StatusCode::SERVICE_UNAVAILABLE)
-            && blame == Blame::Counted
-            && may_eject
+            && impact == HealthImpact::Failure
+            && within_ejection_limit
             && !plan.trial
-            && self.others_are_well(plan.server);
-        let Some(contender) = self.contenders.get_mut(plan.server.index()) else { return };
+            && self.others_available(plan.server);
+        let Some(candidate) = self.candidates.get_mut(plan.server.index()) else { return };
         let Some(server) = self.servers.get_mut(plan.server.index()) else { return };
-        contender.in_flight.end(plan.started, now, self.service.retry.timeout);
+        candidate.in_flight.end(plan.started, now, self.service.retry.timeout);
         let took = now.since(plan.started);
-        match blame {
-            Blame::Unclear => {}
+        match impact {
+            HealthImpact::Neutral => {}
             // An error of the application is passed on and blamed on nobody, but it is no sign of speed either: a server that
             // answers 500 in no time must not draw all traffic.
-            Blame::None if !outcome.is_server_error() => contender.latency.succeeded(took, now),
-            Blame::None | Blame::Counted | Blame::AtOnce => contender.latency.failed(took, now),
+            HealthImpact::Success if !outcome.is_server_error() => candidate.latency.succeeded(took, now),
+            HealthImpact::Success | HealthImpact::Failure | HealthImpact::Fatal => candidate.latency.failed(took, now),
         }
-        server.counters.on_attempt(blame);
-        match blame {
-            Blame::Unclear => server.evidence.on_abandoned(plan.started),
-            Blame::None => {
+        server.counters.on_attempt(impact);
+        match impact {
+            HealthImpact::Neutral => server.signals.on_attempt_canceled(plan.started),
+            HealthImpact::Success => {
                 server.answered = Some(now);
-                server.evidence.on_answer(plan.started, now);
+                server.signals.on_answer(plan.started, now);
             }
-            Blame::Counted | Blame::AtOnce => {
+            HealthImpact::Failure | HealthImpact::Fatal => {
                 let slow = outcome == Outcome::Failed(Failure::Timeout);
-                server.evidence.on_failure(slow, plan.started, now);
+                server.signals.on_failure(slow, plan.started, now);
             }
         }
 
         // A failure of a server that was thought well is worth a look. Of one that is known to be away it is not: requests
-        // that try it for want of a better one must not bring it as many probes. Nor if a probe has just had its look.
-        let was_well = server.ejection.standing(now) == Standing::Good && server.health.health() != Health::Unhealthy;
-        if blame != Blame::None && was_well && outcome != Outcome::Failed(Failure::Hung) {
+        // that try it for want of a better one must not bring it as many probes. Nor if a probe has just current its look.
+        let was_well =
+            server.ejection.state(now) == EjectionState::Active && server.health.health() != Health::Unhealthy;
+        if impact != HealthImpact::Success && was_well && outcome != Outcome::Failed(Failure::Unresponsive) {
             server.probe.hasten(now);
         }
         let change = match attempted.retry_after.filter(|_| may_pause) {
             Some(pause) => server.ejection.pause(pause.min(Self::LONGEST_PAUSE), now),
-            None => server.ejection.on_attempt(blame, plan.trial, plan.started, now, settings, may_eject),
+            None => server.ejection.on_attempt(impact, plan.trial, plan.started, now, settings, within_ejection_limit),
         };
         if let Some(change) = change {
             self.on_change(plan.server, outcome, change, now);
@@ -293,55 +303,55 @@ impl PoolState {
                 server.counters.ejections += 1;
                 Transition::Ejected { outcome, length }
             }
-            Change::Readmitted => Transition::Readmitted,
+            Change::Unejected => Transition::Unejected,
         };
         self.events.push(Event { at: now, server: id, change });
-        self.regroup(id, now);
+        self.reindex(id, now);
     }
 
     /// Whether a server has failed more than once in a row.
-    pub(crate) fn keeps_failing(&self, id: ServerId) -> bool {
-        self.servers.get(id.index()).is_some_and(|server| server.ejection.keeps_failing())
+    pub(crate) fn has_consecutive_failures(&self, id: ServerId) -> bool {
+        self.servers.get(id.index()).is_some_and(|server| server.ejection.has_consecutive_failures())
     }
 
     /// The last word on a server.
-    pub(crate) fn evidence(&self, id: ServerId) -> Evidence {
-        self.servers.get(id.index()).map(|server| server.evidence).unwrap_or_default()
+    pub(crate) fn signals(&self, id: ServerId) -> Signals {
+        self.servers.get(id.index()).map(|server| server.signals).unwrap_or_default()
     }
 
     /// How long a client should wait before it asks again when nobody could serve it: until the first ejection ends.
     pub(crate) fn retry_after(&self, now: Timestamp) -> Duration {
-        let until = self.servers.iter().filter_map(|server| match server.ejection.standing(now) {
-            Standing::Ejected(until) => Some(until.since(now)),
-            Standing::Good | Standing::Probation => None,
+        let until = self.servers.iter().filter_map(|server| match server.ejection.state(now) {
+            EjectionState::Ejected(until) => Some(until.since(now)),
+            EjectionState::Active | EjectionState::Probation => None,
         });
         until.min().unwrap_or_default()
     }
 
     /// Puts a server into the groups it belongs to after something was learnt of it.
-    pub(crate) fn regroup(&mut self, id: ServerId, now: Timestamp) {
+    pub(crate) fn reindex(&mut self, id: ServerId, now: Timestamp) {
         let Some(server) = self.servers.get_mut(id.index()) else { return };
         let groups = &mut self.groups;
         let was_away = groups.unhealthy.contains(id) || groups.ejected.contains(id);
         groups.unhealthy.set(id, server.health.health() == Health::Unhealthy);
-        groups.ejected.set(id, server.ejection.is_under_way());
+        groups.ejected.set(id, server.ejection.is_active());
         let is_away = groups.unhealthy.contains(id) || groups.ejected.contains(id);
         if was_away && !is_away {
             server.recovered = now;
-            groups.held.set(id, self.service.failback != Failback::Auto);
-            groups.ramping.set(id, self.service.slow_start.is_some());
+            groups.awaiting_failback.set(id, self.service.failback != Failback::Auto);
+            groups.in_slow_start.set(id, self.service.slow_start.is_some());
         }
     }
 
     /// Whether a server can be spared: a single client must not be able to have all of them ask for a pause.
-    fn others_are_well(&self, id: ServerId) -> bool {
-        let away = self.groups.unhealthy.union(self.groups.ejected).union(ServerSet::of(id));
-        !self.groups.open.without(away).is_empty()
+    fn others_available(&self, id: ServerId) -> bool {
+        let away = self.groups.unhealthy.union(self.groups.ejected).union(ServerSet::single(id));
+        !self.groups.open.difference(away).is_empty()
     }
 
     /// Whether one more server may be left out.
-    fn may_eject(&self, id: ServerId) -> bool {
-        let others = self.groups.ejected.without(ServerSet::of(id)).len();
+    fn within_ejection_limit(&self, id: ServerId) -> bool {
+        let others = self.groups.ejected.difference(ServerSet::single(id)).len();
         let percent = usize::try_from(self.service.ejection.max_percent).unwrap_or(usize::MAX);
         let most = (self.servers.len().saturating_mul(percent) / 100).max(1);
         others < most

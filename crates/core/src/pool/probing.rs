@@ -2,34 +2,34 @@
 
 use std::time::Duration;
 
-use crate::attempt::Plan;
+use crate::attempt::Attempt;
 use crate::pool::PoolState;
-use crate::pool::ejection::Standing;
+use crate::pool::ejection::EjectionState;
 use crate::pool::event::{Event, Transition};
 use crate::pool::health::Health;
 use crate::pool::probe_schedule::Lease;
 use crate::server_set::ServerId;
-use crate::service::{ProbeFault, ProbeResult};
+use crate::service::{ProbeError, ProbeResult};
 use crate::time::Timestamp;
 
-/// What [`PoolState::suspect`] found.
+/// What [`PoolState::check_liveness`] found.
 #[derive(Debug)]
-pub(crate) enum Suspicion {
+pub(crate) enum Liveness {
     /// Run this probe.
-    Probe(Lease),
+    StartProbe(Lease),
     /// Somebody else is running one.
-    Pending,
+    Probing,
     /// The server is alive: it answers slowly.
-    Refuted,
+    Alive,
     /// The server is not.
-    Confirmed,
+    Dead,
 }
 
 impl PoolState {
     /// Probes of one pool under way at a time. A Worker may have six open connections per request; two stay for traffic.
     pub const PROBES_AT_ONCE: usize = 4;
 
-    /// How long a probe's result speaks for or against a server that is suspect: many overdue answers then cost one probe a
+    /// How long a probe's result speaks for or against a server that is check_liveness: many overdue answers then cost one probe a
     /// second, and an old failure convicts nobody.
     const NEWS: Duration = Duration::from_secs(1);
 
@@ -84,20 +84,20 @@ impl PoolState {
         if !server.probe.take_back(&lease) {
             return;
         }
-        let judged = check.judge(result);
+        let judged = check.evaluate(result);
         server.probe.record(&lease, judged.is_ok(), now);
         server.counters.on_probe(judged.is_ok());
         server.seen = now;
         let health = server.health.record(judged.is_ok(), check);
         let readmitted = judged.is_ok().then(|| server.ejection.on_passing_probe(lease.started(), now)).flatten();
-        server.silent = judged.is_err_and(ProbeFault::is_silence);
+        server.silent = judged.is_err_and(ProbeError::is_silence);
         // A probe that does not end an ejection may be blind to what fails.
-        if judged.is_ok() && !server.ejection.is_under_way() {
-            server.evidence.on_passing_probe(lease.started(), now);
+        if judged.is_ok() && !server.ejection.is_active() {
+            server.signals.on_passing_probe(lease.started(), now);
         }
         let is_well = server.health.health() == Health::Healthy
             && !server.health.is_in_doubt()
-            && server.ejection.standing(now) == Standing::Good;
+            && server.ejection.state(now) == EjectionState::Active;
         let interval = if is_well { check.interval } else { check.unhealthy_interval };
         server.probe.set_due(now + self.rng.jitter(interval, Self::PROBE_JITTER));
 
@@ -107,14 +107,14 @@ impl PoolState {
         }
         if readmitted.is_some() {
             server.judged = now;
-            self.events.push(Event { at: now, server: id, change: Transition::Readmitted });
+            self.events.push(Event { at: now, server: id, change: Transition::Unejected });
         }
-        self.regroup(id, now);
+        self.reindex(id, now);
     }
 
     /// Hands back a lease whose probe was broken off: it says nothing about the server, which may be probed again.
     #[expect(clippy::needless_pass_by_value, reason = "a lease is used up here")]
-    pub fn on_probe_dropped(&mut self, lease: Lease) {
+    pub fn release_lease(&mut self, lease: Lease) {
         if let Some(server) = self.servers.get_mut(lease.server().index()) {
             server.probe.take_back(&lease);
         }
@@ -122,25 +122,25 @@ impl PoolState {
 
     /// Looks into a server whose answer to an attempt is overdue. `None` when it is not probed or not ours. Where it was asked
     /// for want of a better one, as a `fallback`, its probes may fail for another reason; if it answers others, it is alive.
-    pub(crate) fn suspect(&mut self, plan: &Plan, fallback: bool, now: Timestamp) -> Option<Suspicion> {
+    pub(crate) fn check_liveness(&mut self, plan: &Attempt, fallback: bool, now: Timestamp) -> Option<Liveness> {
         let (id, started) = (plan.server, plan.started);
         let check = self.service.health_check.as_ref()?;
         let server = self.servers.get_mut(id.index())?;
         let is_news = |at: Timestamp| now.since(at) <= Self::NEWS;
         if fallback && server.answered.is_some_and(is_news) {
-            return Some(Suspicion::Refuted);
+            return Some(Liveness::Alive);
         }
         if server.probe.failed_since(started).is_some_and(is_news) {
-            return Some(Suspicion::Confirmed);
+            return Some(Liveness::Dead);
         }
         if server.probe.passed_since(started).is_some_and(is_news) {
-            return Some(Suspicion::Refuted);
+            return Some(Liveness::Alive);
         }
         if server.probe.is_leased(now) {
-            return Some(Suspicion::Pending);
+            return Some(Liveness::Probing);
         }
         let lease = server.probe.lease(id, self.leases, check.timeout, now);
         self.leases = self.leases.wrapping_add(1);
-        Some(Suspicion::Probe(lease))
+        Some(Liveness::StartProbe(lease))
     }
 }

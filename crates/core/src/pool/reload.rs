@@ -32,13 +32,13 @@ impl PoolState {
             let is_same = |other: &crate::Server| other.name == server.name && other.url == server.url;
             let Some(place) = self.service.servers().iter().position(is_same) else { continue };
             let (Some(new_id), Some(old_id)) = (ServerId::new(place), ServerId::new(index)) else { continue };
-            let (Some(known), Some(contender)) = (old.servers.get(index), old.contenders.get(index)) else { continue };
+            let (Some(known), Some(candidate)) = (old.servers.get(index), old.candidates.get(index)) else { continue };
             if let Some(state) = self.servers.get_mut(place) {
                 *state = known.clone();
                 // Whoever has these reports to the old pool.
                 state.probe.forget_lease();
-                state.ejection.give_trial_back();
-                state.evidence.on_abandoned(now);
+                state.ejection.cancel_trial();
+                state.signals.on_attempt_canceled(now);
                 if !same_check {
                     // What an old check said may not be what the new one says, so it looks at once.
                     state.probe = ProbeSchedule::default();
@@ -47,14 +47,17 @@ impl PoolState {
                     state.health = HealthState::default();
                 }
             }
-            if let Some(own) = self.contenders.get_mut(place) {
-                own.latency = contender.latency;
+            if let Some(own) = self.candidates.get_mut(place) {
+                own.latency = candidate.latency;
             }
-            self.regroup(new_id, now);
+            self.reindex(new_id, now);
+            self.groups.awaiting_failback.set(
+                new_id,
+                old.groups.awaiting_failback.contains(old_id) && self.service.failback != crate::Failback::Auto,
+            );
             self.groups
-                .held
-                .set(new_id, old.groups.held.contains(old_id) && self.service.failback != crate::Failback::Auto);
-            self.groups.ramping.set(new_id, old.groups.ramping.contains(old_id) && self.service.slow_start.is_some());
+                .in_slow_start
+                .set(new_id, old.groups.in_slow_start.contains(old_id) && self.service.slow_start.is_some());
         }
         self.budget = old.budget;
     }
@@ -69,10 +72,10 @@ mod tests {
     use super::*;
     use crate::classify::{Failure, Outcome};
     use crate::exchange::{Exchange, Step};
-    use crate::pool::ejection::Standing;
+    use crate::pool::ejection::EjectionState;
     use crate::pool::health::Health;
     use crate::proxy::Services;
-    use crate::retry::RequestInfo;
+    use crate::retry::RequestMeta;
     use crate::server::Server;
 
     const NOW: Timestamp = Timestamp::from_millis(1_000);
@@ -87,14 +90,14 @@ mod tests {
         let services = Services::new([service("app.test", &["a.example", "b.example"])], 1);
         let pool = services.pools().next().unwrap();
         pool.update(|state| {
-            let mut exchange = Exchange::new(RequestInfo::new(Method::GET), state, NOW);
+            let mut exchange = Exchange::new(RequestMeta::new(Method::GET), state, NOW);
             let Step::Attempt(plan) = exchange.next(state, NOW) else { panic!("an attempt") };
             exchange.on_outcome(state, &plan, Outcome::Failed(Failure::Connect), NOW);
             while let Some(lease) = state.next_probe(NOW) {
                 let result = if lease.server().index() == 0 {
                     Err(Failure::Connect)
                 } else {
-                    Ok(crate::ProbeAnswer::new(http::StatusCode::OK))
+                    Ok(crate::ProbeResponse::new(http::StatusCode::OK))
                 };
                 state.on_probe(lease, &result, NOW);
             }
@@ -102,11 +105,11 @@ mod tests {
         services
     }
 
-    fn known(services: &Services, server: &str) -> (Health, Standing) {
+    fn known(services: &Services, server: &str) -> (Health, EjectionState) {
         let pool = services.pools().next().unwrap();
         let id =
             pool.service().servers().iter().position(|known| known.name == server).and_then(ServerId::new).unwrap();
-        pool.update(|state| (state.health(id), state.standing(id, NOW)))
+        pool.update(|state| (state.health(id), state.ejection_state(id, NOW)))
     }
 
     #[test]
@@ -122,15 +125,15 @@ mod tests {
     fn sel_29_out_23_servers_come_and_go_and_the_others_stay_known() {
         let old = with_a_dead_server();
         let ejected = known(&old, "a");
-        assert!(matches!(ejected, (Health::Unhealthy, Standing::Ejected(_))), "{ejected:?}");
+        assert!(matches!(ejected, (Health::Unhealthy, EjectionState::Ejected(_))), "{ejected:?}");
         let new = old.reloaded([service("app.test", &["c.example", "b.example", "a.example"])], 2, NOW);
         assert_eq!(known(&new, "a"), ejected);
-        assert_eq!(known(&new, "b"), (Health::Healthy, Standing::Good));
-        assert_eq!(known(&new, "c"), (Health::Unknown, Standing::Good));
+        assert_eq!(known(&new, "b"), (Health::Healthy, EjectionState::Active));
+        assert_eq!(known(&new, "c"), (Health::Unknown, EjectionState::Active));
         // What is late from before reports to the pool that is gone, and is lost.
         let pool = new.pools().next().unwrap();
         let first = pool.update(|state| {
-            let mut exchange = Exchange::new(RequestInfo::new(Method::GET), state, NOW);
+            let mut exchange = Exchange::new(RequestMeta::new(Method::GET), state, NOW);
             exchange.next(state, NOW)
         });
         let Step::Attempt(plan) = first else { panic!("an attempt") };
@@ -142,7 +145,7 @@ mod tests {
         let old = with_a_dead_server();
         let mut moved = service("app.test", &["a.elsewhere.example", "b.example"]);
         moved.served_by = false;
-        assert_eq!(known(&old.reloaded([moved], 2, NOW), "a"), (Health::Unknown, Standing::Good));
+        assert_eq!(known(&old.reloaded([moved], 2, NOW), "a"), (Health::Unknown, EjectionState::Active));
     }
 
     #[test]
@@ -155,7 +158,7 @@ mod tests {
         let new = old.changed(changed.clone(), 2, NOW);
         assert!(new.update(|state| state.next_probe(NOW)).is_some(), "that probe reports to the pool that is gone");
 
-        let get = || RequestInfo::new(Method::GET);
+        let get = || RequestMeta::new(Method::GET);
         old.update(|state| {
             let mut exchange = Exchange::new(get(), state, NOW);
             let Step::Attempt(plan) = exchange.next(state, NOW) else { panic!("an attempt") };
@@ -182,7 +185,7 @@ mod tests {
         let (set, length) = (Timestamp::from_millis(5), Duration::from_secs(11));
         old.update(|state| state.status(NOW + hour)); // it shows an hour more, and then what it should
         old.update(|state| {
-            let mut exchange = Exchange::new(RequestInfo::new(Method::GET), state, set);
+            let mut exchange = Exchange::new(RequestMeta::new(Method::GET), state, set);
             let Step::Attempt(plan) = exchange.next(state, set) else { panic!("an attempt") };
             exchange.on_outcome(state, &plan, Outcome::Failed(Failure::Connect), set);
         });
@@ -191,8 +194,9 @@ mod tests {
         let new = old.changed(changed, 2, set);
         for pool in [&**old, &new] {
             let after = set + length + length;
-            let standing = pool.update(|state| [ServerId::new(1).unwrap(), a].map(|id| state.standing(id, after)));
-            assert!(!standing.iter().any(|standing| matches!(standing, Standing::Ejected(_))), "{standing:?}");
+            let standing =
+                pool.update(|state| [ServerId::new(1).unwrap(), a].map(|id| state.ejection_state(id, after)));
+            assert!(!standing.iter().any(|standing| matches!(standing, EjectionState::Ejected(_))), "{standing:?}");
         }
     }
 

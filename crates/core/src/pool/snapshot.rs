@@ -16,14 +16,14 @@ use crate::time::Timestamp;
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Snapshot {
     /// One for each server of which anything is known.
-    pub facts: Vec<Fact>,
+    pub facts: Vec<ServerSnapshot>,
 }
 
 /// What somebody knew of one server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
-pub struct Fact {
+pub struct ServerSnapshot {
     /// The server's name.
     pub server: String,
     /// Who found it out: an isolate, a host.
@@ -37,7 +37,7 @@ pub struct Fact {
     /// Until when it was left out of traffic, if it was.
     pub ejected_until: Option<u64>,
     /// How many ejections counted towards the length of the next.
-    pub repetitions: u32,
+    pub ejection_count: u32,
 }
 
 impl PoolState {
@@ -49,14 +49,14 @@ impl PoolState {
             .iter()
             .zip(&self.servers)
             .filter(|(_, state)| state.seen.max(state.judged) > Timestamp::ZERO);
-        let facts = known.map(|(server, state)| Fact {
+        let facts = known.map(|(server, state)| ServerSnapshot {
             server: server.name.clone(),
             by: by.to_owned(),
             seen: state.seen.as_millis(),
             health: state.health.health(),
             judged: state.judged.as_millis(),
             ejected_until: state.ejection.until().map(Timestamp::as_millis),
-            repetitions: state.ejection.repetitions(),
+            ejection_count: state.ejection.ejection_count(),
         });
         Snapshot { facts: facts.collect() }
     }
@@ -76,22 +76,22 @@ impl PoolState {
                 server.judged = judged;
                 let longest = now + self.service.ejection.max;
                 let until = fact.ejected_until.map(|until| Timestamp::from_millis(until).min(longest));
-                server.ejection.adopt(until, fact.repetitions, judged);
+                server.ejection.adopt(until, fact.ejection_count, judged);
                 match until {
-                    Some(_) => server.evidence.on_failure(false, judged, judged),
-                    None => server.evidence.on_answer(judged, judged),
+                    Some(_) => server.signals.on_failure(false, judged, judged),
+                    None => server.signals.on_answer(judged, judged),
                 }
             }
             if seen > server.seen && seen <= now {
                 server.seen = seen;
                 server.health.adopt(fact.health);
                 if let Some(check) = &self.service.health_check {
-                    let is_well = fact.health == Health::Healthy && !server.ejection.is_under_way();
+                    let is_well = fact.health == Health::Healthy && !server.ejection.is_active();
                     let interval = if is_well { check.interval } else { check.unhealthy_interval };
                     server.probe.put_off(seen + interval);
                 }
             }
-            self.regroup(id, now);
+            self.reindex(id, now);
         }
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::pool::PoolState;
 use crate::pool::counters::Counters;
-use crate::pool::ejection::Standing;
+use crate::pool::ejection::EjectionState;
 use crate::pool::health::Health;
 use crate::time::Timestamp;
 
@@ -17,9 +17,9 @@ pub struct ServerStatus {
     /// What probes say.
     pub health: Health,
     /// What traffic says.
-    pub standing: Standing,
-    /// Whether it is usable again but held back: see [`Failback`](crate::Failback).
-    pub held: bool,
+    pub ejection: EjectionState,
+    /// Whether it is usable again but awaiting_failback back: see [`Failback`](crate::Failback).
+    pub awaiting_failback: bool,
     /// Requests it has not answered yet.
     pub in_flight: u32,
     /// Its response time, an estimate that errs on the slow side. `None` before the first answer.
@@ -33,15 +33,16 @@ impl PoolState {
     pub fn status(&mut self, now: Timestamp) -> Vec<ServerStatus> {
         let now = self.advance(now);
         let longest = self.service.retry.timeout;
-        let held = |index| crate::ServerId::new(index).is_some_and(|id| self.groups.held.contains(id));
-        let servers = self.service.servers().iter().zip(&self.servers).zip(&mut self.contenders).enumerate();
-        let status = servers.map(|(index, ((server, state), contender))| ServerStatus {
+        let awaiting_failback =
+            |index| crate::ServerId::new(index).is_some_and(|id| self.groups.awaiting_failback.contains(id));
+        let servers = self.service.servers().iter().zip(&self.servers).zip(&mut self.candidates).enumerate();
+        let status = servers.map(|(index, ((server, state), candidate))| ServerStatus {
             name: server.name.clone(),
             health: state.health.health(),
-            standing: state.ejection.standing(now),
-            held: held(index),
-            in_flight: contender.in_flight.count(now, longest),
-            latency: contender.latency.estimate(),
+            ejection: state.ejection.state(now),
+            awaiting_failback: awaiting_failback(index),
+            in_flight: candidate.in_flight.count(now, longest),
+            latency: candidate.latency.estimate(),
             counters: state.counters,
         });
         status.collect()

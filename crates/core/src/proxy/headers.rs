@@ -10,16 +10,16 @@ use http::header::{Entry, HeaderName};
 pub const SERVED_BY: &str = "x-served-by";
 
 /// Set on requests to servers and on probes. A request that arrives with it has come round in a circle.
-pub const HOP: &str = "x-tunnel-balancer-hop";
+pub const LOOP_HEADER: &str = "x-tunnel-balancer-hop";
 
 /// Set to `fallback` on a response of a server that was not thought usable, for want of a better one.
-pub const BALANCER: &str = "x-tunnel-balancer";
+pub const FALLBACK_HEADER: &str = "x-tunnel-balancer";
 
 /// On answers that are our own: what the request is called in the log.
 pub const REQUEST_ID: &str = "x-request-id";
 
 /// The value of [`SERVED_BY`] on answers that are our own.
-pub const SERVED_BY_US: &str = "tunnel-balancer";
+pub const SERVED_BY_BALANCER: &str = "tunnel-balancer";
 
 /// The `User-Agent` of probes, by which they are found in a server's log.
 pub const PROBE_USER_AGENT: &str = concat!("tunnel-balancer/", env!("CARGO_PKG_VERSION"), " (health check)");
@@ -31,8 +31,8 @@ pub const PROBE_USER_AGENT: &str = concat!("tunnel-balancer/", env!("CARGO_PKG_V
 /// believe the others, for links and the paths of cookies; the rest let some frameworks act on another path or method than
 /// the one that was routed, cached and judged safe to repeat.
 #[rustfmt::skip]
-pub const NOT_PASSED_ON: [&str; 13] = [
-    SERVED_BY, BALANCER,
+pub const STRIPPED_REQUEST_HEADERS: [&str; 13] = [
+    SERVED_BY, FALLBACK_HEADER,
     "forwarded", "proxy",
     "x-forwarded-port", "x-forwarded-prefix", "x-forwarded-server", "x-forwarded-ssl",
     "x-original-url", "x-rewrite-url",
@@ -102,7 +102,7 @@ pub fn remove_hop_by_hop<H: HeaderFields>(fields: &mut H) -> Result<(), H::Error
     if let Some(named) = fields.value("connection")? {
         for name in named.split(',').map(|name| name.trim().to_ascii_lowercase()) {
             // `Connection: Host` would take away what the message is about.
-            if !END_TO_END.contains(&name.as_str()) {
+            if !PROTECTED_HEADERS.contains(&name.as_str()) {
                 fields.remove(&name)?;
             }
         }
@@ -111,7 +111,7 @@ pub fn remove_hop_by_hop<H: HeaderFields>(fields: &mut H) -> Result<(), H::Error
 }
 
 /// Headers that no `Connection` can take away: who is asked, and how long the body is.
-const END_TO_END: [&str; 3] = ["host", "content-length", ""];
+const PROTECTED_HEADERS: [&str; 3] = ["host", "content-length", ""];
 
 impl HeaderFields for http::HeaderMap {
     type Error = http::header::InvalidHeaderValue;

@@ -17,7 +17,7 @@ pub fn split_url(url: &str) -> Option<(&str, &str, &str)> {
 /// A host in the form that services are looked up by: lower case, without one trailing dot, without a default port.
 ///
 /// `None` for what cannot be a host with an optional port.
-pub fn normal_host(authority: &str) -> Option<String> {
+pub fn normalize_host(authority: &str) -> Option<String> {
     // The colons inside `[::1]` do not begin a port.
     let port_at = authority.rfind(':').filter(|colon| authority.rfind(']').is_none_or(|bracket| *colon > bracket));
     let (host, port) = authority.split_at_checked(port_at.unwrap_or(authority.len()))?;
@@ -84,7 +84,7 @@ mod tests {
             ("[::1", None),
         ];
         for (authority, expected) in table {
-            assert_eq!(normal_host(authority).as_deref(), expected, "{authority}");
+            assert_eq!(normalize_host(authority).as_deref(), expected, "{authority}");
         }
     }
 }

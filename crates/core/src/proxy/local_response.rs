@@ -8,13 +8,13 @@ use std::fmt;
 
 use http::StatusCode;
 
-use crate::local_reply::Problem;
+use crate::local_reply::LocalReply;
 use crate::proxy::headers;
 
 /// An answer of our own, for the host to send.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Answer {
+pub struct LocalResponse {
     /// Its status.
     pub status: StatusCode,
     /// Its headers: names in lower case, and values.
@@ -50,12 +50,12 @@ impl fmt::Display for RequestId {
     }
 }
 
-impl Problem {
+impl LocalReply {
     /// The answer to a request whose `Accept` header is `accept`.
     ///
     /// `page` is the operator's own, from [`Service::error_page`](crate::Service::error_page): HTML in which `{{status}}`, `{{reason}}`,
     /// `{{message}}` and `{{request_id}}` are filled in.
-    pub fn answer(self, accept: Option<&str>, id: &RequestId, page: Option<&str>) -> Answer {
+    pub fn answer(self, accept: Option<&str>, id: &RequestId, page: Option<&str>) -> LocalResponse {
         let status = self.status();
         let (content_type, body) = match Form::wanted(accept) {
             Form::Text => ("text/plain; charset=utf-8", format!("{status}: {}\n", self.message())),
@@ -65,11 +65,11 @@ impl Problem {
         let mut headers = vec![
             ("content-type", content_type.to_owned()),
             ("cache-control", "no-store".to_owned()),
-            (headers::SERVED_BY, headers::SERVED_BY_US.to_owned()),
+            (headers::SERVED_BY, headers::SERVED_BY_BALANCER.to_owned()),
             (headers::REQUEST_ID, id.to_string()),
         ];
         headers.extend(self.retry_after().map(|seconds| ("retry-after", seconds.to_string())));
-        Answer { status, headers, body }
+        LocalResponse { status, headers, body }
     }
 
     /// Nothing in it needs escaping: our own words, and an id without quotes.
@@ -197,7 +197,7 @@ mod tests {
     #[test]
     fn every_form_says_the_same() {
         let id = RequestId::random(0xabc);
-        let problem = Problem::unavailable(std::time::Duration::from_secs(7));
+        let problem = LocalReply::unavailable(std::time::Duration::from_secs(7));
         let text = problem.answer(None, &id, None);
         assert_eq!(text.body, "503 Service Unavailable: No server answered. Please try again in a moment.\n");
         assert!(text.headers.contains(&("retry-after", "7".to_owned())));
@@ -218,7 +218,7 @@ mod tests {
     #[test]
     fn an_operators_page_is_filled_in() {
         let page = "<h1>{{status}} {{reason}}</h1>{{message}}<i>{{request_id}}</i>{{other}}";
-        let html = Problem::Loop.answer(Some("text/html"), &RequestId::random(1), Some(page)).body;
+        let html = LocalReply::Loop.answer(Some("text/html"), &RequestId::random(1), Some(page)).body;
         assert_eq!(
             html,
             "<h1>508 Loop Detected</h1>This request has already passed a balancer.<i>0000000000000001</i>{{other}}"

@@ -8,7 +8,7 @@ mod request;
 pub mod rewrite;
 mod routes;
 
-pub use local_response::{Answer, RequestId};
-pub use replay::{ReplayMemory, Reservation};
-pub use request::{Inbound, mark};
-pub use routes::{Admitted, Services};
+pub use local_response::{LocalResponse, RequestId};
+pub use replay::{BufferPermit, ReplayBuffer};
+pub use request::{ProxiedRequest, add_server_headers};
+pub use routes::{RouteMatch, Services};

@@ -13,7 +13,7 @@ use crate::time::Timestamp;
 
 /// The bytes of bodies kept at this moment.
 #[derive(Debug)]
-pub struct ReplayMemory {
+pub struct ReplayBuffer {
     capacity: u64,
     kept: Mutex<Vec<Kept>>,
     /// Of the next reservation. Never used twice: a reservation may be released long after its time.
@@ -27,19 +27,19 @@ struct Kept {
     id: u64,
 }
 
-/// Room for one body. Give it back with [`ReplayMemory::release`].
+/// Room for one body. Give it back with [`ReplayBuffer::release`].
 #[derive(Debug, PartialEq, Eq)]
 #[must_use = "room that is not released stays taken until its time is over"]
-pub struct Reservation(u64);
+pub struct BufferPermit(u64);
 
-impl Default for ReplayMemory {
+impl Default for ReplayBuffer {
     /// Room for 8 MiB: a sixteenth of what a Worker's isolate may use.
     fn default() -> Self {
         Self::new(8 * 1024 * 1024)
     }
 }
 
-impl ReplayMemory {
+impl ReplayBuffer {
     /// Room for `capacity` bytes.
     pub const fn new(capacity: u64) -> Self {
         Self { capacity, kept: Mutex::new(Vec::new()), next: AtomicU64::new(0) }
@@ -48,13 +48,13 @@ impl ReplayMemory {
     /// Room for a body whose `Content-Length` is known and within the service's limit; `None` when it has to stream.
     ///
     /// Decided before a byte of it is read.
-    pub fn keep(&self, content_length: Option<u64>, settings: &RetrySettings, now: Timestamp) -> Option<Reservation> {
+    pub fn keep(&self, content_length: Option<u64>, settings: &RetrySettings, now: Timestamp) -> Option<BufferPermit> {
         let bytes = content_length.filter(|bytes| *bytes <= settings.replay_limit)?;
         self.reserve(bytes, now, settings.timeout)
     }
 
     /// Room for a body of `bytes`, for `patience` at most; `None` when there is not enough.
-    fn reserve(&self, bytes: u64, now: Timestamp, patience: Duration) -> Option<Reservation> {
+    fn reserve(&self, bytes: u64, now: Timestamp, patience: Duration) -> Option<BufferPermit> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.retain(|other| now < other.until);
         let taken = kept.iter().map(|other| other.bytes).sum::<u64>();
@@ -63,12 +63,12 @@ impl ReplayMemory {
         }
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         kept.push(Kept { bytes, until: now + patience, id });
-        Some(Reservation(id))
+        Some(BufferPermit(id))
     }
 
     /// Gives room back.
     #[expect(clippy::needless_pass_by_value, reason = "a reservation is used up here")]
-    pub fn release(&self, reservation: Reservation) {
+    pub fn release(&self, reservation: BufferPermit) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.retain(|other| other.id != reservation.0);
     }
@@ -82,7 +82,7 @@ mod tests {
 
     #[test]
     fn the_sum_of_all_bodies_is_bounded() {
-        let memory = ReplayMemory::new(100);
+        let memory = ReplayBuffer::new(100);
         let first = memory.reserve(60, Timestamp::ZERO, PATIENCE).unwrap();
         assert_eq!(memory.reserve(41, Timestamp::ZERO, PATIENCE), None);
         let _second = memory.reserve(40, Timestamp::ZERO, PATIENCE).unwrap();
@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn bod_04_only_a_known_length_within_the_limit_is_kept() {
-        let (memory, settings) = (ReplayMemory::default(), RetrySettings::default());
+        let (memory, settings) = (ReplayBuffer::default(), RetrySettings::default());
         let kept = |length| memory.keep(length, &settings, Timestamp::ZERO).is_some();
         assert!(kept(Some(0)) && kept(Some(64 * 1024)), "BOD-01");
         assert!(!kept(Some(64 * 1024 + 1)), "BOD-02");
@@ -102,7 +102,7 @@ mod tests {
 
     #[test]
     fn a_request_that_never_reports_back_gives_its_room_back_in_time() {
-        let memory = ReplayMemory::new(100);
+        let memory = ReplayBuffer::new(100);
         let lost = memory.reserve(100, Timestamp::ZERO, PATIENCE).unwrap();
         assert_eq!(memory.reserve(1, Timestamp::from_millis(99_999), PATIENCE), None);
         let now = Timestamp::from_millis(100_000);

@@ -9,15 +9,15 @@ use crate::cookie;
 use crate::pool::Pool;
 use crate::proxy::headers::{self, HeaderFields};
 use crate::proxy::rewrite;
-use crate::proxy::routes::Admitted;
-use crate::retry::{Body, RequestInfo};
+use crate::proxy::routes::RouteMatch;
+use crate::retry::{Body, RequestMeta};
 use crate::server::Server;
 use crate::server_set::ServerId;
 use crate::service::Policy;
 
 /// A client's request, apart from its method, headers and body.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Inbound {
+pub struct ProxiedRequest {
     /// `https` or `http`, as the client came.
     pub scheme: String,
     /// Host and port as the client wrote them.
@@ -31,24 +31,24 @@ pub struct Inbound {
     sticky: Option<ServerId>,
 }
 
-impl Inbound {
+impl ProxiedRequest {
     /// Takes down what is needed later: by then the host may have given the request away. `fields` are the client's.
     ///
     /// # Errors
     /// That of the fields.
     pub fn new<H: HeaderFields>(
-        admitted: Admitted<'_, '_>,
+        matched: RouteMatch<'_, '_>,
         fields: &H,
         client_ip: Option<String>,
     ) -> Result<Self, H::Error> {
-        let with_cookies = admitted.pool.service().affinity.is_some();
+        let with_cookies = matched.pool.service().affinity.is_some();
         let cookies = if with_cookies { fields.value("cookie")? } else { None };
         Ok(Self {
-            scheme: admitted.scheme.to_owned(),
-            authority: admitted.authority.to_owned(),
-            path_and_query: admitted.path_and_query.to_owned(),
+            scheme: matched.scheme.to_owned(),
+            authority: matched.authority.to_owned(),
+            path_and_query: matched.path_and_query.to_owned(),
             client_ip,
-            sticky: cookies.as_deref().and_then(|cookies| admitted.pool.sticky(cookies)),
+            sticky: cookies.as_deref().and_then(|cookies| matched.pool.affinity_server(cookies)),
             cookies,
         })
     }
@@ -57,13 +57,13 @@ impl Inbound {
     ///
     /// # Errors
     /// That of the fields.
-    pub fn info<H: HeaderFields>(
+    pub fn meta<H: HeaderFields>(
         &self,
         pool: &Pool,
         method: Method,
         fields: &H,
         body: Body,
-    ) -> Result<RequestInfo, H::Error> {
+    ) -> Result<RequestMeta, H::Error> {
         let key = match &pool.service().policy {
             Policy::Hash(on) => {
                 let header = |name: &str| fields.value(name).ok().flatten().map(Into::into);
@@ -71,12 +71,12 @@ impl Inbound {
             }
             _ => 0,
         };
-        Ok(RequestInfo {
+        Ok(RequestMeta {
             idempotency_key: fields.value("idempotency-key")?.is_some(),
             body,
             key,
             sticky: self.sticky,
-            ..RequestInfo::new(method)
+            ..RequestMeta::new(method)
         })
     }
 
@@ -84,8 +84,13 @@ impl Inbound {
     ///
     /// # Errors
     /// That of the fields.
-    pub fn address<H: HeaderFields>(&self, fields: &mut H, pool: &Pool, server: &Server) -> Result<(), H::Error> {
-        for name in headers::NOT_PASSED_ON {
+    pub fn prepare_request<H: HeaderFields>(
+        &self,
+        fields: &mut H,
+        pool: &Pool,
+        server: &Server,
+    ) -> Result<(), H::Error> {
+        for name in headers::STRIPPED_REQUEST_HEADERS {
             fields.remove(name)?;
         }
         fields.set("x-forwarded-host", &self.authority)?;
@@ -98,14 +103,14 @@ impl Inbound {
         }
         if let (Some(cookies), Some(affinity)) = (&self.cookies, &pool.service().affinity) {
             // The affinity cookie is between the client and us.
-            match cookie::without(cookies, &affinity.cookie) {
+            match cookie::remove(cookies, &affinity.cookie) {
                 Some(others) => fields.set("cookie", &others)?,
                 None => fields.remove("cookie")?,
             }
         }
         // First all, then the server's own: a client must not send them, and another server's secret is not this one's.
-        pool.service().own_headers().try_for_each(|name| fields.remove(name))?;
-        mark(fields, server)
+        pool.service().server_header_names().try_for_each(|name| fields.remove(name))?;
+        add_server_headers(fields, server)
     }
 
     /// Makes a server's header fields those that the client gets. `fallback` tells whether the server was asked for want of a
@@ -113,7 +118,7 @@ impl Inbound {
     ///
     /// # Errors
     /// That of the fields.
-    pub fn present<H: HeaderFields>(
+    pub fn prepare_response<H: HeaderFields>(
         &self,
         fields: &mut H,
         pool: &Pool,
@@ -128,16 +133,16 @@ impl Inbound {
             fields.remove(headers::SERVED_BY)?;
         }
         if fallback {
-            fields.set(headers::BALANCER, "fallback")?;
+            fields.set(headers::FALLBACK_HEADER, "fallback")?;
         } else {
-            fields.remove(headers::BALANCER)?;
+            fields.remove(headers::FALLBACK_HEADER)?;
         }
         for name in rewrite::LOCATION_HEADERS {
             let public = |value: &str| rewrite::location(value, &server.url, service, &self.scheme, &self.authority);
             fields.rewrite(name, public)?;
         }
         fields.rewrite("set-cookie", |value| rewrite::set_cookie(value, &server.url, service, &self.authority))?;
-        match pool.keep(served_by, self.sticky, self.scheme == "https") {
+        match pool.affinity_cookie(served_by, self.sticky, self.scheme == "https") {
             Some(cookie) => fields.append("set-cookie", &cookie),
             None => Ok(()),
         }
@@ -148,9 +153,9 @@ impl Inbound {
 ///
 /// # Errors
 /// That of the fields.
-pub fn mark<H: HeaderFields>(fields: &mut H, server: &Server) -> Result<(), H::Error> {
+pub fn add_server_headers<H: HeaderFields>(fields: &mut H, server: &Server) -> Result<(), H::Error> {
     server.headers.iter().try_for_each(|header| fields.set(&header.name, &header.value))?;
-    fields.set(headers::HOP, "1")
+    fields.set(headers::LOOP_HEADER, "1")
 }
 
 #[cfg(test)]
@@ -187,7 +192,7 @@ mod tests {
     #[test]
     fn hdr_04_to_06_a_server_gets_the_truth_about_the_client() {
         let services = services();
-        let admitted = services.admit("https://app.test/x", false).unwrap();
+        let matched = services.route("https://app.test/x", false).unwrap();
         let mut sent = fields(&[
             ("accept", "*/*"),
             ("x-forwarded-for", "1.2.3.4"),
@@ -203,9 +208,9 @@ mod tests {
             ("cf-access-client-secret", "the client's"),
             ("cookie", "a=1; lb=0123; b=2"),
         ]);
-        let inbound = Inbound::new(admitted, &sent, Some("203.0.113.7".to_owned())).unwrap();
+        let inbound = ProxiedRequest::new(matched, &sent, Some("203.0.113.7".to_owned())).unwrap();
         let mut to_b = sent.clone();
-        inbound.address(&mut to_b, admitted.pool, &admitted.pool.service().servers()[1]).unwrap();
+        inbound.prepare_request(&mut to_b, matched.pool, &matched.pool.service().servers()[1]).unwrap();
         let mut expected = vec![
             "accept: */*",
             "x-forwarded-for: 203.0.113.7",
@@ -219,15 +224,15 @@ mod tests {
         seen.sort();
         expected.sort_unstable();
         assert_eq!(seen, expected);
-        inbound.address(&mut sent, admitted.pool, &admitted.pool.service().servers()[0]).unwrap();
+        inbound.prepare_request(&mut sent, matched.pool, &matched.pool.service().servers()[0]).unwrap();
         assert_eq!(sent["cf-access-client-secret"], "of a");
     }
 
     #[test]
     fn a_client_sees_its_own_host_and_who_answered() {
         let services = services();
-        let admitted = services.admit("http://app.test:80/x", false).unwrap();
-        let inbound = Inbound::new(admitted, &HeaderMap::new(), None).unwrap();
+        let matched = services.route("http://app.test:80/x", false).unwrap();
+        let inbound = ProxiedRequest::new(matched, &HeaderMap::new(), None).unwrap();
         let mut sent = fields(&[
             ("location", "https://b.example/login"),
             ("set-cookie", "s=1; Domain=a.example"),
@@ -235,7 +240,7 @@ mod tests {
             ("x-served-by", "the server's own"),
             ("x-tunnel-balancer", "fallback"),
         ]);
-        inbound.present(&mut sent, admitted.pool, ServerId::new(0).unwrap(), false).unwrap();
+        inbound.prepare_response(&mut sent, matched.pool, ServerId::new(0).unwrap(), false).unwrap();
         assert_eq!(sent["location"], "http://app.test:80/login");
         assert_eq!((&sent["x-served-by"], sent.get("x-tunnel-balancer")), (&"a".parse().unwrap(), None));
         let cookies: Vec<_> = sent.get_all("set-cookie").iter().map(|value| value.to_str().unwrap()).collect();

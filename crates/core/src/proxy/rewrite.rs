@@ -7,7 +7,7 @@
 
 use std::borrow::Cow;
 
-use crate::proxy::host::{normal_host, split_url};
+use crate::proxy::host::{normalize_host, split_url};
 use crate::server::ServerUrl;
 use crate::service::Service;
 
@@ -31,7 +31,7 @@ pub fn location(value: &str, server: &ServerUrl, service: &Service, scheme: &str
     if !["http", "https"].iter().any(|web| protocol.eq_ignore_ascii_case(web)) {
         return None;
     }
-    let host = normal_host(named)?;
+    let host = normalize_host(named)?;
     let owner = service.servers().iter().map(|server| &server.url).find(|url| names(url, &host))?;
     let rest = without_base(rest, owner).unwrap_or_else(|| rest.to_owned());
     Some(format!("{scheme}://{authority}{rest}"))
@@ -75,7 +75,7 @@ fn without_base(path: &str, server: &ServerUrl) -> Option<String> {
 }
 
 fn names(url: &ServerUrl, host: &str) -> bool {
-    normal_host(url.authority()).as_deref() == Some(host)
+    normalize_host(url.authority()).as_deref() == Some(host)
 }
 
 /// Without the port.

@@ -4,10 +4,10 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::local_reply::Problem;
+use crate::local_reply::LocalReply;
 use crate::pool::Pool;
-use crate::proxy::ReplayMemory;
-use crate::proxy::host::{normal_host, split_url};
+use crate::proxy::ReplayBuffer;
+use crate::proxy::host::{normalize_host, split_url};
 use crate::rng::Rng;
 use crate::service::Service;
 use crate::time::Timestamp;
@@ -18,12 +18,12 @@ pub struct Services {
     /// Those of one host with the longest path first.
     hosts: BTreeMap<String, Vec<Arc<Pool>>>,
     /// The bodies that all services together keep for a replay.
-    pub replay: Arc<ReplayMemory>,
+    pub replay: Arc<ReplayBuffer>,
 }
 
 /// A request that is for one of our services.
 #[derive(Clone, Copy, Debug)]
-pub struct Admitted<'s, 'u> {
+pub struct RouteMatch<'s, 'u> {
     /// The service's pool.
     pub pool: &'s Arc<Pool>,
     /// `https` or `http`, as the client came.
@@ -59,36 +59,37 @@ impl Services {
         Self { hosts: by_host(pools), replay: Arc::clone(&self.replay) }
     }
 
-    /// The pool a request for `url` is for. `has_hop` tells whether it carries the header [`HOP`](crate::proxy::headers::HOP).
+    /// The pool a request for `url` is for. `has_hop` tells whether it carries the header [`LOOP_HEADER`](crate::proxy::headers::LOOP_HEADER).
     ///
     /// # Errors
-    /// [`Problem::Loop`] for a request that a balancer has sent, [`Problem::UnknownHost`] when no service has its host and path.
-    pub fn admit<'s, 'u>(&'s self, url: &'u str, has_hop: bool) -> Result<Admitted<'s, 'u>, Problem> {
+    /// [`LocalReply::Loop`] for a request that a balancer has sent, [`LocalReply::UnknownHost`] when no service has its host and path.
+    pub fn route<'s, 'u>(&'s self, url: &'u str, has_hop: bool) -> Result<RouteMatch<'s, 'u>, LocalReply> {
         let (scheme, authority, path_and_query) = match split_url(url) {
             Some(parts) => parts,
-            None if has_hop => return Err(Problem::Loop),
-            None => return Err(Problem::UnknownHost),
+            None if has_hop => return Err(LocalReply::Loop),
+            None => return Err(LocalReply::UnknownHost),
         };
-        self.admit_parts(scheme, authority, path_and_query, has_hop)
+        self.route_parts(scheme, authority, path_and_query, has_hop)
     }
 
     /// The same for a host that has the parts of the URL and not the whole. What is in none of them cannot get into another.
     ///
     /// # Errors
-    /// As [`admit`](Self::admit).
-    pub fn admit_parts<'s, 'u>(
+    /// As [`route`](Self::route).
+    pub fn route_parts<'s, 'u>(
         &'s self,
         scheme: &'u str,
         authority: &'u str,
         path_and_query: &'u str,
         has_hop: bool,
-    ) -> Result<Admitted<'s, 'u>, Problem> {
+    ) -> Result<RouteMatch<'s, 'u>, LocalReply> {
         if has_hop {
-            return Err(Problem::Loop);
+            return Err(LocalReply::Loop);
         }
-        let pools = normal_host(authority).and_then(|host| self.hosts.get(&host)).ok_or(Problem::UnknownHost)?;
-        let pool = pools.iter().find(|pool| pool.service().serves(path_and_query)).ok_or(Problem::UnknownHost)?;
-        Ok(Admitted { pool, scheme, authority, path_and_query })
+        let pools = normalize_host(authority).and_then(|host| self.hosts.get(&host)).ok_or(LocalReply::UnknownHost)?;
+        let pool =
+            pools.iter().find(|pool| pool.service().matches_path(path_and_query)).ok_or(LocalReply::UnknownHost)?;
+        Ok(RouteMatch { pool, scheme, authority, path_and_query })
     }
 
     /// All pools, in the order of their hosts.
@@ -138,11 +139,11 @@ mod tests {
             ("https://nobody.test/", None),
         ];
         for (url, expected) in table {
-            let name = services.admit(url, false).ok().map(|admitted| admitted.pool.service().name());
+            let name = services.route(url, false).ok().map(|matched| matched.pool.service().name());
             assert_eq!(name.as_deref(), expected, "{url}");
         }
-        assert_eq!(services.admit("https://app.test/", true).err(), Some(Problem::Loop));
-        let forged = services.admit_parts("https", "app.test/api", "/", false);
-        assert_eq!(forged.err(), Some(Problem::UnknownHost), "a host is no path");
+        assert_eq!(services.route("https://app.test/", true).err(), Some(LocalReply::Loop));
+        let forged = services.route_parts("https", "app.test/api", "/", false);
+        assert_eq!(forged.err(), Some(LocalReply::UnknownHost), "a host is no path");
     }
 }

@@ -2,14 +2,14 @@
 //!
 //! Two questions, kept apart. May it run twice? That depends on how the attempt ended and on the method. Can it be sent
 //! twice? That depends on the body: a stream is gone once it was read, so small bodies are kept for a replay ([`Body`],
-//! [`ReplayMemory`]) and large ones get a single attempt.
+//! [`ReplayBuffer`]) and large ones get a single attempt.
 
 pub(crate) mod backoff;
 mod budget;
 
 use http::Method;
 
-use crate::classify::{Blame, Delivery, Failure, Outcome};
+use crate::classify::{Delivery, Failure, HealthImpact, Outcome};
 use crate::server_set::ServerId;
 use crate::service::RetrySettings;
 
@@ -24,9 +24,9 @@ pub enum Body {
     Once,
 }
 
-/// What the core needs to know of a request. Make one by `RequestInfo { body, ..RequestInfo::new(method) }`.
+/// What the core needs to know of a request. Make one by `RequestMeta { body, ..RequestMeta::new(method) }`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RequestInfo {
+pub struct RequestMeta {
     /// The method as the client sent it.
     pub method: Method,
     /// Whether there is an `Idempotency-Key` header: the application then recognises a repetition itself. Default no.
@@ -39,40 +39,40 @@ pub struct RequestInfo {
     pub sticky: Option<ServerId>,
 }
 
-impl RequestInfo {
+impl RequestMeta {
     /// A request without a body, key or cookie.
     pub const fn new(method: Method) -> Self {
         Self { method, idempotency_key: false, body: Body::Replayable, key: 0, sticky: None }
     }
 
     /// Whether running the request twice does no more than running it once (RFC 9110, section 9.2.2), or is allowed.
-    fn may_run_twice(&self, settings: &RetrySettings) -> bool {
+    fn is_idempotent(&self, settings: &RetrySettings) -> bool {
         // `http::Method::is_idempotent` names the same methods, and CONNECT never gets here.
         self.method.is_idempotent() || self.idempotency_key || settings.unsafe_methods
     }
 
     /// Whether a failure without a known cause would be tried elsewhere, so that its client never sees it.
-    pub(crate) fn survives_doubt(&self, settings: &RetrySettings) -> bool {
-        self.may_run_twice(settings) && self.body == Body::Replayable
+    pub(crate) fn is_safely_retryable(&self, settings: &RetrySettings) -> bool {
+        self.is_idempotent(settings) && self.body == Body::Replayable
     }
 
     /// What an outcome of this request says about its server.
     ///
     /// When a connection breaks while a body streams through, the client may have broken it: somebody who starts uploads and
     /// drops them must not take servers out.
-    pub fn blame(&self, outcome: Outcome, settings: &RetrySettings) -> Blame {
-        if self.body == Body::Once && outcome == Outcome::Failed(Failure::Lost) {
-            return Blame::Unclear;
+    pub fn impact(&self, outcome: Outcome, settings: &RetrySettings) -> HealthImpact {
+        if self.body == Body::Once && outcome == Outcome::Failed(Failure::ConnectionLost) {
+            return HealthImpact::Neutral;
         }
-        settings.verdict(outcome).blame
+        settings.classify(outcome).impact
     }
 
     /// Whether the request may be sent again after an attempt ended so.
-    pub fn may_be_sent_again(&self, outcome: Outcome, settings: &RetrySettings) -> bool {
-        let delivery = settings.verdict(outcome).delivery;
+    pub fn is_retryable_after(&self, outcome: Outcome, settings: &RetrySettings) -> bool {
+        let delivery = settings.classify(outcome).delivery;
         let may_run_again = match delivery {
             Delivery::Never => true,
-            Delivery::Unknown => self.may_run_twice(settings),
+            Delivery::Unknown => self.is_idempotent(settings),
             Delivery::Answered => false,
         };
         // With an answer or a broken connection the body has been read; without a connection it was never touched.
@@ -92,7 +92,7 @@ mod tests {
     fn retry_is_decided_by_delivery_method_and_body() {
         use Body::{Once, Replayable};
         let status = |code| Outcome::Status(StatusCode::from_u16(code).unwrap());
-        let (connect, lost) = (Outcome::Failed(Failure::Connect), Outcome::Failed(Failure::Lost));
+        let (connect, lost) = (Outcome::Failed(Failure::Connect), Outcome::Failed(Failure::ConnectionLost));
         let timeout = Outcome::Failed(Failure::Timeout);
         // (case, method, idempotency key, body, outcome, goes elsewhere)
         let table = [
@@ -120,10 +120,10 @@ mod tests {
         ];
         for (case, method, idempotency_key, body, outcome, expected) in table {
             let method = Method::from_bytes(method.as_bytes()).unwrap();
-            let request = RequestInfo { idempotency_key, body, ..RequestInfo::new(method) };
+            let request = RequestMeta { idempotency_key, body, ..RequestMeta::new(method) };
             let settings = RetrySettings::default();
             assert_eq!(
-                request.may_be_sent_again(outcome, &settings),
+                request.is_retryable_after(outcome, &settings),
                 expected,
                 "{case}: {request:?} after {outcome:?}"
             );
@@ -151,9 +151,9 @@ mod tests {
             ("POST", 200, false),
         ];
         for (method, code, expected) in table {
-            let request = RequestInfo::new(method.parse().unwrap());
-            assert_eq!(request.may_be_sent_again(status(code), &settings), expected, "{method} after {code}");
+            let request = RequestMeta::new(method.parse().unwrap());
+            assert_eq!(request.is_retryable_after(status(code), &settings), expected, "{method} after {code}");
         }
-        assert_eq!(settings.verdict(status(503)).blame, Blame::None, "what is passed on is not counted");
+        assert_eq!(settings.classify(status(503)).impact, HealthImpact::Success, "what is passed on is not counted");
     }
 }

@@ -11,9 +11,9 @@
 
 mod log2;
 
-use super::{Choice, Contender};
+use super::{Candidate, SelectionInput};
 use crate::server_set::{ServerId, ServerSet};
-use log2::minus_log2;
+use log2::neg_log2;
 
 /// The number that stands for a text as a key, from eight bytes at a time. Part of the format: it never changes.
 pub const fn key(bytes: &[u8]) -> u64 {
@@ -49,30 +49,30 @@ pub(crate) fn lot(key: u64, server: u64) -> f64 {
 
 /// Those that weigh the same. Of these the one with the highest draw has the lowest cost.
 #[derive(Clone, Debug)]
-pub(crate) struct Peers {
+pub(crate) struct WeightClass {
     /// One over their weight.
     inverse: u64,
     /// Each with the hash of its name.
     servers: Vec<(ServerId, u64)>,
 }
 
-impl Peers {
-    /// All contenders by their weights.
-    pub(crate) fn of(contenders: &[Contender]) -> Vec<Self> {
+impl WeightClass {
+    /// All pool by their weights.
+    pub(crate) fn of(pool: &[Candidate]) -> Vec<Self> {
         let mut all: Vec<Self> = Vec::new();
-        for (id, contender) in ServerId::all().zip(contenders) {
+        for (id, candidate) in ServerId::all().zip(pool) {
             // With a logarithm, which takes 33 bits, it fills a word.
-            let inverse = (1 << 31) / u64::from(contender.weight.clamp(1, 0xffff));
+            let inverse = (1 << 31) / u64::from(candidate.weight.clamp(1, 0xffff));
             match all.iter_mut().find(|peers| peers.inverse == inverse) {
-                Some(peers) => peers.servers.push((id, contender.hash)),
-                None => all.push(Self { inverse, servers: vec![(id, contender.hash)] }),
+                Some(peers) => peers.servers.push((id, candidate.hash)),
+                None => all.push(Self { inverse, servers: vec![(id, candidate.hash)] }),
             }
         }
         all
     }
 
     /// The one with the highest draw, and its draw; `best` and 0 where nobody is a candidate.
-    fn highest_draw(&self, key: u64, candidates: ServerSet, mut best: ServerId) -> (ServerId, u64) {
+    fn max_hash(&self, key: u64, candidates: ServerSet, mut best: ServerId) -> (ServerId, u64) {
         let mut highest = 0;
         for (id, hash) in &self.servers {
             let draw = fold(key ^ hash);
@@ -84,11 +84,11 @@ impl Peers {
     }
 }
 
-pub(super) fn pick(choice: Choice<'_>) -> Option<ServerId> {
+pub(super) fn pick(choice: SelectionInput<'_>) -> Option<ServerId> {
     let first = choice.candidates.first()?;
     Some(match choice.peers {
-        [all] => all.highest_draw(choice.key, choice.candidates, first).0,
-        several => lowest_cost(several, choice.key, choice.candidates, first),
+        [all] => all.max_hash(choice.key, choice.candidates, first).0,
+        several => min_score(several, choice.key, choice.candidates, first),
     })
 }
 
@@ -96,11 +96,11 @@ pub(super) fn pick(choice: Choice<'_>) -> Option<ServerId> {
 ///
 /// A function of its own, so that the processor's registers are enough for what it works with.
 #[inline(never)]
-fn lowest_cost(several: &[Peers], key: u64, candidates: ServerSet, first: ServerId) -> ServerId {
+fn min_score(several: &[WeightClass], key: u64, candidates: ServerSet, first: ServerId) -> ServerId {
     let (mut best, mut lowest) = (first, u64::MAX);
     for peers in several {
-        let (id, draw) = peers.highest_draw(key, candidates, first);
-        let cost = if draw == 0 { u64::MAX } else { minus_log2(draw) * peers.inverse };
+        let (id, draw) = peers.max_hash(key, candidates, first);
+        let cost = if draw == 0 { u64::MAX } else { neg_log2(draw) * peers.inverse };
         (best, lowest) = if cost < lowest { (id, cost) } else { (best, lowest) };
     }
     best
@@ -127,7 +127,7 @@ mod tests {
     use http::Method;
 
     use super::*;
-    use crate::{HashOn, Policy, PoolState, RequestInfo, Server, Service, Timestamp};
+    use crate::{HashOn, Policy, PoolState, RequestMeta, Server, Service, Timestamp};
 
     #[test]
     fn keys_never_change() {
@@ -150,7 +150,7 @@ mod tests {
     }
 
     fn pick(state: &mut PoolState, tried: ServerSet, key: u64) -> usize {
-        let request = RequestInfo { key, ..RequestInfo::new(Method::GET) };
+        let request = RequestMeta { key, ..RequestMeta::new(Method::GET) };
         state.pick(tried, &request, Timestamp::ZERO).unwrap().server.index()
     }
 
@@ -176,14 +176,14 @@ mod tests {
         for n in 0..4_000 {
             let weights: Vec<u32> = (0..1 + rng.below(12)).map(|_| 1 + rng.below([1, 3, 1000][n % 3]) as u32).collect();
             let mut state = PoolState::new(service(&weights).into(), 1);
-            let (key, mut left) = (rng.next_u64(), ServerSet::first_of(weights.len()));
+            let (key, mut left) = (rng.next_u64(), ServerSet::first_n(weights.len()));
             left = left.intersection(ServerId::all().filter(|_| rng.below(4) > 0).collect()).or(left);
             let cost = |id: &ServerId| {
-                let contender = state.contenders[id.index()];
-                (64.0 - (fold(key ^ contender.hash) as f64).log2()) / f64::from(contender.weight)
+                let candidate = state.candidates[id.index()];
+                (64.0 - (fold(key ^ candidate.hash) as f64).log2()) / f64::from(candidate.weight)
             };
             let least = left.iter().min_by(|a, b| cost(a).total_cmp(&cost(b))).unwrap().index();
-            let chosen = pick(&mut state, ServerSet::first_of(weights.len()).without(left), key);
+            let chosen = pick(&mut state, ServerSet::first_n(weights.len()).difference(left), key);
             assert!(left.iter().any(|id| id.index() == chosen));
             differing += usize::from(chosen != least);
         }

@@ -1,12 +1,12 @@
 //! `least_requests`: the less busy of two, in proportion to their weights.
 
-use super::{Choice, Contender, two_choices};
+use super::{Candidate, SelectionInput, two_choices};
 use crate::select::load::window;
 use crate::server_set::ServerId;
 
-pub(super) fn pick(choice: Choice<'_>) -> Option<ServerId> {
+pub(super) fn pick(choice: SelectionInput<'_>) -> Option<ServerId> {
     let window = window(choice.now, choice.longest);
-    let requests = |contender: &Contender| u64::from(contender.in_flight.count_in(window));
+    let requests = |candidate: &Candidate| u64::from(candidate.in_flight.count_in(window));
     // requests / weight, compared without a division.
     two_choices::pick(choice, |this, that| {
         requests(this) * u64::from(that.weight) < requests(that) * u64::from(this.weight)

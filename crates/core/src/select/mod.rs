@@ -25,7 +25,7 @@ use crate::time::Timestamp;
 
 /// What a policy knows of one server.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Contender {
+pub(crate) struct Candidate {
     pub(crate) weight: u32,
     /// A fixed hash of its name.
     pub(crate) hash: u64,
@@ -37,14 +37,14 @@ pub(crate) struct Contender {
 
 /// What is chosen from, and by what.
 #[derive(Debug)]
-pub(crate) struct Choice<'a> {
+pub(crate) struct SelectionInput<'a> {
     /// Who may be chosen. Not empty.
     pub(crate) candidates: ServerSet,
-    pub(crate) contenders: &'a mut [Contender],
-    /// Whether all contenders weigh the same.
+    pub(crate) pool: &'a mut [Candidate],
+    /// Whether all pool weigh the same.
     pub(crate) even: bool,
-    /// All contenders by their weights, for `hash`.
-    pub(crate) peers: &'a [hash::Peers],
+    /// All pool by their weights, for `hash`.
+    pub(crate) peers: &'a [hash::WeightClass],
     /// Those who had their turn in this round of `round_robin`.
     pub(crate) served: &'a mut ServerSet,
     pub(crate) rng: &'a mut Rng,
@@ -57,7 +57,7 @@ pub(crate) struct Choice<'a> {
 
 impl Policy {
     /// One of the candidates; `None` only when there are none.
-    pub(crate) fn pick(&self, choice: Choice<'_>) -> Option<ServerId> {
+    pub(crate) fn pick(&self, choice: SelectionInput<'_>) -> Option<ServerId> {
         match self {
             Self::Failover => failover::pick(choice),
             Self::RoundRobin => round_robin::pick(choice),
@@ -69,9 +69,9 @@ impl Policy {
     }
 }
 
-impl Choice<'_> {
-    fn contender(&self, id: ServerId) -> Option<&Contender> {
-        self.contenders.get(id.index())
+impl SelectionInput<'_> {
+    fn candidate(&self, id: ServerId) -> Option<&Candidate> {
+        self.pool.get(id.index())
     }
 
     /// One of `among` by lot, each with a chance proportional to its weight.
@@ -81,8 +81,8 @@ impl Choice<'_> {
             return among.nth(u32::try_from(position).ok()?);
         }
         let weight =
-            |(id, contender): (ServerId, &Contender)| u64::from(if among.contains(id) { contender.weight } else { 0 });
-        let weights = || ServerId::all().zip(self.contenders.iter()).map(weight);
+            |(id, candidate): (ServerId, &Candidate)| u64::from(if among.contains(id) { candidate.weight } else { 0 });
+        let weights = || ServerId::all().zip(self.pool.iter()).map(weight);
         let ticket = self.rng.below(weights().sum());
         // As many as end at or before the ticket, counted to the end: nobody could foretell where to stop.
         let mut end = 0;
@@ -94,10 +94,10 @@ impl Choice<'_> {
     }
 
     /// Two different ones; one twice where there is no other.
-    fn draw_two(&mut self, among: ServerSet) -> Option<(ServerId, ServerId)> {
+    fn sample_two(&mut self, among: ServerSet) -> Option<(ServerId, ServerId)> {
         if !self.even || among.len() < 2 {
             let first = self.draw(among)?;
-            let others = among.without(ServerSet::of(first));
+            let others = among.difference(ServerSet::single(first));
             let second = if others.is_empty() { first } else { self.draw(others)? };
             return Some((first, second));
         }

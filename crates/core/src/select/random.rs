@@ -2,9 +2,9 @@
 //!
 //! Needs no memory, so isolates that share none do not fall into step with each other.
 
-use super::Choice;
+use super::SelectionInput;
 use crate::server_set::ServerId;
 
-pub(super) fn pick(mut choice: Choice<'_>) -> Option<ServerId> {
+pub(super) fn pick(mut choice: SelectionInput<'_>) -> Option<ServerId> {
     choice.draw(choice.candidates)
 }

@@ -1,46 +1,46 @@
 //! `round_robin`: smooth weighted rotation.
 //!
-//! Plain weighted rotation sends bursts (`a a a b`). Here everybody's credit grows by its weight each turn, the richest is
+//! Plain weighted rotation sends bursts (`a a a b`). Here everybody's credit grows by its weight each turn, the smooth_weighted is
 //! chosen and pays for the whole turn: over a cycle each gets exactly its share, spread out (`a a b a`). The method is
 //! nginx's (Igor Sysoev, 2012). A server that may not be chosen neither earns nor pays.
 //!
 //! With one weight for all, a share is a turn: whoever had none in this round is next, in list order, and a round is over
 //! when all who may be chosen had theirs. That keeps retries fair too, each of which takes somebody's turn.
 
-use super::Choice;
+use super::SelectionInput;
 use crate::server_set::ServerId;
 
-pub(super) fn pick(choice: Choice<'_>) -> Option<ServerId> {
-    if choice.even { in_turn(choice) } else { richest(choice) }
+pub(super) fn pick(choice: SelectionInput<'_>) -> Option<ServerId> {
+    if choice.even { rotate(choice) } else { smooth_weighted(choice) }
 }
 
-fn in_turn(choice: Choice<'_>) -> Option<ServerId> {
-    let waiting = choice.candidates.without(*choice.served);
+fn rotate(choice: SelectionInput<'_>) -> Option<ServerId> {
+    let waiting = choice.candidates.difference(*choice.served);
     if waiting.is_empty() {
-        *choice.served = choice.served.without(choice.candidates);
+        *choice.served = choice.served.difference(choice.candidates);
     }
     let next = waiting.or(choice.candidates).first()?;
     choice.served.insert(next);
     Some(next)
 }
 
-fn richest(choice: Choice<'_>) -> Option<ServerId> {
-    let mut richest = choice.candidates.first()?;
+fn smooth_weighted(choice: SelectionInput<'_>) -> Option<ServerId> {
+    let mut smooth_weighted = choice.candidates.first()?;
     let mut most = i64::MIN;
     let mut turn = 0;
     // Over the list and not the set, and without a jump that depends on who is in: what a processor is good at.
-    for (id, contender) in ServerId::all().zip(choice.contenders.iter_mut()) {
+    for (id, candidate) in ServerId::all().zip(choice.pool.iter_mut()) {
         let is_in = choice.candidates.contains(id);
-        let weight = if is_in { i64::from(contender.weight) } else { 0 };
+        let weight = if is_in { i64::from(candidate.weight) } else { 0 };
         turn += weight;
-        contender.credit += weight;
-        if is_in && contender.credit > most {
-            (richest, most) = (id, contender.credit);
+        candidate.credit += weight;
+        if is_in && candidate.credit > most {
+            (smooth_weighted, most) = (id, candidate.credit);
         }
     }
-    let chosen = choice.contenders.get_mut(richest.index())?;
+    let chosen = choice.pool.get_mut(smooth_weighted.index())?;
     chosen.credit -= turn;
-    Some(richest)
+    Some(smooth_weighted)
 }
 
 #[cfg(test)]
@@ -49,7 +49,7 @@ mod tests {
 
     use http::Method;
 
-    use crate::{Policy, PoolState, RequestInfo, Server, ServerId, ServerSet, Service, Timestamp};
+    use crate::{Policy, PoolState, RequestMeta, Server, ServerId, ServerSet, Service, Timestamp};
 
     #[test]
     fn with_even_weights_retries_take_turns_too() {
@@ -57,7 +57,7 @@ mod tests {
         let mut service = Service::new("app.example", servers.to_vec()).unwrap();
         service.policy = Policy::RoundRobin;
         let mut state = PoolState::new(Arc::new(service), 1);
-        let request = RequestInfo::new(Method::GET);
+        let request = RequestMeta::new(Method::GET);
         let mut pick = |tried| state.pick(tried, &request, Timestamp::ZERO).unwrap().server.index();
 
         let mut served = [0; 3];
@@ -66,7 +66,7 @@ mod tests {
             served[first] += 1;
             // `a` fails all it gets.
             if first == 0 {
-                served[pick(ServerId::new(0).map(ServerSet::of).unwrap())] += 1;
+                served[pick(ServerId::new(0).map(ServerSet::single).unwrap())] += 1;
             }
         }
         assert_eq!(served, [150, 150, 150]);

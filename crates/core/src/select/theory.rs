@@ -9,7 +9,7 @@ use std::collections::{BinaryHeap, VecDeque};
 use std::time::Duration;
 
 use super::load::{InFlight, Latency};
-use super::{Choice, Contender};
+use super::{Candidate, SelectionInput};
 use crate::rng::Rng;
 use crate::server_set::{ServerId, ServerSet};
 use crate::service::Policy;
@@ -20,7 +20,7 @@ use crate::time::Timestamp;
 #[derive(Debug)]
 struct Crowd {
     policy: Policy,
-    contenders: Vec<Contender>,
+    pool: Vec<Candidate>,
     /// All servers; the first of them are the sample of the last choice.
     order: Vec<usize>,
     rng: Rng,
@@ -36,8 +36,8 @@ impl Crowd {
     /// A crowd of `servers` of equal weight, all idle.
     fn new(policy: Policy, servers: usize, seed: u64) -> Self {
         let idle =
-            Contender { weight: 1, hash: 0, in_flight: InFlight::default(), latency: Latency::default(), credit: 0 };
-        Self { policy, contenders: vec![idle; servers], order: (0..servers).collect(), rng: Rng::new(seed) }
+            Candidate { weight: 1, hash: 0, in_flight: InFlight::default(), latency: Latency::default(), credit: 0 };
+        Self { policy, pool: vec![idle; servers], order: (0..servers).collect(), rng: Rng::new(seed) }
     }
 
     /// The server that the policy chooses; `None` in a crowd of none.
@@ -49,10 +49,10 @@ impl Crowd {
             self.order.swap(place, place + offset);
         }
         let sampled = self.order.iter().take(sample);
-        let mut contenders: Vec<_> = sampled.filter_map(|server| self.contenders.get(*server).copied()).collect();
-        let chosen = self.policy.pick(Choice {
+        let mut pool: Vec<_> = sampled.filter_map(|server| self.pool.get(*server).copied()).collect();
+        let chosen = self.policy.pick(SelectionInput {
             candidates: (0..sample).filter_map(ServerId::new).collect(),
-            contenders: &mut contenders,
+            pool: &mut pool,
             even: true,
             peers: &[],
             served: &mut ServerSet::default(),
@@ -66,22 +66,22 @@ impl Crowd {
 
     /// A request to this server begins.
     fn begin(&mut self, server: usize) {
-        if let Some(contender) = self.contenders.get_mut(server) {
-            contender.in_flight.begin(Self::NOW, Self::LONGEST);
+        if let Some(candidate) = self.pool.get_mut(server) {
+            candidate.in_flight.begin(Self::NOW, Self::LONGEST);
         }
     }
 
     /// A request to this server ends.
     fn end(&mut self, server: usize) {
-        if let Some(contender) = self.contenders.get_mut(server) {
-            contender.in_flight.end(Self::NOW, Self::NOW, Self::LONGEST);
+        if let Some(candidate) = self.pool.get_mut(server) {
+            candidate.in_flight.end(Self::NOW, Self::NOW, Self::LONGEST);
         }
     }
 
     /// Requests that this server has not answered yet.
     fn in_flight(&self, server: usize) -> u32 {
-        self.contenders.get(server).map_or(0, |contender| {
-            let mut in_flight = contender.in_flight;
+        self.pool.get(server).map_or(0, |candidate| {
+            let mut in_flight = candidate.in_flight;
             in_flight.count(Self::NOW, Self::LONGEST)
         })
     }

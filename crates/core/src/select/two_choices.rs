@@ -6,13 +6,16 @@
 
 use std::hint::select_unpredictable;
 
-use super::{Choice, Contender};
+use super::{Candidate, SelectionInput};
 use crate::server_set::ServerId;
 
 /// Draws two different candidates and takes the second only if it is better than the first, so that a tie is a fair draw.
-pub(super) fn pick(mut choice: Choice<'_>, is_better: impl FnOnce(&Contender, &Contender) -> bool) -> Option<ServerId> {
-    let (first, second) = choice.draw_two(choice.candidates)?;
-    let is_better = is_better(choice.contender(second)?, choice.contender(first)?);
+pub(super) fn pick(
+    mut choice: SelectionInput<'_>,
+    is_better: impl FnOnce(&Candidate, &Candidate) -> bool,
+) -> Option<ServerId> {
+    let (first, second) = choice.sample_two(choice.candidates)?;
+    let is_better = is_better(choice.candidate(second)?, choice.candidate(first)?);
     // Without a jump: nobody could foretell it.
     Some(select_unpredictable(is_better, second, first))
 }

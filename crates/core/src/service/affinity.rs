@@ -43,16 +43,16 @@ impl fmt::Debug for Affinity {
 
 /// The codes of a service's servers, in their order.
 #[derive(Clone, Debug)]
-pub(crate) struct Codes(Vec<String>);
+pub(crate) struct AffinityTokens(Vec<String>);
 
-impl Codes {
+impl AffinityTokens {
     pub(crate) fn new(affinity: &Affinity, host: &str, servers: &[Server]) -> Self {
         Self(servers.iter().map(|server| code(&affinity.key, host, &server.name)).collect())
     }
 
     /// The server whose code the client's cookie holds.
     pub(crate) fn read(&self, affinity: &Affinity, cookies: &str) -> Option<ServerId> {
-        let given = cookie::read(cookies, &affinity.cookie)?;
+        let given = cookie::value_of(cookies, &affinity.cookie)?;
         // Every code is compared, and each in the same time wherever it differs.
         let mut found = None;
         for (index, code) in self.0.iter().enumerate() {
@@ -94,7 +94,7 @@ mod tests {
     #[test]
     fn aff_01_the_cookie_is_opaque_and_well_protected() {
         let affinity = Affinity::new("lb", *b"secret");
-        let codes = Codes::new(&affinity, "app.example", &servers());
+        let codes = AffinityTokens::new(&affinity, "app.example", &servers());
         let cookie = codes.write(&affinity, ServerId::new(1).unwrap(), true).unwrap();
         let (value, attributes) = cookie.split_once(';').unwrap();
         assert_eq!(attributes, " Path=/; Max-Age=82800; HttpOnly; Secure; SameSite=Lax");
@@ -105,7 +105,7 @@ mod tests {
     #[test]
     fn aff_04_only_our_own_codes_for_this_service_count() {
         let affinity = Affinity::new("lb", *b"secret");
-        let codes = Codes::new(&affinity, "app.example", &servers());
+        let codes = AffinityTokens::new(&affinity, "app.example", &servers());
         let ours = code(b"secret", "app.example", "a");
         let mut tampered = ours.clone();
         tampered.replace_range(31.., if ours.ends_with('0') { "1" } else { "0" });

@@ -57,31 +57,31 @@ impl HealthCheck {
     ///
     /// # Errors
     /// With the reason, when the server is not fit to serve.
-    pub fn judge(&self, result: &ProbeResult) -> Result<(), ProbeFault> {
-        let answer = result.as_ref().map_err(|failure| ProbeFault::Failure(*failure))?;
+    pub fn evaluate(&self, result: &ProbeResult) -> Result<(), ProbeError> {
+        let answer = result.as_ref().map_err(|failure| ProbeError::Failure(*failure))?;
         if answer.status.is_redirection() && answer.location.as_deref().is_some_and(leads_to_access) {
-            return Err(ProbeFault::BlockedByAccess);
+            return Err(ProbeError::BlockedByAccess);
         }
         if !self.expect.contains(answer.status) {
-            return Err(ProbeFault::Status(answer.status));
+            return Err(ProbeError::Status(answer.status));
         }
         let found = |part: &Option<String>, text: &str| part.as_deref().is_some_and(|whole| whole.contains(text));
         if self.expect_header.as_ref().is_some_and(|(_, text)| !found(&answer.header, text)) {
-            return Err(ProbeFault::Header);
+            return Err(ProbeError::Header);
         }
         if self.expect_body.as_ref().is_some_and(|text| !found(&answer.body, text)) {
-            return Err(ProbeFault::Body);
+            return Err(ProbeError::Body);
         }
         Ok(())
     }
 }
 
 /// What a probe brought back: the answer, or why there was none.
-pub type ProbeResult = Result<ProbeAnswer, Failure>;
+pub type ProbeResult = Result<ProbeResponse, Failure>;
 
-/// The part of a probe's answer that health is read from. Make one by `ProbeAnswer { location, ..ProbeAnswer::new(status) }`.
+/// The part of a probe's answer that health is read from. Make one by `ProbeResponse { location, ..ProbeResponse::new(status) }`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ProbeAnswer {
+pub struct ProbeResponse {
     /// The status of the first response; redirects are not followed.
     pub status: StatusCode,
     /// The `Location` header, where there is one.
@@ -92,7 +92,7 @@ pub struct ProbeAnswer {
     pub body: Option<String>,
 }
 
-impl ProbeAnswer {
+impl ProbeResponse {
     /// An answer with nothing but a status.
     pub const fn new(status: StatusCode) -> Self {
         Self { status, location: None, header: None, body: None }
@@ -102,7 +102,7 @@ impl ProbeAnswer {
 /// Why a probe failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum ProbeFault {
+pub enum ProbeError {
     /// No answer.
     Failure(Failure),
     /// A status outside `expect`.
@@ -115,18 +115,18 @@ pub enum ProbeFault {
     Body,
 }
 
-impl ProbeFault {
+impl ProbeError {
     /// Whether the server gave no answer of its own: none at all, or one of a gateway.
     pub(crate) fn is_silence(self) -> bool {
         match self {
             Self::Failure(_) => true,
-            Self::Status(status) => Outcome::Status(status).verdict().delivery != Delivery::Answered,
+            Self::Status(status) => Outcome::Status(status).classify().delivery != Delivery::Answered,
             Self::BlockedByAccess | Self::Header | Self::Body => false,
         }
     }
 }
 
-impl fmt::Display for ProbeFault {
+impl fmt::Display for ProbeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Failure(failure) => failure.fmt(f),
@@ -162,8 +162,8 @@ mod tests {
     use super::*;
 
     fn answer(status: u16, location: Option<&str>) -> ProbeResult {
-        let answer = ProbeAnswer::new(StatusCode::from_u16(status).unwrap());
-        Ok(ProbeAnswer { location: location.map(str::to_owned), ..answer })
+        let answer = ProbeResponse::new(StatusCode::from_u16(status).unwrap());
+        Ok(ProbeResponse { location: location.map(str::to_owned), ..answer })
     }
 
     #[test]
@@ -175,13 +175,13 @@ mod tests {
         };
         let judge = |header: Option<&str>, body: Option<&str>| {
             let (header, body) = (header.map(str::to_owned), body.map(str::to_owned));
-            check.judge(&Ok(ProbeAnswer { header, body, ..ProbeAnswer::new(StatusCode::OK) }))
+            check.evaluate(&Ok(ProbeResponse { header, body, ..ProbeResponse::new(StatusCode::OK) }))
         };
         assert_eq!(judge(Some("the wiki"), Some("all ok")), Ok(()));
-        assert_eq!(judge(Some("mail"), Some("all ok")), Err(ProbeFault::Header));
-        assert_eq!(judge(None, Some("all ok")), Err(ProbeFault::Header));
-        assert_eq!(judge(Some("wiki"), Some("")), Err(ProbeFault::Body));
-        assert_eq!(judge(Some("wiki"), None), Err(ProbeFault::Body));
+        assert_eq!(judge(Some("mail"), Some("all ok")), Err(ProbeError::Header));
+        assert_eq!(judge(None, Some("all ok")), Err(ProbeError::Header));
+        assert_eq!(judge(Some("wiki"), Some("")), Err(ProbeError::Body));
+        assert_eq!(judge(Some("wiki"), None), Err(ProbeError::Body));
     }
 
     #[test]
@@ -207,7 +207,7 @@ mod tests {
             ("HC-03", &check, Err(Failure::Timeout), Err("no answer in time")),
         ];
         for (case, check, result, expected) in table {
-            let judged = check.judge(&result).map_err(|fault| fault.to_string());
+            let judged = check.evaluate(&result).map_err(|fault| fault.to_string());
             assert_eq!(judged, expected.map_err(str::to_owned), "{case}: {result:?}");
         }
     }

@@ -14,9 +14,9 @@ use crate::server::Server;
 use crate::server_set::{ServerId, ServerSet};
 
 pub use affinity::Affinity;
-pub(crate) use affinity::Codes;
+pub(crate) use affinity::AffinityTokens;
 pub use ejection::EjectionSettings;
-pub use health_check::{HealthCheck, ProbeAnswer, ProbeFault, ProbeResult, StatusRanges};
+pub use health_check::{HealthCheck, ProbeError, ProbeResponse, ProbeResult, StatusRanges};
 pub use policy::{HashOn, Policy};
 pub use retry::{BudgetSettings, RetrySettings};
 
@@ -24,7 +24,7 @@ pub use retry::{BudgetSettings, RetrySettings};
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Service {
-    /// The public hostname, as [`normal_host`](crate::proxy::host::normal_host) writes it.
+    /// The public hostname, as [`normalize_host`](crate::proxy::host::normalize_host) writes it.
     pub host: String,
     /// What the paths it serves begin with, such as `/api`, without a slash at its end; empty: all paths that are no other
     /// service's of this host. The path is passed on whole.
@@ -48,7 +48,7 @@ pub struct Service {
     pub affinity: Option<Affinity>,
     /// Whether answers say who gave them, in `X-Served-By`.
     pub served_by: bool,
-    /// The operator's own page for answers that are ours, in HTML: see [`Problem::answer`](crate::Problem::answer).
+    /// The operator's own page for answers that are ours, in HTML: see [`LocalReply::answer`](crate::LocalReply::answer).
     pub error_page: Option<String>,
 }
 
@@ -61,7 +61,7 @@ pub enum Failback {
     Auto,
     /// When it has been usable for this long. Earlier only if nobody else is.
     After(Duration),
-    /// When [`PoolState::fail_back`](crate::PoolState::fail_back) says so. Earlier only if nobody else is.
+    /// When [`PoolState::release_failback`](crate::PoolState::release_failback) says so. Earlier only if nobody else is.
     Manual,
 }
 
@@ -114,7 +114,7 @@ impl Service {
     ///
     /// The bytes are compared, as everything about a path here. What a server makes of `/%61pi` or `/api/../x` is its own
     /// business: a path chooses servers, it protects nothing.
-    pub fn serves(&self, path_and_query: &str) -> bool {
+    pub fn matches_path(&self, path_and_query: &str) -> bool {
         let rest = path_and_query.strip_prefix(&self.path);
         rest.is_some_and(|rest| self.path.is_empty() || rest.is_empty() || rest.starts_with(['/', '?', '#']))
     }
@@ -130,7 +130,7 @@ impl Service {
     }
 
     /// The names of the headers that some server gets of its own: no client may send them to any.
-    pub fn own_headers(&self) -> impl Iterator<Item = &str> {
+    pub fn server_header_names(&self) -> impl Iterator<Item = &str> {
         self.servers.iter().flat_map(|server| &server.headers).map(|header| header.name.as_str())
     }
 

@@ -44,9 +44,8 @@ impl HashOn {
         let text = match self {
             Self::ClientIp => None,
             Self::Header(name) => header(name),
-            Self::Cookie(name) => {
-                header("cookie").and_then(|cookies| cookie::read(&cookies, name).map(|value| value.to_owned().into()))
-            }
+            Self::Cookie(name) => header("cookie")
+                .and_then(|cookies| cookie::value_of(&cookies, name).map(|value| value.to_owned().into())),
             Self::Path => path.split(['?', '#']).next().map(Cow::Borrowed),
         };
         text.as_deref().or(client_ip).map_or(0, |text| key(text.as_bytes()))

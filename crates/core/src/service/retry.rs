@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::classify::{Blame, Delivery, Outcome, Verdict};
+use crate::classify::{Classification, Delivery, HealthImpact, Outcome};
 use crate::service::StatusRanges;
 
 /// How often and how long a service's requests are tried.
@@ -61,14 +61,14 @@ impl RetrySettings {
     }
 
     /// How an outcome is read, with what the operator added and took away.
-    pub fn verdict(&self, outcome: Outcome) -> Verdict {
-        let verdict = outcome.verdict();
+    pub fn classify(&self, outcome: Outcome) -> Classification {
+        let verdict = outcome.classify();
         let Outcome::Status(status) = outcome else { return verdict };
         if verdict.delivery == Delivery::Answered && self.on.contains(status) {
-            return Verdict { delivery: Delivery::Unknown, blame: Blame::Counted };
+            return Classification { delivery: Delivery::Unknown, impact: HealthImpact::Failure };
         }
         if verdict.delivery != Delivery::Answered && self.not_on.contains(status) {
-            return Verdict { delivery: Delivery::Answered, blame: Blame::None };
+            return Classification { delivery: Delivery::Answered, impact: HealthImpact::Success };
         }
         verdict
     }

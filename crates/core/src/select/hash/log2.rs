@@ -3,7 +3,7 @@
 //! The one of a platform's library could differ in the last bit from another's, and then two hosts would send a client to
 //! different servers. This one is made of shifts, products and a table that the compiler works out, all exact.
 
-/// Binary places of [`minus_log2`].
+/// Binary places of [`neg_log2`].
 const PLACES: u32 = 26;
 
 /// `-log2(draw / 2^64)`: a straight line in each 256th of the draws, and so never less for a lesser draw.
@@ -11,7 +11,7 @@ const PLACES: u32 = 26;
 /// It is exact where the lines meet. In between it is too much, by 3 millionths at the upper end and by a hundredth at
 /// the lower, where it matters little who loses by how much: nobody's share of the keys is off by a hundred-thousandth of all.
 /// Below a 64th, where lines would be too coarse, the draw is made 64 times as large first.
-pub(super) fn minus_log2(draw: u64) -> u64 {
+pub(super) fn neg_log2(draw: u64) -> u64 {
     if draw >> 58 == 0 { of_a_small_one(draw) } else { on_line(draw) }
 }
 
@@ -77,7 +77,7 @@ mod tests {
     }
 
     fn ours(draw: u64) -> f64 {
-        minus_log2(draw) as f64 / f64::from(1 << PLACES)
+        neg_log2(draw) as f64 / f64::from(1 << PLACES)
     }
 
     #[test]
@@ -94,7 +94,7 @@ mod tests {
         for draw in [1 << 20, 0x0000_0234_5678_9abc, 0x0234_5678_9abc_def0, 1 << 57] {
             assert!((ours(draw) - exact(draw)).abs() < 0.02, "{draw}: {} for {}", ours(draw), exact(draw));
         }
-        assert_eq!(minus_log2(u64::MAX), 1, "never 0, which would win for any weight");
+        assert_eq!(neg_log2(u64::MAX), 1, "never 0, which would win for any weight");
     }
 
     #[test]
@@ -103,10 +103,10 @@ mod tests {
         for n in 0..200_000 {
             let draw = rng.next_u64() >> (n % 60);
             let lesser = draw - (rng.next_u64() >> (n % 60)).min(draw);
-            assert!(minus_log2(lesser) >= minus_log2(draw), "{lesser} below {draw}");
-            assert!(minus_log2(draw.saturating_sub(1)) >= minus_log2(draw), "below {draw}");
+            assert!(neg_log2(lesser) >= neg_log2(draw), "{lesser} below {draw}");
+            assert!(neg_log2(draw.saturating_sub(1)) >= neg_log2(draw), "below {draw}");
         }
-        assert!((minus_log2(0) >> PLACES, minus_log2(0)) >= (64, minus_log2(1)), "the end");
+        assert!((neg_log2(0) >> PLACES, neg_log2(0)) >= (64, neg_log2(1)), "the end");
     }
 
     /// All pairs of `DRAWS` evenly spread draws: how often the first of two servers wins.
@@ -115,8 +115,8 @@ mod tests {
         const DRAWS: u64 = 1 << 17;
         let draws = || (0..DRAWS).rev().map(|n| (2 * n + 1) * (u64::MAX / DRAWS / 2));
         for (weight, other) in [(1, 1), (1, 2), (3, 2), (1, 10), (7, 100), (1, 1000)] {
-            let costs = draws().map(|draw| minus_log2(draw) * other);
-            let mut others = draws().map(|draw| minus_log2(draw) * weight).peekable();
+            let costs = draws().map(|draw| neg_log2(draw) * other);
+            let mut others = draws().map(|draw| neg_log2(draw) * weight).peekable();
             let (mut passed, mut won) = (0, 0);
             for cost in costs {
                 while others.next_if(|other| *other < cost).is_some() {
