@@ -34,7 +34,7 @@ impl Case {
 
     fn without_ejection(policy: &Policy) -> Self {
         let mut case = Self::new(policy);
-        case.service.ejection.failures = u32::MAX;
+        case.service.ejection.consecutive_failures = u32::MAX;
         case.service.health_check = None;
         case
     }

@@ -47,7 +47,7 @@ fn perf_12_a_service_recovers_soon_from_overload() {
 /// The same server asked again, at once and up to three times, by clients that wait for all of it.
 fn stubborn(percent: u32) -> Service {
     let mut service = service(1, Policy::Failover);
-    service.retry.try_timeout = Some(s(1));
+    service.retry.per_try_timeout = Some(s(1));
     (service.retry.attempts, service.retry.rounds) = (4, 4);
     service.retry.budget.percent = percent;
     service
@@ -61,7 +61,7 @@ fn perf_12_the_budget_is_what_lets_a_service_recover() {
         at_most(bound, format!("one server asked 4 times, budget {percent} %: s until 95 % are served again"), back);
     }
     let mut without = stubborn(10_000);
-    without.retry.budget.per_second = 10_000;
+    without.retry.budget.min_per_second = 10_000;
     let tally = dip(without, 1, 4_500, &seed);
     assert!(back_after(&tally).is_infinite(), "without a budget it should not have recovered");
     let served = 100.0 * tally.between(s(100)..s(115)).served_share();
@@ -76,7 +76,7 @@ fn ejections_under_overload() {
         for isolates in [1, 10] {
             for (how, try_timeout, patience) in [("defaults", None, 1_000), ("try_timeout 1s", Some(s(1)), 4_500)] {
                 let mut service = service(3, policy.clone());
-                service.retry.try_timeout = try_timeout;
+                service.retry.per_try_timeout = try_timeout;
                 let back = back_after(&dip(service, isolates, patience, &seed));
                 show(format!("{name}, 3 servers, {isolates} isolates, {how}: s until 95 % are served again"), back);
             }
@@ -122,7 +122,7 @@ fn perf_13_late_failures_do_not_get_around_the_budget() {
     let seed = Seed::new(1);
     for (what, failures) in [("ejected after 3", 3), ("never ejected", u32::MAX)] {
         let mut service = service(3, Policy::Failover);
-        service.ejection.failures = failures;
+        service.ejection.consecutive_failures = failures;
         let mut sim = Sim::new(service, seed.0);
         for name in names(3) {
             sim.server(s(0), &name, Behaviour::status(504).after(s(5)));

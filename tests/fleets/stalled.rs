@@ -61,7 +61,7 @@ fn perf_9_one_of_three_stalls() {
     show("latency, 3 servers, 100 isolates, shared every second: % within 1 s", format!("{shared:.2}"));
     for (name, policy) in POLICIES {
         let mut service = service(3, policy);
-        service.retry.try_timeout = Some(ms(700));
+        service.retry.per_try_timeout = Some(ms(700));
         let tally = run(service, 100.0, 100, false, &seed);
         let what = format!("{name}, 3 servers, 100 isolates, try_timeout 700ms");
         at_least(99.0, format!("{what}: % within 1 s"), within_a_second(&tally));

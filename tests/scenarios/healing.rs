@@ -42,7 +42,7 @@ fn out_20_one_client_cannot_have_all_servers_pause() {
 #[test]
 fn out_20_a_limit_for_one_client_is_no_pause_of_the_server() {
     let mut state = pool(Policy::Failover, &[1, 1], |_, change| {
-        change(|service| service.retry.on = StatusRanges(vec![(429, 429)]));
+        change(|service| service.retry.statuses = StatusRanges(vec![(429, 429)]));
     });
     everybody_asks_for_a_pause(&mut state, 429);
     assert_eq!((0..2).filter(|server| state.ejection_state(id(*server), at(1)) != EjectionState::Active).count(), 0);
@@ -76,7 +76,7 @@ fn a_trial_that_asks_for_a_pause_has_failed() {
 #[test]
 fn a_trial_that_the_budget_refused_is_there_for_the_next_request() {
     let mut state = pool(Policy::Failover, &[1, 1], |_, change| {
-        change(|service| (service.retry.budget.percent, service.retry.budget.per_second) = (0, 0));
+        change(|service| (service.retry.budget.percent, service.retry.budget.min_per_second) = (0, 0));
     });
     drive(
         &mut state,
@@ -144,7 +144,7 @@ fn an_attempt_is_not_given_up_when_nobody_else_may_have_the_request() {
     let trace = run(2, writes, "0 GET; 1 a slow; 1 probe a hang; 2 PUT; 100 end");
     assert_eq!((trace.answers[1].status.as_u16(), trace.answers[1].attempts), (200, 1));
 
-    let mut full = pool(Policy::Failover, &[1, 1], |servers, _| servers[1].max_in_flight = Some(1));
+    let mut full = pool(Policy::Failover, &[1, 1], |servers, _| servers[1].max_requests = Some(1));
     begin(&mut full, RequestMeta { sticky: Some(id(1)), ..get() }, at(0)).unwrap();
     let mut exchange = Exchange::new(get(), &mut full, at(1));
     let Step::Attempt(plan) = exchange.next(&mut full, at(1)) else { panic!("nobody chosen") };
@@ -155,7 +155,7 @@ fn an_attempt_is_not_given_up_when_nobody_else_may_have_the_request() {
 fn a_probe_out_of_suspicion_takes_no_more_time_than_there_is() {
     let took = |adjust: fn(&mut Service)| run(2, adjust, "0 GET; 1 a hang; 2 GET; 30 end").answers[1].took;
     assert_eq!(took(|service| service.retry.timeout = Duration::from_secs(4)), Duration::from_secs(4));
-    let limit = took(|service| service.retry.try_timeout = Some(Duration::from_millis(3_500)));
+    let limit = took(|service| service.retry.per_try_timeout = Some(Duration::from_millis(3_500)));
     assert_eq!(limit, Duration::from_millis(3_501), "and then the other server's millisecond");
 }
 
@@ -238,7 +238,7 @@ fn rty_14_as_many_tries_as_fit_into_the_time() {
     let limits = |service: &mut Service| {
         service.health_check = None;
         service.retry.timeout = Duration::from_millis(3_800);
-        service.retry.try_timeout = Some(Duration::from_secs(2));
+        service.retry.per_try_timeout = Some(Duration::from_secs(2));
     };
     let trace = run(3, limits, "0 a hang; 0 b hang; 0 c hang; 1 GET; 10 end");
     assert_eq!((trace.answers[0].attempts, trace.answers[0].status.as_u16()), (2, 504));

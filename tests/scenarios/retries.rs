@@ -55,7 +55,7 @@ fn a_server_without_a_blemish_takes_all_that_a_dead_one_dropped() {
 fn rty_10_a_limit_for_each_attempt_cuts_a_slow_one() {
     let cut = |service: &mut Service| {
         service.health_check = None;
-        service.retry.try_timeout = Some(Duration::from_millis(500));
+        service.retry.per_try_timeout = Some(Duration::from_millis(500));
     };
     check_with(
         2,

@@ -32,7 +32,7 @@ fn sel_02_round_robin_skips_a_server_that_is_away_and_takes_it_back() {
 
 #[test]
 fn sel_03_a_server_at_its_limit_is_skipped() {
-    let mut state = pool(Policy::RoundRobin, &[1, 1, 1], |servers, _| servers[1].max_in_flight = Some(1));
+    let mut state = pool(Policy::RoundRobin, &[1, 1, 1], |servers, _| servers[1].max_requests = Some(1));
     let begun: Vec<_> = (0..6).map(|_| begin(&mut state, get(), at(0)).unwrap()).collect();
     assert_eq!(begun.iter().filter(|name| *name == "b").count(), 1, "{begun:?}");
 }
@@ -179,7 +179,7 @@ fn backups_are_used_only_when_nobody_else_is_usable() {
 #[test]
 fn sel_28_all_at_their_limit_is_a_503_at_once() {
     let mut state = pool(Policy::Failover, &[1, 1], |servers, _| {
-        servers.iter_mut().for_each(|server| server.max_in_flight = Some(1));
+        servers.iter_mut().for_each(|server| server.max_requests = Some(1));
     });
     assert_eq!(begin(&mut state, get(), at(0)).as_deref(), Ok("a"));
     assert_eq!(begin(&mut state, get(), at(0)).as_deref(), Ok("b"));
@@ -189,8 +189,9 @@ fn sel_28_all_at_their_limit_is_a_503_at_once() {
 
 #[test]
 fn sel_30_fast_failures_are_not_attractive() {
-    let mut state =
-        pool(Policy::Latency, &[1, 1, 1], |_, change| change(|service| service.ejection.failures = 1_000_000));
+    let mut state = pool(Policy::Latency, &[1, 1, 1], |_, change| {
+        change(|service| service.ejection.consecutive_failures = 1_000_000)
+    });
     let mut to_a = 0;
     for n in 0..3_000_u64 {
         let now = at(n * 10);
@@ -318,7 +319,7 @@ fn out_07_no_more_than_a_share_is_left_out() {
 
 #[test]
 fn rty_26_a_client_that_goes_away_blames_nobody_and_leaves_nothing_taken() {
-    let mut state = pool(Policy::Failover, &[1, 1], |servers, _| servers[0].max_in_flight = Some(1));
+    let mut state = pool(Policy::Failover, &[1, 1], |servers, _| servers[0].max_requests = Some(1));
     assert_eq!(exchange(&mut state, 530, at(0)), "a");
     let abandon = |state: &mut PoolState, now| {
         let mut exchange = Exchange::new(get(), state, now);

@@ -158,7 +158,7 @@ mod tests {
             service.servers().iter().map(|server| (server.url.to_string(), server.name.as_str())).collect();
         assert_eq!(service.name(), "chat.example.com/a:b");
         assert_eq!(servers, [("http://[::1]:8080".to_owned(), "[::1]:8080"), ("https://127.0.0.1".to_owned(), "no")]);
-        assert!(!service.served_by);
+        assert!(!service.served_by_header);
     }
 
     #[test]

@@ -15,16 +15,16 @@ pub(crate) const KEYS: &[Key<EjectionSettings>] = &[
         "failures",
         "Doubtful failures in a row that eject. A tunnel that is down ejects at once.",
         Shape::Number(FAILURES),
-        |ejection, field| field.set(&mut ejection.failures, |value| number(value, FAILURES)),
+        |ejection, field| field.set(&mut ejection.consecutive_failures, |value| number(value, FAILURES)),
     ),
     Key::new(
         "base",
         "How long the first time; each further time is twice as long.",
         Shape::Duration(USUAL),
-        |ejection, field| field.set(&mut ejection.base, |value| duration(value, USUAL)),
+        |ejection, field| field.set(&mut ejection.base_time, |value| duration(value, USUAL)),
     ),
     Key::new("max", "The longest.", Shape::Duration(USUAL), |ejection, field| {
-        field.set(&mut ejection.max, |value| duration(value, USUAL));
+        field.set(&mut ejection.max_time, |value| duration(value, USUAL));
     }),
     Key::new(
         "max_percent",
@@ -44,10 +44,10 @@ pub(crate) fn ejection(ejection: &mut EjectionSettings, field: Field<'_>) {
     let Some(map) = field.map("a map of ejection settings") else { return };
     let limits = map.written(&["base", "max"]);
     map.apply(ejection, KEYS);
-    if ejection.base > ejection.max
+    if ejection.base_time > ejection.max_time
         && let Some(field) = limits.blamed()
     {
-        let (base, max) = (written(ejection.base), written(ejection.max));
+        let (base, max) = (written(ejection.base_time), written(ejection.max_time));
         let message = format!("`base` ({base}) is longer than `max` ({max})");
         let hint = format!("the first ejection cannot be longer than the longest: set `max` to {base} or more");
         field.report(Problem::new(Code::Conflict, message).hint(hint));

@@ -53,7 +53,7 @@ pub(crate) const KEYS: &[Key<HealthCheck>] = &[
         Shape::Statuses { least: *ANY.start(), may_be_empty: false },
         |check, field| {
             if let Some(ranges) = expect(field) {
-                check.expect = ranges;
+                check.expect_status = ranges;
             }
         },
     ),

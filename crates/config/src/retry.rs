@@ -40,7 +40,7 @@ pub(crate) const KEYS: &[Key<RetrySettings>] = &[
          none but `timeout`.",
         Shape::OneOf(&[Shape::Off, Shape::Duration(USUAL)]),
         |retry, field| {
-            field.set(&mut retry.try_timeout, |value| or_off(value, |value| duration(value, USUAL)));
+            field.set(&mut retry.per_try_timeout, |value| or_off(value, |value| duration(value, USUAL)));
         },
     ),
     Key::new(
@@ -49,7 +49,7 @@ pub(crate) const KEYS: &[Key<RetrySettings>] = &[
          time. `false`: never.",
         Shape::OneOf(&[Shape::Off, Shape::Duration(SUSPECT_AFTER)]),
         |retry, field| {
-            field.set(&mut retry.suspect_after, |value| or_off(value, |value| duration(value, SUSPECT_AFTER)));
+            field.set(&mut retry.liveness_check_after, |value| or_off(value, |value| duration(value, SUSPECT_AFTER)));
         },
     ),
     Key::new(
@@ -59,7 +59,7 @@ pub(crate) const KEYS: &[Key<RetrySettings>] = &[
         Shape::Statuses { least: LEAST_FAILURE, may_be_empty: true },
         |retry, field| {
             if let Some(ranges) = statuses(field, failure) {
-                retry.on = ranges;
+                retry.statuses = ranges;
             }
         },
     ),
@@ -69,7 +69,7 @@ pub(crate) const KEYS: &[Key<RetrySettings>] = &[
         Shape::Statuses { least: *ANY.start(), may_be_empty: true },
         |retry, field| {
             if let Some(ranges) = statuses(field, status_range) {
-                retry.not_on = ranges;
+                retry.passthrough_statuses = ranges;
             }
         },
     ),
@@ -77,7 +77,7 @@ pub(crate) const KEYS: &[Key<RetrySettings>] = &[
         "unsafe_methods",
         "Whether requests that may not run twice, such as POST, are tried again even when they may have been carried out.",
         Shape::Boolean,
-        |retry, field| field.set(&mut retry.unsafe_methods, boolean),
+        |retry, field| field.set(&mut retry.non_idempotent, boolean),
     ),
     Key::new(
         "budget",
@@ -94,7 +94,7 @@ pub(crate) const KEYS: &[Key<RetrySettings>] = &[
         "replay_limit",
         "The largest request body that is kept for another attempt. A larger one is sent once.",
         Shape::Size(REPLAY_LIMIT),
-        |retry, field| field.set(&mut retry.replay_limit, |value| size(value, REPLAY_LIMIT)),
+        |retry, field| field.set(&mut retry.max_buffered_body, |value| size(value, REPLAY_LIMIT)),
     ),
 ];
 
@@ -109,7 +109,7 @@ pub(crate) const BUDGET_KEYS: &[Key<BudgetSettings>] = &[
         "per_second",
         "Allowed a second however few requests there are.",
         Shape::Number(PER_SECOND),
-        |budget, field| field.set(&mut budget.per_second, |value| number(value, PER_SECOND)),
+        |budget, field| field.set(&mut budget.min_per_second, |value| number(value, PER_SECOND)),
     ),
 ];
 
@@ -137,7 +137,7 @@ pub(crate) fn retry(retry: &mut RetrySettings, field: Field<'_>) {
     let limits = map.written(&["try_timeout", "timeout"]);
     let statuses = map.written(&["not_on", "on"]);
     map.apply(retry, KEYS);
-    if let Some(limit) = retry.try_timeout.filter(|limit| *limit > retry.timeout)
+    if let Some(limit) = retry.per_try_timeout.filter(|limit| *limit > retry.timeout)
         && let Some(field) = limits.blamed()
     {
         let (limit, timeout) = (written(limit), written(retry.timeout));
@@ -145,7 +145,7 @@ pub(crate) fn retry(retry: &mut RetrySettings, field: Field<'_>) {
         let hint = format!("an attempt cannot take longer than all together: set `try_timeout` to {timeout} or less");
         field.report(Problem::new(Code::Conflict, message).hint(hint));
     }
-    if let Some(both) = overlap(&retry.on, &retry.not_on)
+    if let Some(both) = overlap(&retry.statuses, &retry.passthrough_statuses)
         && let Some(field) = statuses.blamed()
     {
         let problem = Problem::new(Code::Conflict, format!("`on` and `not_on` both have {both}"));

@@ -22,7 +22,7 @@ pub(crate) struct Draft {
     pub(crate) backup: bool,
     pub(crate) drain: bool,
     pub(crate) enabled: bool,
-    max_in_flight: Option<u32>,
+    max_requests: Option<u32>,
     headers: Vec<ServerHeader>,
 }
 
@@ -34,7 +34,7 @@ impl Default for Draft {
             backup: false,
             drain: false,
             enabled: true,
-            max_in_flight: None,
+            max_requests: None,
             headers: Vec::new(),
         }
     }
@@ -72,7 +72,7 @@ pub(crate) const KEYS: &[Key<Draft>] = &[
         "Requests it gets at a time from one isolate; more go elsewhere. `false`: any number.",
         Shape::OneOf(&[Shape::Off, Shape::Number(MAX_IN_FLIGHT)]),
         |draft, field| {
-            field.set(&mut draft.max_in_flight, |value| or_off(value, |value| number(value, MAX_IN_FLIGHT)));
+            field.set(&mut draft.max_requests, |value| or_off(value, |value| number(value, MAX_IN_FLIGHT)));
         },
     ),
     Key::new(
@@ -163,7 +163,7 @@ fn server(field: Field<'_>, draft: &mut Draft, public: &Public, seen: &mut Seen)
     server.backup = draft.backup;
     server.drain = draft.drain;
     server.enabled = draft.enabled;
-    server.max_in_flight = draft.max_in_flight;
+    server.max_requests = draft.max_requests;
     server.headers = std::mem::take(&mut draft.headers);
     seen.add(&server, address, named);
     Some(server)

@@ -149,7 +149,7 @@ impl Settings {
         service.writes = self.writes;
         service.slow_start = self.slow_start;
         service.affinity = self.affinity;
-        service.served_by = self.served_by;
+        service.served_by_header = self.served_by;
         service.error_page = self.error_page;
         Ok(service)
     }

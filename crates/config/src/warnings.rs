@@ -155,8 +155,8 @@ fn attempts(service: &Service, retry: Field<'_>) {
 }
 
 fn suspicion(service: &Service, retry: Field<'_>) {
-    let Some((at, patience)) = retry.under("suspect_after").zip(service.retry.suspect_after) else { return };
-    let (limit, name) = match service.retry.try_timeout {
+    let Some((at, patience)) = retry.under("suspect_after").zip(service.retry.liveness_check_after) else { return };
+    let (limit, name) = match service.retry.per_try_timeout {
         Some(limit) => (limit, "try_timeout"),
         None => (service.retry.timeout, "timeout"),
     };

@@ -33,10 +33,10 @@ impl Work {
         let attempts = retry.attempts.min(servers.saturating_mul(retry.rounds));
         let is_probed = service.health_check.is_some();
         let probes = if is_probed { servers.saturating_add(attempts.min(servers)) } else { 0 };
-        let suspicions = retry.suspect_after.filter(|_| is_probed).map_or(0, |suspect_after| {
+        let suspicions = retry.liveness_check_after.filter(|_| is_probed).map_or(0, |suspect_after| {
             // The last of a round has nowhere to go, so it is not suspected.
             let can_leave = attempts.saturating_sub(1).min(servers.saturating_sub(1).saturating_mul(retry.rounds));
-            suspicions(can_leave, suspect_after, retry.timeout, retry.try_timeout.unwrap_or(retry.timeout))
+            suspicions(can_leave, suspect_after, retry.timeout, retry.per_try_timeout.unwrap_or(retry.timeout))
         });
         Self { attempts, probes, suspicions }
     }

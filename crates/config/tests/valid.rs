@@ -99,15 +99,15 @@ fn every_setting_is_read() {
     let affinity = service.affinity.as_ref().unwrap();
     assert_eq!((affinity.cookie.as_str(), affinity.ttl), ("__Host-lb", Duration::from_secs(7 * 24 * 3600)));
     let mut first = server("a-1.example.com");
-    (first.weight, first.backup, first.max_in_flight) = (0, true, Some(100_000));
+    (first.weight, first.backup, first.max_requests) = (0, true, Some(100_000));
     assert_eq!(service.servers(), [first, server("a-2.example.com")]);
     let retry = &service.retry;
-    assert_eq!((retry.rounds, retry.unsafe_methods), (5, true));
+    assert_eq!((retry.rounds, retry.non_idempotent), (5, true));
     let seconds = |seconds| Some(Duration::from_secs(seconds));
-    assert_eq!((retry.try_timeout, retry.suspect_after), (seconds(10), seconds(1)));
-    assert_eq!(retry.on, StatusRanges(vec![(500, 500), (429, 429)]));
-    assert_eq!(retry.not_on, StatusRanges(vec![(503, 503)]));
-    assert_eq!((retry.budget.percent, retry.budget.per_second), (100, 0));
+    assert_eq!((retry.per_try_timeout, retry.liveness_check_after), (seconds(10), seconds(1)));
+    assert_eq!(retry.statuses, StatusRanges(vec![(500, 500), (429, 429)]));
+    assert_eq!(retry.passthrough_statuses, StatusRanges(vec![(503, 503)]));
+    assert_eq!((retry.budget.percent, retry.budget.min_per_second), (100, 0));
     assert_eq!(service.ejection.max_percent, 50);
     let check = service.health_check.as_ref().unwrap();
     assert_eq!(check.path, "/healthz?full=1");
@@ -115,14 +115,17 @@ fn every_setting_is_read() {
     assert_eq!(check.unhealthy_interval, Duration::from_secs(20));
     assert_eq!(check.timeout, Duration::from_millis(500));
     assert_eq!((check.rise, check.fall), (3, 4));
-    assert_eq!(check.expect, StatusRanges(vec![(200, 200), (301, 308), (404, 404)]));
+    assert_eq!(check.expect_status, StatusRanges(vec![(200, 200), (301, 308), (404, 404)]));
     assert_eq!(check.expect_header, Some(("X-App".to_owned(), "ok".to_owned())));
     assert_eq!(check.expect_body.as_deref(), Some("\"up\": true"));
-    assert_eq!((service.retry.attempts, service.retry.replay_limit), (2, 1 << 20));
+    assert_eq!((service.retry.attempts, service.retry.max_buffered_body), (2, 1 << 20));
     assert_eq!(service.retry.timeout, Duration::from_secs(3600));
-    assert_eq!(service.ejection.failures, 5);
-    assert_eq!((service.ejection.base, service.ejection.max), (Duration::from_secs(2), Duration::from_secs(2)));
-    assert!(!service.served_by);
+    assert_eq!(service.ejection.consecutive_failures, 5);
+    assert_eq!(
+        (service.ejection.base_time, service.ejection.max_time),
+        (Duration::from_secs(2), Duration::from_secs(2))
+    );
+    assert!(!service.served_by_header);
 }
 
 #[test]
@@ -136,7 +139,7 @@ fn the_part_of_each_server_is_read() {
              - { url: d.example.net, enabled: false, max_in_flight: false }",
     );
     let mut expected: Vec<Server> = ["a", "b", "c", "d"].map(|name| server(&format!("{name}.example.net"))).into();
-    (expected[0].weight, expected[0].max_in_flight) = (1000, Some(1));
+    (expected[0].weight, expected[0].max_requests) = (1000, Some(1));
     expected[1].backup = true;
     expected[2].drain = true;
     expected[3].enabled = false;
@@ -196,11 +199,11 @@ services:
     );
     let [off, own] = <[Service; 2]>::try_from(config.services).unwrap();
     let mut expected = Service::new("off.example.com", vec![server("off-1.example.com")]).unwrap();
-    expected.retry.suspect_after = None;
+    expected.retry.liveness_check_after = None;
     assert_eq!(off, expected);
     let affinity = own.affinity.unwrap();
     assert_eq!((affinity.cookie.as_str(), affinity.ttl), ("lb", Duration::from_secs(3600)));
-    assert_eq!((own.retry.budget.percent, own.retry.budget.per_second), (50, 5));
+    assert_eq!((own.retry.budget.percent, own.retry.budget.min_per_second), (50, 5));
     assert_eq!((own.policy, own.slow_start), (Policy::Hash(HashOn::Path), Some(Duration::from_secs(60))));
 }
 
@@ -246,7 +249,7 @@ services:
         .collect();
     assert_eq!(checks, [Some(("/health", 5, 2)), Some(("/own", 5, 7)), None, Some(("/health", 5, 2))]);
     assert!(config.services.iter().all(|service| service.retry.attempts == 2));
-    let served_by: Vec<bool> = config.services.iter().map(|service| service.served_by).collect();
+    let served_by: Vec<bool> = config.services.iter().map(|service| service.served_by_header).collect();
     assert_eq!(served_by, [false, true, false, false]);
 }
 
@@ -321,7 +324,7 @@ fn a_scenario_with_every_key_is_read() {
     let scenario = scenario(include_str!("../../../examples/scenarios/all-keys.yaml"), None);
     let s = Duration::from_secs;
     assert_eq!((scenario.service.host.as_str(), scenario.duration, scenario.isolates), ("app.example.com", s(600), 5));
-    assert_eq!(scenario.service.retry.on, StatusRanges(vec![(500, 500)]));
+    assert_eq!(scenario.service.retry.statuses, StatusRanges(vec![(500, 500)]));
     assert_eq!(scenario.patience, Some(s(20)));
     let ms = Duration::from_millis;
     assert_eq!(scenario.latency, [("primary".to_owned(), ms(40)), ("replica".to_owned(), ms(70))]);

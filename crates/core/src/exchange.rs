@@ -213,9 +213,9 @@ impl Exchange {
         self.tried.insert(pick.server);
         self.attempts += 1;
         self.fallback = pick.fallback;
-        self.patience = settings.suspect_after.unwrap_or(Duration::MAX);
+        self.patience = settings.liveness_check_after.unwrap_or(Duration::MAX);
         self.suspect_at = now + self.patience;
-        let timeout = settings.try_timeout.map_or(left, |limit| limit.min(left));
+        let timeout = settings.per_try_timeout.map_or(left, |limit| limit.min(left));
         state.on_attempt_started(pick, now);
         Step::Attempt(Attempt { server: pick.server, attempt: self.attempts, timeout, trial: pick.trial, started: now })
     }

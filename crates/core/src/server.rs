@@ -25,7 +25,7 @@ pub struct Server {
     /// Whether it is used and probed at all. Default yes.
     pub enabled: bool,
     /// Requests it gets at a time from one isolate; more go elsewhere. Default any number.
-    pub max_in_flight: Option<u32>,
+    pub max_requests: Option<u32>,
     /// What requests and probes to it carry besides; a client's own copies of these headers reach no server of the service.
     pub headers: Vec<ServerHeader>,
 }
@@ -64,7 +64,7 @@ impl Server {
             backup: false,
             drain: false,
             enabled: true,
-            max_in_flight: None,
+            max_requests: None,
             headers: Vec::new(),
         }
     }

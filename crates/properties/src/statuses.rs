@@ -27,7 +27,7 @@ pub(crate) const SEEDS: &[&str] = &[
 pub fn statuses(text: &str) {
     let expect = |list: &str| {
         let service = service(&format!("health_check: {{ expect: {list} }}"))?;
-        Ok::<StatusRanges, tunnel_balancer_config::Errors>(service.health_check.expect("it is set").expect)
+        Ok::<StatusRanges, tunnel_balancer_config::Errors>(service.health_check.expect("it is set").expect_status)
     };
     let Ok(read) = expect(&quoted(text)) else { return };
     let [(first, last)] = read.0[..] else { panic!("{text:?} is {read:?}") };

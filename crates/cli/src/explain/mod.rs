@@ -130,7 +130,7 @@ impl Explain {
             }
             let now = NOW.as_millis();
             let fact = json!({ "server": name, "by": "--down", "seen": now, "health": "unhealthy", "judged": now,
-                "ejected_until": now + 10_000, "repetitions": 1 });
+                "ejected_until": now + 10_000, "ejection_count": 1 });
             snapshots.push(serde_json::from_value(json!({ "facts": [fact] })).map_err(|error| error.to_string())?);
         }
         snapshots.iter().for_each(|snapshot: &Snapshot| pool.update(|state| state.merge(snapshot, NOW)));

@@ -80,7 +80,7 @@ fn simulated(mut service: Service) -> Service {
 
 /// What the probe of a server that is up is answered.
 fn passing_status(service: &Service) -> u16 {
-    let expected = service.health_check.iter().flat_map(|check| &check.expect.0);
+    let expected = service.health_check.iter().flat_map(|check| &check.expect_status.0);
     let passes = |(first, last): &(u16, u16)| (*first..=*last).contains(&200);
     if expected.clone().any(passes) { 200 } else { expected.map(|(first, _)| *first).next().unwrap_or(200) }
 }

@@ -165,16 +165,16 @@ impl Ejection {
             HealthImpact::Neutral => return None,
             HealthImpact::Success => self.failures = 0,
             HealthImpact::Failure => self.failures = self.failures.saturating_add(1),
-            HealthImpact::Fatal => self.failures = settings.failures,
+            HealthImpact::Fatal => self.failures = settings.consecutive_failures,
         }
-        (within_ejection_limit && self.failures >= settings.failures).then(|| self.eject(now, settings))
+        (within_ejection_limit && self.failures >= settings.consecutive_failures).then(|| self.eject(now, settings))
     }
 
     fn eject(&mut self, now: Timestamp, settings: &EjectionSettings) -> Change {
         if self.current.is_none() {
             self.decay(now, settings);
         }
-        let length = settings.length(self.ejection_count);
+        let length = settings.duration(self.ejection_count);
         self.ejection_count = self.ejection_count.saturating_add(1);
         self.failures = 0;
         self.current = Some(Current { since: now, until: now + length, retry_after: false, trial_until: None });
@@ -192,7 +192,7 @@ impl Ejection {
     fn decay(&mut self, now: Timestamp, settings: &EjectionSettings) {
         let mut good = now.since(self.unejected_at);
         while self.ejection_count > 0 {
-            let length = settings.length(self.ejection_count - 1);
+            let length = settings.duration(self.ejection_count - 1);
             let Some(rest) = good.checked_sub(length) else { return };
             good = rest;
             self.ejection_count -= 1;
@@ -205,9 +205,9 @@ mod tests {
     use super::*;
 
     const SETTINGS: EjectionSettings = EjectionSettings {
-        failures: 3,
-        base: Duration::from_secs(10),
-        max: Duration::from_secs(300),
+        consecutive_failures: 3,
+        base_time: Duration::from_secs(10),
+        max_time: Duration::from_secs(300),
         max_percent: 100,
     };
 

@@ -39,7 +39,7 @@ impl ServerIndex {
             enabled: those(|server| server.enabled),
             open: those(|server| server.enabled && !server.drain && server.weight > 0),
             backup: those(|server| server.backup),
-            limited: those(|server| server.max_in_flight.is_some()),
+            limited: those(|server| server.max_requests.is_some()),
             even: weights.all(|weight| Some(weight) == first),
             ..Self::default()
         }

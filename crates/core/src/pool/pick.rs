@@ -93,7 +93,8 @@ impl PoolState {
         let those =
             |wanted: &dyn Fn(ServerId) -> bool| -> ServerSet { among.iter().filter(|id| wanted(*id)).collect() };
         let ejection = &self.service.ejection;
-        let enough = if request.is_safely_retryable(&self.service.retry) { ejection.base } else { ejection.max };
+        let enough =
+            if request.is_safely_retryable(&self.service.retry) { ejection.base_time } else { ejection.max_time };
         let due = those(&|id| tried.is_empty() && self.signals(id).is_due(enough, now));
         let good = those(&|id| !self.signals(id).last_failed());
         let is_silent = |id: ServerId| self.servers.get(id.index()).is_some_and(|server| server.silent);
@@ -112,7 +113,7 @@ impl PoolState {
     fn full(&mut self, among: ServerSet, now: Timestamp) -> ServerSet {
         let mut full = ServerSet::EMPTY;
         for id in among.intersection(self.groups.limited).iter() {
-            let limit = self.service.server(id).and_then(|server| server.max_in_flight);
+            let limit = self.service.server(id).and_then(|server| server.max_requests);
             let candidate = self.candidates.get_mut(id.index());
             let in_flight = candidate.map(|candidate| candidate.in_flight.count(now, self.service.retry.timeout));
             full.set(id, in_flight >= limit);

@@ -144,7 +144,7 @@ mod tests {
     fn a_server_that_moved_is_unknown() {
         let old = with_a_dead_server();
         let mut moved = service("app.test", &["a.elsewhere.example", "b.example"]);
-        moved.served_by = false;
+        moved.served_by_header = false;
         assert_eq!(known(&old.reloaded([moved], 2, NOW), "a"), (Health::Unknown, EjectionState::Active));
     }
 
@@ -154,7 +154,7 @@ mod tests {
         let old = services.pools().next().unwrap();
         let _probing = old.update(|state| state.next_probe(NOW)).unwrap();
         let mut changed = service("app.test", &["a.example"]);
-        changed.served_by = false;
+        changed.served_by_header = false;
         let new = old.changed(changed.clone(), 2, NOW);
         assert!(new.update(|state| state.next_probe(NOW)).is_some(), "that probe reports to the pool that is gone");
 
@@ -190,7 +190,7 @@ mod tests {
             exchange.on_outcome(state, &plan, Outcome::Failed(Failure::Connect), set);
         });
         let mut changed = service("app.test", &["a.example", "b.example"]);
-        changed.served_by = false;
+        changed.served_by_header = false;
         let new = old.changed(changed, 2, set);
         for pool in [&**old, &new] {
             let after = set + length + length;

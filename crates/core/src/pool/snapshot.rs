@@ -74,7 +74,7 @@ impl PoolState {
             let judged = Timestamp::from_millis(fact.judged);
             if judged > server.judged && judged <= now {
                 server.judged = judged;
-                let longest = now + self.service.ejection.max;
+                let longest = now + self.service.ejection.max_time;
                 let until = fact.ejected_until.map(|until| Timestamp::from_millis(until).min(longest));
                 server.ejection.adopt(until, fact.ejection_count, judged);
                 match until {

@@ -49,7 +49,7 @@ impl ReplayBuffer {
     ///
     /// Decided before a byte of it is read.
     pub fn keep(&self, content_length: Option<u64>, settings: &RetrySettings, now: Timestamp) -> Option<BufferPermit> {
-        let bytes = content_length.filter(|bytes| *bytes <= settings.replay_limit)?;
+        let bytes = content_length.filter(|bytes| *bytes <= settings.max_buffered_body)?;
         self.reserve(bytes, now, settings.timeout)
     }
 

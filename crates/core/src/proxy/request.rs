@@ -127,7 +127,7 @@ impl ProxiedRequest {
     ) -> Result<(), H::Error> {
         let service = pool.service();
         let Some(server) = service.server(served_by) else { return Ok(()) };
-        if service.served_by {
+        if service.served_by_header {
             fields.set(headers::SERVED_BY, &server.name)?;
         } else {
             fields.remove(headers::SERVED_BY)?;

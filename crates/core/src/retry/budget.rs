@@ -45,7 +45,7 @@ impl Budget {
             (requests + u64::from(second.requests), retries + u64::from(second.retries))
         });
         let share = requests * u64::from(settings.percent) / 100;
-        let free = u64::from(settings.per_second) * Self::WINDOW as u64;
+        let free = u64::from(settings.min_per_second) * Self::WINDOW as u64;
         let allowed = retries < share.max(free);
         if allowed && let Some(second) = self.second(now) {
             second.retries = second.retries.saturating_add(1);
@@ -91,7 +91,7 @@ mod tests {
     #[test]
     fn rty_17_a_budget_of_nothing_allows_nothing() {
         let mut budget = Budget::default();
-        let settings = BudgetSettings { percent: 0, per_second: 0 };
+        let settings = BudgetSettings { percent: 0, min_per_second: 0 };
         (0..1000).for_each(|_| budget.on_request(Timestamp::ZERO));
         assert_eq!(granted(&mut budget, 10, Timestamp::ZERO, &settings), 0);
     }
@@ -99,7 +99,7 @@ mod tests {
     #[test]
     fn rty_18_what_was_taken_comes_back_as_time_goes_on() {
         let mut budget = Budget::default();
-        let settings = BudgetSettings { percent: 0, per_second: 1 };
+        let settings = BudgetSettings { percent: 0, min_per_second: 1 };
         assert_eq!(granted(&mut budget, 20, Timestamp::from_millis(500), &settings), 10);
         assert_eq!(granted(&mut budget, 20, Timestamp::from_millis(9_999), &settings), 0);
         assert_eq!(granted(&mut budget, 20, Timestamp::from_millis(10_000), &settings), 10);

@@ -48,7 +48,7 @@ impl RequestMeta {
     /// Whether running the request twice does no more than running it once (RFC 9110, section 9.2.2), or is allowed.
     fn is_idempotent(&self, settings: &RetrySettings) -> bool {
         // `http::Method::is_idempotent` names the same methods, and CONNECT never gets here.
-        self.method.is_idempotent() || self.idempotency_key || settings.unsafe_methods
+        self.method.is_idempotent() || self.idempotency_key || settings.non_idempotent
     }
 
     /// Whether a failure without a known cause would be tried elsewhere, so that its client never sees it.
@@ -133,9 +133,9 @@ mod tests {
     #[test]
     fn operators_add_and_remove_statuses_and_allow_methods() {
         let settings = RetrySettings {
-            on: StatusRanges(vec![(500, 500), (429, 429)]),
-            not_on: StatusRanges(vec![(503, 503)]),
-            unsafe_methods: true,
+            statuses: StatusRanges(vec![(500, 500), (429, 429)]),
+            passthrough_statuses: StatusRanges(vec![(503, 503)]),
+            non_idempotent: true,
             ..RetrySettings::default()
         };
         let status = |code| Outcome::Status(StatusCode::from_u16(code).unwrap());

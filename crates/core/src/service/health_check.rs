@@ -24,7 +24,7 @@ pub struct HealthCheck {
     /// Failing results in a row that make a healthy server unhealthy. Default 2.
     pub fall: u32,
     /// The statuses that pass. Default 200-399.
-    pub expect: StatusRanges,
+    pub expect_status: StatusRanges,
     /// A header that a passing answer has, and a text its value contains. Default none.
     pub expect_header: Option<(String, String)>,
     /// A text in the first [`BODY_LIMIT`](Self::BODY_LIMIT) bytes of a passing answer's body. Default none.
@@ -42,7 +42,7 @@ impl Default for HealthCheck {
             timeout: Duration::from_secs(5),
             rise: 2,
             fall: 2,
-            expect: StatusRanges(vec![(200, 399)]),
+            expect_status: StatusRanges(vec![(200, 399)]),
             expect_header: None,
             expect_body: None,
         }
@@ -62,7 +62,7 @@ impl HealthCheck {
         if answer.status.is_redirection() && answer.location.as_deref().is_some_and(leads_to_access) {
             return Err(ProbeError::BlockedByAccess);
         }
-        if !self.expect.contains(answer.status) {
+        if !self.expect_status.contains(answer.status) {
             return Err(ProbeError::Status(answer.status));
         }
         let found = |part: &Option<String>, text: &str| part.as_deref().is_some_and(|whole| whole.contains(text));
@@ -187,7 +187,7 @@ mod tests {
     #[test]
     fn answers_are_judged_by_status_and_redirect_target() {
         let check = HealthCheck::default();
-        let only_301 = HealthCheck { expect: StatusRanges(vec![(301, 301)]), ..HealthCheck::default() };
+        let only_301 = HealthCheck { expect_status: StatusRanges(vec![(301, 301)]), ..HealthCheck::default() };
         let login = "https://team.cloudflareaccess.com/cdn-cgi/access/login/x";
         let table = [
             ("HC-10", &check, answer(202, None), Ok(())),

@@ -47,7 +47,7 @@ pub struct Service {
     /// Whether clients stay with the server they got first.
     pub affinity: Option<Affinity>,
     /// Whether answers say who gave them, in `X-Served-By`.
-    pub served_by: bool,
+    pub served_by_header: bool,
     /// The operator's own page for answers that are ours, in HTML: see [`LocalReply::answer`](crate::LocalReply::answer).
     pub error_page: Option<String>,
 }
@@ -100,7 +100,7 @@ impl Service {
             writes: Writes::default(),
             slow_start: None,
             affinity: None,
-            served_by: true,
+            served_by_header: true,
             error_page: None,
         })
     }

@@ -15,22 +15,22 @@ pub struct RetrySettings {
     /// Cloudflare's edge gives up as well.
     pub timeout: Duration,
     /// A hard limit for each attempt. It cuts slow answers of healthy servers as well; default none.
-    pub try_timeout: Option<Duration>,
+    pub per_try_timeout: Option<Duration>,
     /// An attempt without response headers for this long makes its server suspect: see [`Wait`](crate::Wait). Default 3 s.
-    pub suspect_after: Option<Duration>,
+    pub liveness_check_after: Option<Duration>,
     /// How often the list of servers is gone through. From the second time on a server is asked again, after a pause.
     /// Default 1: no server twice.
     pub rounds: u32,
     /// Statuses that are tried elsewhere in addition, as failures that may have been delivered.
-    pub on: StatusRanges,
+    pub statuses: StatusRanges,
     /// Statuses that are passed on although they would be tried elsewhere.
-    pub not_on: StatusRanges,
+    pub passthrough_statuses: StatusRanges,
     /// Whether POST and PATCH may run twice as well. Default no.
-    pub unsafe_methods: bool,
+    pub non_idempotent: bool,
     /// How many retries are allowed in all.
     pub budget: BudgetSettings,
     /// Largest body, in bytes, that is kept for a replay. Default 64 KiB.
-    pub replay_limit: u64,
+    pub max_buffered_body: u64,
 }
 
 impl Default for RetrySettings {
@@ -38,14 +38,14 @@ impl Default for RetrySettings {
         Self {
             attempts: 3,
             timeout: Duration::from_secs(100),
-            try_timeout: None,
-            suspect_after: Some(Duration::from_secs(3)),
+            per_try_timeout: None,
+            liveness_check_after: Some(Duration::from_secs(3)),
             rounds: 1,
-            on: StatusRanges::default(),
-            not_on: StatusRanges::default(),
-            unsafe_methods: false,
+            statuses: StatusRanges::default(),
+            passthrough_statuses: StatusRanges::default(),
+            non_idempotent: false,
             budget: BudgetSettings::default(),
-            replay_limit: 64 * 1024,
+            max_buffered_body: 64 * 1024,
         }
     }
 }
@@ -57,17 +57,17 @@ impl RetrySettings {
     /// How long to wait for such an answer: enough for it, but a request that turns out to be a long poll must not hold up
     /// the next.
     pub(crate) fn patience(&self) -> Duration {
-        self.suspect_after.unwrap_or(Self::TRIAL).saturating_mul(2).min(self.timeout)
+        self.liveness_check_after.unwrap_or(Self::TRIAL).saturating_mul(2).min(self.timeout)
     }
 
     /// How an outcome is read, with what the operator added and took away.
     pub fn classify(&self, outcome: Outcome) -> Classification {
         let verdict = outcome.classify();
         let Outcome::Status(status) = outcome else { return verdict };
-        if verdict.delivery == Delivery::Answered && self.on.contains(status) {
+        if verdict.delivery == Delivery::Answered && self.statuses.contains(status) {
             return Classification { delivery: Delivery::Unknown, impact: HealthImpact::Failure };
         }
-        if verdict.delivery != Delivery::Answered && self.not_on.contains(status) {
+        if verdict.delivery != Delivery::Answered && self.passthrough_statuses.contains(status) {
             return Classification { delivery: Delivery::Answered, impact: HealthImpact::Success };
         }
         verdict
@@ -81,11 +81,11 @@ pub struct BudgetSettings {
     /// Of the requests of the last ten seconds, in percent. Default 20: the load grows by a fifth at most.
     pub percent: u32,
     /// Allowed a second whatever the traffic, where that is more. Default 1.
-    pub per_second: u32,
+    pub min_per_second: u32,
 }
 
 impl Default for BudgetSettings {
     fn default() -> Self {
-        Self { percent: 20, per_second: 1 }
+        Self { percent: 20, min_per_second: 1 }
     }
 }
