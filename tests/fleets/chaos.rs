@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use tunnel_balancer_core::{Failure, HealthCheck, Policy, Rng, Service};
-use tunnel_balancer_sim::{Arrivals, Behaviour, Sim};
+use tunnel_balancer_sim::{Arrivals, Behavior, Sim};
 
 use crate::{Seed, at_most, ms, names, s, service, show};
 
@@ -26,10 +26,10 @@ fn nobody_is_lost_while_one_server_is_well() {
         for (host, rejection) in [("Worker", Failure::ConnectionLost), ("native", Failure::Connect)] {
             let (mut lost, mut slow, mut arrived) = (0, 0.0, 0);
             for run in 0..RUNS {
-                let tally = seed.run(Chaos::new(seed.0 + run, rejection, balancing.clone()).rage(), END).tally;
-                lost += tally.total().arrived - tally.total().served;
-                slow += (1.0 - tally.served_within(s(1))) / RUNS as f64;
-                arrived += tally.total().arrived;
+                let stats = seed.run(Chaos::new(seed.0 + run, rejection, balancing.clone()).rage(), END).stats;
+                lost += stats.total().arrived - stats.total().served;
+                slow += (1.0 - stats.served_within(s(1))) / RUNS as f64;
+                arrived += stats.total().arrived;
             }
             at_most(0.0, format!("chaos, {policy}, {host}: not served of {arrived}"), lost as f64);
             show(format!("chaos, {policy}, {host}: % served after more than 1 s"), format!("{:.1}", 100.0 * slow));
@@ -69,11 +69,11 @@ impl Chaos {
     fn strike(&mut self, victim: usize) {
         self.restart(victim); // one fault at a time
         let (seen, probed) = match self.dice.below(7) {
-            0 => (Behaviour::fails(self.rejection), Behaviour::fails(self.rejection)),
-            1 | 2 => (Behaviour::hangs(), Behaviour::hangs()),
-            3 => (Behaviour::status(502), Behaviour::status(502)),
-            4 => (Behaviour::status(530), Behaviour::status(530)),
-            5 => (Behaviour::status(502), Behaviour::status(200)),
+            0 => (Behavior::fails(self.rejection), Behavior::fails(self.rejection)),
+            1 | 2 => (Behavior::hangs(), Behavior::hangs()),
+            3 => (Behavior::status(502), Behavior::status(502)),
+            4 => (Behavior::status(530), Behavior::status(530)),
+            5 => (Behavior::status(502), Behavior::status(200)),
             _ => return, // restarted, and that is all
         };
         self.sim.server(self.now, &name(victim), seen);
@@ -82,14 +82,14 @@ impl Chaos {
 
     /// As a program restarts: every connection is dropped, also those that hung.
     fn restart(&mut self, server: usize) {
-        self.sim.cut(self.now, &name(server));
-        self.sim.server(self.now, &name(server), Behaviour::status(200));
+        self.sim.reset_connections(self.now, &name(server));
+        self.sim.server(self.now, &name(server), Behavior::status(200));
     }
 
     /// When those requests are answered that are under way now, if nothing else happens until then.
     fn answered(&self) -> Duration {
         let mut sim = self.sim.clone();
-        sim.quiet().record().arrivals(Arrivals::even(200.0).until(self.now));
+        sim.counts_only().record().arrivals(Arrivals::even(200.0).until(self.now));
         let record = sim.run(self.now + (END - FAULTS_UNTIL)).record;
         let ends = record.requests.iter().filter_map(|request| request.end);
         ends.map(|(at, _)| at).max().unwrap_or_default().max(self.now)

@@ -5,7 +5,7 @@
 //! failure.
 
 use tunnel_balancer_core::{Policy, Service};
-use tunnel_balancer_sim::{Arrivals, Behaviour, Sim};
+use tunnel_balancer_sim::{Arrivals, Behavior, Sim};
 
 use crate::{Seed, at_most, ms, s, service, show};
 
@@ -46,13 +46,13 @@ impl Case {
         if self.sharing {
             sim.share_every(s(1));
         }
-        sim.server(s(0), "a", Behaviour::status(self.status).after(ms(5)));
-        sim.probes(s(0), "a", Behaviour::status(self.probed).after(ms(5)));
+        sim.server(s(0), "a", Behavior::status(self.status).after(ms(5)));
+        sim.probes(s(0), "a", Behavior::status(self.probed).after(ms(5)));
         for name in ["b", "c"] {
-            sim.server(s(0), name, Behaviour::status(200).after(ms(167)).normal(ms(5)));
+            sim.server(s(0), name, Behavior::status(200).after(ms(167)).normal(ms(5)));
         }
         sim.arrivals(Arrivals::even(100.0).until(s(60)));
-        100.0 * seed.run(sim, s(70)).tally.total().failed_share()
+        100.0 * seed.run(sim, s(70)).stats.total().failed_share()
     }
 }
 

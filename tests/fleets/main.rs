@@ -5,11 +5,11 @@
 //! fixed seed. `cargo test --test fleets -- --nocapture` shows the figures; `FLEET_SEED=7` runs all of them for another seed.
 //! A test that fails prints its seed and the trace of its last run.
 
-mod blind;
 mod chaos;
 mod failing;
-mod killed;
+mod failing_probes;
 mod overload;
+mod primary_down;
 mod seed;
 mod seeds;
 mod shares;

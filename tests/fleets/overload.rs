@@ -5,7 +5,7 @@
 //! joins it ("metastable failure", Bronson et al., HotOS 2021). PERF-13: by how much retries add to the load when all fails.
 
 use tunnel_balancer_core::{Failure, Policy, Service};
-use tunnel_balancer_sim::{Arrivals, Behaviour, Sim, Stats};
+use tunnel_balancer_sim::{Arrivals, Behavior, Sim, Stats};
 
 use crate::{SECOND, Seed, at_most, ms, names, s, service, show};
 
@@ -13,19 +13,19 @@ use crate::{SECOND, Seed, at_most, ms, names, s, service, show};
 fn dip(service: Service, isolates: usize, patience: u64, seed: &Seed) -> Stats {
     let servers = service.servers().len();
     let mut sim = Sim::new(service, seed.0);
-    sim.isolates(isolates).patience(ms(patience));
+    sim.isolates(isolates).client_timeout(ms(patience));
     for name in names(servers) {
         for (at, rate) in [(0, 100), (30, 20), (40, 100)] {
-            sim.server(s(at), &name, Behaviour::status(200).after(SECOND / rate).in_turn());
+            sim.server(s(at), &name, Behavior::status(200).after(SECOND / rate).serial());
         }
     }
     sim.arrivals(Arrivals::poisson(70.0 * servers as f64).until(s(120)));
-    seed.run(sim, s(130)).tally
+    seed.run(sim, s(130)).stats
 }
 
 /// The second after the dip from which on 95 % are served, whichever five seconds are looked at. Infinite if none.
-fn back_after(tally: &Stats) -> f64 {
-    let served = |from: u64| tally.between(s(from)..s(from + 5)).served_share();
+fn back_after(stats: &Stats) -> f64 {
+    let served = |from: u64| stats.between(s(from)..s(from + 5)).served_share();
     match (40..115).rev().find(|from| served(*from) < 0.95) {
         None => 0.0,
         Some(114) => f64::INFINITY,
@@ -62,9 +62,9 @@ fn perf_12_the_budget_is_what_lets_a_service_recover() {
     }
     let mut without = stubborn(10_000);
     without.retry.budget.min_per_second = 10_000;
-    let tally = dip(without, 1, 4_500, &seed);
-    assert!(back_after(&tally).is_infinite(), "without a budget it should not have recovered");
-    let served = 100.0 * tally.between(s(100)..s(115)).served_share();
+    let stats = dip(without, 1, 4_500, &seed);
+    assert!(back_after(&stats).is_infinite(), "without a budget it should not have recovered");
+    let served = 100.0 * stats.between(s(100)..s(115)).served_share();
     at_most(5.0, "one server asked 4 times, no budget: % served 60 s after the dip", served);
 }
 
@@ -85,20 +85,20 @@ fn ejections_under_overload() {
 }
 
 /// Attempts a request when all three servers fail, after the first ten seconds.
-fn amplification(isolates: usize, failure: Behaviour, seed: &Seed) -> f64 {
+fn amplification(isolates: usize, failure: Behavior, seed: &Seed) -> f64 {
     let mut sim = Sim::new(service(3, Policy::RoundRobin), seed.0);
     sim.isolates(isolates);
     names(3).for_each(|name| sim.server(s(0), &name, failure));
     sim.arrivals(Arrivals::poisson(100.0).until(s(60)));
-    let tally = seed.run(sim, s(70)).tally;
-    assert_eq!(tally.total().served, 0);
-    tally.attempts as f64 / tally.total().arrived as f64
+    let stats = seed.run(sim, s(70)).stats;
+    assert_eq!(stats.total().served, 0);
+    stats.attempts as f64 / stats.total().arrived as f64
 }
 
 #[test]
 fn perf_13_retries_add_a_fifth_to_the_load_when_all_fails() {
     let seed = Seed::new(1);
-    let failures = [("502", Behaviour::status(502)), ("lost connections", Behaviour::fails(Failure::ConnectionLost))];
+    let failures = [("502", Behavior::status(502)), ("lost connections", Behavior::fails(Failure::ConnectionLost))];
     for (name, failure) in failures {
         for isolates in [1, 10] {
             let attempts = amplification(isolates, failure, &seed);
@@ -112,7 +112,7 @@ fn perf_13_retries_add_a_fifth_to_the_load_when_all_fails() {
     at_most(
         3.0,
         "all fail, no connection: attempts a request",
-        amplification(1, Behaviour::fails(Failure::Connect), &seed),
+        amplification(1, Behavior::fails(Failure::Connect), &seed),
     );
 }
 
@@ -125,12 +125,12 @@ fn perf_13_late_failures_do_not_get_around_the_budget() {
         service.ejection.consecutive_failures = failures;
         let mut sim = Sim::new(service, seed.0);
         for name in names(3) {
-            sim.server(s(0), &name, Behaviour::status(504).after(s(5)));
-            sim.probes(s(0), &name, Behaviour::status(200));
+            sim.server(s(0), &name, Behavior::status(504).after(s(5)));
+            sim.probes(s(0), &name, Behavior::status(200));
         }
         sim.arrivals(Arrivals::poisson(50.0).until(s(300)));
-        let tally = seed.run(sim, s(330)).tally;
-        let attempts = tally.attempts as f64 / tally.total().arrived as f64;
+        let stats = seed.run(sim, s(330)).stats;
+        let attempts = stats.attempts as f64 / stats.total().arrived as f64;
         at_most(1.3, format!("all fail after 5 s, probes pass, {what}: attempts a request"), attempts);
     }
 }

@@ -28,7 +28,7 @@ impl Seed {
         // What panics while it runs would do so again.
         self.1.take();
         let again = sim.clone();
-        sim.quiet();
+        sim.counts_only();
         let trace = sim.run(end);
         self.1.replace(Some((again, end)));
         trace
@@ -68,7 +68,7 @@ fn kept(trace: &str) -> String {
 /// Some lines around the first request that was not served; where all were, the last.
 fn around_the_fault(trace: &str, shown: usize) -> String {
     let lines: Vec<_> = trace.lines().collect();
-    let fault = lines.iter().position(|line| line.contains(" <- 5") || line.ends_with(" gave up"));
+    let fault = lines.iter().position(|line| line.contains(" <- 5") || line.ends_with(" timed out"));
     let end = fault.map_or(lines.len(), |fault| fault + shown / 2).min(lines.len());
     let excerpt = lines[end.saturating_sub(shown)..end].iter().map(|line| format!("  {line}\n"));
     let what = if fault.is_some() { "around the first request that was not served" } else { "the end of it" };

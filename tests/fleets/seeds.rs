@@ -5,19 +5,19 @@ use std::process::Command;
 
 use expect_test::expect;
 use tunnel_balancer_core::{Failure, Policy};
-use tunnel_balancer_sim::{Arrivals, Behaviour, Sim, Trace};
+use tunnel_balancer_sim::{Arrivals, Behavior, Sim, Trace};
 
 use crate::{Seed, ms, s, service};
 
 fn sim(seed: u64) -> Sim {
     let mut sim = Sim::new(service(3, Policy::Latency), seed);
-    sim.isolates(10).patience(s(1)).share_every(s(5));
-    sim.server(s(0), "a", Behaviour::status(200).after(ms(100)).normal(ms(20)));
-    sim.server(s(0), "b", Behaviour::status(200).after(ms(100)).exponential());
-    sim.server(s(0), "c", Behaviour::status(200).after(ms(50)).in_turn());
-    sim.server(s(10), "b", Behaviour::fails(Failure::ConnectionLost));
-    sim.server(s(20), "c", Behaviour::hangs());
-    sim.cut(s(25), "c");
+    sim.isolates(10).client_timeout(s(1)).share_every(s(5));
+    sim.server(s(0), "a", Behavior::status(200).after(ms(100)).normal(ms(20)));
+    sim.server(s(0), "b", Behavior::status(200).after(ms(100)).exponential());
+    sim.server(s(0), "c", Behavior::status(200).after(ms(50)).serial());
+    sim.server(s(10), "b", Behavior::fails(Failure::ConnectionLost));
+    sim.server(s(20), "c", Behavior::hangs());
+    sim.reset_connections(s(25), "c");
     sim.arrivals(Arrivals::poisson(20.0).until(s(30)));
     sim
 }
@@ -31,15 +31,15 @@ fn equal_seeds_give_equal_traces() {
     let (first, again, other) = (run(1), run(1), run(2));
     assert_eq!(first.to_string(), again.to_string());
     assert_ne!(first.to_string(), other.to_string());
-    assert_eq!(first.tally.total().arrived, first.answers.len() + first.tally.total().gave_up);
+    assert_eq!(first.stats.total().arrived, first.responses.len() + first.stats.total().timed_out);
 }
 
 #[test]
-fn a_quiet_run_is_the_same_run() {
-    let (told, quiet) = (run(1), Seed::new(1).run(sim(1), s(40)));
-    assert_eq!(quiet.to_string(), "");
-    assert_eq!(format!("{:?}", quiet.tally), format!("{:?}", told.tally));
-    assert_eq!((quiet.requests, quiet.probes, quiet.discarded), (told.requests, told.probes, told.discarded));
+fn counts_only_does_not_change_the_run() {
+    let (full, counts) = (run(1), Seed::new(1).run(sim(1), s(40)));
+    assert_eq!(counts.to_string(), "");
+    assert_eq!(format!("{:?}", counts.stats), format!("{:?}", full.stats));
+    assert_eq!((counts.requests, counts.probes, counts.discarded), (full.requests, full.probes, full.discarded));
 }
 
 /// Runs itself in a process of its own, and fails there.
@@ -48,7 +48,7 @@ fn a_test_that_fails_prints_its_seed_and_trace() {
     const NAME: &str = "seeds::a_test_that_fails_prints_its_seed_and_trace";
     if std::env::var_os("FLEET_FAILS").is_some() {
         let seed = Seed::new(1);
-        let served = seed.run(sim(seed.0), s(40)).tally.total().served;
+        let served = seed.run(sim(seed.0), s(40)).stats.total().served;
         panic!("{served} were served");
     }
     let itself = std::env::current_exe().unwrap();
@@ -58,7 +58,7 @@ fn a_test_that_fails_prints_its_seed_and_trace() {
     assert!(!output.status.success() && said.contains("were served"), "{said}");
     assert!(said.contains("the seed was 7: FLEET_SEED=7 runs it again"), "{said}");
     let trace = run(7).to_string();
-    let fault = trace.lines().find(|line| line.ends_with(" gave up")).unwrap();
+    let fault = trace.lines().find(|line| line.ends_with(" timed out")).unwrap();
     let shown: Vec<_> = said.lines().filter(|line| trace.lines().any(|own| own == line.trim_start())).collect();
     assert!(shown.len() == 60 && shown.iter().any(|line| line.ends_with(fault)), "{said}");
     let file = said.split(" lines, is in ").nth(1).and_then(|rest| rest.lines().next()).unwrap();
@@ -68,9 +68,9 @@ fn a_test_that_fails_prints_its_seed_and_trace() {
 #[test]
 fn a_trace_says_which_isolate_did_what() {
     let mut sim = Sim::new(service(2, Policy::Failover), 1);
-    sim.isolates(2).patience(ms(80)).share_every(s(1));
-    sim.server(s(0), "a", Behaviour::status(530));
-    sim.server(s(0), "b", Behaviour::status(200).after(ms(50)).in_turn());
+    sim.isolates(2).client_timeout(ms(80)).share_every(s(1));
+    sim.server(s(0), "a", Behavior::status(530));
+    sim.server(s(0), "b", Behavior::status(200).after(ms(50)).serial());
     sim.arrivals(Arrivals::even(10.0).from(s(1)).until(ms(1_300)));
     sim.arrivals(Arrivals::even(1.0).from(ms(1_010)).until(ms(1_020)));
     expect![[r#"
@@ -87,13 +87,13 @@ fn a_trace_says_which_isolate_did_what() {
         1.011 a@0 is ejected for 10s: status 530
         1.011 a@0 is unhealthy: status 530
         1.050 b@1 is healthy
-        1.080 GET #1@1 gave up
-        1.090 GET #2@0 gave up
+        1.080 GET #1@1 timed out
+        1.090 GET #2@0 timed out
         1.100 GET #3@0 -> b
         1.150 b@0 is healthy
-        1.180 GET #3@0 gave up
+        1.180 GET #3@0 timed out
         1.200 GET #4@1 -> b
-        1.280 GET #4@1 gave up
+        1.280 GET #4@1 timed out
     "#]]
     .assert_eq(&sim.run(s(3)).to_string());
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use http::Method;
 use tunnel_balancer_core::{HashOn, Policy, PoolState, RequestMeta, Server, ServerSet, Service, Timestamp, hash};
-use tunnel_balancer_sim::{Arrivals, Behaviour, Sim};
+use tunnel_balancer_sim::{Arrivals, Behavior, Sim};
 
 use crate::{Seed, at_least, at_most, ms, names, s, server};
 
@@ -42,7 +42,7 @@ fn weights_are_shares() {
     for (name, policy, bound) in table {
         let mut sim = Sim::new(weighted(policy, &WEIGHTS), seed.0);
         names(WEIGHTS.len())
-            .for_each(|name| sim.server(s(0), &name, Behaviour::status(200).after(ms(100)).exponential()));
+            .for_each(|name| sim.server(s(0), &name, Behavior::status(200).after(ms(100)).exponential()));
         sim.arrivals(Arrivals::poisson(300.0));
         // A whole number of rotations.
         let requests = seed.run(sim, s(40)).requests;

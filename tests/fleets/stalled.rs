@@ -5,7 +5,7 @@
 //! answers take 167 +- 5 ms, and for 30 s of 60 the first server's take 2 s. Counted is the share of requests served within 1 s.
 
 use tunnel_balancer_core::{Policy, Service};
-use tunnel_balancer_sim::{Arrivals, Behaviour, Sim, Stats};
+use tunnel_balancer_sim::{Arrivals, Behavior, Sim, Stats};
 
 use crate::{SECOND, Seed, at_least, at_most, ms, names, s, service, show};
 
@@ -13,7 +13,7 @@ const POLICIES: [(&str, Policy); 3] =
     [("round_robin", Policy::RoundRobin), ("least_requests", Policy::LeastRequests), ("latency", Policy::Latency)];
 
 fn run(service: Service, rate: f64, isolates: usize, sharing: bool, seed: &Seed) -> Stats {
-    let usual = Behaviour::status(200).after(ms(167)).normal(ms(5));
+    let usual = Behavior::status(200).after(ms(167)).normal(ms(5));
     let servers = service.servers().len();
     let mut sim = Sim::new(service, seed.0);
     sim.isolates(isolates);
@@ -21,16 +21,16 @@ fn run(service: Service, rate: f64, isolates: usize, sharing: bool, seed: &Seed)
         sim.share_every(s(1));
     }
     names(servers).for_each(|name| sim.server(s(0), &name, usual));
-    sim.server(s(15), "a", Behaviour::status(200).after(s(2)));
+    sim.server(s(15), "a", Behavior::status(200).after(s(2)));
     sim.server(s(45), "a", usual);
     sim.arrivals(Arrivals::even(rate).until(s(60)));
-    let tally = seed.run(sim, s(70)).tally;
-    assert_eq!(tally.total().served, tally.total().arrived, "a stalled server loses nothing");
-    tally
+    let stats = seed.run(sim, s(70)).stats;
+    assert_eq!(stats.total().served, stats.total().arrived, "a stalled server loses nothing");
+    stats
 }
 
-fn within_a_second(tally: &Stats) -> f64 {
-    100.0 * tally.served_within(SECOND)
+fn within_a_second(stats: &Stats) -> f64 {
+    100.0 * stats.served_within(SECOND)
 }
 
 #[test]
@@ -62,9 +62,9 @@ fn perf_9_one_of_three_stalls() {
     for (name, policy) in POLICIES {
         let mut service = service(3, policy);
         service.retry.per_try_timeout = Some(ms(700));
-        let tally = run(service, 100.0, 100, false, &seed);
+        let stats = run(service, 100.0, 100, false, &seed);
         let what = format!("{name}, 3 servers, 100 isolates, try_timeout 700ms");
-        at_least(99.0, format!("{what}: % within 1 s"), within_a_second(&tally));
-        at_most(1.2, format!("{what}: attempts a request"), tally.attempts as f64 / tally.total().arrived as f64);
+        at_least(99.0, format!("{what}: % within 1 s"), within_a_second(&stats));
+        at_most(1.2, format!("{what}: attempts a request"), stats.attempts as f64 / stats.total().arrived as f64);
     }
 }

@@ -5,7 +5,7 @@
 //! servers in the core (`select/theory.rs`); here the pool, `forward` and the simulator's queues take part, at 64 servers.
 
 use tunnel_balancer_core::Policy;
-use tunnel_balancer_sim::{Arrivals, Behaviour, Sim};
+use tunnel_balancer_sim::{Arrivals, Behavior, Sim};
 
 use crate::{Seed, names, near, s, service};
 
@@ -22,14 +22,14 @@ fn perf_6_the_whole_engine_is_as_good_as_the_theory_at_64_servers() {
     service.health_check = None;
     let mut sim = Sim::new(service, seed.0);
     for name in names(64) {
-        sim.server(s(0), &name, Behaviour::status(200).after(s(1)).exponential().in_turn());
+        sim.server(s(0), &name, Behavior::status(200).after(s(1)).exponential().serial());
     }
     sim.arrivals(Arrivals::poisson(0.9 * 64.0).until(s(1_200)));
-    let tally = seed.run(sim, s(1_300)).tally;
+    let stats = seed.run(sim, s(1_300)).stats;
     near(
         theory(0.9, 2),
         3.0,
         "least_requests, 64 servers, load 0.9, whole engine: mean time",
-        tally.mean_wait().as_secs_f64(),
+        stats.mean_latency().as_secs_f64(),
     );
 }

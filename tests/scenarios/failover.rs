@@ -239,7 +239,7 @@ fn out_21_a_single_server_is_asked_whatever_it_did() {
 #[test]
 fn rty_01_attempts_are_limited() {
     let trace = run(5, without_probes, "0 a 530; 0 b 530; 0 c 530; 1 GET; 2 end");
-    assert_eq!(trace.answers[0].attempts, 3);
+    assert_eq!(trace.responses[0].attempts, 3);
     assert_eq!(trace.discarded, 3, "BOD-16: what nobody gets is cancelled");
     assert_eq!(trace.requests.len(), 3);
 }
@@ -248,7 +248,7 @@ fn rty_01_attempts_are_limited() {
 fn t_24_uploads_that_clients_break_off_take_no_server_out() {
     let puts = "1 PUT streamed; 1.1 PUT streamed; 1.2 PUT streamed; 1.3 PUT streamed; ";
     let trace = run(2, |_| (), &format!("0 GET; 0.5 a reset; 0.5 probe a 200; {puts} 2 a 200; 3 GET; 4 end"));
-    assert_eq!(trace.answers[5].served_by.as_deref(), Some("a"));
+    assert_eq!(trace.responses[5].served_by.as_deref(), Some("a"));
     assert_eq!(trace.probes["a"], 2, "but it is looked at, once a second at most");
 }
 

@@ -142,7 +142,7 @@ fn rty_16_partial_failure_stays_within_the_budget() {
 fn an_attempt_is_not_given_up_when_nobody_else_may_have_the_request() {
     let writes = |service: &mut Service| service.writes = Writes::PrimaryOnly;
     let trace = run(2, writes, "0 GET; 1 a slow; 1 probe a hang; 2 PUT; 100 end");
-    assert_eq!((trace.answers[1].status.as_u16(), trace.answers[1].attempts), (200, 1));
+    assert_eq!((trace.responses[1].status.as_u16(), trace.responses[1].attempts), (200, 1));
 
     let mut full = pool(Policy::Failover, &[1, 1], |servers, _| servers[1].max_requests = Some(1));
     begin(&mut full, RequestMeta { sticky: Some(id(1)), ..get() }, at(0)).unwrap();
@@ -153,7 +153,7 @@ fn an_attempt_is_not_given_up_when_nobody_else_may_have_the_request() {
 
 #[test]
 fn a_probe_out_of_suspicion_takes_no_more_time_than_there_is() {
-    let took = |adjust: fn(&mut Service)| run(2, adjust, "0 GET; 1 a hang; 2 GET; 30 end").answers[1].took;
+    let took = |adjust: fn(&mut Service)| run(2, adjust, "0 GET; 1 a hang; 2 GET; 30 end").responses[1].latency;
     assert_eq!(took(|service| service.retry.timeout = Duration::from_secs(4)), Duration::from_secs(4));
     let limit = took(|service| service.retry.per_try_timeout = Some(Duration::from_millis(3_500)));
     assert_eq!(limit, Duration::from_millis(3_501), "and then the other server's millisecond");
@@ -230,7 +230,7 @@ fn a_long_list_is_probed_to_its_end() {
 #[test]
 fn rty_07_the_last_of_several_failures_is_the_clients() {
     let trace = run(4, without_probes, "0 a 502; 0 b 502; 0 c 504; 1 GET; 2 end");
-    assert_eq!((trace.answers[0].status.as_u16(), trace.requests.get("d")), (504, None));
+    assert_eq!((trace.responses[0].status.as_u16(), trace.requests.get("d")), (504, None));
 }
 
 #[test]
@@ -241,7 +241,7 @@ fn rty_14_as_many_tries_as_fit_into_the_time() {
         service.retry.per_try_timeout = Some(Duration::from_secs(2));
     };
     let trace = run(3, limits, "0 a hang; 0 b hang; 0 c hang; 1 GET; 10 end");
-    assert_eq!((trace.answers[0].attempts, trace.answers[0].status.as_u16()), (2, 504));
+    assert_eq!((trace.responses[0].attempts, trace.responses[0].status.as_u16()), (2, 504));
 }
 
 #[test]

@@ -67,8 +67,8 @@ fn with_nobody_usable_who_passes_probes_comes_before_who_does_not() {
 fn with_nobody_usable_the_last_word_decides() {
     let silent = "0 probe a 502; 0 probe b 502; 0 probe c 502; ";
     let trace = run(3, |_| (), &format!("{silent} 1 GET; 1.5 a 502; 1.5 b 502; 2 GET; 3 GET; 4 end"));
-    assert_eq!((trace.answers[1].attempts, trace.answers[1].served_by.as_deref()), (3, Some("c")));
-    assert_eq!((trace.answers[2].attempts, trace.answers[2].served_by.as_deref()), (1, Some("c")));
+    assert_eq!((trace.responses[1].attempts, trace.responses[1].served_by.as_deref()), (3, Some("c")));
+    assert_eq!((trace.responses[2].attempts, trace.responses[2].served_by.as_deref()), (1, Some("c")));
 }
 
 #[test]
@@ -154,7 +154,7 @@ fn nobody_waits_for_others_where_somebody_is_usable() {
 fn checks_that_fail_everywhere_do_not_move_traffic() {
     let script = "0 probe a 503; 0 probe b 503; 0 probe c 503; 1 GET; 2 GET; 13 GET; 14 GET; 25 GET; 26 GET; 27 end";
     let trace = run(3, |_| (), script);
-    let by: Vec<_> = trace.answers.iter().map(|answer| answer.served_by.as_deref()).collect();
+    let by: Vec<_> = trace.responses.iter().map(|answer| answer.served_by.as_deref()).collect();
     assert_eq!(by, [Some("a"); 6]);
 }
 
@@ -194,6 +194,6 @@ fn who_failed_once_is_asked_again_though_its_checks_never_pass() {
     let script = "0 probe a 500; 0 probe b 500; 1 GET; 4 a 502; 4 probe a 500; 4.5 GET; 4.6 a 200; 4.6 probe a 500; 6 GET; 20 GET; \
                   40 GET; 41 end";
     let trace = run(2, |_| (), script);
-    let by: Vec<_> = trace.answers.iter().map(|answer| answer.served_by.as_deref()).collect();
+    let by: Vec<_> = trace.responses.iter().map(|answer| answer.served_by.as_deref()).collect();
     assert_eq!(by, [Some("a"), Some("b"), Some("b"), Some("a"), Some("a")]);
 }

@@ -1,10 +1,10 @@
 //! Outages as short scripts, with all that follows from them.
 //!
-//! A script has a line for each thing that happens: `TIME SERVER BEHAVIOUR`, `TIME probe SERVER BEHAVIOUR` (what probes
+//! A script has a line for each thing that happens: `TIME SERVER BEHAVIOR`, `TIME probe SERVER BEHAVIOR` (what probes
 //! alone see from then on), `TIME SERVER cut` (the connections of all that wait for it break) or `TIME METHOD [streamed]`
-//! (a request, with a body that cannot be replayed). A behaviour is a
+//! (a request, with a body that cannot be replayed). A behavior is a
 //! status, `refuse`, `reset`, `hang`, `slow` (200 after a minute) or `late` (after 95 s). Servers answer 200 until told
-//! otherwise. The trace is compared whole, so that a change in behaviour shows as a change in a text that can be read aloud.
+//! otherwise. The trace is compared whole, so that a change in behavior shows as a change in a text that can be read aloud.
 
 mod failover;
 mod healing;
@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use expect_test::Expect;
 use tunnel_balancer_core::{Body, Failure, RequestMeta, Server, Service};
-use tunnel_balancer_sim::{Behaviour, Sim, Trace};
+use tunnel_balancer_sim::{Behavior, Sim, Trace};
 
 /// Runs `script` on servers named `a`, `b`, ... for as long as it says on its last line, `TIME end`.
 fn run(servers: usize, adjust: impl FnOnce(&mut Service), script: &str) -> Trace {
@@ -35,9 +35,9 @@ fn run(servers: usize, adjust: impl FnOnce(&mut Service), script: &str) -> Trace
         let at = Duration::from_secs_f64(words[0].parse().unwrap_or_else(|_| panic!("no time: {line}")));
         match words[1..] {
             ["end"] => end = Some(at),
-            ["probe", server, behaviour] => sim.probes(at, server, behaves(behaviour)),
-            [server, "cut"] => sim.cut(at, server),
-            [server, behaviour] if server.len() == 1 => sim.server(at, server, behaves(behaviour)),
+            ["probe", server, behavior] => sim.probes(at, server, behaves(behavior)),
+            [server, "cut"] => sim.reset_connections(at, server),
+            [server, behavior] if server.len() == 1 => sim.server(at, server, behaves(behavior)),
             [method] => sim.request(at, request(method, Body::Replayable)),
             [method, "streamed"] => sim.request(at, request(method, Body::Once)),
             _ => panic!("not understood: {line}"),
@@ -59,14 +59,14 @@ fn without_probes(service: &mut Service) {
     service.health_check = None;
 }
 
-fn behaves(word: &str) -> Behaviour {
+fn behaves(word: &str) -> Behavior {
     match word {
-        "refuse" => Behaviour::fails(Failure::Connect),
-        "reset" => Behaviour::fails(Failure::ConnectionLost),
-        "hang" => Behaviour::hangs(),
-        "late" => Behaviour::status(200).after(Duration::from_secs(95)),
-        "slow" => Behaviour::status(200).after(Duration::from_secs(60)),
-        status => Behaviour::status(status.parse().unwrap_or_else(|_| panic!("no behaviour: {status}"))),
+        "refuse" => Behavior::fails(Failure::Connect),
+        "reset" => Behavior::fails(Failure::ConnectionLost),
+        "hang" => Behavior::hangs(),
+        "late" => Behavior::status(200).after(Duration::from_secs(95)),
+        "slow" => Behavior::status(200).after(Duration::from_secs(60)),
+        status => Behavior::status(status.parse().unwrap_or_else(|_| panic!("no behavior: {status}"))),
     }
 }
 

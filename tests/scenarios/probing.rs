@@ -8,8 +8,8 @@ use crate::{check, run, without_probes};
 fn hc_17_many_first_requests_cause_one_probe_a_server() {
     let script = format!("0 probe a hang; 0 probe b hang; {} 4 end", "1 GET; ".repeat(100));
     let trace = run(2, |_| (), &script);
-    assert_eq!(trace.answers.len(), 100);
-    assert!(trace.answers.iter().all(|answer| answer.took.as_millis() == 1), "no request waits for a probe");
+    assert_eq!(trace.responses.len(), 100);
+    assert!(trace.responses.iter().all(|answer| answer.latency.as_millis() == 1), "no request waits for a probe");
     assert_eq!((trace.probes["a"], trace.probes["b"]), (1, 1));
 }
 
@@ -193,5 +193,5 @@ fn hc_08_the_next_probe_is_exact_for_a_seed_and_within_its_jitter() {
 fn hc_13_without_a_check_nobody_is_probed_and_everybody_usable() {
     let trace = run(2, without_probes, "0 GET; 100 GET; 200 end");
     assert!(trace.probes.is_empty());
-    assert!(trace.answers.iter().all(|answer| answer.served_by.as_deref() == Some("a")));
+    assert!(trace.responses.iter().all(|answer| answer.served_by.as_deref() == Some("a")));
 }

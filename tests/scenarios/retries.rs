@@ -29,7 +29,7 @@ fn rty_19_a_second_round_comes_after_a_pause() {
 
 #[test]
 fn one_server_is_asked_again_only_if_that_is_wanted() {
-    let answers = |adjust: fn(&mut Service)| run(1, adjust, "0 a 502; 1 GET; 1.001 a 200; 3 end").answers.remove(0);
+    let answers = |adjust: fn(&mut Service)| run(1, adjust, "0 a 502; 1 GET; 1.001 a 200; 3 end").responses.remove(0);
     assert_eq!((answers(without_probes).status.as_u16(), answers(without_probes).attempts), (502, 1));
     assert_eq!((answers(three_rounds).status.as_u16(), answers(three_rounds).attempts), (200, 2));
 }
@@ -40,14 +40,14 @@ fn rty_18_when_everybody_fails_retries_stay_within_the_budget() {
     let trace = run(3, without_probes, &format!("0 a 502; 0 b 502; 0 c 502; {gets} 20 end"));
     let attempts: usize = trace.requests.values().sum();
     assert!((1_100..=1_210).contains(&attempts), "{attempts} attempts for 1000 requests");
-    assert!(trace.answers.iter().all(|answer| answer.status == 502), "and every client gets the servers' own answer");
+    assert!(trace.responses.iter().all(|answer| answer.status == 502), "and every client gets the servers' own answer");
 }
 
 #[test]
 fn a_server_without_a_blemish_takes_all_that_a_dead_one_dropped() {
     let gets = (0..200).map(|_| "1 GET; ").collect::<String>();
     let trace = run(2, without_probes, &format!("0 a reset; {gets} 2 end"));
-    assert!(trace.answers.iter().all(|answer| answer.status == 200), "all were on their way when it died");
+    assert!(trace.responses.iter().all(|answer| answer.status == 200), "all were on their way when it died");
     assert_eq!(trace.requests["b"], 200);
 }
 

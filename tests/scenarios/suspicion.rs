@@ -117,8 +117,8 @@ fn the_last_server_is_not_suspected() {
 fn many_requests_on_a_hung_server_share_its_probe() {
     let gets = (0..100).map(|n| format!("{} GET; ", 2.0 + f64::from(n) / 100.0)).collect::<String>();
     let trace = run(2, |_| (), &format!("0 GET; 1 a hang; {gets} 15 end"));
-    let slowest = trace.answers.iter().map(|answer| answer.took).max().unwrap();
-    assert!(trace.answers.iter().all(|answer| answer.status == 200));
+    let slowest = trace.responses.iter().map(|answer| answer.latency).max().unwrap();
+    assert!(trace.responses.iter().all(|answer| answer.status == 200));
     assert!(slowest <= Duration::from_millis(8_500), "suspect_after + probe timeout + a glance: {slowest:?}");
     assert_eq!(trace.probes["a"], 2, "one at the start, one for all");
 }

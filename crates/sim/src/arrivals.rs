@@ -1,74 +1,83 @@
-//! When requests come.
+//! Arrival times of requests.
 
 use std::time::Duration;
 
 use http::Method;
 use tunnel_balancer_core::{RequestMeta, Rng};
 
-use crate::behaviour::exponential;
+use crate::behavior::exponential;
 
-/// A stream of equal requests.
+/// A stream of identical requests.
 #[derive(Clone, Debug)]
 pub struct Arrivals {
     rate: f64,
     poisson: bool,
     from: Duration,
     until: Duration,
-    pub(super) info: RequestMeta,
-    /// Whether each has a key of its own.
-    pub(super) strangers: bool,
-    /// How many mean gaps after `from` the next one comes.
+    pub(super) request: RequestMeta,
+    /// Whether each request gets a hash key of its own.
+    pub(super) distinct_clients: bool,
+    /// Offset of the next request from `from`, in mean gaps.
     gaps: f64,
 }
 
 impl Arrivals {
-    /// `GET`s, `rate` a second, with equal gaps between them, from the start of the run to its end.
+    /// Sends `rate` `GET` requests per second at equal gaps, from the start of the run to its end.
     pub const fn even(rate: f64) -> Self {
-        let info = RequestMeta::new(Method::GET);
-        Self { rate, poisson: false, from: Duration::ZERO, until: Duration::MAX, info, strangers: false, gaps: 0.0 }
+        let request = RequestMeta::new(Method::GET);
+        Self {
+            rate,
+            poisson: false,
+            from: Duration::ZERO,
+            until: Duration::MAX,
+            request,
+            distinct_clients: false,
+            gaps: 0.0,
+        }
     }
 
-    /// The same with gaps left to chance: what many clients do that know nothing of each other.
+    /// Sends `rate` `GET` requests per second as a Poisson process, which models many independent
+    /// clients.
     pub fn poisson(rate: f64) -> Self {
         Self { poisson: true, ..Self::even(rate) }
     }
 
-    /// Not before `at`.
+    /// Starts the stream at `at`.
     #[must_use]
     pub const fn from(mut self, at: Duration) -> Self {
         self.from = at;
         self
     }
 
-    /// Before `at` only.
+    /// Ends the stream before `at`.
     #[must_use]
     pub const fn until(mut self, at: Duration) -> Self {
         self.until = at;
         self
     }
 
-    /// Requests like this one.
+    /// Sets the request that is sent.
     #[must_use]
-    pub fn of(self, info: RequestMeta) -> Self {
-        Self { info, ..self }
+    pub fn request(self, request: RequestMeta) -> Self {
+        Self { request, ..self }
     }
 
-    /// Each from another client, as the policy `hash` tells them apart.
+    /// Gives each request a random hash key, so that the policy `hash` sees distinct clients.
     #[must_use]
     pub fn distinct_clients(self) -> Self {
-        Self { strangers: true, ..self }
+        Self { distinct_clients: true, ..self }
     }
 
-    /// When the next one comes.
+    /// Returns the arrival time of the next request.
     pub(super) fn next(&mut self, rng: &mut Rng) -> Option<Duration> {
         if self.poisson {
             self.gaps += exponential(rng);
         }
-        let after = Duration::try_from_secs_f64(self.gaps / self.rate).ok()?;
+        let offset = Duration::try_from_secs_f64(self.gaps / self.rate).ok()?;
         if !self.poisson {
             self.gaps += 1.0;
         }
-        Some(self.from + after).filter(|at| *at < self.until)
+        Some(self.from + offset).filter(|at| *at < self.until)
     }
 }
 
@@ -77,14 +86,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn there_are_as_many_as_were_asked_for() {
-        let stretch = |arrivals: Arrivals| arrivals.from(Duration::from_secs(5)).until(Duration::from_secs(105));
+    fn the_number_of_requests_matches_the_rate() {
+        let bounded = |arrivals: Arrivals| arrivals.from(Duration::from_secs(5)).until(Duration::from_secs(105));
         let count = |mut arrivals: Arrivals| {
             let mut rng = Rng::new(1);
             std::iter::from_fn(|| arrivals.next(&mut rng)).count()
         };
-        assert_eq!(count(stretch(Arrivals::even(100.0))), 10_000);
-        let poisson = count(stretch(Arrivals::poisson(100.0)));
+        assert_eq!(count(bounded(Arrivals::even(100.0))), 10_000);
+        let poisson = count(bounded(Arrivals::poisson(100.0)));
         assert!((9_700..10_300).contains(&poisson), "{poisson}");
     }
 }

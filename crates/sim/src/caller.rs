@@ -1,4 +1,4 @@
-//! The servers as one request sees them.
+//! The HTTP client of one request.
 
 use std::fmt;
 use std::rc::Rc;
@@ -11,38 +11,42 @@ use tunnel_balancer_core::{
 
 use crate::fleet::Fleet;
 
-/// The scripted servers on behalf of one request: what is sent through it is written down as caused by that request.
+/// An HTTP client that reaches the scripted servers on behalf of one request.
+///
+/// The record attributes everything it sends to that request.
 #[derive(Clone)]
 pub struct Caller {
     pub(super) fleet: Rc<Fleet>,
-    /// The request's place in the record.
+    /// The index of the request in the record.
     pub(super) request: usize,
 }
 
 impl Caller {
-    /// The service that the request is for.
+    /// Returns the service that the request is for.
     pub fn service(&self) -> &Service {
         &self.fleet.service
     }
 
-    /// Sends the request to `server`. No answer within `limit` is a [timeout](Failure::Timeout).
-    pub async fn ask(&self, server: &Server, limit: Duration) -> Outcome {
-        self.fleet.client.trace.borrow_mut().asked(server);
-        let answer = self.fleet.within(limit, self.act(server, false)).await;
-        answer.unwrap_or(Outcome::Failed(Failure::Timeout))
+    /// Sends the request to `server`. Returns a [timeout](Failure::Timeout) if no response arrives
+    /// within `limit`.
+    pub async fn send(&self, server: &Server, limit: Duration) -> Outcome {
+        self.fleet.client.trace.borrow_mut().count_attempt(server);
+        let outcome = self.fleet.within(limit, self.respond(server, false)).await;
+        outcome.unwrap_or(Outcome::Failed(Failure::Timeout))
     }
 
-    /// Sends a probe to `server`, which may take as long as `limit`.
-    pub async fn look(&self, server: &Server, limit: Duration) -> Outcome {
+    /// Sends a probe to `server`. Returns a [timeout](Failure::Timeout) if no response arrives
+    /// within `limit`.
+    pub async fn probe(&self, server: &Server, limit: Duration) -> Outcome {
         self.fleet.client.trace.borrow_mut().probe(self.fleet.clock.now(), server);
-        let answer = self.fleet.within(limit, self.act(server, true)).await;
-        answer.unwrap_or(Outcome::Failed(Failure::Timeout))
+        let outcome = self.fleet.within(limit, self.respond(server, true)).await;
+        outcome.unwrap_or(Outcome::Failed(Failure::Timeout))
     }
 
-    async fn act(&self, server: &Server, is_probe: bool) -> Outcome {
-        let mut under_way = UnderWay::begin(self, server, is_probe);
-        let outcome = self.fleet.client.act(server, is_probe).await;
-        under_way.outcome = Some(outcome);
+    async fn respond(&self, server: &Server, is_probe: bool) -> Outcome {
+        let mut guard = RecordGuard::start(self, server, is_probe);
+        let outcome = self.fleet.client.respond(server, is_probe).await;
+        guard.outcome = Some(outcome);
         outcome
     }
 }
@@ -55,7 +59,7 @@ impl HttpClient for Caller {
 
     async fn send(&self, label: &mut String, server: &Server, plan: &Attempt) -> Result<StatusCode, Failure> {
         self.fleet.client.trace.borrow_mut().attempt(self.fleet.clock.now(), label, server, plan);
-        match self.act(server, false).await {
+        match self.respond(server, false).await {
             Outcome::Status(status) => Ok(status),
             Outcome::Failed(failure) => Err(failure),
         }
@@ -63,7 +67,7 @@ impl HttpClient for Caller {
 
     async fn probe(&self, server: &Server, _: &HealthCheck) -> ProbeResult {
         self.fleet.client.trace.borrow_mut().probe(self.fleet.clock.now(), server);
-        match self.act(server, true).await {
+        match self.respond(server, true).await {
             Outcome::Status(status) => Ok(ProbeResponse::new(status)),
             Outcome::Failed(failure) => Err(failure),
         }
@@ -84,32 +88,32 @@ impl fmt::Debug for Caller {
     }
 }
 
-/// An attempt or a probe until it has an outcome, or until nobody waits for it any more.
-struct UnderWay<'a> {
+/// Records the end of an attempt or a probe, also if it is canceled.
+struct RecordGuard<'a> {
     fleet: &'a Fleet,
-    /// Its place in the record.
-    sent: Option<usize>,
+    /// The index in the record.
+    index: Option<usize>,
     outcome: Option<Outcome>,
 }
 
-impl<'a> UnderWay<'a> {
-    fn begin(caller: &'a Caller, server: &Server, is_probe: bool) -> Self {
+impl<'a> RecordGuard<'a> {
+    fn start(caller: &'a Caller, server: &Server, is_probe: bool) -> Self {
         let fleet = &*caller.fleet;
         let mut trace = fleet.client.trace.borrow_mut();
-        let sent = trace.record.is_on().then(|| {
-            let place = fleet.service.servers().iter().position(|other| other.name == server.name);
-            let id = place.and_then(ServerId::new);
-            trace.record.began(caller.request, id, is_probe, fleet.clock.elapsed())
+        let index = trace.record.is_on().then(|| {
+            let index = fleet.service.servers().iter().position(|other| other.name == server.name);
+            let id = index.and_then(ServerId::new);
+            trace.record.start(caller.request, id, is_probe, fleet.clock.elapsed())
         });
-        Self { fleet, sent, outcome: None }
+        Self { fleet, index, outcome: None }
     }
 }
 
-impl Drop for UnderWay<'_> {
+impl Drop for RecordGuard<'_> {
     fn drop(&mut self) {
-        if let Some(sent) = self.sent {
+        if let Some(index) = self.index {
             let now = self.fleet.clock.elapsed();
-            self.fleet.client.trace.borrow_mut().record.over(sent, now, self.outcome);
+            self.fleet.client.trace.borrow_mut().record.finish(index, now, self.outcome);
         }
     }
 }

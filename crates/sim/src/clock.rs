@@ -1,7 +1,7 @@
-//! A clock that stands still until its executor moves it.
+//! A clock that advances only when its executor advances it.
 //!
-//! Timers are kept in the order of their times and, within a time, of their setting, so that who comes first never depends
-//! on a hash or an address and a run can be repeated to the byte.
+//! Timers are ordered by deadline and, for equal deadlines, by creation. The order never depends on
+//! a hash or an address, so a run is reproducible to the byte.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -12,16 +12,17 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use tunnel_balancer_core::{Clock, Timestamp};
 
-/// A clock that moves only when its executor moves it.
+/// A clock that advances only when its executor advances it.
 #[derive(Clone, Debug, Default)]
 pub struct VirtualClock(Rc<Timers>);
 
 #[derive(Debug, Default)]
 struct Timers {
     now: Cell<Timestamp>,
-    /// By time and, within a time, by the order in which they were set.
+    /// By deadline and creation number.
     waiting: RefCell<BTreeMap<(Timestamp, u64), Waker>>,
-    set: Cell<u64>,
+    /// Timers created so far.
+    created: Cell<u64>,
 }
 
 impl Clock for VirtualClock {
@@ -30,25 +31,25 @@ impl Clock for VirtualClock {
     }
 
     fn sleep(&self, duration: Duration) -> impl Future<Output = ()> {
-        let number = self.0.set.get();
-        self.0.set.set(number + 1);
+        let number = self.0.created.get();
+        self.0.created.set(number + 1);
         Sleep { timers: Rc::clone(&self.0), key: (self.now() + duration, number) }
     }
 }
 
 impl VirtualClock {
-    /// Time since the start.
+    /// Returns the time since the start of the run.
     pub(super) fn elapsed(&self) -> Duration {
         self.now().since(Timestamp::ZERO)
     }
 
-    /// Jumps to the next timer and wakes who set it; `false` when there is none until `end`.
-    pub(super) fn jump(&self, end: Timestamp) -> bool {
+    /// Advances to the next timer and wakes its task. Returns `false` if none is due until `end`.
+    pub(super) fn advance(&self, end: Timestamp) -> bool {
         let Some(key) = self.0.waiting.borrow().keys().next().copied().filter(|(at, _)| *at <= end) else {
             return false;
         };
         self.0.now.set(key.0);
-        // Not borrowed while waking: a waker may set a timer.
+        // The borrow ends before the wake-up, which may create a timer.
         let waker = self.0.waiting.borrow_mut().remove(&key);
         waker.into_iter().for_each(Waker::wake);
         true

@@ -1,6 +1,6 @@
-//! A single-threaded executor whose time jumps to the next timer when nobody has anything to do.
+//! A single-threaded executor that advances the clock to the next timer when no task is ready.
 //!
-//! Only tasks that were woken are looked at, so a run costs what happens in it and not how many wait.
+//! It polls only tasks that were woken, so idle tasks cost nothing.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -38,13 +38,13 @@ impl Executor {
         self.spawner.clone()
     }
 
-    /// Runs until `end` or until nobody waits for anything, calling `each` after every round of work.
+    /// Runs until `end` or until no timer is left. Calls `each` after every round of polls.
     pub(super) fn run_until(&self, end: Duration, each: impl Fn()) {
         let (mut tasks, ready, mut spawned) = (BTreeMap::new(), Arc::new(Ready::default()), 0);
         loop {
             loop {
                 for task in take(&mut *self.spawner.0.borrow_mut()) {
-                    let waker = Waker::from(Arc::new(Bell { task: spawned, ready: Arc::clone(&ready) }));
+                    let waker = Waker::from(Arc::new(TaskWaker { task: spawned, ready: Arc::clone(&ready) }));
                     ready.push(spawned);
                     tasks.insert(spawned, (task, waker));
                     spawned += 1;
@@ -61,7 +61,7 @@ impl Executor {
                 }
                 each();
             }
-            if !self.clock.jump(Timestamp::ZERO + end) {
+            if !self.clock.advance(Timestamp::ZERO + end) {
                 return;
             }
         }
@@ -80,7 +80,8 @@ impl fmt::Debug for Spawner {
     }
 }
 
-/// The numbers of the tasks that have something to do. A lock only because a waker must be able to cross threads.
+/// The numbers of the tasks that are ready. The mutex exists because a `Waker` must be `Send` and
+/// `Sync`.
 #[derive(Default)]
 struct Ready(Mutex<Vec<u64>>);
 
@@ -95,12 +96,12 @@ impl Ready {
 }
 
 /// Wakes one task.
-struct Bell {
+struct TaskWaker {
     task: u64,
     ready: Arc<Ready>,
 }
 
-impl Wake for Bell {
+impl Wake for TaskWaker {
     fn wake(self: Arc<Self>) {
         self.ready.push(self.task);
     }

@@ -1,8 +1,8 @@
-//! Isolates and the requests that come to them, under way.
+//! Isolates and their requests during a run.
 //!
-//! A Worker runs in many places at a time, and what one of them has learnt the others do not know. So an isolate here is a
-//! pool of its own with a seed of its own; a request comes to one of them by lot. They share nothing but the servers, unless
-//! they are told to exchange snapshots.
+//! A Worker runs in many isolates, and each has its own view of the servers. An isolate is
+//! simulated as a pool with its own seed, and a request is routed to a random one. Isolates share
+//! only the servers, unless they [exchange snapshots](super::Sim::share_every).
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
@@ -15,57 +15,58 @@ use http::StatusCode;
 use tunnel_balancer_core::{Clock, Forwarded, Pool, RequestMeta, Rng, Service, forward, run_probes};
 
 use crate::arrivals::Arrivals;
+use crate::baseline::Baseline;
 use crate::caller::Caller;
 use crate::clock::VirtualClock;
 use crate::executor::Spawner;
 use crate::record::End;
-use crate::rival::Baseline;
 use crate::script::ScriptedClient;
 
-/// Everything that is there while a simulation runs.
+/// The state of a running simulation.
 #[derive(Debug)]
 pub(super) struct Fleet {
     pub(super) service: Service,
     pub(super) isolates: Vec<Rc<Pool>>,
-    /// Those who answer in place of the pools; none: the engine does.
+    /// Balancers that replace the engine, one per isolate. Empty: the engine runs.
     pub(super) baselines: Vec<Box<dyn Baseline>>,
     pub(super) client: ScriptedClient,
     pub(super) clock: VirtualClock,
     pub(super) spawner: Spawner,
-    /// How long clients wait.
-    pub(super) patience: Option<Duration>,
-    /// Decides which isolate a request comes to.
-    pub(super) lots: RefCell<Rng>,
-    /// Requests so far.
+    /// The time after which clients disconnect. Default none.
+    pub(super) client_timeout: Option<Duration>,
+    /// Selects the isolate of each request.
+    pub(super) router_rng: RefCell<Rng>,
+    /// Requests created so far.
     pub(super) requests: Cell<usize>,
 }
 
 impl Fleet {
-    /// Waits for a request's time and sees it through.
+    /// Waits until a request arrives and handles it.
     pub(super) async fn request(self: Rc<Self>, number: usize, at: Duration, info: RequestMeta) {
         self.clock.sleep(at.saturating_sub(self.clock.elapsed())).await;
-        let isolate = usize::try_from(self.lots.borrow_mut().below(self.isolates.len() as u64)).unwrap_or_default();
+        let isolate =
+            usize::try_from(self.router_rng.borrow_mut().below(self.isolates.len() as u64)).unwrap_or_default();
         let Some(pool) = self.isolates.get(isolate) else { return };
-        let label = format!("{} #{number}{}", info.method, self.place(isolate));
+        let label = format!("{} #{number}{}", info.method, self.suffix(isolate));
         let request = {
             let mut trace = self.client.trace.borrow_mut();
-            trace.tally.arrived(at);
+            trace.stats.arrived(at);
             trace.record.arrived(self.clock.elapsed(), &info.method)
         };
         let caller = Caller { fleet: Rc::clone(&self), request };
-        // As a Worker does: look for due probes when a request comes, and again when it may have made one due.
+        // Like a Worker: starts due probes when a request arrives and when it ends.
         self.probe(pool, &caller);
         let forwarded = self.forward(isolate, pool, &caller, &label, info);
-        let forwarded = match self.patience {
-            Some(patience) => self.within(patience, forwarded).await,
+        let forwarded = match self.client_timeout {
+            Some(limit) => self.within(limit, forwarded).await,
             None => Some(forwarded.await),
         };
         let (mut trace, now) = (self.client.trace.borrow_mut(), self.clock.now());
         let end = match forwarded {
             Some(forwarded) => trace.answered(now, &label, at, &forwarded, &self.service),
             None => {
-                trace.gave_up(now, &label, at);
-                End::GaveUp
+                trace.timed_out(now, &label, at);
+                End::TimedOut
             }
         };
         trace.record.ended(request, self.clock.elapsed(), end);
@@ -74,48 +75,49 @@ impl Fleet {
         self.changes(isolate, pool);
     }
 
-    /// Lets requests come until there are no more.
+    /// Creates the requests of a stream at their arrival times.
     pub(super) async fn requests(self: Rc<Self>, mut arrivals: Arrivals, mut rng: Rng) {
         while let Some(at) = arrivals.next(&mut rng) {
             self.clock.sleep(at.saturating_sub(self.clock.elapsed())).await;
             let number = self.requests.get() + 1;
             self.requests.set(number);
-            let mut info = arrivals.info.clone();
-            if arrivals.strangers {
+            let mut info = arrivals.request.clone();
+            if arrivals.distinct_clients {
                 info.key = rng.next_u64();
             }
             self.spawner.spawn(Rc::clone(&self).request(number, at, info));
         }
     }
 
-    /// Lets all isolates know, every so often, the newest that any of them has found out. What they share is kept as they
-    /// themselves keep it: in a pool's state, which no request comes to.
-    pub(super) async fn share(self: Rc<Self>, every: Duration, shared: Pool) {
+    /// Merges the snapshots of all isolates into `shared` and back, once per `period`.
+    ///
+    /// `shared` is the state of a pool that receives no requests.
+    pub(super) async fn share(self: Rc<Self>, period: Duration, shared: Pool) {
         loop {
-            self.clock.sleep(every).await;
+            self.clock.sleep(period).await;
             let now = self.clock.now();
             for (isolate, pool) in self.isolates.iter().enumerate() {
-                let known = pool.update(|state| state.export(&self.place(isolate)));
-                shared.update(|state| state.merge(&known, now));
+                let snapshot = pool.update(|state| state.export(&self.suffix(isolate)));
+                shared.update(|state| state.merge(&snapshot, now));
             }
-            let newest = shared.update(|state| state.export("shared"));
-            self.isolates.iter().for_each(|pool| pool.update(|state| state.merge(&newest, now)));
+            let merged = shared.update(|state| state.export("shared"));
+            self.isolates.iter().for_each(|pool| pool.update(|state| state.merge(&merged, now)));
         }
     }
 
-    /// Writes down what changed.
+    /// Adds the state changes of all isolates to the trace.
     pub(super) fn events(&self) {
         let mut trace = self.client.trace.borrow_mut();
-        if !trace.is_quiet() {
+        if !trace.is_counts_only() {
             let isolates = self.isolates.iter().enumerate();
-            isolates.for_each(|(isolate, pool)| trace.events(pool, isolate, &self.place(isolate)));
+            isolates.for_each(|(isolate, pool)| trace.events(pool, isolate, &self.suffix(isolate)));
         }
     }
 
-    /// Takes down what one isolate found out, where everything is recorded.
+    /// Records the state changes of one isolate if the trace has no text.
     pub(super) fn changes(&self, isolate: usize, pool: &Pool) {
         let mut trace = self.client.trace.borrow_mut();
-        if trace.is_quiet() && trace.record.is_on() {
+        if trace.is_counts_only() && trace.record.is_on() {
             trace.changes(pool, isolate);
         }
     }
@@ -129,12 +131,12 @@ impl Fleet {
         info: RequestMeta,
     ) -> Forwarded<StatusCode> {
         match self.baselines.get(isolate) {
-            Some(rival) => rival.forward(caller, &self.clock, &info).await,
+            Some(baseline) => baseline.forward(caller, &self.clock, &info).await,
             None => forward(pool, caller, &self.clock, label.to_owned(), info).await,
         }
     }
 
-    /// Starts the probes that are due. Nobody waits for them.
+    /// Starts the probes that are due as separate tasks.
     fn probe(self: &Rc<Self>, pool: &Rc<Pool>, caller: &Caller) {
         if !self.baselines.is_empty() {
             return;
@@ -145,12 +147,12 @@ impl Fleet {
         }
     }
 
-    /// What tells an isolate from others, where there are others.
-    fn place(&self, isolate: usize) -> String {
+    /// Returns the suffix that identifies an isolate in the trace. Empty if there is only one.
+    fn suffix(&self, isolate: usize) -> String {
         if self.isolates.len() == 1 { String::new() } else { format!("@{isolate}") }
     }
 
-    /// What `future` brings, unless that takes longer than `limit`.
+    /// Returns the output of `future`, or `None` after `limit`.
     pub(super) async fn within<F: Future>(&self, limit: Duration, future: F) -> Option<F::Output> {
         let (mut future, mut end) = (pin!(future), pin!(self.clock.sleep(limit)));
         poll_fn(|context| match future.as_mut().poll(context) {

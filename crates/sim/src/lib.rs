@@ -1,72 +1,75 @@
-//! Outages on a virtual clock: a script goes in, a trace comes out.
+//! A discrete-event simulator: runs a scripted outage on a virtual clock and returns its trace.
 //!
-//! A balancer's faults show in time: a probe that comes too late, an ejection that never ends. Waiting for them makes
-//! tests slow and unsure, so here time is a number that jumps from event to event. The engine under test is the real one,
-//! [`forward`](tunnel_balancer_core::forward()) and [`run_probes`](tunnel_balancer_core::run_probes) included; scripted are the servers and the arrivals.
-//! Equal scripts and seeds give equal traces, to the byte.
+//! Many defects of a load balancer are defects in time, such as a late probe or an ejection that
+//! never ends. Tests that wait for them in real time are slow and flaky. Here the clock jumps from
+//! event to event. The servers and the clients are scripted. The engine is the real one, including
+//! [`forward`](tunnel_balancer_core::forward()) and
+//! [`run_probes`](tunnel_balancer_core::run_probes). Equal scripts and seeds produce traces that are
+//! equal to the byte.
 //!
 //! ```
 //! use std::time::Duration;
-//! use tunnel_balancer_sim::{Behaviour, Sim};
+//! use tunnel_balancer_sim::{Behavior, Sim};
 //! use tunnel_balancer_core::{Server, Service};
 //!
 //! let servers = ["a.example", "b.example"].map(|url| Server::new(url.parse().unwrap()));
 //! let service = Service::new("app.example", servers.to_vec())?;
 //! let mut sim = Sim::new(service, 1);
-//! sim.server(Duration::ZERO, "a", Behaviour::status(530));
+//! sim.server(Duration::ZERO, "a", Behavior::status(530));
 //! sim.get(Duration::from_secs(1));
 //! let trace = sim.run(Duration::from_secs(2));
-//! assert_eq!(trace.answers[0].served_by.as_deref(), Some("b"));
+//! assert_eq!(trace.responses[0].served_by.as_deref(), Some("b"));
 //! # Ok::<(), tunnel_balancer_core::ServerCountError>(())
 //! ```
 //!
 //! # Fleets
 //!
-//! Other faults show in numbers only: how many of ten thousand requests were slow, and whether a hundred isolates that know
-//! nothing of each other do as well as one. For those, requests come in streams ([`Arrivals`]) to many [`isolates`], servers
-//! take varying times or work on one request at a time ([`Behaviour::in_turn`]), clients lose [`patience`], and a
-//! [`quiet`] run is read from [`Trace::tally`].
+//! Other defects are visible only in statistics, such as the share of slow requests, or the cost of
+//! isolates that share no state. [`Arrivals`] generates streams of requests for many [`isolates`].
+//! Servers have random response times or process one request at a time ([`Behavior::serial`]).
+//! Clients have a [timeout]. [`Trace::stats`] holds the results, and [`counts_only`] omits the
+//! text.
 //!
 //! ```
 //! # use std::time::Duration;
-//! # use tunnel_balancer_sim::{Arrivals, Behaviour, Sim};
+//! # use tunnel_balancer_sim::{Arrivals, Behavior, Sim};
 //! # use tunnel_balancer_core::{Policy, Server, Service};
 //! # let servers = ["a.example", "b.example"].map(|url| Server::new(url.parse().unwrap()));
 //! let mut service = Service::new("app.example", servers.to_vec())?;
 //! service.policy = Policy::Latency;
 //! let mut sim = Sim::new(service, 1);
-//! sim.isolates(10).quiet();
-//! let usual = Behaviour::status(200).after(Duration::from_millis(150)).normal(Duration::from_millis(5));
+//! sim.isolates(10).counts_only();
+//! let usual = Behavior::status(200).after(Duration::from_millis(150)).normal(Duration::from_millis(5));
 //! sim.server(Duration::ZERO, "a", usual);
 //! sim.server(Duration::ZERO, "b", usual);
-//! sim.server(Duration::from_secs(20), "b", Behaviour::status(200).after(Duration::from_secs(2)));
+//! sim.server(Duration::from_secs(20), "b", Behavior::status(200).after(Duration::from_secs(2)));
 //! sim.arrivals(Arrivals::poisson(50.0).until(Duration::from_secs(60)));
-//! let tally = sim.run(Duration::from_secs(70)).tally;
-//! assert_eq!(tally.total().failed, 0);
-//! assert!(tally.served_within(Duration::from_secs(1)) > 0.95);
+//! let stats = sim.run(Duration::from_secs(70)).stats;
+//! assert_eq!(stats.total().failed, 0);
+//! assert!(stats.served_within(Duration::from_secs(1)) > 0.95);
 //! # Ok::<(), tunnel_balancer_core::ServerCountError>(())
 //! ```
 //!
-//! # Pictures and comparisons
+//! # Records and comparisons
 //!
-//! Whoever wants to draw a run has it [recorded](Sim::record), every request, attempt and probe with its times; whoever wants
-//! to know how another balancer would have fared puts [baselines](Sim::baselines) in the engine's place.
+//! [`Sim::record`] enables a record of every request, attempt and probe with its times, for diagrams.
+//! [`Sim::baselines`] replaces the engine with another balancer, for comparisons.
 //!
 //! [`isolates`]: Sim::isolates
-//! [`patience`]: Sim::patience
-//! [`quiet`]: Sim::quiet
+//! [timeout]: Sim::client_timeout
+//! [`counts_only`]: Sim::counts_only
 
 mod arrivals;
-mod behaviour;
+mod baseline;
+mod behavior;
 mod caller;
 mod clock;
 mod executor;
 mod fleet;
 mod queue;
 mod record;
-mod rival;
 mod script;
-mod tally;
+mod stats;
 mod trace;
 
 use std::cell::{Cell, RefCell};
@@ -81,136 +84,140 @@ use fleet::Fleet;
 use script::ScriptedClient;
 
 pub use arrivals::Arrivals;
-pub use behaviour::Behaviour;
+pub use baseline::Baseline;
+pub use behavior::Behavior;
 pub use caller::Caller;
 pub use clock::VirtualClock;
-pub use record::{Change, End, Record, Recorded, Sent};
-pub use rival::Baseline;
-pub use tally::{Count, Stats};
-pub use trace::{Answer, Trace};
+pub use record::{Change, End, Record, RequestRecord, UpstreamRequest};
+pub use stats::{Count, Stats};
+pub use trace::{ClientResponse, Trace};
 
-/// One service, its scripted servers and the requests that will arrive.
+/// A service, its scripted servers and its clients.
 ///
-/// A copy runs as the original does, [quiet](Self::quiet) or not: keep one to get the text of a run that went wrong.
+/// A clone runs exactly as the original does, with or without text. Tests keep one to print the
+/// trace of a run that failed.
 #[derive(Clone, Debug)]
 pub struct Sim {
     service: Service,
     seed: u64,
     isolates: usize,
-    rival: Option<fn() -> Box<dyn Baseline>>,
+    baseline: Option<fn() -> Box<dyn Baseline>>,
     client: ScriptedClient,
     requests: Vec<(Duration, RequestMeta)>,
     arrivals: Vec<Arrivals>,
-    patience: Option<Duration>,
+    client_timeout: Option<Duration>,
     sharing: Option<Duration>,
 }
 
 impl Sim {
-    /// A service in one isolate, whose servers all answer 200 after 1 ms until told otherwise. `seed` decides everything
-    /// that is left to chance.
+    /// Creates a simulation of one isolate whose servers respond with 200 after 1 ms.
+    ///
+    /// `seed` determines all random choices.
     pub fn new(service: Service, seed: u64) -> Self {
         Self {
             client: ScriptedClient::new(stream(seed, Stream::Servers)),
             service,
             seed,
             isolates: 1,
-            rival: None,
+            baseline: None,
             requests: Vec::new(),
             arrivals: Vec::new(),
-            patience: None,
+            client_timeout: None,
             sharing: None,
         }
     }
 
-    /// The service runs in this many isolates, each with its own pool. A request comes to one of them by lot.
+    /// Sets the number of isolates. Each has its own pool, and each request is routed to a random
+    /// one. Default 1.
     pub const fn isolates(&mut self, count: usize) -> &mut Self {
         self.isolates = count;
         self
     }
 
-    /// Every so often, isolates tell each other the newest that any of them knows. Until told otherwise they do not.
+    /// Makes isolates exchange snapshots once per `period`. Default never.
     pub const fn share_every(&mut self, period: Duration) -> &mut Self {
         self.sharing = Some(period);
         self
     }
 
-    /// Clients wait this long and go away. Until told otherwise they wait for ever.
-    pub const fn patience(&mut self, patience: Duration) -> &mut Self {
-        self.patience = Some(patience);
+    /// Sets the time after which clients disconnect. Default never.
+    pub const fn client_timeout(&mut self, limit: Duration) -> &mut Self {
+        self.client_timeout = Some(limit);
         self
     }
 
-    /// Only what can be counted is kept, for runs of many requests: no text, no list of answers.
-    pub fn quiet(&mut self) -> &mut Self {
-        self.client.trace.get_mut().be_quiet();
+    /// Omits the text and the list of responses, for runs with many requests.
+    pub fn counts_only(&mut self) -> &mut Self {
+        self.client.trace.get_mut().set_counts_only();
         self
     }
 
-    /// Everything that happens is kept in [`Trace::record`].
+    /// Enables [`Trace::record`].
     pub fn record(&mut self) -> &mut Self {
         self.client.trace.get_mut().record.turn_on();
         self
     }
 
-    /// Puts what `make` makes in the engine's place, one in each isolate. Balancers that are not the engine do not share what
-    /// they know.
+    /// Replaces the engine with the balancers that `make` returns, one per isolate.
+    ///
+    /// They do not exchange snapshots.
     pub const fn baselines(&mut self, make: fn() -> Box<dyn Baseline>) -> &mut Self {
-        self.rival = Some(make);
+        self.baseline = Some(make);
         self
     }
 
-    /// From `at` on, the server with this name behaves so, to requests and to probes.
-    pub fn server(&mut self, at: Duration, name: &str, behaviour: Behaviour) {
-        self.client.script(at, name, behaviour);
-        self.client.script_probes(at, name, behaviour);
+    /// Sets the behavior of a server from `at` on, for requests and probes.
+    pub fn server(&mut self, at: Duration, name: &str, behavior: Behavior) {
+        self.client.script(at, name, behavior);
+        self.client.script_probes(at, name, behavior);
     }
 
-    /// From `at` on, the server with this name behaves so to probes alone: what it shows them need not be what users see.
-    pub fn probes(&mut self, at: Duration, name: &str, behaviour: Behaviour) {
-        self.client.script_probes(at, name, behaviour);
+    /// Sets the behavior of a server from `at` on, for probes only.
+    pub fn probes(&mut self, at: Duration, name: &str, behavior: Behavior) {
+        self.client.script_probes(at, name, behavior);
     }
 
-    /// At `at`, the connections of all that wait for this server break.
-    pub fn cut(&mut self, at: Duration, name: &str) {
-        self.client.cut(at, name);
+    /// Resets all open connections to a server at `at`.
+    pub fn reset_connections(&mut self, at: Duration, name: &str) {
+        self.client.reset_connections(at, name);
     }
 
-    /// A request that arrives at `at`.
-    pub fn request(&mut self, at: Duration, info: RequestMeta) {
-        self.requests.push((at, info));
+    /// Adds a request that arrives at `at`.
+    pub fn request(&mut self, at: Duration, request: RequestMeta) {
+        self.requests.push((at, request));
     }
 
-    /// A `GET` that arrives at `at`.
+    /// Adds a `GET` request that arrives at `at`.
     pub fn get(&mut self, at: Duration) {
         self.request(at, RequestMeta::new(Method::GET));
     }
 
-    /// Requests that arrive in a stream.
+    /// Adds a stream of requests.
     pub fn arrivals(&mut self, arrivals: Arrivals) {
         self.arrivals.push(arrivals);
     }
 
-    /// Lets time pass until `end`. Requests still on their way then are dropped, as by clients that go away.
+    /// Runs the simulation until `end`. Requests that are still open then are dropped.
     pub fn run(self, end: Duration) -> Trace {
         self.run_watched(end, |_| ())
     }
 
-    /// The same, and `watch` is told the time on the virtual clock whenever something happened.
+    /// Like [`run`](Self::run), and calls `watch` with the virtual time after every event.
     pub fn run_watched(self, end: Duration, watch: impl Fn(Duration)) -> Trace {
         let executor = Executor::default();
         let (clock, spawner) = (executor.clock(), executor.spawner());
-        // The first isolate has the seed itself.
+        // The first isolate uses the seed itself.
         let mut seeds = Rng::new(stream(self.seed, Stream::Isolates));
         let isolates = (0..self.isolates.max(1)).map(|number| if number == 0 { self.seed } else { seeds.next_u64() });
         let fleet = Rc::new(Fleet {
             isolates: isolates.map(|seed| Rc::new(Pool::new(self.service.clone(), seed))).collect(),
             service: self.service.clone(),
-            baselines: self.rival.map_or_else(Vec::new, |make| (0..self.isolates).map(|_| make()).collect()),
+            baselines: self.baseline.map_or_else(Vec::new, |make| (0..self.isolates).map(|_| make()).collect()),
             client: self.client.on(clock.clone()),
             clock,
             spawner: spawner.clone(),
-            patience: self.patience,
-            lots: RefCell::new(Rng::new(stream(self.seed, Stream::Lots))),
+            client_timeout: self.client_timeout,
+            router_rng: RefCell::new(Rng::new(stream(self.seed, Stream::Router))),
             requests: Cell::new(self.requests.len()),
         });
         for (number, (at, info)) in (1..).zip(self.requests) {
@@ -234,16 +241,16 @@ impl Sim {
     }
 }
 
-/// What is left to chance, each from a stream of its own, so that more of one does not change the others.
+/// The independent random streams. Additional draws from one do not change the others.
 #[derive(Clone, Copy)]
 enum Stream {
     Servers = 1,
     Isolates,
-    Lots,
+    Router,
     Arrivals,
 }
 
-/// The seed of one of the streams that follow from `seed`.
+/// Derives the seed of a random stream from `seed`.
 const fn stream(seed: u64, stream: Stream) -> u64 {
     let mut rng = Rng::new(seed ^ (stream as u64).rotate_right(8));
     rng.next_u64()

@@ -1,26 +1,28 @@
-//! The line before a server that works on one request at a time.
+//! The queue of a server that processes one request at a time.
 //!
-//! Whoever joins cannot be overtaken, so the end of its work is known the moment it joins. That also keeps a request in the
-//! line when its client gives it up: nobody takes back what a server has accepted, which is why an overloaded server works
-//! for clients that are gone.
+//! The queue is first in, first out, so the completion time of a request is known on arrival. A
+//! request stays in the queue if its client leaves: an overloaded server keeps working for clients
+//! that are gone.
 
 use std::cell::Cell;
 use std::time::Duration;
 
-/// A line, first come, first served. Times are counted from the start of the run.
+/// A first-in, first-out queue. Times are relative to the start of the run.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Queue {
-    /// When the work on all that have joined is done. Finer than the clock, so that rates come out exact.
-    free: Cell<Duration>,
+    /// Completion time of the last request. Finer than the clock, so that rates are exact.
+    idle_at: Cell<Duration>,
 }
 
 impl Queue {
-    /// Joins at `now`; `work` tells how long a request takes whose turn comes at a time. Gives how long until it is done.
-    pub(super) fn join(&self, now: Duration, work: impl FnOnce(Duration) -> Duration) -> Duration {
-        let turn = self.free.get().max(now);
-        let done = turn.saturating_add(work(turn));
-        self.free.set(done);
-        done.saturating_sub(now)
+    /// Adds a request that arrives at `now` and returns the time until its completion.
+    ///
+    /// `work` returns the processing time of a request that is started at a given time.
+    pub(super) fn push(&self, now: Duration, work: impl FnOnce(Duration) -> Duration) -> Duration {
+        let start = self.idle_at.get().max(now);
+        let completion = start.saturating_add(work(start));
+        self.idle_at.set(completion);
+        completion.saturating_sub(now)
     }
 }
 
@@ -29,13 +31,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn work_is_done_one_after_the_other_and_at_the_pace_of_its_time() {
+    fn requests_are_processed_in_order_at_the_speed_of_their_start() {
         const fn ms(millis: u64) -> Duration {
             Duration::from_millis(millis)
         }
         let queue = Queue::default();
-        let work = |turn| if turn < ms(15) { ms(10) } else { ms(50) };
-        let waits = [0, 0, 0, 0, 500].map(|now| queue.join(ms(now), work).as_millis());
+        let work = |start| if start < ms(15) { ms(10) } else { ms(50) };
+        let waits = [0, 0, 0, 0, 500].map(|now| queue.push(ms(now), work).as_millis());
         assert_eq!(waits, [10, 20, 70, 120, 50]);
     }
 }

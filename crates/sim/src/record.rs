@@ -1,73 +1,72 @@
-//! What happened in a run one by one, for tables and pictures.
+//! A record of every request, attempt and probe of a run, for tables and diagrams.
 //!
-//! A trace's text is for reading and its tally for whole seconds; whoever draws a run wants every request, every attempt
-//! and every probe with its times. That is kept only when it was [asked for](super::Sim::record).
+//! It is empty unless it was [enabled](super::Sim::record).
 
 use std::time::Duration;
 
 use http::{Method, StatusCode};
 use tunnel_balancer_core::{Event, Outcome, ServerId};
 
-/// Everything that happened. Times are counted from the start of the run.
+/// Everything that happened in a run. Times are relative to the start of the run.
 #[derive(Clone, Debug, Default)]
 pub struct Record {
     is_on: bool,
-    /// The clients' requests, in the order in which they came.
-    pub requests: Vec<Recorded>,
-    /// Attempts and probes, in the order in which they were sent.
-    pub sent: Vec<Sent>,
-    /// What isolates found out about servers, in the order of time.
+    /// The requests of clients, in the order of arrival.
+    pub requests: Vec<RequestRecord>,
+    /// Attempts and probes, in the order of their start.
+    pub sent: Vec<UpstreamRequest>,
+    /// State changes of servers, in the order of time.
     pub changes: Vec<Change>,
 }
 
-/// A client's request.
+/// The request of a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Recorded {
-    /// When it came.
+pub struct RequestRecord {
+    /// The arrival time.
     pub at: Duration,
-    /// Its method.
+    /// The method.
     pub method: Method,
-    /// When it was over for the client, and how; `None`: not before the run ended.
+    /// The time and kind of its end. `None`: the run ended first.
     pub end: Option<(Duration, End)>,
 }
 
-/// How a request was over for its client.
+/// How a request ended for its client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// An answer came.
+    /// The client received a response.
     Answered {
-        /// Its status.
+        /// The status of the response.
         status: StatusCode,
-        /// Whose answer it is; `None`: our own.
+        /// The server that sent it. `None`: a local reply of the balancer.
         by: Option<ServerId>,
     },
-    /// The client had waited long enough.
-    GaveUp,
+    /// The client timed out.
+    TimedOut,
 }
 
-/// One attempt or one probe.
+/// An attempt or a probe.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sent {
-    /// The place in [`Record::requests`] of the request for which, or beside which, it was sent.
+pub struct UpstreamRequest {
+    /// The index in [`Record::requests`] of the request that caused it.
     pub request: usize,
-    /// Where to.
+    /// The server it was sent to.
     pub server: ServerId,
-    /// Whether it was a probe.
+    /// Whether it is a probe.
     pub is_probe: bool,
-    /// When it began.
+    /// The start time.
     pub at: Duration,
-    /// When it ended, by itself or by being given up.
+    /// The end time, also if it was canceled.
     pub until: Duration,
-    /// What came of it; `None`: it was given up.
+    /// The result. `None`: it was canceled.
     pub outcome: Option<Outcome>,
 }
 
-/// What one isolate found out.
+/// A state change of a server in one isolate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Change {
-    /// The isolate, counted from 0.
+    /// The index of the isolate.
     pub isolate: usize,
-    /// What it found out.
+    /// The state change.
     pub event: Event,
 }
 
@@ -80,10 +79,10 @@ impl Record {
         self.is_on
     }
 
-    /// Gives the request's place.
+    /// Records the arrival of a request and returns its index.
     pub(super) fn arrived(&mut self, at: Duration, method: &Method) -> usize {
         if self.is_on {
-            self.requests.push(Recorded { at, method: method.clone(), end: None });
+            self.requests.push(RequestRecord { at, method: method.clone(), end: None });
         }
         self.requests.len().saturating_sub(1)
     }
@@ -94,21 +93,21 @@ impl Record {
         }
     }
 
-    /// Gives the place of what is sent.
-    pub(super) fn began(&mut self, request: usize, server: Option<ServerId>, is_probe: bool, at: Duration) -> usize {
+    /// Records the start of an attempt or a probe and returns its index.
+    pub(super) fn start(&mut self, request: usize, server: Option<ServerId>, is_probe: bool, at: Duration) -> usize {
         if let Some(server) = server.filter(|_| self.is_on) {
-            self.sent.push(Sent { request, server, is_probe, at, until: at, outcome: None });
+            self.sent.push(UpstreamRequest { request, server, is_probe, at, until: at, outcome: None });
         }
         self.sent.len().saturating_sub(1)
     }
 
-    pub(super) fn over(&mut self, sent: usize, at: Duration, outcome: Option<Outcome>) {
-        if let Some(sent) = self.sent.get_mut(sent) {
+    pub(super) fn finish(&mut self, index: usize, at: Duration, outcome: Option<Outcome>) {
+        if let Some(sent) = self.sent.get_mut(index) {
             (sent.until, sent.outcome) = (at, outcome);
         }
     }
 
-    /// Isolates tell what they found out when they are asked, which need not be at once.
+    /// Sorts state changes by time. Isolates report them in batches.
     pub(super) fn sort(&mut self) {
         self.changes.sort_by_key(|change| change.event.at);
     }

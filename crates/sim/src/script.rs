@@ -1,4 +1,4 @@
-//! Servers that do what a script says.
+//! Scripted servers.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,33 +9,33 @@ use std::time::Duration;
 use http::StatusCode;
 use tunnel_balancer_core::{Clock, Failure, Outcome, Rng, Server};
 
-use crate::behaviour::Behaviour;
+use crate::behavior::Behavior;
 use crate::clock::VirtualClock;
 use crate::queue::Queue;
 use crate::trace::Trace;
 
-/// What a server does from which time on, counted from the start of the run.
+/// Behaviors by start time, relative to the start of the run.
 #[derive(Clone, Debug, Default)]
-struct Script(BTreeMap<Duration, Behaviour>);
+struct Script(BTreeMap<Duration, Behavior>);
 
 impl Script {
-    fn at(&self, now: Duration) -> Behaviour {
+    fn at(&self, now: Duration) -> Behavior {
         let latest = self.0.range(..=now).next_back();
-        latest.map_or_else(|| Behaviour::status(200), |(_, behaviour)| *behaviour)
+        latest.map_or_else(|| Behavior::status(200), |(_, behavior)| *behavior)
     }
 }
 
-/// One server: what users and what probes see of it.
+/// One server, with separate scripts for requests and probes.
 #[derive(Clone, Debug, Default)]
 struct Scripted {
     traffic: Script,
     probes: Script,
-    /// When the connections of all that wait for it break.
-    cuts: BTreeSet<Duration>,
+    /// Times at which all open connections are reset.
+    resets: BTreeSet<Duration>,
     queue: Queue,
 }
 
-/// All scripted servers, and the trace of what they were sent.
+/// All scripted servers and the trace of the requests they received.
 #[derive(Clone, Debug)]
 pub(super) struct ScriptedClient {
     clock: VirtualClock,
@@ -54,16 +54,16 @@ impl ScriptedClient {
         }
     }
 
-    pub(super) fn script(&mut self, at: Duration, name: &str, behaviour: Behaviour) {
-        self.scripted(name).traffic.0.insert(at, behaviour);
+    pub(super) fn script(&mut self, at: Duration, name: &str, behavior: Behavior) {
+        self.scripted(name).traffic.0.insert(at, behavior);
     }
 
-    pub(super) fn script_probes(&mut self, at: Duration, name: &str, behaviour: Behaviour) {
-        self.scripted(name).probes.0.insert(at, behaviour);
+    pub(super) fn script_probes(&mut self, at: Duration, name: &str, behavior: Behavior) {
+        self.scripted(name).probes.0.insert(at, behavior);
     }
 
-    pub(super) fn cut(&mut self, at: Duration, name: &str) {
-        self.scripted(name).cuts.insert(at);
+    pub(super) fn reset_connections(&mut self, at: Duration, name: &str) {
+        self.scripted(name).resets.insert(at);
     }
 
     pub(super) fn on(self, clock: VirtualClock) -> Self {
@@ -74,11 +74,11 @@ impl ScriptedClient {
         self.servers.entry(name.to_owned()).or_default()
     }
 
-    /// What a server does with a request, or with a probe, that comes now.
-    pub(super) async fn act(&self, server: &Server, is_probe: bool) -> Outcome {
+    /// Simulates a request or a probe that arrives at a server now.
+    pub(super) async fn respond(&self, server: &Server, is_probe: bool) -> Outcome {
         let (after, outcome) = match self.servers.get(&server.name) {
-            Some(scripted) if is_probe => self.react(scripted, &scripted.probes),
-            Some(scripted) => self.react(scripted, &scripted.traffic),
+            Some(scripted) if is_probe => self.schedule(scripted, &scripted.probes),
+            Some(scripted) => self.schedule(scripted, &scripted.traffic),
             None => (Duration::from_millis(1), Some(Outcome::Status(StatusCode::OK))),
         };
         self.clock.sleep(after).await;
@@ -88,20 +88,22 @@ impl ScriptedClient {
         }
     }
 
-    /// What comes of a request that arrives now, and after how long. It is answered as at its arrival and worked on as fast
-    /// as when its turn comes.
-    fn react(&self, server: &Scripted, script: &Script) -> (Duration, Option<Outcome>) {
+    /// Returns the result of a request that arrives now, and the time until then.
+    ///
+    /// The behavior at the arrival decides the result. In a queue, the behavior at the start of
+    /// processing decides the speed.
+    fn schedule(&self, server: &Scripted, script: &Script) -> (Duration, Option<Outcome>) {
         let now = self.clock.elapsed();
-        let (behaviour, mut rng) = (script.at(now), self.rng.borrow_mut());
-        let after = if behaviour.is_in_turn() {
-            server.queue.join(now, |turn| script.at(turn).draw(&mut rng))
+        let (behavior, mut rng) = (script.at(now), self.rng.borrow_mut());
+        let after = if behavior.is_serial() {
+            server.queue.push(now, |start| script.at(start).sample(&mut rng))
         } else {
-            behaviour.draw(&mut rng)
+            behavior.sample(&mut rng)
         };
-        let cut = server.cuts.range((Bound::Excluded(now), Bound::Unbounded)).next().map(|cut| *cut - now);
-        match cut.filter(|cut| *cut < after || behaviour.outcome().is_none()) {
-            Some(cut) => (cut, Some(Outcome::Failed(Failure::ConnectionLost))),
-            None => (after, behaviour.outcome()),
+        let reset = server.resets.range((Bound::Excluded(now), Bound::Unbounded)).next().map(|reset| *reset - now);
+        match reset.filter(|reset| *reset < after || behavior.outcome().is_none()) {
+            Some(reset) => (reset, Some(Outcome::Failed(Failure::ConnectionLost))),
+            None => (after, behavior.outcome()),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What happened, as text that can be compared whole and as numbers that can be counted.
+//! The trace of a run: text for comparison and numbers for statistics.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
@@ -8,60 +8,60 @@ use http::StatusCode;
 use tunnel_balancer_core::{Attempt, Forwarded, Pool, Server, Service, Timestamp};
 
 use crate::record::{Change, End, Record};
-use crate::tally::Stats;
+use crate::stats::Stats;
 
 /// Everything that happened in a run, in order.
 #[derive(Clone, Debug, Default)]
 pub struct Trace {
-    /// Whether only what can be counted is kept.
-    quiet: bool,
+    /// Whether text and responses are omitted.
+    counts_only: bool,
     text: String,
-    /// What came of the requests, in numbers.
-    pub tally: Stats,
-    /// The answers that clients got, in the order in which they got them. Empty after a quiet run.
-    pub answers: Vec<Answer>,
-    /// Requests by the name of the server that got them.
+    /// Counts and latencies.
+    pub stats: Stats,
+    /// The responses that clients received, in order. Empty if only counts are kept.
+    pub responses: Vec<ClientResponse>,
+    /// Attempts by server name.
     pub requests: BTreeMap<String, usize>,
-    /// Probes by the name of the server that got them.
+    /// Probes by server name.
     pub probes: BTreeMap<String, usize>,
-    /// Everything one by one, where that was asked for.
+    /// Every request, attempt and probe, if [enabled](super::Sim::record).
     pub record: Record,
-    /// Responses that were thrown away for another server's.
+    /// Responses that were discarded in favor of another server's.
     pub discarded: usize,
 }
 
-/// What one client got.
+/// The response that a client received.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
-    /// Method and number of the request, `GET #1` for the first.
+pub struct ClientResponse {
+    /// Method and number of the request, such as `GET #1`.
     pub request: String,
-    /// The status of the answer, a server's or our own.
+    /// The status of the response.
     pub status: StatusCode,
-    /// Whose answer it is; `None`: our own.
+    /// The name of the server that sent it. `None`: a local reply of the balancer.
     pub served_by: Option<String>,
-    /// Servers asked.
+    /// The number of attempts.
     pub attempts: u32,
-    /// How long the client waited.
-    pub took: Duration,
+    /// The latency.
+    pub latency: Duration,
 }
 
 impl Trace {
-    pub(super) const fn be_quiet(&mut self) {
-        self.quiet = true;
+    pub(super) const fn set_counts_only(&mut self) {
+        self.counts_only = true;
     }
 
-    pub(super) const fn is_quiet(&self) -> bool {
-        self.quiet
+    pub(super) const fn is_counts_only(&self) -> bool {
+        self.counts_only
     }
 
     pub(super) fn attempt(&mut self, now: Timestamp, label: &str, server: &Server, plan: &Attempt) {
-        self.asked(server);
+        self.count_attempt(server);
         let trial = if plan.trial { " (trial)" } else { "" };
         self.line(now, format_args!("{label} -> {}{trial}", server.name));
     }
 
-    pub(super) fn asked(&mut self, server: &Server) {
-        self.tally.attempts += 1;
+    pub(super) fn count_attempt(&mut self, server: &Server) {
+        self.stats.attempts += 1;
         count(&mut self.requests, &server.name);
     }
 
@@ -82,48 +82,49 @@ impl Trace {
             Ok(status) => *status,
             Err(problem) => problem.status(),
         };
-        let took = now.since(Timestamp::ZERO + arrived);
-        self.tally.answered(arrived, took, status);
+        let latency = now.since(Timestamp::ZERO + arrived);
+        self.stats.answered(arrived, latency, status);
         let end = End::Answered { status, by: forwarded.served_by };
-        if self.quiet {
+        if self.counts_only {
             return end;
         }
         let served_by = forwarded.served_by.and_then(|id| service.server(id)).map(|server| server.name.clone());
         let by = served_by.as_deref().unwrap_or("us");
         let fallback = if forwarded.fallback { " (fallback)" } else { "" };
         self.line(now, format_args!("{label} <- {} by {by}{fallback}", status.as_u16()));
-        self.answers.push(Answer { request: label.to_owned(), status, served_by, attempts: forwarded.attempts, took });
+        let (request, attempts) = (label.to_owned(), forwarded.attempts);
+        self.responses.push(ClientResponse { request, status, served_by, attempts, latency });
         end
     }
 
-    pub(super) fn gave_up(&mut self, now: Timestamp, label: &str, arrived: Duration) {
-        self.tally.gave_up(arrived);
-        self.line(now, format_args!("{label} gave up"));
+    pub(super) fn timed_out(&mut self, now: Timestamp, label: &str, arrived: Duration) {
+        self.stats.timed_out(arrived);
+        self.line(now, format_args!("{label} timed out"));
     }
 
-    pub(super) fn events(&mut self, pool: &Pool, isolate: usize, place: &str) {
+    pub(super) fn events(&mut self, pool: &Pool, isolate: usize, suffix: &str) {
         for event in pool.update(|state| state.drain_events()) {
             let name = pool.service().server(event.server).map_or("?", |server| server.name.as_str());
-            self.line(event.at, format_args!("{name}{place} is {}", event.change));
+            self.line(event.at, format_args!("{name}{suffix} is {}", event.change));
             if self.record.is_on() {
                 self.record.changes.push(Change { isolate, event });
             }
         }
     }
 
-    /// The same without a text.
+    /// Records state changes without text.
     pub(super) fn changes(&mut self, pool: &Pool, isolate: usize) {
         let events = pool.update(|state| state.drain_events());
         self.record.changes.extend(events.into_iter().map(|event| Change { isolate, event }));
     }
 
-    fn line(&mut self, at: Timestamp, what: fmt::Arguments<'_>) {
-        if self.quiet {
+    fn line(&mut self, at: Timestamp, text: fmt::Arguments<'_>) {
+        if self.counts_only {
             return;
         }
         let (seconds, millis) = (at.as_millis() / 1000, at.as_millis() % 1000);
         // Writing to a string cannot fail.
-        let _ = writeln!(self.text, "{seconds}.{millis:03} {what}");
+        let _ = writeln!(self.text, "{seconds}.{millis:03} {text}");
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use tunnel_balancer_config::scenario::{Deed, Doing, Scenario, Step};
 use tunnel_balancer_core::{Failure, Service};
-use tunnel_balancer_sim::{Arrivals, Behaviour, Record, Sim};
+use tunnel_balancer_sim::{Arrivals, Behavior, Record, Sim};
 
 use super::format::duration;
 use super::script::Script;
@@ -36,27 +36,27 @@ impl Balancer {
         let passing = passing_status(&service);
         let end = scenario.duration + scenario.patience.unwrap_or(service.retry.timeout) + Duration::from_secs(1);
         let mut sim = Sim::new(service, seed);
-        sim.isolates(scenario.isolates).quiet().record();
+        sim.isolates(scenario.isolates).counts_only().record();
         if let Some(patience) = scenario.patience {
-            sim.patience(patience);
+            sim.client_timeout(patience);
         }
         if self == Self::Script {
             sim.isolates(scenario.isolates).baselines(|| Box::<Script>::default());
         }
         for (server, latency) in &scenario.latency {
-            sim.server(Duration::ZERO, server, Behaviour::status(200).after(*latency));
-            sim.probes(Duration::ZERO, server, Behaviour::status(passing).after(*latency));
+            sim.server(Duration::ZERO, server, Behavior::status(200).after(*latency));
+            sim.probes(Duration::ZERO, server, Behavior::status(passing).after(*latency));
         }
         for Step { at, server, requests, probes, cut, .. } in &scenario.timeline {
-            sim.server(*at, server, behaviour(*requests, 200));
-            sim.probes(*at, server, behaviour(*probes, passing));
+            sim.server(*at, server, behavior(*requests, 200));
+            sim.probes(*at, server, behavior(*probes, passing));
             if *cut {
-                sim.cut(*at, server);
+                sim.reset_connections(*at, server);
             }
         }
         for stream in &scenario.requests {
             let arrivals = Arrivals::poisson(stream.rate).from(stream.from).until(stream.until);
-            sim.arrivals(arrivals.of(stream.info.clone()).distinct_clients());
+            sim.arrivals(arrivals.request(stream.info.clone()).distinct_clients());
         }
         let told = Cell::new(Instant::now());
         let watch = |now: Duration| {
@@ -85,14 +85,14 @@ fn passing_status(service: &Service) -> u16 {
     if expected.clone().any(passes) { 200 } else { expected.map(|(first, _)| *first).next().unwrap_or(200) }
 }
 
-fn behaviour(doing: Doing, good: u16) -> Behaviour {
-    let behaviour = match doing.does {
-        Deed::Up => Behaviour::status(good),
-        Deed::Answers(status) => Behaviour::status(status),
-        Deed::Refuses => Behaviour::fails(Failure::Connect),
-        Deed::Breaks => Behaviour::fails(Failure::ConnectionLost),
+fn behavior(doing: Doing, good: u16) -> Behavior {
+    let behavior = match doing.does {
+        Deed::Up => Behavior::status(good),
+        Deed::Answers(status) => Behavior::status(status),
+        Deed::Refuses => Behavior::fails(Failure::Connect),
+        Deed::Breaks => Behavior::fails(Failure::ConnectionLost),
         // Whatever comes later is not simulated, so it does nothing.
-        _ => return Behaviour::hangs(),
+        _ => return Behavior::hangs(),
     };
-    behaviour.after(doing.after).normal(doing.spread)
+    behavior.after(doing.after).normal(doing.spread)
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Serialize, Serializer};
 use tunnel_balancer_config::scenario::{Deed, Doing, Scenario, Step};
 use tunnel_balancer_core::{Outcome, Server, ServerId};
-use tunnel_balancer_sim::{End, Record, Recorded, Sent};
+use tunnel_balancer_sim::{End, Record, RequestRecord, UpstreamRequest};
 
 use super::balancer::Balancer;
 use super::format;
@@ -94,7 +94,7 @@ impl Quota {
 
 impl Report {
     pub(super) fn new(balancer: Balancer, scenario: &Scenario, record: Record) -> Self {
-        let losses: Vec<(&Recorded, String)> =
+        let losses: Vec<(&RequestRecord, String)> =
             record.requests.iter().filter_map(|request| Some((request, loss(request, scenario)?))).collect();
         let mut lost_by = BTreeMap::<String, usize>::new();
         losses.iter().for_each(|(_, kind)| *lost_by.entry(kind.clone()).or_default() += 1);
@@ -115,17 +115,17 @@ impl Report {
 }
 
 /// Whether the client got a good answer.
-pub(super) fn is_served(request: &Recorded) -> bool {
+pub(super) fn is_served(request: &RequestRecord) -> bool {
     matches!(request.end, Some((_, End::Answered { status, .. })) if !status.is_server_error())
 }
 
 /// Whether no good answer came of an attempt.
-pub(super) fn is_failed(sent: &Sent) -> bool {
+pub(super) fn is_failed(sent: &UpstreamRequest) -> bool {
     !matches!(sent.outcome, Some(Outcome::Status(status)) if !status.is_server_error())
 }
 
 /// What a client got who was not served.
-fn loss(request: &Recorded, scenario: &Scenario) -> Option<String> {
+fn loss(request: &RequestRecord, scenario: &Scenario) -> Option<String> {
     if is_served(request) {
         return None;
     }
@@ -134,7 +134,7 @@ fn loss(request: &Recorded, scenario: &Scenario) -> Option<String> {
             Some(server) => format!("{} from {}", status.as_u16(), server.name),
             None => format!("{}, no server's answer", status.as_u16()),
         },
-        Some((_, End::GaveUp)) => {
+        Some((_, End::TimedOut)) => {
             format!("gave up after {}", format::duration(scenario.patience.unwrap_or_default()))
         }
         None => "no answer until the end".to_owned(),
@@ -174,12 +174,12 @@ pub(super) fn what(step: &Step, scenario: &Scenario) -> Option<String> {
 }
 
 impl Fault {
-    fn suffered(self, record: &Record, losses: &[(&Recorded, String)]) -> Self {
+    fn suffered(self, record: &Record, losses: &[(&RequestRecord, String)]) -> Self {
         let until = self.until.unwrap_or(Duration::MAX);
         let came = record.requests.iter().filter(|request| (self.at..until).contains(&request.at));
         let served =
             came.filter(|request| is_served(request)).filter_map(|request| request.end).map(|(at, _)| at).min();
-        let waited = |request: &Recorded| request.end.is_none_or(|(end, _)| end > self.at);
+        let waited = |request: &RequestRecord| request.end.is_none_or(|(end, _)| end > self.at);
         let lost: Vec<Duration> =
             losses.iter().filter(|(lost, _)| lost.at < until && waited(lost)).map(|(lost, _)| lost.at).collect();
         Self {
@@ -232,7 +232,7 @@ impl Quota {
 fn servers(record: &Record, scenario: &Scenario) -> Vec<Served> {
     let of = |(place, server): (usize, &Server)| {
         let id = ServerId::new(place);
-        let is_its = |request: &&Recorded| matches!(request.end, Some((_, End::Answered { by, .. })) if by == id);
+        let is_its = |request: &&RequestRecord| matches!(request.end, Some((_, End::Answered { by, .. })) if by == id);
         let sent = || record.sent.iter().filter(|sent| Some(sent.server) == id);
         Served {
             name: server.name.clone(),

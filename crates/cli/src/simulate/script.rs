@@ -68,7 +68,7 @@ impl Script {
     /// Probes all servers, one after the other.
     async fn check(&self, caller: &Caller) {
         for (place, server) in caller.service().servers().iter().enumerate().filter(|(_, server)| server.enabled) {
-            let passed = match caller.look(server, PROBE_TIMEOUT).await {
+            let passed = match caller.probe(server, PROBE_TIMEOUT).await {
                 Outcome::Status(status) => status.is_success() || status.is_redirection(),
                 Outcome::Failed(_) => false,
             };
@@ -79,7 +79,7 @@ impl Script {
 
 /// A server's answer; `None` where `fetch` throws.
 async fn fetch(caller: &Caller, (place, server): (usize, &Server), attempts: u32) -> Option<Forwarded<StatusCode>> {
-    let status = match caller.ask(server, EDGE_TIMEOUT).await {
+    let status = match caller.send(server, EDGE_TIMEOUT).await {
         Outcome::Status(status) => status,
         Outcome::Failed(Failure::Timeout) => StatusCode::from_u16(EDGE_TIMED_OUT).ok()?,
         Outcome::Failed(_) => return None,

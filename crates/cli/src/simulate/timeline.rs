@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde::Serialize;
 use tunnel_balancer_config::scenario::Scenario;
 use tunnel_balancer_core::{Timestamp, Transition};
-use tunnel_balancer_sim::{Record, Recorded};
+use tunnel_balancer_sim::{Record, RequestRecord};
 
 use super::format::{count, number};
 use super::report::{millis, what};
@@ -31,7 +31,7 @@ pub(super) struct Line {
 }
 
 /// Everything that is worth a line, in the order of time.
-pub(super) fn timeline(scenario: &Scenario, record: &Record, losses: &[(&Recorded, String)]) -> Vec<Line> {
+pub(super) fn timeline(scenario: &Scenario, record: &Record, losses: &[(&RequestRecord, String)]) -> Vec<Line> {
     let mut lines: Vec<Line> = scenario.timeline.iter().map(|step| scripted(step, scenario)).collect();
     let steps: BTreeSet<Duration> = scenario.timeline.iter().map(|step| step.at).collect();
     let between = |at: Duration| steps.range(..=at).count();

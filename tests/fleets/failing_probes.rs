@@ -4,7 +4,7 @@
 //! dropped out of the choice, the last would have all of it, and more than it can do.
 
 use tunnel_balancer_core::Policy;
-use tunnel_balancer_sim::{Arrivals, Behaviour, Sim};
+use tunnel_balancer_sim::{Arrivals, Behavior, Sim};
 
 use crate::{SECOND, Seed, at_least, at_most, names, s, service};
 
@@ -28,26 +28,26 @@ fn traffic_stays(seed: &Seed, isolates: usize, from: u64) {
         ("latency", Policy::Latency),
     ];
     let checks = [
-        ("are answered 500", Behaviour::status(500)),
-        ("are answered 503", Behaviour::status(503)),
-        ("hang", Behaviour::hangs()),
+        ("are answered 500", Behavior::status(500)),
+        ("are answered 503", Behavior::status(503)),
+        ("hang", Behavior::hangs()),
     ];
     for (policy, balancing) in policies {
         for (what, check) in checks {
             let mut sim = Sim::new(service(SERVERS, balancing.clone()), seed.0);
-            sim.isolates(isolates).patience(s(5));
+            sim.isolates(isolates).client_timeout(s(5));
             for name in names(SERVERS) {
-                sim.server(s(0), &name, Behaviour::status(200).after(SECOND / RATE).in_turn());
-                sim.probes(s(0), &name, Behaviour::status(200));
+                sim.server(s(0), &name, Behavior::status(200).after(SECOND / RATE).serial());
+                sim.probes(s(0), &name, Behavior::status(200));
                 sim.probes(s(from), &name, check);
             }
             // 70 % of what they can do: too much for two.
             sim.arrivals(Arrivals::poisson(0.7 * f64::from(RATE) * SERVERS as f64).until(s(120)));
             let trace = seed.run(sim, s(130));
             let most = trace.requests.values().max().copied().unwrap_or_default();
-            let share = 100.0 * most as f64 / trace.tally.attempts as f64;
+            let share = 100.0 * most as f64 / trace.stats.attempts as f64;
             at_most(40.0, format!("{policy}, checks {what} from {from} s: % of the busiest of three"), share);
-            let after = trace.tally.between(s(60)..s(120));
+            let after = trace.stats.between(s(60)..s(120));
             at_least(99.0, format!("{policy}, checks {what} from {from} s: % served"), 100.0 * after.served_share());
         }
     }

@@ -1,4 +1,4 @@
-//! Another balancer in the engine's place, to compare the two.
+//! Other balancers, to compare the engine with.
 
 use std::fmt;
 use std::future::Future;
@@ -10,9 +10,10 @@ use tunnel_balancer_core::{Forwarded, RequestMeta};
 use crate::caller::Caller;
 use crate::clock::VirtualClock;
 
-/// A balancer that is not the engine, in one isolate. The same requests come to it, and the same servers answer.
+/// A balancer that replaces the engine in one isolate. It receives the same requests and reaches
+/// the same servers.
 pub trait Baseline: fmt::Debug {
-    /// Answers one request.
+    /// Handles one request.
     fn forward<'a>(
         &'a self,
         caller: &'a Caller,
@@ -26,16 +27,16 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::{Arrivals, Behaviour, End, Record, Sim};
+    use crate::{Arrivals, Behavior, End, Record, Sim};
     use tunnel_balancer_core::{Failure, Outcome, Server, ServerId, Service};
 
     const MS: fn(u64) -> Duration = Duration::from_millis;
 
-    /// Looks at the second server and asks the first.
+    /// Probes the second server and sends every request to the first.
     #[derive(Debug)]
-    struct Stubborn;
+    struct FirstServer;
 
-    impl Baseline for Stubborn {
+    impl Baseline for FirstServer {
         fn forward<'a>(
             &'a self,
             caller: &'a Caller,
@@ -44,8 +45,8 @@ mod tests {
         ) -> Pin<Box<dyn Future<Output = Forwarded<StatusCode>> + 'a>> {
             Box::pin(async move {
                 let [first, second] = caller.service().servers() else { unreachable!() };
-                caller.look(second, MS(10)).await;
-                let status = match caller.ask(first, MS(100)).await {
+                caller.probe(second, MS(10)).await;
+                let status = match caller.send(first, MS(100)).await {
                     Outcome::Status(status) => status,
                     Outcome::Failed(_) => StatusCode::GATEWAY_TIMEOUT,
                 };
@@ -57,33 +58,33 @@ mod tests {
     fn sim() -> Sim {
         let servers = ["a.example", "b.example"].map(|url| Server::new(url.parse().unwrap()));
         let mut sim = Sim::new(Service::new("app.example", servers.to_vec()).unwrap(), 1);
-        sim.server(Duration::ZERO, "a", Behaviour::status(530).after(MS(20)));
-        sim.server(Duration::ZERO, "b", Behaviour::status(200).after(MS(30)));
-        sim.server(MS(1500), "a", Behaviour::hangs());
+        sim.server(Duration::ZERO, "a", Behavior::status(530).after(MS(20)));
+        sim.server(Duration::ZERO, "b", Behavior::status(200).after(MS(30)));
+        sim.server(MS(1500), "a", Behavior::hangs());
         sim.arrivals(Arrivals::even(1.0).until(MS(2001)));
-        sim.quiet().record();
+        sim.counts_only().record();
         sim
     }
 
-    /// When requests came and were over, and with what status.
+    /// Arrival, end and status of each request. A status of 0 stands for a client that timed out.
     fn requests(record: &Record) -> Vec<(u128, u128, u16)> {
-        let over = record.requests.iter().map(|request| {
+        let rows = record.requests.iter().map(|request| {
             let (end, status) = match request.end {
                 Some((end, End::Answered { status, .. })) => (end.as_millis(), status.as_u16()),
-                Some((end, End::GaveUp)) => (end.as_millis(), 0),
+                Some((end, End::TimedOut)) => (end.as_millis(), 0),
                 None => (0, 0),
             };
             (request.at.as_millis(), end, status)
         });
-        over.collect()
+        rows.collect()
     }
 
     #[test]
-    fn a_rival_gets_the_same_requests_and_the_same_servers() {
+    fn a_baseline_receives_the_same_requests_and_servers() {
         let mut sim = sim();
-        sim.baselines(|| Box::new(Stubborn));
+        sim.baselines(|| Box::new(FirstServer));
         let trace = sim.run(MS(10_000));
-        assert_eq!((trace.tally.attempts, trace.requests["a"], trace.probes["b"]), (3, 3, 3));
+        assert_eq!((trace.stats.attempts, trace.requests["a"], trace.probes["b"]), (3, 3, 3));
         let record = trace.record;
         assert_eq!(requests(&record), [(0, 30, 530), (1000, 1030, 530), (2000, 2110, 504)]);
         let last: Vec<_> = record.sent.iter().filter(|sent| sent.request == 2).collect();
@@ -91,16 +92,16 @@ mod tests {
             last.iter().map(|sent| (sent.server.index(), sent.is_probe)).collect::<Vec<_>>(),
             [(1, true), (0, false)]
         );
-        // Given up: there is no outcome, but a time.
+        // A canceled attempt has an end time and no outcome.
         assert!(last.iter().all(|sent| sent.outcome.is_none()));
         assert_eq!(last.iter().map(|sent| sent.until.as_millis()).collect::<Vec<_>>(), [2010, 2110]);
         assert_eq!(record.changes, []);
     }
 
     #[test]
-    fn a_record_has_everything_that_the_engine_did() {
+    fn a_record_contains_requests_attempts_probes_and_changes() {
         let mut sim = sim();
-        sim.patience(MS(40));
+        sim.client_timeout(MS(40));
         let record = sim.run(MS(10_000)).record;
         assert_eq!(requests(&record), [(0, 40, 0), (1000, 1030, 200), (2000, 2030, 200)]);
         let attempts = record.sent.iter().filter(|sent| !sent.is_probe);
@@ -113,10 +114,10 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_recorded_unless_it_is_asked_for() {
+    fn nothing_is_recorded_by_default() {
         let servers = vec![Server::new("a.example".parse().unwrap())];
         let mut sim = Sim::new(Service::new("app.example", servers).unwrap(), 1);
-        sim.server(Duration::ZERO, "a", Behaviour::fails(Failure::Connect));
+        sim.server(Duration::ZERO, "a", Behavior::fails(Failure::Connect));
         sim.get(MS(1));
         let record = sim.run(MS(100)).record;
         assert_eq!((record.requests.len(), record.sent.len(), record.changes.len()), (0, 0, 0));

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use http::Method;
 use tunnel_balancer_core::{Failure, Policy, RequestMeta};
-use tunnel_balancer_sim::{Arrivals, Behaviour, Sim, Stats};
+use tunnel_balancer_sim::{Arrivals, Behavior, Sim, Stats};
 
 use crate::{Seed, at_most, ms, s, service, show};
 
@@ -18,37 +18,37 @@ const FAILURES: usize = 3;
 const USUAL: (Duration, usize) = (ms(50), 5);
 
 /// How a dead server looks, and whether a request that meets it was surely not delivered.
-fn deaths() -> [(&'static str, Behaviour, bool); 5] {
+fn deaths() -> [(&'static str, Behavior, bool); 5] {
     [
-        ("refuses connections", Behaviour::fails(Failure::Connect), true),
-        ("lets connections time out after 1 s", Behaviour::fails(Failure::Connect).after(s(1)), true),
-        ("its tunnel is down (530)", Behaviour::status(530).after(ms(20)), true),
-        ("its tunnel finds no application (502)", Behaviour::status(502).after(ms(20)), false),
-        ("breaks connections", Behaviour::fails(Failure::ConnectionLost), false),
+        ("refuses connections", Behavior::fails(Failure::Connect), true),
+        ("lets connections time out after 1 s", Behavior::fails(Failure::Connect).after(s(1)), true),
+        ("its tunnel is down (530)", Behavior::status(530).after(ms(20)), true),
+        ("its tunnel finds no application (502)", Behavior::status(502).after(ms(20)), false),
+        ("breaks connections", Behavior::fails(Failure::ConnectionLost), false),
     ]
 }
 
-fn run(method: Method, death: Behaviour, seed: &Seed) -> Stats {
+fn run(method: Method, death: Behavior, seed: &Seed) -> Stats {
     let mut sim = Sim::new(service(2, Policy::Failover), seed.0);
     sim.isolates(ISOLATES);
     for name in ["a", "b"] {
-        sim.server(s(0), name, Behaviour::status(200).after(USUAL.0));
+        sim.server(s(0), name, Behavior::status(200).after(USUAL.0));
     }
     sim.server(s(20), "a", death);
-    sim.cut(s(20), "a");
-    sim.arrivals(Arrivals::even(100.0).until(s(60)).of(RequestMeta::new(method)));
-    seed.run(sim, s(200)).tally
+    sim.reset_connections(s(20), "a");
+    sim.arrivals(Arrivals::even(100.0).until(s(60)).request(RequestMeta::new(method)));
+    seed.run(sim, s(200)).stats
 }
 
 #[test]
 fn perf_14_no_get_fails_when_the_primary_dies() {
     let seed = Seed::new(1);
     for (name, death, _) in deaths() {
-        let tally = run(Method::GET, death, &seed);
-        let total = tally.total();
+        let stats = run(Method::GET, death, &seed);
+        let total = stats.total();
         at_most(0.0, format!("GET, {name}: not served"), (total.arrived - total.served) as f64);
         let longest = if name.contains("1 s") { 1_050.0 } else { 101.0 };
-        at_most(longest, format!("GET, {name}: longest wait, ms"), tally.quantile(1.0).as_millis() as f64);
+        at_most(longest, format!("GET, {name}: longest wait, ms"), stats.quantile(1.0).as_millis() as f64);
     }
 }
 
@@ -68,10 +68,10 @@ fn perf_14_only_posts_that_were_sent_fail_when_the_primary_dies() {
 #[test]
 fn no_get_fails_when_the_primary_hangs() {
     let seed = Seed::new(1);
-    let tally = run(Method::GET, Behaviour::hangs(), &seed);
-    let total = tally.total();
+    let stats = run(Method::GET, Behavior::hangs(), &seed);
+    let total = stats.total();
     at_most(0.0, "GET, hangs: not served", (total.arrived - total.served) as f64);
-    let slow = 1.0 - tally.served_within(s(1));
+    let slow = 1.0 - stats.served_within(s(1));
     show("GET, hangs: requests that waited for more than 1 s", format!("{:.0}", slow * total.arrived as f64));
-    at_most(8_100.0, "GET, hangs: longest wait, ms", tally.quantile(1.0).as_millis() as f64);
+    at_most(8_100.0, "GET, hangs: longest wait, ms", stats.quantile(1.0).as_millis() as f64);
 }
