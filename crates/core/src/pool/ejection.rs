@@ -206,6 +206,7 @@ mod tests {
 
     const SETTINGS: EjectionSettings = EjectionSettings {
         consecutive_failures: 3,
+        window_failures: None,
         base_time: Duration::from_secs(10),
         max_time: Duration::from_secs(300),
         max_percent: 100,

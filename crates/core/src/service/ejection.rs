@@ -8,6 +8,9 @@ use std::time::Duration;
 pub struct EjectionSettings {
     /// Doubtful failures in a row that eject. Default 3.
     pub consecutive_failures: u32,
+    /// Failures among the last 20 answers that also eject a server. Default 5; `None`: only
+    /// consecutive failures eject.
+    pub window_failures: Option<u32>,
     /// Length of the first ejection; each further one is twice as long. Default 10 s.
     pub base_time: Duration,
     /// The longest. Default 300 s.
@@ -21,6 +24,7 @@ impl Default for EjectionSettings {
     fn default() -> Self {
         Self {
             consecutive_failures: 3,
+            window_failures: Some(5),
             base_time: Duration::from_secs(10),
             max_time: Duration::from_secs(300),
             max_percent: 100,

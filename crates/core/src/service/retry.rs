@@ -18,6 +18,12 @@ pub struct RetrySettings {
     pub per_try_timeout: Option<Duration>,
     /// An attempt without response headers for this long makes its server suspect: see [`Wait`](crate::Wait). Default 3 s.
     pub liveness_check_after: Option<Duration>,
+    /// Whether a safe request that waits on a stalled server is also sent to another one. Default
+    /// true.
+    pub hedge: bool,
+    /// How long a request waits for a server to return, or for a free place under
+    /// [`max_requests`](crate::Server::max_requests), before it is answered with 503. Default none.
+    pub hold: Option<Duration>,
     /// How often the list of servers is gone through. From the second time on a server is asked again, after a pause.
     /// Default 1: no server twice.
     pub rounds: u32,
@@ -40,6 +46,8 @@ impl Default for RetrySettings {
             timeout: Duration::from_secs(100),
             per_try_timeout: None,
             liveness_check_after: Some(Duration::from_secs(3)),
+            hedge: true,
+            hold: None,
             rounds: 1,
             statuses: StatusRanges::default(),
             passthrough_statuses: StatusRanges::default(),
