@@ -47,6 +47,7 @@ mod problem;
 mod reader;
 #[cfg(feature = "schema")]
 mod reference;
+mod renamed;
 mod retry;
 mod rotation;
 mod scalar;

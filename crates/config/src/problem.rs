@@ -9,7 +9,7 @@ use std::ops::RangeInclusive;
 use crate::diagnostic::{Code, Diagnostic, Errors, Severity};
 use crate::node::{Node, NodeId, Value, locate, ticked};
 use crate::syntax::{Lines, Position, START};
-use crate::{extent, suggest, yaml};
+use crate::{extent, renamed, suggest, yaml};
 
 /// What is wrong with one value.
 #[derive(Debug)]
@@ -70,6 +70,16 @@ impl Problem {
             None => format!("known here: {list}"),
         };
         Self::new(code, format!("unknown {what} {}", ticked(word))).hint(hint)
+    }
+
+    /// Like [`unknown`](Self::unknown), for a `word` of the format itself. If the word was renamed,
+    /// the hint has the new name.
+    pub(crate) fn unknown_or_renamed(code: Code, what: &str, word: &str, known: &[&str], list: &str) -> Self {
+        let problem = Self::unknown(code, what, word, known, list);
+        match renamed::hint(word, known) {
+            Some(hint) => problem.hint(hint),
+            None => problem,
+        }
     }
 }
 

@@ -185,7 +185,8 @@ impl<'a> Map<'a> {
                 ),
                 None => {
                     let known: Vec<String> = self.known.iter().map(|word| format!("`{word}`")).collect();
-                    key.report(Problem::unknown(Code::UnknownKey, "key", name, &self.known, &known.join(", ")));
+                    let list = known.join(", ");
+                    key.report(Problem::unknown_or_renamed(Code::UnknownKey, "key", name, &self.known, &list));
                 }
             }
         }
@@ -252,7 +253,7 @@ pub(crate) fn word<T: Clone>(value: &Value<'_>, what: &str, expected: &str, word
         return Ok(meaning.clone());
     }
     let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
-    Err(Problem::unknown(Code::InvalidValue, what, found, &known, expected))
+    Err(Problem::unknown_or_renamed(Code::InvalidValue, what, found, &known, expected))
 }
 
 /// `false` for none, or what `read` understands.
