@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use tunnel_balancer_config::scenario::{Deed, Scenario};
+use tunnel_balancer_config::scenario::{Action, Scenario};
 use tunnel_balancer_config::{Config, parse, parse_scenario, parse_with};
 use tunnel_balancer_core::{
     Body, Failback, HashOn, HealthCheck, Policy, Server, ServerUrl, Service, StatusRanges, Writes,
@@ -325,7 +325,7 @@ fn a_scenario_with_every_key_is_read() {
     let s = Duration::from_secs;
     assert_eq!((scenario.service.host.as_str(), scenario.duration, scenario.isolates), ("app.example.com", s(600), 5));
     assert_eq!(scenario.service.retry.statuses, StatusRanges(vec![(500, 500)]));
-    assert_eq!(scenario.patience, Some(s(20)));
+    assert_eq!(scenario.client_timeout, Some(s(20)));
     let ms = Duration::from_millis;
     assert_eq!(scenario.latency, [("primary".to_owned(), ms(40)), ("replica".to_owned(), ms(70))]);
 
@@ -338,17 +338,17 @@ fn a_scenario_with_every_key_is_read() {
     let at =
         |seconds, server| scenario.timeline.iter().find(|step| step.at == s(seconds) && step.server == server).unwrap();
     assert_eq!(
-        (at(60, "primary").requests.does, at(60, "primary").probes.does),
-        (Deed::Answers(530), Deed::Answers(530))
+        (at(60, "primary").requests.action, at(60, "primary").probes.action),
+        (Action::Answers(530), Action::Answers(530))
     );
-    assert_eq!((at(120, "primary").requests.does, at(120, "primary").requests.after), (Deed::Up, ms(40)));
-    assert_eq!(at(210, "replica").requests.does, Deed::Refuses);
-    assert_eq!(at(240, "primary").requests.does, Deed::Hangs);
+    assert_eq!((at(120, "primary").requests.action, at(120, "primary").requests.after), (Action::Up, ms(40)));
+    assert_eq!(at(210, "replica").requests.action, Action::Refuses);
+    assert_eq!(at(240, "primary").requests.action, Action::Hangs);
     let full = at(360, "primary");
-    assert_eq!((full.requests.does, full.requests.after, full.requests.spread), (Deed::Answers(500), ms(5), ms(1)));
-    assert_eq!((full.probes.does, full.probes.after, full.probes.spread), (Deed::Up, ms(40), ms(0)));
-    assert!(full.cut && !at(420, "primary").cut);
-    assert_eq!((at(420, "primary").probes.after, at(420, "primary").probes.does), (s(4), Deed::Up));
+    assert_eq!((full.requests.action, full.requests.after, full.requests.stddev), (Action::Answers(500), ms(5), ms(1)));
+    assert_eq!((full.probes.action, full.probes.after, full.probes.stddev), (Action::Up, ms(40), ms(0)));
+    assert!(full.reset_connections && !at(420, "primary").reset_connections);
+    assert_eq!((at(420, "primary").probes.after, at(420, "primary").probes.action), (s(4), Action::Up));
 }
 
 #[test]
@@ -357,12 +357,12 @@ fn a_scenario_has_defaults_and_may_borrow_its_services() {
     let text = "duration: 1m\nrequests: { GET: 1 }\ntimeline: { 30s: { c: 530 }, 0s: { c: up } }";
     let borrowed = scenario(text, Some(&services));
     assert_eq!(borrowed.service, services[0]);
-    assert_eq!((borrowed.isolates, borrowed.patience), (1, Some(Duration::from_secs(30))));
+    assert_eq!((borrowed.isolates, borrowed.client_timeout), (1, Some(Duration::from_secs(30))));
     assert_eq!(borrowed.latency[1], ("c".to_owned(), Duration::from_millis(50)));
     let times: Vec<u64> = borrowed.timeline.iter().map(|step| step.at.as_secs()).collect();
     assert_eq!(times, [0, 30], "in the order of time");
 
     let own = format!("services: {{ x.example.com: y.example.net }}\n{text}");
     assert_eq!(scenario(&own, Some(&services)).service, services[0], "those that are given come first");
-    assert_eq!(scenario(&format!("patience: false\nlatency: 9ms\n{text}"), Some(&services)).patience, None);
+    assert_eq!(scenario(&format!("client_timeout: false\nlatency: 9ms\n{text}"), Some(&services)).client_timeout, None);
 }

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
-use tunnel_balancer_config::scenario::{Deed, Doing, Scenario, Step};
+use tunnel_balancer_config::scenario::{Action, Scenario, ServerBehavior, Step};
 use tunnel_balancer_core::{Failure, Service};
 use tunnel_balancer_sim::{Arrivals, Behavior, Record, Sim};
 
@@ -34,11 +34,11 @@ impl Balancer {
     pub(super) fn run(self, scenario: &Scenario, seed: u64) -> Record {
         let service = simulated(scenario.service.clone());
         let passing = passing_status(&service);
-        let end = scenario.duration + scenario.patience.unwrap_or(service.retry.timeout) + Duration::from_secs(1);
+        let end = scenario.duration + scenario.client_timeout.unwrap_or(service.retry.timeout) + Duration::from_secs(1);
         let mut sim = Sim::new(service, seed);
         sim.isolates(scenario.isolates).counts_only().record();
-        if let Some(patience) = scenario.patience {
-            sim.client_timeout(patience);
+        if let Some(timeout) = scenario.client_timeout {
+            sim.client_timeout(timeout);
         }
         if self == Self::Script {
             sim.isolates(scenario.isolates).baselines(|| Box::<Script>::default());
@@ -47,10 +47,10 @@ impl Balancer {
             sim.server(Duration::ZERO, server, Behavior::status(200).after(*latency));
             sim.probes(Duration::ZERO, server, Behavior::status(passing).after(*latency));
         }
-        for Step { at, server, requests, probes, cut, .. } in &scenario.timeline {
+        for Step { at, server, requests, probes, reset_connections, .. } in &scenario.timeline {
             sim.server(*at, server, behavior(*requests, 200));
             sim.probes(*at, server, behavior(*probes, passing));
-            if *cut {
+            if *reset_connections {
                 sim.reset_connections(*at, server);
             }
         }
@@ -85,14 +85,14 @@ fn passing_status(service: &Service) -> u16 {
     if expected.clone().any(passes) { 200 } else { expected.map(|(first, _)| *first).next().unwrap_or(200) }
 }
 
-fn behavior(doing: Doing, good: u16) -> Behavior {
-    let behavior = match doing.does {
-        Deed::Up => Behavior::status(good),
-        Deed::Answers(status) => Behavior::status(status),
-        Deed::Refuses => Behavior::fails(Failure::Connect),
-        Deed::Breaks => Behavior::fails(Failure::ConnectionLost),
+fn behavior(scripted: ServerBehavior, good: u16) -> Behavior {
+    let behavior = match scripted.action {
+        Action::Up => Behavior::status(good),
+        Action::Answers(status) => Behavior::status(status),
+        Action::Refuses => Behavior::fails(Failure::Connect),
+        Action::Resets => Behavior::fails(Failure::ConnectionLost),
         // Whatever comes later is not simulated, so it does nothing.
         _ => return Behavior::hangs(),
     };
-    behavior.after(doing.after).normal(doing.spread)
+    behavior.after(scripted.after).normal(scripted.stddev)
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Serialize, Serializer};
-use tunnel_balancer_config::scenario::{Deed, Doing, Scenario, Step};
+use tunnel_balancer_config::scenario::{Action, Scenario, ServerBehavior, Step};
 use tunnel_balancer_core::{Outcome, Server, ServerId};
 use tunnel_balancer_sim::{End, Record, RequestRecord, UpstreamRequest};
 
@@ -135,7 +135,7 @@ fn loss(request: &RequestRecord, scenario: &Scenario) -> Option<String> {
             None => format!("{}, no server's answer", status.as_u16()),
         },
         Some((_, End::TimedOut)) => {
-            format!("gave up after {}", format::duration(scenario.patience.unwrap_or_default()))
+            format!("gave up after {}", format::duration(scenario.client_timeout.unwrap_or_default()))
         }
         None => "no answer until the end".to_owned(),
     })
@@ -147,7 +147,7 @@ fn faults(scenario: &Scenario) -> impl Iterator<Item = Fault> {
         let mut later = scenario.timeline.iter().skip(place + 1).filter(|later| later.server == step.server);
         let until = later.find(|later| later.at > step.at).map(|later| later.at);
         // What is well and so from the beginning is how the server is.
-        let is_usual = step.at.is_zero() && step.requests.does == Deed::Up && step.probes.does == Deed::Up;
+        let is_usual = step.at.is_zero() && step.requests.action == Action::Up && step.probes.action == Action::Up;
         let what = what(step, scenario).filter(|_| !is_usual)?;
         let (server, at) = (step.server.clone(), step.at);
         Some(Fault { server, what, at, until, failover: None, lost: 0, last_lost: None })
@@ -157,19 +157,19 @@ fn faults(scenario: &Scenario) -> impl Iterator<Item = Fault> {
 /// What is unusual about a server, if something is: `answers 530`, `takes 4s`, `probes: hangs`.
 pub(super) fn what(step: &Step, scenario: &Scenario) -> Option<String> {
     let usual = scenario.latency.iter().find(|(name, _)| *name == step.server).map(|(_, latency)| *latency);
-    let one = |doing: Doing| match doing.does {
-        Deed::Up if Some(doing.after) == usual => None,
-        Deed::Up => Some(format!("takes {}", format::duration(doing.after))),
-        deed => Some(deed.to_string()),
+    let one = |behavior: ServerBehavior| match behavior.action {
+        Action::Up if Some(behavior.after) == usual => None,
+        Action::Up => Some(format!("takes {}", format::duration(behavior.after))),
+        action => Some(action.to_string()),
     };
     let (requests, probes) = (one(step.requests), one(step.probes));
-    let cut = step.cut.then(|| "breaks connections".to_owned());
+    let resets = step.reset_connections.then(|| "resets connections".to_owned());
     let probes = match (&requests, probes) {
         (requests, probes) if *requests == probes => None,
         (_, Some(probes)) => Some(format!("probes: {probes}")),
         (_, None) => Some("probes pass".to_owned()),
     };
-    let parts: Vec<String> = [requests, probes, cut].into_iter().flatten().collect();
+    let parts: Vec<String> = [requests, probes, resets].into_iter().flatten().collect();
     (!parts.is_empty()).then(|| parts.join(", "))
 }
 

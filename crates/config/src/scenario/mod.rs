@@ -39,8 +39,8 @@ pub struct Scenario {
     pub duration: Duration,
     /// How many isolates serve it, each of which has to find out everything by itself.
     pub isolates: usize,
-    /// How long clients wait before they go away; `None`: for ever.
-    pub patience: Option<Duration>,
+    /// How long clients wait before they disconnect; `None`: for ever.
+    pub client_timeout: Option<Duration>,
     /// The requests that come.
     pub requests: Vec<Stream>,
     /// How long each server takes when nothing else is said, by name.
@@ -72,29 +72,29 @@ pub struct Step {
     /// The server's name.
     pub server: String,
     /// What it does with requests.
-    pub requests: Doing,
+    pub requests: ServerBehavior,
     /// What it does with probes.
-    pub probes: Doing,
-    /// Whether the connections of requests that wait for it at this moment break.
-    pub cut: bool,
+    pub probes: ServerBehavior,
+    /// Whether the connections of requests that wait for it are reset at this moment.
+    pub reset_connections: bool,
 }
 
-/// What a server does, and how long it takes for that.
+/// The action of a server, and how long the server takes for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Doing {
-    /// What.
-    pub does: Deed,
+pub struct ServerBehavior {
+    /// The action.
+    pub action: Action,
     /// How long it takes on average.
     pub after: Duration,
-    /// The standard deviation of that.
-    pub spread: Duration,
+    /// The standard deviation of that time.
+    pub stddev: Duration,
 }
 
 /// What a server does with a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Deed {
+pub enum Action {
     /// Answers well.
     Up,
     /// Answers with a status.
@@ -103,18 +103,18 @@ pub enum Deed {
     Refuses,
     /// Takes requests and never answers.
     Hangs,
-    /// Takes requests and breaks their connections.
-    Breaks,
+    /// Takes requests and resets their connections.
+    Resets,
 }
 
-impl fmt::Display for Deed {
+impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Up => f.write_str("up"),
             Self::Answers(status) => write!(f, "answers {status}"),
             Self::Refuses => f.write_str("refuses"),
             Self::Hangs => f.write_str("hangs"),
-            Self::Breaks => f.write_str("breaks"),
+            Self::Resets => f.write_str("resets"),
         }
     }
 }

@@ -19,8 +19,8 @@ const KEYS: &[Key<Draft>] = &[
         field.set(&mut draft.title, |value| text(value, "a sentence").map(|title| title.trim().to_owned()));
     }),
     Key::plain("isolates", |draft, field| field.set(&mut draft.isolates, |value| number(value, 1..=1000))),
-    Key::plain("patience", |draft, field| {
-        field.set(&mut draft.patience, |value| or_off(value, |value| duration(value, USUAL)));
+    Key::plain("client_timeout", |draft, field| {
+        field.set(&mut draft.client_timeout, |value| or_off(value, |value| duration(value, USUAL)));
     }),
 ];
 
@@ -49,7 +49,7 @@ const METHODS: [&str; 7] = ["GET", "HEAD", "OPTIONS", "PUT", "DELETE", "POST", "
 struct Draft {
     title: String,
     isolates: u32,
-    patience: Option<Duration>,
+    client_timeout: Option<Duration>,
 }
 
 /// The scenario of a file; `None` when something is wrong with it, which is reported. `given` are services that take the
@@ -66,7 +66,7 @@ pub(crate) fn scenario(root: Field<'_>, given: Option<&[Service]>) -> Option<Sce
     let length = map.require("duration", "write how long requests come, as in `duration: 5m`");
     let requests = map.require("requests", "write how many come in a second, as in `requests: { GET: 10 }`");
     let (latency, timeline) = (map.take("latency"), map.take("timeline"));
-    let mut draft = Draft { title: String::new(), isolates: 1, patience: Some(Duration::from_secs(30)) };
+    let mut draft = Draft { title: String::new(), isolates: 1, client_timeout: Some(Duration::from_secs(30)) };
     map.apply(&mut draft, KEYS);
 
     let duration = length.and_then(|length| length.read(|value| duration(value, DURATION)));
@@ -90,10 +90,10 @@ pub(crate) fn scenario(root: Field<'_>, given: Option<&[Service]>) -> Option<Sce
     let names: Vec<&str> = service.servers().iter().map(|server| server.name.as_str()).collect();
     let latency = latencies(latency, &names);
     let timeline = timeline.map(|timeline| steps(timeline, &latency, end)).unwrap_or_default();
-    let Draft { title, isolates, patience } = draft;
+    let Draft { title, isolates, client_timeout } = draft;
     let isolates = usize::try_from(isolates).unwrap_or(1);
     let requests = streams.map(|(_, streams)| streams).unwrap_or_default();
-    Some(Scenario { title, service, duration: duration?, isolates, patience, requests, latency, timeline })
+    Some(Scenario { title, service, duration: duration?, isolates, client_timeout, requests, latency, timeline })
 }
 
 /// The service that is meant: the only one, or the one that is named.
@@ -204,8 +204,8 @@ mod tests {
         for name in own.into_iter().chain(names(KEYS)).chain(names(STREAM_KEYS)).chain(names(STEP_KEYS)) {
             assert!(text.contains(&format!("{name}:")), "{name} is missing");
         }
-        for deed in ["up", "530", "refuses", "hangs", "breaks"] {
-            assert!(text.contains(deed), "{deed} is missing");
+        for action in ["up", "530", "refuses", "hangs", "resets"] {
+            assert!(text.contains(action), "{action} is missing");
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::reading::{FROM_START, list};
-use super::{Deed, Doing, Step};
+use super::{Action, ServerBehavior, Step};
 use crate::diagnostic::Code;
 use crate::duration::duration;
 use crate::node::Value;
@@ -11,30 +11,30 @@ use crate::problem::Problem;
 use crate::reader::{Entry, Field, Key, boolean, word};
 
 pub(super) const STEP_KEYS: &[Key<Written>] = &[
-    Key::plain("does", |written, field| field.set(&mut written.does, deed)),
-    Key::plain("probes", |written, field| field.set(&mut written.probes, |value| deed(value).map(Some))),
+    Key::plain("action", |written, field| field.set(&mut written.action, action)),
+    Key::plain("probes", |written, field| field.set(&mut written.probes, |value| action(value).map(Some))),
     Key::plain("after", |written, field| field.set(&mut written.after, |value| duration(value, FROM_START).map(Some))),
-    Key::plain("spread", |written, field| field.set(&mut written.spread, |value| duration(value, FROM_START))),
-    Key::plain("cut", |written, field| field.set(&mut written.cut, boolean)),
+    Key::plain("stddev", |written, field| field.set(&mut written.stddev, |value| duration(value, FROM_START))),
+    Key::plain("reset_connections", |written, field| field.set(&mut written.reset_connections, boolean)),
 ];
 
 /// What a server takes that nothing is said about: an application at home, seen through a tunnel.
 const LATENCY: Duration = Duration::from_millis(50);
 const TIMELINE: &str = "a map from times to what servers do then, as in `30s: { chat-a: 530 }`";
-const DEEDS: &str = "`up`, a status such as `530`, `refuses`, `hangs` or `breaks`";
+const ACTIONS: &str = "`up`, a status such as `530`, `refuses`, `hangs` or `resets`";
 
 /// What stands in the timeline about a server.
 pub(super) struct Written {
-    does: Deed,
-    probes: Option<Deed>,
+    action: Action,
+    probes: Option<Action>,
     after: Option<Duration>,
-    spread: Duration,
-    cut: bool,
+    stddev: Duration,
+    reset_connections: bool,
 }
 
 impl Written {
-    const fn new(does: Deed) -> Self {
-        Self { does, probes: None, after: None, spread: Duration::ZERO, cut: false }
+    const fn new(action: Action) -> Self {
+        Self { action, probes: None, after: None, stddev: Duration::ZERO, reset_connections: false }
     }
 }
 
@@ -74,12 +74,12 @@ pub(super) fn steps(field: Field<'_>, servers: &[(String, Duration)], end: Durat
                 continue;
             };
             let (Some(at), Some(written)) = (at, step(value)) else { continue };
-            let requests =
-                Doing { does: written.does, after: written.after.unwrap_or(*latency), spread: written.spread };
+            let Written { action, probes, after, stddev, reset_connections } = written;
+            let requests = ServerBehavior { action, after: after.unwrap_or(*latency), stddev };
             // Probes that are not like requests are not slow like them either.
-            let apart = |does| Doing { does, after: *latency, spread: Duration::ZERO };
-            let probes = written.probes.map_or(requests, apart);
-            steps.push(Step { at, server: server.clone(), requests, probes, cut: written.cut });
+            let apart = |action| ServerBehavior { action, after: *latency, stddev: Duration::ZERO };
+            let probes = probes.map_or(requests, apart);
+            steps.push(Step { at, server: server.clone(), requests, probes, reset_connections });
         }
     }
     steps.sort_by_key(|step| step.at);
@@ -88,24 +88,24 @@ pub(super) fn steps(field: Field<'_>, servers: &[(String, Duration)], end: Durat
 
 fn step(field: Field<'_>) -> Option<Written> {
     if !matches!(field.value(), Value::Map(_)) {
-        return field.read(deed).map(Written::new);
+        return field.read(action).map(Written::new);
     }
-    let mut written = Written::new(Deed::Up);
-    field.map(DEEDS)?.apply(&mut written, STEP_KEYS);
+    let mut written = Written::new(Action::Up);
+    field.map(ACTIONS)?.apply(&mut written, STEP_KEYS);
     Some(written)
 }
 
-fn deed(value: &Value<'_>) -> Result<Deed, Problem> {
-    const WORDS: &[(&str, Deed)] =
-        &[("up", Deed::Up), ("refuses", Deed::Refuses), ("hangs", Deed::Hangs), ("breaks", Deed::Breaks)];
+fn action(value: &Value<'_>) -> Result<Action, Problem> {
+    const WORDS: &[(&str, Action)] =
+        &[("up", Action::Up), ("refuses", Action::Refuses), ("hangs", Action::Hangs), ("resets", Action::Resets)];
     match value {
         Value::Integer(status) => {
             let status = u16::try_from(*status).ok().filter(|status| (200..=599).contains(status));
             let problem =
                 || Problem::new(Code::OutOfRange, format!("expected a status from 200 to 599, found {value}"));
-            status.map(Deed::Answers).ok_or_else(problem)
+            status.map(Action::Answers).ok_or_else(problem)
         }
-        _ => word(value, "behaviour", DEEDS, WORDS),
+        _ => word(value, "behaviour", ACTIONS, WORDS),
     }
 }
 
