@@ -74,9 +74,11 @@ fn ejections_under_overload() {
     let seed = Seed::new(1);
     for (name, policy) in [("least_requests", Policy::LeastRequests), ("latency", Policy::Latency)] {
         for isolates in [1, 10] {
-            for (how, try_timeout, patience) in [("defaults", None, 1_000), ("try_timeout 1s", Some(s(1)), 4_500)] {
+            for (how, per_try_timeout, patience) in
+                [("defaults", None, 1_000), ("per_try_timeout 1s", Some(s(1)), 4_500)]
+            {
                 let mut service = service(3, policy.clone());
-                service.retry.per_try_timeout = try_timeout;
+                service.retry.per_try_timeout = per_try_timeout;
                 let back = back_after(&dip(service, isolates, patience, &seed));
                 show(format!("{name}, 3 servers, {isolates} isolates, {how}: s until 95 % are served again"), back);
             }

@@ -64,7 +64,7 @@ fn perf_14_only_posts_that_were_sent_fail_when_the_primary_dies() {
 
 /// A server that takes requests and says nothing is left when its probe has failed as well: nobody is lost, but those that came
 /// before that wait, for 3 s and a probe's 5 s, or 10 s where a probe was under way that had begun before they came.
-/// `try_timeout` is for those who know how long their answers take.
+/// `per_try_timeout` is for those who know how long their answers take.
 #[test]
 fn no_get_fails_when_the_primary_hangs() {
     let seed = Seed::new(1);
