@@ -101,7 +101,7 @@ async fn t25_no_answer_tells_where_servers_are(bench: Bench) {
         Service::of([&down]),
         Service::of([&down, &full]).host("read.test").with("writes: primary_only"),
         Service::of([&stuck]).host("stuck.test").with("retry: { timeout: 1s }"),
-        Service::of([&full]).host("full.test").each_with("max_in_flight: 1"),
+        Service::of([&full]).host("full.test").each_with("max_requests: 1"),
     ];
     let app = bench.start(services).await;
     down.answer(Reply::status(530));

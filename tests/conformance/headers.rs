@@ -81,7 +81,7 @@ async fn unknown_client_address_is_not_the_clients_to_name(bench: Bench) {
 
 async fn served_by_can_be_turned_off(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
-    let app = bench.start(Service::of([&primary]).with("served_by: false")).await;
+    let app = bench.start(Service::of([&primary]).with("served_by_header: false")).await;
     primary.answer(Reply::status(200).header("X-Served-By", "the server's own"));
     let response = app.get("/").await;
     assert_eq!((response.status, response.header("X-Served-By")), (200, None));

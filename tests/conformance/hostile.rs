@@ -103,7 +103,9 @@ async fn t24_refused_requests_eject_nobody(bench: Bench) {
 
 async fn hdr_15_answers_with_two_lengths_reach_no_client(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
-    let app = bench.start(Service::of([&primary]).with("ejection: { failures: 100 }")).await;
+    let app = bench
+        .start(Service::of([&primary]).with("ejection: { consecutive_failures: 100, window_failures: false }"))
+        .await;
     for lengths in
         ["Content-Length: 5\r\nContent-Length: 6", "Content-Length: 5, 6", "Content-Length: -5", "Content-Length: 5x"]
     {

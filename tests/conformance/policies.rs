@@ -71,7 +71,7 @@ async fn backup_waits_until_it_is_needed(bench: Bench) {
 
 async fn full_servers_are_left_alone(bench: Bench) {
     let [a] = bench.servers(["a"]).await;
-    let app = bench.start(service(&[(&a, ", max_in_flight: 1")], "").as_str()).await;
+    let app = bench.start(service(&[(&a, ", max_requests: 1")], "").as_str()).await;
     let gate = Gate::closed();
     a.answer(tunnel_balancer_tests::Answer::Held(gate.clone(), Box::default()));
     let second = async {
@@ -98,7 +98,7 @@ async fn writes_go_to_the_primary_alone(bench: Bench) {
 
 async fn added_statuses_are_tried_elsewhere(bench: Bench) {
     let [a, b] = bench.servers(["a", "b"]).await;
-    let app = bench.start(Service::of([&a, &b]).with("retry: { on: 429, not_on: 503 }")).await;
+    let app = bench.start(Service::of([&a, &b]).with("retry: { statuses: 429, passthrough_statuses: 503 }")).await;
     a.answer(Reply::status(429));
     assert_eq!(app.get("/").await.served_by(), "b");
     a.answer(Reply::status(503));
@@ -107,7 +107,7 @@ async fn added_statuses_are_tried_elsewhere(bench: Bench) {
 
 async fn unsafe_methods_can_be_allowed(bench: Bench) {
     let [a, b] = bench.servers(["a", "b"]).await;
-    let app = bench.start(Service::of([&a, &b]).with("retry: { unsafe_methods: true }")).await;
+    let app = bench.start(Service::of([&a, &b]).with("retry: { non_idempotent: true }")).await;
     a.answer(Reply::status(502));
     let response = app.post("/", "hello").await;
     assert_eq!((response.status, response.served_by()), (200, "b"));

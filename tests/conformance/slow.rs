@@ -95,8 +95,8 @@ async fn visitor_who_leaves_ends_the_attempt(bench: Bench) {
 
 async fn rty_26_visitors_who_leave_are_not_tried_elsewhere_and_blame_nobody(bench: Bench) {
     let [primary, replica] = bench.servers(["primary", "replica"]).await;
-    let twice = "retry: { attempts: 4, rounds: 2 }";
-    let app = bench.start(Service::of([&primary, &replica]).with(twice)).await;
+    let held = "retry: { attempts: 4, hold: 5s }";
+    let app = bench.start(Service::of([&primary, &replica]).with(held)).await;
     primary.answer_at("/", Answer::Hang);
     for nth in 1..=4 {
         leave_while_waiting(&app, &primary, nth).await;

@@ -53,7 +53,7 @@ impl Service {
         self
     }
 
-    /// With one more key for each of its servers, such as `max_in_flight: 1`.
+    /// With one more key for each of its servers, such as `max_requests: 1`.
     pub fn each_with(mut self, key: &str) -> Self {
         for server in &mut self.servers {
             *server = format!("{}, {key} }}", server.trim_end_matches(" }"));

@@ -150,7 +150,7 @@ mod tests {
                 ],
                 settings: vec!["policy: random".to_owned()],
             }],
-            defaults: vec!["served_by: false".to_owned()],
+            defaults: vec!["served_by_header: false".to_owned()],
         };
         let config = parse(&draft.text()).unwrap_or_else(|errors| panic!("{errors}\n{}", draft.text()));
         let service = &config.services[0];

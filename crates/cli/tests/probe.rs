@@ -118,7 +118,7 @@ fn check_warns_of_health_checks_that_fail_or_redirect() {
         )
     };
     let warned = "warning[redirect]: the health check of app.test, server first, redirects to /login and passes: choose a path \
-                  that the application answers itself, or `expect: 200-299`";
+                  that the application answers itself, or `expect_status: 200-299`";
     let (text, code) = run(&yaml(&moved, ""), &["check", "--probe"]);
     assert_eq!((text.lines().next(), code), (Some(warned), Some(0)), "{text}");
     assert!(text.contains("services.yaml: 1 service, 2 servers, 1 warning\n"), "{text}");
@@ -128,7 +128,7 @@ fn check_warns_of_health_checks_that_fail_or_redirect() {
     assert_eq!(code, Some(1));
 
     let warned = "warning[failing-check]: the health check of app.test, server first, does not pass: status 301";
-    let (text, code) = run(&yaml(&moved, ", expect: 200-299"), &["check", "--probe"]);
+    let (text, code) = run(&yaml(&moved, ", expect_status: 200-299"), &["check", "--probe"]);
     assert_eq!((text.lines().next(), code), (Some(warned), Some(0)), "{text}");
 
     let nothing = "services.yaml: 1 service, 2 servers, no warnings\n";

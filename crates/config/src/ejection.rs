@@ -1,55 +1,91 @@
 //! `ejection`: when a service's servers are left out for failures of real requests.
 
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use tunnel_balancer_core::EjectionSettings;
 
 use crate::diagnostic::Code;
 use crate::duration::{USUAL, duration, written};
 use crate::problem::Problem;
-use crate::reader::{Field, Key, number, percent};
+use crate::reader::{Field, Key, number, or_off, percent};
 use crate::shape::Shape;
 
-pub(crate) const KEYS: &[Key<EjectionSettings>] = &[
+/// Ejection settings as far as a file sets them.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct PartialEjection {
+    settings: EjectionSettings,
+    /// `None`: not written, so at least `base_time`.
+    max_time: Option<Duration>,
+}
+
+impl PartialEjection {
+    /// Returns the whole settings. Unless it is written, `max_time` is at least `base_time`.
+    pub(crate) fn complete(self) -> EjectionSettings {
+        let mut settings = self.settings;
+        let default = || EjectionSettings::default().max_time.max(settings.base_time);
+        settings.max_time = self.max_time.unwrap_or_else(default);
+        settings
+    }
+}
+
+pub(crate) const KEYS: &[Key<PartialEjection>] = &[
     Key::new(
-        "failures",
-        "Doubtful failures in a row that eject. A tunnel that is down ejects at once.",
-        Shape::Number(FAILURES),
-        |ejection, field| field.set(&mut ejection.consecutive_failures, |value| number(value, FAILURES)),
+        "consecutive_failures",
+        "Failures in a row that eject a server. A tunnel that is down ejects it at once.",
+        Shape::Number(CONSECUTIVE_FAILURES),
+        |partial, field| {
+            field.set(&mut partial.settings.consecutive_failures, |value| number(value, CONSECUTIVE_FAILURES));
+        },
     ),
     Key::new(
-        "base",
-        "How long the first time; each further time is twice as long.",
+        "window_failures",
+        "Failures among the last 20 answers that also eject a server. `false`: only failures in a row do.",
+        Shape::OneOf(&[Shape::Off, Shape::Number(WINDOW_FAILURES)]),
+        |partial, field| {
+            let read = |value| or_off(value, |value| number(value, WINDOW_FAILURES));
+            field.set(&mut partial.settings.window_failures, read);
+        },
+    ),
+    Key::new(
+        "base_time",
+        "The length of the first ejection. Each further one is twice as long.",
         Shape::Duration(USUAL),
-        |ejection, field| field.set(&mut ejection.base_time, |value| duration(value, USUAL)),
+        |partial, field| field.set(&mut partial.settings.base_time, |value| duration(value, USUAL)),
     ),
-    Key::new("max", "The longest.", Shape::Duration(USUAL), |ejection, field| {
-        field.set(&mut ejection.max_time, |value| duration(value, USUAL));
-    }),
+    Key::new(
+        "max_time",
+        "The length of the longest ejection. If it is not written, it is at least `base_time`.",
+        Shape::Duration(USUAL),
+        |partial, field| field.set(&mut partial.max_time, |value| duration(value, USUAL).map(Some)),
+    ),
     Key::new(
         "max_percent",
-        "The most servers that are left out at a time, in percent of all; one always may be.",
+        "The most servers that are ejected at a time, in percent of all. One always may be.",
         Shape::Percent(MAX_PERCENT),
-        |ejection, field| field.set(&mut ejection.max_percent, |value| percent(value, MAX_PERCENT)),
+        |partial, field| field.set(&mut partial.settings.max_percent, |value| percent(value, MAX_PERCENT)),
     ),
 ];
 
 pub(crate) const SHAPE: Shape = Shape::Shared("ejection", &Shape::Map(|| Key::about(KEYS)));
 
-const FAILURES: RangeInclusive<u32> = 1..=100;
+const CONSECUTIVE_FAILURES: RangeInclusive<u32> = 1..=100;
+/// The window has 20 answers.
+const WINDOW_FAILURES: RangeInclusive<u32> = 1..=20;
 const MAX_PERCENT: RangeInclusive<u32> = 1..=100;
 
 /// Reads it over what `defaults` gives.
-pub(crate) fn ejection(ejection: &mut EjectionSettings, field: Field<'_>) {
+pub(crate) fn ejection(partial: &mut PartialEjection, field: Field<'_>) {
     let Some(map) = field.map("a map of ejection settings") else { return };
-    let limits = map.written(&["base", "max"]);
-    map.apply(ejection, KEYS);
-    if ejection.base_time > ejection.max_time
+    let limits = map.written(&["base_time", "max_time"]);
+    map.apply(partial, KEYS);
+    let base = partial.settings.base_time;
+    if let Some(max) = partial.max_time.filter(|max| base > *max)
         && let Some(field) = limits.blamed()
     {
-        let (base, max) = (written(ejection.base_time), written(ejection.max_time));
-        let message = format!("`base` ({base}) is longer than `max` ({max})");
-        let hint = format!("the first ejection cannot be longer than the longest: set `max` to {base} or more");
+        let (base, max) = (written(base), written(max));
+        let message = format!("`base_time` ({base}) is longer than `max_time` ({max})");
+        let hint = format!("the first ejection cannot be longer than the longest: set `max_time` to {base} or more");
         field.report(Problem::new(Code::Conflict, message).hint(hint));
     }
 }

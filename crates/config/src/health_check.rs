@@ -1,6 +1,7 @@
 //! `health_check`: how a service's servers are probed.
 
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use tunnel_balancer_core::{HealthCheck, StatusRanges};
 
@@ -13,47 +14,72 @@ use crate::shape::{About, Shape, Text};
 use crate::statuses::{ANY, overlap, status_range, statuses};
 use crate::token::{TOKEN, token};
 
-pub(crate) const KEYS: &[Key<HealthCheck>] = &[
-    Key::new("path", "What is asked for with GET, below the server's own path.", Shape::Text(PATH), |check, field| {
-        field.set(&mut check.path, path)
-    }),
+/// A health check as far as a file sets it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct PartialHealthCheck {
+    check: HealthCheck,
+    /// `None`: not written, so `interval` limits it.
+    unhealthy_interval: Option<Duration>,
+}
+
+impl PartialHealthCheck {
+    /// Returns the whole check. Unless it is written, `unhealthy_interval` is at most `interval`.
+    pub(crate) fn complete(mut self) -> HealthCheck {
+        self.check.unhealthy_interval = self.unhealthy_interval();
+        self.check
+    }
+
+    fn unhealthy_interval(&self) -> Duration {
+        let default = || HealthCheck::default().unhealthy_interval.min(self.check.interval);
+        self.unhealthy_interval.unwrap_or_else(default)
+    }
+}
+
+pub(crate) const KEYS: &[Key<PartialHealthCheck>] = &[
+    Key::new(
+        "path",
+        "What is asked for with GET, below the server's own path.",
+        Shape::Text(PATH),
+        |partial, field| field.set(&mut partial.check.path, path),
+    ),
     Key::new(
         "interval",
         "From one probe to the next while a server is well, give or take 20 %.",
         Shape::Duration(USUAL),
-        |check, field| field.set(&mut check.interval, |value| duration(value, USUAL)),
+        |partial, field| field.set(&mut partial.check.interval, |value| duration(value, USUAL)),
     ),
     Key::new(
         "unhealthy_interval",
-        "From one probe to the next while a server is not well, give or take 20 %.",
+        "From one probe to the next while a server is unhealthy or may be, give or take 20 %. If it is not written, it is at \
+         most `interval`.",
         Shape::Duration(USUAL),
-        |check, field| field.set(&mut check.unhealthy_interval, |value| duration(value, USUAL)),
+        |partial, field| field.set(&mut partial.unhealthy_interval, |value| duration(value, USUAL).map(Some)),
     ),
     Key::new(
         "timeout",
         "How long a probe may wait for an answer; no longer than either interval.",
         Shape::Duration(USUAL),
-        |check, field| field.set(&mut check.timeout, |value| duration(value, USUAL)),
+        |partial, field| field.set(&mut partial.check.timeout, |value| duration(value, USUAL)),
     ),
     Key::new(
         "rise",
         "Good answers in a row that make an unhealthy server healthy.",
         Shape::Number(IN_A_ROW),
-        |check, field| field.set(&mut check.rise, |value| number(value, IN_A_ROW)),
+        |partial, field| field.set(&mut partial.check.rise, |value| number(value, IN_A_ROW)),
     ),
     Key::new(
         "fall",
         "Failures in a row that make a healthy server unhealthy.",
         Shape::Number(IN_A_ROW),
-        |check, field| field.set(&mut check.fall, |value| number(value, IN_A_ROW)),
+        |partial, field| field.set(&mut partial.check.fall, |value| number(value, IN_A_ROW)),
     ),
     Key::new(
-        "expect",
-        "The statuses that count as good.",
+        "expect_status",
+        "The statuses of a passing response.",
         Shape::Statuses { least: *ANY.start(), may_be_empty: false },
-        |check, field| {
-            if let Some(ranges) = expect(field) {
-                check.expect_status = ranges;
+        |partial, field| {
+            if let Some(ranges) = expect_status(field) {
+                partial.check.expect_status = ranges;
             }
         },
     ),
@@ -69,9 +95,9 @@ pub(crate) const KEYS: &[Key<HealthCheck>] = &[
                 ]
             }),
         ]),
-        |check, field| {
+        |partial, field| {
             if let Some(header) = expect_header(field) {
-                check.expect_header = header;
+                partial.check.expect_header = header;
             }
         },
     ),
@@ -79,7 +105,7 @@ pub(crate) const KEYS: &[Key<HealthCheck>] = &[
         "expect_body",
         "A text in the first 1024 bytes of a good answer's body. `false`: any.",
         Shape::OneOf(&[Shape::Off, Shape::Text(SAMPLE)]),
-        |check, field| field.set(&mut check.expect_body, |value| or_off(value, sample)),
+        |partial, field| field.set(&mut partial.check.expect_body, |value| or_off(value, sample)),
     ),
 ];
 
@@ -99,27 +125,32 @@ const OF_A_DEAD_TUNNEL: [(u16, u16); 3] = [(502, 504), (520, 527), (530, 530)];
 const IN_A_ROW: RangeInclusive<u32> = 1..=100;
 
 /// `false` turns probes off, a map changes what it names, `true` turns them on where the defaults turned them off.
-pub(crate) fn health_check(check: &mut Option<HealthCheck>, field: Field<'_>) {
+pub(crate) fn health_check(partial: &mut Option<PartialHealthCheck>, field: Field<'_>) {
     match field.value() {
-        Value::Bool(false) => *check = None,
-        Value::Bool(true) => *check = Some(check.take().unwrap_or_default()),
+        Value::Bool(false) => *partial = None,
+        Value::Bool(true) => *partial = Some(partial.take().unwrap_or_default()),
         _ => {
-            let check = check.get_or_insert_default();
+            let partial = partial.get_or_insert_default();
             let Some(map) = field.map("`false`, or a map of health check settings") else { return };
             let limits = ["interval", "unhealthy_interval"].map(|name| (name, map.written(&["timeout", name])));
-            map.apply(check, KEYS);
+            map.apply(partial, KEYS);
+            let (timeout, interval) = (partial.check.timeout, partial.check.interval);
+            let unhealthy_interval = Some(partial.unhealthy_interval());
+            // A default that equals `interval` is the same conflict once more.
+            let unhealthy_interval =
+                unhealthy_interval.filter(|it| partial.unhealthy_interval.is_some() || *it < interval);
             let blamed = limits.map(|(name, written)| (name, written.blamed()));
-            for ((name, blamed), interval) in blamed.into_iter().zip([check.interval, check.unhealthy_interval]) {
-                if let Some(field) = blamed.filter(|_| check.timeout > interval) {
-                    field.report(too_slow(check, name, interval));
+            for ((name, blamed), interval) in blamed.into_iter().zip([Some(interval), unhealthy_interval]) {
+                if let Some((field, interval)) = blamed.zip(interval).filter(|(_, interval)| timeout > *interval) {
+                    field.report(too_slow(timeout, name, interval));
                 }
             }
         }
     }
 }
 
-fn too_slow(check: &HealthCheck, name: &str, interval: std::time::Duration) -> Problem {
-    let (timeout, interval) = (written(check.timeout), written(interval));
+fn too_slow(timeout: Duration, name: &str, interval: Duration) -> Problem {
+    let (timeout, interval) = (written(timeout), written(interval));
     let message = format!("`timeout` ({timeout}) is longer than `{name}` ({interval})");
     let hint = format!("a probe must be over before the next begins: set `timeout` to {interval} or less");
     Problem::new(Code::Conflict, message).hint(hint)
@@ -182,7 +213,7 @@ fn sample(value: &Value<'_>) -> Result<String, Problem> {
     }
 }
 
-fn expect(field: Field<'_>) -> Option<StatusRanges> {
+fn expect_status(field: Field<'_>) -> Option<StatusRanges> {
     let ranges = statuses(field, status_range)?;
     if ranges.0.is_empty() {
         let problem = Problem::new(Code::InvalidValue, "no status would pass");

@@ -18,15 +18,16 @@ use crate::work::MAX_SUBREQUESTS;
 pub(crate) const KEYS: &[Key<RetrySettings>] = &[
     Key::new(
         "attempts",
-        "Attempts for one request, the first included; `1` means never again.",
+        "The most attempts for one request, the first included. `1`: no retries.",
         Shape::Number(ATTEMPTS),
         |retry, field| field.set(&mut retry.attempts, attempts),
     ),
     Key::new(
-        "rounds",
-        "How often the list of servers is gone through. `1`: no server twice. More rounds need more attempts.",
-        Shape::Number(ROUNDS),
-        |retry, field| field.set(&mut retry.rounds, |value| number(value, ROUNDS)),
+        "hold",
+        "How long a request waits for a server to return, or for a free place under `max_requests`, before it is answered \
+         with 503. `false`: not at all.",
+        Shape::OneOf(&[Shape::Off, Shape::Duration(HOLD)]),
+        |retry, field| field.set(&mut retry.hold, |value| or_off(value, |value| duration(value, HOLD))),
     ),
     Key::new(
         "timeout",
@@ -35,27 +36,34 @@ pub(crate) const KEYS: &[Key<RetrySettings>] = &[
         |retry, field| field.set(&mut retry.timeout, |value| duration(value, TIMEOUT)),
     ),
     Key::new(
-        "try_timeout",
-        "The longest for each attempt, no longer than `timeout`. It cuts slow answers of healthy servers, too. `false`: \
-         none but `timeout`.",
+        "per_try_timeout",
+        "A limit for each attempt, no longer than `timeout`. It also ends slow answers of healthy servers. `false`: \
+         `timeout` is the only limit.",
         Shape::OneOf(&[Shape::Off, Shape::Duration(USUAL)]),
         |retry, field| {
             field.set(&mut retry.per_try_timeout, |value| or_off(value, |value| duration(value, USUAL)));
         },
     ),
     Key::new(
-        "suspect_after",
-        "After this long without an answer the server is probed. If that fails, another one is tried; if not, it has its \
-         time. `false`: never.",
-        Shape::OneOf(&[Shape::Off, Shape::Duration(SUSPECT_AFTER)]),
+        "liveness_check_after",
+        "After this long without an answer the server is probed. If the probe fails, another server is tried; if it passes, \
+         the answer is awaited. `false`: never.",
+        Shape::OneOf(&[Shape::Off, Shape::Duration(LIVENESS_CHECK_AFTER)]),
         |retry, field| {
-            field.set(&mut retry.liveness_check_after, |value| or_off(value, |value| duration(value, SUSPECT_AFTER)));
+            let read = |value| or_off(value, |value| duration(value, LIVENESS_CHECK_AFTER));
+            field.set(&mut retry.liveness_check_after, read);
         },
     ),
     Key::new(
-        "on",
-        "Statuses that are tried elsewhere as well, such as `500` or `[429, 500-501]`. Those of a failed gateway always \
-         are: 502 to 504, 520 to 527 and 530, but not 500.",
+        "hedge",
+        "Whether a safe request that waits on a stalled server is also sent to another one.",
+        Shape::Boolean,
+        |retry, field| field.set(&mut retry.hedge, boolean),
+    ),
+    Key::new(
+        "statuses",
+        "Statuses that are retried in addition, such as `500` or `[429, 500-501]`. Those of a failed gateway always are: \
+         502 to 504, 520 to 527 and 530, but not 500.",
         Shape::Statuses { least: LEAST_FAILURE, may_be_empty: true },
         |retry, field| {
             if let Some(ranges) = statuses(field, failure) {
@@ -64,8 +72,8 @@ pub(crate) const KEYS: &[Key<RetrySettings>] = &[
         },
     ),
     Key::new(
-        "not_on",
-        "Statuses that are passed on although they would be tried elsewhere.",
+        "passthrough_statuses",
+        "Statuses that are passed on although they would be retried.",
         Shape::Statuses { least: *ANY.start(), may_be_empty: true },
         |retry, field| {
             if let Some(ranges) = statuses(field, status_range) {
@@ -74,56 +82,57 @@ pub(crate) const KEYS: &[Key<RetrySettings>] = &[
         },
     ),
     Key::new(
-        "unsafe_methods",
-        "Whether requests that may not run twice, such as POST, are tried again even when they may have been carried out.",
+        "non_idempotent",
+        "Whether requests that may not run twice, such as POST, are retried even if the server may have processed them.",
         Shape::Boolean,
         |retry, field| field.set(&mut retry.non_idempotent, boolean),
     ),
     Key::new(
         "budget",
-        "How many attempts there may be on top of the first ones, so that retries do not drown servers in trouble. What \
-         no server got is not counted.",
+        "The allowance for retries, which protects overloaded servers. A request that no server received is retried outside \
+         of it.",
         Shape::Map(|| Key::about(BUDGET_KEYS)),
         |retry, field| {
-            if let Some(map) = field.map("a map such as `{ percent: 20, per_second: 1 }`") {
+            if let Some(map) = field.map("a map such as `{ percent: 20, min_per_second: 1 }`") {
                 map.apply(&mut retry.budget, BUDGET_KEYS);
             }
         },
     ),
     Key::new(
-        "replay_limit",
+        "max_buffered_body",
         "The largest request body that is kept for another attempt. A larger one is sent once.",
-        Shape::Size(REPLAY_LIMIT),
-        |retry, field| field.set(&mut retry.max_buffered_body, |value| size(value, REPLAY_LIMIT)),
+        Shape::Size(MAX_BUFFERED_BODY),
+        |retry, field| field.set(&mut retry.max_buffered_body, |value| size(value, MAX_BUFFERED_BODY)),
     ),
 ];
 
 pub(crate) const BUDGET_KEYS: &[Key<BudgetSettings>] = &[
     Key::new(
         "percent",
-        "Of the requests of the last ten seconds, in percent.",
+        "Retries in percent of the requests of the last ten seconds.",
         Shape::Percent(PERCENT),
         |budget, field| field.set(&mut budget.percent, |value| percent(value, PERCENT)),
     ),
     Key::new(
-        "per_second",
-        "Allowed a second however few requests there are.",
-        Shape::Number(PER_SECOND),
-        |budget, field| field.set(&mut budget.min_per_second, |value| number(value, PER_SECOND)),
+        "min_per_second",
+        "Retries per second that are always allowed.",
+        Shape::Number(MIN_PER_SECOND),
+        |budget, field| field.set(&mut budget.min_per_second, |value| number(value, MIN_PER_SECOND)),
     ),
 ];
 
 pub(crate) const SHAPE: Shape = Shape::Shared("retry", &Shape::Map(|| Key::about(KEYS)));
 
 const ATTEMPTS: RangeInclusive<u32> = 1..=10;
-const ROUNDS: RangeInclusive<u32> = 1..=5;
 const PERCENT: RangeInclusive<u32> = 0..=100;
-const PER_SECOND: RangeInclusive<u32> = 0..=1000;
+const MIN_PER_SECOND: RangeInclusive<u32> = 0..=1000;
 const TIMEOUT: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
-/// Sooner, ordinary answers would be suspected, and every suspicion costs a probe.
-const SUSPECT_AFTER: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(3600);
+/// No request takes longer than the longest `timeout`.
+const HOLD: RangeInclusive<Duration> = Duration::from_millis(1)..=*TIMEOUT.end();
+/// Sooner, servers would be probed for ordinary answers.
+const LIVENESS_CHECK_AFTER: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(3600);
 /// Kept bodies share 8 MiB of an isolate: a larger one would leave no room for others.
-const REPLAY_LIMIT: RangeInclusive<u64> = 0..=1 << 20;
+const MAX_BUFFERED_BODY: RangeInclusive<u64> = 0..=1 << 20;
 /// Below are successes, which must not be repeated, and what is no answer yet.
 const LEAST_FAILURE: u16 = 300;
 
@@ -134,22 +143,23 @@ pub(crate) fn retry(retry: &mut RetrySettings, field: Field<'_>) {
         return field.report(problem.hint("for a single attempt write `{ attempts: 1 }`"));
     }
     let Some(map) = field.map("a map of retry settings") else { return };
-    let limits = map.written(&["try_timeout", "timeout"]);
-    let statuses = map.written(&["not_on", "on"]);
+    let limits = map.written(&["per_try_timeout", "timeout"]);
+    let statuses = map.written(&["passthrough_statuses", "statuses"]);
     map.apply(retry, KEYS);
     if let Some(limit) = retry.per_try_timeout.filter(|limit| *limit > retry.timeout)
         && let Some(field) = limits.blamed()
     {
         let (limit, timeout) = (written(limit), written(retry.timeout));
-        let message = format!("`try_timeout` ({limit}) is longer than `timeout` ({timeout})");
-        let hint = format!("an attempt cannot take longer than all together: set `try_timeout` to {timeout} or less");
+        let message = format!("`per_try_timeout` ({limit}) is longer than `timeout` ({timeout})");
+        let hint =
+            format!("an attempt cannot take longer than all together: set `per_try_timeout` to {timeout} or less");
         field.report(Problem::new(Code::Conflict, message).hint(hint));
     }
     if let Some(both) = overlap(&retry.statuses, &retry.passthrough_statuses)
         && let Some(field) = statuses.blamed()
     {
-        let problem = Problem::new(Code::Conflict, format!("`on` and `not_on` both have {both}"));
-        field.report(problem.hint("a status is tried elsewhere or passed on, not both: remove it from one of them"));
+        let problem = Problem::new(Code::Conflict, format!("`statuses` and `passthrough_statuses` both have {both}"));
+        field.report(problem.hint("a status is retried or passed on, not both: remove it from one of them"));
     }
 }
 

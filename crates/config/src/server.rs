@@ -68,11 +68,11 @@ pub(crate) const KEYS: &[Key<Draft>] = &[
         field.set(&mut draft.enabled, boolean);
     }),
     Key::new(
-        "max_in_flight",
-        "Requests it gets at a time from one isolate; more go elsewhere. `false`: any number.",
-        Shape::OneOf(&[Shape::Off, Shape::Number(MAX_IN_FLIGHT)]),
+        "max_requests",
+        "The most requests that one isolate sends to it at a time; more go to other servers. `false`: no limit.",
+        Shape::OneOf(&[Shape::Off, Shape::Number(MAX_REQUESTS)]),
         |draft, field| {
-            field.set(&mut draft.max_requests, |value| or_off(value, |value| number(value, MAX_IN_FLIGHT)));
+            field.set(&mut draft.max_requests, |value| or_off(value, |value| number(value, MAX_REQUESTS)));
         },
     ),
     Key::new(
@@ -106,7 +106,7 @@ const ADDRESS: Shape = Shape::Text(Text {
 const NAME: Text = Text { what: "a name", pattern: r"^[!#-&(-+\--:<-\[\]-_a-~]+$", longest: Some(MAX_NAME) };
 
 const WEIGHT: RangeInclusive<u32> = 0..=1000;
-const MAX_IN_FLIGHT: RangeInclusive<u32> = 1..=100_000;
+const MAX_REQUESTS: RangeInclusive<u32> = 1..=100_000;
 /// Longer names would fill a line of a log.
 const MAX_NAME: usize = 64;
 

@@ -5,16 +5,14 @@
 
 use std::time::Duration;
 
-use tunnel_balancer_core::{
-    Affinity, EjectionSettings, Failback, HealthCheck, Policy, RetrySettings, Server, ServerCountError, Service, Writes,
-};
+use tunnel_balancer_core::{Affinity, Failback, Policy, RetrySettings, Server, ServerCountError, Service, Writes};
 
 use crate::affinity::{self, affinity};
 use crate::diagnostic::Code;
 use crate::duration::{USUAL, duration};
-use crate::ejection::{self, ejection};
+use crate::ejection::{self, PartialEjection, ejection};
 use crate::failback::{self, failback};
-use crate::health_check::{self, health_check};
+use crate::health_check::{self, PartialHealthCheck, health_check};
 use crate::node::{Value, quoted};
 use crate::policy::{self, policy};
 use crate::problem::Problem;
@@ -26,14 +24,14 @@ use crate::shape::{Shape, Text, words};
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     policy: Policy,
-    health_check: Option<HealthCheck>,
-    ejection: EjectionSettings,
+    health_check: Option<PartialHealthCheck>,
+    ejection: PartialEjection,
     retry: RetrySettings,
     failback: Failback,
     writes: Writes,
     slow_start: Option<Duration>,
     affinity: Option<Affinity>,
-    served_by: bool,
+    served_by_header: bool,
     error_page: Option<String>,
 }
 
@@ -91,10 +89,10 @@ pub(crate) const KEYS: &[Key<Settings>] = &[
         ejection(&mut settings.ejection, field)
     }),
     Key::new(
-        "served_by",
-        "Whether answers carry `X-Served-By` with the name of the server that gave them.",
+        "served_by_header",
+        "Whether responses carry the header `X-Served-By` with the name of the server that responded.",
         Shape::Boolean,
-        |settings, field| field.set(&mut settings.served_by, boolean),
+        |settings, field| field.set(&mut settings.served_by_header, boolean),
     ),
     Key::new(
         "error_page",
@@ -114,14 +112,14 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             policy: Policy::default(),
-            health_check: Some(HealthCheck::default()),
-            ejection: EjectionSettings::default(),
+            health_check: Some(PartialHealthCheck::default()),
+            ejection: PartialEjection::default(),
             retry: RetrySettings::default(),
             failback: Failback::default(),
             writes: Writes::default(),
             slow_start: None,
             affinity: None,
-            served_by: true,
+            served_by_header: true,
             error_page: None,
         }
     }
@@ -142,14 +140,14 @@ impl Settings {
     pub(crate) fn service(self, address: String, servers: Vec<Server>) -> Result<Service, ServerCountError> {
         let mut service = Service::new(address, servers)?;
         service.policy = self.policy;
-        service.health_check = self.health_check;
-        service.ejection = self.ejection;
+        service.health_check = self.health_check.map(PartialHealthCheck::complete);
+        service.ejection = self.ejection.complete();
         service.retry = self.retry;
         service.failback = self.failback;
         service.writes = self.writes;
         service.slow_start = self.slow_start;
         service.affinity = self.affinity;
-        service.served_by_header = self.served_by;
+        service.served_by_header = self.served_by_header;
         service.error_page = self.error_page;
         Ok(service)
     }

@@ -29,7 +29,8 @@ pub(crate) fn look(service: &Service, field: Field<'_>, list: Field<'_>) {
     primary(service, &servers, field);
     if let Some(retry) = field.under("retry") {
         attempts(service, retry);
-        suspicion(service, retry);
+        liveness_check(service, retry);
+        hold(service, retry);
     }
 }
 
@@ -126,51 +127,66 @@ fn primary(service: &Service, servers: &[(&Server, Field<'_>)], field: Field<'_>
     at.report(Problem::new(Code::NoWrites, message).hint(hint));
 }
 
-/// Settings for more attempts than there can be.
+/// Settings for more attempts than there can be. A request that is held may go to the same server
+/// again.
 fn attempts(service: &Service, retry: Field<'_>) {
     let settings = &service.retry;
+    if settings.hold.is_some() {
+        return;
+    }
     let is_asked = |server: &&Server| if service.affinity.is_some() { server.enabled } else { is_open(server) };
-    let servers = u32::try_from(service.servers().iter().filter(is_asked).count()).unwrap_or(u32::MAX);
-    let most = servers.saturating_mul(settings.rounds);
+    let most = u32::try_from(service.servers().iter().filter(is_asked).count()).unwrap_or(u32::MAX);
     // To write out the default is no mistake.
     let usual = RetrySettings::default().attempts;
     let written = |name: &str| retry.under(name);
     if most == 1 {
-        const OF_RETRIES: [&str; 4] = ["on", "unsafe_methods", "budget", "replay_limit"];
+        const OF_RETRIES: [&str; 4] = ["statuses", "non_idempotent", "budget", "max_buffered_body"];
         let more = written("attempts").filter(|_| settings.attempts > 1);
         let name =
             if more.is_some() { Some("attempts") } else { OF_RETRIES.into_iter().find(|name| written(name).is_some()) };
         if let Some((name, at)) = name.and_then(|name| Some((name, written(name)?))) {
-            let hint =
-                "no server is asked twice: add one, or write `rounds: 2` and `attempts: 2` to ask the same again";
+            let hint = "no server is tried twice: add one, or write `hold: 5s` to wait for the same one";
             no_effect(at, format!("`{name}` does nothing with a single server to try"), hint);
         }
     } else if let Some(at) = written("attempts").filter(|_| settings.attempts > most.max(usual)) {
         let message = format!("no more than {most} attempts are ever made, not {}", settings.attempts);
-        no_effect(at, message, "no server is asked twice in a round: add servers, or raise `rounds`");
-    } else if let Some(at) = written("rounds").filter(|_| settings.rounds > 1 && settings.attempts <= servers) {
-        let message = format!("a second round never begins: {} attempts end with the first", settings.attempts);
-        no_effect(at, message, &format!("there are {servers} servers: set `attempts` to {} or more", servers + 1));
+        no_effect(at, message, &format!("no server is tried twice: add servers, or set `attempts` to {most}"));
     }
 }
 
-fn suspicion(service: &Service, retry: Field<'_>) {
-    let Some((at, patience)) = retry.under("suspect_after").zip(service.retry.liveness_check_after) else { return };
-    let (limit, name) = match service.retry.per_try_timeout {
-        Some(limit) => (limit, "try_timeout"),
-        None => (service.retry.timeout, "timeout"),
+fn liveness_check(service: &Service, retry: Field<'_>) {
+    let settings = &service.retry;
+    let Some(after) = settings.liveness_check_after else {
+        if let Some(at) = retry.under("hedge").filter(|_| settings.hedge) {
+            let hint = "without liveness checks no server is found to be stalled: write `liveness_check_after: 3s`";
+            no_effect(at, "`hedge` does nothing with `liveness_check_after: false`", hint);
+        }
+        return;
+    };
+    let Some(at) = retry.under("liveness_check_after") else { return };
+    let (limit, name) = match settings.per_try_timeout {
+        Some(limit) => (limit, "per_try_timeout"),
+        None => (settings.timeout, "timeout"),
     };
     if service.health_check.is_none() {
-        let hint = "it has a slow server probed, and here nobody is: write a `health_check`, or `try_timeout` for a hard limit";
-        no_effect(at, "`suspect_after` does nothing without a health check", hint);
-    } else if patience >= limit {
+        let hint = "it probes slow servers, and there are no probes here: write a `health_check`, or `per_try_timeout` for a hard limit";
+        no_effect(at, "`liveness_check_after` does nothing without a health check", hint);
+    } else if after >= limit {
         let message = format!(
-            "`suspect_after` ({}) does nothing: the attempt ends by `{name}` ({})",
-            written(patience),
+            "`liveness_check_after` ({}) does nothing: the attempt ends by `{name}` ({})",
+            written(after),
             written(limit)
         );
         no_effect(at, message, &format!("set it to less than {}", written(limit)));
     }
+}
+
+fn hold(service: &Service, retry: Field<'_>) {
+    let timeout = service.retry.timeout;
+    let Some((at, hold)) = retry.under("hold").zip(service.retry.hold.filter(|hold| *hold > timeout)) else { return };
+    let (hold, timeout) = (written(hold), written(timeout));
+    let message = format!("`hold` ({hold}) is longer than `timeout` ({timeout}), by which the request ends");
+    no_effect(at, message, &format!("set it to {timeout} or less, or `timeout` to {hold} or more"));
 }
 
 #[cfg(test)]

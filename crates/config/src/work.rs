@@ -18,10 +18,12 @@ pub const MAX_SUBREQUESTS: u32 = 50;
 pub struct Work {
     /// Times it is sent.
     pub attempts: u32,
+    /// Times it is sent to a second server while a stalled one has it.
+    pub hedges: u32,
     /// Probes that are due: one of each server, and one more of each that fails.
     pub probes: u32,
     /// Probes of servers whose answers are overdue.
-    pub suspicions: u32,
+    pub liveness_probes: u32,
 }
 
 impl Work {
@@ -30,20 +32,21 @@ impl Work {
         let servers = service.servers().iter().filter(|server| server.enabled).count();
         let servers = u32::try_from(servers).unwrap_or(u32::MAX);
         let retry = &service.retry;
-        let attempts = retry.attempts.min(servers.saturating_mul(retry.rounds));
+        let attempts = retry.attempts.min(servers);
+        let hedges = u32::from(retry.hedge && retry.liveness_check_after.is_some() && servers > 1);
         let is_probed = service.health_check.is_some();
         let probes = if is_probed { servers.saturating_add(attempts.min(servers)) } else { 0 };
-        let suspicions = retry.liveness_check_after.filter(|_| is_probed).map_or(0, |suspect_after| {
-            // The last of a round has nowhere to go, so it is not suspected.
-            let can_leave = attempts.saturating_sub(1).min(servers.saturating_sub(1).saturating_mul(retry.rounds));
-            suspicions(can_leave, suspect_after, retry.timeout, retry.per_try_timeout.unwrap_or(retry.timeout))
+        let liveness_probes = retry.liveness_check_after.filter(|_| is_probed).map_or(0, |interval| {
+            // The last attempt has no other server to go to, so its server is not probed.
+            let can_leave = attempts.saturating_sub(1);
+            liveness_probes(can_leave, interval, retry.timeout, retry.per_try_timeout.unwrap_or(retry.timeout))
         });
-        Self { attempts, probes, suspicions }
+        Self { attempts, hedges, probes, liveness_probes }
     }
 
     /// All subrequests.
     pub const fn total(&self) -> u32 {
-        self.attempts + self.probes + self.suspicions
+        self.attempts + self.hedges + self.probes + self.liveness_probes
     }
 }
 
@@ -53,25 +56,27 @@ pub(crate) fn check(service: &Service) -> Result<(), Problem> {
     if work.total() <= MAX_SUBREQUESTS {
         return Ok(());
     }
-    let Work { attempts, probes, suspicions } = work;
+    let Work { attempts, hedges, probes, liveness_probes } = work;
+    let hedges = if hedges > 0 { format!(", {hedges} hedge") } else { String::new() };
     let message = format!(
-        "{attempts} attempts, {probes} probes and {suspicions} more of slow servers are {} subrequests, \
+        "{attempts} attempts{hedges}, {probes} probes and {liveness_probes} probes of slow servers are {} subrequests, \
          more than the {MAX_SUBREQUESTS} that a request may cause",
         work.total()
     );
     Err(Problem::new(Code::Servers, message)
-        .hint("fewer servers, `attempts` or `rounds`, a longer `suspect_after` or a shorter `timeout` make it less"))
+        .hint("use fewer servers or `attempts`, a longer `liveness_check_after` or a shorter `timeout`"))
 }
 
-/// The most probes of overdue answers when `attempts` share `timeout`. Each attempt is suspected after `patience`, and again
-/// after twice, four times that and so on, so the most come from all of them going on equally long.
-fn suspicions(attempts: u32, patience: Duration, timeout: Duration, try_timeout: Duration) -> u32 {
-    let (mut left, mut pause, mut reached, mut total) = (timeout, patience, patience, 0);
-    while !pause.is_zero() && reached <= try_timeout {
+/// The most probes of overdue answers when `attempts` share `timeout`. A probe is due after
+/// `interval`, and again after twice, four times that and so on, so the most come from all attempts
+/// going on equally long.
+fn liveness_probes(attempts: u32, interval: Duration, timeout: Duration, per_try_timeout: Duration) -> u32 {
+    let (mut left, mut pause, mut reached, mut total) = (timeout, interval, interval, 0);
+    while !pause.is_zero() && reached <= per_try_timeout {
         let affordable = u32::try_from(left.as_millis() / pause.as_millis().max(1)).unwrap_or(u32::MAX);
-        let suspected = attempts.min(affordable);
-        total += suspected;
-        if suspected < attempts || attempts == 0 {
+        let probed = attempts.min(affordable);
+        total += probed;
+        if probed < attempts || attempts == 0 {
             break;
         }
         left = left.saturating_sub(pause.saturating_mul(attempts));
@@ -86,9 +91,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn suspicions_are_counted_at_their_worst() {
+    fn liveness_probes_are_counted_at_their_worst() {
         let table = [
-            ("nobody can leave", 0, 3_000, 100_000, 100_000, 0),
+            ("no attempt can leave", 0, 3_000, 100_000, 100_000, 0),
             ("at 3, 9, 21, 45 and 93 s", 1, 3_000, 100_000, 100_000, 5),
             ("two until 45 s, and none has 48 s more", 2, 3_000, 100_000, 100_000, 8),
             ("cut after the first", 2, 3_000, 100_000, 5_000, 2),
@@ -96,9 +101,9 @@ mod tests {
             ("only two of them have the time", 9, 3_000, 8_000, 8_000, 2),
             ("the most that can be written", 9, 100, 3_600_000, 3_600_000, 107),
         ];
-        for (case, attempts, patience, timeout, try_timeout, expected) in table {
-            let [patience, timeout, try_timeout] = [patience, timeout, try_timeout].map(Duration::from_millis);
-            assert_eq!(suspicions(attempts, patience, timeout, try_timeout), expected, "{case}");
+        for (case, attempts, interval, timeout, per_try_timeout, expected) in table {
+            let [interval, timeout, per_try_timeout] = [interval, timeout, per_try_timeout].map(Duration::from_millis);
+            assert_eq!(liveness_probes(attempts, interval, timeout, per_try_timeout), expected, "{case}");
         }
     }
 }

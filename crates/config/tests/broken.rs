@@ -85,28 +85,79 @@ fn cfg_09_the_work_of_a_request_is_added_up() {
         let servers: Vec<String> = (0..servers).map(|i| format!("a-{i}.example.com")).collect();
         parse(&format!("services:\n  a.example.com: {{ {settings} servers: [{}] }}", servers.join(", ")))
     };
-    // 3 attempts, a probe of each server and another of those that fail, 8 probes of slow servers: two attempts are suspected after 3, 9, 21 and 45 s.
-    assert!(with(36, "").is_ok());
-    let told = with(37, "").unwrap_err();
-    let expected = "2:30: error[servers]: 3 attempts, 40 probes and 8 more of slow servers are 51 subrequests, more than \
-                    the 50 that a request may cause at services.\"a.example.com\".servers\n  hint: fewer servers, \
-                    `attempts` or `rounds`, a longer `suspect_after` or a shorter `timeout` make it less";
+    // 3 attempts, a hedge, a probe of each server and another of those that fail, 8 probes of slow
+    // servers: those of two attempts are probed after 3, 9, 21 and 45 s.
+    assert!(with(35, "").is_ok());
+    let told = with(36, "").unwrap_err();
+    let expected = "2:30: error[servers]: 3 attempts, 1 hedge, 39 probes and 8 probes of slow servers are 51 subrequests, \
+                    more than the 50 that a request may cause at services.\"a.example.com\".servers\n  hint: use fewer \
+                    servers or `attempts`, a longer `liveness_check_after` or a shorter `timeout`";
     assert_eq!(told.to_string(), expected);
     let told = with(40, "health_check: 1,").unwrap_err();
     assert_eq!(told.diagnostics().len(), 1, "nothing is added up from what is wrong: {told}");
     let disabled = "services: { a.example.com: [b.example.com, { url: c.example.com, enabled: false }";
-    let many: String = (0..36).map(|i| format!(", a-{i}.example.com")).collect();
+    let many: String = (0..35).map(|i| format!(", a-{i}.example.com")).collect();
     assert!(parse(&format!("{disabled}{many}] }}")).is_err());
     assert!(
         parse(&format!("{disabled}{}] }}", many.replacen("a-7.example.com", "{ url: d, enabled: false }", 1))).is_ok()
     );
     assert!(with(64, "health_check: false,").is_ok());
-    assert!(with(44, "retry: { suspect_after: false },").is_ok());
-    assert!(with(45, "retry: { suspect_after: false },").is_err());
-    assert!(with(2, "retry: { attempts: 10, rounds: 5, timeout: 30m },").is_ok());
-    assert!(with(2, "retry: { attempts: 10, rounds: 5, timeout: 1h },").is_err());
-    assert!(with(5, "retry: { attempts: 10, rounds: 5, timeout: 1h, try_timeout: 10s },").is_ok());
+    assert!(with(36, "retry: { hedge: false },").is_ok());
+    assert!(with(37, "retry: { hedge: false },").is_err());
+    assert!(with(44, "retry: { liveness_check_after: false },").is_ok(), "and so no hedge");
+    assert!(with(45, "retry: { liveness_check_after: false },").is_err());
+    assert!(with(4, "retry: { attempts: 10, timeout: 30m },").is_ok());
+    assert!(with(6, "retry: { attempts: 10, timeout: 1h },").is_err());
+    assert!(with(6, "retry: { attempts: 10, timeout: 1h, per_try_timeout: 10s },").is_ok());
 }
+
+#[test]
+fn a_key_that_was_renamed_is_an_error_whose_hint_has_the_new_name() {
+    let service = |keys: &str| format!("services: {{ a.example.com: {{ servers: a-1.example.com, {keys} }} }}");
+    let server = |key: &str| format!("services: {{ a.example.com: [{{ url: a-1.example.com, {key} }}] }}");
+    let scenario = |keys: &str, step: &str| {
+        format!(
+            "# scenario\nservices: {{ app.example.com: [a.example.com, b.example.com] }}\nduration: 1m\n\
+             requests: {{ GET: 1 }}\n{keys}\ntimeline: {{ 1s: {{ a: {step} }} }}"
+        )
+    };
+    let table = [
+        (service("served_by: false"), "`served_by` was renamed to `served_by_header`"),
+        (server("max_in_flight: 5"), "`max_in_flight` was renamed to `max_requests`"),
+        (service("health_check: { expect: 200 }"), "`health_check.expect` was renamed to `expect_status`"),
+        (service("retry: { on: 500 }"), "`retry.on` was renamed to `statuses`"),
+        (service("retry: { not_on: 503 }"), "`retry.not_on` was renamed to `passthrough_statuses`"),
+        (service("retry: { rounds: 2 }"), "`retry.rounds` was removed: use `retry.hold`"),
+        (service("retry: { try_timeout: 5s }"), "`retry.try_timeout` was renamed to `per_try_timeout`"),
+        (service("retry: { suspect_after: 5s }"), "`retry.suspect_after` was renamed to `liveness_check_after`"),
+        (service("retry: { unsafe_methods: true }"), "`retry.unsafe_methods` was renamed to `non_idempotent`"),
+        (service("retry: { replay_limit: 0 }"), "`retry.replay_limit` was renamed to `max_buffered_body`"),
+        (service("retry: { budget: { per_second: 1 } }"), "`retry.budget.per_second` was renamed to `min_per_second`"),
+        (service("ejection: { failures: 5 }"), "`ejection.failures` was renamed to `consecutive_failures`"),
+        (service("ejection: { base: 5s }"), "`ejection.base` was renamed to `base_time`"),
+        (service("ejection: { max: 5m }"), "`ejection.max` was renamed to `max_time`"),
+        (scenario("patience: 5s", "up"), "`patience` was renamed to `client_timeout`"),
+        (scenario("", "{ does: 530 }"), "`does` was renamed to `action`"),
+        (scenario("", "{ spread: 5ms }"), "`spread` was renamed to `stddev`"),
+        (scenario("", "{ cut: true }"), "`cut` was renamed to `reset_connections`"),
+        (scenario("", "breaks"), "`breaks` was renamed to `resets`"),
+        // Only where they were keys.
+        (service("spread: 5ms"), KEYS_OF_A_SERVICE),
+        (service("retry: { served_by: true }"), KEYS_OF_RETRY),
+    ];
+    for (yaml, hint) in table {
+        let errors = read(&yaml).unwrap_err();
+        let [diagnostic] = errors.diagnostics() else { panic!("{errors}\n{yaml}") };
+        assert_eq!(diagnostic.hint.as_deref(), Some(hint), "{yaml}");
+        let code = if yaml.contains("breaks") { Code::InvalidValue } else { Code::UnknownKey };
+        assert_eq!(diagnostic.code, code, "{yaml}");
+    }
+}
+
+const KEYS_OF_A_SERVICE: &str = "known here: `servers`, `policy`, `failback`, `writes`, `slow_start`, `affinity`, \
+                                 `health_check`, `retry`, `ejection`, `served_by_header`, `error_page`";
+const KEYS_OF_RETRY: &str = "known here: `attempts`, `hold`, `timeout`, `per_try_timeout`, `liveness_check_after`, \
+                             `hedge`, `statuses`, `passthrough_statuses`, `non_idempotent`, `budget`, `max_buffered_body`";
 
 #[test]
 fn no_secret_is_ever_repeated() {

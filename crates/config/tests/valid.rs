@@ -65,7 +65,7 @@ fn every_setting_is_read() {
     let service = service(
         "services:
            a.example.com:
-             servers: [{ url: a-1.example.com, weight: 0, backup: true, max_in_flight: 100000 }, a-2.example.com]
+             servers: [{ url: a-1.example.com, weight: 0, backup: true, max_requests: 100000 }, a-2.example.com]
              policy: random
              writes: primary_only
              slow_start: 30s
@@ -77,22 +77,23 @@ fn every_setting_is_read() {
                timeout: 500ms
                rise: 3
                fall: 4
-               expect: [200, 301-308, \"404\"]
+               expect_status: [200, 301-308, \"404\"]
                expect_header: { name: X-App, contains: ok }
                expect_body: '\"up\": true'
              retry:
                attempts: 2
-               rounds: 5
+               hold: 5s
                timeout: 1h
-               try_timeout: 10s
-               suspect_after: 1s
-               on: [500, 429]
-               not_on: 503
-               unsafe_methods: true
-               budget: { percent: 100, per_second: 0 }
-               replay_limit: 1MiB
-             ejection: { failures: 5, base: 2s, max: 2s, max_percent: 50 }
-             served_by: false",
+               per_try_timeout: 10s
+               liveness_check_after: 1s
+               hedge: false
+               statuses: [500, 429]
+               passthrough_statuses: 503
+               non_idempotent: true
+               budget: { percent: 100, min_per_second: 0 }
+               max_buffered_body: 1MiB
+             ejection: { consecutive_failures: 5, window_failures: 20, base_time: 2s, max_time: 2s, max_percent: 50 }
+             served_by_header: false",
     );
     assert_eq!((&service.policy, service.writes), (&Policy::Random, Writes::PrimaryOnly));
     assert_eq!(service.slow_start, Some(Duration::from_secs(30)));
@@ -102,8 +103,9 @@ fn every_setting_is_read() {
     (first.weight, first.backup, first.max_requests) = (0, true, Some(100_000));
     assert_eq!(service.servers(), [first, server("a-2.example.com")]);
     let retry = &service.retry;
-    assert_eq!((retry.rounds, retry.non_idempotent), (5, true));
+    assert_eq!((retry.hedge, retry.non_idempotent), (false, true));
     let seconds = |seconds| Some(Duration::from_secs(seconds));
+    assert_eq!(retry.hold, seconds(5));
     assert_eq!((retry.per_try_timeout, retry.liveness_check_after), (seconds(10), seconds(1)));
     assert_eq!(retry.statuses, StatusRanges(vec![(500, 500), (429, 429)]));
     assert_eq!(retry.passthrough_statuses, StatusRanges(vec![(503, 503)]));
@@ -120,7 +122,7 @@ fn every_setting_is_read() {
     assert_eq!(check.expect_body.as_deref(), Some("\"up\": true"));
     assert_eq!((service.retry.attempts, service.retry.max_buffered_body), (2, 1 << 20));
     assert_eq!(service.retry.timeout, Duration::from_secs(3600));
-    assert_eq!(service.ejection.consecutive_failures, 5);
+    assert_eq!((service.ejection.consecutive_failures, service.ejection.window_failures), (5, Some(20)));
     assert_eq!(
         (service.ejection.base_time, service.ejection.max_time),
         (Duration::from_secs(2), Duration::from_secs(2))
@@ -133,10 +135,10 @@ fn the_part_of_each_server_is_read() {
     let service = service(
         "services:
            a.example.com:
-             - { url: a.example.net, weight: 1000, max_in_flight: 1 }
+             - { url: a.example.net, weight: 1000, max_requests: 1 }
              - { url: b.example.net, backup: true }
              - { url: c.example.net, drain: true }
-             - { url: d.example.net, enabled: false, max_in_flight: false }",
+             - { url: d.example.net, enabled: false, max_requests: false }",
     );
     let mut expected: Vec<Server> = ["a", "b", "c", "d"].map(|name| server(&format!("{name}.example.net"))).into();
     (expected[0].weight, expected[0].max_requests) = (1000, Some(1));
@@ -183,7 +185,8 @@ fn what_the_defaults_turn_on_can_be_changed_and_turned_off() {
   slow_start: 1m
   affinity: { cookie: lb, key: \"${KEY}\" }
   health_check: { expect_body: ok, expect_header: { name: X, contains: y } }
-  retry: { try_timeout: 5s, on: 500, budget: { percent: 50 } }
+  retry: { per_try_timeout: 5s, hold: 5s, hedge: false, statuses: 500, budget: { percent: 50 } }
+  ejection: { window_failures: 10 }
 services:
   off.example.com:
     servers: off-1.example.com
@@ -191,19 +194,24 @@ services:
     slow_start: false
     affinity: false
     health_check: { expect_body: false, expect_header: false }
-    retry: { try_timeout: false, suspect_after: false, on: [], budget: { percent: 20 } }
+    retry:
+      { per_try_timeout: false, hold: false, liveness_check_after: false, hedge: true, statuses: [], budget: { percent: 20 } }
+    ejection: { window_failures: false }
   own.example.com:
     servers: own-1.example.com
     affinity: { ttl: 1h }
-    retry: { budget: { per_second: 5 } }",
+    retry: { budget: { min_per_second: 5 } }",
     );
     let [off, own] = <[Service; 2]>::try_from(config.services).unwrap();
     let mut expected = Service::new("off.example.com", vec![server("off-1.example.com")]).unwrap();
     expected.retry.liveness_check_after = None;
+    expected.ejection.window_failures = None;
     assert_eq!(off, expected);
     let affinity = own.affinity.unwrap();
     assert_eq!((affinity.cookie.as_str(), affinity.ttl), ("lb", Duration::from_secs(3600)));
     assert_eq!((own.retry.budget.percent, own.retry.budget.min_per_second), (50, 5));
+    assert_eq!((own.retry.hold, own.retry.hedge), (Some(Duration::from_secs(5)), false));
+    assert_eq!(own.ejection.window_failures, Some(10));
     assert_eq!((own.policy, own.slow_start), (Policy::Hash(HashOn::Path), Some(Duration::from_secs(60))));
 }
 
@@ -230,13 +238,13 @@ fn a_service_is_read_over_the_defaults_key_by_key() {
         "defaults:
   health_check: { path: /health, rise: 5 }
   retry: { attempts: 2 }
-  served_by: false
+  served_by_header: false
 services:
   plain.example.com: plain-1.example.com
   own.example.com:
     servers: own-1.example.com
     health_check: { path: /own, fall: 7 }
-    served_by: true
+    served_by_header: true
   off.example.com: { servers: off-1.example.com, health_check: false }
   empty.example.com: { servers: empty-1.example.com, health_check: {}, retry: {} }",
     );
@@ -249,8 +257,53 @@ services:
         .collect();
     assert_eq!(checks, [Some(("/health", 5, 2)), Some(("/own", 5, 7)), None, Some(("/health", 5, 2))]);
     assert!(config.services.iter().all(|service| service.retry.attempts == 2));
-    let served_by: Vec<bool> = config.services.iter().map(|service| service.served_by_header).collect();
-    assert_eq!(served_by, [false, true, false, false]);
+    let served_by_header: Vec<bool> = config.services.iter().map(|service| service.served_by_header).collect();
+    assert_eq!(served_by_header, [false, true, false, false]);
+}
+
+#[test]
+fn an_unhealthy_server_is_probed_at_least_as_often_as_a_healthy_one() {
+    let table = [
+        ("", "{}", 30, 10),
+        ("", "{ interval: 6s }", 6, 6),
+        ("", "{ interval: 10s }", 10, 10),
+        ("", "{ interval: 6s, unhealthy_interval: 8s }", 6, 8),
+        ("interval: 6s", "{ path: / }", 6, 6),
+        ("interval: 6s", "{ interval: 1m }", 60, 10),
+        ("interval: 6s", "true", 6, 6),
+        ("unhealthy_interval: 5s", "{ interval: 6s }", 6, 5),
+        ("unhealthy_interval: 20s", "{ interval: 6s }", 6, 20),
+    ];
+    for (defaults, own, interval, unhealthy_interval) in table {
+        let check = service(&format!(
+            "defaults: {{ health_check: {{ {defaults} }} }}\n\
+             services: {{ a.example.com: {{ servers: a-1.example.com, health_check: {own} }} }}"
+        ));
+        let check = check.health_check.unwrap();
+        let expected = (Duration::from_secs(interval), Duration::from_secs(unhealthy_interval));
+        assert_eq!((check.interval, check.unhealthy_interval), expected, "{defaults} / {own}");
+    }
+}
+
+#[test]
+fn the_longest_ejection_is_at_least_as_long_as_the_first() {
+    let table = [
+        ("", "{}", 10, 300),
+        ("", "{ base_time: 1m }", 60, 300),
+        ("", "{ base_time: 10m }", 600, 600),
+        ("base_time: 10m", "{ max_percent: 50 }", 600, 600),
+        ("base_time: 10m", "{ base_time: 1m }", 60, 300),
+        ("max_time: 1h", "{ base_time: 10m }", 600, 3600),
+    ];
+    for (defaults, own, base_time, max_time) in table {
+        let ejection = service(&format!(
+            "defaults: {{ ejection: {{ {defaults} }} }}\n\
+             services: {{ a.example.com: {{ servers: a-1.example.com, ejection: {own} }} }}"
+        ))
+        .ejection;
+        let expected = (Duration::from_secs(base_time), Duration::from_secs(max_time));
+        assert_eq!((ejection.base_time, ejection.max_time), expected, "{defaults} / {own}");
+    }
 }
 
 #[test]

@@ -21,7 +21,8 @@ pub(crate) const SEEDS: &[&str] = &[
 /// A size that is read is within a mebibyte, and read again as the same from a number of bytes.
 pub fn sizes(text: &str) {
     let limit = |text: &str| {
-        service(&format!("retry: {{ replay_limit: {} }}", quoted(text))).map(|service| service.retry.max_buffered_body)
+        service(&format!("retry: {{ max_buffered_body: {} }}", quoted(text)))
+            .map(|service| service.retry.max_buffered_body)
     };
     let Ok(read) = limit(text) else { return };
     assert!(read <= 1 << 20, "{text:?} is {read}");

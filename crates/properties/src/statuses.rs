@@ -26,7 +26,7 @@ pub(crate) const SEEDS: &[&str] = &[
 /// What is read covers the statuses between two ends, neither more nor less, and is read again as the same.
 pub fn statuses(text: &str) {
     let expect = |list: &str| {
-        let service = service(&format!("health_check: {{ expect: {list} }}"))?;
+        let service = service(&format!("health_check: {{ expect_status: {list} }}"))?;
         Ok::<StatusRanges, tunnel_balancer_config::Errors>(service.health_check.expect("it is set").expect_status)
     };
     let Ok(read) = expect(&quoted(text)) else { return };

@@ -70,7 +70,7 @@ async fn a_missing_file_keeps_the_old_one(bench: Bench) {
 
 async fn what_is_known_of_a_server_survives(bench: Bench) {
     let [a, b, c] = bench.servers(["a", "b", "c"]).await;
-    let long = "ejection: { base: 5m }";
+    let long = "ejection: { base_time: 5m }";
     let proxy = bench.serve(Service::of([&a, &b]).with(long), &[]).await;
     a.answer(Reply::status(530));
     assert_eq!(proxy.get("/").await.served_by(), "b");

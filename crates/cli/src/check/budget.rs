@@ -79,9 +79,10 @@ impl Budget {
     pub(super) fn lines(&self) -> Vec<String> {
         let Assumed { requests_per_day, isolates } = self.assumed;
         let subrequests = self.worst.as_ref().map_or_else(String::new, |(service, work)| {
-            let Work { attempts, probes, suspicions, .. } = work;
+            let Work { attempts, hedges, probes, liveness_probes, .. } = work;
             let total = work.total();
-            format!("at most {total} of {MAX_SUBREQUESTS}: {attempts} attempts + {probes} probes + {suspicions} probes of slow servers ({service})")
+            let hedges = if *hedges > 0 { format!(" + {hedges} hedge") } else { String::new() };
+            format!("at most {total} of {MAX_SUBREQUESTS}: {attempts} attempts{hedges} + {probes} probes + {liveness_probes} probes of slow servers ({service})")
         });
         vec![
             format!("requests a day:          {requests_per_day} of {}", Self::REQUESTS_PER_DAY),

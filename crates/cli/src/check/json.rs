@@ -55,8 +55,9 @@ fn summary(report: &Report<'_>) -> Option<Value> {
         json!({
             "service": service,
             "attempts": work.attempts,
+            "hedges": work.hedges,
             "probes": work.probes,
-            "probes_of_slow_servers": work.suspicions,
+            "probes_of_slow_servers": work.liveness_probes,
             "total": work.total(),
             "limit": MAX_SUBREQUESTS,
         })

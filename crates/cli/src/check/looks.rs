@@ -19,7 +19,7 @@ pub(super) fn remarks(rows: &[Row]) -> Vec<Remark> {
         }
         let to = row.passing_redirect()?;
         let message = format!(
-            "{whose} redirects to {to} and passes: choose a path that the application answers itself, or `expect: 200-299`"
+            "{whose} redirects to {to} and passes: choose a path that the application answers itself, or `expect_status: 200-299`"
         );
         Some(Remark { code: REDIRECT, message })
     };

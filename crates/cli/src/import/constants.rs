@@ -79,7 +79,7 @@ fn is_about_health(name: &str) -> bool {
 const PATHS: [&str; 4] = ["path", "endpoint", "route", "url"];
 const NOT_WRITTEN_OUT: &str = "its value is not written out";
 const OTHER_TIMEOUT: &str =
-    "it may not be the timeout of health checks; for requests there is `retry: { try_timeout: ... }`";
+    "it may not be the timeout of health checks; for requests there is `retry: { per_try_timeout: ... }`";
 
 /// A value that is worth to be known, and whether it is only a default.
 fn value(tokens: &[Token]) -> Option<(Value, bool)> {

@@ -93,7 +93,7 @@ mod tests {
             "const HEALTH_TIMEOUT = 20000;\nconst FETCH_TIMEOUT = 10000;",
             "/ 30s 5s",
             &[
-                "worker.js:2: `FETCH_TIMEOUT` is left out: it may not be the timeout of health checks; for requests there is `retry: { try_timeout: ... }`",
+                "worker.js:2: `FETCH_TIMEOUT` is left out: it may not be the timeout of health checks; for requests there is `retry: { per_try_timeout: ... }`",
                 "worker.js:1: `timeout: 20s` is left out: `timeout` (20s) is longer than `unhealthy_interval` (10s)",
             ],
         );
