@@ -1,7 +1,9 @@
 //! Probes: when, how many, and what they change.
 
 use expect_test::expect;
+use tunnel_balancer_core::{Exchange, Failure, Health, HealthCheck, Policy, PoolState, Step, Wait};
 
+use crate::steps::{at, get, id, pool};
 use crate::{check, run, without_probes};
 
 #[test]
@@ -58,6 +60,35 @@ fn hc_15_a_hanging_probe_ends_at_its_timeout_and_holds_up_no_other() {
         18.001 GET #3 <- 200 by a
     "#]],
     );
+}
+
+#[test]
+fn local_probe_failures_do_not_count_and_are_not_repeated_at_once() {
+    let mut state = probed_pool();
+    for second in 0..10 {
+        let now = at(second * 1000);
+        while let Some(lease) = state.next_probe(now) {
+            state.on_probe(lease, &Err(Failure::Local), now);
+        }
+        assert_eq!(state.next_probe_at(now), Some(at(second * 1000 + 1000)));
+    }
+    assert_eq!((state.health(id(0)), state.drain_events()), (Health::Unknown, Vec::new()));
+}
+
+#[test]
+fn a_liveness_probe_that_fails_locally_is_not_repeated_at_once() {
+    let mut state = probed_pool();
+    let mut exchange = Exchange::new(get(), &mut state, at(0));
+    let Step::Attempt(attempt) = exchange.next(&mut state, at(0)) else { panic!("no attempt") };
+    let now = at(60_000);
+    let Wait::Probe { lease, .. } = exchange.wait(&mut state, &attempt, now) else { panic!("no probe") };
+    state.on_probe(lease, &Err(Failure::Local), now);
+    assert!(matches!(exchange.wait(&mut state, &attempt, now), Wait::Sleep(time) if !time.is_zero()));
+}
+
+/// A pool of two servers that are probed.
+fn probed_pool() -> PoolState {
+    pool(Policy::Failover, &[1, 1], |_, change| change(|service| service.health_check = Some(HealthCheck::default())))
 }
 
 #[test]

@@ -43,6 +43,8 @@ pub enum Failure {
     ConnectionLost,
     /// The host could not make a request of it: nothing was sent, and no server is to impact.
     InvalidRequest,
+    /// A failure of this machine: no file descriptor, memory or port was left. Blames no server.
+    Local,
 }
 
 /// How an outcome is read.
@@ -72,6 +74,7 @@ impl Classification {
     const UNKNOWN: Self = Self { delivery: Delivery::Unknown, impact: HealthImpact::Failure };
     const UNRESPONSIVE: Self = Self { delivery: Delivery::Unknown, impact: HealthImpact::Fatal };
     const INVALID_REQUEST: Self = Self { delivery: Delivery::Never, impact: HealthImpact::Neutral };
+    const LOCAL: Self = Self { delivery: Delivery::Never, impact: HealthImpact::Neutral };
     const NEVER: Self = Self { delivery: Delivery::Never, impact: HealthImpact::Fatal };
 }
 
@@ -92,6 +95,7 @@ impl Outcome {
             Self::Failed(Failure::Timeout | Failure::ConnectionLost) => Classification::UNKNOWN,
             Self::Failed(Failure::Unresponsive) => Classification::UNRESPONSIVE,
             Self::Failed(Failure::InvalidRequest) => Classification::INVALID_REQUEST,
+            Self::Failed(Failure::Local) => Classification::LOCAL,
             Self::Status(status) => match status.as_u16() {
                 521 | 523 | 525 | 526 | 530 => Classification::NEVER,
                 502 | 503 | 504 | 520 | 522 | 524 | 527 => Classification::UNKNOWN,
@@ -118,6 +122,7 @@ impl fmt::Display for Failure {
             Self::Unresponsive => "no answer, not even to a probe",
             Self::ConnectionLost => "connection lost",
             Self::InvalidRequest => "not sent",
+            Self::Local => "local resource exhausted",
         })
     }
 }
@@ -149,5 +154,12 @@ mod tests {
         assert_eq!(delivery(Failure::Timeout), Delivery::Unknown);
         assert_eq!(delivery(Failure::Unresponsive), Delivery::Unknown);
         assert_eq!(delivery(Failure::ConnectionLost), Delivery::Unknown);
+    }
+
+    #[test]
+    fn local_failures_blame_no_server() {
+        let local = Outcome::Failed(Failure::Local);
+        assert_eq!(local.classify(), Classification { delivery: Delivery::Never, impact: HealthImpact::Neutral });
+        assert_eq!(local.to_string(), "local resource exhausted");
     }
 }

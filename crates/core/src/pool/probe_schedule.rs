@@ -102,6 +102,13 @@ impl ProbeSchedule {
         is_current
     }
 
+    /// Ends a lease at `until` instead of its own time. The server is not probed before.
+    pub(crate) fn shorten_lease(&mut self, lease: &Lease, until: Timestamp) {
+        if let Some(current) = self.lease.as_mut().filter(|current| current.id == lease.id) {
+            current.until = current.until.min(until);
+        }
+    }
+
     /// Lets others have the lease that is out: its result will not come.
     pub(crate) const fn forget_lease(&mut self) {
         self.lease = None;

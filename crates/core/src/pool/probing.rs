@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::attempt::Attempt;
+use crate::classify::Failure;
 use crate::pool::PoolState;
 use crate::pool::ejection::EjectionState;
 use crate::pool::event::{Event, Transition};
@@ -32,6 +33,9 @@ impl PoolState {
     /// How long a probe's result speaks for or against a server that is check_liveness: many overdue answers then cost one probe a
     /// second, and an old failure convicts nobody.
     const NEWS: Duration = Duration::from_secs(1);
+
+    /// How long a server is not probed after a probe failed with [`Failure::Local`].
+    const LOCAL_FAILURE_DELAY: Duration = Duration::from_secs(1);
 
     /// Moves a probe by up to this share of its interval, so that isolates and servers do not fall into step.
     const PROBE_JITTER: f64 = 0.2;
@@ -81,6 +85,11 @@ impl PoolState {
         let (now, id) = (self.advance(now), lease.server());
         let Some(check) = &self.service.health_check else { return };
         let Some(server) = self.servers.get_mut(id.index()) else { return };
+        if matches!(result, Err(Failure::Local)) {
+            // No result for the server. Probing it again at once would fail in the same way.
+            server.probe.shorten_lease(&lease, now + Self::LOCAL_FAILURE_DELAY);
+            return;
+        }
         if !server.probe.take_back(&lease) {
             return;
         }
