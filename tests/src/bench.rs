@@ -57,6 +57,13 @@ impl Bench {
         self.try_serve(yaml, arguments).await.unwrap_or_else(|rejection| panic!("{rejection}"))
     }
 
+    /// Starts the native proxy with a limit of open files.
+    pub async fn serve_with_open_files(&self, yaml: impl Into<Yaml>, most: u32) -> Process {
+        let Target::Native(proxy) = &self.target else { panic!("a case for the native proxy alone") };
+        let started = proxy.with_open_files(most).start(&yaml.into().0, &[], &self.log(), None).await;
+        started.unwrap_or_else(|rejection| panic!("{rejection}"))
+    }
+
     /// The same, where it may refuse.
     pub async fn try_serve(&self, yaml: impl Into<Yaml>, arguments: &[&str]) -> Result<Process, Refusal> {
         let Target::Native(proxy) = &self.target else { panic!("a case for the native proxy alone") };

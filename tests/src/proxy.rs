@@ -28,7 +28,11 @@ pub const PROXY: &str = "TUNNEL_BALANCER_PROXY";
 
 /// The program.
 #[derive(Clone, Debug)]
-pub struct Proxy(PathBuf);
+pub struct Proxy {
+    program: PathBuf,
+    /// The limit of open files; `None`: that of this process.
+    open_files: Option<u32>,
+}
 
 /// A running proxy: a [`Client`] of its first address, with a log. Killed and waited for on drop.
 pub struct Process {
@@ -62,7 +66,19 @@ impl Proxy {
                 "no proxy at {program}: build it first, with `cargo build -p tunnel-balancer`, or name one in {PROXY}"
             ));
         }
-        Ok(Self(program))
+        Ok(Self { program, open_files: None })
+    }
+
+    /// Sets a limit of open files, which the program cannot raise.
+    pub fn with_open_files(&self, most: u32) -> Self {
+        Self { open_files: Some(most), ..self.clone() }
+    }
+
+    fn command(&self) -> Command {
+        let Some(most) = self.open_files else { return Command::new(&self.program) };
+        let mut shell = Command::new("sh");
+        shell.arg("-c").arg(format!("ulimit -n {most} && exec \"$0\" \"$@\"")).arg(&self.program);
+        shell
     }
 
     /// Starts it with a configuration and more arguments; `roots`, a file, replaces the machine's root certificates. Serves, on
@@ -80,7 +96,8 @@ impl Proxy {
         fs::write(&path, yaml).map_err(unable)?;
         let listeners = arguments.iter().filter(|argument| **argument == "--listen").count();
         let anywhere: &[&str] = if listeners == 0 { &["--listen", "127.0.0.1:0"] } else { &[] };
-        let mut child = Command::new(&self.0)
+        let mut child = self
+            .command()
             .arg("serve")
             .arg(&path)
             .args(anywhere)

@@ -13,6 +13,7 @@ mod body;
 mod clock;
 mod configuration;
 mod connections;
+mod error;
 mod listener;
 mod log;
 mod look;

@@ -4,9 +4,10 @@ use std::error::Error;
 use std::io;
 use std::time::{Duration, Instant};
 
-use tunnel_balancer_core::{Failure, HealthCheck, ProbeError, ProbeResponse, Server};
+use tunnel_balancer_core::{HealthCheck, ProbeError, ProbeResponse, Server};
 
-use crate::upstream::{Asked, Upstream};
+use crate::error::chain;
+use crate::upstream::{Asked, Upstream, failure};
 
 /// What one look brought.
 #[derive(Clone, Debug)]
@@ -80,16 +81,7 @@ fn in_words(fault: &ProbeError, answer: &ProbeResponse) -> String {
 
 /// Why there is no answer, by what is known of the machine's own errors.
 fn cause(error: &hyper_util::client::legacy::Error) -> String {
-    let mut source: Option<&(dyn Error + 'static)> = Some(error);
-    while let Some(error) = source {
-        if let Some(known) = known(error) {
-            return known;
-        }
-        // An error in an error of the machine's kind is not its source, but what it holds.
-        let held = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        source = held.map(|held| held as &(dyn Error + 'static)).or_else(|| error.source());
-    }
-    if error.is_connect() { Failure::Connect.to_string() } else { Failure::ConnectionLost.to_string() }
+    chain(error).find_map(known).unwrap_or_else(|| failure(error).to_string())
 }
 
 fn known(error: &(dyn Error + 'static)) -> Option<String> {

@@ -19,6 +19,7 @@ use tunnel_balancer_core::{
 };
 
 use crate::body::RequestBody;
+use crate::error::is_local;
 use crate::log::Log;
 use crate::outgoing::Outgoing;
 use crate::seats::Seats;
@@ -206,8 +207,12 @@ async fn beginning(mut body: Incoming) -> Option<Vec<u8>> {
 }
 
 /// Without a connection nothing was delivered. After that nobody can know.
-fn failure(error: &hyper_util::client::legacy::Error) -> Failure {
-    if error.is_connect() { Failure::Connect } else { Failure::ConnectionLost }
+pub(crate) fn failure(error: &hyper_util::client::legacy::Error) -> Failure {
+    match error.is_connect() {
+        true if is_local(error) => Failure::Local,
+        true => Failure::Connect,
+        false => Failure::ConnectionLost,
+    }
 }
 
 /// An error and what caused it, for the log.

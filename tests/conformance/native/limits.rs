@@ -1,8 +1,9 @@
 //! What one client may take: time, room, connections. Nobody may take what others need.
 
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
-use tunnel_balancer_tests::{Answer, Bench, Reply, Request, Service};
+use tunnel_balancer_tests::{Answer, Bench, Reply, Request, Service, within};
 
 cases![
     not on Worker: "Cloudflare's edge holds the clients' connections, and has limits of its own";
@@ -18,6 +19,7 @@ cases![
     open_websockets_are_connections,
     half_of_a_websocket_does_not_stay,
     more_connections_than_there_may_be_wait,
+    exhausted_file_descriptors_blame_no_server,
 ];
 
 const SHORT: [&str; 2] = ["--idle-timeout", "1s"];
@@ -197,4 +199,37 @@ async fn more_connections_than_there_may_be_wait(bench: Bench) {
     };
     let (third, ()) = tokio::join!(proxy.get("/third"), others);
     assert_eq!(third.status, 200);
+}
+
+async fn exhausted_file_descriptors_blame_no_server(bench: Bench) {
+    let [primary, replica] = bench.servers(["primary", "replica"]).await;
+    // No connection to a server is kept, so that each request and each probe needs a descriptor.
+    let answer = Reply::status(200).header("Connection", "close");
+    primary.outage(answer.clone());
+    replica.outage(answer);
+    let proxy = bench.serve_with_open_files(Service::of([&primary, &replica]).checked_often(), 64).await;
+    proxy.logged("healthy", 2).await;
+    let mut first = proxy.connect().await;
+    assert_eq!(first.send(&Request::get("/")).await.expect("an answer").served_by(), "primary");
+    let mut others = Vec::new();
+    for _ in 0..64 {
+        others.push(proxy.connect().await);
+    }
+    for _ in 0..4 {
+        // One interval of the health checks.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        first.send(&Request::get("/")).await.expect("an answer");
+    }
+    let failed = proxy.events("attempt failed");
+    assert!(failed.iter().any(|event| event["reason"].to_string().contains("os error 24")), "{failed:?}");
+    drop(others);
+    let served = async {
+        while first.send(&Request::get("/")).await.expect("an answer").status != 200 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    within("descriptors to be free again", served).await;
+    assert_eq!(first.send(&Request::get("/")).await.expect("an answer").served_by(), "primary");
+    let log = proxy.log().text();
+    assert!(!log.contains("ejected") && !log.contains("unhealthy"), "{log}");
 }

@@ -1,0 +1,45 @@
+//! Errors and their causes.
+
+use std::error::Error;
+use std::{io, iter};
+
+/// Returns an error and all its causes, outermost first.
+pub(crate) fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    iter::successors(Some(error), |&error| {
+        // The source of an `io::Error` is the source of the error inside it, which would be skipped.
+        let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        inner.map(|inner| inner as &(dyn Error + 'static)).or_else(|| error.source())
+    })
+}
+
+/// Returns whether the cause of an error is a lack of file descriptors, memory or ports on this machine.
+pub(crate) fn is_local(error: &(dyn Error + 'static)) -> bool {
+    const EXHAUSTED: [i32; 5] = [libc::EMFILE, libc::ENFILE, libc::ENOMEM, libc::ENOBUFS, libc::EADDRNOTAVAIL];
+    let code = |error: &(dyn Error + 'static)| error.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error);
+    chain(error).filter_map(code).any(|code| EXHAUSTED.contains(&code))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An error with a cause, as the connectors make them.
+    #[derive(Debug, thiserror::Error)]
+    #[error("tcp open error")]
+    struct Open(#[source] io::Error);
+
+    #[test]
+    fn exhausted_resources_are_found_at_any_depth() {
+        let os = io::Error::from_raw_os_error;
+        for code in [libc::EMFILE, libc::ENFILE, libc::ENOMEM, libc::ENOBUFS, libc::EADDRNOTAVAIL] {
+            assert!(is_local(&os(code)), "{code}");
+            assert!(is_local(&Open(os(code))), "{code}");
+            assert!(is_local(&io::Error::other(os(code))), "{code}");
+            assert!(is_local(&io::Error::other(Open(io::Error::other(os(code))))), "{code}");
+        }
+        for code in [libc::ECONNREFUSED, libc::ECONNRESET, libc::ETIMEDOUT, libc::ENETUNREACH] {
+            assert!(!is_local(&Open(os(code))), "{code}");
+        }
+        assert!(!is_local(&io::Error::other("another error")));
+    }
+}
