@@ -12,6 +12,7 @@ mod access;
 mod body;
 mod clock;
 mod configuration;
+mod connection_auth;
 mod connections;
 mod error;
 mod listener;

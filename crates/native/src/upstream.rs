@@ -19,6 +19,7 @@ use tunnel_balancer_core::{
 };
 
 use crate::body::RequestBody;
+use crate::connection_auth;
 use crate::error::is_local;
 use crate::log::Log;
 use crate::outgoing::Outgoing;
@@ -37,7 +38,7 @@ pub(crate) struct Upstream {
     http1: Connections,
 }
 
-type Connections = Client<Connector, RequestBody>;
+pub(crate) type Connections = Client<Connector, RequestBody>;
 type Connector = HttpsConnector<HttpConnector>;
 
 impl Upstream {
@@ -83,7 +84,7 @@ impl Upstream {
         let is_http2_offered = request.uri().scheme() == Some(&Scheme::HTTPS);
         let seat = request.uri().authority().filter(|_| is_http2_offered).map(|server| self.seats.take(server));
         let pool = self.pool(seat.as_ref().map_or(0, |seat| seat.pool));
-        let mut response = pool.request(request).await?;
+        let mut response = connection_auth::send(&pool, request).await?;
         if let Some(seat) = seat {
             response.extensions_mut().insert(Arc::new(seat));
         }
@@ -153,7 +154,7 @@ impl HttpClient for Servers<'_> {
     ) -> Result<Response<Incoming>, Failure> {
         let addressed = request.addressed_to(server, self.pool)?;
         let sent = if request.upgrade {
-            self.upstream.http1.request(addressed).await
+            connection_auth::send(&self.upstream.http1, addressed).await
         } else {
             self.upstream.send(addressed).await
         };

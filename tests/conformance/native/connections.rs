@@ -1,5 +1,9 @@
 //! Connections to servers, and what passes through them: reuse, probes without traffic, trailers, `Expect`.
 
+use std::net::SocketAddr;
+
+use tokio::net::{TcpListener, TcpStream};
+use tunnel_balancer_tests::wire::{Head, Wire};
 use tunnel_balancer_tests::{Answer, Bench, Digest, Reply, Request, Service};
 
 use super::tls::{self, Files};
@@ -17,6 +21,8 @@ cases![
     clients_that_take_no_answer_hold_nobody_else_up,
     more_streams_than_a_connection_has_hold_nobody_up,
     switching_protocols_unasked_reaches_no_client,
+    authenticated_connections_are_not_shared,
+    challenged_connections_are_not_reused,
 ];
 
 async fn connections_are_used_again(bench: Bench) {
@@ -181,4 +187,67 @@ async fn more_streams_than_a_connection_has_hold_nobody_up(bench: Bench) {
     assert_eq!((response.status, response.text().as_str()), (200, "HTTP/2.0"));
     let log = proxy.log().text();
     assert!(!log.contains("unhealthy"), "{log}");
+}
+
+/// NTLM and Negotiate authenticate a connection, so another client must not get one that carried credentials.
+async fn authenticated_connections_are_not_shared(bench: Bench) {
+    let addr = authenticating_server().await;
+    let proxy = bench.serve(Service::at([("primary", format!("http://{addr}"))]), &[]).await;
+    for credentials in ["NTLM TlRMTVNTUAAB", "ntlm TlRMTVNTUAAB", "Negotiate YII=", "NEGOTIATE YII="] {
+        let authorized = Request::get("/").header("Authorization", credentials);
+        assert_eq!(proxy.send(authorized).await.status, 200);
+        for _ in 0..3 {
+            assert_eq!(proxy.get("/").await.status, 401, "{credentials}: the connection of another client");
+        }
+        // A body that is still on its way when the next request comes.
+        let authorized = Request::post("/", "order").header("Authorization", credentials);
+        assert_eq!(proxy.send(authorized).await.status, 200);
+        assert_eq!(proxy.get("/").await.status, 401, "{credentials}: the connection of another client");
+    }
+}
+
+async fn challenged_connections_are_not_reused(bench: Bench) {
+    let [primary] = bench.servers(["primary"]).await;
+    let proxy = bench.serve(Service::of([&primary]), &[]).await;
+    let challenge = |values: &[&str]| {
+        values.iter().fold(Reply::status(401), |reply, value| reply.header("WWW-Authenticate", *value))
+    };
+    for (values, is_reused) in [
+        (&["Basic realm=\"a\""][..], true),
+        (&["NTLM"], false),
+        (&["negotiate"], false),
+        (&["Basic realm=\"a\"", "Bearer", "Negotiate"], false),
+        (&["Basic realm=\"a\", NTLM TlRMTVNTUAAC"], false),
+        (&["Bearer realm=\"Negotiate\""], true),
+    ] {
+        primary.answer(challenge(values));
+        assert_eq!(proxy.get("/").await.status, 401);
+        let before = primary.counts().connections;
+        assert_eq!(proxy.get("/").await.status, 401);
+        assert_eq!(primary.counts().connections == before, is_reused, "{values:?}");
+    }
+}
+
+/// A server that authenticates connections: 401 until a request carried credentials, then 200 without them.
+async fn authenticating_server() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let addr = listener.local_addr().expect("an address");
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(authenticate(stream));
+        }
+    });
+    addr
+}
+
+async fn authenticate(stream: TcpStream) -> std::io::Result<()> {
+    let (mut wire, mut is_authenticated) = (Wire::new(stream), false);
+    while let Some(head) = wire.head().await? {
+        let mut framing = Head::request_framing(&head);
+        while wire.piece(&mut framing).await?.is_some() {}
+        is_authenticated |= head.headers.first("Authorization").is_some();
+        let status = if is_authenticated { "200 OK" } else { "401 Unauthorized\r\nWWW-Authenticate: Basic" };
+        wire.send(format!("HTTP/1.1 {status}\r\nContent-Length: 2\r\n\r\nok")).await?;
+    }
+    Ok(())
 }
