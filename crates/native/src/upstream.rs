@@ -54,6 +54,9 @@ impl Upstream {
     /// as many as go by it; with less, clients that take nothing would hold up all others.
     const STREAM: u32 = 512 * 1024;
 
+    /// Header fields of an HTTP/1 response. The size of the head has its own limit, 400 KB.
+    const RESPONSE_FIELDS: usize = 512;
+
     /// # Errors
     /// When the machine has no root certificates.
     pub(crate) fn new() -> std::io::Result<Self> {
@@ -72,6 +75,10 @@ impl Upstream {
         client.http2_keep_alive_while_idle(true);
         client.http2_initial_stream_window_size(Self::STREAM);
         client.http2_initial_connection_window_size(Seats::MOST as u32 * Self::STREAM);
+        // Syntax that browsers and other proxies accept. An error would count against the server.
+        client.http1_max_headers(Self::RESPONSE_FIELDS);
+        client.http1_allow_spaces_after_header_name_in_responses(true);
+        client.http1_allow_obsolete_multiline_headers_in_responses(true);
         let http1 = client.build(http1);
         Ok(Self { any, http1, settings: client, pools: Arc::default(), seats: Seats::default() })
     }

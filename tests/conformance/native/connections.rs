@@ -23,6 +23,7 @@ cases![
     switching_protocols_unasked_reaches_no_client,
     authenticated_connections_are_not_shared,
     challenged_connections_are_not_reused,
+    tolerated_header_syntax_is_passed_on,
 ];
 
 async fn connections_are_used_again(bench: Bench) {
@@ -226,6 +227,29 @@ async fn challenged_connections_are_not_reused(bench: Bench) {
         assert_eq!(proxy.get("/").await.status, 401);
         assert_eq!(primary.counts().connections == before, is_reused, "{values:?}");
     }
+}
+
+/// Header syntax that a server sends and that other proxies accept.
+async fn tolerated_header_syntax_is_passed_on(bench: Bench) {
+    let [primary, replica] = bench.servers(["primary", "replica"]).await;
+    let proxy = bench.serve(Service::of([&primary, &replica]), &[]).await;
+    let raw = |fields: String| Answer::raw(format!("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n{fields}\r\nbody"));
+    for number in [130, 400] {
+        primary.answer(raw((0..number).map(|n| format!("X-{n}: {n}\r\n")).collect()));
+        let response = proxy.get("/").await;
+        assert_eq!((response.status, response.served_by(), response.text().as_str()), (200, "primary", "body"));
+        for n in 0..number {
+            assert_eq!(response.header(&format!("X-{n}")), Some(n.to_string().as_str()));
+        }
+    }
+    for (field, expected) in [("X-A : b", "b"), ("X-A\t: b", "b"), ("X-A: b\r\n c", "b c"), ("X-A: b\r\n\tc", "b c")] {
+        primary.answer(raw(format!("{field}\r\n")));
+        let response = proxy.get("/").await;
+        assert_eq!((response.status, response.served_by(), response.text().as_str()), (200, "primary", "body"));
+        let value = response.header("X-A").map(|value| value.split_whitespace().collect::<Vec<_>>().join(" "));
+        assert_eq!(value.as_deref(), Some(expected), "{field:?}");
+    }
+    assert_eq!(replica.hits(), 0);
 }
 
 /// A server that authenticates connections: 401 until a request carried credentials, then 200 without them.
