@@ -36,11 +36,26 @@ pub(crate) struct Timed {
     timer: Option<Pin<Box<Sleep>>>,
     /// Whether it broke off or stalled, however often it is asked for more.
     failed: bool,
+    /// When the last piece came, at first when the headers did.
+    last_piece: Instant,
+    /// How long the reader has waited for the sender since it paused; `None`: it did not pause, or has caught up.
+    behind: Option<Duration>,
 }
 
 impl Timed {
+    /// A reader that takes nothing for longer has paused. The sender may give up, which shows after the data before it.
+    const PAUSE: Duration = Duration::from_secs(1);
+
+    /// A reader that has waited this long in all since its pause has read everything sent during the pause.
+    const CAUGHT_UP: Duration = Duration::from_secs(1);
+
     pub(crate) fn new(body: Incoming, idle: Duration) -> Self {
-        Self { body, idle, timer: None, failed: false }
+        Self { body, idle, timer: None, failed: false, last_piece: Instant::now(), behind: None }
+    }
+
+    /// Returns whether the reader paused and has not caught up. The sender may end the body because of the pause.
+    fn is_behind(&self) -> bool {
+        self.behind.is_some()
     }
 }
 
@@ -53,8 +68,14 @@ impl Body for Timed {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = &mut *self;
+        if this.timer.is_none() && this.last_piece.elapsed() > Self::PAUSE {
+            this.behind = Some(Duration::ZERO);
+        }
         if let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(context) {
-            this.timer = None;
+            this.last_piece = Instant::now();
+            let began = this.timer.take().map_or(this.last_piece, |timer| timer.deadline() - this.idle);
+            let waited = this.last_piece.saturating_duration_since(began);
+            this.behind = this.behind.map(|before| before + waited).filter(|total| *total < Self::CAUGHT_UP);
             this.failed |= matches!(frame, Some(Err(_)));
             return Poll::Ready(frame.map(|frame| frame.map_err(BodyError::Broken)));
         }
@@ -62,6 +83,7 @@ impl Body for Timed {
         let timer = this.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(Instant::now() + idle)));
         timer.as_mut().poll(context).map(|()| {
             this.failed = true;
+            this.behind = None;
             Some(Err(BodyError::Stalled(idle)))
         })
     }
@@ -202,8 +224,10 @@ impl Body for ProxyBody {
                     access.line.bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
                 }
             }
-            (Some(Err(error)), Content::Server { from, .. }) => {
-                from.pool.update(|state| state.on_response_aborted(from.server, from.clock.now()));
+            (Some(Err(error)), Content::Server { from, body }) => {
+                if !body.is_behind() {
+                    from.pool.update(|state| state.on_response_aborted(from.server, from.clock.now()));
+                }
                 this.broken(match error {
                     BodyError::Broken(_) => "the server broke off",
                     BodyError::Stalled(_) => "the server stalled",

@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use tunnel_balancer_tests::{Answer, Bench, Reply, Request, Service, within};
+use tunnel_balancer_tests::{Answer, Bench, Gate, Reply, Request, Service, within};
 
 cases![
     not on Worker: "Cloudflare's edge holds the clients' connections, and has limits of its own";
@@ -15,6 +15,7 @@ cases![
     uploads_that_stall_are_cut_and_blame_nobody,
     bod_12_answers_that_stall_are_cut_and_counted,
     clients_that_take_no_answer_are_cut,
+    responses_read_late_by_the_client_blame_no_server,
     connections_of_one_client_are_limited,
     open_websockets_are_connections,
     half_of_a_websocket_does_not_stay,
@@ -120,7 +121,7 @@ async fn bod_12_answers_that_stall_are_cut_and_counted(bench: Bench) {
 async fn clients_that_take_no_answer_are_cut(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     let proxy = bench.serve(Service::of([&primary]), &SHORT).await;
-    let endless = Answer::Download(1 << 40, tunnel_balancer_tests::Gate::closed());
+    let endless = Answer::Download(1 << 40, Gate::closed());
     primary.answer_at("/film", endless);
     let download = proxy.open(Request::get("/film")).await;
     let line = &proxy.logged("request", 1).await[0];
@@ -128,6 +129,30 @@ async fn clients_that_take_no_answer_are_cut(bench: Bench) {
     assert!(line["broken"].is_string(), "{line}");
     drop(download);
     assert_eq!(proxy.get("/").await.served_by(), "primary", "and nobody else is to impact");
+}
+
+/// Servers give up on a reader that stops. Here the client stops, not the proxy.
+async fn responses_read_late_by_the_client_blame_no_server(bench: Bench) {
+    let [primary, replica] = bench.servers(["primary", "replica"]).await;
+    let proxy = bench.serve(Service::of([&primary, &replica]), &[]).await;
+    primary.answer_at("/film", Answer::Download(1 << 40, Gate::closed()));
+    primary.answer_at("/events", Answer::Endless(Reply::status(200).body("the beginning")));
+    for (path, then) in [("/film", "primary"), ("/events", "replica")] {
+        let mut responses = Vec::new();
+        for _ in 0..4 {
+            let mut response = proxy.open(Request::get(path)).await;
+            assert!(response.piece().await.is_some());
+            responses.push(response);
+        }
+        // Real time: the films wait for their clients, and the clients wait for their events.
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        primary.stop().await;
+        primary.restart().expect("its port is held");
+        for response in &mut responses {
+            while let Ok(Some(_)) = response.try_piece().await {}
+        }
+        assert_eq!(proxy.get("/").await.served_by(), then, "after {path}");
+    }
 }
 
 async fn connections_of_one_client_are_limited(bench: Bench) {
