@@ -1,4 +1,4 @@
-//! The command line, parsed into plain data. By hand: six commands and four options do not earn a dependency that
+//! The command line, parsed into plain data. By hand: seven commands and four options do not earn a dependency that
 //! every `cargo xtask` would have to compile.
 
 use std::path::PathBuf;
@@ -25,6 +25,8 @@ pub(crate) enum Invocation {
     Test(Vec<Step>),
     /// Measure what choosing a server costs.
     Bench,
+    /// Run the tests of the engine on mutants of it, with these options of cargo-mutants.
+    Mutants(Vec<String>),
 }
 
 /// How to build the Worker.
@@ -60,12 +62,16 @@ pub(crate) fn parse(args: impl IntoIterator<Item = String>) -> Result<Invocation
         "dev" if wants_help => Ok(Invocation::Help(Topic::Dev)),
         "test" if wants_help => Ok(Invocation::Help(Topic::Test)),
         "bench" if wants_help => Ok(Invocation::Help(Topic::Bench)),
+        "mutants" if rest.first().is_some_and(|arg| arg == "--help" || arg == "-h") => {
+            Ok(Invocation::Help(Topic::Mutants))
+        }
         "setup" => without_options(&rest, Invocation::Setup, "cargo xtask setup --help"),
         "build" => parse_build(rest),
         "dev" => parse_dev(rest),
         "test" => parse_test(&rest),
         "bench" => without_options(&rest, Invocation::Bench, "cargo xtask bench --help"),
-        _ => Err(unknown("command", &command, &["setup", "build", "dev", "test", "bench"], "cargo xtask")),
+        "mutants" => parse_mutants(rest),
+        _ => Err(unknown("command", &command, &["setup", "build", "dev", "test", "bench", "mutants"], "cargo xtask")),
     }
 }
 
@@ -130,6 +136,17 @@ fn parse_test(args: &[String]) -> Result<Invocation, Failure> {
     Ok(Invocation::Test(in_order))
 }
 
+fn parse_mutants(mut args: Vec<String>) -> Result<Invocation, Failure> {
+    match args.first() {
+        Some(arg) if arg != "--" => {
+            let failure = Failure::usage(format!("unknown option `{arg}`"));
+            Err(failure.hint("options of cargo-mutants follow `--`: see `cargo xtask mutants --help`"))
+        }
+        Some(_) => Ok(Invocation::Mutants(args.split_off(1))),
+        None => Ok(Invocation::Mutants(args)),
+    }
+}
+
 /// `--port=80` means `--port 80`.
 fn split_equals(args: Vec<String>) -> impl Iterator<Item = String> {
     args.into_iter().flat_map(|arg| match arg.split_once('=') {
@@ -190,6 +207,7 @@ mod tests {
             ("dev --help", Topic::Dev),
             ("test fmt --help", Topic::Test),
             ("bench --help", Topic::Bench),
+            ("mutants --help", Topic::Mutants),
         ] {
             assert_eq!(parsed(line).unwrap(), Invocation::Help(topic), "{line}");
         }
@@ -219,6 +237,13 @@ mod tests {
     }
 
     #[test]
+    fn mutants_passes_options_on() {
+        let options = |options: &[&str]| Invocation::Mutants(options.iter().map(|&option| option.to_owned()).collect());
+        assert_eq!(parsed("mutants").unwrap(), options(&[]));
+        assert_eq!(parsed("mutants -- --shard 1/4 --help").unwrap(), options(&["--shard", "1/4", "--help"]));
+    }
+
+    #[test]
     fn mistakes_are_named_with_a_hint() {
         for (line, expected) in [
             ("biuld", "error: unknown command `biuld`\nhint: did you mean `build`? See `cargo xtask`"),
@@ -231,6 +256,10 @@ mod tests {
                 "error: `http` is not a port\nhint: a port is a number from 1 to 65535, for example `--port 8787`",
             ),
             ("setup now", "error: unknown option `now`\nhint: see `cargo xtask setup --help`"),
+            (
+                "mutants --shard 1/4",
+                "error: unknown option `--shard`\nhint: options of cargo-mutants follow `--`: see `cargo xtask mutants --help`",
+            ),
             ("bench now", "error: unknown option `now`\nhint: see `cargo xtask bench --help`"),
         ] {
             assert_eq!(parsed(line).unwrap_err().to_string(), expected, "{line}");

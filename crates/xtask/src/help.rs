@@ -17,6 +17,8 @@ pub(crate) enum Topic {
     Test,
     /// `bench --help`.
     Bench,
+    /// `mutants --help`.
+    Mutants,
     /// `test --list`.
     Steps,
 }
@@ -30,6 +32,7 @@ pub(crate) fn text(topic: Topic) -> String {
         Topic::Dev => DEV.to_owned(),
         Topic::Test => format!("{TEST}\n\nSteps, in order:\n{}", steps()),
         Topic::Bench => BENCH.to_owned(),
+        Topic::Mutants => MUTANTS.to_owned(),
         Topic::Steps => steps(),
     }
 }
@@ -48,6 +51,7 @@ Usage: cargo xtask <command> [options]
   dev      build, then run the Worker locally with three demo servers
   test     everything CI runs, or single steps of it
   bench    measure what choosing a server costs, beside pingora and tower
+  mutants  measure how many faults in the engine the tests notice
 
 `cargo xtask <command> --help` explains one.
 Deploying needs none of these: `npx wrangler deploy` calls `cargo xtask build` itself.";
@@ -116,3 +120,21 @@ Usage: cargo xtask bench
 Measures twenty times and shows the least of the medians, because other programs only ever make a run slower; still,
 leave the machine alone for the minute that it takes. The first run compiles pingora, which takes four minutes and needs cmake.
 It is no part of the tests: crates/bench is a workspace of its own.";
+
+const MUTANTS: &str = "\
+Measures how many faults in the engine the tests notice. cargo-mutants changes the source in small ways, one at a time,
+and runs the unit tests of core and sim, the scenarios and the properties on each change. Prints the share that fails a
+test and the changes that fail none. Changes that do not compile or do not end are counted separately.
+
+Usage: cargo xtask mutants [-- OPTION...]
+
+  OPTION   an option of cargo-mutants. `--file GLOB` replaces the default files: crates/core/src/pool/**,
+           crates/core/src/retry/**, exchange.rs and forward.rs
+
+Examples: cargo xtask mutants
+          cargo xtask mutants -- --list
+          cargo xtask mutants -- --file crates/core/src/retry/budget.rs --jobs 1
+          cargo xtask mutants -- --shard 0/8
+
+A full run takes about half an hour on two cores. `--shard K/N` runs a part of it. Logs are in target/mutants/mutants.out.
+cargo-mutants is compiled once per machine into the cache, as `cargo xtask setup --help` describes.";

@@ -17,6 +17,7 @@ mod deny;
 mod dev;
 mod failure;
 mod help;
+mod mutants;
 mod npm;
 mod process;
 mod pure;
@@ -62,5 +63,6 @@ fn perform(invocation: Invocation) -> Result<(), Failure> {
         Invocation::Dev { port } => dev::dev(&workspace, port),
         Invocation::Test(selection) => test::test(&workspace, &selection),
         Invocation::Bench => bench::bench(&workspace),
+        Invocation::Mutants(options) => mutants::mutants(&workspace, &options),
     }
 }

@@ -18,6 +18,11 @@ pub(crate) fn run(command: &mut Command) -> Result<(), Failure> {
     if status.success() { Ok(()) } else { Err(Failure::new(format!("`{}` failed ({status})", shown(command)))) }
 }
 
+/// Runs a command with its output shown and returns its exit code; `None` if a signal ended it.
+pub(crate) fn exit_code(command: &mut Command) -> Result<Option<i32>, Failure> {
+    command.status().map(|status| status.code()).map_err(|error| cannot_start(command, &error))
+}
+
 /// Runs a command and returns what it printed; anything but success is a failure with the end of its error output.
 pub(crate) fn capture(command: &mut Command) -> Result<String, Failure> {
     let output = command.stdin(Stdio::null()).output().map_err(|error| cannot_start(command, &error))?;

@@ -37,6 +37,15 @@ impl<'v> Tool<'v> {
     pub(crate) const CARGO_DENY: Self =
         Tool { package: "cargo-deny", program: "cargo-deny", version: "0.20.2", locked: true, usually: "a minute" };
 
+    /// Changes the source in small ways and runs the tests on each change.
+    pub(crate) const CARGO_MUTANTS: Self = Tool {
+        package: "cargo-mutants",
+        program: "cargo-mutants",
+        version: "27.1.0",
+        locked: true,
+        usually: "90 seconds",
+    };
+
     /// Generates the JavaScript around the wasm. The version must be that of the locked library.
     pub(crate) fn wasm_bindgen(version: &'v str) -> Self {
         Tool {

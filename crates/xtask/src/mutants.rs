@@ -1,0 +1,140 @@
+//! Mutation tests of the engine: the share of small faults that the tests notice.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use crate::cache::{self, Cache};
+use crate::failure::Failure;
+use crate::process::{exit_code, shown};
+use crate::tools::Tool;
+use crate::workspace::Workspace;
+
+/// The engine: every file whose faults can lose a request.
+const FILES: [&str; 4] = [
+    "crates/core/src/pool/**/*.rs",
+    "crates/core/src/retry/**/*.rs",
+    "crates/core/src/exchange.rs",
+    "crates/core/src/forward.rs",
+];
+
+/// What cargo builds and runs besides the unit tests of core. The conformance suite tests other code, and the fleets take
+/// too long. These are arguments of cargo because the baseline of cargo-mutants ignores `--test-package`.
+const TESTS: [&str; 5] = [
+    "--cargo-arg=--package=tunnel-balancer-sim",
+    "--cargo-arg=--package=tunnel-balancer-tests",
+    "--cargo-arg=--lib",
+    "--cargo-arg=--test=scenarios",
+    "--cargo-arg=--test=properties",
+];
+
+/// Exit codes of cargo-mutants after a complete run: everything caught, mutants missed, timeouts.
+const COMPLETE: [i32; 3] = [0, 2, 3];
+
+/// Runs cargo-mutants with `options` and prints the score.
+pub(crate) fn mutants(workspace: &Workspace, options: &[String]) -> Result<(), Failure> {
+    let program = Tool::CARGO_MUTANTS.provide(&Cache::from_env()?)?;
+    let output = workspace.root().join("target/mutants");
+    cache::create(&output)?;
+    let mut command = Command::new(program);
+    command.current_dir(workspace.root()).arg("mutants").args(arguments(options)).arg("--output").arg(&output);
+    // It has a build directory of its own, and the properties take most of the time.
+    command
+        .env_remove("CARGO_TARGET_DIR")
+        .env("CARGO_PROFILE_DEV_DEBUG", "none")
+        .env("CARGO_PROFILE_DEV_OPT_LEVEL", "1");
+    let code = exit_code(&mut command)?;
+    if !code.is_some_and(|code| COMPLETE.contains(&code)) {
+        return Err(Failure::new(format!("`{}` failed", shown(&command))));
+    }
+    if !options.iter().any(|option| matches!(option.as_str(), "--list" | "--list-files" | "--help" | "--version")) {
+        println!("\n{}", Results::read(&output.join("mutants.out"))?);
+    }
+    Ok(())
+}
+
+/// The arguments before the output directory.
+fn arguments(options: &[String]) -> Vec<String> {
+    let names_files =
+        options.iter().any(|option| option == "--file" || option.starts_with("--file=") || option.starts_with("-f"));
+    let files = FILES.iter().filter(|_| !names_files).flat_map(|file| ["--file", file]);
+    let core = ["--package", "tunnel-balancer-core"];
+    core.into_iter().chain(TESTS).chain(files).map(str::to_owned).chain(options.iter().cloned()).collect()
+}
+
+/// The mutants of one run by their outcome.
+#[derive(Debug, Default)]
+struct Results {
+    caught: Vec<String>,
+    missed: Vec<String>,
+    timeout: Vec<String>,
+    unviable: Vec<String>,
+}
+
+impl Results {
+    /// Reads the lists that cargo-mutants writes.
+    fn read(directory: &Path) -> Result<Self, Failure> {
+        let list = |name: &str| {
+            let path = directory.join(name);
+            let text = fs::read_to_string(&path).map_err(|error| Failure::io("cannot read", &path, &error))?;
+            Ok(text.lines().map(str::to_owned).collect())
+        };
+        Ok(Self {
+            caught: list("caught.txt")?,
+            missed: list("missed.txt")?,
+            timeout: list("timeout.txt")?,
+            unviable: list("unviable.txt")?,
+        })
+    }
+}
+
+impl std::fmt::Display for Results {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (caught, decided) = (self.caught.len(), self.caught.len() + self.missed.len());
+        match decided {
+            0 => writeln!(f, "score: none, no mutant was caught or missed")?,
+            _ => writeln!(f, "score: {:.1} % ({caught} of {decided} caught)", caught as f64 * 100.0 / decided as f64)?,
+        }
+        write!(
+            f,
+            "timeouts: {}, unviable: {}, missed: {}",
+            self.timeout.len(),
+            self.unviable.len(),
+            self.missed.len()
+        )?;
+        self.missed.iter().try_for_each(|mutant| write!(f, "\n  {mutant}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(lines: &[&str]) -> Vec<String> {
+        lines.iter().map(|&line| line.to_owned()).collect()
+    }
+
+    #[test]
+    fn files_are_the_engine_unless_named() {
+        assert!(arguments(&[]).contains(&FILES[0].to_owned()));
+        let all = lines(&["--shard", "1/4"]);
+        assert!(arguments(&all).contains(&FILES[3].to_owned()));
+        for named in [lines(&["--file", "a.rs"]), lines(&["--file=a.rs"]), lines(&["-f", "a.rs"])] {
+            let arguments = arguments(&named);
+            assert!(arguments.ends_with(&named) && !arguments.contains(&FILES[0].to_owned()), "{arguments:?}");
+        }
+    }
+
+    #[test]
+    fn score_leaves_out_timeouts_and_unviable_mutants() {
+        let results = Results {
+            caught: lines(&["a", "b"]),
+            missed: lines(&["pool/mod.rs:1: replace x"]),
+            timeout: lines(&["t"]),
+            unviable: lines(&["u", "v"]),
+        };
+        let expected = "score: 66.7 % (2 of 3 caught)\ntimeouts: 1, unviable: 2, missed: 1\n  pool/mod.rs:1: replace x";
+        assert_eq!(results.to_string(), expected);
+        assert!(Results::default().to_string().starts_with("score: none"));
+    }
+}
