@@ -55,8 +55,10 @@ fn weights_are_shares() {
 fn placed(service: Service) -> Vec<String> {
     let mut state = PoolState::new(service.into(), 1);
     let place = |key: u32| {
-        let request =
-            RequestMeta { key: hash::key(format!("203.0.113.7/{key}").as_bytes()), ..RequestMeta::new(Method::GET) };
+        let request = RequestMeta {
+            hash_key: hash::key(format!("203.0.113.7/{key}").as_bytes()),
+            ..RequestMeta::new(Method::GET)
+        };
         let pick = state.pick(ServerSet::EMPTY, &request, Timestamp::ZERO).unwrap();
         state.service().server(pick.server).unwrap().name.clone()
     };

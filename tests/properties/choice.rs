@@ -87,27 +87,31 @@ proptest! {
                 state.on_probe(lease, &Ok(answer), now);
             }
             let sticky = happening.sticky.and_then(ServerId::new);
-            let request = RequestMeta { key: happening.key, sticky, ..RequestMeta::new(happening.method.clone()) };
-            let mut exchange = Exchange::new(request, &mut state, now);
+            let request = RequestMeta { hash_key: happening.key, affinity_server: sticky, ..RequestMeta::new(happening.method.clone()) };
+            let mut before = state.clone();
+            let (mut exchange, mut step) = Exchange::start(request, &mut state, now);
             let mut asked = Vec::new();
-            while let Step::Attempt(plan) = exchange.next(&mut state, now) {
-                let chosen = &service.servers()[plan.server.index()];
-                let own = sticky == Some(plan.server);
+            while let Step::Attempt(attempt) = step {
+                let server = attempt.server();
+                let chosen = &service.servers()[server.index()];
+                let own = sticky == Some(server);
                 prop_assert!(chosen.enabled && (own || (!chosen.drain && chosen.weight > 0)), "{chosen:?}");
                 let write = !happening.method.is_safe();
-                prop_assert!(!(primary_only && write) || plan.server.index() == 0, "a write for a replica");
+                prop_assert!(!(primary_only && write) || server.index() == 0, "a write for a replica");
 
                 let well = |state: &PoolState, id| state.health(id) != Health::Unhealthy && state.ejection_state(id, now) == EjectionState::Active;
-                if !plan.trial && !well(&state, plan.server) {
+                if !attempt.info().trial && !well(&before, server) {
                     let passed_over = (0..5).filter_map(ServerId::new).find(|id| {
                         let server = &service.servers()[id.index()];
                         let open = server.enabled && !server.drain && server.weight > 0;
-                        open && !(primary_only && write) && !asked.contains(id) && well(&state, *id)
+                        open && !(primary_only && write) && !asked.contains(id) && well(&before, *id)
                     });
-                    prop_assert_eq!(passed_over, None, "for {:?}", plan.server);
+                    prop_assert_eq!(passed_over, None, "for {:?}", server);
                 }
-                asked.push(plan.server);
-                exchange.on_outcome(&mut state, &plan, Outcome::Status(status(happening.statuses[plan.server.index()])), now);
+                asked.push(server);
+                before = state.clone();
+                let outcome = Outcome::Status(status(happening.statuses[server.index()]));
+                step = exchange.report(&mut state, attempt, outcome, now);
             }
             state.status(now);
             state.drain_events();

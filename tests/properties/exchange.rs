@@ -54,23 +54,25 @@ proptest! {
             let now = Timestamp::from_millis(reading);
             let idempotent = request.method.is_idempotent() || request.idempotency_key;
             let replayable = request.body == Body::Replayable;
-            let mut exchange = Exchange::new(request, &mut state, now);
+            let (mut exchange, mut step) = Exchange::start(request, &mut state, now);
             let mut asked: Vec<usize> = Vec::new();
             let finish = loop {
-                match exchange.next(&mut state, now) {
+                step = match step {
                     Step::Finish(finish) => break finish,
-                    Step::Backoff(pause) => prop_assert!(false, "waited {pause:?} for nobody"),
-                    Step::Attempt(plan) => {
+                    Step::Sleep(pause) => return Err(TestCaseError::fail(format!("slept {pause:?}"))),
+                    Step::Await => return Err(TestCaseError::fail("awaits an attempt that is not in flight")),
+                    Step::Attempt(attempt) => {
                         if let Some(last) = asked.last() {
                             let delivery = outcomes[*last].classify().delivery;
                             prop_assert_ne!(delivery, Delivery::Answered, "tried again after an answer");
                             prop_assert!(idempotent || delivery == Delivery::Never, "might run twice");
                         }
-                        prop_assert!(!asked.contains(&plan.server.index()), "asked twice: {:?}", plan.server);
-                        asked.push(plan.server.index());
-                        exchange.on_outcome(&mut state, &plan, outcomes[plan.server.index()], now);
+                        prop_assert!(!asked.contains(&attempt.server().index()), "asked twice: {:?}", attempt.server());
+                        let server = attempt.server().index();
+                        asked.push(server);
+                        exchange.report(&mut state, attempt, outcomes[server], now)
                     }
-                }
+                };
             };
             prop_assert!(!asked.is_empty() && asked.len() <= attempts as usize, "asked {asked:?}");
             let answered = |server: &usize| outcomes[*server].classify().delivery == Delivery::Answered;

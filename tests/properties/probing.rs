@@ -49,7 +49,7 @@ proptest! {
                 Move::Lease => while let Some(lease) = state.next_probe(now) {
                     prop_assert!(!live.contains_key(&lease.server().index()), "two probes of one server");
                     live.insert(lease.server().index(), now + timeout);
-                    prop_assert!(live.len() <= PoolState::PROBES_AT_ONCE, "{} probes at once", live.len());
+                    prop_assert!(live.len() <= PoolState::MAX_PROBES_IN_FLIGHT, "{} probes at once", live.len());
                     held.push(lease);
                 },
                 Move::Report(index, status) if index < held.len() => {

@@ -19,9 +19,9 @@ fn with_nobody_usable_who_did_not_fail_comes_first() {
             1.001 b is unhealthy: status 500
             2.000 GET #2 -> a
             2.001 GET #2 -> b
-            2.002 GET #2 <- 200 by b (fallback)
+            2.002 GET #2 <- 200 by b (last resort)
             3.000 GET #3 -> b
-            3.001 GET #3 <- 200 by b (fallback)
+            3.001 GET #3 <- 200 by b (last resort)
         "#]],
     );
 }
@@ -43,20 +43,15 @@ fn with_nobody_usable_who_passes_probes_comes_before_who_does_not() {
             1.001 b is healthy
             2.000 GET #2 -> b
             2.001 GET #2 -> a
-            2.001 b is ejected for 10s: status 530
-            2.002 GET #2 <- 200 by a (fallback)
+            2.002 GET #2 <- 200 by a (last resort)
             2.002 probe -> b
-            2.003 b is readmitted
             3.500 GET #3 -> b
             3.501 GET #3 -> a
-            3.501 b is ejected for 20s: status 530
-            3.502 GET #3 <- 200 by a (fallback)
+            3.502 GET #3 <- 200 by a (last resort)
             3.502 probe -> b
             15.000 GET #4 -> b
             15.000 probe -> a
-            15.000 probe -> b
-            15.001 GET #4 <- 200 by b (fallback)
-            15.001 b is readmitted
+            15.001 GET #4 <- 200 by b
             20.000 GET #5 -> b
             20.001 GET #5 <- 200 by b
         "#]],
@@ -84,14 +79,12 @@ fn where_all_failed_they_take_turns() {
             1.002 GET #1 -> c
             1.002 b is ejected for 10s: status 530
             1.003 GET #1 <- 503 by us
-            1.003 c is ejected for 10s: status 530
-            3.000 POST #2 -> a
-            3.001 POST #2 <- 503 by us (fallback)
-            3.100 POST #3 -> b
-            3.101 POST #3 <- 503 by us (fallback)
+            3.000 POST #2 -> c
+            3.001 POST #2 <- 200 by c
+            3.100 POST #3 -> c
+            3.101 POST #3 <- 200 by c
             3.200 POST #4 -> c
-            3.201 POST #4 <- 200 by c (fallback)
-            3.201 c is readmitted
+            3.201 POST #4 <- 200 by c
             3.300 POST #5 -> c
             3.301 POST #5 <- 200 by c
         "#]],
@@ -110,17 +103,16 @@ fn a_crowd_waits_for_who_finds_out_whether_a_server_is_back() {
             1.001 GET #1 -> b
             1.001 a is ejected for 10s: status 530
             1.002 GET #1 <- 503 by us
-            1.002 b is ejected for 10s: status 530
-            2.000 GET #2 -> a
-            2.001 GET #2 <- 200 by a (fallback)
-            2.001 a is readmitted
+            2.000 GET #2 -> b
+            2.001 GET #2 -> a
+            2.002 GET #2 <- 200 by a (last resort)
+            2.002 a is unejected
             4.000 GET #3 -> a
             4.100 GET #4 -> a
             4.200 GET #5 -> a
             5.000 GET #3 -> b
             5.000 a is ejected for 20s: connection lost
-            5.001 GET #3 <- 200 by b (fallback)
-            5.001 b is readmitted
+            5.001 GET #3 <- 200 by b
             5.250 GET #4 -> b
             5.250 GET #5 -> b
             5.251 GET #4 <- 200 by b
@@ -173,18 +165,18 @@ fn an_ejected_server_that_fails_its_checks_gets_its_chance() {
             3.000 GET #2 -> a
             3.001 GET #2 -> b
             3.001 a is ejected for 10s: status 530
-            3.002 GET #2 <- 200 by b (fallback)
+            3.002 GET #2 <- 200 by b (last resort)
             5.000 GET #3 -> b
-            5.001 GET #3 <- 200 by b (fallback)
+            5.001 GET #3 <- 200 by b (last resort)
             14.000 POST #4 -> b
             14.000 probe -> a
             14.000 probe -> b
-            14.001 POST #4 <- 200 by b (fallback)
+            14.001 POST #4 <- 200 by b (last resort)
             15.000 GET #5 -> a
-            15.001 GET #5 <- 200 by a (fallback)
-            15.001 a is readmitted
+            15.001 GET #5 <- 200 by a (last resort)
+            15.001 a is unejected
             16.000 GET #6 -> a
-            16.001 GET #6 <- 200 by a (fallback)
+            16.001 GET #6 <- 200 by a (last resort)
         "#]],
     );
 }

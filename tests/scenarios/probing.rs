@@ -45,20 +45,20 @@ fn hc_15_a_hanging_probe_ends_at_its_timeout_and_holds_up_no_other() {
         3,
         "0 probe b hang; 1 GET; 7 GET; 18 GET; 40 end",
         expect![[r#"
-        1.000 GET #1 -> a
-        1.000 probe -> a
-        1.000 probe -> b
-        1.000 probe -> c
-        1.001 GET #1 <- 200 by a
-        1.001 a is healthy
-        1.001 c is healthy
-        6.000 b is unhealthy: no answer in time
-        7.000 GET #2 -> a
-        7.001 GET #2 <- 200 by a
-        18.000 GET #3 -> a
-        18.000 probe -> b
-        18.001 GET #3 <- 200 by a
-    "#]],
+            1.000 GET #1 -> a
+            1.000 probe -> a
+            1.000 probe -> b
+            1.000 probe -> c
+            1.001 GET #1 <- 200 by a
+            1.001 a is healthy
+            1.001 c is healthy
+            6.000 b is unhealthy: response timeout
+            7.000 GET #2 -> a
+            7.001 GET #2 <- 200 by a
+            18.000 GET #3 -> a
+            18.000 probe -> b
+            18.001 GET #3 <- 200 by a
+        "#]],
     );
 }
 
@@ -78,12 +78,17 @@ fn local_probe_failures_do_not_count_and_are_not_repeated_at_once() {
 #[test]
 fn a_liveness_probe_that_fails_locally_is_not_repeated_at_once() {
     let mut state = probed_pool();
-    let mut exchange = Exchange::new(get(), &mut state, at(0));
-    let Step::Attempt(attempt) = exchange.next(&mut state, at(0)) else { panic!("no attempt") };
+    let (mut exchange, Step::Attempt(mut attempt)) = Exchange::start(get(), &mut state, at(0)) else {
+        panic!("no attempt")
+    };
     let now = at(60_000);
-    let Wait::Probe { lease, .. } = exchange.wait(&mut state, &attempt, now) else { panic!("no probe") };
-    state.on_probe(lease, &Err(Failure::Local), now);
-    assert!(matches!(exchange.wait(&mut state, &attempt, now), Wait::Sleep(time) if !time.is_zero()));
+    assert!(matches!(exchange.wait(&mut state, &mut attempt, true, now), Wait::Probe(_)));
+    while let Some(lease) = state.next_probe(now) {
+        state.on_probe(lease, &Err(Failure::Local), now);
+    }
+    let wait = exchange.wait(&mut state, &mut attempt, true, now);
+    assert!(matches!(wait, Wait::Sleep(time) if !time.is_zero()), "{wait:?}");
+    assert_eq!(state.next_probe(now), None);
 }
 
 /// A pool of two servers that are probed.
@@ -173,7 +178,7 @@ fn with_everybody_unhealthy_everybody_is_tried_in_order() {
           1.001 a is unhealthy: status 500
           1.001 b is unhealthy: status 500
           2.000 GET #2 -> a
-          2.001 GET #2 <- 200 by a (fallback)
+          2.001 GET #2 <- 200 by a (last resort)
     "#]],
     );
 }
@@ -189,7 +194,7 @@ fn a_server_known_to_be_away_is_not_probed_for_every_request_that_finds_it_so() 
 #[test]
 fn a_server_that_fails_now_and_then_is_probed_once_a_second_at_most() {
     let turn = |n: u32| {
-        let (time, status) = (f64::from(n) / 10.0, if n.is_multiple_of(2) { 200 } else { 502 });
+        let (time, status) = (f64::from(n) / 10.0, if n.is_multiple_of(5) { 502 } else { 200 });
         format!("{time} a {status}; {time} probe a 200; {} GET; ", time + 0.05)
     };
     let trace = run(2, |_| (), &((10..110).map(turn).collect::<String>() + "12 end"));

@@ -3,35 +3,75 @@
 use std::time::Duration;
 
 use expect_test::expect;
-use tunnel_balancer_core::Service;
+use tunnel_balancer_core::{Server, Service};
+use tunnel_balancer_sim::{Behavior, Sim};
 
 use crate::{check_with, run, without_probes};
 
-fn three_rounds(service: &mut Service) {
-    service.health_check = None;
-    service.retry.rounds = 3;
+fn holding(service: &mut Service) {
+    service.retry.hold = Some(Duration::from_secs(5));
 }
 
 #[test]
-fn rty_19_a_second_round_comes_after_a_pause() {
+fn a_held_request_waits_for_a_server_to_return() {
     check_with(
-        2,
-        three_rounds,
-        "0 a 502; 0 b 502; 1 GET; 3 end",
+        1,
+        holding,
+        "0 GET; 1 a refuse; 2 GET; 2.1 GET; 3 a 200; 4 end",
         expect![[r#"
-        1.000 GET #1 -> a
-        1.001 GET #1 -> b
-        1.016 GET #1 -> a
-        1.017 GET #1 <- 502 by a
+        0.000 GET #1 -> a
+        0.000 probe -> a
+        0.001 GET #1 <- 200 by a
+        0.001 a is healthy
+        2.000 GET #2 -> a
+        2.001 a is ejected for 10s: connection failed
+        2.100 probe -> a
+        2.251 GET #2 -> a
+        2.502 GET #2 -> a
+        2.753 GET #2 -> a
+        3.004 GET #2 -> a
+        3.005 GET #2 <- 200 by a (last resort)
+        3.005 a is unejected
+        3.100 GET #3 -> a
+        3.101 GET #3 <- 200 by a
     "#]],
     );
 }
 
 #[test]
-fn one_server_is_asked_again_only_if_that_is_wanted() {
-    let answers = |adjust: fn(&mut Service)| run(1, adjust, "0 a 502; 1 GET; 1.001 a 200; 3 end").responses.remove(0);
-    assert_eq!((answers(without_probes).status.as_u16(), answers(without_probes).attempts), (502, 1));
-    assert_eq!((answers(three_rounds).status.as_u16(), answers(three_rounds).attempts), (200, 2));
+fn a_held_request_ends_when_its_time_is_over() {
+    let trace = run(1, holding, "0 a refuse; 1 GET; 20 end");
+    let response = &trace.responses[0];
+    assert_eq!(response.status, 503);
+    assert_eq!(response.latency.as_secs(), 5, "{:?}", response.latency);
+}
+
+#[test]
+fn held_requests_try_a_server_one_at_a_time() {
+    let gets = (0..360).map(|n| format!("{} GET; ", 2.0 + f64::from(n) / 100.0)).collect::<String>();
+    for outage in ["refuse", "reset", "502"] {
+        let trace = run(1, holding, &format!("0 GET; 1 a {outage}; {gets} 6 a 200; 12 end"));
+        assert!(trace.responses.iter().all(|response| response.status == 200), "{outage}");
+        assert!(trace.requests["a"] < 361 + 40, "{outage}: {} attempts for 361 requests", trace.requests["a"]);
+    }
+}
+
+#[test]
+fn a_request_is_held_for_a_free_place() {
+    let held = |hold: Option<u64>| {
+        let mut servers = vec![Server::new("a.example".parse().unwrap())];
+        servers[0].max_requests = Some(1);
+        let mut service = Service::new("app.example", servers).unwrap();
+        service.retry.hold = hold.map(Duration::from_secs);
+        let mut sim = Sim::new(service, 1);
+        sim.server(Duration::ZERO, "a", Behavior::status(200).after(Duration::from_secs(2)));
+        (0..3).for_each(|_| sim.get(Duration::ZERO));
+        let trace = sim.run(Duration::from_secs(20));
+        trace.responses.iter().map(|response| response.status.as_u16()).collect::<Vec<_>>()
+    };
+    assert_eq!(held(None), [503, 503, 200]);
+    assert_eq!(held(Some(3)), [200, 503, 200], "the third would wait for four seconds");
+    assert_eq!(held(Some(5)), [200, 200, 200]);
 }
 
 #[test]
@@ -62,11 +102,11 @@ fn rty_10_a_limit_for_each_attempt_cuts_a_slow_one() {
         cut,
         "0 a slow; 1 GET; 2 POST; 3 end",
         expect![[r#"
-        1.000 GET #1 -> a
-        1.500 GET #1 -> b
-        1.501 GET #1 <- 200 by b
-        2.000 POST #2 -> a
-        2.500 POST #2 <- 503 by us
-    "#]],
+            1.000 GET #1 -> a
+            1.500 GET #1 -> b
+            1.501 GET #1 <- 200 by b
+            2.000 POST #2 -> b
+            2.001 POST #2 <- 200 by b
+        "#]],
     );
 }

@@ -49,9 +49,10 @@ fn an_isolate_that_knows_nothing_learns_all() {
 #[test]
 fn ejections_are_shared_to_their_end() {
     let (mut old, mut new) = (isolate(1), isolate(2));
-    let mut exchange = Exchange::new(RequestMeta::new(Method::GET), &mut old, at(0));
-    let Step::Attempt(plan) = exchange.next(&mut old, at(0)) else { panic!("nobody chosen") };
-    exchange.on_outcome(&mut old, &plan, Outcome::Status(StatusCode::from_u16(530).unwrap()), at(0));
+    let (mut exchange, Step::Attempt(attempt)) = Exchange::start(RequestMeta::new(Method::GET), &mut old, at(0)) else {
+        panic!("no attempt")
+    };
+    exchange.report(&mut old, attempt, Outcome::Status(StatusCode::from_u16(530).unwrap()), at(0));
     new.merge(&old.export("old"), at(1));
     assert_eq!(new.ejection_state(a(), at(9)), EjectionState::Ejected(at(10)));
     assert_eq!(new.ejection_state(a(), at(10)), EjectionState::Probation);
@@ -83,12 +84,12 @@ fn own_newer_knowledge_facts_from_the_future_and_strangers_change_nothing() {
     assert_eq!(listener.health(a()), Health::Healthy, "own knowledge is newer");
 
     let mut snapshot = teller.export("teller");
-    snapshot.facts[0].seen = at(1000).as_millis();
+    snapshot.servers[0].probed_at = at(1000).as_millis();
     listener.merge(&snapshot, at(3));
     assert_eq!(listener.health(a()), Health::Healthy, "nobody knows the future");
 
-    snapshot.facts[0].seen = at(4).as_millis();
-    snapshot.facts[0].server = "z".to_owned();
+    snapshot.servers[0].probed_at = at(4).as_millis();
+    snapshot.servers[0].server = "z".to_owned();
     listener.merge(&snapshot, at(5));
     assert_eq!(listener.health(a()), Health::Healthy, "there is no z here");
 }
@@ -99,7 +100,7 @@ fn a_snapshot_survives_being_written_down() {
     probe(&mut teller, 500, at(0));
     let written = serde_json::to_string(&teller.export("teller")).unwrap();
     assert!(
-        written.contains(r#""server":"a","by":"teller""#) && written.contains(r#""health":"unhealthy""#),
+        written.contains(r#""server":"a","identity":"#) && written.contains(r#""health":"unhealthy""#),
         "{written}"
     );
     let read: Snapshot = serde_json::from_str(&written).unwrap();
@@ -111,8 +112,8 @@ fn an_ejection_from_a_snapshot_is_no_longer_than_our_own_would_be() {
     let (mut teller, mut listener) = (isolate(1), isolate(2));
     probe(&mut teller, 500, at(0));
     let mut snapshot = teller.export("teller");
-    snapshot.facts[0].judged = at(0).as_millis();
-    snapshot.facts[0].ejected_until = Some(u64::MAX);
+    snapshot.servers[0].state_changed_at = at(0).as_millis();
+    snapshot.servers[0].ejected_until = Some(u64::MAX);
     listener.merge(&snapshot, at(1));
     assert_eq!(listener.ejection_state(a(), at(1)), EjectionState::Ejected(at(1) + Duration::from_secs(300)));
 }
@@ -120,9 +121,11 @@ fn an_ejection_from_a_snapshot_is_no_longer_than_our_own_would_be() {
 #[test]
 fn a_probe_elsewhere_is_no_news_of_the_traffic_here() {
     let (mut teller, mut listener) = (isolate(1), isolate(2));
-    let mut exchange = Exchange::new(RequestMeta::new(Method::GET), &mut listener, at(0));
-    let Step::Attempt(plan) = exchange.next(&mut listener, at(0)) else { panic!("nobody chosen") };
-    exchange.on_outcome(&mut listener, &plan, Outcome::Status(StatusCode::from_u16(530).unwrap()), at(0));
+    let (mut exchange, Step::Attempt(attempt)) = Exchange::start(RequestMeta::new(Method::GET), &mut listener, at(0))
+    else {
+        panic!("no attempt")
+    };
+    exchange.report(&mut listener, attempt, Outcome::Status(StatusCode::from_u16(530).unwrap()), at(0));
     probe(&mut teller, 200, at(1));
     listener.merge(&teller.export("teller"), at(2));
     assert_eq!(listener.health(a()), Health::Healthy);

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use http::{Method, StatusCode};
 use tunnel_balancer_core::{
-    AttemptResult, Exchange, LocalReply, Outcome, Policy, PoolState, RequestMeta, Server, ServerId, ServerSet, Service,
-    Step, Timestamp,
+    AttemptResult, Exchange, Finish, LocalReply, Outcome, Policy, PoolState, RequestMeta, Server, ServerId, ServerSet,
+    Service, Step, Timestamp,
 };
 
 /// A pool of servers `a`, `b`, ... with these weights, never probed.
@@ -65,48 +65,52 @@ pub(crate) fn counts(picks: &str) -> BTreeMap<char, usize> {
     })
 }
 
-/// Begins a request and leaves it unanswered.
+/// Starts a request and leaves it without a response.
 pub(crate) fn begin(state: &mut PoolState, request: RequestMeta, now: Timestamp) -> Result<String, LocalReply> {
-    let mut exchange = Exchange::new(request, state, now);
-    match exchange.next(state, now) {
-        Step::Attempt(plan) => Ok(name(state, plan.server)),
-        Step::Finish(tunnel_balancer_core::Finish::LocalReply(problem)) => Err(problem),
+    match Exchange::start(request, state, now).1 {
+        Step::Attempt(attempt) => Ok(name(state, attempt.server())),
+        Step::Finish(Finish::LocalReply(reply)) => Err(reply),
         other => panic!("{other:?}"),
     }
 }
 
-/// Sends one request to the server that is chosen for it and reports `status`.
+/// Sends one POST to the server that is selected for it and reports `status`. Returns the server.
 pub(crate) fn exchange(state: &mut PoolState, status: u16, now: Timestamp) -> String {
-    let mut exchange = Exchange::new(RequestMeta::new(Method::POST), state, now);
-    let Step::Attempt(plan) = exchange.next(state, now) else { panic!("nobody chosen") };
-    exchange.on_outcome(state, &plan, Outcome::Status(StatusCode::from_u16(status).unwrap()), now);
-    name(state, plan.server)
+    send(state, RequestMeta::new(Method::POST), status, now)
 }
 
+/// Sends one GET to the server that is selected for it and reports 200. Returns the server.
 pub(crate) fn exchange_get(state: &mut PoolState, now: Timestamp) -> String {
-    let mut exchange = Exchange::new(get(), state, now);
-    let Step::Attempt(plan) = exchange.next(state, now) else { panic!("nobody chosen") };
-    exchange.on_outcome(state, &plan, Outcome::Status(StatusCode::OK), now);
-    name(state, plan.server)
+    send(state, get(), 200, now)
 }
 
-/// How an attempt ends with a status.
+fn send(state: &mut PoolState, request: RequestMeta, code: u16, now: Timestamp) -> String {
+    let (mut exchange, Step::Attempt(attempt)) = Exchange::start(request, state, now) else { panic!("no attempt") };
+    let server = name(state, attempt.server());
+    if let Step::Attempt(retry) = exchange.report(state, attempt, status(code), now) {
+        exchange.cancel(state, retry, now);
+    }
+    server
+}
+
+/// The result of an attempt that ends with a status.
 pub(crate) fn status(code: u16) -> AttemptResult {
     Outcome::Status(StatusCode::from_u16(code).unwrap()).into()
 }
 
-/// Sends `request` until it is answered; `answer` says with which status each server answers. The servers that were asked.
+/// Sends `request` until it has a response; `answer` returns the status of each server. Returns the servers that were tried.
 pub(crate) fn drive(
     state: &mut PoolState,
     request: RequestMeta,
     now: Timestamp,
     answer: impl Fn(usize) -> u16,
 ) -> Vec<usize> {
-    let mut exchange = Exchange::new(request, state, now);
-    let mut asked = Vec::new();
-    while let Step::Attempt(plan) = exchange.next(state, now) {
-        asked.push(plan.server.index());
-        exchange.on_outcome(state, &plan, status(answer(plan.server.index())), now);
+    let (mut exchange, mut step) = Exchange::start(request, state, now);
+    let mut tried = Vec::new();
+    while let Step::Attempt(attempt) = step {
+        let server = attempt.server().index();
+        tried.push(server);
+        step = exchange.report(state, attempt, status(answer(server)), now);
     }
-    asked
+    tried
 }

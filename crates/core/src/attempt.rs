@@ -1,4 +1,4 @@
-//! One attempt: whom it goes to, how it is to be made, and how it ended.
+//! One attempt: which server it goes to, and how it ended.
 
 use std::time::Duration;
 
@@ -10,35 +10,71 @@ use crate::time::Timestamp;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Selection {
-    /// The server.
+    /// The selected server.
     pub server: ServerId,
-    /// This request is the one that decides a probation.
+    /// Whether this request is the one that decides a probation.
     pub trial: bool,
-    /// Nobody was usable.
-    pub fallback: bool,
+    /// Whether no server was available, so that an unavailable one was selected.
+    pub last_resort: bool,
 }
 
-/// One send of the request to one server.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Attempt {
-    /// Where to.
+/// The facts of one attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct AttemptInfo {
+    /// The server it goes to.
     pub server: ServerId,
-    /// Which attempt it is, from 1.
-    pub attempt: u32,
-    /// How long response headers may take in all: what is left of the request's time, or the limit for one attempt.
-    pub timeout: Duration,
-    /// Whether this request alone decides if the server takes traffic again.
+    /// Its number within the request, from 1.
+    pub number: u32,
+    /// Whether it runs beside another attempt of the same request.
+    pub hedge: bool,
+    /// Whether its result alone decides if the server takes traffic again.
     pub trial: bool,
-    /// When it began, on the pool's clock.
+    /// Whether no server was available when it started.
+    pub last_resort: bool,
+    /// When it started, on the pool's clock.
     pub started: Timestamp,
 }
 
-/// How an attempt ended, in full. An [`Outcome`] alone turns into one.
+/// One send of a request to one server, from its start to its result.
+///
+/// It is consumed by [`Exchange::report`](crate::Exchange::report) or [`Exchange::cancel`](crate::Exchange::cancel), so
+/// that a result cannot be reported twice.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use = "an attempt is over when its result is reported or it is canceled"]
+pub struct Attempt {
+    pub(crate) info: AttemptInfo,
+    /// When the server had the whole request: its response is waited for from here.
+    pub(crate) waiting_since: Timestamp,
+    /// When the liveness of the server is checked next, and the interval to the check after that.
+    pub(crate) next_check: Timestamp,
+    pub(crate) check_interval: Duration,
+    /// Since when the server is known to be hung, while the attempt waits on.
+    pub(crate) hung_since: Option<Timestamp>,
+}
+
+impl Attempt {
+    pub(crate) const fn new(info: AttemptInfo, check_interval: Duration) -> Self {
+        Self { info, waiting_since: info.started, next_check: Timestamp::ZERO, check_interval, hung_since: None }
+    }
+
+    /// The facts of the attempt.
+    pub const fn info(&self) -> AttemptInfo {
+        self.info
+    }
+
+    /// The server it goes to.
+    pub const fn server(&self) -> ServerId {
+        self.info.server
+    }
+}
+
+/// How an attempt ended. An [`Outcome`] alone converts into one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AttemptResult {
     /// What happened.
     pub outcome: Outcome,
-    /// The response's `Retry-After`, where there is one: how long the server wants to be left alone.
+    /// The pause that the response's `Retry-After` asks for, if there is one.
     pub retry_after: Option<Duration>,
 }
 

@@ -1,70 +1,70 @@
-//! One client request, from its arrival to its answer: the whole retry policy as a state machine.
+//! One client request, from its arrival to its response: the whole retry policy as a state machine.
 //!
-//! The driver asks [`Exchange::next`] what to do, does it, and reports with [`Exchange::on_outcome`]. There is no future in
-//! here, so a proxy whose callbacks own the I/O can drive it as well as [`forward`](crate::forward()) does:
+//! The driver does what a [`Step`] says and reports the result, which gives the next step. There is no future in here, so a
+//! proxy whose callbacks own the I/O can drive it as well as [`forward`](crate::forward()) does:
 //!
-//! 1. `next` says [`Step::Attempt`]: send the request to the plan's server. Ask [`Exchange::wait`] how long to wait, and again
-//!    whenever that time is over. Report how the attempt ended with `on_outcome`. Keep the response if there is one; drop
-//!    the one of the attempt before.
-//! 2. `next` says [`Step::Backoff`]: wait, and call it again.
-//! 3. `next` says [`Step::Finish`]: answer the client and stop.
+//! 1. [`Exchange::start`] returns the first step.
+//! 2. [`Step::Attempt`]: send the request to the attempt's server. Call [`Exchange::wait`] to learn how long to wait for the
+//!    response, and again whenever that time is over. Report the result with [`Exchange::report`]. Keep the response,
+//!    if there is one; drop the one of the attempt before.
+//! 3. [`Step::Sleep`]: wait, and call [`Exchange::resume`].
+//! 4. [`Step::Finish`]: respond to the client and stop.
 //!
-//! # A slow answer is not a dead server
+//! Hosts that can run two attempts at a time also call [`Exchange::hedge`] after `wait`. After the result of one of them a
+//! step may be [`Step::Await`]: the other attempt is still in flight. When the exchange finishes before it, or the client
+//! goes away, [`Exchange::cancel`] it.
 //!
-//! A fixed timeout for each attempt either cuts long polls and slow reports or lets a hung server hold its users. So an
-//! overdue answer makes the server *suspect*: `wait` asks for a probe. If that fails, the attempt is given up and the
-//! request goes elsewhere; if it passes, the application is alive and has its time. (A request that must not run twice
-//! has nothing to gain from leaving, so it waits.) While it waits on, suspicion returns at doubling intervals.
+//! # A slow response is not a dead server
+//!
+//! A fixed timeout for each attempt either cuts long polls and slow reports, or lets a hung server hold its users. So an
+//! overdue response makes a liveness probe due, and what follows depends on the evidence (see `pool/stall.rs`). Without an
+//! answer to either for longer than usual, the server is *stalled*: safe requests are hedged and new ones go elsewhere.
+//! When the probe has failed and `liveness_check_after` and the probe's timeout have passed, the server is ejected and the
+//! attempt is given up. As long as the server answers something, the attempt has its time.
 //!
 //! **Once a response has been passed on, nothing is tried again.**
 
 use std::time::Duration;
 
-use crate::attempt::{Attempt, AttemptResult};
-use crate::classify::{Delivery, Failure, Outcome};
+use crate::attempt::{Attempt, AttemptInfo, AttemptResult, Selection};
+use crate::classify::{Delivery, Failure, Outcome, Ruling};
 use crate::local_reply::LocalReply;
-use crate::pool::PoolState;
-use crate::pool::probe_schedule::Lease;
-use crate::pool::probing::Liveness;
-use crate::retry::{RequestMeta, backoff};
+use crate::pool::{Liveness, PoolState};
+use crate::retry::{HOLD_INTERVAL, RequestMeta};
 use crate::server_set::ServerSet;
 use crate::time::Timestamp;
 
 /// What to do next.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub enum Step {
     /// Send the request to a server.
     Attempt(Attempt),
-    /// Wait this long, then ask again: before a server is asked a second time, or while another request finds out whether a
-    /// server is back.
-    Backoff(Duration),
-    /// LocalResponse the client.
+    /// Wait this long, then call [`Exchange::resume`].
+    Sleep(Duration),
+    /// Wait for the other attempt in flight.
+    Await,
+    /// Respond to the client.
     Finish(Finish),
 }
 
-/// What to do about an attempt that has brought no response yet.
-#[derive(Debug, PartialEq, Eq)]
+/// What to do about an attempt that has no response yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wait {
-    /// Wait this long, then ask again.
+    /// Wait this long, then call [`Exchange::wait`] again.
     Sleep(Duration),
-    /// Go on waiting; meanwhile run a probe of the same server, and ask again when it is done.
-    Probe {
-        /// The right to it. When the response comes first, or the time is over, hand it back with
-        /// [`PoolState::release_lease`].
-        lease: Lease,
-        /// How long to wait at most, then ask again.
-        at_most: Duration,
-    },
+    /// Start the probes that are due ([`PoolState::next_probe`]), then wait this long. The probes belong to the pool: they
+    /// run to their end when the request does not.
+    Probe(Duration),
     /// Abort the attempt and report this failure.
     GiveUp(Failure),
 }
 
-/// How the client is answered.
+/// How the client is responded to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Finish {
-    /// With the last attempt's response, whatever its status.
+    /// With the response that was reported last, whatever its status.
     Response,
-    /// With an answer of our own.
+    /// With a response of the balancer.
     LocalReply(LocalReply),
 }
 
@@ -75,181 +75,265 @@ pub struct Exchange {
     deadline: Timestamp,
     tried: ServerSet,
     attempts: u32,
-    /// How the last attempt ended.
-    last: Option<AttemptResult>,
-    /// Whether its server had failed others as well by then.
-    dropped: bool,
-    /// Times the list was gone through, the present one included.
-    round: u32,
-    /// Why nobody could be asked (any more).
+    in_flight: u32,
+    /// The last result and its interpretation.
+    last: Option<(AttemptResult, Ruling)>,
+    /// Whether its server had failed other requests as well.
+    server_was_failing: bool,
+    /// Whether an unavailable server was selected last.
+    last_resort: bool,
+    /// Why no server could be selected last.
     rejection: Option<LocalReply>,
-    fallback: bool,
-    /// Until when to wait for what others find out about a server.
-    news_by: Option<Timestamp>,
-    /// When the attempt under way becomes suspect, or became so last.
-    suspect_at: Timestamp,
-    /// From one suspicion to the next.
-    patience: Duration,
+    /// Until when to wait for the result of another request's trial.
+    trial_wait_until: Option<Timestamp>,
+    /// Until when the request is held.
+    held_until: Option<Timestamp>,
+    held: bool,
 }
 
 impl Exchange {
-    /// How often to look for what somebody else finds out, by a probe or a request.
-    const GLANCE: Duration = Duration::from_millis(250);
+    /// How often to look for what a probe or another request shows.
+    const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
-    /// How long to wait in all for others to find out who is back: a well server has answered by then.
-    const NEWS: Duration = Duration::from_secs(1);
+    /// How long to wait in all for the trials of other requests: a working server has answered by then.
+    const TRIAL_WAIT: Duration = Duration::from_secs(1);
 
-    /// An exchange that begins now.
-    pub fn new(request: RequestMeta, state: &mut PoolState, now: Timestamp) -> Self {
+    /// Starts an exchange.
+    pub fn start(request: RequestMeta, state: &mut PoolState, now: Timestamp) -> (Self, Step) {
         let now = state.advance(now);
-        state.budget.on_request(now);
-        let deadline = now + state.service().retry.timeout;
-        Self {
+        state.on_request(now);
+        let mut exchange = Self {
             request,
-            deadline,
-            tried: ServerSet::default(),
+            deadline: now + state.service().retry.timeout,
+            tried: ServerSet::EMPTY,
             attempts: 0,
+            in_flight: 0,
             last: None,
-            dropped: false,
-            round: 1,
+            server_was_failing: false,
+            last_resort: false,
             rejection: None,
-            fallback: false,
-            news_by: None,
-            suspect_at: Timestamp::ZERO,
-            patience: Duration::ZERO,
+            trial_wait_until: None,
+            held_until: None,
+            held: false,
+        };
+        let step = exchange.next(state, now);
+        (exchange, step)
+    }
+
+    /// Continues after a [`Step::Sleep`].
+    pub fn resume(&mut self, state: &mut PoolState, now: Timestamp) -> Step {
+        let now = state.advance(now);
+        self.next(state, now)
+    }
+
+    /// Reports how an attempt ended.
+    #[expect(clippy::needless_pass_by_value, reason = "an attempt is used up here")]
+    pub fn report(
+        &mut self,
+        state: &mut PoolState,
+        attempt: Attempt,
+        result: impl Into<AttemptResult>,
+        now: Timestamp,
+    ) -> Step {
+        let (now, result) = (state.advance(now), result.into());
+        let ruling = self.request.rule(result.outcome, &state.service().retry);
+        state.on_attempt_finished(attempt.info, result, ruling.impact, now);
+        self.in_flight = self.in_flight.saturating_sub(1);
+        self.last = Some((result, ruling));
+        self.server_was_failing = state.has_consecutive_failures(attempt.server());
+        match ruling.delivery {
+            Delivery::Answered => Step::Finish(self.finish(state, now)),
+            _ if self.in_flight > 0 => Step::Await,
+            _ => self.next(state, now),
         }
     }
 
-    /// What to do next.
-    pub fn next(&mut self, state: &mut PoolState, now: Timestamp) -> Step {
+    /// Ends an attempt that is not waited for any more: the client went away, or another attempt was faster. That is no
+    /// failure.
+    #[expect(clippy::needless_pass_by_value, reason = "an attempt is used up here")]
+    pub fn cancel(&mut self, state: &mut PoolState, attempt: Attempt, now: Timestamp) {
         let now = state.advance(now);
-        self.step(state, now)
+        self.in_flight = self.in_flight.saturating_sub(1);
+        state.on_attempt_canceled(attempt.info, now);
     }
 
-    /// How long to wait for the response to the attempt under way.
-    pub fn wait(&mut self, state: &mut PoolState, plan: &Attempt, now: Timestamp) -> Wait {
+    /// Returns how long to wait for the response to an attempt. `body_sent` tells whether the server has the whole request:
+    /// while the client uploads, neither timeouts nor liveness checks apply.
+    pub fn wait(&mut self, state: &mut PoolState, attempt: &mut Attempt, body_sent: bool, now: Timestamp) -> Wait {
         let now = state.advance(now);
-        let end = plan.started + plan.timeout;
+        if !body_sent {
+            attempt.waiting_since = now;
+            attempt.next_check = now + attempt.check_interval;
+            self.deadline = now + state.service().retry.timeout;
+            return Wait::Sleep(Self::POLL_INTERVAL);
+        }
+        let can_leave = self.can_leave(state, now);
+        let per_try = state.service().retry.per_try_timeout.filter(|_| can_leave);
+        let end = per_try.map_or(self.deadline, |limit| self.deadline.min(attempt.waiting_since + limit));
         if now >= end {
             return Wait::GiveUp(Failure::Timeout);
         }
-        let settings = &state.service.retry;
-        let could_leave = self.request.is_retryable_after(Outcome::Failed(Failure::Unresponsive), settings)
-            && self.attempts < settings.attempts
-            && state.has_other_candidate(self.tried, &self.request, now);
-        if !could_leave {
-            return Wait::Sleep(end.since(now));
+        if now < attempt.next_check {
+            return Wait::Sleep(attempt.next_check.min(end).since(now));
         }
-        if now >= self.suspect_at {
-            match state.check_liveness(plan, self.fallback, now) {
-                Some(Liveness::StartProbe(lease)) => return Wait::Probe { lease, at_most: end.since(now) },
-                Some(Liveness::Probing) => return Wait::Sleep(Self::GLANCE.min(end.since(now))),
-                Some(Liveness::Dead) => return Wait::GiveUp(Failure::Unresponsive),
-                // Alive, or nobody can say: its time doubles.
-                Some(Liveness::Alive) | None => {
-                    self.patience = self.patience.saturating_mul(2).max(Self::GLANCE);
-                    self.suspect_at = now + self.patience;
-                }
+        let liveness = state.check_liveness(attempt.info, attempt.waiting_since, now);
+        if !matches!(liveness, Liveness::Hung { .. }) {
+            attempt.hung_since = None;
+        }
+        attempt.next_check = match liveness {
+            Liveness::Alive => {
+                attempt.check_interval = attempt.check_interval.saturating_mul(2).max(Self::POLL_INTERVAL);
+                now + attempt.check_interval
             }
+            Liveness::Undecided { until } => until,
+            Liveness::ProbeDue | Liveness::Stalled => now + Self::POLL_INTERVAL,
+            Liveness::Hung { confirmed } => {
+                let hung_since = *attempt.hung_since.get_or_insert(now);
+                let is_over = now.since(hung_since) >= PoolState::HUNG_RESPONSE_GRACE;
+                if (confirmed && can_leave) || is_over {
+                    return Wait::GiveUp(Failure::Unresponsive);
+                }
+                now + Self::POLL_INTERVAL
+            }
+        };
+        let time = attempt.next_check.min(end).since(now);
+        if liveness == Liveness::ProbeDue { Wait::Probe(time) } else { Wait::Sleep(time) }
+    }
+
+    /// Returns a second attempt to run beside `attempt`, if that one waits on a server that is stalled or hung, the request
+    /// is safe to run twice at a time, another server is available and the hedge budget allows it. The first good response
+    /// wins.
+    pub fn hedge(&mut self, state: &mut PoolState, attempt: &Attempt, now: Timestamp) -> Option<Attempt> {
+        let now = state.advance(now);
+        let settings = &state.service().retry;
+        let is_wanted = settings.hedge
+            && settings.liveness_check_after.is_some()
+            && self.in_flight == 1
+            && self.attempts < settings.attempts
+            && self.request.is_hedgeable()
+            && now < self.deadline;
+        if !is_wanted || !state.is_not_responding(attempt.info, now) {
+            return None;
         }
-        Wait::Sleep(self.suspect_at.min(end).since(now))
+        let server = state.select_hedge(self.tried, &self.request, now)?;
+        if !state.take_hedge(now) {
+            return None;
+        }
+        let selection = Selection { server, trial: false, last_resort: false };
+        Some(self.attempt(state, selection, true, now))
     }
 
-    /// Reports how an attempt ended. When the client went away, call [`PoolState::on_attempt_canceled`] instead: that is no failure.
-    pub fn on_outcome(
-        &mut self,
-        state: &mut PoolState,
-        plan: &Attempt,
-        ended: impl Into<AttemptResult>,
-        now: Timestamp,
-    ) {
-        let (now, ended) = (state.advance(now), ended.into());
-        let impact = self.request.impact(ended.outcome, &state.service.retry);
-        state.on_attempt(plan, ended, impact, now);
-        self.last = Some(ended);
-        self.dropped = state.has_consecutive_failures(plan.server);
-    }
-
-    /// Attempts made so far.
+    /// Returns the number of attempts so far.
     pub const fn attempts(&self) -> u32 {
         self.attempts
     }
 
-    /// Whether the last attempt went to a server that was not thought usable, for want of a better one.
-    pub const fn is_fallback(&self) -> bool {
-        self.fallback
+    /// Returns whether the last attempt went to an unavailable server, because none was available.
+    pub const fn is_last_resort(&self) -> bool {
+        self.last_resort
     }
 
-    fn step(&mut self, state: &mut PoolState, now: Timestamp) -> Step {
+    fn next(&mut self, state: &mut PoolState, now: Timestamp) -> Step {
+        let step = self.decide(state, now);
+        if self.held && !matches!(step, Step::Sleep(_)) {
+            self.held = false;
+            self.held_until.into_iter().for_each(|until| state.hold().leave(until));
+        }
+        step
+    }
+
+    fn decide(&mut self, state: &mut PoolState, now: Timestamp) -> Step {
         let left = self.deadline.since(now);
-        if left.is_zero() || !self.may_go_on(state) {
+        let is_retryable = self.last.is_none_or(|(_, ruling)| ruling.retryable);
+        if left.is_zero() || !is_retryable {
             return Step::Finish(self.finish(state, now));
         }
-        let pick = match state.pick_at(self.tried, &self.request, now) {
-            Ok(pick) => pick,
-            Err(rejection) => {
-                self.rejection = Some(rejection);
-                return self.next_round(state, left, now).unwrap_or_else(|| Step::Finish(self.finish(state, now)));
-            }
+        let attempts_left = self.attempts < state.service().retry.attempts || self.held_until.is_some();
+        let selection = if attempts_left { Some(state.select(self.tried, &self.request, now)) } else { None };
+        let Some(Ok(selection)) = selection else {
+            self.rejection = selection.and_then(Result::err);
+            return self.hold(state, now).unwrap_or_else(|| Step::Finish(self.finish(state, now)));
         };
-        let (settings, signals) = (&state.service.retry, state.signals(pick.server));
-        // What was never delivered cost nobody anything, and a server without a blemish can take what a dead one dropped.
-        let delivered = self.last.is_some_and(|last| settings.classify(last.outcome).delivery != Delivery::Never);
-        let lately = signals.failed_within(PoolState::LATELY, now);
-        let tried = signals.has_trial_in_flight(now);
-        let charged = delivered && (!self.dropped || lately || tried);
-        // Where somebody is finding out already whether the server is back, a crowd need not do so as one. For a server with
-        // too much to do that would only be one delay more.
-        let slow = self.last.is_some_and(|last| last.outcome == Outcome::Failed(Failure::Timeout));
-        if charged && tried && (lately || pick.fallback) && self.round == 1 && !slow {
-            let wait = self.news_by.get_or_insert_with(|| now + Self::NEWS).since(now).min(left);
+        let id = selection.server;
+        // An unavailable server is tried by one held request at a time.
+        if selection.last_resort
+            && state.is_being_tried(id, HOLD_INTERVAL, now)
+            && let Some(step) = self.hold(state, now)
+        {
+            return step;
+        }
+        // What was never delivered caused no load, and a working server can take what a dead one dropped.
+        let delivered = self.last.is_some_and(|(_, ruling)| ruling.delivery != Delivery::Never);
+        let (failed_recently, trial) = (state.failed_recently(id, now), state.has_trial_in_flight(id, now));
+        // Held requests try an unavailable server one at a time, which bounds their load by itself.
+        let bounded = self.held_until.is_some() && selection.last_resort;
+        let charged = delivered && !bounded && (!self.server_was_failing || failed_recently || trial);
+        // Where another request shows already whether the server has recovered, a crowd need not do so at once. A busy server
+        // would only be delayed.
+        let timed_out = self.last.is_some_and(|(last, _)| last.outcome == Outcome::Failed(Failure::Timeout));
+        if charged && trial && (failed_recently || selection.last_resort) && self.held_until.is_none() && !timed_out {
+            let wait = self.trial_wait_until.get_or_insert_with(|| now + Self::TRIAL_WAIT).since(now).min(left);
             if !wait.is_zero() {
-                return Step::Backoff(Self::GLANCE.min(wait));
+                return Step::Sleep(Self::POLL_INTERVAL.min(wait));
             }
         }
-        if charged && !state.budget.take(now, &settings.budget) {
+        if charged && !state.take_retry(now) {
             return Step::Finish(self.finish(state, now));
         }
-        self.tried.insert(pick.server);
+        Step::Attempt(self.attempt(state, selection, false, now))
+    }
+
+    fn attempt(&mut self, state: &mut PoolState, selection: Selection, hedge: bool, now: Timestamp) -> Attempt {
+        self.tried.insert(selection.server);
         self.attempts += 1;
-        self.fallback = pick.fallback;
-        self.patience = settings.liveness_check_after.unwrap_or(Duration::MAX);
-        self.suspect_at = now + self.patience;
-        let timeout = settings.per_try_timeout.map_or(left, |limit| limit.min(left));
-        state.on_attempt_started(pick, now);
-        Step::Attempt(Attempt { server: pick.server, attempt: self.attempts, timeout, trial: pick.trial, started: now })
+        self.in_flight += 1;
+        self.last_resort = selection.last_resort;
+        let info = AttemptInfo {
+            server: selection.server,
+            number: self.attempts,
+            hedge,
+            trial: selection.trial,
+            last_resort: selection.last_resort,
+            started: now,
+        };
+        let first_check = state.first_liveness_check(selection.server);
+        state.on_attempt_started(info, now);
+        let mut attempt = Attempt::new(info, first_check.unwrap_or(Duration::MAX));
+        attempt.next_check = first_check.map_or(self.deadline, |check| now + check);
+        attempt
     }
 
-    fn may_go_on(&self, state: &PoolState) -> bool {
-        let settings = &state.service.retry;
-        self.attempts < settings.attempts
-            && self.last.is_none_or(|last| self.request.is_retryable_after(last.outcome, settings))
-    }
-
-    /// Goes through the list once more, after a pause, if that is wanted and there is time.
-    fn next_round(&mut self, state: &mut PoolState, left: Duration, now: Timestamp) -> Option<Step> {
-        let last = self.last.filter(|_| self.round < state.service.retry.rounds)?;
-        let pause = backoff::delay(self.round, &mut state.rng).max(last.retry_after.unwrap_or_default());
-        if pause >= left {
+    /// Holds the request until a server returns or a place is free, if that is wanted and its time is not over.
+    fn hold(&mut self, state: &mut PoolState, now: Timestamp) -> Option<Step> {
+        let hold = state.service().retry.hold?;
+        let until = self.held_until.unwrap_or_else(|| now + hold).min(self.deadline);
+        if now >= until || (!self.held && !state.hold().enter(until, now)) {
             return None;
         }
-        self.round += 1;
+        (self.held, self.held_until) = (true, Some(until));
         self.tried = ServerSet::EMPTY;
-        self.rejection = None;
-        Some(if pause.is_zero() { self.step(state, now) } else { Step::Backoff(pause) })
+        Some(Step::Sleep(HOLD_INTERVAL.min(until.since(now))))
+    }
+
+    /// Returns whether the request may be sent to another server if this attempt is given up.
+    fn can_leave(&self, state: &mut PoolState, now: Timestamp) -> bool {
+        let settings = &state.service().retry;
+        let given_up = Outcome::Failed(Failure::Unresponsive);
+        self.request.rule(given_up, settings).retryable
+            && self.attempts < settings.attempts
+            && state.has_other_candidate(self.tried, &self.request, now)
     }
 
     fn finish(&self, state: &PoolState, now: Timestamp) -> Finish {
-        let problem = || self.rejection.unwrap_or_else(|| LocalReply::unavailable(state.retry_after(now)));
-        let Some(outcome) = self.last.map(|last| last.outcome) else {
-            return Finish::LocalReply(problem());
-        };
-        match (outcome, state.service.retry.classify(outcome).delivery) {
-            // An answer of the edge in place of a server ("tunnel down") is not for the client.
-            (_, Delivery::Never) => Finish::LocalReply(problem()),
+        let local_reply = || self.rejection.unwrap_or_else(|| state.unavailable(&self.request, now));
+        let Some((result, ruling)) = self.last else { return Finish::LocalReply(local_reply()) };
+        match (result.outcome, ruling.delivery) {
+            // A response of the edge in place of a server's ("tunnel down") is not for the client.
+            (_, Delivery::Never) => Finish::LocalReply(local_reply()),
             (Outcome::Status(_), _) => Finish::Response,
+            (Outcome::Failed(Failure::ClientAborted), _) => Finish::LocalReply(LocalReply::Incomplete),
             (Outcome::Failed(Failure::Timeout), _) if self.deadline <= now => Finish::LocalReply(LocalReply::TimedOut),
-            (Outcome::Failed(_), _) => Finish::LocalReply(problem()),
+            (Outcome::Failed(_), _) => Finish::LocalReply(local_reply()),
         }
     }
 }

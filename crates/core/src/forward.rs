@@ -2,88 +2,106 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use crate::attempt::{Attempt, AttemptResult};
-use crate::classify::{Failure, HealthImpact, Outcome};
+use crate::classify::{Failure, Outcome};
 use crate::client::{Clock, HttpClient, UpstreamError};
 use crate::exchange::{Exchange, Finish, Step, Wait};
 use crate::local_reply::LocalReply;
-use crate::pool::Pool;
-use crate::pool::probe_schedule::Lease;
+use crate::pool::{Lease, Pool};
+use crate::proxy::{ProbeRequest, parse_retry_after};
 use crate::retry::RequestMeta;
-use crate::server::Server;
 use crate::server_set::ServerId;
-use crate::service::ProbeResult;
+use crate::service::{HealthCheck, ProbeResponse, ProbeResult};
 
-/// What came of a request.
+/// The result of a request.
 #[derive(Debug)]
 pub struct Forwarded<R> {
-    /// The response to pass on, or what to answer instead.
-    pub answer: Result<R, LocalReply>,
+    /// The response to pass on, or what to respond instead.
+    pub response: Result<R, LocalReply>,
     /// The server whose response it is.
     pub served_by: Option<ServerId>,
-    /// How many servers were asked.
+    /// The number of attempts.
     pub attempts: u32,
-    /// Whether the server was not thought usable and was asked for want of a better one.
-    pub fallback: bool,
+    /// Whether the server was unavailable and was tried because none was available.
+    pub last_resort: bool,
 }
 
-/// Sends a request to the pool's servers until one answers or there is nothing left to try.
+/// Sends a request to the pool's servers until one responds or nothing is left to try.
 ///
-/// Dropping the future, as when the client goes away, ends it at once and blames no server.
+/// Dropping the future, as when the client goes away, ends the attempts in flight and has no impact on the health of a server.
 pub async fn forward<C: HttpClient, K: Clock>(
     pool: &Pool,
     client: &C,
     clock: &K,
-    mut request: C::Request,
-    info: RequestMeta,
+    request: C::Request,
+    meta: RequestMeta,
 ) -> Forwarded<C::Response> {
-    let mut exchange = pool.update(|state| Exchange::new(info, state, clock.now()));
+    client.start_probes();
+    let (exchange, mut step) = pool.update(|state| Exchange::start(meta, state, clock.now()));
+    let mut run = Run { pool, client, clock, exchange, attempts: [None, None] };
+    let mut sends = [pin!(None), pin!(None)];
     let mut last = None;
     let finish = loop {
-        let plan = match pool.update(|state| exchange.next(state, clock.now())) {
-            Step::Attempt(plan) => plan,
-            Step::Backoff(pause) => {
+        match step {
+            Step::Finish(finish) => break finish,
+            Step::Sleep(pause) => {
                 clock.sleep(pause).await;
+                step = pool.update(|state| run.exchange.resume(state, clock.now()));
                 continue;
             }
-            Step::Finish(finish) => break finish,
-        };
-        let Some(server) = pool.service().server(plan.server) else {
-            break Finish::LocalReply(LocalReply::unavailable(Duration::ZERO));
-        };
-        if let Some((_, unused)) = last.take() {
-            client.discard(unused);
-        }
-        let sent = attempt(pool, client, clock, &mut request, server, &plan, &mut exchange).await;
-        let ended = match &sent {
-            Ok(response) => {
-                let outcome = Outcome::Status(client.status(response));
-                let failed = pool.service().retry.classify(outcome).impact != HealthImpact::Success;
-                AttemptResult { outcome, retry_after: failed.then(|| client.retry_after(response)).flatten() }
+            Step::Await => {}
+            Step::Attempt(attempt) => {
+                if let Some((_, unused)) = last.take() {
+                    client.discard(unused);
+                }
+                let (slot, send) = if run.attempts[0].is_none() { (0, &mut sends[0]) } else { (1, &mut sends[1]) };
+                let Some(server) = pool.service().server(attempt.server()) else {
+                    break Finish::LocalReply(LocalReply::unavailable(Duration::ZERO));
+                };
+                send.set(Some(client.send(&request, server, attempt.info())));
+                run.attempts[slot] = Some(attempt);
             }
-            Err(failure) => Outcome::Failed(*failure).into(),
+        }
+        step = loop {
+            match run.next_event(&mut sends, client.is_body_sent(&request)).await {
+                Event::Timer => {}
+                Event::Hedge(hedge) => break Step::Attempt(hedge),
+                Event::Ended(slot, sent) => {
+                    sends[slot].set(None);
+                    let Some(attempt) = run.attempts[slot].take() else { continue };
+                    let server = attempt.server();
+                    let result = match &sent {
+                        Ok(response) => run.result(response),
+                        Err(failure) => Outcome::Failed(*failure).into(),
+                    };
+                    if let Ok(response) = sent
+                        && let Some((_, unused)) = last.replace((server, response))
+                    {
+                        client.discard(unused);
+                    }
+                    break pool.update(|state| run.exchange.report(state, attempt, result, clock.now()));
+                }
+            }
         };
-        last = sent.ok().map(|response| (plan.server, response));
-        pool.update(|state| exchange.on_outcome(state, &plan, ended, clock.now()));
     };
-    let (served_by, answer) = match (finish, last) {
+    let (served_by, response) = match (finish, last) {
         (Finish::Response, Some((server, response))) => (Some(server), Ok(response)),
         (Finish::Response, None) => (None, Err(LocalReply::unavailable(Duration::ZERO))),
-        (Finish::LocalReply(problem), unused) => {
+        (Finish::LocalReply(reply), unused) => {
             unused.into_iter().for_each(|(_, unused)| client.discard(unused));
-            (None, Err(problem))
+            (None, Err(reply))
         }
     };
-    Forwarded { answer, served_by, attempts: exchange.attempts(), fallback: exchange.is_fallback() }
+    Forwarded { response, served_by, attempts: run.exchange.attempts(), last_resort: run.exchange.is_last_resort() }
 }
 
-/// Runs the probe of `lease`, and after it others of the same pool that are due, each server's once at most.
+/// Runs the probe of `lease`, and after it others of the same pool that are due, each server's at most once.
 ///
-/// A host takes leases from [`PoolState::next_probe`](crate::PoolState::next_probe) until there are none and runs this for
-/// each, beside its requests and never before them.
+/// A host takes leases from [`PoolState::next_probe`](crate::PoolState::next_probe) until there are none, and runs this for
+/// each in the background: see [`HttpClient::start_probes`].
 pub async fn run_probes<C: HttpClient, K: Clock>(pool: &Pool, client: &C, clock: &K, lease: Lease) {
     let began = lease.started();
     let mut next = Some(lease);
@@ -91,113 +109,133 @@ pub async fn run_probes<C: HttpClient, K: Clock>(pool: &Pool, client: &C, clock:
         let result = probe(pool, client, clock, lease.server()).await;
         next = pool.update(|state| {
             state.on_probe(lease, &result, clock.now());
-            state.probe_after(began, clock.now())
+            state.next_probe_due_before(began, clock.now())
         });
     }
 }
 
-/// Sends the request to one server and waits as long as the exchange says.
-async fn attempt<C: HttpClient, K: Clock>(
-    pool: &Pool,
-    client: &C,
-    clock: &K,
-    request: &mut C::Request,
-    server: &Server,
-    plan: &Attempt,
-    exchange: &mut Exchange,
-) -> Result<C::Response, Failure> {
-    let mut under_way = UnderWay { pool, clock, plan, lease: None, over: false };
-    let mut sent = pin!(client.send(request, server, plan));
+/// Starts probes whenever they are due, without end. For hosts that probe without traffic. Completes only if the service has
+/// no health check.
+pub async fn keep_probing<C: HttpClient, K: Clock>(pool: &Pool, client: &C, clock: &K) {
+    /// How often to look again when probes are due but as many are in flight as may be.
+    const MIN_SLEEP: Duration = Duration::from_millis(100);
+
     loop {
-        let first = match pool.update(|state| exchange.wait(state, plan, clock.now())) {
-            Wait::Sleep(time) => first_of(sent.as_mut(), pin!(clock.sleep(time))).await,
-            Wait::Probe { lease, at_most } => {
-                under_way.lease = Some(lease);
-                let look = pin!(probe(pool, client, clock, plan.server));
-                let end = pin!(clock.sleep(at_most));
-                let look = pin!(first_of(look, end));
-                let first = first_of(sent.as_mut(), look).await;
-                under_way.on_probe(match &first {
-                    First::Right(First::Left(result)) => Some(result),
-                    _ => None,
-                });
-                first.map_right(|_| ())
-            }
-            Wait::GiveUp(failure) => {
-                under_way.over = true;
-                return Err(failure);
-            }
-        };
-        if let First::Left(response) = first {
-            under_way.over = true;
-            return response.map_err(|error| error.failure());
-        }
+        client.start_probes();
+        let now = clock.now();
+        let Some(next) = pool.update(|state| state.next_probe_at(now)) else { return };
+        clock.sleep(next.since(now).max(MIN_SLEEP)).await;
     }
 }
 
-/// An attempt until it is over, or until the future that waits for it is dropped: then nothing may stay taken.
-struct UnderWay<'a, K: Clock> {
+/// One request in progress. When it is dropped, its attempts are canceled.
+struct Run<'a, C: HttpClient, K: Clock> {
     pool: &'a Pool,
+    client: &'a C,
     clock: &'a K,
-    plan: &'a Attempt,
-    /// That of a probe which runs beside the attempt.
-    lease: Option<Lease>,
-    over: bool,
+    exchange: Exchange,
+    attempts: [Option<Attempt>; 2],
 }
 
-impl<K: Clock> UnderWay<'_, K> {
-    fn on_probe(&mut self, result: Option<&ProbeResult>) {
-        let Some(lease) = self.lease.take() else { return };
-        self.pool.update(|state| match result {
-            Some(result) => state.on_probe(lease, result, self.clock.now()),
-            None => state.release_lease(lease),
-        });
+/// What happened to a request in progress.
+enum Event<R> {
+    /// An attempt ended.
+    Ended(usize, Result<R, Failure>),
+    /// A second attempt should start.
+    Hedge(Attempt),
+    /// It is time to look again.
+    Timer,
+}
+
+impl<C: HttpClient, K: Clock> Run<'_, C, K> {
+    /// Waits for the next event of the attempts in flight.
+    async fn next_event<F>(&mut self, sends: &mut [Pin<&mut Option<F>>; 2], body_sent: bool) -> Event<C::Response>
+    where
+        F: Future<Output = Result<C::Response, C::Error>>,
+    {
+        let (mut time, mut probe) = (Duration::MAX, false);
+        for (slot, attempt) in self.attempts.iter_mut().enumerate() {
+            let Some(attempt) = attempt else { continue };
+            match self.pool.update(|state| self.exchange.wait(state, attempt, body_sent, self.clock.now())) {
+                Wait::Sleep(sleep) => time = time.min(sleep),
+                Wait::Probe(sleep) => (time, probe) = (time.min(sleep), true),
+                Wait::GiveUp(failure) => return Event::Ended(slot, Err(failure)),
+            }
+        }
+        if probe {
+            self.client.start_probes();
+        }
+        if let [Some(attempt), None] | [None, Some(attempt)] = &self.attempts
+            && let Some(hedge) = self.pool.update(|state| self.exchange.hedge(state, attempt, self.clock.now()))
+        {
+            return Event::Hedge(hedge);
+        }
+        let mut timer = pin!(self.clock.sleep(time));
+        poll_fn(|context| {
+            for (slot, send) in sends.iter_mut().enumerate() {
+                if let Poll::Ready(sent) = poll_send(send, context) {
+                    return Poll::Ready(Event::Ended(slot, sent.map_err(|error| error.failure())));
+                }
+            }
+            timer.as_mut().poll(context).map(|()| Event::Timer)
+        })
+        .await
+    }
+
+    fn result(&self, response: &C::Response) -> AttemptResult {
+        let retry_after = || {
+            let value = self.client.header(response, "retry-after")?;
+            parse_retry_after(&value, self.clock.unix_time())
+        };
+        let status = self.client.status(response);
+        let retry_after = status.is_server_error().then(retry_after).flatten();
+        AttemptResult { outcome: Outcome::Status(status), retry_after }
     }
 }
 
-impl<K: Clock> Drop for UnderWay<'_, K> {
+impl<C: HttpClient, K: Clock> Drop for Run<'_, C, K> {
     fn drop(&mut self) {
-        if let Some(lease) = self.lease.take() {
-            self.pool.update(|state| state.release_lease(lease));
+        for attempt in self.attempts.iter_mut().filter_map(Option::take) {
+            self.pool.update(|state| self.exchange.cancel(state, attempt, self.clock.now()));
         }
-        if !self.over {
-            self.pool.update(|state| state.on_attempt_canceled(self.plan, self.clock.now()));
-        }
+        // The request, or its early end, may have made probes due.
+        self.client.start_probes();
     }
 }
 
-/// Probes one server; no answer in time is a result, too.
+/// Polls a send that may be absent.
+fn poll_send<F: Future>(send: &mut Pin<&mut Option<F>>, context: &mut Context<'_>) -> Poll<F::Output> {
+    match send.as_mut().as_pin_mut() {
+        Some(send) => send.poll(context),
+        None => Poll::Pending,
+    }
+}
+
+/// Probes one server. A missing response in time is a result, too.
 async fn probe<C: HttpClient, K: Clock>(pool: &Pool, client: &C, clock: &K, id: ServerId) -> ProbeResult {
     let service = pool.service();
     let (Some(check), Some(server)) = (&service.health_check, service.server(id)) else {
-        return Err(Failure::ConnectionLost);
+        return Err(Failure::InvalidRequest);
     };
-    match first_of(pin!(client.probe(server, check)), pin!(clock.sleep(check.timeout))).await {
-        First::Left(result) => result,
-        First::Right(()) => Err(Failure::Timeout),
-    }
-}
-
-/// The output of whichever future ended first.
-enum First<L, R> {
-    Left(L),
-    Right(R),
-}
-
-impl<L, R> First<L, R> {
-    fn map_right<T>(self, f: impl FnOnce(R) -> T) -> First<L, T> {
-        match self {
-            Self::Left(left) => First::Left(left),
-            Self::Right(right) => First::Right(f(right)),
-        }
-    }
-}
-
-/// Waits for one of two futures; the left one wins a tie.
-async fn first_of<L: Future, R: Future>(mut left: Pin<&mut L>, mut right: Pin<&mut R>) -> First<L::Output, R::Output> {
-    poll_fn(|context| match left.as_mut().poll(context) {
-        Poll::Ready(output) => Poll::Ready(First::Left(output)),
-        Poll::Pending => right.as_mut().poll(context).map(First::Right),
+    let exchange = async {
+        let response = client.send_probe(server, ProbeRequest::new(check, server)).await.map_err(|e| e.failure())?;
+        read_probe_response(client, check, response).await
+    };
+    let (mut exchange, mut timeout) = (pin!(exchange), pin!(clock.sleep(check.timeout)));
+    poll_fn(|context| match exchange.as_mut().poll(context) {
+        Poll::Ready(result) => Poll::Ready(result),
+        Poll::Pending => timeout.as_mut().poll(context).map(|()| Err(Failure::Timeout)),
     })
     .await
+}
+
+/// Reads of a probe's response what the health check evaluates.
+async fn read_probe_response<C: HttpClient>(client: &C, check: &HealthCheck, response: C::Response) -> ProbeResult {
+    let headers = ProbeResponse::read(check, client.status(&response), |name| client.header(&response, name));
+    if check.expect_body.is_none() {
+        client.discard(response);
+        return Ok(headers);
+    }
+    let body = client.read_prefix(response, HealthCheck::BODY_LIMIT).await.map_err(|error| error.failure())?;
+    Ok(headers.with_body(&body))
 }

@@ -1,12 +1,12 @@
-//! The deciding part of a load balancer: chooses, watches and retries servers, with no I/O, clock or runtime in it.
+//! Load-balancing decisions: server selection, health tracking and retries, without I/O.
 //!
-//! Time and the outcome of requests go in, decisions come out. That is why one engine runs in a Cloudflare Worker, in a
-//! native proxy and in a test on a virtual clock, and does the same in each.
+//! Time and the results of requests go in, decisions come out. So one engine runs in a Cloudflare Worker, in a native proxy
+//! and in a test on a virtual clock, and behaves the same in each.
 //!
 //! There are two ways to use it:
 //!
 //! * Call [`forward()`] with an [`HttpClient`] and a [`Clock`] of your own: it sends a request to the servers of a [`Pool`]
-//!   until one answers. Run [`run_probes`] beside it for each lease of [`PoolState::next_probe`].
+//!   until one responds.
 //! * Where your proxy's callbacks own the I/O, drive an [`Exchange`] yourself: its module documents the loop.
 //!
 //! A whole embedding, with a client that stands in for a real one:
@@ -21,26 +21,32 @@
 //!     type Request = String;             // yours: a hyper request, a JavaScript object, ...
 //!     type Response = (StatusCode, String);
 //!     type Error = Failure;
-//!     async fn send(&self, path: &mut String, server: &Server, _: &Attempt) -> Result<Self::Response, Failure> {
+//!     async fn send(&self, path: &String, server: &Server, _: AttemptInfo) -> Result<Self::Response, Failure> {
 //!         let status = if server.name == "a" { StatusCode::BAD_GATEWAY } else { StatusCode::OK };
 //!         Ok((status, server.url.target(path)))
 //!     }
-//!     async fn probe(&self, _: &Server, _: &HealthCheck) -> ProbeResult {
-//!         Ok(ProbeResponse::new(StatusCode::OK))
+//!     async fn send_probe(&self, _: &Server, probe: ProbeRequest) -> Result<Self::Response, Failure> {
+//!         Ok((StatusCode::OK, probe.url))
 //!     }
+//!     fn start_probes(&self) {}          // spawn `run_probes` for each lease of `PoolState::next_probe`
 //!     fn status(&self, response: &Self::Response) -> StatusCode { response.0 }
+//!     fn header(&self, _: &Self::Response, _: &str) -> Option<String> { None }
+//!     async fn read_prefix(&self, response: Self::Response, _: usize) -> Result<Vec<u8>, Failure> {
+//!         Ok(response.1.into_bytes())
+//!     }
 //!     fn discard(&self, _: Self::Response) {}
 //! }
 //!
 //! struct Stopped;
 //! impl Clock for Stopped {
 //!     fn now(&self) -> Timestamp { Timestamp::ZERO }
+//!     fn unix_time(&self) -> Duration { Duration::ZERO }
 //!     async fn sleep(&self, _: Duration) { std::future::pending().await }
 //! }
 //!
 //! let servers = vec![Server::new("a.example".parse()?), Server::new("b.example".parse()?)];
 //! let pool = Pool::new(Service::new("app.example", servers)?, 42);
-//! let info = RequestMeta::new(Method::GET);
+//! let meta = RequestMeta::new(Method::GET);
 //! # fn block_on<F: std::future::Future>(future: F) -> F::Output {
 //! #     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
 //! #     match std::pin::pin!(future).poll(&mut context) {
@@ -48,13 +54,13 @@
 //! #         std::task::Poll::Pending => unreachable!(),
 //! #     }
 //! # }
-//! let forwarded = block_on(forward(&pool, &Client, &Stopped, "/x".to_owned(), info));
-//! assert_eq!(forwarded.answer, Ok((StatusCode::OK, "https://b.example/x".to_owned())));
+//! let forwarded = block_on(forward(&pool, &Client, &Stopped, "/x".to_owned(), meta));
+//! assert_eq!(forwarded.response, Ok((StatusCode::OK, "https://b.example/x".to_owned())));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Nothing here reads a clock, an environment variable or a random source, starts a thread, or panics; `ARCHITECTURE.md`
-//! has the list of such invariants and what enforces each.
+//! Nothing here reads a clock, an environment variable or a random source, starts a thread, or panics. `ARCHITECTURE.md` lists
+//! such invariants and what enforces each.
 
 #![forbid(unsafe_code)]
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
@@ -76,18 +82,19 @@ mod server_set;
 mod service;
 mod time;
 
-pub use attempt::{Attempt, AttemptResult, Selection};
-pub use classify::{Classification, Delivery, Failure, HealthImpact, Outcome};
+pub use attempt::{Attempt, AttemptInfo, AttemptResult, Selection};
+pub use classify::{Classification, Delivery, Failure, HealthImpact, Outcome, Ruling};
 pub use client::{Clock, HttpClient, UpstreamError};
 pub use exchange::{Exchange, Finish, Step, Wait};
-pub use forward::{Forwarded, forward, run_probes};
+pub use forward::{Forwarded, forward, keep_probing, run_probes};
 pub use local_reply::LocalReply;
 pub use pool::{
-    Counters, EjectionState, Event, Health, Lease, Pool, PoolState, ServerSnapshot, ServerStatus, Snapshot, Transition,
+    Cause, Counters, EjectionState, Event, Health, Lease, Pool, PoolState, ServerSnapshot, ServerStatus, Snapshot,
+    Transition,
 };
 pub use proxy::{
-    BufferPermit, LocalResponse, ProxiedRequest, ReplayBuffer, RequestId, RouteMatch, Services, add_server_headers,
-    headers, host, rewrite,
+    BufferPermit, LocalResponse, ProbeRequest, ProxiedRequest, ReplayBuffer, ReplyContext, RequestId, RouteMatch,
+    Services, headers, host, rewrite,
 };
 pub use retry::{Body, RequestMeta};
 pub use rng::Rng;

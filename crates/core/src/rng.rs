@@ -4,8 +4,6 @@
 //! replayed from the seed. Nothing here is secret, so speed and size decide: SplitMix64 (Steele, Lea and Flood, "Fast
 //! splittable pseudorandom number generators", OOPSLA 2014) is five lines and passes BigCrush.
 
-use std::time::Duration;
-
 /// A deterministic stream of numbers. Equal seeds give equal streams, on every platform and in every version.
 #[derive(Clone, Debug)]
 pub struct Rng(u64);
@@ -38,10 +36,9 @@ impl Rng {
         ((self.next_u64() as u128 * bound as u128) >> 64) as u64
     }
 
-    /// `around`, moved by at most `share` of itself in either direction: `jitter(30s, 0.2)` lies in 24 s to 36 s.
-    pub fn jitter(&mut self, around: Duration, share: f64) -> Duration {
-        let factor = 1.0 + share * (2.0 * self.next_f64() - 1.0);
-        Duration::try_from_secs_f64(around.as_secs_f64() * factor).unwrap_or(around)
+    /// Returns a factor between `1 - share` and `1 + share`, uniformly distributed.
+    pub fn jitter(&mut self, share: f64) -> f64 {
+        1.0 + share * (2.0 * self.next_f64() - 1.0)
     }
 }
 
@@ -60,9 +57,9 @@ mod tests {
     #[test]
     fn jitter_stays_inside_its_bounds_and_uses_them() {
         let mut rng = Rng::new(1);
-        let drawn: Vec<_> = (0..10_000).map(|_| rng.jitter(Duration::from_secs(30), 0.2)).collect();
-        let (least, most) = (drawn.iter().min().unwrap(), drawn.iter().max().unwrap());
-        assert!(*least >= Duration::from_secs(24) && *least < Duration::from_millis(24_100), "{least:?}");
-        assert!(*most <= Duration::from_secs(36) && *most > Duration::from_millis(35_900), "{most:?}");
+        let drawn: Vec<_> = (0..10_000).map(|_| rng.jitter(0.2)).collect();
+        let least = drawn.iter().copied().fold(f64::INFINITY, f64::min);
+        let most = drawn.iter().copied().fold(0.0, f64::max);
+        assert!((0.8..0.803).contains(&least) && (1.197..1.2).contains(&most), "{least} {most}");
     }
 }

@@ -109,7 +109,7 @@ impl ServerSet {
 
     /// These, or `others` where nobody is in.
     #[must_use]
-    pub const fn or(self, others: Self) -> Self {
+    pub const fn or_else(self, others: Self) -> Self {
         if self.is_empty() { others } else { self }
     }
 

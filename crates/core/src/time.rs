@@ -77,7 +77,22 @@ impl Monotonic {
         time
     }
 
-    /// What [`advance`](Self::advance) would answer.
+    /// The last time that was returned.
+    pub(crate) fn last(&self) -> Timestamp {
+        self.last.map(|last| last.time).unwrap_or_default()
+    }
+
+    /// Returns what the host's clock showed, or will show, at `time`. Hosts that share state share that clock.
+    pub(crate) fn reading_at(&self, time: Timestamp) -> Timestamp {
+        self.last.map_or(time, |last| shift(time, last.time, last.reading))
+    }
+
+    /// Returns the time at which the host's clock shows `reading`.
+    pub(crate) fn time_at(&self, reading: Timestamp) -> Timestamp {
+        self.last.map_or(reading, |last| shift(reading, last.reading, last.time))
+    }
+
+    /// Returns what [`advance`](Self::advance) would return.
     pub(crate) fn at(&self, reading: Timestamp) -> Timestamp {
         match self.last {
             None => reading.min(Self::LATEST_START),
@@ -87,6 +102,11 @@ impl Monotonic {
             }
         }
     }
+}
+
+/// Moves a point in time by the distance between two others.
+const fn shift(at: Timestamp, from: Timestamp, to: Timestamp) -> Timestamp {
+    Timestamp(if to.0 >= from.0 { at.0.saturating_add(to.0 - from.0) } else { at.0.saturating_sub(from.0 - to.0) })
 }
 
 #[cfg(test)]

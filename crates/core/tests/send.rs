@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use http::{Method, StatusCode};
 use tunnel_balancer_core::{
-    Attempt, Clock, Failure, HealthCheck, HttpClient, Lease, Pool, ProbeResponse, ProbeResult, RequestMeta, Server,
-    Timestamp, forward, run_probes,
+    AttemptInfo, Clock, Failure, HttpClient, Lease, Pool, ProbeRequest, RequestMeta, Server, Timestamp, forward,
+    keep_probing, run_probes,
 };
 
 /// A client and clock whose futures hold a `T` across an `await`: `Send` exactly if `T` is.
@@ -20,20 +20,32 @@ impl<T: Clone> HttpClient for Holding<T> {
     type Response = T;
     type Error = Failure;
 
-    async fn send(&self, request: &mut T, _: &Server, _: &Attempt) -> Result<T, Failure> {
-        let awaiting_failback = request.clone();
+    async fn send(&self, request: &T, _: &Server, _: AttemptInfo) -> Result<T, Failure> {
+        let held = request.clone();
         std::future::ready(()).await;
-        Ok(awaiting_failback)
+        Ok(held)
     }
 
-    async fn probe(&self, _: &Server, _: &HealthCheck) -> ProbeResult {
-        let _held = self.0.clone();
+    async fn send_probe(&self, _: &Server, _: ProbeRequest) -> Result<T, Failure> {
+        let held = self.0.clone();
         std::future::ready(()).await;
-        Ok(ProbeResponse::new(StatusCode::OK))
+        Ok(held)
     }
+
+    fn start_probes(&self) {}
 
     fn status(&self, _: &T) -> StatusCode {
         StatusCode::OK
+    }
+
+    fn header(&self, _: &T, _: &str) -> Option<String> {
+        None
+    }
+
+    async fn read_prefix(&self, response: T, _: usize) -> Result<Vec<u8>, Failure> {
+        std::future::ready(()).await;
+        drop(response);
+        Ok(Vec::new())
     }
 
     fn discard(&self, _: T) {}
@@ -42,6 +54,10 @@ impl<T: Clone> HttpClient for Holding<T> {
 impl<T: Clone> Clock for Holding<T> {
     fn now(&self) -> Timestamp {
         Timestamp::ZERO
+    }
+
+    fn unix_time(&self) -> Duration {
+        Duration::ZERO
     }
 
     async fn sleep(&self, _: Duration) {
@@ -65,6 +81,7 @@ fn forward_is_send_for_a_send_client() {
     };
     let probe = |pool: Arc<Pool>, host: Arc<Holding<Arc<str>>>, lease: Lease| async move {
         run_probes(&pool, &*host, &*host, lease).await;
+        keep_probing(&pool, &*host, &*host).await;
     };
     let _compiles = |pool: Arc<Pool>, host: Arc<Holding<Arc<str>>>, lease| {
         spawn_on_a_thread_pool(request(Arc::clone(&pool), Arc::clone(&host)));

@@ -10,7 +10,7 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
-use tunnel_balancer_core::{Clock, Pool, ServerId};
+use tunnel_balancer_core::{Clock, Pool, ServerId, Timestamp};
 
 use crate::access::Access;
 use crate::clock::TokioClock;
@@ -25,6 +25,9 @@ pub enum BodyError {
     /// Nothing came for too long.
     #[error("nothing came for {0:?}")]
     Stalled(Duration),
+    /// Nothing came, and the server was found to be hung.
+    #[error("the server does not respond")]
+    Hung,
 }
 
 /// A body that comes by a connection, with a limit on its silences.
@@ -36,6 +39,8 @@ pub(crate) struct Timed {
     timer: Option<Pin<Box<Sleep>>>,
     /// Whether it broke off or stalled, however often it is asked for more.
     failed: bool,
+    /// Whether it was read to its end.
+    ended: bool,
     /// When the last piece came, at first when the headers did.
     last_piece: Instant,
     /// How long the reader has waited for the sender since it paused; `None`: it did not pause, or has caught up.
@@ -50,7 +55,16 @@ impl Timed {
     const CAUGHT_UP: Duration = Duration::from_secs(1);
 
     pub(crate) fn new(body: Incoming, idle: Duration) -> Self {
-        Self { body, idle, timer: None, failed: false, last_piece: Instant::now(), behind: None }
+        Self { body, idle, timer: None, failed: false, ended: false, last_piece: Instant::now(), behind: None }
+    }
+
+    /// A reader that takes nothing for this long, while there is something to take, has stopped.
+    const READER_STOPPED: Duration = Duration::from_secs(10);
+
+    /// Returns whether nothing more will be read: the body has ended, or its reader has stopped.
+    fn is_read(&self) -> bool {
+        let reader_stopped = self.timer.is_none() && self.last_piece.elapsed() > Self::READER_STOPPED;
+        self.ended || self.failed || self.body.is_end_stream() || reader_stopped
     }
 
     /// Returns whether the reader paused and has not caught up. The sender may end the body because of the pause.
@@ -77,6 +91,7 @@ impl Body for Timed {
             let waited = this.last_piece.saturating_duration_since(began);
             this.behind = this.behind.map(|before| before + waited).filter(|total| *total < Self::CAUGHT_UP);
             this.failed |= matches!(frame, Some(Err(_)));
+            this.ended |= frame.is_none();
             return Poll::Ready(frame.map(|frame| frame.map_err(BodyError::Broken)));
         }
         let idle = this.idle;
@@ -109,6 +124,14 @@ pub(crate) enum RequestBody {
 impl RequestBody {
     pub(crate) fn stream(body: Timed) -> Self {
         Self::Stream(Arc::new(Mutex::new(body)))
+    }
+
+    /// Whether nothing more of it is to be sent: it has ended, or the server takes nothing of it.
+    pub(crate) fn is_sent(&self) -> bool {
+        match self {
+            Self::Empty | Self::Kept(_) => true,
+            Self::Stream(stream) => stream.lock().unwrap_or_else(PoisonError::into_inner).is_read(),
+        }
     }
 
     /// Whether whoever sends it broke off or stalled.
@@ -166,7 +189,14 @@ pub struct ProxyBody {
 #[derive(Debug)]
 enum Content {
     Own(Full<Bytes>),
-    Server { body: Timed, from: From },
+    Server {
+        body: Timed,
+        from: From,
+        /// When the last byte came.
+        last_byte: Timestamp,
+        /// Runs while something is waited for, until the next look at the server.
+        check: Option<Pin<Box<Sleep>>>,
+    },
 }
 
 /// Whose answer it is, to report when it breaks off.
@@ -189,7 +219,12 @@ impl ProxyBody {
     }
 
     pub(crate) fn of_server(body: Timed, from: From, access: Access) -> Self {
-        Self { content: Content::Server { body, from }, access: Some(access), ended: false, held: None }
+        Self {
+            content: Content::Server { last_byte: from.clock.now(), check: None, body, from },
+            access: Some(access),
+            ended: false,
+            held: None,
+        }
     }
 }
 
@@ -215,7 +250,13 @@ impl Body for ProxyBody {
         }
         let frame = match &mut this.content {
             Content::Own(text) => Pin::new(text).poll_frame(context).map_err(|never| match never {}),
-            Content::Server { body, .. } => Pin::new(body).poll_frame(context),
+            Content::Server { body, from, last_byte, check } => match Pin::new(body).poll_frame(context) {
+                Poll::Ready(frame) => {
+                    (*last_byte, *check) = (from.clock.now(), None);
+                    Poll::Ready(frame)
+                }
+                Poll::Pending => poll_server(from, *last_byte, check, context).map(|error| Some(Err(error))),
+            },
         };
         let Poll::Ready(frame) = frame else { return Poll::Pending };
         match (&frame, &this.content) {
@@ -224,13 +265,14 @@ impl Body for ProxyBody {
                     access.line.bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
                 }
             }
-            (Some(Err(error)), Content::Server { from, body }) => {
-                if !body.is_behind() {
+            (Some(Err(error)), Content::Server { from, body, .. }) => {
+                if !body.is_behind() && !matches!(error, BodyError::Hung) {
                     from.pool.update(|state| state.on_response_aborted(from.server, from.clock.now()));
                 }
                 this.broken(match error {
                     BodyError::Broken(_) => "the server broke off",
                     BodyError::Stalled(_) => "the server stalled",
+                    BodyError::Hung => "the server does not respond",
                 });
             }
             _ => {}
@@ -255,6 +297,27 @@ impl Body for ProxyBody {
         match &self.content {
             Content::Own(text) => text.size_hint(),
             Content::Server { body, .. } => body.size_hint(),
+        }
+    }
+}
+
+/// Looks every few seconds whether the server of a silent response was found to be hung.
+fn poll_server(
+    from: &From,
+    last_byte: Timestamp,
+    check: &mut Option<Pin<Box<Sleep>>>,
+    context: &mut Context<'_>,
+) -> Poll<BodyError> {
+    const INTERVAL: Duration = Duration::from_secs(5);
+
+    loop {
+        let timer = check.get_or_insert_with(|| Box::pin(tokio::time::sleep(INTERVAL)));
+        if timer.as_mut().poll(context).is_pending() {
+            return Poll::Pending;
+        }
+        *check = None;
+        if from.pool.update(|state| state.is_response_lost(from.server, last_byte, from.clock.now())) {
+            return Poll::Ready(BodyError::Hung);
         }
     }
 }

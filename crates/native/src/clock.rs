@@ -25,6 +25,10 @@ impl Clock for TokioClock {
         self.at + self.began.elapsed()
     }
 
+    fn unix_time(&self) -> Duration {
+        SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
+    }
+
     async fn sleep(&self, duration: Duration) {
         tokio::time::sleep(duration).await;
     }

@@ -4,10 +4,10 @@ use std::error::Error;
 use std::io;
 use std::time::{Duration, Instant};
 
-use tunnel_balancer_core::{HealthCheck, ProbeError, ProbeResponse, Server};
+use tunnel_balancer_core::{HealthCheck, ProbeError, ProbeResponse, Server, UpstreamError};
 
 use crate::error::chain;
-use crate::upstream::{Asked, Upstream, failure};
+use crate::upstream::{SendError, Upstream};
 
 /// What one look brought.
 #[derive(Clone, Debug)]
@@ -61,11 +61,16 @@ impl Looker {
     }
 
     async fn ask(&self, server: &Server, check: &HealthCheck) -> Result<ProbeResponse, String> {
-        match tokio::time::timeout(check.timeout, self.0.ask(server, check)).await {
+        match tokio::time::timeout(check.timeout, self.0.probe_once(server, check)).await {
             Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(Asked::Unsendable)) => Err("the address cannot be asked".to_owned()),
-            Ok(Err(Asked::BrokeOff)) => Err("the answer broke off".to_owned()),
-            Ok(Err(Asked::Failed(error))) => Err(cause(&error)),
+            Ok(Err(SendError::Failed(error))) => {
+                let cause = chain(&error).find_map(known);
+                Err(cause.unwrap_or_else(|| SendError::Failed(error).failure().to_string()))
+            }
+            Ok(Err(SendError::ResponseAborted)) => Err("the answer broke off".to_owned()),
+            Ok(Err(SendError::InvalidRequest | SendError::ClientAborted)) => {
+                Err("the address cannot be asked".to_owned())
+            }
             Err(_) => Err(format!("no answer within {:?}", check.timeout)),
         }
     }
@@ -79,11 +84,7 @@ fn in_words(fault: &ProbeError, answer: &ProbeResponse) -> String {
     }
 }
 
-/// Why there is no answer, by what is known of the machine's own errors.
-fn cause(error: &hyper_util::client::legacy::Error) -> String {
-    chain(error).find_map(known).unwrap_or_else(|| failure(error).to_string())
-}
-
+/// The cause of a failed connection, from the errors of this machine.
 fn known(error: &(dyn Error + 'static)) -> Option<String> {
     if let Some(tls) = error.downcast_ref::<rustls::Error>() {
         return Some(format!("TLS: {tls}"));

@@ -3,7 +3,7 @@
 use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderValue, TE, UPGRADE};
 use http::{HeaderMap, Method, Request, Uri, Version};
 use tunnel_balancer_core::headers::{self, HeaderFields};
-use tunnel_balancer_core::{Body, Failure, Pool, ProxiedRequest, RequestMeta, Server};
+use tunnel_balancer_core::{Body, Failure, ProxiedRequest, RequestMeta, Server};
 
 use crate::body::RequestBody;
 
@@ -26,8 +26,7 @@ pub(crate) fn strip(headers: &mut HeaderMap, version: Version) -> bool {
     let is_websocket = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"websocket");
     let upgrade = version == Version::HTTP_11
         && headers.get(UPGRADE).is_some_and(is_websocket)
-        && headers
-            .value("connection")
+        && HeaderFields::get(headers, "connection")
             .ok()
             .flatten()
             .is_some_and(|named| named.split(',').any(|name| name.trim().eq_ignore_ascii_case("upgrade")));
@@ -79,13 +78,23 @@ impl Outgoing {
     }
 
     /// What the core wants to know of it.
-    pub(crate) fn info(&self, pool: &Pool) -> Result<RequestMeta, <HeaderMap as HeaderFields>::Error> {
+    pub(crate) fn meta(&self) -> Result<RequestMeta, <HeaderMap as HeaderFields>::Error> {
         let body = if matches!(self.body, RequestBody::Stream(_)) { Body::Once } else { Body::Replayable };
-        self.inbound.meta(pool, self.method.clone(), &self.headers, body)
+        self.inbound.meta(self.method.clone(), &self.headers, body, self.upgrade)
+    }
+
+    /// Whether the client did not send the whole of its body.
+    pub(crate) fn is_aborted(&self) -> bool {
+        self.body.has_failed()
+    }
+
+    /// Whether nothing more of the body is expected to be sent.
+    pub(crate) fn is_body_sent(&self) -> bool {
+        self.body.is_sent()
     }
 
     /// The request as `server` gets it.
-    pub(crate) fn addressed_to(&self, server: &Server, pool: &Pool) -> Result<Request<RequestBody>, Failure> {
+    pub(crate) fn addressed_to(&self, server: &Server) -> Result<Request<RequestBody>, Failure> {
         let target = server.url.target(&self.inbound.path_and_query);
         if !server.url.covers(&target) {
             return Err(Failure::InvalidRequest);
@@ -95,7 +104,7 @@ impl Outgoing {
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = uri;
         *request.headers_mut() = self.headers.clone();
-        self.inbound.prepare_request(request.headers_mut(), pool, server).map_err(|_| Failure::InvalidRequest)?;
+        self.inbound.prepare_request(request.headers_mut(), server).map_err(|_| Failure::InvalidRequest)?;
         if self.upgrade {
             request.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
             request.headers_mut().insert(UPGRADE, HeaderValue::from_static("websocket"));

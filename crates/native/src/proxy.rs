@@ -13,7 +13,8 @@ use hyper::upgrade::OnUpgrade;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tunnel_balancer_core::{
-    self as core, BufferPermit, Clock, LocalReply, Pool, ProxiedRequest, ReplayBuffer, RequestId, Services, headers,
+    self as core, BufferPermit, Clock, LocalReply, Pool, ProxiedRequest, ReplayBuffer, ReplyContext, RequestId,
+    Services, headers,
 };
 
 use crate::access::{self, Access};
@@ -31,7 +32,7 @@ use crate::upstream::{Servers, Upstream};
 #[derive(Debug)]
 pub struct Proxy {
     services: RwLock<Arc<Services>>,
-    upstream: Upstream,
+    upstream: Arc<Upstream>,
     trusted: TrustedProxies,
     limits: Limits,
     pub(crate) log: Log,
@@ -56,7 +57,7 @@ impl Proxy {
         let services = Services::new(services, fastrand::u64(..));
         Ok(Self {
             services: RwLock::new(Arc::new(services)),
-            upstream: Upstream::new()?,
+            upstream: Arc::new(Upstream::new()?),
             trusted,
             limits,
             log,
@@ -89,9 +90,9 @@ impl Proxy {
         let id = RequestId::random(fastrand::u64(..));
         let client = self.trusted.client(peer, request.headers()).to_string();
         let mut access = Access::new(&self.log, &self.cut, &id, client.clone(), &request);
-        let asker = Asker { accept: text(&request, ACCEPT), id };
+        let context = ReplyContext::new(text(&request, ACCEPT), id);
         let Some(authority) = authority(&request) else {
-            return asker.answer(LocalReply::BadRequest, None, access);
+            return answer(&context, LocalReply::BadRequest, None, access);
         };
         access.line.host = access::shortened(&authority);
         let has_hop = request.headers().contains_key(headers::LOOP_HEADER);
@@ -103,43 +104,38 @@ impl Proxy {
         let path_and_query = request.uri().path_and_query().map_or("/", |path| path.as_str()).to_owned();
         let matched = match services.route_parts(peer.scheme, &authority, &path_and_query, has_hop) {
             Ok(matched) => matched,
-            Err(problem) => return asker.answer(problem, None, access),
+            Err(problem) => return answer(&context, problem, None, access),
         };
         let pool = Arc::clone(matched.pool);
         access.line.service = Some(pool.service().name());
         let Ok(inbound) = ProxiedRequest::new(matched, request.headers(), Some(client)) else {
-            return asker.answer(LocalReply::BadRequest, Some(&pool), access);
+            return answer(&context, LocalReply::BadRequest, Some(&pool), access);
         };
 
         let to_client = upgrade.then(|| hyper::upgrade::on(&mut request));
         let (parts, body) = request.into_parts();
         let room = Room::take(&services.replay, &body, &pool, self.clock.now());
         let Some(body) = self.body(body, room.is_some(), pool.service().retry.timeout).await else {
-            return asker.answer(LocalReply::Incomplete, Some(&pool), access);
+            return answer(&context, LocalReply::Incomplete, Some(&pool), access);
         };
-        let upload = body.clone();
         let outgoing = Outgoing::new(parts.method, parts.headers, inbound.clone(), body, upgrade);
-        let Ok(info) = outgoing.info(&pool) else {
-            return asker.answer(LocalReply::BadRequest, Some(&pool), access);
+        let Ok(meta) = outgoing.meta() else {
+            return answer(&context, LocalReply::BadRequest, Some(&pool), access);
         };
-        let servers = Servers { upstream: &self.upstream, pool: &pool, log: &self.log };
-        let forwarded = core::forward(&pool, &servers, &self.clock, outgoing, info).await;
+        let servers = self.servers(&pool);
+        let forwarded = core::forward(&pool, &servers, &self.clock, outgoing, meta).await;
         drop(room);
         self.log.changes(&pool);
-        // The request itself may have made a probe due.
-        self.start_probes(&pool);
         access.line.attempts = forwarded.attempts;
-        access.line.fallback = forwarded.fallback;
-        match (forwarded.answer, forwarded.served_by) {
+        access.line.fallback = forwarded.last_resort;
+        match (forwarded.response, forwarded.served_by) {
             (Ok(mut response), Some(server)) => {
                 access.line.server = pool.service().server(server).map(|server| server.name.clone());
                 let from = From { pool, server, clock: self.clock, seat: response.extensions_mut().remove() };
-                self.present(response, &inbound, from, forwarded.fallback, to_client, &asker, access)
+                self.present(response, &inbound, from, forwarded.last_resort, to_client, &context, access)
             }
-            // It was the client who did not go on.
-            (Err(_), _) if upload.has_failed() => asker.answer(LocalReply::Incomplete, Some(&pool), access),
-            (Err(problem), _) => asker.answer(problem, Some(&pool), access),
-            (Ok(_), None) => asker.answer(LocalReply::unavailable(Duration::ZERO), Some(&pool), access),
+            (Err(problem), _) => answer(&context, problem, Some(&pool), access),
+            (Ok(_), None) => answer(&context, LocalReply::unavailable(Duration::ZERO), Some(&pool), access),
         }
     }
 
@@ -148,8 +144,14 @@ impl Proxy {
         self.tasks.spawn(self.cut.clone().run_until_cancelled_owned(task));
     }
 
-    pub(crate) const fn upstream(&self) -> &Upstream {
-        &self.upstream
+    /// The servers of a pool, as the core sends requests and probes to them.
+    pub(crate) fn servers(&self, pool: &Arc<Pool>) -> Servers {
+        Servers {
+            upstream: Arc::clone(&self.upstream),
+            pool: Arc::clone(pool),
+            clock: self.clock,
+            log: self.log.clone(),
+        }
     }
 
     /// The body of a request, read when it is to be kept. `None` when it does not come to its end.
@@ -174,18 +176,18 @@ impl Proxy {
         mut response: Response<Incoming>,
         inbound: &ProxiedRequest,
         from: From,
-        fallback: bool,
+        last_resort: bool,
         to_client: Option<OnUpgrade>,
-        asker: &Asker,
+        context: &ReplyContext,
         mut access: Access,
     ) -> Response<ProxyBody> {
         let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         let to_server = switched.then(|| hyper::upgrade::on(&mut response));
         let (mut parts, body) = response.into_parts();
         let edited = headers::remove_hop_by_hop(&mut parts.headers)
-            .and_then(|()| inbound.prepare_response(&mut parts.headers, &from.pool, from.server, fallback));
+            .and_then(|()| inbound.prepare_response(&mut parts.headers, from.server, last_resort));
         if edited.is_err() {
-            return asker.answer(LocalReply::unavailable(Duration::ZERO), Some(&from.pool), access);
+            return answer(context, LocalReply::unavailable(Duration::ZERO), Some(&from.pool), access);
         }
         // Chunks have counted then, not the length beside them.
         if body.size_hint().exact().is_none() {
@@ -202,7 +204,7 @@ impl Proxy {
                 Response::from_parts(parts, ProxyBody::empty())
             }
             // A protocol that nobody asked for.
-            (None, Some(_)) => asker.answer(LocalReply::unavailable(Duration::ZERO), Some(&from.pool), access),
+            (None, Some(_)) => answer(context, LocalReply::unavailable(Duration::ZERO), Some(&from.pool), access),
             (_, None) => Response::from_parts(
                 parts,
                 ProxyBody::of_server(Timed::new(body, self.limits.answer_idle), from, access),
@@ -211,27 +213,19 @@ impl Proxy {
     }
 }
 
-/// In what form an answer of our own is wanted, and what the request is called in it.
-struct Asker {
-    accept: Option<String>,
-    id: RequestId,
-}
-
-impl Asker {
-    fn answer(&self, problem: LocalReply, pool: Option<&Pool>, mut access: Access) -> Response<ProxyBody> {
-        let page = pool.and_then(|pool| pool.service().error_page.as_deref());
-        let answer = problem.answer(self.accept.as_deref(), &self.id, page);
-        access.answered(answer.status);
-        access.line.problem = Some(problem.code());
-        let mut response = Response::new(ProxyBody::own(answer.body, access));
-        *response.status_mut() = answer.status;
-        for (name, value) in answer.headers {
-            if let Ok(value) = HeaderValue::from_str(&value) {
-                response.headers_mut().insert(HeaderName::from_static(name), value);
-            }
+/// A local reply.
+fn answer(context: &ReplyContext, reply: LocalReply, pool: Option<&Pool>, mut access: Access) -> Response<ProxyBody> {
+    let answer = context.respond(reply, pool.map(Pool::service));
+    access.answered(answer.status);
+    access.line.problem = Some(reply.code());
+    let mut response = Response::new(ProxyBody::own(answer.body, access));
+    *response.status_mut() = answer.status;
+    for (name, value) in answer.headers {
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            response.headers_mut().insert(HeaderName::from_static(name), value);
         }
-        response
     }
+    response
 }
 
 /// Room for a body, given back whichever way the request ends.

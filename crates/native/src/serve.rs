@@ -10,6 +10,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tunnel_balancer_config::Config;
+use tunnel_balancer_core::Clock;
 
 use crate::configuration::File;
 use crate::connections::Connections;
@@ -85,7 +86,7 @@ pub async fn serve(options: Options, log: Log) -> Result<(), StartError> {
                 Some(file.look_again())
             }
             _ = command.recv() => {
-                proxy.services().pools().for_each(|pool| pool.update(|state| state.release_failback()));
+                proxy.services().pools().for_each(|pool| pool.update(|state| state.release_failback(proxy.clock.now())));
                 log.event("traffic returns", json!({}));
                 None
             }

@@ -2,9 +2,9 @@
 
 use std::error::Error;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use http::header::{CACHE_CONTROL, LOCATION, RETRY_AFTER, USER_AGENT};
+use http::header::HeaderName;
 use http::uri::Scheme;
 use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::BodyExt;
@@ -15,10 +15,12 @@ use hyper_util::client::legacy::{Builder, Client};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use serde_json::json;
 use tunnel_balancer_core::{
-    self as core, Attempt, Failure, HealthCheck, HttpClient, Pool, ProbeResponse, ProbeResult, Server, headers,
+    self as core, AttemptInfo, Clock, Failure, HealthCheck, HttpClient, Pool, ProbeRequest, ProbeResponse, Server,
+    UpstreamError,
 };
 
 use crate::body::RequestBody;
+use crate::clock::TokioClock;
 use crate::connection_auth;
 use crate::error::is_local;
 use crate::log::Log;
@@ -107,59 +109,76 @@ impl Upstream {
     }
 }
 
-/// Why a health check got no answer.
+/// Why a request has no response.
 #[derive(Debug)]
-pub(crate) enum Asked {
-    /// Its path is none.
-    Unsendable,
-    /// Its body ended too soon.
-    BrokeOff,
+pub(crate) enum SendError {
+    /// Its target or a header is invalid.
+    InvalidRequest,
+    /// The client did not send the whole of it.
+    ClientAborted,
+    /// The body of the response ended too soon.
+    ResponseAborted,
     Failed(hyper_util::client::legacy::Error),
 }
 
-impl Upstream {
-    /// Asks what a health check asks.
-    pub(crate) async fn ask(&self, server: &Server, check: &HealthCheck) -> Result<ProbeResponse, Asked> {
-        let mut request = Request::new(RequestBody::Empty);
-        *request.uri_mut() = server.url.target(&check.path).parse().map_err(|_| Asked::Unsendable)?;
-        request.headers_mut().insert(USER_AGENT, HeaderValue::from_static(headers::PROBE_USER_AGENT));
-        request.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        core::add_server_headers(request.headers_mut(), server).map_err(|_| Asked::Unsendable)?;
-        let response = self.send(request).await.map_err(Asked::Failed)?;
-        let header = |name: &str| response.headers().get(name).and_then(|value| Some(value.to_str().ok()?.to_owned()));
-        let answer = ProbeResponse {
-            location: header(LOCATION.as_str()),
-            header: check.expect_header.as_ref().and_then(|(name, _)| header(name)),
-            ..ProbeResponse::new(response.status())
-        };
-        if check.expect_body.is_none() {
-            return Ok(answer);
+impl UpstreamError for SendError {
+    fn failure(&self) -> Failure {
+        match self {
+            Self::InvalidRequest => Failure::InvalidRequest,
+            Self::ClientAborted => Failure::ClientAborted,
+            Self::ResponseAborted => Failure::ConnectionLost,
+            Self::Failed(error) => failure(error),
         }
-        let body = beginning(response.into_body()).await.ok_or(Asked::BrokeOff)?;
-        Ok(ProbeResponse { body: Some(String::from_utf8_lossy(&body).into_owned()), ..answer })
+    }
+}
+
+impl Upstream {
+    /// Sends the request of a health check.
+    async fn send_probe(&self, probe: ProbeRequest) -> Result<Response<Incoming>, SendError> {
+        let invalid = |_| SendError::InvalidRequest;
+        let mut request = Request::new(RequestBody::Empty);
+        *request.method_mut() = probe.method;
+        *request.uri_mut() = probe.url.parse().map_err(|_| SendError::InvalidRequest)?;
+        for (name, value) in probe.headers {
+            let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| SendError::InvalidRequest)?;
+            request.headers_mut().insert(name, HeaderValue::from_str(&value).map_err(invalid)?);
+        }
+        self.send(request).await.map_err(SendError::Failed)
+    }
+
+    /// Runs a health check once.
+    pub(crate) async fn probe_once(&self, server: &Server, check: &HealthCheck) -> Result<ProbeResponse, SendError> {
+        let response = self.send_probe(ProbeRequest::new(check, server)).await?;
+        let headers = ProbeResponse::read(check, response.status(), |name| header(&response, name));
+        if check.expect_body.is_none() {
+            return Ok(headers);
+        }
+        let body = read_prefix(response.into_body(), HealthCheck::BODY_LIMIT).await?;
+        Ok(headers.with_body(&body))
     }
 }
 
 /// The servers of one pool as the core's client.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Servers<'a> {
-    pub(crate) upstream: &'a Upstream,
-    pub(crate) pool: &'a Pool,
-    pub(crate) log: &'a Log,
+#[derive(Clone, Debug)]
+pub(crate) struct Servers {
+    pub(crate) upstream: Arc<Upstream>,
+    pub(crate) pool: Arc<Pool>,
+    pub(crate) clock: TokioClock,
+    pub(crate) log: Log,
 }
 
-impl HttpClient for Servers<'_> {
+impl HttpClient for Servers {
     type Request = Outgoing;
     type Response = Response<Incoming>;
-    type Error = Failure;
+    type Error = SendError;
 
     async fn send(
         &self,
-        request: &mut Outgoing,
+        request: &Outgoing,
         server: &Server,
-        plan: &Attempt,
-    ) -> Result<Response<Incoming>, Failure> {
-        let addressed = request.addressed_to(server, self.pool)?;
+        attempt: AttemptInfo,
+    ) -> Result<Response<Incoming>, SendError> {
+        let addressed = request.addressed_to(server).map_err(|_| SendError::InvalidRequest)?;
         let sent = if request.upgrade {
             connection_auth::send(&self.upstream.http1, addressed).await
         } else {
@@ -169,53 +188,69 @@ impl HttpClient for Servers<'_> {
             let details = json!({
                 "service": self.pool.service().name(),
                 "server": server.name,
-                "attempt": plan.attempt,
+                "attempt": attempt.number,
                 "reason": reason(&error),
             });
             self.log.event("attempt failed", details);
-            failure(&error)
+            if request.is_aborted() { SendError::ClientAborted } else { SendError::Failed(error) }
         })
     }
 
-    async fn probe(&self, server: &Server, check: &HealthCheck) -> ProbeResult {
-        self.upstream.ask(server, check).await.map_err(|asked| match asked {
-            Asked::Unsendable => Failure::InvalidRequest,
-            Asked::BrokeOff => Failure::ConnectionLost,
-            Asked::Failed(error) => failure(&error),
-        })
+    async fn send_probe(&self, _: &Server, probe: ProbeRequest) -> Result<Response<Incoming>, SendError> {
+        self.upstream.send_probe(probe).await
+    }
+
+    fn start_probes(&self) {
+        while let Some(lease) = self.pool.update(|state| state.next_probe(self.clock.now())) {
+            let servers = self.clone();
+            tokio::spawn(async move {
+                core::run_probes(&servers.pool, &servers, &servers.clock, lease).await;
+                servers.log.changes(&servers.pool);
+            });
+        }
     }
 
     fn status(&self, response: &Response<Incoming>) -> StatusCode {
         response.status()
     }
 
-    fn retry_after(&self, response: &Response<Incoming>) -> Option<Duration> {
-        let value = response.headers().get(RETRY_AFTER)?.to_str().ok()?.trim();
-        let seconds = value.parse().ok().map(Duration::from_secs);
-        seconds.or_else(|| httpdate::parse_http_date(value).ok()?.duration_since(SystemTime::now()).ok())
+    fn header(&self, response: &Response<Incoming>, name: &str) -> Option<String> {
+        header(response, name)
+    }
+
+    async fn read_prefix(&self, response: Response<Incoming>, limit: usize) -> Result<Vec<u8>, SendError> {
+        read_prefix(response.into_body(), limit).await
     }
 
     fn discard(&self, response: Response<Incoming>) {
         // hyper reads what has come already and then reuses the connection, or closes it.
         drop(response);
     }
+
+    fn is_body_sent(&self, request: &Outgoing) -> bool {
+        request.is_body_sent()
+    }
 }
 
-/// The first kilobyte of a body; `None` when it breaks off before.
-async fn beginning(mut body: Incoming) -> Option<Vec<u8>> {
+fn header(response: &Response<Incoming>, name: &str) -> Option<String> {
+    Some(response.headers().get(name)?.to_str().ok()?.to_owned())
+}
+
+/// Reads the first `limit` bytes of a body, or all of a shorter one.
+async fn read_prefix(mut body: Incoming, limit: usize) -> Result<Vec<u8>, SendError> {
     let mut bytes = Vec::new();
-    while bytes.len() < HealthCheck::BODY_LIMIT {
+    while bytes.len() < limit {
         let Some(frame) = body.frame().await else { break };
-        if let Ok(data) = frame.ok()?.into_data() {
+        if let Ok(data) = frame.map_err(|_| SendError::ResponseAborted)?.into_data() {
             bytes.extend_from_slice(&data);
         }
     }
-    bytes.truncate(HealthCheck::BODY_LIMIT);
-    Some(bytes)
+    bytes.truncate(limit);
+    Ok(bytes)
 }
 
 /// Without a connection nothing was delivered. After that nobody can know.
-pub(crate) fn failure(error: &hyper_util::client::legacy::Error) -> Failure {
+fn failure(error: &hyper_util::client::legacy::Error) -> Failure {
     match error.is_connect() {
         true if is_local(error) => Failure::Local,
         true => Failure::Connect,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::Value;
-use tunnel_balancer_core::{LocalReply, RequestId};
+use tunnel_balancer_core::{LocalReply, ReplyContext, RequestId};
 
 pub(crate) const SEEDS: &[&str] = &[
     "",
@@ -36,7 +36,7 @@ pub fn accept(text: &str) {
         LocalReply::Misconfigured,
     ];
     for problem in problems {
-        let answer = problem.answer(Some(text), &id, None);
+        let answer = ReplyContext::new(Some(text.to_owned()), id.clone()).respond(problem, None);
         assert_eq!(answer.status, problem.status());
         assert!(answer.headers.iter().all(|(_, value)| http::HeaderValue::from_str(value).is_ok()), "{answer:?}");
         let content_type =

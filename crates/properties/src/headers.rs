@@ -60,7 +60,7 @@ pub fn headers(text: &str) {
         let [a, b] = [0, 1].map(|server| {
             let mut got = sent.clone();
             let server = &matched.pool.service().servers()[server];
-            inbound.prepare_request(&mut got, matched.pool, server).expect("a map takes what a map gave");
+            inbound.prepare_request(&mut got, server).expect("a map takes what a map gave");
             got
         });
         for (name, to_a, to_b) in OURS {

@@ -45,7 +45,7 @@ static SERVICES: LazyLock<Services> = LazyLock::new(|| {
 pub fn responses(text: &str) {
     let sent = fields(text);
     let matched = SERVICES.route("https://app.test:8443/x", false).expect("the only service");
-    let (pool, service) = (matched.pool, matched.pool.service());
+    let service = matched.pool.service();
     let inbound = ProxiedRequest::new(matched, &HeaderMap::new(), None).expect("a map takes anything");
     for (index, server) in service.servers().iter().enumerate() {
         for value in texts(&sent, &rewrite::LOCATION_HEADERS) {
@@ -59,7 +59,7 @@ pub fn responses(text: &str) {
         }
         let mut got = sent.clone();
         let id = ServerId::new(index).expect("one of three");
-        inbound.prepare_response(&mut got, pool, id, false).expect("a map takes what a map gave");
+        inbound.prepare_response(&mut got, id, false).expect("a map takes what a map gave");
         assert!(got.get_all("x-served-by").iter().eq([server.name.as_str()]), "{got:?}");
         assert!(!got.contains_key("x-tunnel-balancer"), "{got:?}");
         assert_eq!(got.get_all("set-cookie").iter().count(), sent.get_all("set-cookie").iter().count() + 1, "{got:?}");

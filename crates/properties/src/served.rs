@@ -17,33 +17,34 @@ pub(crate) fn serve(services: Vec<Service>) {
         assert_eq!(matched.pool.service().name(), name);
         let mut client = HeaderMap::new();
         client.insert("cookie", "a=1".parse().expect("a value"));
-        let inbound =
+        let request =
             ProxiedRequest::new(matched, &client, Some("203.0.113.7".to_owned())).expect("a map takes anything");
         for (method, failure) in [(Method::GET, Failure::ConnectionLost), (Method::POST, Failure::Connect)] {
-            let info = inbound.meta(matched.pool, method, &client, Body::Replayable).expect("a map takes anything");
-            ask(matched.pool, &inbound, info, failure);
+            let meta = request.meta(method, &client, Body::Replayable, false).expect("a map takes anything");
+            send(&request, meta, failure);
         }
         probe(matched.pool);
     }
 }
 
-fn ask(pool: &Pool, inbound: &ProxiedRequest, info: RequestMeta, failure: Failure) {
-    let now = Timestamp::from_millis(1_000_000);
-    let mut exchange = pool.update(|state| Exchange::new(info, state, now));
+fn send(request: &ProxiedRequest, meta: RequestMeta, failure: Failure) {
+    let (pool, now) = (&request.pool, Timestamp::from_millis(1_000_000));
+    let (mut exchange, mut step) = pool.update(|state| Exchange::start(meta, state, now));
     for _ in 0..1_000 {
-        match pool.update(|state| exchange.next(state, now)) {
-            Step::Attempt(plan) => {
-                let server = pool.service().server(plan.server).expect("a server of its own");
+        step = match step {
+            Step::Attempt(attempt) => {
+                let server = pool.service().server(attempt.server()).expect("a server of its own");
                 assert!(server.enabled, "{} is not enabled", server.name);
                 let mut fields = HeaderMap::new();
-                inbound.prepare_request(&mut fields, pool, server).expect("values that a header can have");
-                inbound.prepare_response(&mut fields, pool, plan.server, true).expect("values that a header can have");
-                assert!(server.url.covers(&server.url.target(&inbound.path_and_query)));
-                pool.update(|state| exchange.on_outcome(state, &plan, Outcome::Failed(failure), now));
+                request.prepare_request(&mut fields, server).expect("values that a header can have");
+                request.prepare_response(&mut fields, attempt.server(), true).expect("values that a header can have");
+                assert!(server.url.covers(&server.url.target(&request.path_and_query)));
+                pool.update(|state| exchange.report(state, attempt, Outcome::Failed(failure), now))
             }
-            Step::Backoff(_) => {}
+            Step::Sleep(_) => pool.update(|state| exchange.resume(state, now + std::time::Duration::from_secs(1))),
+            Step::Await => panic!("no attempt is in flight"),
             Step::Finish(_) => return,
-        }
+        };
     }
     panic!("no end of attempts for {}", pool.service().name());
 }

@@ -50,7 +50,7 @@ mod tests {
                     Outcome::Status(status) => status,
                     Outcome::Failed(_) => StatusCode::GATEWAY_TIMEOUT,
                 };
-                Forwarded { answer: Ok(status), served_by: ServerId::new(0), attempts: 1, fallback: false }
+                Forwarded { response: Ok(status), served_by: ServerId::new(0), attempts: 1, last_resort: false }
             })
         }
     }

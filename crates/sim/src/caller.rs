@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 use tunnel_balancer_core::{
-    Attempt, Clock, Failure, HealthCheck, HttpClient, Outcome, ProbeResponse, ProbeResult, Server, ServerId, Service,
+    AttemptInfo, Clock, Failure, HttpClient, Outcome, Pool, ProbeRequest, Server, ServerId, Service,
 };
 
 use crate::fleet::Fleet;
@@ -17,8 +17,11 @@ use crate::fleet::Fleet;
 #[derive(Clone)]
 pub struct Caller {
     pub(super) fleet: Rc<Fleet>,
+    pub(super) pool: Rc<Pool>,
     /// The index of the request in the record.
     pub(super) request: usize,
+    /// Whether it sends the probes that the request caused.
+    pub(super) is_prober: bool,
 }
 
 impl Caller {
@@ -57,28 +60,41 @@ impl HttpClient for Caller {
     type Response = StatusCode;
     type Error = Failure;
 
-    async fn send(&self, label: &mut String, server: &Server, plan: &Attempt) -> Result<StatusCode, Failure> {
-        self.fleet.client.trace.borrow_mut().attempt(self.fleet.clock.now(), label, server, plan);
-        match self.respond(server, false).await {
-            Outcome::Status(status) => Ok(status),
-            Outcome::Failed(failure) => Err(failure),
-        }
+    async fn send(&self, label: &String, server: &Server, attempt: AttemptInfo) -> Result<StatusCode, Failure> {
+        self.fleet.client.trace.borrow_mut().attempt(self.fleet.clock.now(), label, server, attempt);
+        into_result(self.respond(server, false).await)
     }
 
-    async fn probe(&self, server: &Server, _: &HealthCheck) -> ProbeResult {
+    async fn send_probe(&self, server: &Server, _: ProbeRequest) -> Result<StatusCode, Failure> {
         self.fleet.client.trace.borrow_mut().probe(self.fleet.clock.now(), server);
-        match self.respond(server, true).await {
-            Outcome::Status(status) => Ok(ProbeResponse::new(status)),
-            Outcome::Failed(failure) => Err(failure),
-        }
+        into_result(self.respond(server, true).await)
+    }
+
+    fn start_probes(&self) {
+        self.fleet.start_probes(self);
     }
 
     fn status(&self, response: &StatusCode) -> StatusCode {
         *response
     }
 
+    fn header(&self, _: &StatusCode, _: &str) -> Option<String> {
+        None
+    }
+
+    async fn read_prefix(&self, _: StatusCode, _: usize) -> Result<Vec<u8>, Failure> {
+        Ok(Vec::new())
+    }
+
     fn discard(&self, _: StatusCode) {
-        self.fleet.client.trace.borrow_mut().discarded += 1;
+        self.fleet.client.trace.borrow_mut().discarded += usize::from(!self.is_prober);
+    }
+}
+
+const fn into_result(outcome: Outcome) -> Result<StatusCode, Failure> {
+    match outcome {
+        Outcome::Status(status) => Ok(status),
+        Outcome::Failed(failure) => Err(failure),
     }
 }
 

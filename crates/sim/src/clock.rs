@@ -30,6 +30,10 @@ impl Clock for VirtualClock {
         self.0.now.get()
     }
 
+    fn unix_time(&self) -> Duration {
+        self.elapsed()
+    }
+
     fn sleep(&self, duration: Duration) -> impl Future<Output = ()> {
         let number = self.0.created.get();
         self.0.created.set(number + 1);

@@ -53,9 +53,7 @@ impl Fleet {
             trace.stats.arrived(at);
             trace.record.arrived(self.clock.elapsed(), &info.method)
         };
-        let caller = Caller { fleet: Rc::clone(&self), request };
-        // Like a Worker: starts due probes when a request arrives and when it ends.
-        self.probe(pool, &caller);
+        let caller = Caller { fleet: Rc::clone(&self), pool: Rc::clone(pool), request, is_prober: false };
         let forwarded = self.forward(isolate, pool, &caller, &label, info);
         let forwarded = match self.client_timeout {
             Some(limit) => self.within(limit, forwarded).await,
@@ -71,7 +69,6 @@ impl Fleet {
         };
         trace.record.ended(request, self.clock.elapsed(), end);
         drop(trace);
-        self.probe(pool, &caller);
         self.changes(isolate, pool);
     }
 
@@ -83,7 +80,7 @@ impl Fleet {
             self.requests.set(number);
             let mut info = arrivals.request.clone();
             if arrivals.distinct_clients {
-                info.key = rng.next_u64();
+                info.hash_key = rng.next_u64();
             }
             self.spawner.spawn(Rc::clone(&self).request(number, at, info));
         }
@@ -137,13 +134,10 @@ impl Fleet {
     }
 
     /// Starts the probes that are due as separate tasks.
-    fn probe(self: &Rc<Self>, pool: &Rc<Pool>, caller: &Caller) {
-        if !self.baselines.is_empty() {
-            return;
-        }
-        while let Some(lease) = pool.update(|state| state.next_probe(self.clock.now())) {
-            let (caller, pool) = (caller.clone(), Rc::clone(pool));
-            self.spawner.spawn(async move { run_probes(&pool, &caller, &caller.fleet.clock, lease).await });
+    pub(super) fn start_probes(&self, caller: &Caller) {
+        while let Some(lease) = caller.pool.update(|state| state.next_probe(self.clock.now())) {
+            let caller = Caller { is_prober: true, ..caller.clone() };
+            self.spawner.spawn(async move { run_probes(&caller.pool, &caller, &caller.fleet.clock, lease).await });
         }
     }
 

@@ -5,7 +5,7 @@ use std::fmt::{self, Write as _};
 use std::time::Duration;
 
 use http::StatusCode;
-use tunnel_balancer_core::{Attempt, Forwarded, Pool, Server, Service, Timestamp};
+use tunnel_balancer_core::{AttemptInfo, Forwarded, Pool, Server, Service, Timestamp};
 
 use crate::record::{Change, End, Record};
 use crate::stats::Stats;
@@ -54,10 +54,14 @@ impl Trace {
         self.counts_only
     }
 
-    pub(super) fn attempt(&mut self, now: Timestamp, label: &str, server: &Server, plan: &Attempt) {
+    pub(super) fn attempt(&mut self, now: Timestamp, label: &str, server: &Server, attempt: AttemptInfo) {
         self.count_attempt(server);
-        let trial = if plan.trial { " (trial)" } else { "" };
-        self.line(now, format_args!("{label} -> {}{trial}", server.name));
+        let kind = match attempt {
+            AttemptInfo { trial: true, .. } => " (trial)",
+            AttemptInfo { hedge: true, .. } => " (hedge)",
+            _ => "",
+        };
+        self.line(now, format_args!("{label} -> {}{kind}", server.name));
     }
 
     pub(super) fn count_attempt(&mut self, server: &Server) {
@@ -78,7 +82,7 @@ impl Trace {
         forwarded: &Forwarded<StatusCode>,
         service: &Service,
     ) -> End {
-        let status = match &forwarded.answer {
+        let status = match &forwarded.response {
             Ok(status) => *status,
             Err(problem) => problem.status(),
         };
@@ -90,8 +94,8 @@ impl Trace {
         }
         let served_by = forwarded.served_by.and_then(|id| service.server(id)).map(|server| server.name.clone());
         let by = served_by.as_deref().unwrap_or("us");
-        let fallback = if forwarded.fallback { " (fallback)" } else { "" };
-        self.line(now, format_args!("{label} <- {} by {by}{fallback}", status.as_u16()));
+        let last_resort = if forwarded.last_resort { " (last resort)" } else { "" };
+        self.line(now, format_args!("{label} <- {} by {by}{last_resort}", status.as_u16()));
         let (request, attempts) = (label.to_owned(), forwarded.attempts);
         self.responses.push(ClientResponse { request, status, served_by, attempts, latency });
         end

@@ -20,6 +20,10 @@ impl Clock for JsClock {
         Timestamp::from_millis(Date::now().as_millis())
     }
 
+    fn unix_time(&self) -> Duration {
+        Duration::from_millis(Date::now().as_millis())
+    }
+
     async fn sleep(&self, duration: Duration) {
         let mut rest = duration;
         loop {

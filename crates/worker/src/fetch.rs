@@ -3,18 +3,19 @@
 //! The runtime does not say why a `fetch` failed: a refused connection, a reset before and one after the request was read
 //! all read "Network connection lost.". So every exception leaves open whether the application saw the request.
 
-use std::time::Duration;
+use std::rc::Rc;
 
 use http::{Method, StatusCode};
 use tunnel_balancer_core::{
-    self as core, Attempt, Body, Failure, HealthCheck, HttpClient, Pool, ProbeResponse, ProbeResult, ProxiedRequest,
-    RequestMeta, Server, headers,
+    self as core, AttemptInfo, Body, Clock, Failure, HttpClient, Pool, ProbeRequest, ProxiedRequest, RequestMeta,
+    Server,
 };
 use worker::js_sys::{self, ArrayBuffer, Reflect, Uint8Array};
 use worker::wasm_bindgen::{JsCast, JsValue};
 use worker::wasm_bindgen_futures::JsFuture;
-use worker::{Result, web_sys};
+use worker::{Context, Result, web_sys};
 
+use crate::clock::JsClock;
 use crate::fields::Fields;
 use crate::log;
 
@@ -62,15 +63,16 @@ impl Outgoing {
     }
 
     /// What the core wants to know of it.
-    pub(crate) fn info(&self, pool: &Pool) -> Result<RequestMeta> {
+    pub(crate) fn meta(&self) -> Result<RequestMeta> {
         // What is no method at all had better not run twice.
         let method = Method::from_bytes(self.request.method().as_bytes()).unwrap_or(Method::POST);
         let body = if matches!(self.body, Payload::Stream) { Body::Once } else { Body::Replayable };
-        Ok(self.inbound.meta(pool, method, &Fields(self.request.headers()), body)?)
+        let upgrade = self.request.headers().has("upgrade")?;
+        Ok(self.inbound.meta(method, &Fields(self.request.headers()), body, upgrade)?)
     }
 
     /// The request as `server` gets it.
-    fn addressed_to(&self, server: &Server, pool: &Pool) -> Result<web_sys::Request, JsValue> {
+    fn addressed_to(&self, server: &Server) -> Result<web_sys::Request, JsValue> {
         let target = server.url.target(&self.inbound.path_and_query);
         if !server.url.covers(&target) {
             return Err("the request would leave its server".into());
@@ -91,14 +93,18 @@ impl Outgoing {
                 web_sys::Request::new_with_str_and_init(&target, self.request.unchecked_ref())?
             }
         };
-        self.inbound.prepare_request(&mut Fields(copy.headers()), pool, server)?;
+        self.inbound.prepare_request(&mut Fields(copy.headers()), server)?;
         Ok(copy)
     }
 }
 
-/// The runtime's `fetch` as the core's client, for one service.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Fetch(pub(crate) &'static Pool);
+/// The runtime's `fetch` as the core's client, for the requests of one service. Cheap to clone: a reference, and a context
+/// that is shared.
+#[derive(Clone, Debug)]
+pub(crate) struct Fetch {
+    pub(crate) pool: &'static Pool,
+    pub(crate) context: Rc<Context>,
+}
 
 impl HttpClient for Fetch {
     type Request = Outgoing;
@@ -107,40 +113,37 @@ impl HttpClient for Fetch {
 
     async fn send(
         &self,
-        request: &mut Outgoing,
+        request: &Outgoing,
         server: &Server,
-        plan: &Attempt,
+        attempt: AttemptInfo,
     ) -> Result<web_sys::Response, Failure> {
         let failed = |failure| {
             move |error: JsValue| {
-                log::failed_attempt(&server.name, plan.attempt, &error);
+                log::failed_attempt(&server.name, attempt.number, &error);
                 failure
             }
         };
-        let addressed = request.addressed_to(server, self.0).map_err(failed(Failure::InvalidRequest))?;
+        let addressed = request.addressed_to(server).map_err(failed(Failure::InvalidRequest))?;
         let (response, mut abort) = fetch(&addressed).await.map_err(failed(Failure::ConnectionLost))?;
         abort.disarm();
         Ok(response)
     }
 
-    async fn probe(&self, server: &Server, check: &HealthCheck) -> ProbeResult {
-        let request = probe_request(server, check).map_err(|_| Failure::InvalidRequest)?;
-        // Armed to the end: a body that stalls is cut with the rest.
+    async fn send_probe(&self, _: &Server, probe: ProbeRequest) -> Result<web_sys::Response, Failure> {
+        let request = probe_request(&probe).map_err(|_| Failure::InvalidRequest)?;
         let (response, mut abort) = fetch(&request).await.map_err(|_| Failure::ConnectionLost)?;
-        let header = |name: &str| response.headers().get(name).ok().flatten();
-        let answer = ProbeResponse {
-            location: header("location"),
-            header: check.expect_header.as_ref().and_then(|(name, _)| header(name)),
-            ..ProbeResponse::new(self.status(&response))
-        };
-        if check.expect_body.is_some() {
-            let body = beginning(&response).await.map_err(|_| Failure::ConnectionLost)?;
-            abort.disarm();
-            return Ok(ProbeResponse { body: Some(body), ..answer });
-        }
         abort.disarm();
-        self.discard(response);
-        Ok(answer)
+        Ok(response)
+    }
+
+    fn start_probes(&self) {
+        while let Some(lease) = self.pool.update(|state| state.next_probe(JsClock.now())) {
+            let client = self.clone();
+            self.context.wait_until(async move {
+                core::run_probes(client.pool, &client, &JsClock, lease).await;
+                log::events(client.pool);
+            });
+        }
     }
 
     fn status(&self, response: &web_sys::Response) -> StatusCode {
@@ -148,48 +151,62 @@ impl HttpClient for Fetch {
         StatusCode::from_u16(response.status()).unwrap_or(StatusCode::BAD_GATEWAY)
     }
 
-    fn retry_after(&self, response: &web_sys::Response) -> Option<Duration> {
-        let value = response.headers().get("retry-after").ok().flatten()?;
-        let seconds = value.trim().parse().ok();
-        seconds.map(Duration::from_secs).or_else(|| {
-            let millis = js_sys::Date::parse(&value) - js_sys::Date::now();
-            Duration::try_from_secs_f64(millis / 1000.0).ok()
-        })
+    fn header(&self, response: &web_sys::Response, name: &str) -> Option<String> {
+        response.headers().get(name).ok().flatten()
+    }
+
+    async fn read_prefix(&self, response: web_sys::Response, limit: usize) -> Result<Vec<u8>, Failure> {
+        read_prefix(&response, limit).await.map_err(|_| Failure::ConnectionLost)
     }
 
     fn discard(&self, response: web_sys::Response) {
         // Nobody waits for the cancellation; a failure of it means that the body is gone already.
         let _ = response.body().map(|body| body.cancel());
     }
+
+    /// The runtime does not tell when a stream has been sent, so an upload that streams has no response timeout here. The
+    /// edge has one.
+    fn is_body_sent(&self, request: &Outgoing) -> bool {
+        !matches!(request.body, Payload::Stream)
+    }
 }
 
-fn probe_request(server: &Server, check: &HealthCheck) -> Result<web_sys::Request, JsValue> {
+fn probe_request(probe: &ProbeRequest) -> Result<web_sys::Request, JsValue> {
     let init = web_sys::RequestInit::new();
+    init.set_method(probe.method.as_str());
     init.set_redirect(web_sys::RequestRedirect::Manual);
     init.set_cache(web_sys::RequestCache::NoStore);
-    let request = web_sys::Request::new_with_str_and_init(&server.url.target(&check.path), &init)?;
-    request.headers().set("user-agent", headers::PROBE_USER_AGENT)?;
-    core::add_server_headers(&mut Fields(request.headers()), server)?;
+    let request = web_sys::Request::new_with_str_and_init(&probe.url, &init)?;
+    probe.headers.iter().try_for_each(|(name, value)| request.headers().set(name, value))?;
     Ok(request)
 }
 
-/// The first kilobyte of a probe's body; the rest is cancelled.
-async fn beginning(response: &web_sys::Response) -> Result<String, JsValue> {
-    let Some(body) = response.body() else { return Ok(String::new()) };
-    let reader: web_sys::ReadableStreamDefaultReader = body.get_reader().unchecked_into();
+/// Reads the first `limit` bytes of a response's body, or all of a shorter one, and cancels the rest. A body that is dropped
+/// before its end is canceled as well.
+async fn read_prefix(response: &web_sys::Response, limit: usize) -> Result<Vec<u8>, JsValue> {
+    let Some(body) = response.body() else { return Ok(Vec::new()) };
+    let reader = CancelOnDrop(body.get_reader().unchecked_into());
     let mut bytes = Vec::new();
-    while bytes.len() < HealthCheck::BODY_LIMIT {
-        let chunk = JsFuture::from(reader.read()).await?;
+    while bytes.len() < limit {
+        let chunk = JsFuture::from(reader.0.read()).await?;
         if Reflect::get(&chunk, &"done".into())?.is_truthy() {
             break;
         }
         let chunk: Uint8Array = Reflect::get(&chunk, &"value".into())?.dyn_into()?;
-        let wanted = u32::try_from(HealthCheck::BODY_LIMIT - bytes.len()).unwrap_or(u32::MAX);
+        let wanted = u32::try_from(limit - bytes.len()).unwrap_or(u32::MAX);
         bytes.extend(chunk.subarray(0, wanted.min(chunk.length())).to_vec());
     }
-    // Nobody waits for the cancellation; a failure of it means that the body has ended.
-    let _ = reader.cancel();
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
+    Ok(bytes)
+}
+
+/// Cancels a body that is not read any further.
+struct CancelOnDrop(web_sys::ReadableStreamDefaultReader);
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        // A failure of the cancellation means that the body has ended.
+        let _ = self.0.cancel();
+    }
 }
 
 /// Sends `request` and waits for response headers. Dropping the future, or what it gives, aborts the request.

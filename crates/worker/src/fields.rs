@@ -11,7 +11,7 @@ pub(crate) struct Fields(pub(crate) web_sys::Headers);
 impl HeaderFields for Fields {
     type Error = JsValue;
 
-    fn value(&self, name: &str) -> Result<Option<String>, JsValue> {
+    fn get(&self, name: &str) -> Result<Option<String>, JsValue> {
         self.0.get(name)
     }
 

@@ -1,27 +1,19 @@
 //! What the client gets.
 
-use tunnel_balancer_core::{Forwarded, LocalReply, Pool, ProxiedRequest, RequestId, ServerId};
+use tunnel_balancer_core::{Forwarded, LocalReply, Pool, ProxiedRequest, ReplyContext, RequestId, ServerId};
 use worker::wasm_bindgen::JsCast;
 use worker::{Result, web_sys};
 
 use crate::fields::Fields;
 use crate::{log, random};
 
-/// Who asked, and in what form an answer of our own is wanted.
-#[derive(Debug)]
-pub(crate) struct Asker {
-    accept: Option<String>,
-    id: RequestId,
-}
-
-impl Asker {
-    pub(crate) fn of(request: &web_sys::Request) -> Result<Self> {
-        let headers = request.headers();
-        // The edge's own id, by which Cloudflare's logs know the request; the runtime alone gives none.
-        let given = headers.get("cf-ray")?.as_deref().and_then(RequestId::given);
-        let id = given.unwrap_or_else(|| RequestId::random(random::bits()));
-        Ok(Self { accept: headers.get("accept")?, id })
-    }
+/// What a local reply to a request depends on.
+pub(crate) fn context(request: &web_sys::Request) -> Result<ReplyContext> {
+    let headers = request.headers();
+    // The edge's own id, by which Cloudflare's logs know the request; the runtime alone gives none.
+    let given = headers.get("cf-ray")?.as_deref().and_then(RequestId::given);
+    let id = given.unwrap_or_else(|| RequestId::random(random::bits()));
+    Ok(ReplyContext::new(headers.get("accept")?, id))
 }
 
 /// The answer to a request that was forwarded.
@@ -29,21 +21,24 @@ pub(crate) fn with(
     forwarded: Forwarded<web_sys::Response>,
     inbound: &ProxiedRequest,
     pool: &Pool,
-    asker: &Asker,
+    context: &ReplyContext,
 ) -> Result<web_sys::Response> {
-    let response = match forwarded.answer {
+    let response = match forwarded.response {
         Ok(response) => response,
-        Err(problem) => return with_problem(problem, asker, Some(pool)),
+        Err(problem) => return with_problem(problem, context, Some(pool)),
     };
     let Some(id) = forwarded.served_by else { return Ok(response) };
-    stamp(&response, inbound, pool, id, forwarded.fallback).or(Ok(response))
+    stamp(&response, inbound, id, forwarded.last_resort).or(Ok(response))
 }
 
 /// An answer of our own, to a request for a service if it is known.
-pub(crate) fn with_problem(problem: LocalReply, asker: &Asker, pool: Option<&Pool>) -> Result<web_sys::Response> {
-    log::problem(problem, &asker.id, pool);
-    let page = pool.and_then(|pool| pool.service().error_page.as_deref());
-    let answer = problem.answer(asker.accept.as_deref(), &asker.id, page);
+pub(crate) fn with_problem(
+    problem: LocalReply,
+    context: &ReplyContext,
+    pool: Option<&Pool>,
+) -> Result<web_sys::Response> {
+    log::problem(problem, context.id(), pool);
+    let answer = context.respond(problem, pool.map(Pool::service));
     let init = web_sys::ResponseInit::new();
     init.set_status(answer.status.as_u16());
     let response = web_sys::Response::new_with_opt_str_and_init(Some(&answer.body), &init)?;
@@ -60,15 +55,14 @@ pub(crate) fn with_problem(problem: LocalReply, asker: &Asker, pool: Option<&Poo
 fn stamp(
     response: &web_sys::Response,
     inbound: &ProxiedRequest,
-    pool: &Pool,
     served_by: ServerId,
-    fallback: bool,
+    last_resort: bool,
 ) -> Result<web_sys::Response> {
     if response.status() == 101 {
         return Err("an upgraded connection cannot be copied".into());
     }
     let init: &web_sys::ResponseInit = response.unchecked_ref();
     let copy = web_sys::Response::new_with_opt_readable_stream_and_init(response.body().as_ref(), init)?;
-    inbound.prepare_response(&mut Fields(copy.headers()), pool, served_by, fallback)?;
+    inbound.prepare_response(&mut Fields(copy.headers()), served_by, last_resort)?;
     Ok(copy)
 }

@@ -6,7 +6,7 @@
 use std::convert::Infallible;
 use std::error::Error;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use http_body_util::{BodyExt, Either, Full, Limited};
 use hyper::body::{Bytes, Incoming};
@@ -16,49 +16,70 @@ use hyper_util::client::legacy::{Client, connect::HttpConnector};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpListener;
 use tunnel_balancer_core::{
-    Attempt, Clock, Failure, HealthCheck, HttpClient, LocalReply, Pool, ProbeResponse, ProbeResult, RequestMeta,
-    Server, Timestamp, forward, headers, run_probes,
+    AttemptInfo, Clock, Failure, HttpClient, LocalReply, Pool, ProbeRequest, RequestMeta, Server, Timestamp, forward,
+    headers, run_probes,
 };
 
 /// hyper's client for the core. A request's body is in memory, so it can be sent again.
-struct Hyper(Client<HttpConnector, Full<Bytes>>);
+#[derive(Clone)]
+struct Hyper {
+    client: Client<HttpConnector, Full<Bytes>>,
+    pool: Arc<Pool>,
+    clock: Uptime,
+}
 
 impl HttpClient for Hyper {
     type Request = Request<Bytes>;
     type Response = Response<Incoming>;
     type Error = Failure;
 
-    async fn send(
-        &self,
-        request: &mut Request<Bytes>,
-        server: &Server,
-        _: &Attempt,
-    ) -> Result<Self::Response, Failure> {
+    async fn send(&self, request: &Request<Bytes>, server: &Server, _: AttemptInfo) -> Result<Self::Response, Failure> {
         let mut addressed = request.clone().map(Full::new);
         let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
         *addressed.uri_mut() = server.url.target(path).parse().map_err(|_| Failure::InvalidRequest)?;
         addressed.headers_mut().remove(header::HOST);
-        // What never got a connection may be sent elsewhere whatever its method is.
+        // A request without a connection may be sent elsewhere, whatever its method is.
         let failure = |error: hyper_util::client::legacy::Error| match error.is_connect() {
             true => Failure::Connect,
             false => Failure::ConnectionLost,
         };
-        self.0.request(addressed).await.map_err(failure)
+        self.client.request(addressed).await.map_err(failure)
     }
 
-    async fn probe(&self, server: &Server, check: &HealthCheck) -> ProbeResult {
-        let target = server.url.target(&check.path).parse().map_err(|_| Failure::InvalidRequest)?;
-        Ok(ProbeResponse::new(self.0.get(target).await.map_err(|_| Failure::ConnectionLost)?.status()))
+    async fn send_probe(&self, _: &Server, probe: ProbeRequest) -> Result<Self::Response, Failure> {
+        let mut request = Request::builder().method(probe.method).uri(probe.url);
+        for (name, value) in probe.headers {
+            request = request.header(name, value);
+        }
+        let request = request.body(Full::default()).map_err(|_| Failure::InvalidRequest)?;
+        self.client.request(request).await.map_err(|_| Failure::ConnectionLost)
+    }
+
+    fn start_probes(&self) {
+        while let Some(lease) = self.pool.update(|state| state.next_probe(self.clock.now())) {
+            let client = self.clone();
+            tokio::spawn(async move { run_probes(&client.pool, &client, &client.clock, lease).await });
+        }
     }
 
     fn status(&self, response: &Self::Response) -> StatusCode {
         response.status()
     }
 
+    fn header(&self, response: &Self::Response, name: &str) -> Option<String> {
+        Some(response.headers().get(name)?.to_str().ok()?.to_owned())
+    }
+
+    async fn read_prefix(&self, response: Self::Response, limit: usize) -> Result<Vec<u8>, Failure> {
+        let body = Limited::new(response.into_body(), limit).collect().await;
+        Ok(body.map_err(|_| Failure::ConnectionLost)?.to_bytes().to_vec())
+    }
+
     fn discard(&self, _: Self::Response) {}
 }
 
-/// Time since the proxy began.
+/// Time since the proxy started.
+#[derive(Clone, Copy)]
 struct Uptime(Instant);
 
 impl Clock for Uptime {
@@ -66,46 +87,38 @@ impl Clock for Uptime {
         Timestamp::ZERO + self.0.elapsed()
     }
 
+    fn unix_time(&self) -> Duration {
+        SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default()
+    }
+
     async fn sleep(&self, duration: Duration) {
         tokio::time::sleep(duration).await;
     }
 }
 
-struct Proxy {
-    pool: Pool,
-    client: Hyper,
-    clock: Uptime,
-}
-
-impl Proxy {
-    async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Response<Either<Incoming, Full<Bytes>>> {
-        // The largest body that is worth keeping in memory for a second try.
-        let (mut parts, body) = request.into_parts();
-        let Ok(body) = Limited::new(body, 1 << 20).collect().await else { return own(LocalReply::Incomplete) };
-        if headers::remove_hop_by_hop(&mut parts.headers).is_err() {
-            return own(LocalReply::BadRequest);
-        }
-        let info = RequestMeta::new(parts.method.clone());
-        let request = Request::from_parts(parts, body.to_bytes());
-        let forwarded = forward(&self.pool, &self.client, &self.clock, request, info).await;
-        // Health checks run beside requests. A proxy that should check without traffic does this on a timer as well.
-        while let Some(lease) = self.pool.update(|state| state.next_probe(self.clock.now())) {
-            let proxy = Arc::clone(&self);
-            tokio::spawn(async move { run_probes(&proxy.pool, &proxy.client, &proxy.clock, lease).await });
-        }
-        match forwarded.answer {
-            Ok(mut response) => match headers::remove_hop_by_hop(response.headers_mut()) {
-                Ok(()) => response.map(Either::Left),
-                Err(_) => own(LocalReply::unavailable(Duration::ZERO)),
-            },
-            Err(problem) => own(problem),
-        }
+async fn answer(proxy: Hyper, request: Request<Incoming>) -> Response<Either<Incoming, Full<Bytes>>> {
+    // The largest body that is worth keeping in memory for a second try.
+    let (mut parts, body) = request.into_parts();
+    let Ok(body) = Limited::new(body, 1 << 20).collect().await else { return own(LocalReply::Incomplete) };
+    if headers::remove_hop_by_hop(&mut parts.headers).is_err() {
+        return own(LocalReply::BadRequest);
+    }
+    let meta = RequestMeta::new(parts.method.clone());
+    let request = Request::from_parts(parts, body.to_bytes());
+    // A proxy that should probe without traffic as well also spawns `keep_probing`.
+    let forwarded = forward(&proxy.pool, &proxy, &proxy.clock, request, meta).await;
+    match forwarded.response {
+        Ok(mut response) => match headers::remove_hop_by_hop(response.headers_mut()) {
+            Ok(()) => response.map(Either::Left),
+            Err(_) => own(LocalReply::unavailable(Duration::ZERO)),
+        },
+        Err(reply) => own(reply),
     }
 }
 
-fn own(problem: LocalReply) -> Response<Either<Incoming, Full<Bytes>>> {
-    let mut response = Response::new(Either::Right(Full::from(problem.message())));
-    *response.status_mut() = problem.status();
+fn own(reply: LocalReply) -> Response<Either<Incoming, Full<Bytes>>> {
+    let mut response = Response::new(Either::Right(Full::from(reply.message())));
+    *response.status_mut() = reply.status();
     response
 }
 
@@ -114,14 +127,14 @@ fn own(problem: LocalReply) -> Response<Either<Incoming, Full<Bytes>>> {
 /// # Errors
 /// When the listener fails.
 pub async fn serve(listener: TcpListener, pool: Pool) -> Result<Infallible, Box<dyn Error + Send + Sync>> {
-    let client = Hyper(Client::builder(TokioExecutor::new()).build_http());
-    let proxy = Arc::new(Proxy { pool, client, clock: Uptime(Instant::now()) });
+    let client = Client::builder(TokioExecutor::new()).build_http();
+    let proxy = Hyper { client, pool: Arc::new(pool), clock: Uptime(Instant::now()) };
     loop {
         let (stream, _) = listener.accept().await?;
-        let proxy = Arc::clone(&proxy);
+        let proxy = proxy.clone();
         let service = service_fn(move |request| {
-            let proxy = Arc::clone(&proxy);
-            async move { Ok::<_, Infallible>(proxy.answer(request).await) }
+            let proxy = proxy.clone();
+            async move { Ok::<_, Infallible>(answer(proxy, request).await) }
         });
         tokio::spawn(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service));
     }

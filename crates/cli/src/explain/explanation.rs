@@ -62,7 +62,7 @@ impl Explanation {
             // The client's connection ends here, and the server is asked by its own name.
             sent.remove(http::header::HOST);
             let edited =
-                headers::remove_hop_by_hop(&mut sent).and_then(|()| inbound.prepare_request(&mut sent, pool, server));
+                headers::remove_hop_by_hop(&mut sent).and_then(|()| inbound.prepare_request(&mut sent, server));
             let line = format!("{} {}", info.method, server.url.target(&inbound.path_and_query));
             (line, edited.map(|()| shown(&sent, server)).unwrap_or_default())
         });
@@ -104,19 +104,19 @@ fn why_this(service: &Service) -> String {
 }
 
 fn reason(place: usize, pick: &Selection, server: &Server, service: &Service, info: &RequestMeta) -> String {
-    if pick.fallback {
+    if pick.last_resort {
         return "not usable, and asked all the same: nobody is".to_owned();
     }
     if pick.trial {
         return "on probation: this request decides whether it takes traffic again".to_owned();
     }
-    if place == 0 && info.sticky == Some(pick.server) {
+    if place == 0 && info.affinity_server == Some(pick.server) {
         return "the client's own: its cookie says so".to_owned();
     }
     if server.backup {
         return "a backup: no other is left".to_owned();
     }
-    if service.writes == Writes::PrimaryOnly && !info.method.is_safe() {
+    if service.writes == Writes::PrimaryOnly && !info.is_safe() {
         return "the one that takes writes".to_owned();
     }
     let first = place == 0;
@@ -139,7 +139,7 @@ fn why_not(index: usize, server: &Server, status: &ServerStatus, service: &Servi
     let is_primary = ServerId::new(0).is_some_and(|id| id.index() == index);
     if !server.enabled {
         "`enabled: false`".to_owned()
-    } else if service.writes == Writes::PrimaryOnly && !info.method.is_safe() && !is_primary {
+    } else if service.writes == Writes::PrimaryOnly && !info.is_safe() && !is_primary {
         format!("`writes: primary_only`, and {} may write", info.method)
     } else if server.drain {
         "`drain: true`: it keeps its clients and gets no new ones".to_owned()

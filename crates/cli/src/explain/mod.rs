@@ -59,7 +59,7 @@ pub(crate) struct Explain {
     #[arg(long, value_name = "NAME")]
     down: Vec<String>,
 
-    /// What is known of the servers: a snapshot as JSON, `{"facts": [...]}`.
+    /// What is known of the servers: a snapshot as JSON, `{"servers": [...]}`.
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
 
@@ -73,7 +73,7 @@ pub(crate) struct Explain {
 }
 
 /// When the request comes, on a clock of our own: late enough for something to have happened before.
-const NOW: Timestamp = Timestamp::from_millis(1_000_000);
+const NOW: Timestamp = Timestamp::from_millis(100_000);
 
 impl Explain {
     pub(crate) fn run(self) -> ExitCode {
@@ -108,7 +108,7 @@ impl Explain {
         let inbound =
             ProxiedRequest::new(matched, &fields, Some(self.ip.to_string())).map_err(|error| error.to_string())?;
         let body = if self.large_body { Body::Once } else { Body::Replayable };
-        let info = inbound.meta(matched.pool, self.method.clone(), &fields, body).map_err(|error| error.to_string())?;
+        let info = inbound.meta(self.method.clone(), &fields, body, false).map_err(|error| error.to_string())?;
         Ok(Explanation::of(url.clone(), matched, &inbound, &info, fields))
     }
 
@@ -129,9 +129,9 @@ impl Explain {
                 ));
             }
             let now = NOW.as_millis();
-            let fact = json!({ "server": name, "by": "--down", "seen": now, "health": "unhealthy", "judged": now,
-                "ejected_until": now + 10_000, "ejection_count": 1 });
-            snapshots.push(serde_json::from_value(json!({ "facts": [fact] })).map_err(|error| error.to_string())?);
+            let down = json!({ "server": name, "reporter": "--down", "probed_at": now, "health": "unhealthy",
+                "state_changed_at": now, "ejected_until": now + 10_000, "ejection_count": 1 });
+            snapshots.push(serde_json::from_value(json!({ "servers": [down] })).map_err(|error| error.to_string())?);
         }
         snapshots.iter().for_each(|snapshot: &Snapshot| pool.update(|state| state.merge(snapshot, NOW)));
         Ok(())

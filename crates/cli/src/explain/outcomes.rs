@@ -7,14 +7,13 @@ use tunnel_balancer_core::{Body, Delivery, Failure, HealthImpact, Outcome, Reque
 pub(super) fn of(service: &Service, info: &RequestMeta) -> Vec<(String, String)> {
     let retry = &service.retry;
     let fate = |outcome: Outcome| {
-        let verdict = retry.classify(outcome);
-        let again = info.is_retryable_after(outcome, retry);
-        let blame = match info.impact(outcome, retry) {
+        let ruling = info.rule(outcome, retry);
+        let blame = match ruling.impact {
             HealthImpact::Fatal => "the server is left out at once",
             HealthImpact::Failure => "it counts against the server",
             HealthImpact::Success | HealthImpact::Neutral => "nobody is blamed",
         };
-        match (again, verdict.delivery) {
+        match (ruling.retryable, ruling.delivery) {
             (true, Delivery::Never) => format!("goes to the next server, free of the budget; {blame}"),
             (true, _) => format!("goes to the next server, within the budget; {blame}"),
             (false, Delivery::Answered) => "is passed on".to_owned(),

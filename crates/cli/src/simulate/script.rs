@@ -84,9 +84,9 @@ async fn fetch(caller: &Caller, (place, server): (usize, &Server), attempts: u32
         Outcome::Failed(Failure::Timeout) => StatusCode::from_u16(EDGE_TIMED_OUT).ok()?,
         Outcome::Failed(_) => return None,
     };
-    Some(Forwarded { answer: Ok(status), served_by: ServerId::new(place), attempts, fallback: false })
+    Some(Forwarded { response: Ok(status), served_by: ServerId::new(place), attempts, last_resort: false })
 }
 
 const fn own(status: StatusCode, attempts: u32) -> Forwarded<StatusCode> {
-    Forwarded { answer: Ok(status), served_by: None, attempts, fallback: false }
+    Forwarded { response: Ok(status), served_by: None, attempts, last_resort: false }
 }

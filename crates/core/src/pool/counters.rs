@@ -1,4 +1,4 @@
-//! Counts of what happened to a server, for status pages and metrics.
+//! Counts per server, for status pages and metrics.
 
 use crate::classify::HealthImpact;
 
@@ -8,25 +8,31 @@ use crate::classify::HealthImpact;
 pub struct Counters {
     /// Attempts that ended.
     pub attempts: u64,
-    /// Those that failed.
+    /// Attempts that failed.
     pub failed_attempts: u64,
-    /// Answers that broke off after their headers.
+    /// Attempts that were canceled before they ended.
+    pub canceled_attempts: u64,
+    /// Attempts that ran beside another one of the same request.
+    pub hedges: u64,
+    /// Responses that were aborted after their headers.
     pub aborted_responses: u64,
     /// Probes that ended.
     pub probes: u64,
-    /// Those that failed.
+    /// Probes that failed.
     pub failed_probes: u64,
-    /// How often it was left out.
+    /// Ejections.
     pub ejections: u64,
+    /// Stalls.
+    pub stalls: u64,
 }
 
 impl Counters {
-    pub(crate) fn on_attempt(&mut self, impact: HealthImpact) {
+    pub(super) fn on_attempt(&mut self, impact: HealthImpact) {
         self.attempts += 1;
         self.failed_attempts += u64::from(matches!(impact, HealthImpact::Failure | HealthImpact::Fatal));
     }
 
-    pub(crate) fn on_probe(&mut self, passed: bool) {
+    pub(super) fn on_probe(&mut self, passed: bool) {
         self.probes += 1;
         self.failed_probes += u64::from(!passed);
     }

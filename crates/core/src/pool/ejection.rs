@@ -1,13 +1,13 @@
-//! Passive health: leaving a server out for failures seen in traffic.
+//! Passive health: ejects servers for failures in traffic.
 //!
-//! Probes look every half minute; traffic looks all the time. A server that clearly got nothing (see
-//! [`Delivery::Never`](crate::Delivery)) is left out at once, one that fails in doubtful ways after a few times in a row. It
-//! is left out for a time that doubles with every repetition, and comes back through a single request: thousands of clients
-//! need not find out together that it is still broken.
+//! Probes run every half minute; traffic never stops. A server that clearly got nothing (see
+//! [`Delivery::Never`](crate::Delivery)) is ejected at once, one that fails in doubtful ways after some failures: several in a
+//! row, or a share of the last answers. Ejections double in length with every repetition and end with a trial: one request
+//! or probe decides whether the server takes traffic again, so that thousands of clients need not find out together that it
+//! still fails.
 //!
-//! A probe that passes ends the first ejection at once: the server was away and is back. A server that is ejected again
-//! soon after has shown that its probe is blind to what fails, so from then on the time is served in full before a probe
-//! or a request decides.
+//! A passing probe ends the first ejection at once. A server that is ejected again soon after has shown that its probe does
+//! not cover what fails. From then on the ejection lasts its time, whatever probes say.
 
 use std::time::Duration;
 
@@ -15,49 +15,66 @@ use crate::classify::HealthImpact;
 use crate::service::EjectionSettings;
 use crate::time::Timestamp;
 
-/// What traffic says about a server.
+/// A server's state by its traffic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EjectionState {
-    /// Takes traffic.
+    /// It takes traffic.
     Active,
-    /// Left out until this time.
+    /// It is ejected until this time.
     Ejected(Timestamp),
     /// The time is over: a single request or probe decides.
     Probation,
 }
 
-/// A server's record in traffic.
+/// One server's ejections.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Ejection {
-    /// Doubtful failures in a row.
+pub(super) struct Ejection {
+    /// Failures in a row.
     failures: u32,
-    /// The ejection under way, probation included.
+    window: AnswerWindow,
+    /// The current ejection, probation included.
     current: Option<Current>,
-    /// Ejections that still count towards the length of the next one.
-    ejection_count: u32,
-    /// When the last one ended.
+    /// Ejections that count towards the duration of the next one.
+    count: u32,
+    /// When the last one ended, and the answers since.
     unejected_at: Timestamp,
+    answers: u32,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Current {
     since: Timestamp,
     until: Timestamp,
-    /// The server retry_after for it: a probe that passes is no reason to disregard that.
-    retry_after: bool,
-    /// While a trial is on its way nobody else is let through; it has until then to report.
+    cause: Cause,
+    /// While a trial is in flight no other one starts. It counts as lost after this time.
     trial_until: Option<Timestamp>,
 }
 
-/// What a result changed.
+/// Why a server is ejected, in the order in which the causes outlast a passing probe.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum Cause {
+    /// Failed attempts.
+    #[default]
+    Failures,
+    /// A request and a probe got no response.
+    Hung,
+    /// The server asked for a pause. A passing probe does not end it.
+    RetryAfter,
+    /// Requests got no response although probes may pass, so that a passing probe does not end it.
+    ApplicationHung,
+}
+
+/// What an observation changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Change {
-    Ejected { length: Duration },
+pub(super) enum Change {
+    Ejected { duration: Duration },
     Unejected,
 }
 
 impl Ejection {
-    pub(crate) fn state(&self, now: Timestamp) -> EjectionState {
+    pub(super) fn state(&self, now: Timestamp) -> EjectionState {
         match self.current {
             None => EjectionState::Active,
             Some(current) if now < current.until => EjectionState::Ejected(current.until),
@@ -65,138 +82,209 @@ impl Ejection {
         }
     }
 
-    /// Whether there was more than one failure in a row.
-    pub(crate) const fn has_consecutive_failures(&self) -> bool {
-        self.failures > 1 || self.current.is_some()
-    }
-
-    pub(crate) const fn is_active(&self) -> bool {
+    /// Returns whether the server is ejected or on probation.
+    pub(super) const fn is_active(&self) -> bool {
         self.current.is_some()
     }
 
-    pub(crate) fn until(&self) -> Option<Timestamp> {
+    /// Returns whether the server failed more than once in a row.
+    pub(super) const fn has_consecutive_failures(&self) -> bool {
+        self.failures > 1 || self.current.is_some()
+    }
+
+    /// Returns when the server was ejected for not responding, and whether a probe confirmed it.
+    pub(super) fn hung_since(&self) -> Option<(Timestamp, bool)> {
+        self.current.and_then(|current| match current.cause {
+            Cause::Hung => Some((current.since, true)),
+            Cause::ApplicationHung => Some((current.since, false)),
+            Cause::Failures | Cause::RetryAfter => None,
+        })
+    }
+
+    /// Returns the end of the current ejection.
+    pub(super) fn until(&self) -> Option<Timestamp> {
         self.current.map(|current| current.until)
     }
 
-    pub(crate) const fn ejection_count(&self) -> u32 {
-        self.ejection_count
+    pub(super) const fn count(&self) -> u32 {
+        self.count
     }
 
-    /// What somebody else found out.
-    pub(crate) fn adopt(&mut self, until: Option<Timestamp>, ejection_count: u32, now: Timestamp) {
-        self.current = until.map(|until| Current { since: now, until, retry_after: false, trial_until: None });
-        self.ejection_count = ejection_count;
-        self.failures = 0;
+    /// Returns until when the trial in flight is waited for.
+    pub(super) fn trial_until(&self) -> Option<Timestamp> {
+        self.current.and_then(|current| current.trial_until)
     }
 
-    /// Leaves the server out for as long as it retry_after for, which is no repetition of anything.
-    pub(crate) fn pause(&mut self, length: Duration, now: Timestamp) -> Option<Change> {
-        if self.current.is_some() {
-            return None;
-        }
-        self.failures = 0;
-        self.current = Some(Current { since: now, until: now + length, retry_after: true, trial_until: None });
-        Some(Change::Ejected { length })
+    /// Returns why the server is ejected.
+    pub(super) fn cause(&self) -> Cause {
+        self.current.map(|current| current.cause).unwrap_or_default()
     }
 
-    /// Whether the single request of a probation may be sent now.
-    pub(crate) fn can_start_trial(&self, now: Timestamp) -> bool {
-        let taken = self.current.and_then(|current| current.trial_until).is_some_and(|until| now < until);
-        self.state(now) == EjectionState::Probation && !taken
+    /// A state that another pool observed: an ejection from `since` until `until`, or the end of one at `since`.
+    pub(super) fn restored(
+        since: Timestamp,
+        until: Option<Timestamp>,
+        count: u32,
+        cause: Cause,
+        trial_until: Option<Timestamp>,
+    ) -> Self {
+        let current = until.map(|until| Current { since, until, cause, trial_until });
+        Self { current, count, unejected_at: since, ..Self::default() }
     }
 
-    /// Whether a probation has waited for its request as long as the ejection before it lasted.
-    pub(crate) fn trial_overdue(&self, now: Timestamp) -> bool {
+    /// Returns whether the trial of a probation may start.
+    pub(super) fn can_start_trial(&self, now: Timestamp) -> bool {
+        let in_flight = self.trial_until().is_some_and(|until| now < until);
+        self.state(now) == EjectionState::Probation && !in_flight
+    }
+
+    /// Returns whether a probation has waited for a trial as long as the ejection before it lasted.
+    pub(super) fn trial_overdue(&self, now: Timestamp) -> bool {
         self.current.is_some_and(|current| now >= current.until + current.until.since(current.since))
     }
 
-    /// Takes the single request of a probation. It counts as lost when it has not reported after `patience`.
-    pub(crate) fn start_trial(&mut self, now: Timestamp, patience: Duration) {
+    /// Starts the trial of a probation. It counts as lost after `timeout`.
+    pub(super) fn start_trial(&mut self, now: Timestamp, timeout: Duration) {
         if let Some(current) = &mut self.current {
-            current.trial_until = Some(now + patience);
+            current.trial_until = Some(now + timeout);
         }
     }
 
-    /// Gives the single request of a probation back: nobody waits for its outcome.
-    pub(crate) const fn cancel_trial(&mut self) {
+    /// Cancels the trial of a probation, so that another one may start.
+    pub(super) const fn cancel_trial(&mut self) {
         if let Some(current) = &mut self.current {
             current.trial_until = None;
         }
     }
 
-    /// Takes in how an attempt that began at `started` ended.
-    pub(crate) fn on_attempt(
+    /// Records the result of an attempt that started at `started`. `may_eject` tells whether the pool allows an ejection.
+    pub(super) fn on_attempt(
         &mut self,
         impact: HealthImpact,
         trial: bool,
         started: Timestamp,
         now: Timestamp,
         settings: &EjectionSettings,
-        within_ejection_limit: bool,
+        may_eject: bool,
     ) -> Option<Change> {
         let Some(current) = self.current else {
-            return self.count(impact, now, settings, within_ejection_limit);
+            self.record(impact, settings);
+            return (may_eject && self.exceeds_threshold(settings)).then(|| self.eject(Cause::Failures, now, settings));
         };
-        // Requests that were under way when the ejection began say nothing new about it.
-        let tells = trial || started >= current.since;
+        // Requests that were in flight when the ejection started are no news. Neither is one of the same millisecond: clocks
+        // of some runtimes stand still between events.
+        let is_news = trial || started > current.since;
         match impact {
-            HealthImpact::Success if tells => Some(self.uneject(now)),
-            HealthImpact::Failure | HealthImpact::Fatal if trial => Some(self.eject(now, settings)),
+            HealthImpact::Success if is_news => Some(self.uneject(now)),
+            HealthImpact::Failure | HealthImpact::Fatal if trial => Some(self.eject(Cause::Failures, now, settings)),
+            HealthImpact::Neutral if trial => {
+                self.cancel_trial();
+                None
+            }
             _ => None,
         }
     }
 
-    /// Takes in that a probe that began at `started` has passed.
-    pub(crate) fn on_passing_probe(&mut self, started: Timestamp, now: Timestamp) -> Option<Change> {
-        let current = self.current?;
-        let served = self.state(now) == EjectionState::Probation;
-        let may_end = served || (!current.retry_after && self.ejection_count <= 1);
-        (started >= current.since && may_end).then(|| self.uneject(now))
-    }
-
-    fn count(
+    /// Records a failure whose response asks for a pause. A long pause needs as many such responses in a row as ejections
+    /// need failures: a rate limit is often meant for one client.
+    pub(super) fn on_retry_after(
         &mut self,
-        impact: HealthImpact,
+        pause: Duration,
         now: Timestamp,
         settings: &EjectionSettings,
-        within_ejection_limit: bool,
     ) -> Option<Change> {
+        if self.current.is_some() {
+            return None;
+        }
+        self.record(HealthImpact::Failure, settings);
+        let is_short = pause <= Self::SHORT_PAUSE;
+        if !is_short && self.failures < settings.consecutive_failures {
+            return None;
+        }
+        self.failures = 0;
+        let duration = pause.min(Self::LONGEST_PAUSE);
+        self.current = Some(Current { since: now, until: now + duration, cause: Cause::RetryAfter, trial_until: None });
+        Some(Change::Ejected { duration })
+    }
+
+    /// Records that the server does not respond.
+    pub(super) fn on_hung(&mut self, cause: Cause, now: Timestamp, settings: &EjectionSettings) -> Option<Change> {
+        self.current.is_none().then(|| self.eject(cause, now, settings))
+    }
+
+    /// Records that a probe that started at `started` passed.
+    pub(super) fn on_passing_probe(&mut self, started: Timestamp, now: Timestamp) -> Option<Change> {
+        let current = self.current?;
+        let is_over = self.state(now) == EjectionState::Probation;
+        let is_first = self.count <= 1 && matches!(current.cause, Cause::Failures | Cause::Hung);
+        // A probe is started by the ejection, often in the same millisecond.
+        (started >= current.since && (is_over || is_first)).then(|| self.uneject(now))
+    }
+
+    /// A pause up to this long is granted to a single response.
+    const SHORT_PAUSE: Duration = Duration::from_secs(10);
+
+    /// The longest pause that a server can ask for.
+    const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+    fn record(&mut self, impact: HealthImpact, settings: &EjectionSettings) {
         match impact {
-            HealthImpact::Neutral => return None,
+            HealthImpact::Neutral => return,
             HealthImpact::Success => self.failures = 0,
             HealthImpact::Failure => self.failures = self.failures.saturating_add(1),
             HealthImpact::Fatal => self.failures = settings.consecutive_failures,
         }
-        (within_ejection_limit && self.failures >= settings.consecutive_failures).then(|| self.eject(now, settings))
+        self.window.record(impact != HealthImpact::Success);
+        self.answers = self.answers.saturating_add(1);
     }
 
-    fn eject(&mut self, now: Timestamp, settings: &EjectionSettings) -> Change {
+    fn exceeds_threshold(&self, settings: &EjectionSettings) -> bool {
+        self.failures >= settings.consecutive_failures
+            || settings.window_failures.is_some_and(|limit| self.window.failures() >= limit)
+    }
+
+    fn eject(&mut self, cause: Cause, now: Timestamp, settings: &EjectionSettings) -> Change {
         if self.current.is_none() {
             self.decay(now, settings);
         }
-        let length = settings.duration(self.ejection_count);
-        self.ejection_count = self.ejection_count.saturating_add(1);
-        self.failures = 0;
-        self.current = Some(Current { since: now, until: now + length, retry_after: false, trial_until: None });
-        Change::Ejected { length }
+        let duration = settings.duration(self.count);
+        self.count = self.count.saturating_add(1);
+        (self.failures, self.window) = (0, AnswerWindow::default());
+        self.current = Some(Current { since: now, until: now + duration, cause, trial_until: None });
+        Change::Ejected { duration }
     }
 
     fn uneject(&mut self, now: Timestamp) -> Change {
         self.current = None;
-        self.failures = 0;
-        self.unejected_at = now;
+        (self.failures, self.answers, self.unejected_at) = (0, 0, now);
         Change::Unejected
     }
 
-    /// Strikes one repetition for every stretch of good state that was as long as the ejection it stands for.
+    /// Forgives one ejection per 20 answers, if the server also took traffic for as long as that ejection lasted. Time
+    /// without traffic shows nothing.
     fn decay(&mut self, now: Timestamp, settings: &EjectionSettings) {
-        let mut good = now.since(self.unejected_at);
-        while self.ejection_count > 0 {
-            let length = settings.duration(self.ejection_count - 1);
-            let Some(rest) = good.checked_sub(length) else { return };
-            good = rest;
-            self.ejection_count -= 1;
+        let (mut active, mut answers) = (now.since(self.unejected_at), self.answers);
+        while self.count > 0 && answers >= AnswerWindow::LEN {
+            let Some(rest) = active.checked_sub(settings.duration(self.count - 1)) else { return };
+            (active, answers) = (rest, answers - AnswerWindow::LEN);
+            self.count -= 1;
         }
+    }
+}
+
+/// Which of the last 20 answers were failures. A window of answers rather than of time, because a homelab has little traffic.
+#[derive(Clone, Copy, Debug, Default)]
+struct AnswerWindow(u32);
+
+impl AnswerWindow {
+    const LEN: u32 = 20;
+
+    const fn record(&mut self, failed: bool) {
+        self.0 = ((self.0 << 1) | failed as u32) & ((1 << Self::LEN) - 1);
+    }
+
+    const fn failures(self) -> u32 {
+        self.0.count_ones()
     }
 }
 
@@ -204,50 +292,69 @@ impl Ejection {
 mod tests {
     use super::*;
 
-    const SETTINGS: EjectionSettings = EjectionSettings {
-        consecutive_failures: 3,
-        window_failures: None,
-        base_time: Duration::from_secs(10),
-        max_time: Duration::from_secs(300),
-        max_percent: 100,
-    };
+    fn settings() -> EjectionSettings {
+        EjectionSettings { window_failures: None, ..EjectionSettings::default() }
+    }
 
     const fn at(millis: u64) -> Timestamp {
         Timestamp::from_millis(millis)
     }
 
-    /// An ordinary attempt that ends at once.
-    fn attempt(ejection: &mut Ejection, impact: HealthImpact, now: Timestamp) -> Option<Change> {
-        ejection.on_attempt(impact, false, now, now, &SETTINGS, true)
+    const fn seconds(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
     }
 
-    /// An ejected server's single request, at the moment it is first allowed.
+    /// An ordinary attempt that ends at once.
+    fn attempt(ejection: &mut Ejection, impact: HealthImpact, now: Timestamp) -> Option<Change> {
+        ejection.on_attempt(impact, false, now, now, &settings(), true)
+    }
+
+    /// The trial of an ejected server, at the moment it is first allowed.
     fn failing_trial(ejection: &mut Ejection, now: Timestamp) -> Option<Change> {
         assert!(ejection.can_start_trial(now));
-        ejection.start_trial(now, Duration::from_secs(100));
-        ejection.on_attempt(HealthImpact::Failure, true, now, now, &SETTINGS, true)
+        ejection.start_trial(now, seconds(100));
+        ejection.on_attempt(HealthImpact::Failure, true, now, now, &settings(), true)
+    }
+
+    fn ejected(millis: u64) -> Ejection {
+        let mut ejection = Ejection::default();
+        attempt(&mut ejection, HealthImpact::Fatal, at(millis));
+        ejection
     }
 
     #[test]
     fn out_01_only_failures_in_a_row_count() {
+        use HealthImpact::{Failure, Success};
         let mut ejection = Ejection::default();
-        for impact in [
-            HealthImpact::Failure,
-            HealthImpact::Failure,
-            HealthImpact::Success,
-            HealthImpact::Failure,
-            HealthImpact::Failure,
-        ] {
+        for impact in [Failure, Failure, Success, Failure, Failure] {
             assert_eq!(attempt(&mut ejection, impact, at(0)), None);
         }
-        let length = Duration::from_secs(10);
-        assert_eq!(attempt(&mut ejection, HealthImpact::Failure, at(0)), Some(Change::Ejected { length }));
+        assert_eq!(attempt(&mut ejection, Failure, at(0)), Some(Change::Ejected { duration: seconds(10) }));
+    }
+
+    #[test]
+    fn a_share_of_the_last_answers_ejects_as_well() {
+        let settings = EjectionSettings::default();
+        let eject_after = |pattern: &str| {
+            let mut ejection = Ejection::default();
+            pattern.chars().position(|answer| {
+                let impact = if answer == '-' { HealthImpact::Failure } else { HealthImpact::Success };
+                ejection.on_attempt(impact, false, at(0), at(0), &settings, true).is_some()
+            })
+        };
+        assert_eq!(eject_after("-+-+-+-+-+"), Some(8), "the fifth failure");
+        assert_eq!(eject_after(&"-++++".repeat(20)), None, "four of twenty");
+        assert_eq!(
+            eject_after(&("-+-+-+-+".to_owned() + &"+".repeat(12) + "-")),
+            None,
+            "the first has left the window"
+        );
+        assert_eq!(eject_after(&("-+-+-+-+".to_owned() + &"+".repeat(11) + "-")), Some(19));
     }
 
     #[test]
     fn out_02_an_ejection_ends_to_the_millisecond() {
-        let mut ejection = Ejection::default();
-        attempt(&mut ejection, HealthImpact::Fatal, at(0));
+        let ejection = ejected(0);
         assert_eq!(ejection.state(at(9_999)), EjectionState::Ejected(at(10_000)));
         assert_eq!(ejection.state(at(10_000)), EjectionState::Probation);
     }
@@ -256,90 +363,117 @@ mod tests {
     fn out_06_the_time_grows_to_its_cap_and_no_further() {
         let mut ejection = Ejection::default();
         let mut now = at(0);
-        let mut lengths = vec![attempt(&mut ejection, HealthImpact::Fatal, now)];
+        let mut durations = vec![attempt(&mut ejection, HealthImpact::Fatal, now)];
         for _ in 0..39 {
             let EjectionState::Ejected(until) = ejection.state(now) else { panic!("not ejected at {now:?}") };
             now = until;
-            lengths.push(failing_trial(&mut ejection, now));
+            durations.push(failing_trial(&mut ejection, now));
         }
-        let seconds: Vec<u64> = lengths
-            .iter()
-            .map(|change| match change {
-                Some(Change::Ejected { length }) => length.as_secs(),
-                other => panic!("{other:?}"),
-            })
-            .collect();
-        assert_eq!(seconds[..6], [10, 20, 40, 80, 160, 300]);
-        assert!(seconds[6..].iter().all(|length| *length == 300));
+        let duration = |change: &Option<Change>| match change {
+            Some(Change::Ejected { duration }) => duration.as_secs(),
+            other => panic!("{other:?}"),
+        };
+        let durations: Vec<u64> = durations.iter().map(duration).collect();
+        assert_eq!(durations[..6], [10, 20, 40, 80, 160, 300]);
+        assert!(durations[6..].iter().all(|duration| *duration == 300));
     }
 
     #[test]
-    fn out_08_failures_of_requests_already_under_way_change_nothing() {
-        let mut ejection = Ejection::default();
-        attempt(&mut ejection, HealthImpact::Fatal, at(1_000));
-        for _ in 0..5 {
-            assert_eq!(ejection.on_attempt(HealthImpact::Fatal, false, at(500), at(1_500), &SETTINGS, true), None);
+    fn out_08_requests_in_flight_at_the_ejection_change_nothing() {
+        let mut ejection = ejected(1_000);
+        for (impact, started) in
+            [(HealthImpact::Fatal, 500), (HealthImpact::Success, 500), (HealthImpact::Success, 1_000)]
+        {
+            let change = ejection.on_attempt(impact, false, at(started), at(1_500), &settings(), true);
+            assert_eq!(change, None, "{impact:?} of a request of {started}");
         }
-        assert_eq!(
-            ejection.on_attempt(HealthImpact::Success, false, at(500), at(1_500), &SETTINGS, true),
-            None,
-            "nor do old answers"
-        );
         assert_eq!(ejection.state(at(1_500)), EjectionState::Ejected(at(11_000)));
+        let change = ejection.on_attempt(HealthImpact::Success, false, at(1_001), at(1_500), &settings(), true);
+        assert_eq!(change, Some(Change::Unejected));
     }
 
     #[test]
     fn out_18_exactly_one_request_decides() {
-        let mut ejection = Ejection::default();
-        attempt(&mut ejection, HealthImpact::Fatal, at(0));
+        let mut ejection = ejected(0);
         assert!(!ejection.can_start_trial(at(9_999)));
         assert!(ejection.can_start_trial(at(10_000)));
-        ejection.start_trial(at(10_000), Duration::from_secs(5));
-        assert!(!ejection.can_start_trial(at(14_999)), "one is on its way");
+        ejection.start_trial(at(10_000), seconds(5));
+        assert!(!ejection.can_start_trial(at(14_999)), "one is in flight");
         assert!(ejection.can_start_trial(at(15_000)), "a trial that never reports does not block for ever");
-        let longer = Change::Ejected { length: Duration::from_secs(20) };
-        assert_eq!(
-            ejection.on_attempt(HealthImpact::Failure, true, at(10_000), at(12_000), &SETTINGS, true),
-            Some(longer)
-        );
-        ejection.start_trial(at(32_000), Duration::from_secs(5));
-        let back = ejection.on_attempt(HealthImpact::Success, true, at(32_000), at(33_000), &SETTINGS, true);
-        assert_eq!((back, ejection.state(at(33_000))), (Some(Change::Unejected), EjectionState::Active));
+        let longer = Change::Ejected { duration: seconds(20) };
+        let failed = ejection.on_attempt(HealthImpact::Failure, true, at(10_000), at(12_000), &settings(), true);
+        assert_eq!(failed, Some(longer));
+        ejection.start_trial(at(32_000), seconds(5));
+        let neutral = ejection.on_attempt(HealthImpact::Neutral, true, at(32_000), at(32_500), &settings(), true);
+        assert_eq!((neutral, ejection.can_start_trial(at(32_500))), (None, true), "the trial showed nothing");
+        ejection.start_trial(at(32_500), seconds(5));
+        let passed = ejection.on_attempt(HealthImpact::Success, true, at(32_500), at(33_000), &settings(), true);
+        assert_eq!((passed, ejection.state(at(33_000))), (Some(Change::Unejected), EjectionState::Active));
     }
 
     #[test]
-    fn good_standing_makes_the_next_ejection_shorter() {
-        let table = [(0, 20), (9, 20), (10, 10), (3600, 10)];
-        for (good_for, next) in table {
-            let mut ejection = Ejection::default();
-            attempt(&mut ejection, HealthImpact::Fatal, at(0));
+    fn ejections_are_forgiven_by_answers_and_time_together() {
+        // (seconds of traffic, answers, duration of the next ejection)
+        let table = [(0, 100, 20), (9, 100, 20), (10, 19, 20), (10, 20, 10), (86_400, 0, 20), (86_400, 19, 20)];
+        for (active_for, answers, next) in table {
+            let mut ejection = ejected(0);
             ejection.on_passing_probe(at(1_000), at(1_000));
-            let change = attempt(&mut ejection, HealthImpact::Fatal, at(1_000 + good_for * 1_000));
-            let length = Duration::from_secs(next);
-            assert_eq!(change, Some(Change::Ejected { length }), "good for {good_for} s");
+            for _ in 0..answers {
+                attempt(&mut ejection, HealthImpact::Success, at(1_000));
+            }
+            // The failure itself is an answer as well, so it is not counted here.
+            let change = ejection.on_hung(Cause::Hung, at(1_000 + active_for * 1_000), &settings());
+            let expected = Some(Change::Ejected { duration: seconds(next) });
+            assert_eq!(change, expected, "{answers} answers in {active_for} s");
         }
     }
 
     #[test]
-    fn a_passing_probe_ends_the_first_ejection_but_must_have_begun_after_it() {
-        let mut ejection = Ejection::default();
-        attempt(&mut ejection, HealthImpact::Fatal, at(1_000));
-        assert_eq!(ejection.on_passing_probe(at(500), at(1_500)), None, "it looked before the failure");
-        assert_eq!(ejection.on_passing_probe(at(1_500), at(1_600)), Some(Change::Unejected));
+    fn a_passing_probe_ends_the_first_ejection_if_it_started_later() {
+        let mut ejection = ejected(1_000);
+        assert_eq!(ejection.on_passing_probe(at(999), at(1_500)), None, "started before the failure was known");
+        assert_eq!(ejection.on_passing_probe(at(1_000), at(1_600)), Some(Change::Unejected));
     }
 
     #[test]
-    fn a_probe_that_was_wrong_once_does_not_shorten_the_next_ejection() {
-        let mut ejection = Ejection::default();
-        attempt(&mut ejection, HealthImpact::Fatal, at(0));
+    fn an_ineffective_probe_does_not_shorten_the_next_ejection() {
+        let mut ejection = ejected(0);
         ejection.on_passing_probe(at(100), at(200));
         attempt(&mut ejection, HealthImpact::Fatal, at(300));
         assert_eq!(ejection.on_passing_probe(at(400), at(500)), None);
         assert_eq!(ejection.state(at(500)), EjectionState::Ejected(at(20_300)));
-        assert_eq!(
-            ejection.on_passing_probe(at(20_400), at(20_500)),
-            Some(Change::Unejected),
-            "in probation it decides"
-        );
+        assert_eq!(ejection.on_passing_probe(at(20_400), at(20_500)), Some(Change::Unejected), "in probation");
+    }
+
+    #[test]
+    fn a_hung_application_is_ejected_in_spite_of_its_probe() {
+        for (cause, ends) in [(Cause::Hung, true), (Cause::ApplicationHung, false)] {
+            let mut ejection = Ejection::default();
+            ejection.on_hung(cause, at(0), &settings());
+            assert_eq!(ejection.on_passing_probe(at(100), at(200)).is_some(), ends, "{cause:?}");
+        }
+    }
+
+    #[test]
+    fn a_long_pause_needs_several_responses_in_a_row() {
+        let pause = |seconds: u64, responses: u32| {
+            let mut ejection = Ejection::default();
+            (0..responses).find_map(|_| ejection.on_retry_after(Duration::from_secs(seconds), at(0), &settings()))
+        };
+        assert_eq!(pause(10, 1), Some(Change::Ejected { duration: seconds(10) }));
+        assert_eq!(pause(11, 2), None);
+        assert_eq!(pause(11, 3), Some(Change::Ejected { duration: seconds(11) }));
+        assert_eq!(pause(3_600, 3), Some(Change::Ejected { duration: seconds(60) }));
+    }
+
+    #[test]
+    fn a_pause_neither_shortens_an_ejection_nor_ends_with_a_probe() {
+        let mut ejection = ejected(0);
+        assert_eq!(ejection.on_retry_after(seconds(1), at(100), &settings()), None);
+        assert_eq!(ejection.state(at(9_999)), EjectionState::Ejected(at(10_000)));
+        let mut paused = Ejection::default();
+        paused.on_retry_after(seconds(10), at(0), &settings());
+        assert_eq!(paused.on_passing_probe(at(100), at(200)), None);
+        assert_eq!(paused.count(), 0, "a pause is no repetition");
     }
 }

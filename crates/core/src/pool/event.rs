@@ -1,4 +1,4 @@
-//! What changed, for logs and notifications: each change exactly once, drained by the host.
+//! State changes, for logs and notifications: each one is reported once.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -9,12 +9,12 @@ use crate::server_set::ServerId;
 use crate::service::ProbeError;
 use crate::time::Timestamp;
 
-/// A change in what is thought of a server.
+/// A change of a server's state. Server, kind and time identify it across pools that share snapshots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// When, on the pool's clock.
+    /// When it happened, on the pool's clock.
     pub at: Timestamp,
-    /// Which server.
+    /// The server.
     pub server: ServerId,
     /// What changed.
     pub change: Transition,
@@ -26,45 +26,54 @@ pub struct Event {
 pub enum Transition {
     /// Probes pass.
     Healthy,
-    /// Probes fail; the last one for this reason.
+    /// Probes fail, the last one for this reason.
     Unhealthy(ProbeError),
-    /// Left out for failures in traffic, the last of which was `outcome`.
+    /// Ejected for failures in traffic.
     Ejected {
-        /// How the last attempt ended.
+        /// The outcome of the last attempt.
         outcome: Outcome,
         /// For how long.
-        length: Duration,
+        duration: Duration,
     },
     /// Takes traffic again after an ejection.
     Unejected,
+    /// Answers neither requests nor probes at the moment.
+    Stalled,
+    /// Answers again after a stall.
+    StallEnded,
+    /// Takes traffic again after it was held back: see [`Failback`](crate::Failback).
+    Failback,
 }
 
 impl fmt::Display for Transition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Healthy => f.write_str("healthy"),
-            Self::Unhealthy(fault) => write!(f, "unhealthy: {fault}"),
-            Self::Ejected { outcome, length } => write!(f, "ejected for {length:?}: {outcome}"),
-            Self::Unejected => f.write_str("readmitted"),
+            Self::Unhealthy(error) => write!(f, "unhealthy: {error}"),
+            Self::Ejected { outcome, duration } => write!(f, "ejected for {duration:?}: {outcome}"),
+            Self::Unejected => f.write_str("unejected"),
+            Self::Stalled => f.write_str("stalled"),
+            Self::StallEnded => f.write_str("responding"),
+            Self::Failback => f.write_str("failed back"),
         }
     }
 }
 
-/// The changes not drained yet. A host that never drains loses the oldest, not its memory.
+/// The changes that were not drained yet. A host that never drains loses the oldest, not its memory.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct EventLog(VecDeque<Event>);
+pub(super) struct EventLog(VecDeque<Event>);
 
 impl EventLog {
     const CAPACITY: usize = 256;
 
-    pub(crate) fn push(&mut self, event: Event) {
+    pub(super) fn push(&mut self, event: Event) {
         if self.0.len() == Self::CAPACITY {
             self.0.pop_front();
         }
         self.0.push_back(event);
     }
 
-    pub(crate) fn drain(&mut self) -> Vec<Event> {
+    pub(super) fn drain(&mut self) -> Vec<Event> {
         self.0.drain(..).collect()
     }
 }

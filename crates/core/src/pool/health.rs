@@ -1,64 +1,64 @@
-//! Active health: what probes say about a server, and when enough of them have said it.
+//! Active health: what probes say about a server.
 //!
-//! One lost packet is no outage and one lucky answer no recovery, so a change needs several results in a row: `fall` bad
-//! ones or `rise` good ones. Only the very first result decides alone, because until then nothing is known.
+//! One lost packet is no outage and one success no recovery, so a change needs several results in a row: `fall` failures or
+//! `rise` passes. Only the very first result decides alone, because until then nothing is known.
 
 use crate::service::HealthCheck;
 
-/// What is known of a server from its probes.
+/// A server's state by its probes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "lowercase"))]
 pub enum Health {
-    /// Not probed yet. Usable: a first request must not wait.
+    /// Not probed yet. Such a server is available: a first request must not wait.
     #[default]
     Unknown,
-    /// Passing.
+    /// Its probes pass.
     Healthy,
-    /// Failing. Used only when there is nothing better.
+    /// Its probes fail.
     Unhealthy,
 }
 
-/// A server's health and how near it is to changing.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct HealthState {
+/// A server's health and how near it is to a change.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct HealthState {
     health: Health,
-    /// Results in a row that speak against `health`.
-    against: u32,
+    /// Results in a row that contradict `health`.
+    contrary_streak: u32,
 }
 
 impl HealthState {
-    pub(crate) const fn health(&self) -> Health {
+    /// A state that another pool observed.
+    pub(super) const fn restored(health: Health, contrary_streak: u32) -> Self {
+        Self { health, contrary_streak }
+    }
+
+    pub(super) const fn health(self) -> Health {
         self.health
     }
 
-    /// Whether the last result spoke against the present state, so that the next one is wanted soon.
-    pub(crate) const fn is_in_doubt(&self) -> bool {
-        self.against > 0
+    /// Returns the number of results in a row that contradict the health. With one, the next result is wanted soon.
+    pub(super) const fn contrary_streak(self) -> u32 {
+        self.contrary_streak
     }
 
-    /// What somebody else found out.
-    pub(crate) const fn adopt(&mut self, health: Health) {
-        *self = Self { health, against: 0 };
-    }
-
-    /// Takes in a result; the new health if that changed it.
-    pub(crate) fn record(&mut self, passed: bool, check: &HealthCheck) -> Option<Health> {
-        let said = if passed { Health::Healthy } else { Health::Unhealthy };
-        if said == self.health {
-            self.against = 0;
+    /// Records a result. Returns the new health if it changed.
+    pub(super) fn record(&mut self, passed: bool, check: &HealthCheck) -> Option<Health> {
+        let observed = if passed { Health::Healthy } else { Health::Unhealthy };
+        if observed == self.health {
+            self.contrary_streak = 0;
             return None;
         }
-        self.against += 1;
+        self.contrary_streak = self.contrary_streak.saturating_add(1);
         let needed = match self.health {
             Health::Unknown => 1,
             Health::Healthy => check.fall,
             Health::Unhealthy => check.rise,
         };
-        if self.against < needed {
+        if self.contrary_streak < needed {
             return None;
         }
-        *self = Self { health: said, against: 0 };
-        Some(said)
+        *self = Self { health: observed, contrary_streak: 0 };
+        Some(observed)
     }
 }
 
@@ -85,14 +85,14 @@ mod tests {
         let check = HealthCheck::default();
         let table = [
             ("HC-06 the first result decides alone", "+", "+"),
-            ("the first result decides alone, also a bad one", "-", "-"),
-            ("HC-01 a passing server stays as it is", "+++", "+++"),
+            ("a failing first result decides alone as well", "-", "-"),
+            ("HC-01 a passing server stays healthy", "+++", "+++"),
             ("HC-03 one failure is not enough", "+-", "++"),
             ("HC-04 the second in a row is", "+--", "++-"),
-            ("HC-02 a definite bad answer counts like a timeout: after `fall`", "+-+-", "++++"),
+            ("HC-02 results that alternate after a pass change nothing", "+-+-", "++++"),
             ("HC-05 recovery needs two as well", "-++", "--+"),
             ("alternating results never change anything", "+-+-+-", "++++++"),
-            ("alternating results never bring a server back", "-+-+-+", "------"),
+            ("alternating results never restore a server", "-+-+-+", "------"),
         ];
         for (case, results, expected) in table {
             assert_eq!(run(&check, results), expected, "{case}");
@@ -102,9 +102,9 @@ mod tests {
     }
 
     #[test]
-    fn hc_21_a_change_is_told_once() {
+    fn hc_21_a_change_is_reported_once() {
         let (mut state, check) = (HealthState::default(), HealthCheck::default());
-        let told: Vec<_> = [true, true, false, false, false].iter().map(|r| state.record(*r, &check)).collect();
-        assert_eq!(told, [Some(Health::Healthy), None, None, Some(Health::Unhealthy), None]);
+        let reported: Vec<_> = [true, true, false, false, false].iter().map(|r| state.record(*r, &check)).collect();
+        assert_eq!(reported, [Some(Health::Healthy), None, None, Some(Health::Unhealthy), None]);
     }
 }

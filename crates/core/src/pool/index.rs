@@ -1,47 +1,57 @@
-//! The servers of a pool by what is decided and known of them.
+//! The servers of a pool as sets, by configuration and by state.
 //!
-//! Every choice asks the same questions of every server. Kept as sets, which are words of bits, they are answered for all
-//! servers at once, and only what has changed is worked out anew.
+//! Every selection asks the same questions of every server. As sets, which are words of bits, they are answered for all
+//! servers at once. Only servers whose availability depends on the time are asked one by one.
 
+use super::server_state::ServerState;
 use crate::server::Server;
 use crate::server_set::{ServerId, ServerSet};
 use crate::service::Service;
 
 /// Which servers are what.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct ServerIndex {
-    /// Decided: those that get requests at all, those that get new clients, those kept for need, those with a limit.
-    pub(crate) enabled: ServerSet,
-    pub(crate) open: ServerSet,
-    pub(crate) backup: ServerSet,
-    pub(crate) limited: ServerSet,
-    /// Whether all weigh the same.
-    pub(crate) even: bool,
-    /// Those who had their turn in this round of `round_robin`, where all weigh the same.
-    pub(crate) round_robin_served: ServerSet,
-    /// Known: by probes, by traffic.
-    pub(crate) unhealthy: ServerSet,
-    pub(crate) ejected: ServerSet,
-    /// Usable again, but not trusted with all their traffic yet.
-    pub(crate) awaiting_failback: ServerSet,
-    pub(crate) in_slow_start: ServerSet,
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ServerIndex {
+    /// Configured: servers that get requests at all, that get new clients, standby servers, and servers with a limit.
+    pub(super) enabled: ServerSet,
+    pub(super) accepting: ServerSet,
+    pub(super) backup: ServerSet,
+    pub(super) with_limit: ServerSet,
+    /// Observed: servers whose availability has to be looked at.
+    pub(super) unsettled: ServerSet,
+    /// Neither probes nor ejections keep these from taking traffic.
+    pub(super) in_traffic: ServerSet,
+    pub(super) ejected: ServerSet,
+    /// Servers on their way back to their full share.
+    pub(super) recovering: ServerSet,
+    /// Servers whose last request failed.
+    pub(super) failing: ServerSet,
 }
 
 impl ServerIndex {
-    pub(crate) fn new(service: &Service) -> Self {
+    pub(super) fn new(service: &Service) -> Self {
         let those = |wanted: fn(&Server) -> bool| -> ServerSet {
             let ids = service.servers().iter().enumerate().filter(|(_, server)| wanted(server));
             ids.filter_map(|(index, _)| ServerId::new(index)).collect()
         };
-        let mut weights = service.servers().iter().map(|server| server.weight);
-        let first = weights.next();
         Self {
             enabled: those(|server| server.enabled),
-            open: those(|server| server.enabled && !server.drain && server.weight > 0),
+            accepting: those(|server| server.enabled && !server.drain && server.weight > 0),
             backup: those(|server| server.backup),
-            limited: those(|server| server.max_requests.is_some()),
-            even: weights.all(|weight| Some(weight) == first),
-            ..Self::default()
+            with_limit: those(|server| server.max_requests.is_some()),
+            unsettled: ServerSet::EMPTY,
+            in_traffic: service.all(),
+            ejected: ServerSet::EMPTY,
+            recovering: ServerSet::EMPTY,
+            failing: ServerSet::EMPTY,
         }
+    }
+
+    /// Updates the sets after something was observed about a server.
+    pub(super) fn reindex(&mut self, id: ServerId, state: &ServerState) {
+        self.unsettled.set(id, !state.is_settled());
+        self.in_traffic.set(id, state.is_in_traffic());
+        self.ejected.set(id, state.ejection().is_active());
+        self.recovering.set(id, state.is_recovering());
+        self.failing.set(id, state.has_failed());
     }
 }

@@ -1,69 +1,68 @@
-//! The servers of one service with what is known of them.
+//! The servers of one service with their live state.
 //!
-//! [`PoolState`] is a plain value: facts and the time go in, decisions come out. [`Pool`] shares one between requests behind
-//! a lock that is reached through a closure only, so that no guard can live across an `await`.
+//! [`PoolState`] is a plain value: observations and the time go in, decisions come out. [`Pool`] shares one between requests
+//! behind a lock that is reached through a closure only, so that no guard can live across an `await`.
+//!
+//! Everything that happens to a server is a [`Signal`] that passes [`PoolState::observe`], where it is counted, reported and
+//! indexed once. See `server_state.rs` for the state itself and `pick.rs` for the selection.
 
-pub(crate) mod counters;
-pub(crate) mod ejection;
-pub(crate) mod event;
-pub(crate) mod health;
+mod counters;
+mod ejection;
+mod event;
+mod health;
 mod index;
 mod pick;
-pub(crate) mod probe_schedule;
-pub(crate) mod probing;
+mod probe_schedule;
+mod probing;
 mod reload;
+mod server_state;
 mod signals;
 mod snapshot;
+mod stall;
 mod status;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use http::StatusCode;
-
-use crate::attempt::{Attempt, AttemptResult, Selection};
-use crate::classify::{Failure, HealthImpact, Outcome};
-use crate::pool::ejection::{Change, Ejection};
-use crate::pool::event::EventLog;
-use crate::pool::health::HealthState;
-use crate::pool::index::ServerIndex;
-use crate::pool::probe_schedule::ProbeSchedule;
-use crate::pool::signals::Signals;
-use crate::retry::Budget;
+use self::event::EventLog;
+use self::index::ServerIndex;
+use self::server_state::{Context, EjectionPermit, ServerState, Signal};
+use crate::attempt::{AttemptInfo, AttemptResult};
+use crate::classify::HealthImpact;
+use crate::retry::{Budget, HoldQueue};
 use crate::rng::Rng;
-use crate::select::load::{InFlight, Latency};
-use crate::select::{Candidate, hash};
-use crate::server::Server;
+use crate::select::Selector;
 use crate::server_set::{ServerId, ServerSet};
-use crate::service::{AffinityTokens, Failback, Service};
+use crate::service::{AffinityTokens, Service};
 use crate::time::{Monotonic, Timestamp};
 
-pub use counters::Counters;
-pub use ejection::EjectionState;
-pub use event::{Event, Transition};
-pub use health::Health;
-pub use probe_schedule::Lease;
-pub use snapshot::{ServerSnapshot, Snapshot};
-pub use status::ServerStatus;
+pub use self::counters::Counters;
+pub use self::ejection::{Cause, EjectionState};
+pub use self::event::{Event, Transition};
+pub use self::health::Health;
+pub use self::probe_schedule::Lease;
+pub(crate) use self::probing::Liveness;
+pub use self::snapshot::{ServerSnapshot, Snapshot};
+pub use self::status::ServerStatus;
 
 /// One service's live state, shared by its requests.
 #[derive(Debug)]
 pub struct Pool {
     service: Arc<Service>,
-    codes: Option<AffinityTokens>,
+    tokens: Option<AffinityTokens>,
     state: Mutex<PoolState>,
 }
 
 impl Pool {
-    /// A pool that knows nothing of its servers yet. `seed` decides everything that is left to chance.
+    /// A pool that knows nothing of its servers yet. `seed` decides everything that is random.
     pub fn new(service: Service, seed: u64) -> Self {
         let service = Arc::new(service);
-        let codes =
+        let tokens =
             service.affinity.as_ref().map(|affinity| AffinityTokens::new(affinity, &service.name(), service.servers()));
-        Self { state: Mutex::new(PoolState::new(Arc::clone(&service), seed)), codes, service }
+        Self { state: Mutex::new(PoolState::new(Arc::clone(&service), seed)), tokens, service }
     }
 
-    /// What the operator decided.
+    /// Returns the configuration.
     pub fn service(&self) -> &Service {
         &self.service
     }
@@ -73,287 +72,242 @@ impl Pool {
         f(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The server that a client's `Cookie` header names, with affinity.
+    /// Returns the server that a client's `Cookie` header names, with affinity.
     pub fn affinity_server(&self, cookies: &str) -> Option<ServerId> {
         let affinity = self.service.affinity.as_ref()?;
-        self.codes.as_ref()?.read(affinity, cookies)
+        self.tokens.as_ref()?.read(affinity, cookies)
     }
 
-    /// The `Set-Cookie` for a client that was served by `server`, if it needs one: `current` is what [`sticky`](Self::sticky) found.
+    /// Returns the `Set-Cookie` for a client that was served by `server`, if it needs one. `current` is what
+    /// [`affinity_server`](Self::affinity_server) returned.
     pub fn affinity_cookie(&self, server: ServerId, current: Option<ServerId>, https: bool) -> Option<String> {
-        if current == Some(server) {
+        let affinity = self.service.affinity.as_ref()?;
+        // A client of a server that is held back returns to it later.
+        let keeps = |id: ServerId| id == server || self.update(|state| state.is_awaiting_failback(id));
+        if current.is_some_and(keeps) {
             return None;
         }
-        let affinity = self.service.affinity.as_ref()?;
-        self.codes.as_ref()?.write(affinity, server, https)
+        self.tokens.as_ref()?.write(affinity, server, https)
     }
 }
 
 /// What is known of a service's servers, and every decision that follows from it.
 #[derive(Clone, Debug)]
 pub struct PoolState {
-    pub(crate) service: Arc<Service>,
-    pub(crate) servers: Vec<ServerState>,
-    /// What policies choose by, in the order of the servers.
-    pub(crate) candidates: Vec<Candidate>,
-    /// The same by their weights.
-    pub(crate) peers: Vec<hash::WeightClass>,
-    pub(crate) groups: ServerIndex,
-    pub(crate) time: Monotonic,
-    pub(crate) rng: Rng,
-    pub(crate) budget: Budget,
-    pub(crate) leases: u64,
-    pub(crate) events: EventLog,
-}
-
-#[derive(Clone, Debug, Default)]
-pub(crate) struct ServerState {
-    pub(crate) health: HealthState,
-    pub(crate) ejection: Ejection,
-    pub(crate) probe: ProbeSchedule,
-    /// When it was usable again after having been away, if ever.
-    pub(crate) recovered: Timestamp,
-    pub(crate) counters: Counters,
-    pub(crate) signals: Signals,
-    /// Whether its last probe got no answer of its own.
-    pub(crate) silent: bool,
-    /// When an attempt on it brought an answer last.
-    pub(crate) answered: Option<Timestamp>,
-    /// When it was probed last.
-    pub(crate) seen: Timestamp,
-    /// When it was ejected or readmitted last.
-    pub(crate) judged: Timestamp,
+    service: Arc<Service>,
+    /// One per server, in the order of the service's list.
+    servers: Vec<ServerState>,
+    selector: Selector,
+    index: ServerIndex,
+    time: Monotonic,
+    rng: Rng,
+    retry_budget: Budget,
+    hedge_budget: Budget,
+    hold: HoldQueue,
+    next_lease: u64,
+    events: EventLog,
+    /// Where the servers are seen from: see [`Snapshot`].
+    scope: String,
 }
 
 impl PoolState {
-    /// How long what came of a request speaks for a server, or against it: as long as the budget remembers.
-    pub(crate) const LATELY: Duration = Duration::from_secs(10);
-
-    /// The longest that a server can ask to be left alone by `Retry-After`.
-    const LONGEST_PAUSE: Duration = Duration::from_secs(60);
-
     /// State that knows nothing yet.
     pub fn new(service: Arc<Service>, seed: u64) -> Self {
-        let candidate = |server: &Server| Candidate {
-            weight: server.weight,
-            hash: hash::key(server.name.as_bytes()),
-            in_flight: InFlight::default(),
-            latency: Latency::default(),
-            credit: 0,
-        };
-        let candidates: Vec<_> = service.servers().iter().map(candidate).collect();
         Self {
             servers: service.servers().iter().map(|_| ServerState::default()).collect(),
-            peers: hash::WeightClass::of(&candidates),
-            candidates,
-            groups: ServerIndex::new(&service),
+            selector: Selector::new(service.servers(), service.retry.timeout),
+            index: ServerIndex::new(&service),
             service,
             time: Monotonic::default(),
             rng: Rng::new(seed),
-            budget: Budget::default(),
-            leases: 0,
+            retry_budget: Budget::default(),
+            hedge_budget: Budget::default(),
+            hold: HoldQueue::default(),
+            next_lease: 0,
             events: EventLog::default(),
+            scope: String::new(),
         }
     }
 
-    /// What the operator decided.
+    /// Returns the configuration.
     pub fn service(&self) -> &Service {
         &self.service
     }
 
-    /// What probes say of a server; `Unknown` for an id of another service.
+    /// Returns a server's state by its probes; `Unknown` for an id of another service.
     pub fn health(&self, id: ServerId) -> Health {
-        self.servers.get(id.index()).map(|server| server.health.health()).unwrap_or_default()
+        self.servers.get(id.index()).map(|server| server.health().health()).unwrap_or_default()
     }
 
-    /// What traffic says of a server; `Good` for an id of another service.
+    /// Returns a server's state by its traffic; `Active` for an id of another service.
     pub fn ejection_state(&self, id: ServerId, now: Timestamp) -> EjectionState {
         let now = self.time.at(now);
-        self.servers.get(id.index()).map_or(EjectionState::Active, |server| server.ejection.state(now))
+        self.servers.get(id.index()).map_or(EjectionState::Active, |server| server.ejection().state(now))
     }
 
-    /// Lets traffic return to all servers that are usable, with [`Failback::Manual`] or before its time.
-    pub const fn release_failback(&mut self) {
-        self.groups.awaiting_failback = ServerSet::EMPTY;
+    /// Returns whether a server answers neither requests nor probes at the moment; `false` for an id of another service.
+    pub fn is_stalled(&self, id: ServerId, now: Timestamp) -> bool {
+        let now = self.time.at(now);
+        self.servers.get(id.index()).is_some_and(|server| server.is_stalled(&self.service, now))
     }
 
-    /// The changes since the last call, oldest first.
+    /// Lets traffic return to all servers that are held back by [`Failback`](crate::Failback).
+    pub fn release_failback(&mut self, now: Timestamp) {
+        let now = self.advance(now);
+        for id in self.service.all().iter() {
+            self.observe(id, Signal::FailbackReleased, now);
+        }
+    }
+
+    /// Returns the changes since the last call, oldest first.
     pub fn drain_events(&mut self) -> Vec<Event> {
         self.events.drain()
     }
 
-    /// The time to work with when the host's clock shows `reading`.
+    /// Records that a server aborted or stalled a response after its headers had been passed on. Nothing can be sent again
+    /// then, but it counts as one failure, and the server is probed.
+    ///
+    /// Report only what the server did: a client that goes away aborts responses as well, and so does one that reads them so
+    /// slowly that the server gives up.
+    pub fn on_response_aborted(&mut self, id: ServerId, now: Timestamp) {
+        let now = self.advance(now);
+        self.observe(id, Signal::ResponseAborted, now);
+    }
+
+    /// Returns whether a response body that had its last byte at `last_byte` should be cut, because its server was found to
+    /// be hung since, at least [`HUNG_RESPONSE_GRACE`](Self::HUNG_RESPONSE_GRACE) ago. A resumable download can go on elsewhere then.
+    pub fn is_response_lost(&self, id: ServerId, last_byte: Timestamp, now: Timestamp) -> bool {
+        let now = self.time.at(now);
+        let hung_since = self.servers.get(id.index()).and_then(ServerState::hung_since);
+        hung_since.is_some_and(|(since, _)| since >= last_byte && now.since(since) >= Self::HUNG_RESPONSE_GRACE)
+    }
+
+    /// How long a request that cannot leave a hung server, or a response body from it, is waited for.
+    pub const HUNG_RESPONSE_GRACE: Duration = Duration::from_secs(10);
+
+    /// Returns the time to work with when the host's clock shows `reading`.
     pub(crate) fn advance(&mut self, reading: Timestamp) -> Timestamp {
         self.time.advance(reading)
     }
 
-    /// Takes in that an attempt begins.
-    pub(crate) fn on_attempt_started(&mut self, pick: Selection, now: Timestamp) {
-        let settings = &self.service.retry;
-        if let Some(candidate) = self.candidates.get_mut(pick.server.index()) {
-            candidate.in_flight.begin(now, settings.timeout);
-        }
-        if let Some(server) = self.servers.get_mut(pick.server.index()) {
-            let patience = settings.patience();
-            server.signals.on_attempt_started(now, patience);
-            if pick.trial {
-                server.ejection.start_trial(now, patience);
-            }
-        }
+    /// Counts a request towards the budgets.
+    pub(crate) fn on_request(&mut self, now: Timestamp) {
+        self.retry_budget.on_request(now);
+        self.hedge_budget.on_request(now);
     }
 
-    /// Takes in that nobody waits for an attempt any more. That is no failure, but it shows how slow the server is at least.
-    ///
-    /// Call it when a client goes away, where the host is told. Where it is not, the attempt counts as under way until it
-    /// could be no longer.
-    pub fn on_attempt_canceled(&mut self, plan: &Attempt, now: Timestamp) {
-        let now = self.advance(now);
-        let Some(candidate) = self.candidates.get_mut(plan.server.index()) else { return };
-        candidate.in_flight.end(plan.started, now, self.service.retry.timeout);
-        candidate.latency.at_least(now.since(plan.started), now);
-        if let Some(server) = self.servers.get_mut(plan.server.index()) {
-            server.signals.on_attempt_canceled(plan.started);
-            if plan.trial {
-                server.ejection.cancel_trial();
-            }
-        }
+    /// Takes one retry from the budget; `false` when it is used up.
+    pub(crate) fn take_retry(&mut self, now: Timestamp) -> bool {
+        self.retry_budget.take(now, &self.service.retry.budget)
     }
 
-    /// Takes in that a server's answer broke off or stalled after its headers current been passed on. Nothing can be sent again
-    /// then, but it counts as one failure, and the server is probed.
-    ///
-    /// Report only what the server did: a client that goes away breaks answers off as well.
-    pub fn on_response_aborted(&mut self, id: ServerId, now: Timestamp) {
-        let now = self.advance(now);
-        let within_ejection_limit = self.within_ejection_limit(id);
-        let Some(server) = self.servers.get_mut(id.index()) else { return };
-        server.counters.aborted_responses += 1;
-        server.probe.hasten(now);
-        server.signals.on_failure(false, now, now);
-        let settings = &self.service.ejection;
-        if let Some(change) =
-            server.ejection.on_attempt(HealthImpact::Failure, false, now, now, settings, within_ejection_limit)
-        {
-            self.on_change(id, Outcome::Failed(Failure::ConnectionLost), change, now);
-        }
+    /// Takes one hedge from the budget; `false` when it is used up.
+    pub(crate) fn take_hedge(&mut self, now: Timestamp) -> bool {
+        self.hedge_budget.take(now, &self.service.retry.budget)
     }
 
-    /// Takes in how an attempt ended and what that says about its server.
-    pub(crate) fn on_attempt(
+    /// The requests that wait for a server.
+    pub(crate) const fn hold(&mut self) -> &mut HoldQueue {
+        &mut self.hold
+    }
+
+    /// Records that an attempt starts.
+    pub(crate) fn on_attempt_started(&mut self, info: AttemptInfo, now: Timestamp) {
+        self.selector.on_started(info.server, now);
+        self.observe(info.server, Signal::AttemptStarted(info), now);
+    }
+
+    /// Records a canceled attempt. That is no failure, but the server is at least this slow.
+    pub(crate) fn on_attempt_canceled(&mut self, info: AttemptInfo, now: Timestamp) {
+        self.selector.on_finished(info.server, info.started, now);
+        self.selector.on_no_response(info.server, now.since(info.started), now);
+        self.observe(info.server, Signal::AttemptCanceled(info), now);
+    }
+
+    /// Records how an attempt ended and what that says about its server.
+    pub(crate) fn on_attempt_finished(
         &mut self,
-        plan: &Attempt,
-        attempted: AttemptResult,
+        info: AttemptInfo,
+        result: AttemptResult,
         impact: HealthImpact,
         now: Timestamp,
     ) {
-        let outcome = attempted.outcome;
-        let settings = &self.service.ejection;
-        let within_ejection_limit = self.within_ejection_limit(plan.server);
-        let may_pause = outcome == Outcome::Status(StatusCode::SERVICE_UNAVAILABLE)
-            && impact == HealthImpact::Failure
-            && within_ejection_limit
-            && !plan.trial
-            && self.others_available(plan.server);
-        let Some(candidate) = self.candidates.get_mut(plan.server.index()) else { return };
-        let Some(server) = self.servers.get_mut(plan.server.index()) else { return };
-        candidate.in_flight.end(plan.started, now, self.service.retry.timeout);
-        let took = now.since(plan.started);
+        let (id, took) = (info.server, now.since(info.started));
+        self.selector.on_finished(id, info.started, now);
         match impact {
             HealthImpact::Neutral => {}
-            // An error of the application is passed on and blamed on nobody, but it is no sign of speed either: a server that
-            // answers 500 in no time must not draw all traffic.
-            HealthImpact::Success if !outcome.is_server_error() => candidate.latency.succeeded(took, now),
-            HealthImpact::Success | HealthImpact::Failure | HealthImpact::Fatal => candidate.latency.failed(took, now),
-        }
-        server.counters.on_attempt(impact);
-        match impact {
-            HealthImpact::Neutral => server.signals.on_attempt_canceled(plan.started),
-            HealthImpact::Success => {
-                server.answered = Some(now);
-                server.signals.on_answer(plan.started, now);
-            }
-            HealthImpact::Failure | HealthImpact::Fatal => {
-                let slow = outcome == Outcome::Failed(Failure::Timeout);
-                server.signals.on_failure(slow, plan.started, now);
+            // An error of the application is passed on and has no health impact, but it is no sign of speed either: a server
+            // that answers 500 in no time must not draw all traffic.
+            HealthImpact::Success if !result.outcome.is_server_error() => self.selector.on_response(id, took, now),
+            HealthImpact::Success | HealthImpact::Failure | HealthImpact::Fatal => {
+                self.selector.on_failure(id, took, now);
             }
         }
-
-        // A failure of a server that was thought well is worth a look. Of one that is known to be away it is not: requests
-        // that try it for want of a better one must not bring it as many probes. Nor if a probe has just current its look.
-        let was_well =
-            server.ejection.state(now) == EjectionState::Active && server.health.health() != Health::Unhealthy;
-        if impact != HealthImpact::Success && was_well && outcome != Outcome::Failed(Failure::Unresponsive) {
-            server.probe.hasten(now);
-        }
-        let change = match attempted.retry_after.filter(|_| may_pause) {
-            Some(pause) => server.ejection.pause(pause.min(Self::LONGEST_PAUSE), now),
-            None => server.ejection.on_attempt(impact, plan.trial, plan.started, now, settings, within_ejection_limit),
-        };
-        if let Some(change) = change {
-            self.on_change(plan.server, outcome, change, now);
-        }
+        self.observe(id, Signal::AttemptFinished(info, result, impact), now);
     }
 
-    /// Tells that traffic took a server out or let it in again, and has choices follow.
-    fn on_change(&mut self, id: ServerId, outcome: Outcome, change: Change, now: Timestamp) {
-        let Some(server) = self.servers.get_mut(id.index()) else { return };
-        server.judged = now;
-        let change = match change {
-            Change::Ejected { length } => {
-                server.counters.ejections += 1;
-                Transition::Ejected { outcome, length }
-            }
-            Change::Unejected => Transition::Unejected,
-        };
-        self.events.push(Event { at: now, server: id, change });
-        self.reindex(id, now);
-    }
-
-    /// Whether a server has failed more than once in a row.
+    /// Returns whether a server failed more than once in a row.
     pub(crate) fn has_consecutive_failures(&self, id: ServerId) -> bool {
-        self.servers.get(id.index()).is_some_and(|server| server.ejection.has_consecutive_failures())
+        self.servers.get(id.index()).is_some_and(ServerState::has_consecutive_failures)
     }
 
-    /// The last word on a server.
-    pub(crate) fn signals(&self, id: ServerId) -> Signals {
-        self.servers.get(id.index()).map(|server| server.signals).unwrap_or_default()
+    /// Returns whether a server failed recently and has not succeeded since.
+    pub(crate) fn failed_recently(&self, id: ServerId, now: Timestamp) -> bool {
+        self.servers.get(id.index()).is_some_and(|server| server.failed_recently(now))
     }
 
-    /// How long a client should wait before it asks again when nobody could serve it: until the first ejection ends.
+    /// Returns whether another request shows at this moment whether a failing server still fails.
+    pub(crate) fn has_trial_in_flight(&self, id: ServerId, now: Timestamp) -> bool {
+        self.servers.get(id.index()).is_some_and(|server| server.has_trial_in_flight(now))
+    }
+
+    /// Returns whether a failing server was tried within `interval`, or is being tried.
+    pub(crate) fn is_being_tried(&self, id: ServerId, interval: Duration, now: Timestamp) -> bool {
+        self.servers.get(id.index()).is_some_and(|server| server.is_being_tried(interval, now))
+    }
+
+    /// Returns how long a client should wait before it tries again when no server could serve it: until the first ejection
+    /// ends.
     pub(crate) fn retry_after(&self, now: Timestamp) -> Duration {
-        let until = self.servers.iter().filter_map(|server| match server.ejection.state(now) {
+        let until = self.servers.iter().filter_map(|server| match server.ejection().state(now) {
             EjectionState::Ejected(until) => Some(until.since(now)),
             EjectionState::Active | EjectionState::Probation => None,
         });
         until.min().unwrap_or_default()
     }
 
-    /// Puts a server into the groups it belongs to after something was learnt of it.
-    pub(crate) fn reindex(&mut self, id: ServerId, now: Timestamp) {
+    fn is_awaiting_failback(&self, id: ServerId) -> bool {
+        let now = self.time.last();
+        self.servers.get(id.index()).is_some_and(|server| server.is_awaiting_failback(&self.service, now))
+    }
+
+    /// Records a signal from a server. Every change of a server's state passes here.
+    fn observe(&mut self, id: ServerId, signal: Signal<'_>, now: Timestamp) {
+        // Only the spread of probes is random, so only their results draw a number.
+        let jitter = match signal {
+            Signal::ProbeFinished(..) => self.rng.jitter(Self::PROBE_JITTER),
+            _ => 1.0,
+        };
+        let permit = self.ejection_permit(id);
         let Some(server) = self.servers.get_mut(id.index()) else { return };
-        let groups = &mut self.groups;
-        let was_away = groups.unhealthy.contains(id) || groups.ejected.contains(id);
-        groups.unhealthy.set(id, server.health.health() == Health::Unhealthy);
-        groups.ejected.set(id, server.ejection.is_active());
-        let is_away = groups.unhealthy.contains(id) || groups.ejected.contains(id);
-        if was_away && !is_away {
-            server.recovered = now;
-            groups.awaiting_failback.set(id, self.service.failback != Failback::Auto);
-            groups.in_slow_start.set(id, self.service.slow_start.is_some());
+        let transitions = server.observe(signal, Context { service: &self.service, permit, jitter, now });
+        self.index.reindex(id, server);
+        for change in transitions.into_iter().flatten() {
+            self.events.push(Event { at: now, server: id, change });
         }
     }
 
-    /// Whether a server can be spared: a single client must not be able to have all of them ask for a pause.
-    fn others_available(&self, id: ServerId) -> bool {
-        let away = self.groups.unhealthy.union(self.groups.ejected).union(ServerSet::single(id));
-        !self.groups.open.difference(away).is_empty()
-    }
-
-    /// Whether one more server may be left out.
-    fn within_ejection_limit(&self, id: ServerId) -> bool {
-        let others = self.groups.ejected.difference(ServerSet::single(id)).len();
+    /// Returns whether the pool can do without a server.
+    fn ejection_permit(&self, id: ServerId) -> EjectionPermit {
+        let server = ServerSet::single(id);
         let percent = usize::try_from(self.service.ejection.max_percent).unwrap_or(usize::MAX);
         let most = (self.servers.len().saturating_mul(percent) / 100).max(1);
-        others < most
+        if self.index.ejected.difference(server).len() >= most {
+            EjectionPermit::Denied
+        } else if self.index.accepting.intersection(self.index.in_traffic).difference(server).is_empty() {
+            EjectionPermit::IfProbeFails
+        } else {
+            EjectionPermit::Granted
+        }
     }
 }

@@ -1,196 +1,196 @@
-//! Who may be chosen for a request: the rules that hold for every policy.
+//! Which servers may be selected for a request: the rules that hold for every policy.
 //!
-//! The servers that were not asked yet are sorted into tiers, and the policy chooses from the first tier that has anybody:
-//! those in full standing, the backups, those that are back but awaiting_failback, those on probation, and in the end everybody. Health
-//! and ejection so put servers further back, but never leave a request without one. What the operator decided (a
-//! limit, a drain, writes for the primary alone) is not softened by need.
+//! The servers that were not tried yet are sorted into tiers, and the policy selects from the first tier that is not empty:
+//! available servers, standby servers, servers that are held back, stalled ones, those on probation, and in the end all.
+//! Health and ejections move servers to a later tier but never leave a request without one. What the operator
+//! configured (a limit, a drain, writes for the primary alone) is never relaxed.
 
+use super::PoolState;
+use super::server_state::{Availability, Reason, Signal};
 use crate::attempt::Selection;
 use crate::local_reply::LocalReply;
-use crate::pool::PoolState;
 use crate::retry::RequestMeta;
-use crate::select::{SelectionInput, hash};
+use crate::select::hash;
 use crate::server_set::{ServerId, ServerSet};
-use crate::service::{Failback, Policy, Writes};
+use crate::service::{Policy, Writes};
 use crate::time::Timestamp;
 
+/// The servers by their availability at one moment.
+#[derive(Clone, Copy, Debug, Default)]
+struct View {
+    available: ServerSet,
+    /// On probation, without a trial in flight; and those of them that have waited for one too long.
+    probation: ServerSet,
+    overdue: ServerSet,
+    stalled: ServerSet,
+    awaiting_failback: ServerSet,
+}
+
 impl PoolState {
-    /// The server for a request, never one of `tried`.
+    /// Selects a server for a request, never one of `tried`.
     ///
-    /// [`Exchange`](crate::Exchange) calls this for every attempt. Call it yourself only to choose without anything that
-    /// follows: no request is counted, and nobody waits for its outcome.
+    /// [`Exchange`](crate::Exchange) calls this for every attempt. Call it yourself only for a selection without an attempt:
+    /// no request is counted, and no result is expected.
     ///
     /// # Errors
-    /// When nobody may be chosen: [`LocalReply::Overloaded`] or [`LocalReply::NoWrites`] where that is why,
-    /// [`LocalReply::Unavailable`] when all were tried.
+    /// [`LocalReply::Overloaded`] when all servers are at their limit, [`LocalReply::NoWrites`] or
+    /// [`LocalReply::Unavailable`] when all servers were tried.
     pub fn pick(&mut self, tried: ServerSet, request: &RequestMeta, now: Timestamp) -> Result<Selection, LocalReply> {
         let now = self.advance(now);
-        self.pick_at(tried, request, now)
+        self.select(tried, request, now)
     }
 
-    /// The same at a time of the pool's own clock.
-    pub(crate) fn pick_at(
+    /// Selects at a time of the pool's own clock.
+    pub(crate) fn select(
         &mut self,
         tried: ServerSet,
         request: &RequestMeta,
         now: Timestamp,
     ) -> Result<Selection, LocalReply> {
-        if !self.groups.awaiting_failback.is_empty() {
-            self.release_due_failback(now);
-        }
-        let away = self.groups.unhealthy.union(self.groups.ejected);
-        let writable = self.writable(request);
-        // A probation is decided by a request that does not suffer when it goes wrong, or, when none has come for as long as
-        // the ejection lasted, by any.
-        let (on_probation, overdue) = self.on_probation(now);
-        let deciding = if request.is_safely_retryable(&self.service.retry) { on_probation } else { overdue };
+        let view = self.view(now);
+        let eligible = self.eligible(request).difference(tried);
+        // A trial is decided by a request that can be retried, or, when none has come for as long as the ejection lasted, by
+        // any.
+        let retryable = request.is_safely_retryable(&self.service.retry);
+        let trials = if retryable { view.probation } else { view.overdue };
 
         // A client's own server comes first, even while it drains.
-        if let Some(own) = request.sticky {
-            let usable = self.groups.enabled.difference(away).union(self.groups.enabled.intersection(deciding));
-            let usable = usable.difference(tried).intersection(writable);
-            if usable.contains(own) && !self.full(ServerSet::single(own), now).contains(own) {
-                return Ok(Selection { server: own, trial: deciding.contains(own), fallback: false });
+        if let Some(own) = request.affinity_server {
+            let usable = view.available.union(view.stalled).union(trials);
+            if usable.intersection(eligible).contains(own)
+                && !self.at_capacity(ServerSet::single(own), now).contains(own)
+            {
+                return Ok(Selection { server: own, trial: trials.contains(own), last_resort: false });
             }
         }
 
-        let allowed = self.groups.open.difference(tried).intersection(writable);
-        let candidates = allowed.difference(self.full(allowed, now));
+        let allowed = self.index.accepting.intersection(eligible);
+        let candidates = allowed.difference(self.at_capacity(allowed, now));
         if candidates.is_empty() {
-            return Err(self.rejection(allowed, writable, now));
+            return Err(self.rejection(allowed, request, now));
         }
-        let probation = candidates.intersection(on_probation);
-        let good = candidates.difference(away);
-        let ready = good.union(probation.intersection(deciding));
-        let free = ready.difference(self.groups.awaiting_failback);
-        let (first, backups) = (free.difference(self.groups.backup), free.intersection(self.groups.backup));
-        let tiers = [self.apply_slow_start(first, request.key, now), backups, first, ready, probation];
+        let mut ready = candidates.intersection(view.available.union(trials));
+        if !retryable && !self.index.failing.is_empty() {
+            ready = ready.difference(self.failing_recently(now)).or_else(ready);
+        }
+        let (first, backups) = (ready.difference(self.index.backup), ready.intersection(self.index.backup));
+        let tiers = [
+            self.apply_slow_start(first, request.hash_key, now),
+            backups,
+            first,
+            candidates.intersection(view.awaiting_failback),
+            candidates.intersection(view.stalled),
+            candidates.intersection(view.probation),
+        ];
         let tier = tiers.into_iter().find(|tier| !tier.is_empty());
-
-        let others_usable = || !self.groups.open.difference(away).union(on_probation).is_empty();
-        if tier.is_none() && writable != self.service.all() && others_usable() {
-            return Err(LocalReply::no_writes(self.retry_after(now)));
-        }
-        let chosen_from = tier.unwrap_or_else(|| self.last_resort(candidates, tried, request, now));
-        let Some(server) = self.choose(chosen_from, request.key, now) else {
-            return Err(LocalReply::unavailable(self.retry_after(now)));
-        };
-        Ok(Selection { server, trial: probation.contains(server), fallback: tier.is_none() })
+        let among = tier.unwrap_or_else(|| self.last_resort(candidates, tried, retryable, now));
+        let Self { selector, service, rng, .. } = self;
+        let server = selector.select(&service.policy, among, request.hash_key, rng, now);
+        let server = server.ok_or_else(|| LocalReply::unavailable(self.retry_after(now)))?;
+        Ok(Selection { server, trial: view.probation.contains(server), last_resort: tier.is_none() })
     }
 
-    /// Where the operator lets this request go.
-    fn writable(&self, request: &RequestMeta) -> ServerSet {
-        if self.service.writes == Writes::PrimaryOnly && !request.method.is_safe() {
+    /// Selects another server for a request that waits on a stalled one: an available one, or none.
+    pub(crate) fn select_hedge(&mut self, tried: ServerSet, request: &RequestMeta, now: Timestamp) -> Option<ServerId> {
+        let selection = self.select(tried, request, now).ok()?;
+        let is_available =
+            !selection.last_resort && !selection.trial && !self.view(now).stalled.contains(selection.server);
+        is_available.then_some(selection.server)
+    }
+
+    /// Returns whether a server is left that may be tried for this request.
+    pub(crate) fn has_other_candidate(&mut self, tried: ServerSet, request: &RequestMeta, now: Timestamp) -> bool {
+        let allowed = self.index.accepting.intersection(self.eligible(request)).difference(tried);
+        !allowed.difference(self.at_capacity(allowed, now)).is_empty()
+    }
+
+    /// Sorts the enabled servers by their availability. Only unsettled ones are asked.
+    fn view(&mut self, now: Timestamp) -> View {
+        let enabled = self.index.enabled;
+        for id in self.index.recovering.iter() {
+            self.observe(id, Signal::Elapsed, now);
+        }
+        let mut view = View { available: enabled.difference(self.index.unsettled), ..View::default() };
+        for id in enabled.intersection(self.index.unsettled).iter() {
+            let Some(server) = self.servers.get(id.index()) else { continue };
+            match server.availability(&self.service, now) {
+                Availability::Available => view.available.insert(id),
+                Availability::Trial { overdue } => {
+                    view.probation.insert(id);
+                    view.overdue.set(id, overdue);
+                }
+                Availability::Unavailable(Reason::Stalled) => view.stalled.insert(id),
+                Availability::Unavailable(Reason::AwaitingFailback) => view.awaiting_failback.insert(id),
+                Availability::Unavailable(Reason::Unhealthy | Reason::Ejected | Reason::TrialInFlight) => {}
+            }
+        }
+        view
+    }
+
+    /// Returns the servers to which the operator lets this request go.
+    fn eligible(&self, request: &RequestMeta) -> ServerSet {
+        if self.service.writes == Writes::PrimaryOnly && !request.is_safe() {
             return ServerId::new(0).map(ServerSet::single).unwrap_or_default();
         }
-        ServerSet::first_n(self.servers.len())
+        self.index.enabled
     }
 
-    /// Of `among`, of whom none is usable: those that may serve all the same, by the last word on each; of these, where there
-    /// are any, those that say something to probes. Where it is bad for all, the one that has been left alone the longest.
-    /// Every so often a request looks after one of whom it is bad: its probes may never pass.
-    fn last_resort(&self, among: ServerSet, tried: ServerSet, request: &RequestMeta, now: Timestamp) -> ServerSet {
-        let those =
-            |wanted: &dyn Fn(ServerId) -> bool| -> ServerSet { among.iter().filter(|id| wanted(*id)).collect() };
+    /// Returns those of `among`, none of which is available, that are most likely to respond.
+    fn last_resort(&self, among: ServerSet, tried: ServerSet, retryable: bool, now: Timestamp) -> ServerSet {
         let ejection = &self.service.ejection;
-        let enough =
-            if request.is_safely_retryable(&self.service.retry) { ejection.base_time } else { ejection.max_time };
-        let due = those(&|id| tried.is_empty() && self.signals(id).is_due(enough, now));
-        let good = those(&|id| !self.signals(id).last_failed());
-        let is_silent = |id: ServerId| self.servers.get(id.index()).is_some_and(|server| server.silent);
-        let speaking = good.intersection(those(&|id| !is_silent(id) && !self.signals(id).has_failed()));
-        if let Some(likely) = [due, speaking, good].into_iter().find(|some| !some.is_empty()) {
-            return likely;
-        }
-        let turn = |id: &ServerId| {
-            let signals = self.signals(*id);
-            (signals.has_trial_in_flight(now), signals.idle_since())
-        };
-        among.iter().min_by_key(turn).map_or(among, ServerSet::single)
+        // Every so often a request is sent to a server that failed last: its probes may never pass. Only a first attempt is.
+        let recheck_after = if retryable { ejection.base_time } else { ejection.max_time };
+        let recheck_after = Some(recheck_after).filter(|_| tried.is_empty());
+        let rank = |id: ServerId| self.servers.get(id.index()).map(|server| server.rank(recheck_after, now));
+        let best = among.iter().map(rank).min();
+        let ranked: ServerSet = among.iter().filter(|id| Some(rank(*id)) == best).collect();
+        ranked.or_else(among)
     }
 
-    /// Of `among`: those with as many requests as they may have.
-    fn full(&mut self, among: ServerSet, now: Timestamp) -> ServerSet {
+    /// Returns those of `among` that have as many requests as they may have.
+    fn at_capacity(&mut self, among: ServerSet, now: Timestamp) -> ServerSet {
         let mut full = ServerSet::EMPTY;
-        for id in among.intersection(self.groups.limited).iter() {
+        for id in among.intersection(self.index.with_limit).iter() {
             let limit = self.service.server(id).and_then(|server| server.max_requests);
-            let candidate = self.candidates.get_mut(id.index());
-            let in_flight = candidate.map(|candidate| candidate.in_flight.count(now, self.service.retry.timeout));
-            full.set(id, in_flight >= limit);
+            full.set(id, limit.is_some_and(|limit| self.selector.in_flight(id, now) >= limit));
         }
         full
     }
 
-    /// Whether there is anybody left who might be asked about this request.
-    pub(crate) fn has_other_candidate(&mut self, tried: ServerSet, request: &RequestMeta, now: Timestamp) -> bool {
-        let allowed = self.groups.open.difference(tried).intersection(self.writable(request));
-        !allowed.difference(self.full(allowed, now)).is_empty()
+    /// Returns the servers on which a request failed recently and none has succeeded since.
+    fn failing_recently(&self, now: Timestamp) -> ServerSet {
+        self.index.failing.iter().filter(|id| self.failed_recently(*id, now)).collect()
     }
 
-    /// Those whose probation is to be decided by the next request, and of these those that have waited for one too long.
-    fn on_probation(&self, now: Timestamp) -> (ServerSet, ServerSet) {
-        let (mut free, mut overdue) = (ServerSet::EMPTY, ServerSet::EMPTY);
-        for id in self.groups.ejected.difference(self.groups.unhealthy).iter() {
-            let Some(server) = self.servers.get(id.index()) else { continue };
-            free.set(id, server.ejection.can_start_trial(now));
-            overdue.set(id, free.contains(id) && server.ejection.trial_overdue(now));
-        }
-        (free, overdue)
-    }
-
-    fn release_due_failback(&mut self, now: Timestamp) {
-        let Failback::After(wait) = self.service.failback else { return };
-        for id in self.groups.awaiting_failback.iter() {
-            if self.servers.get(id.index()).is_none_or(|server| now >= server.recovered + wait) {
-                self.groups.awaiting_failback.remove(id);
-            }
-        }
-    }
-
-    /// `tier` without those recovering servers whose turn it is not yet: a server that is back for a third of the time of
-    /// its slow start takes part in a third of the choices. Which third is left to chance, or to the key: a client that is to
-    /// stay with a server must change over once only.
-    fn apply_slow_start(&mut self, tier: ServerSet, key: u64, now: Timestamp) -> ServerSet {
-        let Some(slow_start) = self.service.slow_start else { return tier };
-        let mut apply_slow_start = tier;
-        for id in tier.intersection(self.groups.in_slow_start).iter() {
-            let back_for = self.servers.get(id.index()).map_or(slow_start, |server| now.since(server.recovered));
-            if back_for >= slow_start {
-                self.groups.in_slow_start.remove(id);
+    /// Returns `tier` without the servers that are still ramping up: a server that takes a third of its share takes part in a
+    /// third of the selections. Which third is random, or decided by the key: the client of a key changes over only once.
+    fn apply_slow_start(&mut self, tier: ServerSet, hash_key: u64, now: Timestamp) -> ServerSet {
+        let mut remaining = tier;
+        for id in tier.intersection(self.index.recovering).iter() {
+            let share = self.servers.get(id.index()).map_or(1.0, |server| server.share(&self.service, now));
+            if share >= 1.0 {
                 continue;
             }
-            let lot = match (&self.service.policy, self.candidates.get(id.index())) {
-                (Policy::Hash(_), Some(candidate)) => hash::lot(key, candidate.hash),
+            let draw = match self.service.policy {
+                Policy::Hash(_) => hash::unit_hash(hash_key, self.selector.name_hash(id)),
                 _ => self.rng.next_f64(),
             };
-            if lot * slow_start.as_secs_f64() >= back_for.as_secs_f64() {
-                apply_slow_start.remove(id);
+            if draw >= share {
+                remaining.remove(id);
             }
         }
-        apply_slow_start
+        remaining
     }
 
-    fn choose(&mut self, candidates: ServerSet, key: u64, now: Timestamp) -> Option<ServerId> {
-        self.service.policy.pick(SelectionInput {
-            candidates,
-            pool: &mut self.candidates,
-            even: self.groups.even,
-            peers: &self.peers,
-            served: &mut self.groups.round_robin_served,
-            rng: &mut self.rng,
-            key,
-            now,
-            longest: self.service.retry.timeout,
-        })
+    fn rejection(&self, allowed: ServerSet, request: &RequestMeta, now: Timestamp) -> LocalReply {
+        if !allowed.is_empty() { LocalReply::Overloaded } else { self.unavailable(request, now) }
     }
 
-    fn rejection(&self, allowed: ServerSet, writable: ServerSet, now: Timestamp) -> LocalReply {
-        if !allowed.is_empty() {
-            LocalReply::Overloaded
-        } else if writable != self.service.all() {
-            LocalReply::no_writes(self.retry_after(now))
-        } else {
-            LocalReply::unavailable(self.retry_after(now))
+    /// Returns the reply to a request that no server could serve.
+    pub(crate) fn unavailable(&self, request: &RequestMeta, now: Timestamp) -> LocalReply {
+        match self.service.writes {
+            Writes::PrimaryOnly if !request.is_safe() => LocalReply::no_writes(self.retry_after(now)),
+            _ => LocalReply::unavailable(self.retry_after(now)),
         }
     }
 }

@@ -1,21 +1,33 @@
-//! When a server is probed, and who does it.
+//! When a server is probed, and by whom.
 //!
-//! The right to run a probe is a lease: plain data that a host takes, uses and hands back. Whoever asks while one is out
-//! gets none, so a hundred requests that arrive together cause one probe and not a hundred. A lease runs out by time,
-//! because a Worker may be stopped in the middle of it.
+//! The right to run a probe is a lease: plain data that a host takes, uses and returns. While one is out there is no other,
+//! so a hundred requests that arrive together cause one probe and not a hundred. A lease expires, because a Worker may be
+//! stopped in the middle of a probe.
 
 use std::time::Duration;
 
 use crate::server_set::ServerId;
 use crate::time::Timestamp;
 
-/// The right to probe one server once. Hand it back with [`PoolState::on_probe`](crate::PoolState::on_probe).
+/// The right to probe one server once. Return it with [`PoolState::on_probe`](crate::PoolState::on_probe).
 #[derive(Debug, PartialEq, Eq)]
-#[must_use = "a lease that is not used keeps its server from being probed until it runs out"]
+#[must_use = "an unused lease keeps its server from being probed until it expires"]
 pub struct Lease {
     server: ServerId,
     id: u64,
     started: Timestamp,
+    reason: ProbeReason,
+}
+
+/// Why a probe runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ProbeReason {
+    /// Its interval was over.
+    Scheduled,
+    /// A request failed.
+    Failure,
+    /// A response is overdue.
+    Liveness,
 }
 
 impl Lease {
@@ -27,74 +39,110 @@ impl Lease {
     pub(crate) const fn started(&self) -> Timestamp {
         self.started
     }
+
+    pub(super) const fn reason(&self) -> ProbeReason {
+        self.reason
+    }
 }
 
-/// When one server is probed next. Due from the start: nothing is known of it.
+/// When one server is probed next. Due from the start, because nothing is known of it.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct ProbeSchedule {
+pub(super) struct ProbeSchedule {
     due: Timestamp,
-    lease: Option<Leased>,
-    hastened: Option<Timestamp>,
-    last: Option<Probed>,
+    lease: Option<ActiveLease>,
+    expedited_at: Option<Timestamp>,
+    /// Whether the next probe checks the liveness of a server that a request waits for.
+    is_urgent: bool,
+    last: Option<LastProbe>,
+    /// The start of the first of the last probes in a row without a response.
+    silent_since: Option<Timestamp>,
+}
+
+/// Probes that the application did not respond to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ProbeSilence {
+    /// The start of the first of them.
+    pub(super) since: Timestamp,
+    /// The start of the last of them.
+    pub(super) newest: Timestamp,
 }
 
 /// The last probe that came to an end.
 #[derive(Clone, Copy, Debug)]
-struct Probed {
-    started: Timestamp,
-    ended: Timestamp,
-    passed: bool,
+pub(super) struct LastProbe {
+    pub(super) started: Timestamp,
+    pub(super) passed: bool,
+    /// Whether no response of the application came.
+    pub(super) unanswered: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Leased {
+struct ActiveLease {
     id: u64,
+    started: Timestamp,
     until: Timestamp,
 }
 
 impl ProbeSchedule {
-    /// What a host may take beyond the probe's timeout before its lease runs out.
-    const GRACE: Duration = Duration::from_secs(5);
+    /// What a host may take beyond the probe's timeout before its lease expires.
+    const LEASE_SLACK: Duration = Duration::from_secs(5);
 
     /// Failures in traffic make a probe due at once, but not more often than this.
-    const HASTE: Duration = Duration::from_secs(1);
+    const MIN_EXPEDITE_INTERVAL: Duration = Duration::from_secs(1);
 
-    pub(crate) fn is_leased(&self, now: Timestamp) -> bool {
+    pub(super) fn is_leased(&self, now: Timestamp) -> bool {
         self.lease.is_some_and(|lease| now < lease.until)
     }
 
-    pub(crate) fn is_due(&self, by: Timestamp, now: Timestamp) -> bool {
+    pub(super) fn is_due(&self, by: Timestamp, now: Timestamp) -> bool {
         self.due <= by && !self.is_leased(now)
     }
 
-    /// When it is due and not leased.
-    pub(crate) fn free_at(&self, now: Timestamp) -> Timestamp {
+    /// Returns whether a liveness probe is wanted, which does not wait for other probes of the pool.
+    pub(super) fn is_urgent(&self, now: Timestamp) -> bool {
+        self.is_urgent && !self.is_leased(now)
+    }
+
+    /// Returns when a probe is due and not leased.
+    pub(super) fn next_due(&self, now: Timestamp) -> Timestamp {
         let leased_until = self.lease.map(|lease| lease.until).filter(|until| now < *until);
         leased_until.map_or(self.due, |until| until.max(self.due))
     }
 
-    pub(crate) fn lease(&mut self, server: ServerId, id: u64, timeout: Duration, now: Timestamp) -> Lease {
-        self.lease = Some(Leased { id, until: now + timeout + Self::GRACE });
-        Lease { server, id, started: now }
+    pub(super) const fn due(&self) -> Timestamp {
+        self.due
     }
 
-    /// Notes how the probe of a lease ended.
-    pub(crate) const fn record(&mut self, lease: &Lease, passed: bool, ended: Timestamp) {
-        self.last = Some(Probed { started: lease.started, ended, passed });
+    /// Returns the start of the probe that is in flight.
+    pub(super) fn in_flight_since(&self, now: Timestamp) -> Option<Timestamp> {
+        self.lease.filter(|lease| now < lease.until).map(|lease| lease.started)
     }
 
-    /// When the last probe ended, if it failed and ended at `since` or later.
-    pub(crate) fn failed_since(&self, since: Timestamp) -> Option<Timestamp> {
-        self.last.filter(|last| !last.passed && last.ended >= since).map(|last| last.ended)
+    /// Returns since when probes are unanswered, the one in flight included.
+    pub(super) fn silence(&self, now: Timestamp) -> Option<ProbeSilence> {
+        let in_flight = self.in_flight_since(now);
+        let since = self.silent_since.or(in_flight)?;
+        let newest = in_flight.or(self.last.map(|last| last.started)).unwrap_or(since);
+        Some(ProbeSilence { since, newest })
     }
 
-    /// When the last probe began, if it passed and began at `since` or later.
-    pub(crate) fn passed_since(&self, since: Timestamp) -> Option<Timestamp> {
-        self.last.filter(|last| last.passed && last.started >= since).map(|last| last.started)
+    pub(super) const fn last(&self) -> Option<LastProbe> {
+        self.last
     }
 
-    /// Takes a lease back; `false` when it ran out and its result is no longer wanted.
-    pub(crate) fn take_back(&mut self, lease: &Lease) -> bool {
+    pub(super) fn lease(&mut self, server: ServerId, id: u64, timeout: Duration, now: Timestamp) -> Lease {
+        let reason = match self.expedited_at {
+            _ if self.is_urgent => ProbeReason::Liveness,
+            Some(at) if at >= self.due => ProbeReason::Failure,
+            _ => ProbeReason::Scheduled,
+        };
+        self.is_urgent = false;
+        self.lease = Some(ActiveLease { id, started: now, until: now + timeout + Self::LEASE_SLACK });
+        Lease { server, id, started: now, reason }
+    }
+
+    /// Returns whether a lease is the current one, and ends it. The result of an expired lease is not wanted.
+    pub(super) fn redeem(&mut self, lease: &Lease) -> bool {
         let is_current = self.lease.is_some_and(|current| current.id == lease.id);
         if is_current {
             self.lease = None;
@@ -102,36 +150,34 @@ impl ProbeSchedule {
         is_current
     }
 
-    /// Ends a lease at `until` instead of its own time. The server is not probed before.
-    pub(crate) fn shorten_lease(&mut self, lease: &Lease, until: Timestamp) {
-        if let Some(current) = self.lease.as_mut().filter(|current| current.id == lease.id) {
-            current.until = current.until.min(until);
-        }
+    /// Records the result of a probe, and when the next one is due.
+    pub(super) fn record(&mut self, lease: &Lease, passed: bool, unanswered: bool, next_due: Timestamp) {
+        self.last = Some(LastProbe { started: lease.started, passed, unanswered });
+        self.silent_since = unanswered.then(|| self.silent_since.unwrap_or(lease.started));
+        self.due = next_due;
     }
 
-    /// Lets others have the lease that is out: its result will not come.
-    pub(crate) const fn forget_lease(&mut self) {
+    /// Ends the lease that is out: its result will not come.
+    pub(super) const fn release_lease(&mut self) {
         self.lease = None;
     }
 
-    pub(crate) const fn due(&self) -> Timestamp {
-        self.due
-    }
-
-    pub(crate) const fn set_due(&mut self, due: Timestamp) {
-        self.due = due;
-    }
-
-    /// Makes the probe due at `due` at the earliest: somebody else has just looked.
-    pub(crate) fn put_off(&mut self, due: Timestamp) {
+    /// Makes the next probe due at `due` at the earliest, because another pool has just probed the server.
+    pub(super) fn defer_until(&mut self, due: Timestamp) {
         self.due = self.due.max(due);
     }
 
-    /// Makes the probe due now, for a failure seen in traffic.
-    pub(crate) fn hasten(&mut self, now: Timestamp) {
-        if self.hastened.is_none_or(|last| now.since(last) >= Self::HASTE) {
-            self.hastened = Some(now);
+    /// Makes a probe due now, for a failure in traffic.
+    pub(super) fn expedite(&mut self, now: Timestamp) {
+        if self.expedited_at.is_none_or(|last| now.since(last) >= Self::MIN_EXPEDITE_INTERVAL) {
+            self.expedited_at = Some(now);
             self.due = self.due.min(now);
         }
+    }
+
+    /// Makes a probe due now, for a request that waits.
+    pub(super) fn expedite_liveness_check(&mut self, now: Timestamp) {
+        self.is_urgent = true;
+        self.due = self.due.min(now);
     }
 }

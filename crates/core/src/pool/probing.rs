@@ -1,155 +1,178 @@
-//! Watching the servers of a pool: which probe is run next, and what its result changes.
+//! Probes: which one runs next, what its result changes, and whether a server that a request waits for is alive.
 
 use std::time::Duration;
 
-use crate::attempt::Attempt;
+use super::PoolState;
+use super::ejection::Cause;
+use super::probe_schedule::Lease;
+use super::server_state::Signal;
+use crate::attempt::AttemptInfo;
 use crate::classify::Failure;
-use crate::pool::PoolState;
-use crate::pool::ejection::EjectionState;
-use crate::pool::event::{Event, Transition};
-use crate::pool::health::Health;
-use crate::pool::probe_schedule::Lease;
 use crate::server_set::ServerId;
 use crate::service::{ProbeError, ProbeResult};
 use crate::time::Timestamp;
 
-/// What [`PoolState::check_liveness`] found.
-#[derive(Debug)]
+/// What is known of a server whose response is overdue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Liveness {
-    /// Run this probe.
-    StartProbe(Lease),
-    /// Somebody else is running one.
-    Probing,
-    /// The server is alive: it answers slowly.
+    /// It answers others, or its probe passed: it is slow.
     Alive,
-    /// The server is not.
-    Dead,
+    /// A liveness probe is due and should be started.
+    ProbeDue,
+    /// Its probe shows more at this time.
+    Undecided { until: Timestamp },
+    /// It answers neither requests nor probes: other servers are preferred.
+    Stalled,
+    /// It is hung. A probe `confirmed` it, or its application answers no requests.
+    Hung { confirmed: bool },
 }
 
 impl PoolState {
-    /// Probes of one pool under way at a time. A Worker may have six open connections per request; two stay for traffic.
-    pub const PROBES_AT_ONCE: usize = 4;
+    /// The largest number of probes of one pool in flight. A Worker may have six open connections per request; two stay for
+    /// traffic.
+    pub const MAX_PROBES_IN_FLIGHT: usize = 4;
 
-    /// How long a probe's result speaks for or against a server that is check_liveness: many overdue answers then cost one probe a
-    /// second, and an old failure convicts nobody.
-    const NEWS: Duration = Duration::from_secs(1);
+    /// The share of its interval by which a probe is moved at random, so that isolates and servers do not fall into step.
+    pub(super) const PROBE_JITTER: f64 = 0.2;
 
-    /// How long a server is not probed after a probe failed with [`Failure::Local`].
-    const LOCAL_FAILURE_DELAY: Duration = Duration::from_secs(1);
+    /// How long the result of a probe is used, so that many overdue responses cost one probe per second.
+    pub(super) const PROBE_RESULT_TTL: Duration = Duration::from_secs(1);
 
-    /// Moves a probe by up to this share of its interval, so that isolates and servers do not fall into step.
-    const PROBE_JITTER: f64 = 0.2;
+    /// How often a waiting request looks for what probes and other requests show.
+    const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
-    /// The next probe that is due, if one is and fewer than [`PROBES_AT_ONCE`](Self::PROBES_AT_ONCE) are under way.
+    /// Returns the lease of the next probe that is due, if fewer than [`MAX_PROBES_IN_FLIGHT`](Self::MAX_PROBES_IN_FLIGHT) are
+    /// in flight. The liveness probe of a server that a request waits for does not wait for others.
     ///
-    /// Call it until it gives nothing more, run each lease's probe, and report with [`on_probe`](Self::on_probe).
+    /// Call it until it returns `None`, run each lease's probe, and report with [`on_probe`](Self::on_probe).
     pub fn next_probe(&mut self, now: Timestamp) -> Option<Lease> {
         let now = self.advance(now);
-        self.probe_due_by(now, now)
+        self.take_due_probe(now, now)
     }
 
-    /// When [`next_probe`](Self::next_probe) has something to give, if nothing else happens until then; `None` when the service has no
-    /// health check. For hosts that probe without traffic.
+    /// Returns when [`next_probe`](Self::next_probe) has a lease, if nothing else happens until then; `None` when the service
+    /// has no health check. For hosts that probe without traffic.
     pub fn next_probe_at(&self, now: Timestamp) -> Option<Timestamp> {
         self.service.health_check.as_ref()?;
         let now = self.time.at(now);
-        let servers = self.groups.enabled.iter().filter_map(|id| self.servers.get(id.index()));
-        servers.map(|server| server.probe.free_at(now)).min()
+        let servers = self.index.enabled.iter().filter_map(|id| self.servers.get(id.index()));
+        servers.map(|server| server.schedule().next_due(now)).min()
     }
 
-    /// The next probe of a row that began at `began`: one that was due then. So whoever goes on from probe to probe comes to
-    /// an end, and probes each server once at most.
-    pub(crate) fn probe_after(&mut self, began: Timestamp, now: Timestamp) -> Option<Lease> {
+    /// Returns the next probe of a series that began at `began`: one that was due then. A series so comes to an end, and
+    /// probes each server at most once.
+    pub(crate) fn next_probe_due_before(&mut self, began: Timestamp, now: Timestamp) -> Option<Lease> {
         let now = self.advance(now);
-        self.probe_due_by(began, now)
+        self.take_due_probe(began, now)
     }
 
-    fn probe_due_by(&mut self, due: Timestamp, now: Timestamp) -> Option<Lease> {
-        let check = self.service.health_check.as_ref()?;
-        if self.servers.iter().filter(|server| server.probe.is_leased(now)).count() >= Self::PROBES_AT_ONCE {
-            return None;
-        }
-        let is_due = |id: &ServerId| self.servers.get(id.index()).is_some_and(|server| server.probe.is_due(due, now));
-        // The longest overdue, so that a long list is probed to its end.
-        let due_since = |id: &ServerId| self.servers.get(id.index()).map(|server| server.probe.due());
-        let id = self.groups.enabled.iter().filter(is_due).min_by_key(due_since)?;
-        let server = self.servers.get_mut(id.index())?;
-        let lease = server.probe.lease(id, self.leases, check.timeout, now);
-        self.leases = self.leases.wrapping_add(1);
-        Some(lease)
-    }
-
-    /// Takes in what a probe brought back. A lease that has run out changes nothing.
+    /// Records the result of a probe. An expired lease changes nothing, and neither does a failure of this machine.
     #[expect(clippy::needless_pass_by_value, reason = "a lease is used up here")]
     pub fn on_probe(&mut self, lease: Lease, result: &ProbeResult, now: Timestamp) {
         let (now, id) = (self.advance(now), lease.server());
         let Some(check) = &self.service.health_check else { return };
+        let result = check.evaluate(result);
         let Some(server) = self.servers.get_mut(id.index()) else { return };
-        if matches!(result, Err(Failure::Local)) {
-            // No result for the server. Probing it again at once would fail in the same way.
-            server.probe.shorten_lease(&lease, now + Self::LOCAL_FAILURE_DELAY);
-            return;
+        if server.redeem(&lease) {
+            let signal = match result {
+                Err(ProbeError::Failure(Failure::Local)) => Signal::ProbeSkipped,
+                result => Signal::ProbeFinished(&lease, result),
+            };
+            self.observe(id, signal, now);
         }
-        if !server.probe.take_back(&lease) {
-            return;
-        }
-        let judged = check.evaluate(result);
-        server.probe.record(&lease, judged.is_ok(), now);
-        server.counters.on_probe(judged.is_ok());
-        server.seen = now;
-        let health = server.health.record(judged.is_ok(), check);
-        let readmitted = judged.is_ok().then(|| server.ejection.on_passing_probe(lease.started(), now)).flatten();
-        server.silent = judged.is_err_and(ProbeError::is_silence);
-        // A probe that does not end an ejection may be blind to what fails.
-        if judged.is_ok() && !server.ejection.is_active() {
-            server.signals.on_passing_probe(lease.started(), now);
-        }
-        let is_well = server.health.health() == Health::Healthy
-            && !server.health.is_in_doubt()
-            && server.ejection.state(now) == EjectionState::Active;
-        let interval = if is_well { check.interval } else { check.unhealthy_interval };
-        server.probe.set_due(now + self.rng.jitter(interval, Self::PROBE_JITTER));
-
-        if health.is_some() {
-            let change = judged.map_or_else(Transition::Unhealthy, |()| Transition::Healthy);
-            self.events.push(Event { at: now, server: id, change });
-        }
-        if readmitted.is_some() {
-            server.judged = now;
-            self.events.push(Event { at: now, server: id, change: Transition::Unejected });
-        }
-        self.reindex(id, now);
     }
 
-    /// Hands back a lease whose probe was broken off: it says nothing about the server, which may be probed again.
+    /// Returns a lease whose probe was canceled: it shows nothing, and the server may be probed again.
     #[expect(clippy::needless_pass_by_value, reason = "a lease is used up here")]
     pub fn release_lease(&mut self, lease: Lease) {
         if let Some(server) = self.servers.get_mut(lease.server().index()) {
-            server.probe.take_back(&lease);
+            server.redeem(&lease);
         }
     }
 
-    /// Looks into a server whose answer to an attempt is overdue. `None` when it is not probed or not ours. Where it was asked
-    /// for want of a better one, as a `fallback`, its probes may fail for another reason; if it answers others, it is alive.
-    pub(crate) fn check_liveness(&mut self, plan: &Attempt, fallback: bool, now: Timestamp) -> Option<Liveness> {
-        let (id, started) = (plan.server, plan.started);
+    /// Returns the age at which an attempt on a server is overdue; `None` without liveness checks or another server.
+    pub(crate) fn first_liveness_check(&self, id: ServerId) -> Option<Duration> {
+        let limit = self.service.retry.liveness_check_after.filter(|_| self.index.enabled.len() > 1)?;
+        Some(self.servers.get(id.index())?.stall().first_check(limit))
+    }
+
+    /// Decides whether a server is alive whose response to an attempt has been waited for since `waiting_since`.
+    pub(crate) fn check_liveness(&mut self, info: AttemptInfo, waiting_since: Timestamp, now: Timestamp) -> Liveness {
+        let id = info.server;
+        let Some(check_after) = self.service.retry.liveness_check_after else { return Liveness::Alive };
+        self.detect_hung_application(id, check_after, now);
+        let Some(server) = self.servers.get(id.index()) else { return Liveness::Alive };
+        if let Some((_, confirmed)) = server.hung_since().filter(|(since, _)| *since >= info.started) {
+            return Liveness::Hung { confirmed };
+        }
+        if server.is_responsive(now) && server.stall().is_usual(now.since(waiting_since)) {
+            return Liveness::Alive;
+        }
+        let Some(timeout) = self.service.health_check.as_ref().map(|check| check.timeout) else {
+            return Liveness::Alive;
+        };
+        let last = server.schedule().last().filter(|last| last.started >= info.started);
+        if let Some(failed) = last.filter(|last| !last.passed && !server.stall().responded_after(last.started)) {
+            let decided_at = waiting_since + check_after + timeout;
+            // Silence lasts until it is broken; an error that the application responded with has to be confirmed.
+            let is_fresh = failed.unanswered || now.since(failed.started) <= Self::PROBE_RESULT_TTL;
+            if now >= decided_at && is_fresh {
+                self.observe(id, Signal::Hung(Cause::Hung), now);
+                return Liveness::Hung { confirmed: true };
+            }
+            if now < decided_at && !failed.unanswered {
+                return Liveness::Undecided { until: decided_at };
+            }
+        }
+        self.observe(id, Signal::Overdue, now);
+        self.observe(id, Signal::Elapsed, now);
+        let Some(server) = self.servers.get(id.index()) else { return Liveness::Alive };
+        if server.is_stalled(&self.service, now) {
+            return if server.schedule().is_urgent(now) { Liveness::ProbeDue } else { Liveness::Stalled };
+        }
+        match server.schedule().in_flight_since(now) {
+            Some(started) => {
+                let silent_at = started + server.stall().probe_silence(timeout);
+                Liveness::Undecided { until: if now < silent_at { silent_at } else { now + Self::POLL_INTERVAL } }
+            }
+            None if server.schedule().is_urgent(now) => Liveness::ProbeDue,
+            None => Liveness::Alive,
+        }
+    }
+
+    /// Returns whether an attempt waits on a server that is stalled, or was ejected since for not responding.
+    pub(crate) fn is_not_responding(&self, info: AttemptInfo, now: Timestamp) -> bool {
+        self.servers.get(info.server.index()).is_some_and(|server| {
+            server.is_stalled(&self.service, now) || server.hung_since().is_some_and(|(since, _)| since >= info.started)
+        })
+    }
+
+    /// Ejects a server whose application answers no requests, whatever its probes say.
+    fn detect_hung_application(&mut self, id: ServerId, check_after: Duration, now: Timestamp) {
+        let hung = self
+            .servers
+            .get(id.index())
+            .is_some_and(|server| !server.ejection().is_active() && server.stall().is_unresponsive(check_after, now));
+        if hung {
+            self.observe(id, Signal::Hung(Cause::ApplicationHung), now);
+        }
+    }
+
+    fn take_due_probe(&mut self, due: Timestamp, now: Timestamp) -> Option<Lease> {
         let check = self.service.health_check.as_ref()?;
-        let server = self.servers.get_mut(id.index())?;
-        let is_news = |at: Timestamp| now.since(at) <= Self::NEWS;
-        if fallback && server.answered.is_some_and(is_news) {
-            return Some(Liveness::Alive);
-        }
-        if server.probe.failed_since(started).is_some_and(is_news) {
-            return Some(Liveness::Dead);
-        }
-        if server.probe.passed_since(started).is_some_and(is_news) {
-            return Some(Liveness::Alive);
-        }
-        if server.probe.is_leased(now) {
-            return Some(Liveness::Probing);
-        }
-        let lease = server.probe.lease(id, self.leases, check.timeout, now);
-        self.leases = self.leases.wrapping_add(1);
-        Some(Liveness::StartProbe(lease))
+        let schedule = |id: &ServerId| self.servers.get(id.index()).map(|server| server.schedule());
+        let is_urgent = |id: &ServerId| schedule(id).is_some_and(|schedule| schedule.is_urgent(now));
+        let in_flight = self.servers.iter().filter(|server| server.schedule().is_leased(now)).count();
+        let scheduled = || {
+            let is_due = |id: &ServerId| schedule(id).is_some_and(|schedule| schedule.is_due(due, now));
+            // The longest overdue first, so that a long list is probed to its end.
+            let due_since = |id: &ServerId| schedule(id).map(|schedule| schedule.due());
+            let next = self.index.enabled.iter().filter(is_due).min_by_key(due_since);
+            next.filter(|_| in_flight < Self::MAX_PROBES_IN_FLIGHT)
+        };
+        let id = self.index.enabled.iter().find(is_urgent).or_else(scheduled)?;
+        let lease = self.servers.get_mut(id.index())?.lease(id, self.next_lease, check.timeout, now);
+        self.next_lease = self.next_lease.wrapping_add(1);
+        Some(lease)
     }
 }

@@ -1,118 +1,153 @@
-//! The newest that is known of a server: whom to ask when nobody is usable, and who may take a crowd.
+//! The most recent outcomes of one server.
 //!
-//! Health and ejections change slowly, and on purpose: one lucky answer is no recovery. So while every server is thought away,
-//! one of them may have been back for a second. What came of the requests that began last is the better guide then, and a
-//! probe that passed after them. And where the last word on all servers is bad, the one that has been left alone the
-//! longest is asked: so they take turns, and whoever is back is found by as many requests as there are servers.
+//! Health and ejections change slowly, on purpose: one success is no recovery. While every server is marked unavailable, one
+//! of them may have been back for a second. The outcome of the request that started last is the better guide then, and so is
+//! a probe that passed after it.
 
 use std::time::Duration;
 
 use crate::time::Timestamp;
 
-/// The last word on one server. At first there is none, which speaks for it.
+/// The latest signals from one server. A server without any ranks as one that works.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Signals {
+pub(super) struct Signals {
+    /// Whether the newest signal is a failure. A signal is as new as the start of its request or probe.
     last_failed: bool,
-    /// When the request or the probe began that brought it.
-    began: Timestamp,
-    /// When the request began that was answered, the last of these to begin.
-    answered: Timestamp,
-    /// When the last failure began and when it came, if no request that began later was answered.
-    failed: Option<(Timestamp, Timestamp)>,
-    /// When the server was asked last.
-    asked: Timestamp,
-    /// When it was asked last, or the word came.
-    touched: Timestamp,
-    /// Who finds out whether it still fails, where it does.
+    newest_start: Timestamp,
+    /// The start of the successful request that started last.
+    last_success_start: Timestamp,
+    /// When the last request succeeded.
+    last_success: Option<Timestamp>,
+    /// The start and end of the last failure, unless a request that started later succeeded.
+    last_failure: Option<(Timestamp, Timestamp)>,
+    /// When a request was sent last.
+    last_started: Timestamp,
+    /// When a request was sent, or a signal arrived, last.
+    last_activity: Timestamp,
+    /// The request that shows whether a failing server still fails.
     trial: Option<Trial>,
+    /// Whether the last probe had no response from the application.
+    probe_unanswered: bool,
 }
 
-/// A request that is out.
+/// A request in flight.
 #[derive(Clone, Copy, Debug)]
 struct Trial {
-    began: Timestamp,
-    /// It has found out by then, or counts no more.
+    started: Timestamp,
+    /// After this time it is not waited for any more.
     until: Timestamp,
 }
 
+/// How likely an unavailable server is to respond: the least value is tried first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Rank {
+    /// It failed last, and no request was sent to it for a while.
+    NeedsRecheck,
+    /// It did not fail, and its probes are answered.
+    Responsive,
+    /// It did not fail last.
+    Untested,
+    /// It failed last. The longest idle one is tried first, so that failing servers take turns.
+    Failing { trial_in_flight: bool, idle_since: Timestamp },
+}
+
 impl Signals {
-    pub(crate) const fn last_failed(&self) -> bool {
-        self.last_failed
+    /// Returns whether a request failed within `window`, and none that started later succeeded.
+    pub(super) fn failed_within(&self, window: Duration, now: Timestamp) -> bool {
+        self.last_failure.is_some_and(|(_, at)| now.since(at) <= window)
     }
 
-    /// Whether its last request failed.
-    pub(crate) const fn has_failed(&self) -> bool {
-        self.failed.is_some()
+    /// Returns whether the last request failed, however long ago.
+    pub(super) const fn has_failed(&self) -> bool {
+        self.last_failure.is_some()
     }
 
-    /// Whether it did so no longer ago than this.
-    pub(crate) fn failed_within(&self, recently: Duration, now: Timestamp) -> bool {
-        self.failed.is_some_and(|(_, at)| now.since(at) <= recently)
+    /// Returns whether a request succeeded within `window`.
+    pub(super) fn succeeded_within(&self, window: Duration, now: Timestamp) -> bool {
+        self.last_success.is_some_and(|at| now.since(at) <= window)
     }
 
-    /// Whether a bad word is to be looked into: nobody has asked the server for as long as `enough`.
-    pub(crate) fn is_due(&self, enough: Duration, now: Timestamp) -> bool {
-        self.last_failed && now.since(self.asked) >= enough
-    }
-
-    /// Since when nobody has asked it or heard from it.
-    pub(crate) const fn idle_since(&self) -> Timestamp {
-        self.touched
-    }
-
-    /// Whether its last request failed and somebody is finding out if it still does.
-    pub(crate) fn has_trial_in_flight(&self, now: Timestamp) -> bool {
+    /// Returns whether the last request failed and another one is in flight.
+    pub(super) fn has_trial_in_flight(&self, now: Timestamp) -> bool {
         self.has_failed() && self.trial.is_some_and(|trial| now < trial.until)
     }
 
-    /// Takes in that it is asked, by somebody whose answer may take as long as `patience`.
-    pub(crate) fn on_attempt_started(&mut self, now: Timestamp, patience: Duration) {
-        (self.asked, self.touched) = (now, now);
+    /// Returns whether the server failed last and was tried within `interval`, or is being tried.
+    pub(super) fn is_being_tried(&self, interval: Duration, now: Timestamp) -> bool {
+        self.last_failed && (self.has_trial_in_flight(now) || now.since(self.last_started) < interval)
+    }
+
+    /// Ranks the server among unavailable ones. One that was not tried for `recheck_after` is due for another try.
+    pub(super) fn rank(&self, recheck_after: Option<Duration>, now: Timestamp) -> Rank {
+        if self.last_failed && recheck_after.is_some_and(|after| now.since(self.last_started) >= after) {
+            Rank::NeedsRecheck
+        } else if self.last_failed {
+            Rank::Failing { trial_in_flight: self.has_trial_in_flight(now), idle_since: self.last_activity }
+        } else if self.probe_unanswered || self.has_failed() {
+            Rank::Untested
+        } else {
+            Rank::Responsive
+        }
+    }
+
+    /// Records that a request was sent whose response may take `timeout`.
+    pub(super) fn on_started(&mut self, now: Timestamp, timeout: Duration) {
+        (self.last_started, self.last_activity) = (now, now);
         if !self.has_trial_in_flight(now) {
-            self.trial = Some(Trial { began: now, until: now + patience });
+            self.trial = Some(Trial { started: now, until: now + timeout });
         }
     }
 
-    /// Takes in that nobody waits any more for the outcome of what began at `began`.
-    pub(crate) fn on_attempt_canceled(&mut self, began: Timestamp) {
-        self.trial = self.trial.filter(|trial| began < trial.began);
+    /// Records that the request that started at `started` is not waited for any more.
+    pub(super) fn on_canceled(&mut self, started: Timestamp) {
+        self.trial = self.trial.filter(|trial| started < trial.started);
     }
 
-    /// Takes in that a request that began at `began` was answered.
-    pub(crate) fn on_answer(&mut self, began: Timestamp, now: Timestamp) {
-        self.answered = self.answered.max(began);
-        self.failed = self.failed.filter(|(failed, _)| began < *failed);
-        if self.hear(began, now) {
+    /// Records the success of a request that started at `started`.
+    pub(super) fn on_success(&mut self, started: Timestamp, now: Timestamp) {
+        self.last_success = Some(now);
+        self.last_success_start = self.last_success_start.max(started);
+        self.last_failure = self.last_failure.filter(|(failed, _)| started < *failed);
+        if self.supersedes(started, now) {
             self.last_failed = false;
         }
     }
 
-    /// Takes in that a request that began at `began` failed. A `slow` server may only have much to do: that says nothing of
-    /// where requests are better off.
-    pub(crate) fn on_failure(&mut self, slow: bool, began: Timestamp, now: Timestamp) {
-        if began >= self.answered {
-            self.failed = Some((began, now));
+    /// Records the failure of a request that started at `started`. After a `timeout` the server may only be busy: that does
+    /// not show that other servers would do better.
+    pub(super) fn on_failure(&mut self, timeout: bool, started: Timestamp, now: Timestamp) {
+        if started >= self.last_success_start {
+            self.last_failure = Some((started, now));
         }
-        if self.hear(began, now) {
-            self.last_failed |= !slow;
+        if self.supersedes(started, now) {
+            self.last_failed |= !timeout;
         }
     }
 
-    /// Takes in that a probe that began at `began` passed.
-    pub(crate) fn on_passing_probe(&mut self, began: Timestamp, now: Timestamp) {
-        if self.hear(began, now) {
+    /// Records whether a probe had no response from the application.
+    pub(super) const fn on_probe(&mut self, unanswered: bool) {
+        self.probe_unanswered = unanswered;
+    }
+
+    /// Records that a probe that started at `started` passed. Only a `scheduled` one ends the memory of a failure: the probe
+    /// that the failure itself caused may not cover what fails.
+    pub(super) fn on_passing_probe(&mut self, scheduled: bool, started: Timestamp, now: Timestamp) {
+        if self.supersedes(started, now) {
             self.last_failed = false;
         }
+        if scheduled {
+            self.last_failure = self.last_failure.filter(|(failed, _)| started < *failed);
+        }
     }
 
-    /// Whether it is news: what began earlier says less, even when it ends later.
-    fn hear(&mut self, began: Timestamp, now: Timestamp) -> bool {
-        self.on_attempt_canceled(began);
-        let is_news = began >= self.began;
-        if is_news {
-            (self.began, self.touched) = (began, now);
+    /// Returns whether a signal is the newest: what started earlier says less, even when it ends later.
+    fn supersedes(&mut self, started: Timestamp, now: Timestamp) -> bool {
+        self.on_canceled(started);
+        let is_newest = started >= self.newest_start;
+        if is_newest {
+            (self.newest_start, self.last_activity) = (started, now);
         }
-        is_news
+        is_newest
     }
 }
 
@@ -120,57 +155,77 @@ impl Signals {
 mod tests {
     use super::*;
 
-    const PATIENCE: Duration = Duration::from_secs(6);
+    const TIMEOUT: Duration = Duration::from_secs(6);
+    const WINDOW: Duration = Duration::from_secs(10);
 
     const fn at(millis: u64) -> Timestamp {
         Timestamp::from_millis(millis)
     }
 
     #[test]
-    fn what_began_later_says_more_whenever_it_ends() {
+    fn the_signal_that_started_last_decides_whenever_it_ends() {
         let mut signals = Signals::default();
-        signals.on_answer(at(200), at(300));
+        signals.on_success(at(200), at(300));
         signals.on_failure(false, at(100), at(400));
-        assert!(!signals.last_failed(), "a request that hung, from before the answer");
+        assert!(!signals.last_failed, "a request that hung, from before the success");
         signals.on_failure(false, at(200), at(500));
-        assert!(signals.last_failed(), "at the same time, and heard later");
+        assert!(signals.last_failed, "started at the same time, and ended later");
     }
 
     #[test]
-    fn a_failure_is_recent_until_a_later_request_is_answered() {
-        let (mut signals, recently) = (Signals::default(), Duration::from_secs(10));
-        signals.on_failure(true, at(0), at(1_000));
-        assert!(!signals.last_failed(), "it may only be slow");
-        assert!(signals.failed_within(recently, at(11_000)) && !signals.failed_within(recently, at(11_001)));
-        signals.on_failure(false, at(500), at(2_000));
-        signals.on_passing_probe(at(3_000), at(3_100));
-        assert!(!signals.last_failed() && signals.failed_within(recently, at(3_200)), "probes may be blind");
-        signals.on_answer(at(3_000), at(3_300));
-        assert!(!signals.failed_within(recently, at(3_400)));
-        signals.on_failure(false, at(4_000), at(4_100));
-        signals.on_answer(at(3_500), at(5_000));
-        assert!(signals.has_failed(), "an answer to a request from before the failure");
-    }
-
-    #[test]
-    fn somebody_tries_after_a_bad_word_until_the_next_one() {
+    fn a_failure_is_recent_until_a_later_request_succeeds() {
         let mut signals = Signals::default();
-        signals.on_attempt_started(at(0), PATIENCE);
-        assert!(!signals.has_trial_in_flight(at(1)), "nobody doubts it");
+        signals.on_failure(true, at(0), at(1_000));
+        assert!(!signals.last_failed, "the server may only be busy");
+        assert!(signals.failed_within(WINDOW, at(11_000)) && !signals.failed_within(WINDOW, at(11_001)));
+        signals.on_failure(false, at(500), at(2_000));
+        signals.on_passing_probe(false, at(3_000), at(3_100));
+        assert!(!signals.last_failed && signals.failed_within(WINDOW, at(3_200)), "the probe may be ineffective");
+        signals.on_success(at(3_000), at(3_300));
+        assert!(!signals.failed_within(WINDOW, at(3_400)));
+        signals.on_failure(false, at(4_000), at(4_100));
+        signals.on_success(at(3_500), at(5_000));
+        assert!(signals.has_failed(), "the success of a request from before the failure");
+        signals.on_passing_probe(true, at(5_000), at(5_100));
+        assert!(!signals.has_failed(), "a scheduled probe");
+    }
+
+    #[test]
+    fn a_trial_is_in_flight_until_the_next_signal() {
+        let mut signals = Signals::default();
+        signals.on_started(at(0), TIMEOUT);
+        assert!(!signals.has_trial_in_flight(at(1)), "there was no failure");
         signals.on_failure(false, at(0), at(10));
-        assert_eq!(signals.idle_since(), at(10));
-        signals.on_attempt_started(at(20), PATIENCE);
+        signals.on_started(at(20), TIMEOUT);
         assert!(signals.has_trial_in_flight(at(6_019)) && !signals.has_trial_in_flight(at(6_020)));
-        assert_eq!(signals.idle_since(), at(20));
         signals.on_failure(false, at(20), at(30));
         assert!(!signals.has_trial_in_flight(at(31)));
-        assert!(signals.is_due(PATIENCE, at(6_020)) && !signals.is_due(PATIENCE, at(6_019)));
-        signals.on_attempt_started(at(40), PATIENCE);
-        signals.on_attempt_started(at(50), PATIENCE);
+        assert_eq!(signals.rank(Some(TIMEOUT), at(6_020)), Rank::NeedsRecheck);
+        assert_eq!(
+            signals.rank(Some(TIMEOUT), at(6_019)),
+            Rank::Failing { trial_in_flight: false, idle_since: at(30) }
+        );
+        signals.on_started(at(40), TIMEOUT);
+        signals.on_started(at(50), TIMEOUT);
         signals.on_failure(false, at(35), at(55));
-        signals.on_attempt_canceled(at(35));
-        assert!(signals.has_trial_in_flight(at(56)), "whoever tries it is still out");
-        signals.on_attempt_canceled(at(40));
-        assert!(!signals.has_trial_in_flight(at(57)), "nobody waits for it");
+        signals.on_canceled(at(35));
+        assert!(signals.has_trial_in_flight(at(56)), "the trial started later");
+        signals.on_canceled(at(40));
+        assert!(!signals.has_trial_in_flight(at(57)), "the trial is canceled");
+    }
+
+    #[test]
+    fn unavailable_servers_are_ranked_by_how_likely_they_respond() {
+        let failed = |timeout| {
+            let mut signals = Signals::default();
+            signals.on_failure(timeout, at(0), at(10));
+            signals
+        };
+        let mut unanswered = Signals::default();
+        unanswered.on_probe(true);
+        let rank = |signals: Signals| signals.rank(None, at(20));
+        let order = [rank(Signals::default()), rank(unanswered), rank(failed(false))];
+        assert!(order.is_sorted(), "{order:?}");
+        assert_eq!(rank(failed(true)), Rank::Untested, "a timeout is no proof of a failure");
     }
 }

@@ -1,97 +1,211 @@
-//! What is known of the servers, in a form that others can take over: isolates share no memory, but they can share this.
+//! The state of a pool in a form that other pools can merge: isolates share no memory, but they can share this.
 //!
-//! A snapshot is a list of facts, one for each server of which anything is known. Whoever merges it takes what is newer than
-//! what it knows itself, and leaves the rest. So facts may arrive late, twice and in any order.
+//! A snapshot has one entry per server of which anything is known, and each entry has three facts: what probes say, what
+//! traffic says, and whether the server is held back. Each fact has a time of its own. If a probe's result were news of the
+//! traffic as well, no ejection would last until the next probe anywhere, because every isolate probes.
 //!
-//! What probes say and what traffic says have each a time of their own. A probe can be blind to what fails, and every isolate
-//! probes: if its result were news of the traffic as well, no ejection would last until the next probe somewhere.
+//! Facts have a total order: the newer wins, and of two with the same time the worse. A merge keeps the greater of each two.
+//! That is commutative, associative and idempotent, so snapshots may arrive late, twice and in any order.
 
-use crate::pool::PoolState;
-use crate::pool::health::Health;
+use std::cmp::Reverse;
+use std::time::Duration;
+
+use super::PoolState;
+use super::ejection::Cause;
+use super::health::Health;
+use super::server_state::{ServerState, Signal};
+use crate::select::hash;
+use crate::server::Server;
 use crate::server_set::ServerId;
+use crate::service::Service;
 use crate::time::Timestamp;
 
-/// What somebody knew of a service's servers.
+/// What a pool knows of its servers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
 pub struct Snapshot {
-    /// One for each server of which anything is known.
-    pub facts: Vec<ServerSnapshot>,
+    /// The version of the format, [`VERSION`](Self::VERSION). Readers ignore what they do not know.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub version: u32,
+    /// Where the servers were seen from, such as a data centre; empty: valid everywhere. A place that cannot reach a server
+    /// must not make the others stop using it.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub scope: String,
+    /// One entry per server of which anything is known.
+    pub servers: Vec<ServerSnapshot>,
 }
 
-/// What somebody knew of one server.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+impl Snapshot {
+    /// The version of the format that this crate writes.
+    pub const VERSION: u32 = 1;
+}
+
+/// What a pool knows of one server. Times are milliseconds on the hosts' common clock, 0 for never.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default))]
 #[non_exhaustive]
 pub struct ServerSnapshot {
     /// The server's name.
     pub server: String,
-    /// Who found it out: an isolate, a host.
-    pub by: String,
-    /// When it was probed, in milliseconds on the hosts' common clock; 0: never.
-    pub seen: u64,
-    /// What probes said.
+    /// A hash of its address and its health check: facts about another address are no facts about this one. 0 if unknown, as
+    /// in a snapshot that was written by hand.
+    pub identity: u64,
+    /// The isolate or host that exported it.
+    pub reporter: String,
+    /// When the server was probed last.
+    pub probed_at: u64,
+    /// Its state by probes.
     pub health: Health,
-    /// When it was left out of traffic or let in again, on the same clock; 0: never.
-    pub judged: u64,
-    /// Until when it was left out of traffic, if it was.
+    /// Probe results in a row that contradict `health`.
+    pub contrary_streak: u32,
+    /// When it was ejected or unejected last.
+    pub state_changed_at: u64,
+    /// Until when it is ejected, if it is.
     pub ejected_until: Option<u64>,
-    /// How many ejections counted towards the length of the next.
+    /// Ejections that count towards the duration of the next one.
     pub ejection_count: u32,
+    /// Why it is ejected.
+    pub cause: Cause,
+    /// Until when a trial is waited for.
+    pub trial_until: Option<u64>,
+    /// When it was held back, or released, last.
+    pub failback_changed_at: u64,
+    /// Whether it is held back: see [`Failback`](crate::Failback).
+    pub awaiting_failback: bool,
+}
+
+/// What probes say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct HealthFact {
+    pub(super) probed_at: Timestamp,
+    pub(super) health: Health,
+    pub(super) contrary_streak: u32,
+}
+
+/// What traffic says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct EjectionFact {
+    // In the order of their weight: no ejection is better than any.
+    pub(super) changed_at: Timestamp,
+    pub(super) ejected_until: Option<Timestamp>,
+    pub(super) ejection_count: u32,
+    pub(super) cause: Cause,
+    pub(super) trial_until: Option<Timestamp>,
+}
+
+/// Whether the server is held back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct FailbackFact {
+    pub(super) changed_at: Timestamp,
+    pub(super) awaiting: bool,
+}
+
+impl HealthFact {
+    /// The sort key of the total order.
+    fn key(self) -> (Timestamp, u8, u32, Reverse<u32>) {
+        let (badness, towards, away) = match self.health {
+            Health::Unknown => (0, self.contrary_streak, 0),
+            Health::Healthy => (1, self.contrary_streak, 0),
+            Health::Unhealthy => (2, 0, self.contrary_streak),
+        };
+        (self.probed_at, badness, towards, Reverse(away))
+    }
 }
 
 impl PoolState {
-    /// What is known here, found out by `by`.
-    pub fn export(&self, by: &str) -> Snapshot {
-        let known = self
-            .service
-            .servers()
-            .iter()
-            .zip(&self.servers)
-            .filter(|(_, state)| state.seen.max(state.judged) > Timestamp::ZERO);
-        let facts = known.map(|(server, state)| ServerSnapshot {
-            server: server.name.clone(),
-            by: by.to_owned(),
-            seen: state.seen.as_millis(),
-            health: state.health.health(),
-            judged: state.judged.as_millis(),
-            ejected_until: state.ejection.until().map(Timestamp::as_millis),
-            ejection_count: state.ejection.ejection_count(),
-        });
-        Snapshot { facts: facts.collect() }
+    /// The oldest fact that is merged.
+    const MAX_FACT_AGE: Duration = Duration::from_secs(5 * 60);
+
+    /// How far the clock of another host may be ahead.
+    const MAX_CLOCK_SKEW: Duration = Duration::from_secs(30);
+
+    /// Sets where this pool sees its servers from. It merges snapshots of this scope, and those without one.
+    pub fn set_scope(&mut self, scope: impl Into<String>) {
+        self.scope = scope.into();
     }
 
-    /// Takes over what is newer than what is known here. Facts of unknown servers and from the future change nothing.
+    /// Returns what is known here. `reporter` names the isolate or host.
+    pub fn export(&self, reporter: &str) -> Snapshot {
+        let time = |at: Timestamp| if at == Timestamp::ZERO { 0 } else { self.time.reading_at(at).as_millis() };
+        let now = self.time.last();
+        let servers = self.service.servers().iter().zip(&self.servers).filter(|(_, state)| state.has_facts());
+        let servers = servers.map(|(server, state)| {
+            let (health, ejection) = (state.health_fact(), state.ejection_fact());
+            let failback = state.failback_fact(&self.service, now);
+            ServerSnapshot {
+                server: server.name.clone(),
+                identity: identity(server, &self.service),
+                reporter: reporter.to_owned(),
+                probed_at: time(health.probed_at),
+                health: health.health,
+                contrary_streak: health.contrary_streak,
+                state_changed_at: time(ejection.changed_at),
+                ejected_until: ejection.ejected_until.map(time),
+                ejection_count: ejection.ejection_count,
+                cause: ejection.cause,
+                trial_until: ejection.trial_until.map(time),
+                failback_changed_at: time(failback.changed_at),
+                awaiting_failback: failback.awaiting,
+            }
+        });
+        Snapshot { version: Snapshot::VERSION, scope: self.scope.clone(), servers: servers.collect() }
+    }
+
+    /// Takes over the facts that are newer than what is known here. Ignored are facts about unknown servers or other
+    /// addresses, those of another scope, older ones than five minutes, and those more than 30 s in the future.
     ///
-    /// No events: whoever found a fact out has told it.
+    /// No events are reported: the pool that observed a change has reported it.
     pub fn merge(&mut self, snapshot: &Snapshot, now: Timestamp) {
         let now = self.advance(now);
-        for fact in &snapshot.facts {
-            let seen = Timestamp::from_millis(fact.seen);
-            let index = self.service.servers().iter().position(|server| server.name == fact.server);
-            let Some(id) = index.and_then(ServerId::new) else { continue };
-            let Some(server) = self.servers.get_mut(id.index()) else { continue };
-            let judged = Timestamp::from_millis(fact.judged);
-            if judged > server.judged && judged <= now {
-                server.judged = judged;
-                let longest = now + self.service.ejection.max_time;
-                let until = fact.ejected_until.map(|until| Timestamp::from_millis(until).min(longest));
-                server.ejection.adopt(until, fact.ejection_count, judged);
-                match until {
-                    Some(_) => server.signals.on_failure(false, judged, judged),
-                    None => server.signals.on_answer(judged, judged),
-                }
+        if !snapshot.scope.is_empty() && snapshot.scope != self.scope {
+            return;
+        }
+        for entry in &snapshot.servers {
+            let servers = self.service.servers();
+            let index = servers.iter().position(|server| server.name == entry.server);
+            let Some((id, server)) = index.and_then(|index| Some((ServerId::new(index)?, servers.get(index)?))) else {
+                continue;
+            };
+            if entry.identity == 0 || entry.identity == identity(server, &self.service) {
+                self.merge_entry(id, entry, now);
             }
-            if seen > server.seen && seen <= now {
-                server.seen = seen;
-                server.health.adopt(fact.health);
-                if let Some(check) = &self.service.health_check {
-                    let is_well = fact.health == Health::Healthy && !server.ejection.is_active();
-                    let interval = if is_well { check.interval } else { check.unhealthy_interval };
-                    server.probe.put_off(seen + interval);
-                }
-            }
-            self.reindex(id, now);
         }
     }
+
+    fn merge_entry(&mut self, id: ServerId, entry: &ServerSnapshot, now: Timestamp) {
+        let time = |at: u64| self.time.time_at(Timestamp::from_millis(at));
+        let is_current = |at: Timestamp| at <= now + Self::MAX_CLOCK_SKEW && now.since(at) <= Self::MAX_FACT_AGE;
+        let latest = now + self.service.ejection.max_time;
+        let health = HealthFact {
+            probed_at: time(entry.probed_at),
+            health: entry.health,
+            contrary_streak: entry.contrary_streak,
+        };
+        let ejection = EjectionFact {
+            changed_at: time(entry.state_changed_at),
+            ejected_until: entry.ejected_until.map(|until| time(until).min(latest)),
+            ejection_count: entry.ejection_count,
+            cause: entry.cause,
+            trial_until: entry.trial_until.map(|until| time(until).min(latest)),
+        };
+        let failback = FailbackFact { changed_at: time(entry.failback_changed_at), awaiting: entry.awaiting_failback };
+        let known = |state: &Self| state.servers.get(id.index()).map(ServerState::ejection_fact);
+        if entry.state_changed_at > 0 && is_current(ejection.changed_at) && Some(ejection) > known(self) {
+            self.observe(id, Signal::EjectionMerged(ejection), now);
+        }
+        let known = self.servers.get(id.index()).map(|server| server.health_fact().key());
+        if entry.probed_at > 0 && is_current(health.probed_at) && Some(health.key()) > known {
+            self.observe(id, Signal::HealthMerged(health), now);
+        }
+        let known = self.servers.get(id.index()).map(|server| server.failback_fact(&self.service, now));
+        if entry.failback_changed_at > 0 && is_current(failback.changed_at) && Some(failback) > known {
+            self.observe(id, Signal::FailbackMerged(failback), now);
+        }
+    }
+}
+
+/// A hash of what a fact about a server is about.
+fn identity(server: &Server, service: &Service) -> u64 {
+    hash::key(format!("{} {:?}", server.url, service.health_check).as_bytes())
 }

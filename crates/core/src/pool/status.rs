@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use crate::pool::PoolState;
-use crate::pool::counters::Counters;
-use crate::pool::ejection::EjectionState;
-use crate::pool::health::Health;
+use super::PoolState;
+use super::counters::Counters;
+use super::ejection::EjectionState;
+use super::health::Health;
+use crate::server_set::ServerId;
 use crate::time::Timestamp;
 
 /// What is known of one server.
@@ -14,36 +15,40 @@ use crate::time::Timestamp;
 pub struct ServerStatus {
     /// Its name.
     pub name: String,
-    /// What probes say.
+    /// Its state by probes.
     pub health: Health,
-    /// What traffic says.
+    /// Its state by traffic.
     pub ejection: EjectionState,
-    /// Whether it is usable again but awaiting_failback back: see [`Failback`](crate::Failback).
+    /// Whether it answers neither requests nor probes at the moment.
+    pub stalled: bool,
+    /// Whether it is available again but held back: see [`Failback`](crate::Failback).
     pub awaiting_failback: bool,
-    /// Requests it has not answered yet.
+    /// Requests that it has not answered yet.
     pub in_flight: u32,
-    /// Its response time, an estimate that errs on the slow side. `None` before the first answer.
+    /// Its response time, an estimate that errs on the slow side. `None` before the first response.
     pub latency: Option<Duration>,
     /// What happened so far.
     pub counters: Counters,
 }
 
 impl PoolState {
-    /// What is known of each server, in the operator's order.
+    /// Returns what is known of each server, in the order of the service's list.
     pub fn status(&mut self, now: Timestamp) -> Vec<ServerStatus> {
         let now = self.advance(now);
-        let longest = self.service.retry.timeout;
-        let awaiting_failback =
-            |index| crate::ServerId::new(index).is_some_and(|id| self.groups.awaiting_failback.contains(id));
-        let servers = self.service.servers().iter().zip(&self.servers).zip(&mut self.candidates).enumerate();
-        let status = servers.map(|(index, ((server, state), candidate))| ServerStatus {
-            name: server.name.clone(),
-            health: state.health.health(),
-            ejection: state.ejection.state(now),
-            awaiting_failback: awaiting_failback(index),
-            in_flight: candidate.in_flight.count(now, longest),
-            latency: candidate.latency.estimate(),
-            counters: state.counters,
+        let Self { service, servers, selector, .. } = self;
+        let servers = service.servers().iter().zip(servers).enumerate();
+        let status = servers.filter_map(|(index, (server, state))| {
+            let id = ServerId::new(index)?;
+            Some(ServerStatus {
+                name: server.name.clone(),
+                health: state.health().health(),
+                ejection: state.ejection().state(now),
+                stalled: state.is_stalled(service, now),
+                awaiting_failback: state.is_awaiting_failback(service, now),
+                in_flight: selector.in_flight(id, now),
+                latency: selector.latency(id),
+                counters: state.counters(),
+            })
         });
         status.collect()
     }

@@ -67,7 +67,7 @@ pub trait HeaderFields {
     ///
     /// # Errors
     /// The host's own.
-    fn value(&self, name: &str) -> Result<Option<String>, Self::Error>;
+    fn get(&self, name: &str) -> Result<Option<String>, Self::Error>;
 
     /// Puts one line in place of all that there are.
     ///
@@ -99,7 +99,7 @@ pub trait HeaderFields {
 /// # Errors
 /// That of the fields.
 pub fn remove_hop_by_hop<H: HeaderFields>(fields: &mut H) -> Result<(), H::Error> {
-    if let Some(named) = fields.value("connection")? {
+    if let Some(named) = fields.get("connection")? {
         for name in named.split(',').map(|name| name.trim().to_ascii_lowercase()) {
             // `Connection: Host` would take away what the message is about.
             if !PROTECTED_HEADERS.contains(&name.as_str()) {
@@ -116,7 +116,7 @@ const PROTECTED_HEADERS: [&str; 3] = ["host", "content-length", ""];
 impl HeaderFields for http::HeaderMap {
     type Error = http::header::InvalidHeaderValue;
 
-    fn value(&self, name: &str) -> Result<Option<String>, Self::Error> {
+    fn get(&self, name: &str) -> Result<Option<String>, Self::Error> {
         let texts: Vec<&str> = self.get_all(name).iter().filter_map(text).collect();
         Ok((!texts.is_empty()).then(|| texts.join(", ")))
     }

@@ -10,6 +10,7 @@ use http::StatusCode;
 
 use crate::local_reply::LocalReply;
 use crate::proxy::headers;
+use crate::service::Service;
 
 /// An answer of our own, for the host to send.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,12 +51,37 @@ impl fmt::Display for RequestId {
     }
 }
 
+/// What a local reply to one request depends on: its `Accept` header and its id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReplyContext {
+    accept: Option<String>,
+    id: RequestId,
+}
+
+impl ReplyContext {
+    /// The context of a request with this `Accept` header.
+    pub const fn new(accept: Option<String>, id: RequestId) -> Self {
+        Self { accept, id }
+    }
+
+    /// Returns the id of the request.
+    pub const fn id(&self) -> &RequestId {
+        &self.id
+    }
+
+    /// Returns the response with which the host replies; `service` is the request's, if it is known.
+    pub fn respond(&self, reply: LocalReply, service: Option<&Service>) -> LocalResponse {
+        let page = service.and_then(|service| service.error_page.as_deref());
+        reply.response(self.accept.as_deref(), &self.id, page)
+    }
+}
+
 impl LocalReply {
     /// The answer to a request whose `Accept` header is `accept`.
     ///
     /// `page` is the operator's own, from [`Service::error_page`](crate::Service::error_page): HTML in which `{{status}}`, `{{reason}}`,
     /// `{{message}}` and `{{request_id}}` are filled in.
-    pub fn answer(self, accept: Option<&str>, id: &RequestId, page: Option<&str>) -> LocalResponse {
+    fn response(self, accept: Option<&str>, id: &RequestId, page: Option<&str>) -> LocalResponse {
         let status = self.status();
         let (content_type, body) = match Form::wanted(accept) {
             Form::Text => ("text/plain; charset=utf-8", format!("{status}: {}\n", self.message())),
@@ -197,18 +223,18 @@ mod tests {
     #[test]
     fn every_form_says_the_same() {
         let id = RequestId::random(0xabc);
-        let problem = LocalReply::unavailable(std::time::Duration::from_secs(7));
-        let text = problem.answer(None, &id, None);
+        let reply = LocalReply::unavailable(std::time::Duration::from_secs(7));
+        let text = reply.response(None, &id, None);
         assert_eq!(text.body, "503 Service Unavailable: No server answered. Please try again in a moment.\n");
         assert!(text.headers.contains(&("retry-after", "7".to_owned())));
         assert!(text.headers.contains(&("x-request-id", "0000000000000abc".to_owned())));
-        let json = problem.answer(Some("application/json"), &id, None).body;
+        let json = reply.response(Some("application/json"), &id, None).body;
         assert_eq!(
             json,
             "{\"status\":503,\"error\":\"unavailable\",\"message\":\"No server answered. Please try again in a moment.\",\
              \"request_id\":\"0000000000000abc\"}\n"
         );
-        let html = problem.answer(Some("text/html"), &id, None).body;
+        let html = reply.response(Some("text/html"), &id, None).body;
         for part in ["<title>503 Service Unavailable</title>", "No server answered.", "0000000000000abc"] {
             assert!(html.contains(part), "{part} is missing: {html}");
         }
@@ -218,7 +244,7 @@ mod tests {
     #[test]
     fn an_operators_page_is_filled_in() {
         let page = "<h1>{{status}} {{reason}}</h1>{{message}}<i>{{request_id}}</i>{{other}}";
-        let html = LocalReply::Loop.answer(Some("text/html"), &RequestId::random(1), Some(page)).body;
+        let html = LocalReply::Loop.response(Some("text/html"), &RequestId::random(1), Some(page)).body;
         assert_eq!(
             html,
             "<h1>508 Loop Detected</h1>This request has already passed a balancer.<i>0000000000000001</i>{{other}}"

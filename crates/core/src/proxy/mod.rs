@@ -3,12 +3,15 @@
 pub mod headers;
 pub mod host;
 mod local_response;
+mod probe;
 mod replay;
 mod request;
 pub mod rewrite;
 mod routes;
 
-pub use local_response::{LocalResponse, RequestId};
+pub use local_response::{LocalResponse, ReplyContext, RequestId};
+pub use probe::ProbeRequest;
+pub(crate) use probe::parse_retry_after;
 pub use replay::{BufferPermit, ReplayBuffer};
-pub use request::{ProxiedRequest, add_server_headers};
+pub use request::ProxiedRequest;
 pub use routes::{RouteMatch, Services};

@@ -1,24 +1,28 @@
-//! What of a client's request the balancer looks at, and what it makes of the headers on the way there and back.
+//! A client's request: what the balancer reads of it, and how headers change on the way to a server and back.
 //!
-//! All of it is decided here and edits the host's own headers in place ([`HeaderFields`]), so that a server and a client
-//! see the same behind every host.
+//! All of it is decided here and edits the host's own headers in place ([`HeaderFields`]), so that servers and clients see the
+//! same behind every host.
+
+use std::sync::Arc;
 
 use http::Method;
 
+use super::headers::{self, HeaderFields};
+use super::rewrite;
+use super::routes::RouteMatch;
 use crate::cookie;
 use crate::pool::Pool;
-use crate::proxy::headers::{self, HeaderFields};
-use crate::proxy::rewrite;
-use crate::proxy::routes::RouteMatch;
 use crate::retry::{Body, RequestMeta};
 use crate::server::Server;
 use crate::server_set::ServerId;
-use crate::service::Policy;
+use crate::service::{Policy, Service};
 
-/// A client's request, apart from its method, headers and body.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A client's request, apart from its method, headers and body, and the pool that serves it.
+#[derive(Clone, Debug)]
 pub struct ProxiedRequest {
-    /// `https` or `http`, as the client came.
+    /// The pool of the service.
+    pub pool: Arc<Pool>,
+    /// `https` or `http`, as the client connected.
     pub scheme: String,
     /// Host and port as the client wrote them.
     pub authority: String,
@@ -26,70 +30,73 @@ pub struct ProxiedRequest {
     pub path_and_query: String,
     /// The client's address, where it is known.
     pub client_ip: Option<String>,
-    /// The `Cookie` header, where the service has to do with cookies.
+    /// The `Cookie` header, with affinity.
     cookies: Option<String>,
-    sticky: Option<ServerId>,
+    affinity_server: Option<ServerId>,
 }
 
 impl ProxiedRequest {
-    /// Takes down what is needed later: by then the host may have given the request away. `fields` are the client's.
+    /// Reads what is needed later, when the host may have given the request away. `fields` are the client's.
     ///
     /// # Errors
-    /// That of the fields.
+    /// Those of the fields.
     pub fn new<H: HeaderFields>(
         matched: RouteMatch<'_, '_>,
         fields: &H,
         client_ip: Option<String>,
     ) -> Result<Self, H::Error> {
         let with_cookies = matched.pool.service().affinity.is_some();
-        let cookies = if with_cookies { fields.value("cookie")? } else { None };
+        let cookies = if with_cookies { fields.get("cookie")? } else { None };
         Ok(Self {
+            pool: Arc::clone(matched.pool),
             scheme: matched.scheme.to_owned(),
             authority: matched.authority.to_owned(),
             path_and_query: matched.path_and_query.to_owned(),
             client_ip,
-            sticky: cookies.as_deref().and_then(|cookies| matched.pool.affinity_server(cookies)),
+            affinity_server: cookies.as_deref().and_then(|cookies| matched.pool.affinity_server(cookies)),
             cookies,
         })
     }
 
-    /// What an exchange has to know of the request. `fields` are the client's.
+    /// Returns the configuration of the service.
+    pub fn service(&self) -> &Service {
+        self.pool.service()
+    }
+
+    /// Returns what an exchange needs to know of the request. `fields` are the client's; `upgrade` tells whether it asks for
+    /// another protocol.
     ///
     /// # Errors
-    /// That of the fields.
+    /// Those of the fields.
     pub fn meta<H: HeaderFields>(
         &self,
-        pool: &Pool,
         method: Method,
         fields: &H,
         body: Body,
+        upgrade: bool,
     ) -> Result<RequestMeta, H::Error> {
-        let key = match &pool.service().policy {
+        let hash_key = match &self.service().policy {
             Policy::Hash(on) => {
-                let header = |name: &str| fields.value(name).ok().flatten().map(Into::into);
+                let header = |name: &str| fields.get(name).ok().flatten().map(Into::into);
                 on.key(header, &self.path_and_query, self.client_ip.as_deref())
             }
             _ => 0,
         };
         Ok(RequestMeta {
-            idempotency_key: fields.value("idempotency-key")?.is_some(),
+            idempotency_key: fields.get("idempotency-key")?.is_some(),
+            upgrade,
             body,
-            key,
-            sticky: self.sticky,
+            hash_key,
+            affinity_server: self.affinity_server,
             ..RequestMeta::new(method)
         })
     }
 
-    /// Makes the client's header fields those that `server`, one of the pool's, gets.
+    /// Turns the client's header fields into those that `server`, one of the pool's, gets.
     ///
     /// # Errors
-    /// That of the fields.
-    pub fn prepare_request<H: HeaderFields>(
-        &self,
-        fields: &mut H,
-        pool: &Pool,
-        server: &Server,
-    ) -> Result<(), H::Error> {
+    /// Those of the fields.
+    pub fn prepare_request<H: HeaderFields>(&self, fields: &mut H, server: &Server) -> Result<(), H::Error> {
         for name in headers::STRIPPED_REQUEST_HEADERS {
             fields.remove(name)?;
         }
@@ -101,38 +108,38 @@ impl ProxiedRequest {
                 None => fields.remove(name)?,
             }
         }
-        if let (Some(cookies), Some(affinity)) = (&self.cookies, &pool.service().affinity) {
-            // The affinity cookie is between the client and us.
+        if let (Some(cookies), Some(affinity)) = (&self.cookies, &self.service().affinity) {
+            // The affinity cookie is between the client and the balancer.
             match cookie::remove(cookies, &affinity.cookie) {
                 Some(others) => fields.set("cookie", &others)?,
                 None => fields.remove("cookie")?,
             }
         }
-        // First all, then the server's own: a client must not send them, and another server's secret is not this one's.
-        pool.service().server_header_names().try_for_each(|name| fields.remove(name))?;
-        add_server_headers(fields, server)
+        // First all of them, then the server's own: a client must not send them, and each server has its own secret.
+        self.service().server_header_names().try_for_each(|name| fields.remove(name))?;
+        server.headers.iter().try_for_each(|header| fields.set(&header.name, &header.value))?;
+        fields.set(headers::LOOP_HEADER, "1")
     }
 
-    /// Makes a server's header fields those that the client gets. `fallback` tells whether the server was asked for want of a
-    /// better one.
+    /// Turns a server's header fields into those that the client gets. `last_resort` tells whether the server was
+    /// unavailable and was tried because none was available.
     ///
     /// # Errors
-    /// That of the fields.
+    /// Those of the fields.
     pub fn prepare_response<H: HeaderFields>(
         &self,
         fields: &mut H,
-        pool: &Pool,
         served_by: ServerId,
-        fallback: bool,
+        last_resort: bool,
     ) -> Result<(), H::Error> {
-        let service = pool.service();
+        let service = self.service();
         let Some(server) = service.server(served_by) else { return Ok(()) };
         if service.served_by_header {
             fields.set(headers::SERVED_BY, &server.name)?;
         } else {
             fields.remove(headers::SERVED_BY)?;
         }
-        if fallback {
+        if last_resort {
             fields.set(headers::FALLBACK_HEADER, "fallback")?;
         } else {
             fields.remove(headers::FALLBACK_HEADER)?;
@@ -142,20 +149,11 @@ impl ProxiedRequest {
             fields.rewrite(name, public)?;
         }
         fields.rewrite("set-cookie", |value| rewrite::set_cookie(value, &server.url, service, &self.authority))?;
-        match pool.affinity_cookie(served_by, self.sticky, self.scheme == "https") {
+        match self.pool.affinity_cookie(served_by, self.affinity_server, self.scheme == "https") {
             Some(cookie) => fields.append("set-cookie", &cookie),
             None => Ok(()),
         }
     }
-}
-
-/// Sets what every request of ours to `server` carries, probes included.
-///
-/// # Errors
-/// That of the fields.
-pub fn add_server_headers<H: HeaderFields>(fields: &mut H, server: &Server) -> Result<(), H::Error> {
-    server.headers.iter().try_for_each(|header| fields.set(&header.name, &header.value))?;
-    fields.set(headers::LOOP_HEADER, "1")
 }
 
 #[cfg(test)]
@@ -190,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn hdr_04_to_06_a_server_gets_the_truth_about_the_client() {
+    fn hdr_04_to_06_forwarded_headers_describe_the_client() {
         let services = services();
         let matched = services.route("https://app.test/x", false).unwrap();
         let mut sent = fields(&[
@@ -208,9 +206,9 @@ mod tests {
             ("cf-access-client-secret", "the client's"),
             ("cookie", "a=1; lb=0123; b=2"),
         ]);
-        let inbound = ProxiedRequest::new(matched, &sent, Some("203.0.113.7".to_owned())).unwrap();
+        let request = ProxiedRequest::new(matched, &sent, Some("203.0.113.7".to_owned())).unwrap();
         let mut to_b = sent.clone();
-        inbound.prepare_request(&mut to_b, matched.pool, &matched.pool.service().servers()[1]).unwrap();
+        request.prepare_request(&mut to_b, &matched.pool.service().servers()[1]).unwrap();
         let mut expected = vec![
             "accept: */*",
             "x-forwarded-for: 203.0.113.7",
@@ -224,15 +222,15 @@ mod tests {
         seen.sort();
         expected.sort_unstable();
         assert_eq!(seen, expected);
-        inbound.prepare_request(&mut sent, matched.pool, &matched.pool.service().servers()[0]).unwrap();
+        request.prepare_request(&mut sent, &matched.pool.service().servers()[0]).unwrap();
         assert_eq!(sent["cf-access-client-secret"], "of a");
     }
 
     #[test]
-    fn a_client_sees_its_own_host_and_who_answered() {
+    fn a_response_names_the_public_host_and_the_server() {
         let services = services();
         let matched = services.route("http://app.test:80/x", false).unwrap();
-        let inbound = ProxiedRequest::new(matched, &HeaderMap::new(), None).unwrap();
+        let request = ProxiedRequest::new(matched, &HeaderMap::new(), None).unwrap();
         let mut sent = fields(&[
             ("location", "https://b.example/login"),
             ("set-cookie", "s=1; Domain=a.example"),
@@ -240,7 +238,7 @@ mod tests {
             ("x-served-by", "the server's own"),
             ("x-tunnel-balancer", "fallback"),
         ]);
-        inbound.prepare_response(&mut sent, matched.pool, ServerId::new(0).unwrap(), false).unwrap();
+        request.prepare_response(&mut sent, ServerId::new(0).unwrap(), false).unwrap();
         assert_eq!(sent["location"], "http://app.test:80/login");
         assert_eq!((&sent["x-served-by"], sent.get("x-tunnel-balancer")), (&"a".parse().unwrap(), None));
         let cookies: Vec<_> = sent.get_all("set-cookie").iter().map(|value| value.to_str().unwrap()).collect();

@@ -52,7 +52,7 @@ impl Services {
             let is_same = |old: &&Arc<Pool>| old.service().host == service.host && old.service().path == service.path;
             match self.pools().find(is_same) {
                 Some(old) if *old.service() == service => Arc::clone(old),
-                Some(old) => Arc::new(old.changed(service, seed, now)),
+                Some(old) => Arc::new(old.reconfigured(service, seed, now)),
                 None => Arc::new(Pool::new(service, seed)),
             }
         });

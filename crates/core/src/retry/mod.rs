@@ -1,83 +1,101 @@
 //! When a request may be sent again.
 //!
-//! Two questions, kept apart. May it run twice? That depends on how the attempt ended and on the method. Can it be sent
-//! twice? That depends on the body: a stream is gone once it was read, so small bodies are kept for a replay ([`Body`],
-//! [`ReplayBuffer`]) and large ones get a single attempt.
+//! Two questions are kept apart. Whether a request may *run* twice depends on how the attempt ended and on the method. Whether
+//! it can be *sent* twice depends on the body: a stream is gone once it was read, so small bodies are buffered
+//! ([`Body`], [`ReplayBuffer`](crate::ReplayBuffer)) and large ones get a single attempt.
 
-pub(crate) mod backoff;
 mod budget;
+mod hold;
 
 use http::Method;
 
-use crate::classify::{Delivery, Failure, HealthImpact, Outcome};
+use crate::classify::{Delivery, Failure, HealthImpact, Outcome, Ruling};
 use crate::server_set::ServerId;
 use crate::service::RetrySettings;
 
 pub(crate) use budget::Budget;
+pub(crate) use hold::{HOLD_INTERVAL, HoldQueue};
 
 /// Whether a request's body can be sent again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Body {
-    /// There is none, or it is kept.
+    /// There is none, or it is buffered.
     Replayable,
-    /// It streams through.
+    /// It is streamed.
     Once,
 }
 
-/// What the core needs to know of a request. Make one by `RequestMeta { body, ..RequestMeta::new(method) }`.
+/// What the core needs to know of a request. Construct one with `RequestMeta { body, ..RequestMeta::new(method) }`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestMeta {
     /// The method as the client sent it.
     pub method: Method,
     /// Whether there is an `Idempotency-Key` header: the application then recognises a repetition itself. Default no.
     pub idempotency_key: bool,
+    /// Whether the request asks for an upgrade, as a WebSocket handshake does. Default no.
+    pub upgrade: bool,
     /// Whether the body can be sent again. Default yes, as for a request without one.
     pub body: Body,
-    /// What the policy `hash` goes by, made by [`hash::key`](crate::hash::key). Default 0.
-    pub key: u64,
-    /// The server that the client's affinity cookie names, from [`Pool::sticky`](crate::Pool::sticky). Default none.
-    pub sticky: Option<ServerId>,
+    /// The key of the policy `hash`, made by [`hash::key`](crate::hash::key). Default 0.
+    pub hash_key: u64,
+    /// The server that the client's affinity cookie names, from [`Pool::affinity_server`](crate::Pool::affinity_server).
+    /// Default none.
+    pub affinity_server: Option<ServerId>,
 }
 
 impl RequestMeta {
     /// A request without a body, key or cookie.
     pub const fn new(method: Method) -> Self {
-        Self { method, idempotency_key: false, body: Body::Replayable, key: 0, sticky: None }
+        Self {
+            method,
+            idempotency_key: false,
+            upgrade: false,
+            body: Body::Replayable,
+            hash_key: 0,
+            affinity_server: None,
+        }
     }
 
-    /// Whether running the request twice does no more than running it once (RFC 9110, section 9.2.2), or is allowed.
+    /// Returns whether the method only reads: the safe methods of RFC 9110, section 9.2.1, and those that RFC 4918
+    /// (`PROPFIND`), RFC 3253 (`REPORT`) and RFC 5323 (`SEARCH`) define as safe.
+    pub fn is_safe(&self) -> bool {
+        self.method.is_safe() || matches!(self.method.as_str(), "PROPFIND" | "REPORT" | "SEARCH")
+    }
+
+    /// Returns whether running the request twice has the effect of running it once (RFC 9110, section 9.2.2), or is allowed.
     fn is_idempotent(&self, settings: &RetrySettings) -> bool {
-        // `http::Method::is_idempotent` names the same methods, and CONNECT never gets here.
-        self.method.is_idempotent() || self.idempotency_key || settings.non_idempotent
+        self.is_safe() || self.method.is_idempotent() || self.idempotency_key || settings.non_idempotent
     }
 
-    /// Whether a failure without a known cause would be tried elsewhere, so that its client never sees it.
+    /// Returns whether a failure without a known cause would be retried, so that the client never sees it.
     pub(crate) fn is_safely_retryable(&self, settings: &RetrySettings) -> bool {
         self.is_idempotent(settings) && self.body == Body::Replayable
     }
 
-    /// What an outcome of this request says about its server.
-    ///
-    /// When a connection breaks while a body streams through, the client may have broken it: somebody who starts uploads and
-    /// drops them must not take servers out.
-    pub fn impact(&self, outcome: Outcome, settings: &RetrySettings) -> HealthImpact {
-        if self.body == Body::Once && outcome == Outcome::Failed(Failure::ConnectionLost) {
-            return HealthImpact::Neutral;
-        }
-        settings.classify(outcome).impact
+    /// Returns whether the request may run on two servers at the same time.
+    pub(crate) fn is_hedgeable(&self) -> bool {
+        self.is_safe() && self.body == Body::Replayable && !self.upgrade && self.affinity_server.is_none()
     }
 
-    /// Whether the request may be sent again after an attempt ended so.
-    pub fn is_retryable_after(&self, outcome: Outcome, settings: &RetrySettings) -> bool {
-        let delivery = settings.classify(outcome).delivery;
-        let may_run_again = match delivery {
+    /// Interprets an outcome of this request.
+    ///
+    /// A connection that breaks while a body is streamed has no health impact, because the client may have broken it: a
+    /// client that starts uploads and drops them must not eject servers.
+    pub fn rule(&self, outcome: Outcome, settings: &RetrySettings) -> Ruling {
+        let classification = settings.classify(outcome);
+        let lost_upload = self.body == Body::Once && outcome == Outcome::Failed(Failure::ConnectionLost);
+        let impact = if lost_upload { HealthImpact::Neutral } else { classification.impact };
+        let may_run_again = match classification.delivery {
             Delivery::Never => true,
             Delivery::Unknown => self.is_idempotent(settings),
             Delivery::Answered => false,
         };
-        // With an answer or a broken connection the body has been read; without a connection it was never touched.
-        let untouched = matches!(outcome, Outcome::Failed(_)) && delivery == Delivery::Never;
-        may_run_again && (untouched || self.body == Body::Replayable)
+        // A response or a broken connection means that the body was read; without a connection it is untouched.
+        let untouched = matches!(outcome, Outcome::Failed(_)) && classification.delivery == Delivery::Never;
+        let retryable = may_run_again
+            && (untouched || self.body == Body::Replayable)
+            && outcome != Outcome::Failed(Failure::ClientAborted);
+        Ruling { delivery: classification.delivery, impact, retryable }
     }
 }
 
@@ -107,6 +125,10 @@ mod tests {
             ("RTY-22", "DELETE", false, Replayable, lost, true),
             ("RTY-22", "PATCH", false, Replayable, lost, false),
             ("RTY-22", "OPTIONS", false, Replayable, status(504), true),
+            ("safe by RFC 4918", "PROPFIND", false, Replayable, lost, true),
+            ("safe by RFC 3253", "REPORT", false, Replayable, lost, true),
+            ("safe by RFC 5323", "SEARCH", false, Replayable, lost, true),
+            ("not safe", "MOVE", false, Replayable, lost, false),
             ("an unknown method is not idempotent", "BREW", false, Replayable, lost, false),
             ("RTY-24", "GET", false, Replayable, status(521), true),
             ("RTY-24", "POST", false, Replayable, status(530), true),
@@ -122,11 +144,7 @@ mod tests {
             let method = Method::from_bytes(method.as_bytes()).unwrap();
             let request = RequestMeta { idempotency_key, body, ..RequestMeta::new(method) };
             let settings = RetrySettings::default();
-            assert_eq!(
-                request.is_retryable_after(outcome, &settings),
-                expected,
-                "{case}: {request:?} after {outcome:?}"
-            );
+            assert_eq!(request.rule(outcome, &settings).retryable, expected, "{case}: {request:?} after {outcome:?}");
         }
     }
 
@@ -152,8 +170,12 @@ mod tests {
         ];
         for (method, code, expected) in table {
             let request = RequestMeta::new(method.parse().unwrap());
-            assert_eq!(request.is_retryable_after(status(code), &settings), expected, "{method} after {code}");
+            assert_eq!(request.rule(status(code), &settings).retryable, expected, "{method} after {code}");
         }
-        assert_eq!(settings.classify(status(503)).impact, HealthImpact::Success, "what is passed on is not counted");
+        assert_eq!(
+            settings.classify(status(503)).impact,
+            HealthImpact::Success,
+            "a status that is passed through is not counted"
+        );
     }
 }

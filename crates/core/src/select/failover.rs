@@ -3,6 +3,6 @@
 use super::SelectionInput;
 use crate::server_set::ServerId;
 
-pub(super) fn pick(choice: SelectionInput<'_>) -> Option<ServerId> {
-    choice.candidates.first()
+pub(super) fn select(input: SelectionInput<'_>) -> Option<ServerId> {
+    input.candidates.first()
 }

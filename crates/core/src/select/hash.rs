@@ -43,13 +43,13 @@ const fn last_word(bytes: &[u8]) -> u64 {
 }
 
 /// A number in `0.0..1.0` that depends on a key and a server, and not on the score that the two give.
-pub(crate) fn lot(key: u64, server: u64) -> f64 {
+pub(crate) fn unit_hash(key: u64, server: u64) -> f64 {
     (mix(mix(key ^ server) ^ server) >> 11) as f64 / (1_u64 << 53) as f64
 }
 
 /// Those that weigh the same. Of these the one with the highest draw has the lowest cost.
 #[derive(Clone, Debug)]
-pub(crate) struct WeightClass {
+pub(super) struct WeightClass {
     /// One over their weight.
     inverse: u64,
     /// Each with the hash of its name.
@@ -58,7 +58,7 @@ pub(crate) struct WeightClass {
 
 impl WeightClass {
     /// All pool by their weights.
-    pub(crate) fn of(pool: &[Candidate]) -> Vec<Self> {
+    pub(super) fn of(pool: &[Candidate]) -> Vec<Self> {
         let mut all: Vec<Self> = Vec::new();
         for (id, candidate) in ServerId::all().zip(pool) {
             // With a logarithm, which takes 33 bits, it fills a word.
@@ -84,11 +84,11 @@ impl WeightClass {
     }
 }
 
-pub(super) fn pick(choice: SelectionInput<'_>) -> Option<ServerId> {
-    let first = choice.candidates.first()?;
-    Some(match choice.peers {
-        [all] => all.max_hash(choice.key, choice.candidates, first).0,
-        several => min_score(several, choice.key, choice.candidates, first),
+pub(super) fn select(input: SelectionInput<'_>) -> Option<ServerId> {
+    let first = input.candidates.first()?;
+    Some(match input.classes {
+        [all] => all.max_hash(input.hash_key, input.candidates, first).0,
+        several => min_score(several, input.hash_key, input.candidates, first),
     })
 }
 
@@ -123,11 +123,11 @@ const fn mix(mut z: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
+    use std::time::Duration;
 
-    use http::Method;
-
+    use super::super::Selector;
     use super::*;
-    use crate::{HashOn, Policy, PoolState, RequestMeta, Server, Service, Timestamp};
+    use crate::{HashOn, Policy, Rng, Server, Timestamp};
 
     #[test]
     fn keys_never_change() {
@@ -138,20 +138,18 @@ mod tests {
         assert_eq!(key(b"2001:db8:85a3:8d3:1319:8a2e:370:7348"), 0x46de_5ba0_3447_9c8c);
     }
 
-    fn service(weights: &[u32]) -> Service {
+    fn selector(weights: &[u32]) -> Selector {
         let servers = weights.iter().enumerate().map(|(n, weight)| {
             let mut server = Server::new(format!("chat-{n}.example").parse().unwrap());
             server.weight = *weight;
             server
         });
-        let mut service = Service::new("app.example", servers.collect()).unwrap();
-        service.policy = Policy::Hash(HashOn::ClientIp);
-        service
+        Selector::new(&servers.collect::<Vec<_>>(), Duration::from_secs(100))
     }
 
-    fn pick(state: &mut PoolState, tried: ServerSet, key: u64) -> usize {
-        let request = RequestMeta { key, ..RequestMeta::new(Method::GET) };
-        state.pick(tried, &request, Timestamp::ZERO).unwrap().server.index()
+    fn select(selector: &mut Selector, among: ServerSet, key: u64) -> usize {
+        let policy = Policy::Hash(HashOn::ClientIp);
+        selector.select(&policy, among, key, &mut Rng::new(1), Timestamp::ZERO).unwrap().index()
     }
 
     /// Those of another program, in which the logarithm is a library's.
@@ -163,8 +161,10 @@ mod tests {
             (&[1000, 999, 998], "2020020201021010022111002222222112112022102010100220101211101110"),
         ];
         for (weights, expected) in table {
-            let mut state = PoolState::new(service(weights).into(), 1);
-            let choices = (0..64).map(|n| pick(&mut state, ServerSet::EMPTY, key(format!("203.0.113.{n}").as_bytes())));
+            let mut state = selector(weights);
+            let choices = (0..64).map(|n| {
+                select(&mut state, ServerSet::first_n(weights.len()), key(format!("203.0.113.{n}").as_bytes()))
+            });
             assert_eq!(choices.map(|server| server.to_string()).collect::<String>(), expected, "{weights:?}");
         }
     }
@@ -172,18 +172,18 @@ mod tests {
     /// By the books: the least of all costs, one by one.
     #[test]
     fn the_least_cost_wins_whoever_is_left() {
-        let (mut rng, mut differing) = (crate::Rng::new(1), 0);
+        let (mut rng, mut differing) = (Rng::new(1), 0);
         for n in 0..4_000 {
             let weights: Vec<u32> = (0..1 + rng.below(12)).map(|_| 1 + rng.below([1, 3, 1000][n % 3]) as u32).collect();
-            let mut state = PoolState::new(service(&weights).into(), 1);
+            let mut state = selector(&weights);
             let (key, mut left) = (rng.next_u64(), ServerSet::first_n(weights.len()));
-            left = left.intersection(ServerId::all().filter(|_| rng.below(4) > 0).collect()).or(left);
+            left = left.intersection(ServerId::all().filter(|_| rng.below(4) > 0).collect()).or_else(left);
             let cost = |id: &ServerId| {
                 let candidate = state.candidates[id.index()];
                 (64.0 - (fold(key ^ candidate.hash) as f64).log2()) / f64::from(candidate.weight)
             };
             let least = left.iter().min_by(|a, b| cost(a).total_cmp(&cost(b))).unwrap().index();
-            let chosen = pick(&mut state, ServerSet::first_n(weights.len()).difference(left), key);
+            let chosen = select(&mut state, left, key);
             assert!(left.iter().any(|id| id.index() == chosen));
             differing += usize::from(chosen != least);
         }
@@ -202,7 +202,7 @@ mod tests {
     #[test]
     fn every_bit_of_a_text_matters() {
         const TEXTS: usize = 256;
-        let mut rng = crate::Rng::new(1);
+        let mut rng = Rng::new(1);
         for len in [3, 4, 7, 8, 9, 11, 15, 16, 17, 39] {
             let mut flips = vec![[0_usize; 64]; len * 8];
             for _ in 0..TEXTS {

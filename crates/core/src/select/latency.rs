@@ -5,8 +5,8 @@ use super::{Candidate, SelectionInput, two_choices};
 use crate::select::load::window;
 use crate::server_set::ServerId;
 
-pub(super) fn pick(choice: SelectionInput<'_>) -> Option<ServerId> {
-    let (now, window) = (choice.now, window(choice.now, choice.longest));
+pub(super) fn select(input: SelectionInput<'_>) -> Option<ServerId> {
+    let (now, window) = (input.now, window(input.now, input.max_duration));
     let cost = |candidate: &Candidate| candidate.latency.cost(candidate.in_flight.count_in(window), now);
-    two_choices::pick(choice, |this, that| cost(this) < cost(that))
+    two_choices::select(input, |this, that| cost(this) < cost(that))
 }

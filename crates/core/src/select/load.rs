@@ -17,7 +17,7 @@ pub(crate) struct InFlight {
 
 impl InFlight {
     pub(crate) fn count(&mut self, now: Timestamp, longest: Duration) -> u32 {
-        self.turn(window(now, longest));
+        self.rotate(window(now, longest));
         self.current + self.previous
     }
 
@@ -33,12 +33,12 @@ impl InFlight {
     }
 
     pub(crate) fn begin(&mut self, now: Timestamp, longest: Duration) {
-        self.turn(window(now, longest));
+        self.rotate(window(now, longest));
         self.current += 1;
     }
 
     pub(crate) fn end(&mut self, started: Timestamp, now: Timestamp, longest: Duration) {
-        self.turn(window(now, longest));
+        self.rotate(window(now, longest));
         let began = window(started, longest);
         if began == self.window {
             self.current = self.current.saturating_sub(1);
@@ -47,7 +47,7 @@ impl InFlight {
         }
     }
 
-    const fn turn(&mut self, window: u64) {
+    const fn rotate(&mut self, window: u64) {
         if window == self.window {
             return;
         }
@@ -95,9 +95,9 @@ impl Latency {
     }
 
     /// No answer after this long.
-    pub(crate) fn at_least(&mut self, took: Duration, now: Timestamp) {
+    pub(crate) fn observe_at_least(&mut self, took: Duration, now: Timestamp) {
         let seconds = took.as_secs_f64();
-        if seconds > self.estimate * self.faded(now) {
+        if seconds > self.estimate * self.decay(now) {
             (self.estimate, self.updated) = (seconds, now);
         }
     }
@@ -111,7 +111,7 @@ impl Latency {
     pub(crate) fn cost(&self, in_flight: u32, now: Timestamp) -> f64 {
         let queue = f64::from(in_flight) + 1.0;
         if self.estimate > 0.0 {
-            return self.estimate * self.faded(now) * queue;
+            return self.estimate * self.decay(now) * queue;
         }
         // Nothing is known: worth a try, but one at a time.
         if in_flight == 0 { 0.0 } else { Self::PENALTY * queue }
@@ -119,7 +119,7 @@ impl Latency {
 
     fn observe(&mut self, seconds: f64, now: Timestamp) {
         let seconds = seconds.max(f64::MIN_POSITIVE);
-        let keep = self.faded(now);
+        let keep = self.decay(now);
         self.estimate = if seconds > self.estimate { seconds } else { self.estimate * keep + seconds * (1.0 - keep) };
         self.updated = now;
     }
@@ -129,7 +129,7 @@ impl Latency {
     ///
     /// That is how floating-point numbers are written, so the half-lives are just taken off the bits of 1.0. An exact
     /// `exp` is no better for the purpose, and was a fifth of the cost of a whole request.
-    fn faded(&self, now: Timestamp) -> f64 {
+    fn decay(&self, now: Timestamp) -> f64 {
         const ONE: u64 = 1_f64.to_bits();
         let idle = now.as_millis().saturating_sub(self.updated.as_millis()).min(Self::FADED_MILLIS);
         f64::from_bits(ONE - ((idle * Self::HALF_LIVES) << (f64::MANTISSA_DIGITS - 1 - Self::PLACES)))
@@ -173,11 +173,11 @@ mod tests {
     fn fading_is_close_to_the_exponential_and_never_turns_round() {
         let latency = Latency { estimate: 1.0, updated: at(0) };
         for millis in (0..200_000).step_by(7) {
-            let (faded, exact) = (latency.faded(at(millis)), (-(millis as f64) / 10_000.0).exp());
+            let (faded, exact) = (latency.decay(at(millis)), (-(millis as f64) / 10_000.0).exp());
             assert!((0.999_999..1.07).contains(&(faded / exact)), "{millis}: {faded} for {exact}");
-            assert!(faded >= latency.faded(at(millis + 1)), "{millis}");
+            assert!(faded >= latency.decay(at(millis + 1)), "{millis}");
         }
-        assert!(latency.faded(at(u64::MAX)) < f64::MIN_POSITIVE * 1e10);
+        assert!(latency.decay(at(u64::MAX)) < f64::MIN_POSITIVE * 1e10);
     }
 
     #[test]

@@ -1,14 +1,15 @@
-//! Which server is tried next.
+//! Which of the available servers is tried next.
 //!
-//! A policy sees only the set of servers that may be chosen now and answers with one of them. Who may be chosen (not tried
-//! yet, usable, or in the end anybody) is decided before, in one place for all policies, by [`PoolState`](crate::PoolState).
-//! Each policy is a file of this folder and a variant of [`Policy`].
+//! A policy sees the set of servers that may be selected now and returns one of them. Which servers those are (not tried yet,
+//! available, or in the end any) is decided before, in one place for all policies, by [`PoolState`](crate::PoolState).
+//! Each policy is a file of this folder and a variant of [`Policy`]. What policies remember (rotation, requests in flight,
+//! response times) is owned by the [`Selector`].
 
 mod failover;
 pub mod hash;
 mod latency;
 mod least_requests;
-pub(crate) mod load;
+mod load;
 mod random;
 mod round_robin;
 #[cfg(test)]
@@ -19,52 +20,165 @@ use std::time::Duration;
 
 use self::load::{InFlight, Latency};
 use crate::rng::Rng;
+use crate::server::Server;
 use crate::server_set::{ServerId, ServerSet};
 use crate::service::Policy;
 use crate::time::Timestamp;
 
-/// What a policy knows of one server.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Candidate {
-    pub(crate) weight: u32,
-    /// A fixed hash of its name.
-    pub(crate) hash: u64,
-    pub(crate) in_flight: InFlight,
-    pub(crate) latency: Latency,
-    /// Its credit in the rotation of `round_robin`.
-    pub(crate) credit: i64,
+/// The memory of the policies: one entry per server, in the order of the service's list.
+#[derive(Clone, Debug)]
+pub(crate) struct Selector {
+    candidates: Vec<Candidate>,
+    /// The candidates by weight, for `hash`.
+    classes: Vec<hash::WeightClass>,
+    /// Whether all weights are equal.
+    equal_weights: bool,
+    /// The servers that had their turn in this round of `round_robin`, with equal weights.
+    round_robin_served: ServerSet,
+    /// The longest duration of a request: counts of requests in flight are kept for as long.
+    max_duration: Duration,
 }
 
-/// What is chosen from, and by what.
+/// What policies know of one server.
+#[derive(Clone, Copy, Debug)]
+struct Candidate {
+    weight: u32,
+    /// A fixed hash of its name.
+    hash: u64,
+    in_flight: InFlight,
+    latency: Latency,
+    /// Its current weight in the rotation of `round_robin`.
+    current_weight: i64,
+}
+
+/// What one selection is made from.
 #[derive(Debug)]
-pub(crate) struct SelectionInput<'a> {
-    /// Who may be chosen. Not empty.
-    pub(crate) candidates: ServerSet,
-    pub(crate) pool: &'a mut [Candidate],
-    /// Whether all pool weigh the same.
-    pub(crate) even: bool,
-    /// All pool by their weights, for `hash`.
-    pub(crate) peers: &'a [hash::WeightClass],
-    /// Those who had their turn in this round of `round_robin`.
-    pub(crate) served: &'a mut ServerSet,
-    pub(crate) rng: &'a mut Rng,
-    /// What `hash` goes by.
-    pub(crate) key: u64,
-    pub(crate) now: Timestamp,
-    /// How long a request can take.
-    pub(crate) longest: Duration,
+struct SelectionInput<'a> {
+    /// The servers that may be selected. Not empty.
+    candidates: ServerSet,
+    pool: &'a mut [Candidate],
+    equal_weights: bool,
+    classes: &'a [hash::WeightClass],
+    round_robin_served: &'a mut ServerSet,
+    rng: &'a mut Rng,
+    hash_key: u64,
+    now: Timestamp,
+    max_duration: Duration,
+}
+
+impl Selector {
+    pub(crate) fn new(servers: &[Server], max_duration: Duration) -> Self {
+        let candidate = |server: &Server| Candidate {
+            weight: server.weight,
+            hash: hash::key(server.name.as_bytes()),
+            in_flight: InFlight::default(),
+            latency: Latency::default(),
+            current_weight: 0,
+        };
+        let candidates: Vec<_> = servers.iter().map(candidate).collect();
+        let mut weights = servers.iter().map(|server| server.weight);
+        let first = weights.next();
+        Self {
+            classes: hash::WeightClass::of(&candidates),
+            candidates,
+            equal_weights: weights.all(|weight| Some(weight) == first),
+            round_robin_served: ServerSet::EMPTY,
+            max_duration,
+        }
+    }
+
+    /// Selects one of `among`; `None` only when it is empty.
+    pub(crate) fn select(
+        &mut self,
+        policy: &Policy,
+        among: ServerSet,
+        hash_key: u64,
+        rng: &mut Rng,
+        now: Timestamp,
+    ) -> Option<ServerId> {
+        let input = SelectionInput {
+            candidates: among,
+            pool: &mut self.candidates,
+            equal_weights: self.equal_weights,
+            classes: &self.classes,
+            round_robin_served: &mut self.round_robin_served,
+            rng,
+            hash_key,
+            now,
+            max_duration: self.max_duration,
+        };
+        policy.select(input)
+    }
+
+    /// Records that a request was sent to a server.
+    pub(crate) fn on_started(&mut self, id: ServerId, now: Timestamp) {
+        if let Some(candidate) = self.candidates.get_mut(id.index()) {
+            candidate.in_flight.begin(now, self.max_duration);
+        }
+    }
+
+    /// Records that a request that was sent at `started` is over.
+    pub(crate) fn on_finished(&mut self, id: ServerId, started: Timestamp, now: Timestamp) {
+        if let Some(candidate) = self.candidates.get_mut(id.index()) {
+            candidate.in_flight.end(started, now, self.max_duration);
+        }
+    }
+
+    /// Records the response time of a request.
+    pub(crate) fn on_response(&mut self, id: ServerId, took: Duration, now: Timestamp) {
+        if let Some(candidate) = self.candidates.get_mut(id.index()) {
+            candidate.latency.succeeded(took, now);
+        }
+    }
+
+    /// Records that a request failed after this time.
+    pub(crate) fn on_failure(&mut self, id: ServerId, took: Duration, now: Timestamp) {
+        if let Some(candidate) = self.candidates.get_mut(id.index()) {
+            candidate.latency.failed(took, now);
+        }
+    }
+
+    /// Records that a request had no response after this time.
+    pub(crate) fn on_no_response(&mut self, id: ServerId, waited: Duration, now: Timestamp) {
+        if let Some(candidate) = self.candidates.get_mut(id.index()) {
+            candidate.latency.observe_at_least(waited, now);
+        }
+    }
+
+    /// Returns the number of requests that a server has not answered yet.
+    pub(crate) fn in_flight(&mut self, id: ServerId, now: Timestamp) -> u32 {
+        let max_duration = self.max_duration;
+        self.candidates.get_mut(id.index()).map_or(0, |candidate| candidate.in_flight.count(now, max_duration))
+    }
+
+    /// Returns the estimated response time of a server; `None` before the first response.
+    pub(crate) fn latency(&self, id: ServerId) -> Option<Duration> {
+        self.candidates.get(id.index())?.latency.estimate()
+    }
+
+    /// Returns the hash of a server's name.
+    pub(crate) fn name_hash(&self, id: ServerId) -> u64 {
+        self.candidates.get(id.index()).map_or(0, |candidate| candidate.hash)
+    }
+
+    /// Takes over the response times of a server of another selector.
+    pub(crate) fn inherit(&mut self, id: ServerId, previous: &Self, previous_id: ServerId) {
+        let previous = previous.candidates.get(previous_id.index());
+        if let (Some(candidate), Some(previous)) = (self.candidates.get_mut(id.index()), previous) {
+            candidate.latency = previous.latency;
+        }
+    }
 }
 
 impl Policy {
-    /// One of the candidates; `None` only when there are none.
-    pub(crate) fn pick(&self, choice: SelectionInput<'_>) -> Option<ServerId> {
+    fn select(&self, input: SelectionInput<'_>) -> Option<ServerId> {
         match self {
-            Self::Failover => failover::pick(choice),
-            Self::RoundRobin => round_robin::pick(choice),
-            Self::Random => random::pick(choice),
-            Self::LeastRequests => least_requests::pick(choice),
-            Self::Latency => latency::pick(choice),
-            Self::Hash(_) => hash::pick(choice),
+            Self::Failover => failover::select(input),
+            Self::RoundRobin => round_robin::select(input),
+            Self::Random => random::select(input),
+            Self::LeastRequests => least_requests::select(input),
+            Self::Latency => latency::select(input),
+            Self::Hash(_) => hash::select(input),
         }
     }
 }
@@ -74,9 +188,9 @@ impl SelectionInput<'_> {
         self.pool.get(id.index())
     }
 
-    /// One of `among` by lot, each with a chance proportional to its weight.
-    fn draw(&mut self, among: ServerSet) -> Option<ServerId> {
-        if self.even {
+    /// Selects one of `among` at random, with a probability proportional to its weight.
+    fn sample(&mut self, among: ServerSet) -> Option<ServerId> {
+        if self.equal_weights {
             let position = self.rng.below(among.len() as u64);
             return among.nth(u32::try_from(position).ok()?);
         }
@@ -84,7 +198,7 @@ impl SelectionInput<'_> {
             |(id, candidate): (ServerId, &Candidate)| u64::from(if among.contains(id) { candidate.weight } else { 0 });
         let weights = || ServerId::all().zip(self.pool.iter()).map(weight);
         let ticket = self.rng.below(weights().sum());
-        // As many as end at or before the ticket, counted to the end: nobody could foretell where to stop.
+        // Counts the servers whose share ends at or before the ticket, without an exit that the processor cannot predict.
         let mut end = 0;
         let before = weights().filter(|weight| {
             end += weight;
@@ -93,17 +207,17 @@ impl SelectionInput<'_> {
         ServerId::new(before.count())
     }
 
-    /// Two different ones; one twice where there is no other.
+    /// Selects two different ones at random; one twice if there is no other.
     fn sample_two(&mut self, among: ServerSet) -> Option<(ServerId, ServerId)> {
-        if !self.even || among.len() < 2 {
-            let first = self.draw(among)?;
+        if !self.equal_weights || among.len() < 2 {
+            let first = self.sample(among)?;
             let others = among.difference(ServerSet::single(first));
-            let second = if others.is_empty() { first } else { self.draw(others)? };
+            let second = if others.is_empty() { first } else { self.sample(others)? };
             return Some((first, second));
         }
         let len = among.len() as u64;
         let (first, second) = (self.rng.below(len), self.rng.below(len - 1));
-        // The second is counted among the others.
+        // The second is a position among the others.
         let second = second + u64::from(second >= first);
         Some((among.nth(u32::try_from(first).ok()?)?, among.nth(u32::try_from(second).ok()?)?))
     }

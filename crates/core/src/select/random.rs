@@ -5,6 +5,6 @@
 use super::SelectionInput;
 use crate::server_set::ServerId;
 
-pub(super) fn pick(mut choice: SelectionInput<'_>) -> Option<ServerId> {
-    choice.draw(choice.candidates)
+pub(super) fn select(mut input: SelectionInput<'_>) -> Option<ServerId> {
+    input.sample(input.candidates)
 }

@@ -21,7 +21,7 @@ use crate::time::Timestamp;
 struct Crowd {
     policy: Policy,
     pool: Vec<Candidate>,
-    /// All servers; the first of them are the sample of the last choice.
+    /// All servers; the first of them are the sample of the last input.
     order: Vec<usize>,
     rng: Rng,
 }
@@ -35,8 +35,13 @@ impl Crowd {
 
     /// A crowd of `servers` of equal weight, all idle.
     fn new(policy: Policy, servers: usize, seed: u64) -> Self {
-        let idle =
-            Candidate { weight: 1, hash: 0, in_flight: InFlight::default(), latency: Latency::default(), credit: 0 };
+        let idle = Candidate {
+            weight: 1,
+            hash: 0,
+            in_flight: InFlight::default(),
+            latency: Latency::default(),
+            current_weight: 0,
+        };
         Self { policy, pool: vec![idle; servers], order: (0..servers).collect(), rng: Rng::new(seed) }
     }
 
@@ -50,16 +55,16 @@ impl Crowd {
         }
         let sampled = self.order.iter().take(sample);
         let mut pool: Vec<_> = sampled.filter_map(|server| self.pool.get(*server).copied()).collect();
-        let chosen = self.policy.pick(SelectionInput {
+        let chosen = self.policy.select(SelectionInput {
             candidates: (0..sample).filter_map(ServerId::new).collect(),
             pool: &mut pool,
-            even: true,
-            peers: &[],
-            served: &mut ServerSet::default(),
+            equal_weights: true,
+            classes: &[],
+            round_robin_served: &mut ServerSet::default(),
             rng: &mut self.rng,
-            key: 0,
+            hash_key: 0,
             now: Self::NOW,
-            longest: Self::LONGEST,
+            max_duration: Self::LONGEST,
         })?;
         self.order.get(chosen.index()).copied()
     }

@@ -10,12 +10,12 @@ use super::{Candidate, SelectionInput};
 use crate::server_set::ServerId;
 
 /// Draws two different candidates and takes the second only if it is better than the first, so that a tie is a fair draw.
-pub(super) fn pick(
-    mut choice: SelectionInput<'_>,
+pub(super) fn select(
+    mut input: SelectionInput<'_>,
     is_better: impl FnOnce(&Candidate, &Candidate) -> bool,
 ) -> Option<ServerId> {
-    let (first, second) = choice.sample_two(choice.candidates)?;
-    let is_better = is_better(choice.candidate(second)?, choice.candidate(first)?);
+    let (first, second) = input.sample_two(input.candidates)?;
+    let is_better = is_better(input.candidate(second)?, input.candidate(first)?);
     // Without a jump: nobody could foretell it.
     Some(select_unpredictable(is_better, second, first))
 }

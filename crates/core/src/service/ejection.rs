@@ -2,21 +2,20 @@
 
 use std::time::Duration;
 
-/// When servers are left out, and for how long.
+/// When servers are ejected for failures in traffic, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct EjectionSettings {
-    /// Doubtful failures in a row that eject. Default 3.
+    /// Failures in a row that eject a server. Default 3.
     pub consecutive_failures: u32,
-    /// Failures among the last 20 answers that also eject a server. Default 5; `None`: only
-    /// consecutive failures eject.
+    /// Failures among the last 20 answers that eject a server as well; `None`: any number. Default 5.
     pub window_failures: Option<u32>,
-    /// Length of the first ejection; each further one is twice as long. Default 10 s.
+    /// Duration of the first ejection; each further one is twice as long. Default 10 s.
     pub base_time: Duration,
-    /// The longest. Default 300 s.
+    /// Duration of the longest ejection. Default 300 s.
     pub max_time: Duration,
-    /// The share of a service's servers, in percent, that may be left out at a time; one always may. Default 100: with all of
-    /// them out, all are tried.
+    /// The share of a service's servers, in percent, that may be ejected at a time; one always may. Default 100: with all
+    /// servers ejected, all are tried.
     pub max_percent: u32,
 }
 
@@ -33,10 +32,10 @@ impl Default for EjectionSettings {
 }
 
 impl EjectionSettings {
-    /// `base` x 2^`repetition`, at most `max`.
-    pub(crate) fn duration(&self, repetition: u32) -> Duration {
+    /// Returns `base_time` x 2^`previous`, at most `max_time`.
+    pub(crate) fn duration(&self, previous: u32) -> Duration {
         2_u32
-            .checked_pow(repetition)
+            .checked_pow(previous)
             .map_or(self.max_time, |factor| self.base_time.saturating_mul(factor))
             .min(self.max_time)
     }

@@ -93,6 +93,23 @@ pub struct ProbeResponse {
 }
 
 impl ProbeResponse {
+    /// Reads of a response's status and header what `check` evaluates. `header` returns a header field by its name in lower
+    /// case. A body prefix is wanted as well if [`HealthCheck::expect_body`] is set.
+    pub fn read(check: &HealthCheck, status: StatusCode, header: impl Fn(&str) -> Option<String>) -> Self {
+        Self {
+            location: header("location"),
+            header: check.expect_header.as_ref().and_then(|(name, _)| header(name)),
+            ..Self::new(status)
+        }
+    }
+
+    /// Adds the beginning of the body, of which [`HealthCheck::BODY_LIMIT`] bytes are looked at.
+    #[must_use]
+    pub fn with_body(self, prefix: &[u8]) -> Self {
+        let prefix = prefix.get(..HealthCheck::BODY_LIMIT).unwrap_or(prefix);
+        Self { body: Some(String::from_utf8_lossy(prefix).into_owned()), ..self }
+    }
+
     /// An answer with nothing but a status.
     pub const fn new(status: StatusCode) -> Self {
         Self { status, location: None, header: None, body: None }
@@ -117,7 +134,7 @@ pub enum ProbeError {
 
 impl ProbeError {
     /// Whether the server gave no answer of its own: none at all, or one of a gateway.
-    pub(crate) fn is_silence(self) -> bool {
+    pub(crate) fn is_no_response(self) -> bool {
         match self {
             Self::Failure(_) => true,
             Self::Status(status) => Outcome::Status(status).classify().delivery != Delivery::Answered,
@@ -204,7 +221,7 @@ mod tests {
             ),
             ("a look-alike", &check, answer(302, Some("https://cloudflareaccess.com.example/")), Ok(())),
             ("Access in the path", &check, answer(302, Some("https://a.example/x.cloudflareaccess.com")), Ok(())),
-            ("HC-03", &check, Err(Failure::Timeout), Err("no answer in time")),
+            ("HC-03", &check, Err(Failure::Timeout), Err("response timeout")),
         ];
         for (case, check, result, expected) in table {
             let judged = check.evaluate(&result).map_err(|fault| fault.to_string());

@@ -48,6 +48,8 @@ impl HashOn {
                 .and_then(|cookies| cookie::value_of(&cookies, name).map(|value| value.to_owned().into())),
             Self::Path => path.split(['?', '#']).next().map(Cow::Borrowed),
         };
+        // An empty value is no key: all clients without one would go to the same server.
+        let text = text.filter(|text| !text.trim().is_empty());
         text.as_deref().or(client_ip).map_or(0, |text| key(text.as_bytes()))
     }
 }

@@ -1,41 +1,41 @@
-//! Settings of retries.
+//! Settings of retries, hedging and holding.
 
 use std::time::Duration;
+
+use http::StatusCode;
 
 use crate::classify::{Classification, Delivery, HealthImpact, Outcome};
 use crate::service::StatusRanges;
 
-/// How often and how long a service's requests are tried.
+/// How often and for how long a service's requests are tried.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RetrySettings {
-    /// Attempts for one request, the first included. Default 3.
+    /// Attempts for one request, the first and hedges included. Default 3.
     pub attempts: u32,
-    /// From the arrival of the request to its response headers, all attempts together. Default 100 s, after which
-    /// Cloudflare's edge gives up as well.
+    /// From the arrival of the request, or the end of its upload, to response headers, all attempts together. Default
+    /// 100 s, after which Cloudflare's edge gives up as well.
     pub timeout: Duration,
-    /// A hard limit for each attempt. It cuts slow answers of healthy servers as well; default none.
+    /// A limit for each attempt after which another server can still be tried. It also cuts slow responses of healthy
+    /// servers. Default none.
     pub per_try_timeout: Option<Duration>,
-    /// An attempt without response headers for this long makes its server suspect: see [`Wait`](crate::Wait). Default 3 s.
+    /// The longest wait for response headers before the liveness of the server is checked; see
+    /// [`Exchange`](crate::Exchange). `None`: never, and no stall detection. Default 3 s.
     pub liveness_check_after: Option<Duration>,
-    /// Whether a safe request that waits on a stalled server is also sent to another one. Default
-    /// true.
+    /// Whether a safe request that waits on a stalled server is sent to another one as well. Default yes.
     pub hedge: bool,
-    /// How long a request waits for a server to return, or for a free place under
-    /// [`max_requests`](crate::Server::max_requests), before it is answered with 503. Default none.
+    /// How long a request waits for a server to return, or for a free place under `max_requests`, before it is answered
+    /// with 503. Default none.
     pub hold: Option<Duration>,
-    /// How often the list of servers is gone through. From the second time on a server is asked again, after a pause.
-    /// Default 1: no server twice.
-    pub rounds: u32,
-    /// Statuses that are tried elsewhere in addition, as failures that may have been delivered.
+    /// Statuses that are retried in addition. Those from 500 count as failures of the server.
     pub statuses: StatusRanges,
-    /// Statuses that are passed on although they would be tried elsewhere.
+    /// Statuses that are passed through although they would be retried.
     pub passthrough_statuses: StatusRanges,
     /// Whether POST and PATCH may run twice as well. Default no.
     pub non_idempotent: bool,
-    /// How many retries are allowed in all.
+    /// The allowance for retries, and one of the same size for hedges.
     pub budget: BudgetSettings,
-    /// Largest body, in bytes, that is kept for a replay. Default 64 KiB.
+    /// The largest body, in bytes, that is buffered for a retry. Default 64 KiB.
     pub max_buffered_body: u64,
 }
 
@@ -48,7 +48,6 @@ impl Default for RetrySettings {
             liveness_check_after: Some(Duration::from_secs(3)),
             hedge: true,
             hold: None,
-            rounds: 1,
             statuses: StatusRanges::default(),
             passthrough_statuses: StatusRanges::default(),
             non_idempotent: false,
@@ -59,26 +58,31 @@ impl Default for RetrySettings {
 }
 
 impl RetrySettings {
-    /// When an answer is overdue by which others decide, if none is otherwise.
-    const TRIAL: Duration = Duration::from_secs(5);
+    /// The basis of [`trial_timeout`](Self::trial_timeout) without liveness checks.
+    const DEFAULT_TRIAL_TIMEOUT: Duration = Duration::from_secs(5);
 
-    /// How long to wait for such an answer: enough for it, but a request that turns out to be a long poll must not hold up
-    /// the next.
-    pub(crate) fn patience(&self) -> Duration {
-        self.liveness_check_after.unwrap_or(Self::TRIAL).saturating_mul(2).min(self.timeout)
+    /// Returns how long other requests wait for the result of a trial. It is enough for a response, but a trial that turns
+    /// out to be a long poll does not block the next one.
+    pub(crate) fn trial_timeout(&self) -> Duration {
+        self.liveness_check_after.unwrap_or(Self::DEFAULT_TRIAL_TIMEOUT).saturating_mul(2).min(self.timeout)
     }
 
-    /// How an outcome is read, with what the operator added and took away.
+    /// Classifies an outcome, with the statuses that the operator added and removed.
     pub fn classify(&self, outcome: Outcome) -> Classification {
-        let verdict = outcome.classify();
-        let Outcome::Status(status) = outcome else { return verdict };
-        if verdict.delivery == Delivery::Answered && self.statuses.contains(status) {
-            return Classification { delivery: Delivery::Unknown, impact: HealthImpact::Failure };
+        let classification = outcome.classify();
+        let Outcome::Status(status) = outcome else { return classification };
+        if classification.delivery == Delivery::Answered && self.statuses.contains(status) {
+            // A client can provoke a 404 or a 429 at will, on every server.
+            let impact = match status {
+                status if status < StatusCode::INTERNAL_SERVER_ERROR => HealthImpact::Success,
+                _ => HealthImpact::Failure,
+            };
+            return Classification { delivery: Delivery::Unknown, impact };
         }
-        if verdict.delivery != Delivery::Answered && self.passthrough_statuses.contains(status) {
+        if classification.delivery != Delivery::Answered && self.passthrough_statuses.contains(status) {
             return Classification { delivery: Delivery::Answered, impact: HealthImpact::Success };
         }
-        verdict
+        classification
     }
 }
 
@@ -86,9 +90,9 @@ impl RetrySettings {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BudgetSettings {
-    /// Of the requests of the last ten seconds, in percent. Default 20: the load grows by a fifth at most.
+    /// The share of the requests of the last ten seconds, in percent. Default 20: load grows by a fifth at most.
     pub percent: u32,
-    /// Allowed a second whatever the traffic, where that is more. Default 1.
+    /// Retries per second that are allowed at any load. Default 1.
     pub min_per_second: u32,
 }
 

@@ -1,0 +1,625 @@
+//! Everything that is known of one server.
+//!
+//! There is one way in, [`ServerState::observe`], and one way out for selection, [`ServerState::availability`]. Attempts,
+//! probes, snapshots, reloads and commands are translated into [`Signal`]s, so that no other file needs to know which parts
+//! of the state a rule touches.
+
+use std::time::Duration;
+
+use http::StatusCode;
+
+use super::PoolState;
+use super::counters::Counters;
+use super::ejection::{Cause, Change, Ejection, EjectionState};
+use super::event::Transition;
+use super::health::{Health, HealthState};
+use super::probe_schedule::{Lease, ProbeReason, ProbeSchedule};
+use super::signals::{Rank, Signals};
+use super::snapshot::{EjectionFact, FailbackFact, HealthFact};
+use super::stall::StallDetector;
+use crate::attempt::{AttemptInfo, AttemptResult};
+use crate::classify::{Failure, HealthImpact, Outcome};
+use crate::server_set::ServerId;
+use crate::service::{Failback, HealthCheck, ProbeError, Service};
+use crate::time::Timestamp;
+
+/// The state of one server.
+#[derive(Clone, Debug, Default)]
+pub(super) struct ServerState {
+    health: HealthState,
+    ejection: Ejection,
+    signals: Signals,
+    stall: StallDetector,
+    recovery: Recovery,
+    schedule: ProbeSchedule,
+    counters: Counters,
+    /// When it was probed last, and when it was ejected or unejected last.
+    probed_at: Timestamp,
+    state_changed_at: Timestamp,
+    /// When it was held back for failback, or released, last.
+    failback_changed_at: Timestamp,
+}
+
+/// How far a server that was unavailable has returned.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Recovery {
+    /// It takes its full share.
+    #[default]
+    None,
+    /// It is held back for [`Failback`].
+    AwaitingFailback {
+        /// When it became available.
+        since: Timestamp,
+    },
+    /// Its share grows.
+    SlowStart {
+        /// When it started to.
+        since: Timestamp,
+    },
+}
+
+/// Whether a server may be selected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Availability {
+    Available,
+    /// A single request may be sent to it, which decides a probation. After a wait without one, any request may.
+    Trial {
+        overdue: bool,
+    },
+    Unavailable(Reason),
+}
+
+/// Why a server may not be selected while others are available.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reason {
+    Unhealthy,
+    Ejected,
+    TrialInFlight,
+    Stalled,
+    AwaitingFailback,
+}
+
+/// Something that was observed about a server.
+#[derive(Debug)]
+pub(super) enum Signal<'a> {
+    AttemptStarted(AttemptInfo),
+    AttemptFinished(AttemptInfo, AttemptResult, HealthImpact),
+    /// The client went away, or another attempt of the request was faster.
+    AttemptCanceled(AttemptInfo),
+    /// A request has waited for longer than usual.
+    Overdue,
+    /// A request and a probe, or many requests, got no response.
+    Hung(Cause),
+    /// A response ended before its body did.
+    ResponseAborted,
+    ProbeFinished(&'a Lease, Result<(), ProbeError>),
+    /// This machine could not send a probe.
+    ProbeSkipped,
+    /// Time passed: what ends by time is settled.
+    Elapsed,
+    /// An operator lets traffic return.
+    FailbackReleased,
+    /// Another pool observed this.
+    HealthMerged(HealthFact),
+    EjectionMerged(EjectionFact),
+    FailbackMerged(FailbackFact),
+}
+
+/// What observing a signal depends on besides the state.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Context<'a> {
+    pub(super) service: &'a Service,
+    pub(super) permit: EjectionPermit,
+    /// A factor around 1 that spreads the next probe.
+    pub(super) jitter: f64,
+    pub(super) now: Timestamp,
+}
+
+/// Whether the pool can do without the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum EjectionPermit {
+    /// Other servers are available.
+    Granted,
+    /// None is. The statuses of one bad page must not make all servers unavailable, so its probe has to confirm a failure.
+    IfProbeFails,
+    /// The largest share of servers is ejected.
+    Denied,
+}
+
+/// The changes that one signal caused.
+pub(super) type Transitions = [Option<Transition>; 2];
+
+const NONE: Transitions = [None, None];
+
+impl ServerState {
+    /// A server that answered a request within this time responds: it may be slow, but it is not hung.
+    const RESPONSIVE_WINDOW: Duration = Duration::from_secs(1);
+
+    /// A failure this recent keeps requests away that cannot be retried.
+    const RECENT_FAILURE_WINDOW: Duration = Duration::from_secs(10);
+
+    /// An attempt that was canceled after this time makes a probe due.
+    const ABANDONED_AFTER: Duration = Duration::from_secs(1);
+
+    /// Records a signal. This is the only function that changes the state.
+    pub(super) fn observe(&mut self, signal: Signal<'_>, context: Context<'_>) -> Transitions {
+        let now = context.now;
+        match signal {
+            Signal::AttemptStarted(info) => self.on_attempt_started(info, context),
+            Signal::AttemptFinished(info, result, impact) => self.on_attempt_finished(info, result, impact, context),
+            Signal::AttemptCanceled(info) => self.on_attempt_canceled(info, context),
+            Signal::Overdue => self.on_overdue(now),
+            Signal::Hung(cause) => self.on_hung(cause, context),
+            Signal::ResponseAborted => self.on_response_aborted(context),
+            Signal::ProbeFinished(lease, result) => self.on_probe_finished(lease, result, context),
+            Signal::ProbeSkipped => {
+                // At once it would fail in the same way.
+                self.schedule.defer_until(now + PoolState::PROBE_RESULT_TTL);
+                NONE
+            }
+            Signal::Elapsed => self.on_elapsed(context),
+            Signal::FailbackReleased => self.on_failback_released(now, context.service),
+            Signal::HealthMerged(fact) => self.on_health_merged(fact, context),
+            Signal::EjectionMerged(fact) => self.on_ejection_merged(fact, context),
+            Signal::FailbackMerged(fact) => self.on_failback_merged(fact, context),
+        }
+    }
+
+    /// Returns whether the server may be selected.
+    pub(super) fn availability(&self, service: &Service, now: Timestamp) -> Availability {
+        if self.health.health() == Health::Unhealthy {
+            return Availability::Unavailable(Reason::Unhealthy);
+        }
+        match self.ejection.state(now) {
+            EjectionState::Active => {}
+            EjectionState::Ejected(_) => return Availability::Unavailable(Reason::Ejected),
+            EjectionState::Probation if self.ejection.can_start_trial(now) => {
+                return Availability::Trial { overdue: self.ejection.trial_overdue(now) };
+            }
+            EjectionState::Probation => return Availability::Unavailable(Reason::TrialInFlight),
+        }
+        if self.is_stalled(service, now) {
+            return Availability::Unavailable(Reason::Stalled);
+        }
+        if matches!(self.recovery_at(service, now), Recovery::AwaitingFailback { .. }) {
+            return Availability::Unavailable(Reason::AwaitingFailback);
+        }
+        Availability::Available
+    }
+
+    /// Returns whether the server is available until the next signal, so that time alone changes nothing.
+    pub(super) fn is_settled(&self) -> bool {
+        self.health.health() != Health::Unhealthy
+            && !self.ejection.is_active()
+            && !self.stall.is_suspected()
+            && !matches!(self.recovery, Recovery::AwaitingFailback { .. })
+    }
+
+    /// Ranks the server among unavailable ones; the least is tried first.
+    pub(super) fn rank(&self, recheck_after: Option<Duration>, now: Timestamp) -> Rank {
+        self.signals.rank(recheck_after, now)
+    }
+
+    /// Returns the share of its weight that the server takes: below 1 while its traffic ramps up.
+    pub(super) fn share(&self, service: &Service, now: Timestamp) -> f64 {
+        match (self.recovery_at(service, now), service.slow_start) {
+            (Recovery::SlowStart { since }, Some(duration)) if now.since(since) < duration => {
+                now.since(since).as_secs_f64() / duration.as_secs_f64()
+            }
+            _ => 1.0,
+        }
+    }
+
+    pub(super) const fn is_recovering(&self) -> bool {
+        !matches!(self.recovery, Recovery::None)
+    }
+
+    pub(super) fn is_awaiting_failback(&self, service: &Service, now: Timestamp) -> bool {
+        matches!(self.recovery_at(service, now), Recovery::AwaitingFailback { .. })
+    }
+
+    /// Returns whether the last request to the server failed, however long ago.
+    pub(super) const fn has_failed(&self) -> bool {
+        self.signals.has_failed()
+    }
+
+    /// Returns whether a request failed lately and none has succeeded since.
+    pub(super) fn failed_recently(&self, now: Timestamp) -> bool {
+        self.signals.failed_within(Self::RECENT_FAILURE_WINDOW, now)
+    }
+
+    /// Returns whether the last request failed and another one is in flight.
+    pub(super) fn has_trial_in_flight(&self, now: Timestamp) -> bool {
+        self.signals.has_trial_in_flight(now)
+    }
+
+    /// Returns whether the server failed last and was tried within `interval`, or is being tried.
+    pub(super) fn is_being_tried(&self, interval: Duration, now: Timestamp) -> bool {
+        self.signals.is_being_tried(interval, now)
+    }
+
+    /// Returns whether the server failed more than once in a row.
+    pub(super) const fn has_consecutive_failures(&self) -> bool {
+        self.ejection.has_consecutive_failures()
+    }
+
+    /// Returns whether the server answered a request within the last second.
+    pub(super) fn is_responsive(&self, now: Timestamp) -> bool {
+        self.signals.succeeded_within(Self::RESPONSIVE_WINDOW, now)
+    }
+
+    pub(super) fn is_stalled(&self, service: &Service, now: Timestamp) -> bool {
+        let Some(check) = &service.health_check else { return false };
+        self.stall.is_stalled(self.schedule.silence(now), check.timeout, now)
+    }
+
+    /// Returns when the server was ejected for not responding, and whether a probe confirmed it, if nothing was heard since.
+    pub(super) fn hung_since(&self) -> Option<(Timestamp, bool)> {
+        self.ejection.hung_since().filter(|(since, _)| !self.stall.responded_after(*since))
+    }
+
+    pub(super) const fn stall(&self) -> &StallDetector {
+        &self.stall
+    }
+
+    pub(super) const fn schedule(&self) -> &ProbeSchedule {
+        &self.schedule
+    }
+
+    pub(super) const fn health(&self) -> HealthState {
+        self.health
+    }
+
+    pub(super) const fn ejection(&self) -> &Ejection {
+        &self.ejection
+    }
+
+    pub(super) const fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// Returns whether anything is known that other pools may want to know.
+    pub(super) fn has_facts(&self) -> bool {
+        self.probed_at.max(self.state_changed_at).max(self.failback_changed_at) > Timestamp::ZERO
+    }
+
+    /// Returns what probes say.
+    pub(super) const fn health_fact(&self) -> HealthFact {
+        HealthFact {
+            probed_at: self.probed_at,
+            health: self.health.health(),
+            contrary_streak: self.health.contrary_streak(),
+        }
+    }
+
+    /// Returns what traffic says.
+    pub(super) fn ejection_fact(&self) -> EjectionFact {
+        EjectionFact {
+            changed_at: self.state_changed_at,
+            ejected_until: self.ejection.until(),
+            ejection_count: self.ejection.count(),
+            cause: self.ejection.cause(),
+            trial_until: self.ejection.trial_until(),
+        }
+    }
+
+    /// Returns whether the server is held back.
+    pub(super) fn failback_fact(&self, service: &Service, now: Timestamp) -> FailbackFact {
+        FailbackFact { changed_at: self.failback_changed_at, awaiting: self.is_awaiting_failback(service, now) }
+    }
+
+    /// Takes the lease for a probe.
+    pub(super) fn lease(&mut self, server: ServerId, id: u64, timeout: Duration, now: Timestamp) -> Lease {
+        self.schedule.lease(server, id, timeout, now)
+    }
+
+    /// Ends a lease. Returns whether its result is wanted.
+    pub(super) fn redeem(&mut self, lease: &Lease) -> bool {
+        self.schedule.redeem(lease)
+    }
+
+    /// The state that a pool with another configuration starts from. Leases and trials stay with the old pool.
+    pub(super) fn inherited(&self, same_check: bool, service: &Service, now: Timestamp) -> Self {
+        let mut state = self.clone();
+        state.schedule.release_lease();
+        state.ejection.cancel_trial();
+        state.signals.on_canceled(now);
+        if !same_check {
+            // The result of the old check need not be that of the new one.
+            state.schedule = ProbeSchedule::default();
+        }
+        if service.health_check.is_none() {
+            state.health = HealthState::default();
+        }
+        state.recovery = match state.recovery {
+            Recovery::AwaitingFailback { .. } if service.failback == Failback::Auto => Recovery::None,
+            Recovery::SlowStart { .. } if service.slow_start.is_none() => Recovery::None,
+            recovery => recovery,
+        };
+        state
+    }
+
+    fn on_attempt_started(&mut self, info: AttemptInfo, context: Context<'_>) -> Transitions {
+        let (now, trial_timeout) = (context.now, context.service.retry.trial_timeout());
+        self.signals.on_started(now, trial_timeout);
+        self.stall.on_started(now);
+        self.counters.hedges += u64::from(info.hedge);
+        if info.trial {
+            self.ejection.start_trial(now, trial_timeout);
+        }
+        NONE
+    }
+
+    fn on_attempt_finished(
+        &mut self,
+        info: AttemptInfo,
+        result: AttemptResult,
+        impact: HealthImpact,
+        context: Context<'_>,
+    ) -> Transitions {
+        let (now, settings, outcome) = (context.now, &context.service.ejection, result.outcome);
+        let is_timeout = outcome == Outcome::Failed(Failure::Timeout);
+        // A server that answers others is busy: a timeout says nothing about where requests are better off.
+        let impact = if is_timeout && self.is_responsive(now) { HealthImpact::Neutral } else { impact };
+        let was_working = !self.ejection.is_active() && self.health.health() != Health::Unhealthy;
+        let stall_ended = matches!(outcome, Outcome::Status(_)) && self.stall.on_response(now.since(info.started), now);
+        self.counters.on_attempt(impact);
+        match impact {
+            HealthImpact::Neutral => self.signals.on_canceled(info.started),
+            HealthImpact::Success => self.signals.on_success(info.started, now),
+            HealthImpact::Failure | HealthImpact::Fatal => self.signals.on_failure(is_timeout, info.started, now),
+        }
+        // The probe of a server that is known to be unavailable has nothing to add, nor has one that has just failed. A lost
+        // connection is looked into even if the client may have broken it.
+        let is_suspicious = match outcome {
+            Outcome::Failed(Failure::Unresponsive) => false,
+            Outcome::Failed(Failure::ConnectionLost | Failure::Timeout) => true,
+            _ => matches!(impact, HealthImpact::Failure | HealthImpact::Fatal),
+        };
+        if is_suspicious && was_working {
+            self.schedule.expedite(now);
+        }
+        let may_eject = self.may_eject(outcome, context.permit);
+        let asks_for_pause = outcome == Outcome::Status(StatusCode::SERVICE_UNAVAILABLE)
+            && impact == HealthImpact::Failure
+            && context.permit == EjectionPermit::Granted
+            && !info.trial;
+        let change = match result.retry_after.filter(|pause| asks_for_pause && !pause.is_zero()) {
+            Some(pause) => self.ejection.on_retry_after(pause, now, settings),
+            None => self.ejection.on_attempt(impact, info.trial, info.started, now, settings, may_eject),
+        };
+        [stall_ended.then_some(Transition::StallEnded), self.on_ejection_change(change, outcome, context)]
+    }
+
+    fn on_attempt_canceled(&mut self, info: AttemptInfo, context: Context<'_>) -> Transitions {
+        let (now, waited) = (context.now, context.now.since(info.started));
+        self.counters.canceled_attempts += 1;
+        self.signals.on_canceled(info.started);
+        self.stall.on_canceled(info.started);
+        if info.trial {
+            self.ejection.cancel_trial();
+        }
+        if waited >= Self::ABANDONED_AFTER && !self.stall.heard_after(info.started) {
+            return self.on_overdue(now);
+        }
+        NONE
+    }
+
+    fn on_overdue(&mut self, now: Timestamp) -> Transitions {
+        self.stall.on_overdue();
+        if !self.has_recent_probe(now) {
+            self.schedule.expedite_liveness_check(now);
+        }
+        NONE
+    }
+
+    fn on_hung(&mut self, cause: Cause, context: Context<'_>) -> Transitions {
+        let allowed = match (cause, context.permit) {
+            (Cause::Hung, permit) => permit != EjectionPermit::Denied,
+            (_, permit) => permit == EjectionPermit::Granted,
+        };
+        if !allowed {
+            return NONE;
+        }
+        let change = self.ejection.on_hung(cause, context.now, &context.service.ejection);
+        [self.on_ejection_change(change, Outcome::Failed(Failure::Unresponsive), context), None]
+    }
+
+    fn on_response_aborted(&mut self, context: Context<'_>) -> Transitions {
+        let (now, outcome) = (context.now, Outcome::Failed(Failure::ConnectionLost));
+        self.counters.aborted_responses += 1;
+        self.schedule.expedite(now);
+        self.signals.on_failure(false, now, now);
+        let may_eject = self.may_eject(outcome, context.permit);
+        let settings = &context.service.ejection;
+        let change = self.ejection.on_attempt(HealthImpact::Failure, false, now, now, settings, may_eject);
+        [self.on_ejection_change(change, outcome, context), None]
+    }
+
+    fn on_probe_finished(
+        &mut self,
+        lease: &Lease,
+        result: Result<(), ProbeError>,
+        context: Context<'_>,
+    ) -> Transitions {
+        let (now, service) = (context.now, context.service);
+        let Some(check) = &service.health_check else { return NONE };
+        let (passed, unanswered) = (result.is_ok(), result.is_err_and(ProbeError::is_no_response));
+        let was_in_traffic = self.is_in_traffic();
+        self.counters.on_probe(passed);
+        self.probed_at = now;
+        let (took, is_scheduled) = (now.since(lease.started()), lease.reason() == ProbeReason::Scheduled);
+        let stall_ended = !unanswered && self.stall.on_probe_answered(is_scheduled.then_some(took), now);
+        // Liveness probes are sent while a server may be overloaded. That they fail must not take its share from it.
+        let counts = passed || lease.reason() != ProbeReason::Liveness;
+        let health = counts.then(|| self.health.record(passed, check)).flatten();
+        let unejected = passed.then(|| self.ejection.on_passing_probe(lease.started(), now)).flatten();
+        self.signals.on_probe(unanswered);
+        // While an ejection continues, the probe does not cover what fails.
+        if passed && !self.ejection.is_active() {
+            self.signals.on_passing_probe(is_scheduled, lease.started(), now);
+        }
+        if unejected.is_some() {
+            self.state_changed_at = now;
+        }
+        let interval = if passed { self.probe_interval(check) } else { check.unhealthy_interval };
+        let interval = Duration::try_from_secs_f64(interval.as_secs_f64() * context.jitter).unwrap_or(interval);
+        self.schedule.record(lease, passed, unanswered, now + interval);
+        self.start_recovery(was_in_traffic, service, now);
+        let health = health.map(|_| result.map_or_else(Transition::Unhealthy, |()| Transition::Healthy));
+        let traffic = unejected.map(|_| Transition::Unejected).or(stall_ended.then_some(Transition::StallEnded));
+        [health, traffic]
+    }
+
+    fn on_elapsed(&mut self, context: Context<'_>) -> Transitions {
+        let mut transitions = NONE;
+        if self.is_stalled(context.service, context.now) && self.stall.on_stalled() {
+            self.counters.stalls += 1;
+            transitions[0] = Some(Transition::Stalled);
+        }
+        let recovery = self.recovery_at(context.service, context.now);
+        if matches!(self.recovery, Recovery::AwaitingFailback { .. }) && recovery != self.recovery {
+            self.failback_changed_at = context.now;
+            transitions[1] = Some(Transition::Failback);
+        }
+        self.recovery = match recovery {
+            Recovery::SlowStart { .. } if self.share(context.service, context.now) >= 1.0 => Recovery::None,
+            recovery => recovery,
+        };
+        transitions
+    }
+
+    fn on_health_merged(&mut self, fact: HealthFact, context: Context<'_>) -> Transitions {
+        let was_in_traffic = self.is_in_traffic();
+        self.probed_at = fact.probed_at;
+        self.health = HealthState::restored(fact.health, fact.contrary_streak);
+        if let Some(check) = &context.service.health_check {
+            self.schedule.defer_until(fact.probed_at + self.probe_interval(check));
+        }
+        self.start_slow_start(was_in_traffic, context);
+        NONE
+    }
+
+    fn on_ejection_merged(&mut self, fact: EjectionFact, context: Context<'_>) -> Transitions {
+        let (was_in_traffic, at) = (self.is_in_traffic(), fact.changed_at);
+        let is_same =
+            EjectionFact { trial_until: None, ..self.ejection_fact() } == EjectionFact { trial_until: None, ..fact };
+        self.state_changed_at = at;
+        self.ejection = Ejection::restored(at, fact.ejected_until, fact.ejection_count, fact.cause, fact.trial_until);
+        // A trial elsewhere is no news of the server.
+        if !is_same {
+            match fact.ejected_until {
+                Some(_) => self.signals.on_failure(false, at, at),
+                None => self.signals.on_success(at, at),
+            }
+        }
+        self.start_slow_start(was_in_traffic, context);
+        NONE
+    }
+
+    fn on_failback_merged(&mut self, fact: FailbackFact, context: Context<'_>) -> Transitions {
+        self.failback_changed_at = fact.changed_at;
+        self.recovery = match (fact.awaiting, context.service.slow_start) {
+            (true, _) => Recovery::AwaitingFailback { since: fact.changed_at },
+            (false, Some(_)) => Recovery::SlowStart { since: fact.changed_at },
+            (false, None) => Recovery::None,
+        };
+        NONE
+    }
+
+    /// Applies an ejection or its end.
+    fn on_ejection_change(
+        &mut self,
+        change: Option<Change>,
+        outcome: Outcome,
+        context: Context<'_>,
+    ) -> Option<Transition> {
+        let change = change?;
+        self.state_changed_at = context.now;
+        Some(match change {
+            Change::Ejected { duration } => {
+                self.counters.ejections += 1;
+                Transition::Ejected { outcome, duration }
+            }
+            Change::Unejected => {
+                self.start_recovery(false, context.service, context.now);
+                Transition::Unejected
+            }
+        })
+    }
+
+    /// Starts the recovery of a server that was unavailable and is no longer.
+    fn start_recovery(&mut self, was_in_traffic: bool, service: &Service, now: Timestamp) {
+        if was_in_traffic || !self.is_in_traffic() {
+            return;
+        }
+        self.recovery = if service.failback != Failback::Auto {
+            self.failback_changed_at = now;
+            Recovery::AwaitingFailback { since: now }
+        } else if service.slow_start.is_some() {
+            Recovery::SlowStart { since: now }
+        } else {
+            Recovery::None
+        };
+    }
+
+    /// Starts the slow start of a server that another pool saw return. Whether it is held back is a fact of its own.
+    fn start_slow_start(&mut self, was_in_traffic: bool, context: Context<'_>) {
+        let has_returned = !was_in_traffic && self.is_in_traffic() && self.recovery == Recovery::None;
+        if has_returned && context.service.slow_start.is_some() {
+            self.recovery = Recovery::SlowStart { since: context.now };
+        }
+    }
+
+    fn on_failback_released(&mut self, now: Timestamp, service: &Service) -> Transitions {
+        self.failback_changed_at = now;
+        if !matches!(self.recovery, Recovery::AwaitingFailback { .. }) {
+            return NONE;
+        }
+        self.recovery = service.slow_start.map_or(Recovery::None, |_| Recovery::SlowStart { since: now });
+        [Some(Transition::Failback), None]
+    }
+
+    /// Returns the recovery with what ends by time applied.
+    fn recovery_at(&self, service: &Service, now: Timestamp) -> Recovery {
+        match (self.recovery, service.failback) {
+            (Recovery::AwaitingFailback { since }, Failback::After(wait)) if now >= since + wait => {
+                service.slow_start.map_or(Recovery::None, |_| Recovery::SlowStart { since: since + wait })
+            }
+            (recovery, _) => recovery,
+        }
+    }
+
+    /// Returns whether neither probes nor ejections keep the server from taking traffic.
+    pub(super) fn is_in_traffic(&self) -> bool {
+        self.health.health() != Health::Unhealthy && !self.ejection.is_active()
+    }
+
+    /// Returns whether a failed attempt may eject the server.
+    fn may_eject(&self, outcome: Outcome, permit: EjectionPermit) -> bool {
+        match permit {
+            EjectionPermit::Granted => true,
+            EjectionPermit::Denied => false,
+            EjectionPermit::IfProbeFails => {
+                matches!(outcome, Outcome::Failed(Failure::Connect | Failure::Unresponsive)) || self.probe_failed()
+            }
+        }
+    }
+
+    /// Returns the interval to the next probe: the longer one only if nothing speaks against the server.
+    fn probe_interval(&self, check: &HealthCheck) -> Duration {
+        let is_certain =
+            self.health.health() == Health::Healthy && self.health.contrary_streak() == 0 && !self.ejection.is_active();
+        if is_certain { check.interval } else { check.unhealthy_interval }
+    }
+
+    fn probe_failed(&self) -> bool {
+        self.health.health() == Health::Unhealthy || self.schedule.last().is_some_and(|last| !last.passed)
+    }
+
+    /// Returns whether a probe that is in flight, or has just ended, already tells whether the server is alive.
+    fn has_recent_probe(&self, now: Timestamp) -> bool {
+        let last = self.schedule.last();
+        self.schedule.is_leased(now) || last.is_some_and(|last| now.since(last.started) < PoolState::PROBE_RESULT_TTL)
+    }
+}

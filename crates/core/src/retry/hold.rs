@@ -1,0 +1,61 @@
+//! Requests that wait for a server to return, or for a free place.
+//!
+//! An application that restarts is away for a second or two. Without a second server, an error within milliseconds is the
+//! worst answer: the client repeats the request by hand, and often too early. A held request waits instead. While it does,
+//! one request at a time tries each server, every [`HOLD_INTERVAL`], and the others learn from its result, so that a
+//! server that starts is not met by all of them at once.
+
+use std::time::Duration;
+
+use crate::time::Timestamp;
+
+/// How often a held request looks for a server, and a server is tried.
+pub(crate) const HOLD_INTERVAL: Duration = Duration::from_millis(250);
+
+/// The requests of one pool that are being held.
+///
+/// A request that is dropped while it waits never leaves the queue by itself, so every place also ends by time.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct HoldQueue(Vec<Timestamp>);
+
+impl HoldQueue {
+    /// The largest number of waiting requests. Their buffered bodies are bounded by
+    /// [`ReplayBuffer`](crate::ReplayBuffer), and each takes about a kilobyte besides.
+    const CAPACITY: usize = 1_000;
+
+    /// Takes a place until `until`; `false` when the queue is full.
+    pub(crate) fn enter(&mut self, until: Timestamp, now: Timestamp) -> bool {
+        if self.0.len() >= Self::CAPACITY {
+            self.0.retain(|until| now < *until);
+        }
+        let fits = self.0.len() < Self::CAPACITY;
+        if fits {
+            self.0.push(until);
+        }
+        fits
+    }
+
+    /// Gives a place back that was taken until `until`.
+    pub(crate) fn leave(&mut self, until: Timestamp) {
+        if let Some(place) = self.0.iter().position(|other| *other == until) {
+            self.0.swap_remove(place);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_queue_is_bounded_and_places_end_by_time() {
+        let (mut queue, until) = (HoldQueue::default(), Timestamp::from_millis(5_000));
+        for _ in 0..HoldQueue::CAPACITY {
+            assert!(queue.enter(until, Timestamp::ZERO));
+        }
+        assert!(!queue.enter(until, Timestamp::from_millis(4_999)));
+        queue.leave(until);
+        assert!(queue.enter(until, Timestamp::from_millis(4_999)), "a place that was given back");
+        assert!(queue.enter(until, until), "all places have ended");
+    }
+}

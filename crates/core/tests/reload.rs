@@ -1,0 +1,141 @@
+//! State that survives a change of the configuration.
+
+use std::time::Duration;
+
+use http::{Method, StatusCode};
+use tunnel_balancer_core::{
+    EjectionState, Exchange, Failure, Health, Outcome, Pool, PoolState, ProbeResponse, RequestMeta, Server, ServerId,
+    Service, Services, Step, Timestamp,
+};
+
+const NOW: Timestamp = Timestamp::from_millis(1_000);
+
+fn service(host: &str, servers: &[&str]) -> Service {
+    let server = |url: &&str| Server::new(url.parse().unwrap());
+    Service::new(host, servers.iter().map(server).collect()).unwrap()
+}
+
+/// A service whose first server cannot be reached while the second is healthy.
+fn with_an_unreachable_server() -> Services {
+    let services = Services::new([service("app.test", &["a.example", "b.example"])], 1);
+    let pool = services.pools().next().unwrap();
+    pool.update(|state| {
+        fail(state, NOW);
+        while let Some(lease) = state.next_probe(NOW) {
+            let result = if lease.server().index() == 0 {
+                Err(Failure::Connect)
+            } else {
+                Ok(ProbeResponse::new(StatusCode::OK))
+            };
+            state.on_probe(lease, &result, NOW);
+        }
+    });
+    services
+}
+
+fn known(services: &Services, server: &str) -> (Health, EjectionState) {
+    let pool = services.pools().next().unwrap();
+    let id = pool.service().servers().iter().position(|known| known.name == server).and_then(ServerId::new).unwrap();
+    pool.update(|state| (state.health(id), state.ejection_state(id, NOW)))
+}
+
+#[test]
+fn out_23_an_unchanged_service_keeps_its_pool() {
+    let old = with_an_unreachable_server();
+    let new =
+        old.reloaded([service("app.test", &["a.example", "b.example"]), service("x.test", &["x.example"])], 2, NOW);
+    assert!(std::ptr::eq(&**old.pools().next().unwrap(), &**new.pools().next().unwrap()));
+    assert_eq!(new.pools().count(), 2);
+}
+
+#[test]
+fn sel_29_out_23_unchanged_servers_keep_their_state() {
+    let old = with_an_unreachable_server();
+    let ejected = known(&old, "a");
+    assert!(matches!(ejected, (Health::Unhealthy, EjectionState::Ejected(_))), "{ejected:?}");
+    let new = old.reloaded([service("app.test", &["c.example", "b.example", "a.example"])], 2, NOW);
+    assert_eq!(known(&new, "a"), ejected);
+    assert_eq!(known(&new, "b"), (Health::Healthy, EjectionState::Active));
+    assert_eq!(known(&new, "c"), (Health::Unknown, EjectionState::Active));
+    // Late results report to the old pool.
+    let pool = new.pools().next().unwrap();
+    let first = pool.update(|state| Exchange::start(RequestMeta::new(Method::GET), state, NOW).1);
+    let Step::Attempt(attempt) = first else { panic!("an attempt") };
+    assert_eq!(pool.service().server(attempt.server()).unwrap().name, "c");
+}
+
+#[test]
+fn a_server_that_moved_is_unknown() {
+    let old = with_an_unreachable_server();
+    let mut moved = service("app.test", &["a.elsewhere.example", "b.example"]);
+    moved.served_by_header = false;
+    assert_eq!(known(&old.reloaded([moved], 2, NOW), "a"), (Health::Unknown, EjectionState::Active));
+}
+
+#[test]
+fn reload_releases_leases_and_trials() {
+    let services = Services::new([service("app.test", &["a.example"])], 1);
+    let old = services.pools().next().unwrap();
+    let _probing = old.update(|state| state.next_probe(NOW)).unwrap();
+    let mut changed = service("app.test", &["a.example"]);
+    changed.served_by_header = false;
+    let new = old.reconfigured(changed.clone(), 2, NOW);
+    assert!(new.update(|state| state.next_probe(NOW)).is_some(), "the lease stays with the old pool");
+
+    let get = || RequestMeta::new(Method::GET);
+    old.update(|state| {
+        fail(state, NOW);
+    });
+    let later = NOW + Duration::from_secs(10);
+    let trial = |pool: &Pool| pool.update(|state| state.pick(Default::default(), &get(), later)).unwrap().trial;
+    old.update(|state| {
+        let (_, Step::Attempt(attempt)) = Exchange::start(get(), state, later) else { panic!("an attempt") };
+        assert!(attempt.info().trial);
+    });
+    assert!(!trial(old), "one is in flight");
+    assert!(trial(&old.reconfigured(changed, 2, later)), "the trial stays with the old pool");
+}
+
+#[test]
+fn a_clock_set_back_does_not_extend_ejections() {
+    let hour = Duration::from_secs(60 * 60);
+    let services = with_an_unreachable_server();
+    let old = services.pools().next().unwrap();
+    let a = ServerId::new(0).unwrap();
+    let (set, length) = (Timestamp::from_millis(5), Duration::from_secs(11));
+    old.update(|state| state.status(NOW + hour)); // the clock leaps an hour ahead, and back
+    old.update(|state| {
+        fail(state, set);
+    });
+    let mut changed = service("app.test", &["a.example", "b.example"]);
+    changed.served_by_header = false;
+    let new = old.reconfigured(changed, 2, set);
+    for pool in [&**old, &new] {
+        let after = set + length + length;
+        let standing = pool.update(|state| [ServerId::new(1).unwrap(), a].map(|id| state.ejection_state(id, after)));
+        assert!(!standing.iter().any(|standing| matches!(standing, EjectionState::Ejected(_))), "{standing:?}");
+    }
+}
+
+#[test]
+fn a_new_health_check_probes_at_once_and_none_forgets() {
+    let old = with_an_unreachable_server();
+    let mut changed = service("app.test", &["a.example", "b.example"]);
+    changed.health_check.as_mut().unwrap().path = "/elsewhere".to_owned();
+    let later = NOW + Duration::from_millis(1);
+    let new = old.reloaded([changed.clone()], 2, later);
+    assert_eq!(known(&new, "a").0, Health::Unhealthy);
+    assert!(new.pools().next().unwrap().update(|state| state.next_probe(later)).is_some());
+    changed.health_check = None;
+    assert_eq!(known(&new.reloaded([changed], 3, later), "a").0, Health::Unknown);
+}
+
+/// A request whose first attempt finds its server unreachable.
+fn fail(state: &mut PoolState, now: Timestamp) {
+    let (mut exchange, step) = Exchange::start(RequestMeta::new(Method::GET), state, now);
+    let Step::Attempt(attempt) = step else { panic!("an attempt") };
+    let next = exchange.report(state, attempt, Outcome::Failed(Failure::Connect), now);
+    if let Step::Attempt(attempt) = next {
+        exchange.cancel(state, attempt, now);
+    }
+}
