@@ -45,7 +45,7 @@ fn traffic_stays(seed: &Seed, isolates: usize, from: u64) {
             sim.arrivals(Arrivals::poisson(0.7 * f64::from(RATE) * SERVERS as f64).until(s(120)));
             let trace = seed.run(sim, s(130));
             let most = trace.requests.values().max().copied().unwrap_or_default();
-            let share = 100.0 * most as f64 / trace.stats.attempts as f64;
+            let share = 100.0 * most as f64 / trace.stats.total().attempts as f64;
             at_most(40.0, format!("{policy}, checks {what} from {from} s: % of the busiest of three"), share);
             let after = trace.stats.between(s(60)..s(120));
             at_least(99.0, format!("{policy}, checks {what} from {from} s: % served"), 100.0 * after.served_share());

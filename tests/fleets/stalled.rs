@@ -65,6 +65,10 @@ fn perf_9_one_of_three_stalls() {
         let stats = run(service, 100.0, 100, false, &seed);
         let what = format!("{name}, 3 servers, 100 isolates, try_timeout 700ms");
         at_least(99.0, format!("{what}: % within 1 s"), within_a_second(&stats));
-        at_most(1.2, format!("{what}: attempts a request"), stats.attempts as f64 / stats.total().arrived as f64);
+        at_most(
+            1.2,
+            format!("{what}: attempts a request"),
+            stats.total().attempts as f64 / stats.total().arrived as f64,
+        );
     }
 }

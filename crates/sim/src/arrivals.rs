@@ -6,6 +6,7 @@ use http::Method;
 use tunnel_balancer_core::{RequestMeta, Rng};
 
 use crate::behavior::exponential;
+use crate::client::ClientRequest;
 
 /// A stream of identical requests.
 #[derive(Clone, Debug)]
@@ -14,7 +15,7 @@ pub struct Arrivals {
     poisson: bool,
     from: Duration,
     until: Duration,
-    pub(super) request: RequestMeta,
+    pub(super) request: ClientRequest,
     /// Whether each request gets a hash key of its own.
     pub(super) distinct_clients: bool,
     /// Offset of the next request from `from`, in mean gaps.
@@ -24,7 +25,7 @@ pub struct Arrivals {
 impl Arrivals {
     /// Sends `rate` `GET` requests per second at equal gaps, from the start of the run to its end.
     pub const fn even(rate: f64) -> Self {
-        let request = RequestMeta::new(Method::GET);
+        let request = ClientRequest::new(RequestMeta::new(Method::GET));
         Self {
             rate,
             poisson: false,
@@ -58,8 +59,16 @@ impl Arrivals {
 
     /// Sets the request that is sent.
     #[must_use]
-    pub fn request(self, request: RequestMeta) -> Self {
-        Self { request, ..self }
+    pub fn request(mut self, meta: RequestMeta) -> Self {
+        self.request.meta = meta;
+        self
+    }
+
+    /// Sets the path of the requests, for [`Sim::path`](super::Sim::path).
+    #[must_use]
+    pub const fn path(mut self, path: &'static str) -> Self {
+        self.request.path = Some(path);
+        self
     }
 
     /// Gives each request a random hash key, so that the policy `hash` sees distinct clients.

@@ -24,10 +24,13 @@ pub trait Baseline: fmt::Debug {
 
 #[cfg(test)]
 mod tests {
+    use std::future::poll_fn;
+    use std::pin::pin;
+    use std::task::Poll;
     use std::time::Duration;
 
     use super::*;
-    use crate::{Arrivals, Behavior, End, Record, Sim};
+    use crate::{Arrivals, Behavior, Count, End, Record, Sim};
     use tunnel_balancer_core::{Failure, Outcome, Server, ServerId, Service};
 
     const MS: fn(u64) -> Duration = Duration::from_millis;
@@ -84,7 +87,7 @@ mod tests {
         let mut sim = sim();
         sim.baselines(|| Box::new(FirstServer));
         let trace = sim.run(MS(10_000));
-        assert_eq!((trace.stats.attempts, trace.requests["a"], trace.probes["b"]), (3, 3, 3));
+        assert_eq!((trace.stats.total().attempts, trace.requests["a"], trace.probes["b"]), (3, 3, 3));
         let record = trace.record;
         assert_eq!(requests(&record), [(0, 30, 530), (1000, 1030, 530), (2000, 2110, 504)]);
         let last: Vec<_> = record.sent.iter().filter(|sent| sent.request == 2).collect();
@@ -96,6 +99,43 @@ mod tests {
         assert!(last.iter().all(|sent| sent.outcome.is_none()));
         assert_eq!(last.iter().map(|sent| sent.until.as_millis()).collect::<Vec<_>>(), [2010, 2110]);
         assert_eq!(record.changes, []);
+        assert_eq!((trace.stats.total().hedges, trace.stats.total().aborted), (0, 1));
+    }
+
+    /// Sends every request to both servers and cancels the slower attempt.
+    #[derive(Debug)]
+    struct Hedge;
+
+    impl Baseline for Hedge {
+        fn forward<'a>(
+            &'a self,
+            caller: &'a Caller,
+            _: &'a VirtualClock,
+            _: &'a RequestMeta,
+        ) -> Pin<Box<dyn Future<Output = Forwarded<StatusCode>> + 'a>> {
+            Box::pin(async move {
+                let [first, second] = caller.service().servers() else { unreachable!() };
+                let (mut left, mut right) = (pin!(caller.send(first, MS(500))), pin!(caller.send(second, MS(500))));
+                let outcome = poll_fn(|context| match left.as_mut().poll(context) {
+                    Poll::Ready(outcome) => Poll::Ready(outcome),
+                    Poll::Pending => right.as_mut().poll(context),
+                })
+                .await;
+                let Outcome::Status(status) = outcome else { unreachable!() };
+                Forwarded { answer: Ok(status), served_by: ServerId::new(0), attempts: 2, fallback: false }
+            })
+        }
+    }
+
+    #[test]
+    fn the_loser_of_a_hedge_is_not_an_aborted_attempt() {
+        let mut sim = sim();
+        sim.server(Duration::ZERO, "a", Behavior::hangs());
+        sim.baselines(|| Box::new(Hedge));
+        let trace = sim.run(MS(10_000));
+        let expected = Count { arrived: 3, served: 3, attempts: 6, hedges: 3, ..Count::default() };
+        assert_eq!(trace.stats.total(), expected);
+        assert!(trace.record.sent.iter().all(|sent| sent.outcome.is_none() == (sent.server.index() == 0)));
     }
 
     #[test]

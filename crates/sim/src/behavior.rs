@@ -8,10 +8,20 @@ use tunnel_balancer_core::{Failure, Outcome, Rng};
 /// How a server responds to a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Behavior {
+    response: Response,
+    /// Another response and its share of all requests, in millionths.
+    other: Option<(u32, Response)>,
+    serial: bool,
+    /// The idle time after which the server has to wake up, and the time that takes.
+    wake_up: Option<(Duration, Duration)>,
+}
+
+/// One kind of response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Response {
     latency: Duration,
     distribution: Distribution,
-    serial: bool,
-    /// The result of a request. `None`: it never ends.
+    /// `None`: the request never ends.
     outcome: Option<Outcome>,
 }
 
@@ -42,26 +52,38 @@ impl Behavior {
     }
 
     const fn new(latency: Duration, outcome: Option<Outcome>) -> Self {
-        Self { latency, distribution: Distribution::Constant, serial: false, outcome }
+        let response = Response { latency, distribution: Distribution::Constant, outcome };
+        Self { response, other: None, serial: false, wake_up: None }
     }
 
     /// Sets the mean response time. Default 1 ms.
     #[must_use]
-    pub const fn after(self, latency: Duration) -> Self {
-        Self { latency, ..self }
+    pub const fn after(mut self, latency: Duration) -> Self {
+        self.response.latency = latency;
+        self
     }
 
     /// Draws response times from a normal distribution around [`after`](Self::after).
     #[must_use]
-    pub const fn normal(self, deviation: Duration) -> Self {
-        Self { distribution: Distribution::Normal(deviation), ..self }
+    pub const fn normal(mut self, deviation: Duration) -> Self {
+        self.response.distribution = Distribution::Normal(deviation);
+        self
     }
 
     /// Draws response times from an exponential distribution with [`after`](Self::after) as its
     /// mean.
     #[must_use]
-    pub const fn exponential(self) -> Self {
-        Self { distribution: Distribution::Exponential, ..self }
+    pub const fn exponential(mut self) -> Self {
+        self.response.distribution = Distribution::Exponential;
+        self
+    }
+
+    /// Responds to a random `share` of the requests, from 0 to 1, as `other` does.
+    ///
+    /// Only the response of `other` counts, not its queue.
+    #[must_use]
+    pub const fn mix(self, share: f64, other: Self) -> Self {
+        Self { other: Some(((share * 1e6) as u32, other.response)), ..self }
     }
 
     /// Processes one request at a time, in the order of arrival, like a single-threaded server.
@@ -73,16 +95,32 @@ impl Behavior {
         Self { serial: true, ..self }
     }
 
-    pub(super) const fn outcome(&self) -> Option<Outcome> {
-        self.outcome
+    /// Delays requests by up to `delay` if none arrived for `idle`, like a disk that spins up.
+    #[must_use]
+    pub const fn wake_up(self, idle: Duration, delay: Duration) -> Self {
+        Self { wake_up: Some((idle, delay)), ..self }
     }
 
     pub(super) const fn is_serial(&self) -> bool {
         self.serial
     }
 
-    /// Draws the response time of one request.
-    pub(super) fn sample(&self, rng: &mut Rng) -> Duration {
+    pub(super) const fn wake_up_times(&self) -> Option<(Duration, Duration)> {
+        self.wake_up
+    }
+
+    /// Draws the response time and the result of one request.
+    pub(super) fn sample(&self, rng: &mut Rng) -> (Duration, Option<Outcome>) {
+        let response = match self.other {
+            Some((millionths, other)) if rng.below(1_000_000) < u64::from(millionths) => other,
+            _ => self.response,
+        };
+        (response.sample(rng), response.outcome)
+    }
+}
+
+impl Response {
+    fn sample(&self, rng: &mut Rng) -> Duration {
         match self.distribution {
             Distribution::Constant => self.latency,
             Distribution::Normal(deviation) => {
@@ -112,7 +150,7 @@ mod tests {
 
     fn mean_and_deviation(behavior: Behavior) -> (f64, f64) {
         let mut rng = Rng::new(1);
-        let draws: Vec<f64> = (0..100_000).map(|_| behavior.sample(&mut rng).as_secs_f64() * 1e3).collect();
+        let draws: Vec<f64> = (0..100_000).map(|_| behavior.sample(&mut rng).0.as_secs_f64() * 1e3).collect();
         let mean = draws.iter().sum::<f64>() / draws.len() as f64;
         let variance = draws.iter().map(|draw| (draw - mean).powi(2)).sum::<f64>() / draws.len() as f64;
         (mean, variance.sqrt())
@@ -129,5 +167,13 @@ mod tests {
                 "{behavior:?}: {mean} {deviation}"
             );
         }
+    }
+
+    #[test]
+    fn a_mix_has_the_given_share() {
+        let mut rng = Rng::new(1);
+        let behavior = Behavior::status(200).mix(0.1, Behavior::hangs());
+        let other = (0..100_000).filter(|_| behavior.sample(&mut rng).1.is_none()).count();
+        assert!((9_700..10_300).contains(&other), "{other}");
     }
 }

@@ -1,5 +1,6 @@
 //! The HTTP client of one request.
 
+use std::cell::Cell;
 use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
@@ -10,6 +11,7 @@ use tunnel_balancer_core::{
 };
 
 use crate::fleet::Fleet;
+use crate::script::Target;
 
 /// An HTTP client that reaches the scripted servers on behalf of one request.
 ///
@@ -22,6 +24,20 @@ pub struct Caller {
     pub(super) request: usize,
     /// Whether it sends the probes that the request caused.
     pub(super) is_prober: bool,
+    /// The path, if servers treat it differently.
+    pub(super) path: Option<&'static str>,
+    pub(super) progress: Rc<Progress>,
+}
+
+/// The state of a request that tells hedges and aborted attempts apart.
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    /// Attempts in flight.
+    in_flight: Cell<usize>,
+    /// Attempts that ended with a good response.
+    good: Cell<usize>,
+    /// Whether the request is over for its client.
+    pub(super) is_over: Cell<bool>,
 }
 
 impl Caller {
@@ -33,8 +49,8 @@ impl Caller {
     /// Sends the request to `server`. Returns a [timeout](Failure::Timeout) if no response arrives
     /// within `limit`.
     pub async fn send(&self, server: &Server, limit: Duration) -> Outcome {
-        self.fleet.client.trace.borrow_mut().count_attempt(server);
-        let outcome = self.fleet.within(limit, self.respond(server, false)).await;
+        self.fleet.client.trace.borrow_mut().count_attempt(self.fleet.clock.elapsed(), server);
+        let outcome = self.fleet.within(limit, self.respond(server, Target::Path(self.path))).await;
         outcome.unwrap_or(Outcome::Failed(Failure::Timeout))
     }
 
@@ -42,13 +58,13 @@ impl Caller {
     /// within `limit`.
     pub async fn probe(&self, server: &Server, limit: Duration) -> Outcome {
         self.fleet.client.trace.borrow_mut().probe(self.fleet.clock.now(), server);
-        let outcome = self.fleet.within(limit, self.respond(server, true)).await;
+        let outcome = self.fleet.within(limit, self.respond(server, Target::Probe)).await;
         outcome.unwrap_or(Outcome::Failed(Failure::Timeout))
     }
 
-    async fn respond(&self, server: &Server, is_probe: bool) -> Outcome {
-        let mut guard = RecordGuard::start(self, server, is_probe);
-        let outcome = self.fleet.client.respond(server, is_probe).await;
+    async fn respond(&self, server: &Server, target: Target) -> Outcome {
+        let mut guard = SendGuard::start(self, server, target);
+        let outcome = self.fleet.client.respond(server, target).await;
         guard.outcome = Some(outcome);
         outcome
     }
@@ -62,12 +78,12 @@ impl HttpClient for Caller {
 
     async fn send(&self, label: &String, server: &Server, attempt: AttemptInfo) -> Result<StatusCode, Failure> {
         self.fleet.client.trace.borrow_mut().attempt(self.fleet.clock.now(), label, server, attempt);
-        into_result(self.respond(server, false).await)
+        into_result(self.respond(server, Target::Path(self.path)).await)
     }
 
     async fn send_probe(&self, server: &Server, _: ProbeRequest) -> Result<StatusCode, Failure> {
         self.fleet.client.trace.borrow_mut().probe(self.fleet.clock.now(), server);
-        into_result(self.respond(server, true).await)
+        into_result(self.respond(server, Target::Probe).await)
     }
 
     fn start_probes(&self) {
@@ -104,32 +120,59 @@ impl fmt::Debug for Caller {
     }
 }
 
-/// Records the end of an attempt or a probe, also if it is canceled.
-struct RecordGuard<'a> {
-    fleet: &'a Fleet,
+/// Records the start and the end of an attempt or a probe, also if it is canceled.
+struct SendGuard<'a> {
+    caller: &'a Caller,
+    target: Target,
     /// The index in the record.
     index: Option<usize>,
+    /// The value of [`Progress::good`] at the start.
+    good_before: usize,
     outcome: Option<Outcome>,
 }
 
-impl<'a> RecordGuard<'a> {
-    fn start(caller: &'a Caller, server: &Server, is_probe: bool) -> Self {
-        let fleet = &*caller.fleet;
-        let mut trace = fleet.client.trace.borrow_mut();
+impl<'a> SendGuard<'a> {
+    fn start(caller: &'a Caller, server: &Server, target: Target) -> Self {
+        let (fleet, progress) = (&*caller.fleet, &caller.progress);
+        let (mut trace, now) = (fleet.client.trace.borrow_mut(), fleet.clock.elapsed());
         let index = trace.record.is_on().then(|| {
             let index = fleet.service.servers().iter().position(|other| other.name == server.name);
             let id = index.and_then(ServerId::new);
-            trace.record.start(caller.request, id, is_probe, fleet.clock.elapsed())
+            trace.record.start(caller.request, id, target == Target::Probe, now)
         });
-        Self { fleet, index, outcome: None }
+        if target != Target::Probe {
+            if progress.in_flight.get() > 0 {
+                trace.stats.count(now).hedges += 1;
+            }
+            progress.in_flight.set(progress.in_flight.get() + 1);
+        }
+        Self { caller, target, index, good_before: progress.good.get(), outcome: None }
+    }
+
+    /// Whether the balancer canceled the attempt although the client waits for a response.
+    fn is_aborted(&self) -> bool {
+        let progress = &self.caller.progress;
+        let is_open = !progress.is_over.get() && !self.caller.fleet.is_over.get();
+        self.outcome.is_none() && is_open && progress.good.get() == self.good_before
     }
 }
 
-impl Drop for RecordGuard<'_> {
+impl Drop for SendGuard<'_> {
     fn drop(&mut self) {
+        let (fleet, progress) = (&*self.caller.fleet, &self.caller.progress);
+        let (mut trace, now) = (fleet.client.trace.borrow_mut(), fleet.clock.elapsed());
         if let Some(index) = self.index {
-            let now = self.fleet.clock.elapsed();
-            self.fleet.client.trace.borrow_mut().record.finish(index, now, self.outcome);
+            trace.record.finish(index, now, self.outcome);
+        }
+        if self.target == Target::Probe {
+            return;
+        }
+        progress.in_flight.set(progress.in_flight.get() - 1);
+        if self.is_aborted() {
+            trace.stats.count(now).aborted += 1;
+        }
+        if matches!(self.outcome, Some(Outcome::Status(status)) if !status.is_server_error()) {
+            progress.good.set(progress.good.get() + 1);
         }
     }
 }

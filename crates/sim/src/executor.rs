@@ -29,6 +29,9 @@ pub(super) struct Spawner(Rc<RefCell<Vec<Task>>>);
 
 type Task = Pin<Box<dyn Future<Output = ()>>>;
 
+/// Tasks by number, each with the waker that marks it as ready.
+type Tasks = BTreeMap<u64, (Task, Waker)>;
+
 impl Executor {
     pub(super) fn clock(&self) -> VirtualClock {
         self.clock.clone()
@@ -39,7 +42,9 @@ impl Executor {
     }
 
     /// Runs until `end` or until no timer is left. Calls `each` after every round of polls.
-    pub(super) fn run_until(&self, end: Duration, each: impl Fn()) {
+    ///
+    /// Returns the tasks that are not complete. Dropping them cancels them.
+    pub(super) fn run_until(&self, end: Duration, each: impl Fn()) -> Tasks {
         let (mut tasks, ready, mut spawned) = (BTreeMap::new(), Arc::new(Ready::default()), 0);
         loop {
             loop {
@@ -62,7 +67,7 @@ impl Executor {
                 each();
             }
             if !self.clock.advance(Timestamp::ZERO + end) {
-                return;
+                return tasks;
             }
         }
     }

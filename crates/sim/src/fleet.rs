@@ -16,7 +16,8 @@ use tunnel_balancer_core::{Clock, Forwarded, Pool, RequestMeta, Rng, Service, fo
 
 use crate::arrivals::Arrivals;
 use crate::baseline::Baseline;
-use crate::caller::Caller;
+use crate::caller::{Caller, Progress};
+use crate::client::{Client, ClientRequest};
 use crate::clock::VirtualClock;
 use crate::executor::Spawner;
 use crate::record::End;
@@ -38,26 +39,40 @@ pub(super) struct Fleet {
     pub(super) router_rng: RefCell<Rng>,
     /// Requests created so far.
     pub(super) requests: Cell<usize>,
+    /// Whether the run has ended.
+    pub(super) is_over: Cell<bool>,
 }
 
 impl Fleet {
     /// Waits until a request arrives and handles it.
-    pub(super) async fn request(self: Rc<Self>, number: usize, at: Duration, info: RequestMeta) {
+    pub(super) async fn request(self: Rc<Self>, number: usize, at: Duration, request: ClientRequest) {
         self.clock.sleep(at.saturating_sub(self.clock.elapsed())).await;
         let isolate =
             usize::try_from(self.router_rng.borrow_mut().below(self.isolates.len() as u64)).unwrap_or_default();
         let Some(pool) = self.isolates.get(isolate) else { return };
-        let label = format!("{} #{number}{}", info.method, self.suffix(isolate));
-        let request = {
+        let label = format!("{} #{number}{}", request.meta.method, self.suffix(isolate));
+        let index = {
             let mut trace = self.client.trace.borrow_mut();
             trace.stats.arrived(at);
-            trace.record.arrived(self.clock.elapsed(), &info.method)
+            trace.record.arrived(self.clock.elapsed(), &request.meta.method)
         };
-        let caller = Caller { fleet: Rc::clone(&self), pool: Rc::clone(pool), request, is_prober: false };
-        let forwarded = self.forward(isolate, pool, &caller, &label, info);
-        let forwarded = match self.client_timeout {
-            Some(limit) => self.within(limit, forwarded).await,
-            None => Some(forwarded.await),
+        let (path, progress) = (request.path, Rc::<Progress>::default());
+        let caller = Caller {
+            fleet: Rc::clone(&self),
+            pool: Rc::clone(pool),
+            request: index,
+            is_prober: false,
+            path,
+            progress: Rc::clone(&progress),
+        };
+        let forwarded = {
+            let mut forwarded = pin!(self.forward(isolate, pool, &caller, &label, request.meta));
+            let forwarded = match request.timeout.or(self.client_timeout) {
+                Some(limit) => self.within(limit, forwarded.as_mut()).await,
+                None => Some(forwarded.as_mut().await),
+            };
+            progress.is_over.set(true);
+            forwarded
         };
         let (mut trace, now) = (self.client.trace.borrow_mut(), self.clock.now());
         let end = match forwarded {
@@ -67,7 +82,7 @@ impl Fleet {
                 End::TimedOut
             }
         };
-        trace.record.ended(request, self.clock.elapsed(), end);
+        trace.record.ended(index, self.clock.elapsed(), end);
         drop(trace);
         self.changes(isolate, pool);
     }
@@ -76,14 +91,39 @@ impl Fleet {
     pub(super) async fn requests(self: Rc<Self>, mut arrivals: Arrivals, mut rng: Rng) {
         while let Some(at) = arrivals.next(&mut rng) {
             self.clock.sleep(at.saturating_sub(self.clock.elapsed())).await;
-            let number = self.requests.get() + 1;
-            self.requests.set(number);
-            let mut info = arrivals.request.clone();
+            let mut request = arrivals.request.clone();
             if arrivals.distinct_clients {
-                info.hash_key = rng.next_u64();
+                request.meta.hash_key = rng.next_u64();
             }
-            self.spawner.spawn(Rc::clone(&self).request(number, at, info));
+            self.spawner.spawn(Rc::clone(&self).request(self.next_number(), at, request));
         }
+    }
+
+    /// Runs a client until its end.
+    pub(super) async fn client(self: Rc<Self>, client: Client) {
+        let mut at = client.from;
+        while at < client.until {
+            Rc::clone(&self).request(self.next_number(), at, client.request.clone()).await;
+            at = self.clock.elapsed() + client.pause;
+        }
+    }
+
+    /// Starts due probes of one isolate also while no request arrives, like the native server.
+    pub(super) async fn probe_continuously(self: Rc<Self>, isolate: usize) {
+        const INTERVAL: Duration = Duration::from_millis(100);
+        let Some(pool) = self.isolates.get(isolate) else { return };
+        let (path, progress) = (None, Rc::<Progress>::default());
+        let caller = Caller { fleet: Rc::clone(&self), request: usize::MAX, path, progress };
+        loop {
+            self.probe(pool, &caller);
+            self.clock.sleep(INTERVAL).await;
+        }
+    }
+
+    fn next_number(&self) -> usize {
+        let number = self.requests.get() + 1;
+        self.requests.set(number);
+        number
     }
 
     /// Merges the snapshots of all isolates into `shared` and back, once per `period`.
@@ -104,19 +144,18 @@ impl Fleet {
 
     /// Adds the state changes of all isolates to the trace.
     pub(super) fn events(&self) {
-        let mut trace = self.client.trace.borrow_mut();
-        if !trace.is_counts_only() {
-            let isolates = self.isolates.iter().enumerate();
-            isolates.for_each(|(isolate, pool)| trace.events(pool, isolate, &self.suffix(isolate)));
+        if !self.client.trace.borrow().is_counts_only() {
+            self.all_changes();
         }
     }
 
-    /// Records the state changes of one isolate if the trace has no text.
+    pub(super) fn all_changes(&self) {
+        self.isolates.iter().enumerate().for_each(|(isolate, pool)| self.changes(isolate, pool));
+    }
+
+    /// Adds the state changes of one isolate to the trace.
     pub(super) fn changes(&self, isolate: usize, pool: &Pool) {
-        let mut trace = self.client.trace.borrow_mut();
-        if trace.is_counts_only() && trace.record.is_on() {
-            trace.changes(pool, isolate);
-        }
+        self.client.trace.borrow_mut().changes(pool, isolate, &self.suffix(isolate));
     }
 
     async fn forward(

@@ -1,6 +1,6 @@
 //! Scripted servers.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::pending;
 use std::ops::Bound;
@@ -30,9 +30,57 @@ impl Script {
 struct Scripted {
     traffic: Script,
     probes: Script,
+    /// Scripts of requests with a certain path.
+    paths: BTreeMap<&'static str, Script>,
     /// Times at which all open connections are reset.
     resets: BTreeSet<Duration>,
+    /// Start and end of the times at which the server does nothing.
+    pauses: BTreeMap<Duration, Duration>,
     queue: Queue,
+    /// Completion time of the last request.
+    last_active: Cell<Duration>,
+    /// End of the last wake-up.
+    awake_at: Cell<Duration>,
+}
+
+/// The kind of request that a server receives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Target {
+    /// A request, with its path if servers treat it differently.
+    Path(Option<&'static str>),
+    Probe,
+}
+
+impl Scripted {
+    fn script(&self, target: Target) -> &Script {
+        match target {
+            Target::Probe => &self.probes,
+            Target::Path(path) => path.and_then(|path| self.paths.get(path)).unwrap_or(&self.traffic),
+        }
+    }
+
+    /// Returns the time at which `work` is done that starts at `start`, without the pauses.
+    fn completion(&self, start: Duration, work: Duration) -> Duration {
+        let (mut now, mut left) = (start, work);
+        for (from, until) in self.pauses.iter().filter(|(_, until)| **until > start) {
+            let before = from.saturating_sub(now);
+            if *from > now && left <= before {
+                break;
+            }
+            left -= before;
+            now = *until;
+        }
+        now.saturating_add(left)
+    }
+
+    /// Returns the time that a request which arrives now waits until the server is awake.
+    fn wake_up(&self, behavior: &Behavior, now: Duration) -> Duration {
+        let Some((idle, delay)) = behavior.wake_up_times() else { return Duration::ZERO };
+        if now.saturating_sub(self.last_active.get()) > idle {
+            self.awake_at.set(now + delay);
+        }
+        self.awake_at.get().saturating_sub(now)
+    }
 }
 
 /// All scripted servers and the trace of the requests they received.
@@ -62,6 +110,14 @@ impl ScriptedClient {
         self.scripted(name).probes.0.insert(at, behavior);
     }
 
+    pub(super) fn script_path(&mut self, at: Duration, name: &str, path: &'static str, behavior: Behavior) {
+        self.scripted(name).paths.entry(path).or_default().0.insert(at, behavior);
+    }
+
+    pub(super) fn pause(&mut self, at: Duration, length: Duration, name: &str) {
+        self.scripted(name).pauses.insert(at, at + length);
+    }
+
     pub(super) fn reset_connections(&mut self, at: Duration, name: &str) {
         self.scripted(name).resets.insert(at);
     }
@@ -75,10 +131,9 @@ impl ScriptedClient {
     }
 
     /// Simulates a request or a probe that arrives at a server now.
-    pub(super) async fn respond(&self, server: &Server, is_probe: bool) -> Outcome {
+    pub(super) async fn respond(&self, server: &Server, target: Target) -> Outcome {
         let (after, outcome) = match self.servers.get(&server.name) {
-            Some(scripted) if is_probe => self.schedule(scripted, &scripted.probes),
-            Some(scripted) => self.schedule(scripted, &scripted.traffic),
+            Some(scripted) => self.schedule(scripted, target),
             None => (Duration::from_millis(1), Some(Outcome::Status(StatusCode::OK))),
         };
         self.clock.sleep(after).await;
@@ -92,18 +147,56 @@ impl ScriptedClient {
     ///
     /// The behavior at the arrival decides the result. In a queue, the behavior at the start of
     /// processing decides the speed.
-    fn schedule(&self, server: &Scripted, script: &Script) -> (Duration, Option<Outcome>) {
-        let now = self.clock.elapsed();
-        let (behavior, mut rng) = (script.at(now), self.rng.borrow_mut());
+    fn schedule(&self, server: &Scripted, target: Target) -> (Duration, Option<Outcome>) {
+        let (now, script, mut rng) = (self.clock.elapsed(), server.script(target), self.rng.borrow_mut());
+        let behavior = script.at(now);
+        let (work, outcome) = behavior.sample(&mut rng);
         let after = if behavior.is_serial() {
-            server.queue.push(now, |start| script.at(start).sample(&mut rng))
+            server.queue.push(now, |start| {
+                let current = script.at(start);
+                let work = if current == behavior { work } else { current.sample(&mut rng).0 };
+                server.completion(start, work) - start
+            })
         } else {
-            behavior.sample(&mut rng)
+            server.completion(now, work + server.wake_up(&behavior, now)) - now
         };
+        if let Target::Path(_) = target {
+            server.last_active.set(now + after);
+        }
         let reset = server.resets.range((Bound::Excluded(now), Bound::Unbounded)).next().map(|reset| *reset - now);
-        match reset.filter(|reset| *reset < after || behavior.outcome().is_none()) {
+        match reset.filter(|reset| *reset < after || outcome.is_none()) {
             Some(reset) => (reset, Some(Outcome::Failed(Failure::ConnectionLost))),
-            None => (after, behavior.outcome()),
+            None => (after, outcome),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn s(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn no_work_is_done_during_a_pause() {
+        let server = Scripted { pauses: BTreeMap::from([(s(10), s(12)), (s(20), s(22))]), ..Scripted::default() };
+        // (start, work, completion)
+        let table =
+            [(0, 5, 5), (0, 10, 10), (9, 2, 13), (10, 1, 13), (11, 1, 13), (12, 1, 13), (9, 12, 25), (30, 1, 31)];
+        for (start, work, expected) in table {
+            assert_eq!(server.completion(s(start), s(work)), s(expected), "{start} {work}");
+        }
+    }
+
+    #[test]
+    fn requests_wait_for_a_server_that_wakes_up() {
+        let (server, behavior) = (Scripted::default(), Behavior::status(200).wake_up(s(60), s(4)));
+        let waits = [(50, 0), (200, 4), (203, 1), (205, 0), (300, 4)];
+        for (now, expected) in waits {
+            assert_eq!(server.wake_up(&behavior, s(now)), s(expected), "{now}");
+            server.last_active.set(s(now));
         }
     }
 }

@@ -5,7 +5,7 @@ use std::fmt::{self, Write as _};
 use std::time::Duration;
 
 use http::StatusCode;
-use tunnel_balancer_core::{AttemptInfo, Forwarded, Pool, Server, Service, Timestamp};
+use tunnel_balancer_core::{AttemptInfo, Forwarded, Pool, Server, Service, Timestamp, Transition};
 
 use crate::record::{Change, End, Record};
 use crate::stats::Stats;
@@ -55,7 +55,7 @@ impl Trace {
     }
 
     pub(super) fn attempt(&mut self, now: Timestamp, label: &str, server: &Server, attempt: AttemptInfo) {
-        self.count_attempt(server);
+        self.count_attempt(now.since(Timestamp::ZERO), server);
         let kind = match attempt {
             AttemptInfo { trial: true, .. } => " (trial)",
             AttemptInfo { hedge: true, .. } => " (hedge)",
@@ -64,8 +64,8 @@ impl Trace {
         self.line(now, format_args!("{label} -> {}{kind}", server.name));
     }
 
-    pub(super) fn count_attempt(&mut self, server: &Server) {
-        self.stats.attempts += 1;
+    pub(super) fn count_attempt(&mut self, now: Duration, server: &Server) {
+        self.stats.count(now).attempts += 1;
         count(&mut self.requests, &server.name);
     }
 
@@ -106,20 +106,18 @@ impl Trace {
         self.line(now, format_args!("{label} timed out"));
     }
 
-    pub(super) fn events(&mut self, pool: &Pool, isolate: usize, suffix: &str) {
+    /// Counts and records the state changes of an isolate, and adds them to the text.
+    pub(super) fn changes(&mut self, pool: &Pool, isolate: usize, suffix: &str) {
         for event in pool.update(|state| state.drain_events()) {
             let name = pool.service().server(event.server).map_or("?", |server| server.name.as_str());
             self.line(event.at, format_args!("{name}{suffix} is {}", event.change));
+            if matches!(event.change, Transition::Ejected { .. }) {
+                self.stats.count(event.at.since(Timestamp::ZERO)).ejections += 1;
+            }
             if self.record.is_on() {
                 self.record.changes.push(Change { isolate, event });
             }
         }
-    }
-
-    /// Records state changes without text.
-    pub(super) fn changes(&mut self, pool: &Pool, isolate: usize) {
-        let events = pool.update(|state| state.drain_events());
-        self.record.changes.extend(events.into_iter().map(|event| Change { isolate, event }));
     }
 
     fn line(&mut self, at: Timestamp, text: fmt::Arguments<'_>) {
