@@ -7,7 +7,7 @@
 use tunnel_balancer_core::{Policy, Service};
 use tunnel_balancer_sim::{Arrivals, Behavior, Sim};
 
-use crate::{Seed, at_most, ms, s, service, show};
+use crate::{Seed, at_most, for_seeds, ms, s, service, show};
 
 const POLICIES: [(&str, Policy); 4] = [
     ("failover", Policy::Failover),
@@ -58,41 +58,44 @@ impl Case {
 
 #[test]
 fn perf_7_ejection_keeps_errors_from_clients() {
-    let seed = Seed::new(1);
-    for (name, policy) in &POLICIES {
-        for (probes, probed) in [("see it", 502), ("are blind to it", 200)] {
-            let errors = Case { probed, ..Case::new(policy) }.errors(&seed);
-            at_most(1.0, format!("{name}, ejection, probes {probes}: % errors"), errors);
+    for_seeds(1, |seed| {
+        for (name, policy) in &POLICIES {
+            for (probes, probed) in [("see it", 502), ("are blind to it", 200)] {
+                let errors = Case { probed, ..Case::new(policy) }.errors(seed);
+                at_most(1.0, format!("{name}, ejection, probes {probes}: % errors"), errors);
+            }
         }
-    }
+    });
 }
 
 #[test]
 fn perf_7_the_policy_alone_keeps_most_errors_from_clients() {
-    let seed = Seed::new(1);
-    for (name, policy) in &POLICIES[1..3] {
-        let errors = Case::without_ejection(policy).errors(&seed);
-        show(format!("{name}, no ejection: % errors"), format!("{errors:.2}"));
-    }
-    // A 502 counts against a server; a 500 is the application's own, so it never ejects, and a policy is all there is.
-    for status in [502, 500] {
-        let errors = Case { status, ..Case::without_ejection(&Policy::Latency) }.errors(&seed);
-        at_most(2.5, format!("latency, no ejection, {status}: % errors"), errors);
-    }
+    for_seeds(1, |seed| {
+        for (name, policy) in &POLICIES[1..3] {
+            let errors = Case::without_ejection(policy).errors(seed);
+            show(format!("{name}, no ejection: % errors"), errors);
+        }
+        // A 502 counts against a server; a 500 is the application's own, so it never ejects, and a policy is all there is.
+        for status in [502, 500] {
+            let errors = Case { status, ..Case::without_ejection(&Policy::Latency) }.errors(seed);
+            at_most(2.5, format!("latency, no ejection, {status}: % errors"), errors);
+        }
+    });
 }
 
 /// Each of a hundred isolates sees one request a second and has to find out for itself, unless they tell each other.
 #[test]
 fn perf_7_over_a_hundred_isolates() {
-    let seed = Seed::new(1);
-    for (name, policy) in &POLICIES {
-        let case = |sharing, probed| Case { isolates: 100, sharing, probed, ..Case::new(policy) };
-        let alone = case(false, 502).errors(&seed);
-        at_most(2.0, format!("{name}, 100 isolates, each on its own: % errors"), alone);
-        let shared = case(true, 502).errors(&seed);
-        at_most(alone, format!("{name}, 100 isolates, shared every second: % errors"), shared);
-        let (alone, shared) = (case(false, 200).errors(&seed), case(true, 200).errors(&seed));
-        show(format!("{name}, 100 isolates, blind probes, each on its own: % errors"), format!("{alone:.2}"));
-        show(format!("{name}, 100 isolates, blind probes, shared every second: % errors"), format!("{shared:.2}"));
-    }
+    for_seeds(1, |seed| {
+        for (name, policy) in &POLICIES {
+            let case = |sharing, probed| Case { isolates: 100, sharing, probed, ..Case::new(policy) };
+            let alone = case(false, 502).errors(seed);
+            at_most(2.0, format!("{name}, 100 isolates, each on its own: % errors"), alone);
+            let shared = case(true, 502).errors(seed);
+            at_most(alone, format!("{name}, 100 isolates, shared every second: % errors"), shared);
+            let (alone, shared) = (case(false, 200).errors(seed), case(true, 200).errors(seed));
+            show(format!("{name}, 100 isolates, blind probes, each on its own: % errors"), alone);
+            show(format!("{name}, 100 isolates, blind probes, shared every second: % errors"), shared);
+        }
+    });
 }

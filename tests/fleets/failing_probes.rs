@@ -6,7 +6,7 @@
 use tunnel_balancer_core::Policy;
 use tunnel_balancer_sim::{Arrivals, Behavior, Sim};
 
-use crate::{SECOND, Seed, at_least, at_most, names, s, service};
+use crate::{SECOND, Seed, at_least, at_most, for_seeds, names, s, service};
 
 const SERVERS: usize = 3;
 const RATE: u32 = 100;
@@ -14,10 +14,11 @@ const RATE: u32 = 100;
 /// From the start over many isolates, each with few requests of its own; or later in one.
 #[test]
 fn checks_that_fail_everywhere_change_nothing_for_traffic() {
-    let seed = Seed::new(1);
-    for (isolates, from) in [(1, 20), (100, 0)] {
-        traffic_stays(&seed, isolates, from);
-    }
+    for_seeds(1, |seed| {
+        for (isolates, from) in [(1, 20), (100, 0)] {
+            traffic_stays(seed, isolates, from);
+        }
+    });
 }
 
 fn traffic_stays(seed: &Seed, isolates: usize, from: u64) {

@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use tunnel_balancer_core::{Policy, Server, Service};
 
-use seed::Seed;
+use seed::{Seed, for_seeds, survey};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -52,29 +52,36 @@ fn names(servers: usize) -> impl Iterator<Item = String> {
     })
 }
 
-/// Prints a figure that has no bound.
-fn show(what: impl Display, value: impl Display) {
-    println!("{:<78} {value:>9}", what.to_string());
+/// Prints a figure without a bound.
+fn show(figure: impl Display, value: f64) {
+    let figure = figure.to_string();
+    println!("{figure:<90} {value:>9.2}");
+    survey(&figure, value, true);
 }
 
-/// Prints a figure and holds it to its bound.
+/// Prints a figure and checks that it is not above its bound.
 #[track_caller]
-fn at_most(bound: f64, what: impl Display, value: f64) {
-    show(format!("{what} (at most {bound:.2})"), format!("{value:.2}"));
-    assert!(value <= bound, "{what}: {value} and not at most {bound}");
+fn at_most(bound: f64, figure: impl Display, value: f64) {
+    check(figure, format!("at most {bound:.2}"), value, value <= bound);
 }
 
-/// Prints a figure and holds it to its bound.
+/// Prints a figure and checks that it is not below its bound.
 #[track_caller]
-fn at_least(bound: f64, what: impl Display, value: f64) {
-    show(format!("{what} (at least {bound:.2})"), format!("{value:.2}"));
-    assert!(value >= bound, "{what}: {value} and not at least {bound}");
+fn at_least(bound: f64, figure: impl Display, value: f64) {
+    check(figure, format!("at least {bound:.2}"), value, value >= bound);
 }
 
-/// Prints a figure and holds it to within `percent` of what is expected.
+/// Prints a figure and checks that it is within `percent` of the expected value.
 #[track_caller]
-fn near(expected: f64, percent: f64, what: impl Display, value: f64) {
-    let off = 100.0 * (value - expected).abs() / expected;
-    show(format!("{what} ({expected:.2} within {percent} %)"), format!("{value:.3}"));
-    assert!(off <= percent, "{what}: {value} is {off:.2} % off {expected}");
+fn near(expected: f64, percent: f64, figure: impl Display, value: f64) {
+    let deviation = 100.0 * (value - expected).abs() / expected;
+    check(figure, format!("{expected:.2} within {percent} %"), value, deviation <= percent);
+}
+
+#[track_caller]
+fn check(figure: impl Display, bound: String, value: f64, is_within_bound: bool) {
+    let figure = figure.to_string();
+    println!("{:<90} {value:>9.2}", format!("{figure} ({bound})"));
+    let is_collected = survey(&figure, value, is_within_bound);
+    assert!(is_collected || is_within_bound, "{figure} is {value}, expected {bound}");
 }

@@ -7,7 +7,7 @@
 use tunnel_balancer_core::{Failure, Policy, Service};
 use tunnel_balancer_sim::{Arrivals, Behavior, Sim, Stats};
 
-use crate::{SECOND, Seed, at_most, ms, names, s, service, show};
+use crate::{SECOND, Seed, at_most, for_seeds, ms, names, s, service, show};
 
 /// The dip lasts from 30 s to 40 s; clients wait for `patience`.
 fn dip(service: Service, isolates: usize, patience: u64, seed: &Seed) -> Stats {
@@ -35,13 +35,14 @@ fn back_after(stats: &Stats) -> f64 {
 
 #[test]
 fn perf_12_a_service_recovers_soon_from_overload() {
-    let seed = Seed::new(1);
-    let back = back_after(&dip(service(1, Policy::Failover), 1, 1_000, &seed));
-    at_most(20.0, "one server, defaults: s until 95 % are served again", back);
-    for isolates in [1, 10] {
-        let back = back_after(&dip(service(3, Policy::LeastRequests), isolates, 1_000, &seed));
-        at_most(20.0, format!("3 servers, {isolates} isolates, defaults: s until 95 % are served again"), back);
-    }
+    for_seeds(1, |seed| {
+        let back = back_after(&dip(service(1, Policy::Failover), 1, 1_000, seed));
+        at_most(20.0, "one server, defaults: s until 95 % are served again", back);
+        for isolates in [1, 10] {
+            let back = back_after(&dip(service(3, Policy::LeastRequests), isolates, 1_000, seed));
+            at_most(20.0, format!("3 servers, {isolates} isolates, defaults: s until 95 % are served again"), back);
+        }
+    });
 }
 
 /// The same server asked again, at once and up to three times, by clients that wait for all of it.
@@ -55,35 +56,39 @@ fn stubborn(percent: u32) -> Service {
 
 #[test]
 fn perf_12_the_budget_is_what_lets_a_service_recover() {
-    let seed = Seed::new(1);
-    for (percent, bound) in [(10, 30.0), (20, 40.0)] {
-        let back = back_after(&dip(stubborn(percent), 1, 4_500, &seed));
-        at_most(bound, format!("one server asked 4 times, budget {percent} %: s until 95 % are served again"), back);
-    }
-    let mut without = stubborn(10_000);
-    without.retry.budget.min_per_second = 10_000;
-    let stats = dip(without, 1, 4_500, &seed);
-    assert!(back_after(&stats).is_infinite(), "without a budget it should not have recovered");
-    let served = 100.0 * stats.between(s(100)..s(115)).served_share();
-    at_most(5.0, "one server asked 4 times, no budget: % served 60 s after the dip", served);
+    for_seeds(1, |seed| {
+        for (percent, bound) in [(10, 30.0), (20, 40.0)] {
+            let back = back_after(&dip(stubborn(percent), 1, 4_500, seed));
+            at_most(
+                bound,
+                format!("one server asked 4 times, budget {percent} %: s until 95 % are served again"),
+                back,
+            );
+        }
+        let mut without = stubborn(10_000);
+        without.retry.budget.min_per_second = 10_000;
+        let stats = dip(without, 1, 4_500, seed);
+        assert!(back_after(&stats).is_infinite(), "without a budget it should not have recovered");
+        let served = 100.0 * stats.between(s(100)..s(115)).served_share();
+        at_most(5.0, "one server asked 4 times, no budget: % served 60 s after the dip", served);
+    });
 }
 
 /// What is not reached yet: under a limit for attempts, ejections take overloaded servers from those that are left.
 #[test]
 fn ejections_under_overload() {
-    let seed = Seed::new(1);
-    for (name, policy) in [("least_requests", Policy::LeastRequests), ("latency", Policy::Latency)] {
-        for isolates in [1, 10] {
-            for (how, per_try_timeout, patience) in
-                [("defaults", None, 1_000), ("per_try_timeout 1s", Some(s(1)), 4_500)]
-            {
-                let mut service = service(3, policy.clone());
-                service.retry.per_try_timeout = per_try_timeout;
-                let back = back_after(&dip(service, isolates, patience, &seed));
-                show(format!("{name}, 3 servers, {isolates} isolates, {how}: s until 95 % are served again"), back);
+    for_seeds(1, |seed| {
+        for (name, policy) in [("least_requests", Policy::LeastRequests), ("latency", Policy::Latency)] {
+            for isolates in [1, 10] {
+                for (how, try_timeout, patience) in [("defaults", None, 1_000), ("try_timeout 1s", Some(s(1)), 4_500)] {
+                    let mut service = service(3, policy.clone());
+                    service.retry.per_try_timeout = try_timeout;
+                    let back = back_after(&dip(service, isolates, patience, seed));
+                    show(format!("{name}, 3 servers, {isolates} isolates, {how}: s until 95 % are served again"), back);
+                }
             }
         }
-    }
+    });
 }
 
 /// Attempts a request when all three servers fail, after the first ten seconds.
@@ -99,40 +104,42 @@ fn amplification(isolates: usize, failure: Behavior, seed: &Seed) -> f64 {
 
 #[test]
 fn perf_13_retries_add_a_fifth_to_the_load_when_all_fails() {
-    let seed = Seed::new(1);
-    let failures = [("502", Behavior::status(502)), ("lost connections", Behavior::fails(Failure::ConnectionLost))];
-    for (name, failure) in failures {
-        for isolates in [1, 10] {
-            let attempts = amplification(isolates, failure, &seed);
-            at_most(1.2, format!("all fail, {name}, {isolates} isolates: attempts a request"), attempts);
+    for_seeds(1, |seed| {
+        let failures = [("502", Behavior::status(502)), ("lost connections", Behavior::fails(Failure::ConnectionLost))];
+        for (name, failure) in failures {
+            for isolates in [1, 10] {
+                let attempts = amplification(isolates, failure, seed);
+                at_most(1.2, format!("all fail, {name}, {isolates} isolates: attempts a request"), attempts);
+            }
+            // One retry a second is free for each isolate, and here that is one for each request.
+            let attempts = amplification(100, failure, seed);
+            show(format!("all fail, {name}, 100 isolates: attempts a request"), attempts);
         }
-        // One retry a second is free for each isolate, and here that is one for each request.
-        let attempts = amplification(100, failure, &seed);
-        show(format!("all fail, {name}, 100 isolates: attempts a request"), format!("{attempts:.2}"));
-    }
-    // Attempts that reach no server cost it nothing and are free: as many as there are servers.
-    at_most(
-        3.0,
-        "all fail, no connection: attempts a request",
-        amplification(1, Behavior::fails(Failure::Connect), &seed),
-    );
+        // Attempts that reach no server cost it nothing and are free: as many as there are servers.
+        at_most(
+            3.0,
+            "all fail, no connection: attempts a request",
+            amplification(1, Behavior::fails(Failure::Connect), seed),
+        );
+    });
 }
 
 /// Failures that come late: at every moment many requests are under way, of which nobody knows yet that they will fail.
 #[test]
 fn perf_13_late_failures_do_not_get_around_the_budget() {
-    let seed = Seed::new(1);
-    for (what, failures) in [("ejected after 3", 3), ("never ejected", u32::MAX)] {
-        let mut service = service(3, Policy::Failover);
-        service.ejection.consecutive_failures = failures;
-        let mut sim = Sim::new(service, seed.0);
-        for name in names(3) {
-            sim.server(s(0), &name, Behavior::status(504).after(s(5)));
-            sim.probes(s(0), &name, Behavior::status(200));
+    for_seeds(1, |seed| {
+        for (what, failures) in [("ejected after 3", 3), ("never ejected", u32::MAX)] {
+            let mut service = service(3, Policy::Failover);
+            service.ejection.consecutive_failures = failures;
+            let mut sim = Sim::new(service, seed.0);
+            for name in names(3) {
+                sim.server(s(0), &name, Behavior::status(504).after(s(5)));
+                sim.probes(s(0), &name, Behavior::status(200));
+            }
+            sim.arrivals(Arrivals::poisson(50.0).until(s(300)));
+            let stats = seed.run(sim, s(330)).stats;
+            let attempts = stats.total().attempts as f64 / stats.total().arrived as f64;
+            at_most(1.3, format!("all fail after 5 s, probes pass, {what}: attempts a request"), attempts);
         }
-        sim.arrivals(Arrivals::poisson(50.0).until(s(300)));
-        let stats = seed.run(sim, s(330)).stats;
-        let attempts = stats.total().attempts as f64 / stats.total().arrived as f64;
-        at_most(1.3, format!("all fail after 5 s, probes pass, {what}: attempts a request"), attempts);
-    }
+    });
 }

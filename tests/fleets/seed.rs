@@ -1,9 +1,13 @@
-//! The seed of a test, and what is told of a test that fails.
+//! Seeds of fleet tests, and the report of a failed test.
 //!
-//! A fleet's run is quiet, because its text would be most of its work, and nobody reads it while all is well. As it is decided
-//! by its seed, it can be run again, and then with its text.
+//! A run keeps only counts, because its text would be most of its work. It is determined by its seed,
+//! so a failed run is repeated with its text.
+//!
+//! `FLEET_SEED=7` selects the first seed of every test. `FLEET_SEEDS=40` runs every test for 40 seeds,
+//! reports the distribution of each figure, and fails at the end if a figure violated its bound.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 use std::thread;
@@ -11,21 +15,77 @@ use std::time::Duration;
 
 use tunnel_balancer_sim::{Sim, Trace};
 
-/// The seed of a test. When the test fails, it says which seed it failed for and what happened in the last run.
+/// The seed of a run. If the test fails, it prints the seed and the trace of the last run.
 pub(crate) struct Seed(pub(crate) u64, RefCell<Option<(Sim, Duration)>>);
 
+/// Runs a test for `FLEET_SEEDS` seeds, or else for `default` seeds.
+pub(crate) fn for_seeds(default: u64, test: impl Fn(&Seed)) {
+    let count = variable("FLEET_SEEDS");
+    if count.is_some() {
+        SURVEY.set(Some(BTreeMap::new()));
+    }
+    let first = variable("FLEET_SEED").unwrap_or(1);
+    for seed in first..first + count.unwrap_or(default) {
+        test(&Seed::new(seed));
+    }
+    if let Some(survey) = SURVEY.take() {
+        report(&survey);
+    }
+}
+
+thread_local! {
+    /// All figures of a test that runs for `FLEET_SEEDS`.
+    static SURVEY: RefCell<Option<BTreeMap<String, Figure>>> = const { RefCell::new(None) };
+}
+
+/// The values of one figure over all seeds.
+#[derive(Default)]
+struct Figure {
+    values: Vec<f64>,
+    /// Seeds that violated the bound.
+    violations: usize,
+}
+
+/// Adds a value to the survey. Returns `false` if there is none.
+pub(crate) fn survey(figure: &str, value: f64, is_within_bound: bool) -> bool {
+    SURVEY.with_borrow_mut(|survey| {
+        let Some(survey) = survey else { return false };
+        let figure = survey.entry(figure.to_owned()).or_default();
+        figure.values.push(value);
+        figure.violations += usize::from(!is_within_bound);
+        true
+    })
+}
+
+fn report(survey: &BTreeMap<String, Figure>) {
+    for (name, Figure { values, violations }) in survey {
+        let count = values.len() as f64;
+        let mean = values.iter().sum::<f64>() / count;
+        let deviation = (values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / count).sqrt();
+        let (min, max) =
+            values.iter().fold((f64::MAX, f64::MIN), |(min, max), value| (min.min(*value), max.max(*value)));
+        let failed = if *violations > 0 { format!("  VIOLATED {violations} times") } else { String::new() };
+        println!("{name:<90} mean {mean:.2} sd {deviation:.2} min {min:.2} max {max:.2}{failed}");
+    }
+    let violated: Vec<_> = survey.iter().filter(|(_, figure)| figure.violations > 0).map(|(name, _)| name).collect();
+    assert!(violated.is_empty(), "{} figures violate their bounds: {violated:#?}", violated.len());
+}
+
+fn variable(name: &str) -> Option<u64> {
+    std::env::var(name).ok().and_then(|value| value.parse().ok())
+}
+
 impl Seed {
-    /// Lines of a trace that are shown: about as many as can be read through. The rest is in a file.
+    /// The number of trace lines that are printed. A file contains the rest.
     const SHOWN: usize = 60;
 
-    pub(crate) fn new(usual: u64) -> Self {
-        let wanted = std::env::var("FLEET_SEED").ok().and_then(|seed| seed.parse().ok());
-        Self(wanted.unwrap_or(usual), RefCell::default())
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed, RefCell::default())
     }
 
-    /// Runs it, quietly.
+    /// Runs a simulation and keeps only counts.
     pub(crate) fn run(&self, mut sim: Sim, end: Duration) -> Trace {
-        // What panics while it runs would do so again.
+        // A run that panics would panic again.
         self.1.take();
         let again = sim.clone();
         sim.counts_only();
@@ -34,13 +94,13 @@ impl Seed {
         trace
     }
 
-    /// What to know of the test if it failed now.
+    /// Returns the report of a test that fails now.
     fn story(&self) -> String {
         let mut story = format!("the seed was {}: FLEET_SEED={0} runs it again\n", self.0);
         if let Some((sim, end)) = self.1.take() {
             let trace = sim.run(end).to_string();
             // Writing to a string cannot fail.
-            let _ = writeln!(story, "{}\n{}", kept(&trace), around_the_fault(&trace, Self::SHOWN));
+            let _ = writeln!(story, "{}\n{}", save(&trace), excerpt(&trace, Self::SHOWN));
         }
         story
     }
@@ -54,8 +114,8 @@ impl Drop for Seed {
     }
 }
 
-/// Keeps all of it, and says where.
-fn kept(trace: &str) -> String {
+/// Writes the trace to a file and returns a line with its path.
+fn save(trace: &str) -> String {
     let name = thread::current().name().unwrap_or("fleet").replace("::", "-");
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name).with_extension("trace");
     let lines = trace.lines().count();
@@ -65,12 +125,12 @@ fn kept(trace: &str) -> String {
     }
 }
 
-/// Some lines around the first request that was not served; where all were, the last.
-fn around_the_fault(trace: &str, shown: usize) -> String {
+/// Returns the lines around the first request that was not served, or else the last lines.
+fn excerpt(trace: &str, shown: usize) -> String {
     let lines: Vec<_> = trace.lines().collect();
-    let fault = lines.iter().position(|line| line.contains(" <- 5") || line.ends_with(" timed out"));
-    let end = fault.map_or(lines.len(), |fault| fault + shown / 2).min(lines.len());
+    let loss = lines.iter().position(|line| line.contains(" <- 5") || line.ends_with(" timed out"));
+    let end = loss.map_or(lines.len(), |loss| loss + shown / 2).min(lines.len());
     let excerpt = lines[end.saturating_sub(shown)..end].iter().map(|line| format!("  {line}\n"));
-    let what = if fault.is_some() { "around the first request that was not served" } else { "the end of it" };
-    format!("{what}:\n{}", excerpt.collect::<String>())
+    let title = if loss.is_some() { "around the first request that was not served" } else { "its end" };
+    format!("{title}:\n{}", excerpt.collect::<String>())
 }

@@ -7,7 +7,7 @@ use expect_test::expect;
 use tunnel_balancer_core::{Failure, Policy};
 use tunnel_balancer_sim::{Arrivals, Behavior, Sim, Trace};
 
-use crate::{Seed, ms, s, service};
+use crate::{Seed, for_seeds, ms, s, service};
 
 fn sim(seed: u64) -> Sim {
     let mut sim = Sim::new(service(3, Policy::Latency), seed);
@@ -47,12 +47,18 @@ fn counts_only_does_not_change_the_run() {
 fn a_test_that_fails_prints_its_seed_and_trace() {
     const NAME: &str = "seeds::a_test_that_fails_prints_its_seed_and_trace";
     if std::env::var_os("FLEET_FAILS").is_some() {
-        let seed = Seed::new(1);
-        let served = seed.run(sim(seed.0), s(40)).stats.total().served;
-        panic!("{served} were served");
+        for_seeds(1, |seed| {
+            let served = seed.run(sim(seed.0), s(40)).stats.total().served;
+            panic!("{served} were served");
+        });
     }
     let itself = std::env::current_exe().unwrap();
-    let output = Command::new(itself).args(["--exact", NAME]).env("FLEET_FAILS", "1").env("FLEET_SEED", "7").output();
+    let output = Command::new(itself)
+        .args(["--exact", NAME])
+        .env("FLEET_FAILS", "1")
+        .env("FLEET_SEED", "7")
+        .env_remove("FLEET_SEEDS")
+        .output();
     let output = output.unwrap();
     let said = String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap();
     assert!(!output.status.success() && said.contains("were served"), "{said}");

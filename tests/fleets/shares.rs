@@ -6,7 +6,7 @@ use http::Method;
 use tunnel_balancer_core::{HashOn, Policy, PoolState, RequestMeta, Server, ServerSet, Service, Timestamp, hash};
 use tunnel_balancer_sim::{Arrivals, Behavior, Sim};
 
-use crate::{Seed, at_least, at_most, ms, names, s, server};
+use crate::{at_least, at_most, for_seeds, ms, names, s, server};
 
 const WEIGHTS: [u32; 3] = [5, 3, 2];
 
@@ -33,22 +33,23 @@ fn worst(counts: &BTreeMap<String, usize>, weights: &[u32]) -> f64 {
 
 #[test]
 fn weights_are_shares() {
-    let seed = Seed::new(1);
-    let table = [
-        ("round_robin", Policy::RoundRobin, 0.0),
-        ("random", Policy::Random, 2.0),
-        ("least_requests", Policy::LeastRequests, 2.0),
-    ];
-    for (name, policy, bound) in table {
-        let mut sim = Sim::new(weighted(policy, &WEIGHTS), seed.0);
-        names(WEIGHTS.len())
-            .for_each(|name| sim.server(s(0), &name, Behavior::status(200).after(ms(100)).exponential()));
-        sim.arrivals(Arrivals::poisson(300.0));
-        // A whole number of rotations.
-        let requests = seed.run(sim, s(40)).requests;
-        let rounding = 100.0 * 10.0 / requests.values().sum::<usize>() as f64;
-        at_most(bound + rounding, format!("{name}, weights 5:3:2: points off"), worst(&requests, &WEIGHTS));
-    }
+    for_seeds(1, |seed| {
+        let table = [
+            ("round_robin", Policy::RoundRobin, 0.0),
+            ("random", Policy::Random, 2.0),
+            ("least_requests", Policy::LeastRequests, 2.0),
+        ];
+        for (name, policy, bound) in table {
+            let mut sim = Sim::new(weighted(policy, &WEIGHTS), seed.0);
+            names(WEIGHTS.len())
+                .for_each(|name| sim.server(s(0), &name, Behavior::status(200).after(ms(100)).exponential()));
+            sim.arrivals(Arrivals::poisson(300.0));
+            // A whole number of rotations.
+            let requests = seed.run(sim, s(40)).requests;
+            let rounding = 100.0 * 10.0 / requests.values().sum::<usize>() as f64;
+            at_most(bound + rounding, format!("{name}, weights 5:3:2: points off"), worst(&requests, &WEIGHTS));
+        }
+    });
 }
 
 /// The server of each of 10,000 keys.
