@@ -1,7 +1,8 @@
-//! Health checks that fail everywhere while requests are served: a wrong path, a check that needs what the service does not.
+//! Health checks fail on every server while requests are served, for example because their path is
+//! wrong.
 //!
-//! Everybody is thought away then, and nobody is. Traffic has to stay as the policy spreads it: if one server after the other
-//! dropped out of the choice, the last would have all of it, and more than it can do.
+//! Traffic must stay distributed as the policy says. If one server after another left the
+//! selection, the last one would receive all traffic and be overloaded.
 
 use tunnel_balancer_core::Policy;
 use tunnel_balancer_sim::{Arrivals, Behavior, Sim};
@@ -11,17 +12,17 @@ use crate::{SECOND, Seed, at_least, at_most, for_seeds, names, s, service};
 const SERVERS: usize = 3;
 const RATE: u32 = 100;
 
-/// From the start over many isolates, each with few requests of its own; or later in one.
+/// Checks either fail from the start, in many isolates, or later, in one.
 #[test]
-fn checks_that_fail_everywhere_change_nothing_for_traffic() {
+fn probes_that_fail_everywhere_do_not_change_the_distribution() {
     for_seeds(1, |seed| {
         for (isolates, from) in [(1, 20), (100, 0)] {
-            traffic_stays(seed, isolates, from);
+            check_distribution(seed, isolates, from);
         }
     });
 }
 
-fn traffic_stays(seed: &Seed, isolates: usize, from: u64) {
+fn check_distribution(seed: &Seed, isolates: usize, from: u64) {
     let policies = [
         ("round_robin", Policy::RoundRobin),
         ("random", Policy::Random),
@@ -42,7 +43,7 @@ fn traffic_stays(seed: &Seed, isolates: usize, from: u64) {
                 sim.probes(s(0), &name, Behavior::status(200));
                 sim.probes(s(from), &name, check);
             }
-            // 70 % of what they can do: too much for two.
+            // 70 % of their capacity: too much for two of them.
             sim.arrivals(Arrivals::poisson(0.7 * f64::from(RATE) * SERVERS as f64).until(s(120)));
             let trace = seed.run(sim, s(130));
             let most = trace.requests.values().max().copied().unwrap_or_default();

@@ -1,18 +1,29 @@
-//! The quality of balancing as numbers: how many requests are slow or lost when servers stall, fail, die or have too much to
-//! do, over many isolates that know nothing of each other.
+//! The quality of balancing in figures: slow and lost requests while servers are slow, failing,
+//! hung or overloaded, in one isolate and in many that share no state.
 //!
-//! Every test says where its bound comes from (`PERF-n` numbers the anchors), prints what it measured, and runs for a
-//! fixed seed. `cargo test --test fleets -- --nocapture` shows the figures; `FLEET_SEED=7` runs all of them for another seed.
-//! A test that fails prints its seed and the trace of its last run.
+//! Every test prints its figures: `cargo test --test fleets -- --nocapture`. Names that start with
+//! `perf_n` refer to published results. Tests run for a fixed seed, `FLEET_SEED=7` selects another
+//! one, and `FLEET_SEEDS=40` reports the distribution over 40 seeds. A test that fails prints its
+//! seed and the trace of its last run.
+//!
+//! # Bounds
+//!
+//! A bound is either a target of the engine, or the mean and four standard deviations of 40 seeds.
 
 mod chaos;
 mod failing;
 mod failing_probes;
+mod hung;
+mod impatient;
+mod ineffective_probe;
 mod overload;
+mod partial;
 mod primary_down;
+mod restart;
 mod seed;
 mod seeds;
 mod shares;
+mod slow;
 mod stalled;
 mod two_choices;
 
@@ -33,7 +44,7 @@ const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
-/// A service of servers named `a`, `b`, ... with this policy.
+/// Returns a service with this policy and servers named `a`, `b`, ....
 fn service(servers: usize, policy: Policy) -> Service {
     let mut service = Service::new("app.example", names(servers).map(|name| server(&name)).collect()).unwrap();
     service.policy = policy;
@@ -44,7 +55,7 @@ fn server(name: &str) -> Server {
     Server::new(format!("{name}.example").parse().unwrap())
 }
 
-/// `a` to `z`, then `a1`, `b1`, ...
+/// Returns the names `a` to `z`, then `a1`, `b1`, ....
 fn names(servers: usize) -> impl Iterator<Item = String> {
     (0..servers).map(|number| {
         let letter = char::from(b'a' + (number % 26) as u8);

@@ -1,19 +1,20 @@
-//! Servers that get more than they can do, and what retries make of it.
+//! Overloaded servers, and the additional load of retries.
 //!
-//! PERF-12: a server works on requests one after the other, 100 a second, and gets 70 a second by chance. For ten seconds it
-//! manages 20. Then the question is whether it ever catches up: a request that is given up stays in its line, and every retry
-//! joins it ("metastable failure", Bronson et al., HotOS 2021). PERF-13: by how much retries add to the load when all fails.
+//! PERF-12: a single-threaded server has a capacity of 100 requests per second and receives 70. For
+//! ten seconds its capacity is 20. A request stays in its queue after the client left, and every
+//! retry adds another ("metastable failure", Bronson et al., HotOS 2021). PERF-13: the number of
+//! attempts per request while every server fails.
 
 use tunnel_balancer_core::{Failure, Policy, Service};
 use tunnel_balancer_sim::{Arrivals, Behavior, Sim, Stats};
 
 use crate::{SECOND, Seed, at_most, for_seeds, ms, names, s, service, show};
 
-/// The dip lasts from 30 s to 40 s; clients wait for `patience`.
-fn dip(service: Service, isolates: usize, patience: u64, seed: &Seed) -> Stats {
+/// Runs a dip in capacity from 30 s to 40 s. Clients time out after `client_timeout` milliseconds.
+fn dip(service: Service, isolates: usize, client_timeout: u64, seed: &Seed) -> Stats {
     let servers = service.servers().len();
     let mut sim = Sim::new(service, seed.0);
-    sim.isolates(isolates).client_timeout(ms(patience));
+    sim.isolates(isolates).client_timeout(ms(client_timeout));
     for name in names(servers) {
         for (at, rate) in [(0, 100), (30, 20), (40, 100)] {
             sim.server(s(at), &name, Behavior::status(200).after(SECOND / rate).serial());
@@ -23,8 +24,9 @@ fn dip(service: Service, isolates: usize, patience: u64, seed: &Seed) -> Stats {
     seed.run(sim, s(130)).stats
 }
 
-/// The second after the dip from which on 95 % are served, whichever five seconds are looked at. Infinite if none.
-fn back_after(stats: &Stats) -> f64 {
+/// Returns the seconds from the end of the dip until every period of five seconds has 95 % of its
+/// requests served. Infinite if there is none.
+fn recovery(stats: &Stats) -> f64 {
     let served = |from: u64| stats.between(s(from)..s(from + 5)).served_share();
     match (40..115).rev().find(|from| served(*from) < 0.95) {
         None => 0.0,
@@ -36,17 +38,17 @@ fn back_after(stats: &Stats) -> f64 {
 #[test]
 fn perf_12_a_service_recovers_soon_from_overload() {
     for_seeds(1, |seed| {
-        let back = back_after(&dip(service(1, Policy::Failover), 1, 1_000, seed));
-        at_most(20.0, "one server, defaults: s until 95 % are served again", back);
+        let recovered = recovery(&dip(service(1, Policy::Failover), 1, 1_000, seed));
+        at_most(20.0, "one server, defaults: s until 95 % served", recovered);
         for isolates in [1, 10] {
-            let back = back_after(&dip(service(3, Policy::LeastRequests), isolates, 1_000, seed));
-            at_most(20.0, format!("3 servers, {isolates} isolates, defaults: s until 95 % are served again"), back);
+            let recovered = recovery(&dip(service(3, Policy::LeastRequests), isolates, 1_000, seed));
+            at_most(20.0, format!("3 servers, {isolates} isolates, defaults: s until 95 % served"), recovered);
         }
     });
 }
 
-/// The same server asked again, at once and up to three times, by clients that wait for all of it.
-fn stubborn(percent: u32) -> Service {
+/// Retries on the same server, up to three times, for clients that wait for all attempts.
+fn persistent(percent: u32) -> Service {
     let mut service = service(1, Policy::Failover);
     service.retry.per_try_timeout = Some(s(1));
     (service.retry.attempts, service.retry.rounds) = (4, 4);
@@ -58,40 +60,65 @@ fn stubborn(percent: u32) -> Service {
 fn perf_12_the_budget_is_what_lets_a_service_recover() {
     for_seeds(1, |seed| {
         for (percent, bound) in [(10, 30.0), (20, 40.0)] {
-            let back = back_after(&dip(stubborn(percent), 1, 4_500, seed));
-            at_most(
-                bound,
-                format!("one server asked 4 times, budget {percent} %: s until 95 % are served again"),
-                back,
-            );
+            let recovered = recovery(&dip(persistent(percent), 1, 4_500, seed));
+            at_most(bound, format!("one server, 4 attempts, budget {percent} %: s until 95 % served"), recovered);
         }
-        let mut without = stubborn(10_000);
+        let mut without = persistent(10_000);
         without.retry.budget.min_per_second = 10_000;
         let stats = dip(without, 1, 4_500, seed);
-        assert!(back_after(&stats).is_infinite(), "without a budget it should not have recovered");
+        assert!(recovery(&stats).is_infinite(), "without a budget it should not have recovered");
         let served = 100.0 * stats.between(s(100)..s(115)).served_share();
-        at_most(5.0, "one server asked 4 times, no budget: % served 60 s after the dip", served);
+        at_most(5.0, "one server, 4 attempts, no budget: % served 60 s after the dip", served);
     });
 }
 
-/// What is not reached yet: under a limit for attempts, ejections take overloaded servers from those that are left.
+/// What is not reached yet: under a limit for attempts, ejections take overloaded servers from
+/// those that are left.
 #[test]
 fn ejections_under_overload() {
     for_seeds(1, |seed| {
         for (name, policy) in [("least_requests", Policy::LeastRequests), ("latency", Policy::Latency)] {
             for isolates in [1, 10] {
-                for (how, try_timeout, patience) in [("defaults", None, 1_000), ("try_timeout 1s", Some(s(1)), 4_500)] {
+                for (how, try_timeout, client_timeout) in
+                    [("defaults", None, 1_000), ("per_try_timeout 1s", Some(s(1)), 4_500)]
+                {
                     let mut service = service(3, policy.clone());
                     service.retry.per_try_timeout = try_timeout;
-                    let back = back_after(&dip(service, isolates, patience, seed));
-                    show(format!("{name}, 3 servers, {isolates} isolates, {how}: s until 95 % are served again"), back);
+                    let recovered = recovery(&dip(service, isolates, client_timeout, seed));
+                    show(format!("{name}, 3 servers, {isolates} isolates, {how}: s until 95 % served"), recovered);
                 }
             }
         }
     });
 }
 
-/// Attempts a request when all three servers fail, after the first ten seconds.
+/// The load of three single-threaded servers is 130 % for 30 s, and 70 % before and after.
+///
+/// Every response is late, and none is missing. A balancer that ejects a server makes it worse for
+/// the others.
+#[test]
+fn overloaded_servers_are_not_ejected() {
+    const RATE: u32 = 50;
+    let policies = [("round_robin", Policy::RoundRobin), ("least_requests", Policy::LeastRequests)];
+    for_seeds(1, |seed| {
+        for (name, policy) in policies.clone() {
+            let mut sim = Sim::new(service(3, policy), seed.0);
+            for name in names(3) {
+                sim.server(s(0), &name, Behavior::status(200).after(SECOND / RATE).serial());
+            }
+            for (load, from, until) in [(0.7, 0, 30), (1.3, 30, 60), (0.7, 60, 150)] {
+                sim.arrivals(Arrivals::poisson(load * f64::from(3 * RATE)).from(s(from)).until(s(until)));
+            }
+            let total = seed.run(sim, s(300)).stats.total();
+            let what = format!("130 % load for 30 s, {name}");
+            at_most(0.0, format!("{what}: ejections"), total.ejections as f64);
+            at_most(0.0, format!("{what}: lost"), total.lost() as f64);
+            at_most(1.01, format!("{what}: attempts per request"), total.attempts_per_request());
+        }
+    });
+}
+
+/// Returns the attempts per request when all three servers fail.
 fn amplification(isolates: usize, failure: Behavior, seed: &Seed) -> f64 {
     let mut sim = Sim::new(service(3, Policy::RoundRobin), seed.0);
     sim.isolates(isolates);
@@ -109,22 +136,22 @@ fn perf_13_retries_add_a_fifth_to_the_load_when_all_fails() {
         for (name, failure) in failures {
             for isolates in [1, 10] {
                 let attempts = amplification(isolates, failure, seed);
-                at_most(1.2, format!("all fail, {name}, {isolates} isolates: attempts a request"), attempts);
+                at_most(1.2, format!("all fail, {name}, {isolates} isolates: attempts per request"), attempts);
             }
-            // One retry a second is free for each isolate, and here that is one for each request.
+            // Each isolate has one retry per second at least, which here is one per request.
             let attempts = amplification(100, failure, seed);
-            show(format!("all fail, {name}, 100 isolates: attempts a request"), attempts);
+            show(format!("all fail, {name}, 100 isolates: attempts per request"), attempts);
         }
-        // Attempts that reach no server cost it nothing and are free: as many as there are servers.
+        // Attempts that reach no server are not charged: one per server.
         at_most(
             3.0,
-            "all fail, no connection: attempts a request",
+            "all fail, no connection: attempts per request",
             amplification(1, Behavior::fails(Failure::Connect), seed),
         );
     });
 }
 
-/// Failures that come late: at every moment many requests are under way, of which nobody knows yet that they will fail.
+/// Failures arrive late, so many requests are in flight whose failure is not known yet.
 #[test]
 fn perf_13_late_failures_do_not_get_around_the_budget() {
     for_seeds(1, |seed| {
@@ -139,7 +166,7 @@ fn perf_13_late_failures_do_not_get_around_the_budget() {
             sim.arrivals(Arrivals::poisson(50.0).until(s(300)));
             let stats = seed.run(sim, s(330)).stats;
             let attempts = stats.total().attempts as f64 / stats.total().arrived as f64;
-            at_most(1.3, format!("all fail after 5 s, probes pass, {what}: attempts a request"), attempts);
+            at_most(1.3, format!("all fail after 5 s, probes pass, {what}: attempts per request"), attempts);
         }
     });
 }

@@ -1,10 +1,11 @@
 //! Seeds of fleet tests, and the report of a failed test.
 //!
-//! A run keeps only counts, because its text would be most of its work. It is determined by its seed,
-//! so a failed run is repeated with its text.
+//! A run keeps only counts, because its text would be most of its work. It is determined by its
+//! seed, so a failed run is repeated with its text.
 //!
-//! `FLEET_SEED=7` selects the first seed of every test. `FLEET_SEEDS=40` runs every test for 40 seeds,
-//! reports the distribution of each figure, and fails at the end if a figure violated its bound.
+//! `FLEET_SEED=7` selects the first seed of every test. `FLEET_SEEDS=40` runs every test for 40
+//! seeds, reports the distribution of each figure, and fails at the end if a figure violated its
+//! bound.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;

@@ -1,5 +1,4 @@
-//! A run is decided by its script and its seed, however many isolates there are and however much is left to chance; so a
-//! failure can be looked at again.
+//! A run is determined by its script and its seed, so a failure is reproducible.
 
 use std::process::Command;
 
@@ -42,7 +41,7 @@ fn counts_only_does_not_change_the_run() {
     assert_eq!((counts.requests, counts.probes, counts.discarded), (full.requests, full.probes, full.discarded));
 }
 
-/// Runs itself in a process of its own, and fails there.
+/// Runs itself in a child process and fails there.
 #[test]
 fn a_test_that_fails_prints_its_seed_and_trace() {
     const NAME: &str = "seeds::a_test_that_fails_prints_its_seed_and_trace";
@@ -72,7 +71,7 @@ fn a_test_that_fails_prints_its_seed_and_trace() {
 }
 
 #[test]
-fn a_trace_says_which_isolate_did_what() {
+fn a_trace_names_the_isolate_of_each_line() {
     let mut sim = Sim::new(service(2, Policy::Failover), 1);
     sim.isolates(2).client_timeout(ms(80)).share_every(s(1));
     sim.server(s(0), "a", Behavior::status(530));

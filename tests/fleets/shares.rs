@@ -1,4 +1,5 @@
-//! Every server gets the share of the traffic that its weight says, and `hash` moves no more keys than it must.
+//! Servers receive traffic in proportion to their weights, and `hash` moves as few keys as
+//! possible.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +22,8 @@ fn weighted(policy: Policy, weights: &[u32]) -> Service {
     service
 }
 
-/// How far, in points, the share of the worst placed server is from the one that its weight says.
+/// Returns the largest difference between the share of a server and its weight, in percentage
+/// points.
 fn worst(counts: &BTreeMap<String, usize>, weights: &[u32]) -> f64 {
     let (sum, weight): (usize, u32) = (counts.values().sum(), weights.iter().sum());
     let off = names(weights.len()).zip(weights).map(|(name, own)| {
@@ -52,7 +54,7 @@ fn weights_are_shares() {
     });
 }
 
-/// The server of each of 10,000 keys.
+/// Returns the server of each of 10,000 keys.
 fn placed(service: Service) -> Vec<String> {
     let mut state = PoolState::new(service.into(), 1);
     let place = |key: u32| {
@@ -87,9 +89,9 @@ fn hash_moves_the_keys_of_a_removed_server_and_no_others() {
     }
 }
 
-/// From even weights to uneven ones as well, which are chosen by in another way.
+/// Includes changes from equal to unequal weights, which use a different algorithm.
 #[test]
-fn hash_moves_keys_only_to_a_server_that_weighs_more_than_before() {
+fn hash_moves_keys_only_to_a_server_whose_weight_increased() {
     for (before, after) in [([1, 1, 1], [1, 2, 1]), ([3, 2, 1], [3, 3, 1]), ([2, 1, 2], [2, 2, 2])] {
         let place = |weights: [u32; 3]| placed(weighted(Policy::Hash(HashOn::ClientIp), &weights));
         let (was, is) = (place(before), place(after));

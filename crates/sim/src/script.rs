@@ -160,7 +160,7 @@ impl ScriptedClient {
         } else {
             server.completion(now, work + server.wake_up(&behavior, now)) - now
         };
-        if let Target::Path(_) = target {
+        if target != Target::Probe || behavior.wake_up_times().is_some() {
             server.last_active.set(now + after);
         }
         let reset = server.resets.range((Bound::Excluded(now), Bound::Unbounded)).next().map(|reset| *reset - now);
