@@ -8,7 +8,7 @@
 use tunnel_balancer_core::{Failure, Policy, Service};
 use tunnel_balancer_sim::{Arrivals, Behavior, Sim, Stats};
 
-use crate::{SECOND, Seed, at_most, for_seeds, ms, names, s, service, show};
+use crate::{SECOND, Seed, at_most, for_seeds, ms, names, s, service};
 
 /// Runs a dip in capacity from 30 s to 40 s. Clients time out after `client_timeout` milliseconds.
 fn dip(service: Service, isolates: usize, client_timeout: u64, seed: &Seed) -> Stats {
@@ -39,10 +39,10 @@ fn recovery(stats: &Stats) -> f64 {
 fn perf_12_a_service_recovers_soon_from_overload() {
     for_seeds(1, |seed| {
         let recovered = recovery(&dip(service(1, Policy::Failover), 1, 1_000, seed));
-        at_most(20.0, "one server, defaults: s until 95 % served", recovered);
+        at_most(19.0, "one server, defaults: s until 95 % served", recovered);
         for isolates in [1, 10] {
             let recovered = recovery(&dip(service(3, Policy::LeastRequests), isolates, 1_000, seed));
-            at_most(20.0, format!("3 servers, {isolates} isolates, defaults: s until 95 % served"), recovered);
+            at_most(18.0, format!("3 servers, {isolates} isolates, defaults: s until 95 % served"), recovered);
         }
     });
 }
@@ -59,7 +59,7 @@ fn persistent(percent: u32) -> Service {
 #[test]
 fn perf_12_the_budget_is_what_lets_a_service_recover() {
     for_seeds(1, |seed| {
-        for (percent, bound) in [(10, 30.0), (20, 40.0)] {
+        for (percent, bound) in [(10, 32.0), (20, 53.0)] {
             let recovered = recovery(&dip(persistent(percent), 1, 4_500, seed));
             at_most(bound, format!("one server, 4 attempts, budget {percent} %: s until 95 % served"), recovered);
         }
@@ -68,25 +68,24 @@ fn perf_12_the_budget_is_what_lets_a_service_recover() {
         let stats = dip(without, 1, 4_500, seed);
         assert!(recovery(&stats).is_infinite(), "without a budget it should not have recovered");
         let served = 100.0 * stats.between(s(100)..s(115)).served_share();
-        at_most(5.0, "one server, 4 attempts, no budget: % served 60 s after the dip", served);
+        at_most(1.0, "one server, 4 attempts, no budget: % served 60 s after the dip", served);
     });
 }
 
-/// What is not reached yet: under a limit for attempts, ejections take overloaded servers from
-/// those that are left.
+/// A timeout of a server that responds to other requests must not eject it: an ejection would move
+/// its load to the other overloaded servers.
 #[test]
-fn ejections_under_overload() {
+fn a_limit_per_attempt_does_not_prevent_recovery() {
     for_seeds(1, |seed| {
         for (name, policy) in [("least_requests", Policy::LeastRequests), ("latency", Policy::Latency)] {
             for isolates in [1, 10] {
-                for (how, try_timeout, client_timeout) in
-                    [("defaults", None, 1_000), ("per_try_timeout 1s", Some(s(1)), 4_500)]
-                {
-                    let mut service = service(3, policy.clone());
-                    service.retry.per_try_timeout = try_timeout;
-                    let recovered = recovery(&dip(service, isolates, client_timeout, seed));
-                    show(format!("{name}, 3 servers, {isolates} isolates, {how}: s until 95 % served"), recovered);
-                }
+                let what = format!("{name}, 3 servers, {isolates} isolates");
+                let mut service = service(3, policy.clone());
+                let recovered = recovery(&dip(service.clone(), isolates, 1_000, seed));
+                at_most(18.0, format!("{what}, defaults: s until 95 % served"), recovered);
+                service.retry.per_try_timeout = Some(s(1));
+                let recovered = recovery(&dip(service, isolates, 4_500, seed));
+                at_most(50.0, format!("{what}, per_try_timeout 1s: s until 95 % served"), recovered);
             }
         }
     });
@@ -126,7 +125,7 @@ fn amplification(isolates: usize, failure: Behavior, seed: &Seed) -> f64 {
     sim.arrivals(Arrivals::poisson(100.0).until(s(60)));
     let stats = seed.run(sim, s(70)).stats;
     assert_eq!(stats.total().served, 0);
-    stats.total().attempts as f64 / stats.total().arrived as f64
+    stats.total().attempts_per_request()
 }
 
 #[test]
@@ -140,7 +139,7 @@ fn perf_13_retries_add_a_fifth_to_the_load_when_all_fails() {
             }
             // Each isolate has one retry per second at least, which here is one per request.
             let attempts = amplification(100, failure, seed);
-            show(format!("all fail, {name}, 100 isolates: attempts per request"), attempts);
+            at_most(2.0, format!("all fail, {name}, 100 isolates: attempts per request"), attempts);
         }
         // Attempts that reach no server are not charged: one per server.
         at_most(
@@ -165,8 +164,8 @@ fn perf_13_late_failures_do_not_get_around_the_budget() {
             }
             sim.arrivals(Arrivals::poisson(50.0).until(s(300)));
             let stats = seed.run(sim, s(330)).stats;
-            let attempts = stats.total().attempts as f64 / stats.total().arrived as f64;
-            at_most(1.3, format!("all fail after 5 s, probes pass, {what}: attempts per request"), attempts);
+            let attempts = stats.total().attempts_per_request();
+            at_most(1.26, format!("all fail after 5 s, probes pass, {what}: attempts per request"), attempts);
         }
     });
 }

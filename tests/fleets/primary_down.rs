@@ -10,11 +10,9 @@ use http::Method;
 use tunnel_balancer_core::{Failure, Policy, RequestMeta};
 use tunnel_balancer_sim::{Arrivals, Behavior, Sim, Stats};
 
-use crate::{Seed, at_most, for_seeds, ms, s, service, show};
+use crate::{Seed, at_most, for_seeds, ms, s, service};
 
 const ISOLATES: usize = 10;
-/// Consecutive failures that eject a server.
-const FAILURES: usize = 3;
 /// The response time, and the number of requests in flight at 100 per second.
 const USUAL: (Duration, usize) = (ms(50), 5);
 
@@ -48,8 +46,8 @@ fn perf_14_no_get_fails_when_the_primary_goes_down() {
         for (name, failure, _) in failures() {
             let stats = run(Method::GET, failure, seed);
             let total = stats.total();
-            at_most(0.0, format!("GET, {name}: not served"), (total.arrived - total.served) as f64);
-            let longest = if name.contains("1 s") { 1_050.0 } else { 101.0 };
+            at_most(0.0, format!("GET, {name}: not served"), total.lost() as f64);
+            let longest = if name.contains("1 s") { 1_050.0 } else { 95.0 };
             at_most(longest, format!("GET, {name}: max latency, ms"), stats.quantile(1.0).as_millis() as f64);
         }
     });
@@ -60,12 +58,9 @@ fn perf_14_only_posts_that_were_sent_fail_when_the_primary_goes_down() {
     for_seeds(1, |seed| {
         for (name, failure, undelivered) in failures() {
             let total = run(Method::POST, failure, seed).total();
-            let more = if undelivered { 0 } else { FAILURES * ISOLATES };
-            at_most(
-                (USUAL.1 + more) as f64,
-                format!("POST, {name}: not served"),
-                (total.arrived - total.served) as f64,
-            );
+            // One request per isolate shows that the server fails. The next ones avoid it.
+            let more = if undelivered { 0 } else { ISOLATES };
+            at_most((USUAL.1 + more) as f64, format!("POST, {name}: not served"), total.lost() as f64);
         }
     });
 }
@@ -77,9 +72,7 @@ fn no_get_fails_when_the_primary_hangs() {
     for_seeds(1, |seed| {
         let stats = run(Method::GET, Behavior::hangs(), seed);
         let total = stats.total();
-        at_most(0.0, "GET, hangs: not served", (total.arrived - total.served) as f64);
-        let slow = 1.0 - stats.served_within(s(1));
-        show("GET, hangs: slower than 1 s", slow * total.arrived as f64);
+        at_most(0.0, "GET, hangs: not served", total.lost() as f64);
         at_most(550.0, "GET, hangs: max latency, ms", stats.quantile(1.0).as_millis() as f64);
     });
 }

@@ -8,7 +8,7 @@
 use tunnel_balancer_core::{Policy, Service};
 use tunnel_balancer_sim::{Arrivals, Behavior, Sim, Stats};
 
-use crate::{SECOND, Seed, at_least, at_most, for_seeds, ms, names, s, service, show};
+use crate::{SECOND, Seed, at_least, at_most, for_seeds, ms, names, s, service};
 
 const POLICIES: [(&str, Policy); 3] =
     [("round_robin", Policy::RoundRobin), ("least_requests", Policy::LeastRequests), ("latency", Policy::Latency)];
@@ -37,41 +37,34 @@ fn within_a_second(stats: &Stats) -> f64 {
 #[test]
 fn perf_8_one_of_eleven_stalls() {
     for_seeds(1, |seed| {
-        for (name, policy) in POLICIES {
-            let share = within_a_second(&run(service(11, policy.clone()), 1_000.0, 1, false, seed));
-            if policy == Policy::Latency {
-                at_least(99.9, "latency, 11 servers: % within 1 s", share);
-            } else {
-                show(format!("{name}, 11 servers: % within 1 s"), share);
-            }
+        for ((name, policy), bound) in POLICIES.into_iter().zip([95.4, 99.4, 99.9]) {
+            let share = within_a_second(&run(service(11, policy), 1_000.0, 1, false, seed));
+            at_least(bound, format!("{name}, 11 servers: % within 1 s"), share);
         }
     });
 }
 
-/// Each isolate learns from at least one slow request. For a hundred isolates that is 1.7 % of
-/// 6,000 requests, so learning alone cannot reach 99 %. A limit per attempt can.
+/// Each isolate learns from at least one slow request. For a hundred isolates that is 1.7 % of 6,000
+/// requests, so learning alone cannot reach 99 %. A limit per attempt can.
 #[test]
 fn perf_9_one_of_three_stalls() {
+    let bounds = [(1, [83.2, 97.4, 99.5]), (10, [83.2, 94.8, 99.2]), (100, [83.0, 88.1, 97.0])];
     for_seeds(1, |seed| {
-        for isolates in [1, 10, 100] {
-            for (name, policy) in POLICIES {
-                let share = within_a_second(&run(service(3, policy), 100.0, isolates, false, seed));
-                show(format!("{name}, 3 servers, {isolates} isolates: % within 1 s"), share);
+        for (isolates, bounds) in &bounds {
+            for ((name, policy), bound) in POLICIES.into_iter().zip(bounds) {
+                let share = within_a_second(&run(service(3, policy), 100.0, *isolates, false, seed));
+                at_least(*bound, format!("{name}, 3 servers, {isolates} isolates: % within 1 s"), share);
             }
         }
         let shared = within_a_second(&run(service(3, Policy::Latency), 100.0, 100, true, seed));
-        show("latency, 3 servers, 100 isolates, shared: % within 1 s", shared);
-        for (name, policy) in POLICIES {
+        at_least(97.0, "latency, 3 servers, 100 isolates, shared: % within 1 s", shared);
+        for ((name, policy), bound) in POLICIES.into_iter().zip([1.11, 1.11, 1.04]) {
             let mut service = service(3, policy);
             service.retry.per_try_timeout = Some(ms(700));
             let stats = run(service, 100.0, 100, false, seed);
             let what = format!("{name}, 3 servers, 100 isolates, per_try_timeout 700ms");
-            at_least(99.0, format!("{what}: % within 1 s"), within_a_second(&stats));
-            at_most(
-                1.2,
-                format!("{what}: attempts per request"),
-                stats.total().attempts as f64 / stats.total().arrived as f64,
-            );
+            at_least(99.9, format!("{what}: % within 1 s"), within_a_second(&stats));
+            at_most(bound, format!("{what}: attempts per request"), stats.total().attempts_per_request());
         }
     });
 }

@@ -18,7 +18,7 @@ use crate::time::Timestamp;
 /// Any number of servers with their requests under way, for policies that draw lots and look at nothing else:
 /// [`Policy::Random`] and [`Policy::LeastRequests`].
 #[derive(Debug)]
-struct Crowd {
+struct SyntheticPool {
     policy: Policy,
     pool: Vec<Candidate>,
     /// All servers; the first of them are the sample of the last input.
@@ -26,14 +26,14 @@ struct Crowd {
     rng: Rng,
 }
 
-impl Crowd {
+impl SyntheticPool {
     /// How many servers the policy is shown at a time. Two would do.
     const SAMPLE: usize = 4;
     /// Time stands still, so that no request is forgotten for having taken too long.
     const NOW: Timestamp = Timestamp::ZERO;
     const LONGEST: Duration = Duration::from_secs(1);
 
-    /// A crowd of `servers` of equal weight, all idle.
+    /// A pool of `servers` of equal weight, all idle.
     fn new(policy: Policy, servers: usize, seed: u64) -> Self {
         let idle = Candidate {
             weight: 1,
@@ -45,7 +45,7 @@ impl Crowd {
         Self { policy, pool: vec![idle; servers], order: (0..servers).collect(), rng: Rng::new(seed) }
     }
 
-    /// The server that the policy chooses; `None` in a crowd of none.
+    /// The server that the policy chooses; `None` in a pool of none.
     fn pick(&mut self) -> Option<usize> {
         let servers = self.order.len();
         let sample = Self::SAMPLE.min(servers);
@@ -108,7 +108,7 @@ fn exponential(count: usize, rng: &mut Rng) -> Vec<f64> {
 
 /// The mean time that requests spend at `servers` servers, each working for a mean of 1 on one at a time.
 fn time_in_system(policy: Policy, servers: usize, load: f64, requests: usize, seed: u64) -> f64 {
-    let (mut crowd, mut rng) = (Crowd::new(policy, servers, seed), Rng::new(seed + 1));
+    let (mut pool, mut rng) = (SyntheticPool::new(policy, servers, seed), Rng::new(seed + 1));
     let (gaps, work) = (exponential(requests, &mut rng), exponential(requests, &mut rng));
     let mut queues: Vec<VecDeque<usize>> = vec![VecDeque::new(); servers];
     // The ends of the work that is being done, and where. Times are positive, so their bits are in their order.
@@ -120,7 +120,7 @@ fn time_in_system(policy: Policy, servers: usize, load: f64, requests: usize, se
         now += gaps.get(request).map_or(f64::INFINITY, |gap| gap / (load * servers as f64));
         while let Some(Reverse((end, server))) = ends.peek().copied().filter(|end| f64::from_bits(end.0.0) <= now) {
             ends.pop();
-            crowd.end(server);
+            pool.end(server);
             let (ended, end) = (queues[server].pop_front().unwrap(), f64::from_bits(end));
             // The system fills up first.
             if ended >= requests / 5 {
@@ -134,8 +134,8 @@ fn time_in_system(policy: Policy, servers: usize, load: f64, requests: usize, se
         if request == requests {
             break;
         }
-        let server = crowd.pick().unwrap();
-        crowd.begin(server);
+        let server = pool.pick().unwrap();
+        pool.begin(server);
         arrived.push(now);
         queues[server].push_back(request);
         if queues[server].len() == 1 {
@@ -148,12 +148,12 @@ fn time_in_system(policy: Policy, servers: usize, load: f64, requests: usize, se
 /// The mean over some runs of the most requests that one of `servers` servers has when as many came and none has ended.
 fn fullest(policy: &Policy, servers: usize, runs: u64, seed: u64) -> f64 {
     let most = (0..runs).map(|run| {
-        let mut crowd = Crowd::new(policy.clone(), servers, seed + run);
+        let mut pool = SyntheticPool::new(policy.clone(), servers, seed + run);
         for _ in 0..servers {
-            let server = crowd.pick().unwrap();
-            crowd.begin(server);
+            let server = pool.pick().unwrap();
+            pool.begin(server);
         }
-        (0..servers).map(|server| crowd.in_flight(server)).max().unwrap()
+        (0..servers).map(|server| pool.in_flight(server)).max().unwrap()
     });
     f64::from(most.sum::<u32>()) / runs as f64
 }
