@@ -1,7 +1,7 @@
 //! Slow but healthy servers: nothing may be cut off, and no server ejected.
 //!
 //! The counterpart of [`hung`](crate::hung). Every case is an everyday situation in which responses
-//! take long although the server works. Sending a request to a second server as well is allowed
+//! take long although the server works. Sending a request to a second server too is allowed
 //! within limits.
 
 use std::time::Duration;
