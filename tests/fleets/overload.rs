@@ -47,31 +47,6 @@ fn perf_12_a_service_recovers_soon_from_overload() {
     });
 }
 
-/// Retries on the same server, up to three times, for clients that wait for all attempts.
-fn persistent(percent: u32) -> Service {
-    let mut service = service(1, Policy::Failover);
-    service.retry.per_try_timeout = Some(s(1));
-    (service.retry.attempts, service.retry.rounds) = (4, 4);
-    service.retry.budget.percent = percent;
-    service
-}
-
-#[test]
-fn perf_12_the_budget_is_what_lets_a_service_recover() {
-    for_seeds(1, |seed| {
-        for (percent, bound) in [(10, 32.0), (20, 53.0)] {
-            let recovered = recovery(&dip(persistent(percent), 1, 4_500, seed));
-            at_most(bound, format!("one server, 4 attempts, budget {percent} %: s until 95 % served"), recovered);
-        }
-        let mut without = persistent(10_000);
-        without.retry.budget.min_per_second = 10_000;
-        let stats = dip(without, 1, 4_500, seed);
-        assert!(recovery(&stats).is_infinite(), "without a budget it should not have recovered");
-        let served = 100.0 * stats.between(s(100)..s(115)).served_share();
-        at_most(1.0, "one server, 4 attempts, no budget: % served 60 s after the dip", served);
-    });
-}
-
 /// A timeout of a server that responds to other requests must not eject it: an ejection would move
 /// its load to the other overloaded servers.
 #[test]

@@ -12,7 +12,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use http::StatusCode;
-use tunnel_balancer_core::{Clock, Forwarded, Pool, RequestMeta, Rng, Service, forward, run_probes};
+use tunnel_balancer_core::{Clock, Forwarded, Pool, RequestMeta, Rng, Service, forward, keep_probing, run_probes};
 
 use crate::arrivals::Arrivals;
 use crate::baseline::Baseline;
@@ -110,14 +110,10 @@ impl Fleet {
 
     /// Starts due probes of one isolate also while no request arrives, like the native server.
     pub(super) async fn probe_continuously(self: Rc<Self>, isolate: usize) {
-        const INTERVAL: Duration = Duration::from_millis(100);
-        let Some(pool) = self.isolates.get(isolate) else { return };
-        let (path, progress) = (None, Rc::<Progress>::default());
-        let caller = Caller { fleet: Rc::clone(&self), request: usize::MAX, path, progress };
-        loop {
-            self.probe(pool, &caller);
-            self.clock.sleep(INTERVAL).await;
-        }
+        let Some(pool) = self.isolates.get(isolate).map(Rc::clone) else { return };
+        let progress = Rc::<Progress>::default();
+        let caller = Caller { fleet: self, pool, request: usize::MAX, is_prober: true, path: None, progress };
+        keep_probing(&caller.pool, &caller, &caller.fleet.clock).await;
     }
 
     fn next_number(&self) -> usize {
