@@ -73,6 +73,7 @@ fn no_get_fails_when_the_primary_hangs() {
         let stats = run(Method::GET, Behavior::hangs(), seed);
         let total = stats.total();
         at_most(0.0, "GET, hangs: not served", total.lost() as f64);
-        at_most(550.0, "GET, hangs: max latency, ms", stats.quantile(1.0).as_millis() as f64);
+        // 500 ms, and the response of the other server.
+        at_most(600.0, "GET, hangs: max latency, ms", stats.quantile(1.0).as_millis() as f64);
     });
 }
