@@ -122,7 +122,7 @@ mod tests {
                 })
                 .await;
                 let Outcome::Status(status) = outcome else { unreachable!() };
-                Forwarded { answer: Ok(status), served_by: ServerId::new(0), attempts: 2, fallback: false }
+                Forwarded { response: Ok(status), served_by: ServerId::new(0), attempts: 2, last_resort: false }
             })
         }
     }
