@@ -35,6 +35,7 @@ impl Case {
     fn without_ejection(policy: &Policy) -> Self {
         let mut case = Self::new(policy);
         case.service.ejection.consecutive_failures = u32::MAX;
+        case.service.ejection.window_failures = None;
         case.service.health_check = None;
         case
     }

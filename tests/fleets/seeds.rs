@@ -63,7 +63,7 @@ fn a_test_that_fails_prints_its_seed_and_trace() {
     assert!(!output.status.success() && printed.contains("were served"), "{printed}");
     assert!(printed.contains("the seed was 7: FLEET_SEED=7 runs it again"), "{printed}");
     let trace = run(7).to_string();
-    let fault = trace.lines().find(|line| line.ends_with(" timed out")).unwrap();
+    let fault = trace.lines().find(|line| line.contains(" is unhealthy")).unwrap();
     let shown: Vec<_> = printed.lines().filter(|line| trace.lines().any(|own| own == line.trim_start())).collect();
     assert!(shown.len() == 60 && shown.iter().any(|line| line.ends_with(fault)), "{printed}");
     let file = printed.split(" lines, is in ").nth(1).and_then(|rest| rest.lines().next()).unwrap();

@@ -154,7 +154,8 @@ impl Exchange {
     pub fn cancel(&mut self, state: &mut PoolState, attempt: Attempt, now: Timestamp) {
         let now = state.advance(now);
         self.in_flight = self.in_flight.saturating_sub(1);
-        state.on_attempt_canceled(attempt.info, now);
+        let was_faster = self.last.is_some_and(|(_, ruling)| ruling.delivery == Delivery::Answered);
+        state.on_attempt_canceled(attempt.info, was_faster, now);
     }
 
     /// Returns how long to wait for the response to an attempt. `body_sent` tells whether the server has the whole request:
@@ -168,7 +169,8 @@ impl Exchange {
             return Wait::Sleep(Self::POLL_INTERVAL);
         }
         let can_leave = self.can_leave(state, now);
-        let per_try = state.service().retry.per_try_timeout.filter(|_| can_leave);
+        // A slow response is better than none: the attempt is only cut if a retry will follow.
+        let per_try = state.service().retry.per_try_timeout.filter(|_| can_leave && state.is_retry_left(now));
         let end = per_try.map_or(self.deadline, |limit| self.deadline.min(attempt.waiting_since + limit));
         if now >= end {
             return Wait::GiveUp(Failure::Timeout);
@@ -200,19 +202,24 @@ impl Exchange {
         if liveness == Liveness::ProbeDue { Wait::Probe(time) } else { Wait::Sleep(time) }
     }
 
-    /// Returns a second attempt to run beside `attempt`, if that one waits on a server that is stalled or hung, the request
-    /// is safe to run twice at a time, another server is available and the hedge budget allows it. The first good response
-    /// wins.
+    /// Returns a second attempt to run beside `attempt`, if that one waits on a server that is stalled or hung, or is an overdue
+    /// trial; the request is safe to run twice at a time; another server is available; and the hedge budget allows it. The
+    /// first good response wins.
+    ///
+    /// No request is hedged after a timeout, or while the retry budget is used up: servers are overloaded then, and a hedge
+    /// would add to it.
     pub fn hedge(&mut self, state: &mut PoolState, attempt: &Attempt, now: Timestamp) -> Option<Attempt> {
         let now = state.advance(now);
         let settings = &state.service().retry;
+        let timed_out = self.last.is_some_and(|(last, _)| last.outcome == Outcome::Failed(Failure::Timeout));
         let is_wanted = settings.hedge
             && settings.liveness_check_after.is_some()
             && self.in_flight == 1
             && self.attempts < settings.attempts
             && self.request.is_hedgeable()
-            && now < self.deadline;
-        if !is_wanted || !state.is_not_responding(attempt.info, now) {
+            && now < self.deadline
+            && !timed_out;
+        if !is_wanted || !state.is_not_responding(attempt.info, now) || !state.is_retry_left(now) {
             return None;
         }
         let server = state.select_hedge(self.tried, &self.request, now)?;
@@ -267,10 +274,11 @@ impl Exchange {
         let (failed_recently, trial) = (state.failed_recently(id, now), state.has_trial_in_flight(id, now));
         // Held requests try an unavailable server one at a time, which bounds their load by itself.
         let bounded = self.held_until.is_some() && selection.last_resort;
-        let charged = delivered && !bounded && (!self.server_was_failing || failed_recently || trial);
+        // After a timeout servers may only be busy, and every retry makes that worse.
+        let timed_out = self.last.is_some_and(|(last, _)| last.outcome == Outcome::Failed(Failure::Timeout));
+        let charged = delivered && !bounded && (timed_out || !self.server_was_failing || failed_recently || trial);
         // Where another request shows already whether the server has recovered, a crowd need not do so at once. A busy server
         // would only be delayed.
-        let timed_out = self.last.is_some_and(|(last, _)| last.outcome == Outcome::Failed(Failure::Timeout));
         if charged && trial && (failed_recently || selection.last_resort) && self.held_until.is_none() && !timed_out {
             let wait = self.trial_wait_until.get_or_insert_with(|| now + Self::TRIAL_WAIT).since(now).min(left);
             if !wait.is_zero() {

@@ -176,7 +176,11 @@ impl Ejection {
         let is_news = trial || started > current.since;
         match impact {
             HealthImpact::Success if is_news => Some(self.uneject(now)),
-            HealthImpact::Failure | HealthImpact::Fatal if trial => Some(self.eject(Cause::Failures, now, settings)),
+            HealthImpact::Failure | HealthImpact::Fatal if trial => {
+                // A server that hung still does, as far as is known.
+                let cause = if current.cause == Cause::RetryAfter { Cause::Failures } else { current.cause };
+                Some(self.eject(cause, now, settings))
+            }
             HealthImpact::Neutral if trial => {
                 self.cancel_trial();
                 None

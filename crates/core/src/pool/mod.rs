@@ -201,6 +201,11 @@ impl PoolState {
         self.retry_budget.take(now, &self.service.retry.budget)
     }
 
+    /// Returns whether the budget allows one more retry.
+    pub(crate) fn is_retry_left(&self, now: Timestamp) -> bool {
+        self.retry_budget.is_left(now, &self.service.retry.budget)
+    }
+
     /// Takes one hedge from the budget; `false` when it is used up.
     pub(crate) fn take_hedge(&mut self, now: Timestamp) -> bool {
         self.hedge_budget.take(now, &self.service.retry.budget)
@@ -217,11 +222,12 @@ impl PoolState {
         self.observe(info.server, Signal::AttemptStarted(info), now);
     }
 
-    /// Records a canceled attempt. That is no failure, but the server is at least this slow.
-    pub(crate) fn on_attempt_canceled(&mut self, info: AttemptInfo, now: Timestamp) {
+    /// Records an attempt that was canceled, because the client left or another attempt `was_faster`. That is no failure, but
+    /// the server is at least this slow.
+    pub(crate) fn on_attempt_canceled(&mut self, info: AttemptInfo, was_faster: bool, now: Timestamp) {
         self.selector.on_finished(info.server, info.started, now);
         self.selector.on_no_response(info.server, now.since(info.started), now);
-        self.observe(info.server, Signal::AttemptCanceled(info), now);
+        self.observe(info.server, Signal::AttemptCanceled { info, was_faster }, now);
     }
 
     /// Records how an attempt ended and what that says about its server.

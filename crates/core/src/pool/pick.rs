@@ -71,7 +71,7 @@ impl PoolState {
         }
         let mut ready = candidates.intersection(view.available.union(trials));
         if !retryable && !self.index.failing.is_empty() {
-            ready = ready.difference(self.failing_recently(now)).or_else(ready);
+            ready = ready.difference(self.failing(now)).or_else(ready);
         }
         let (first, backups) = (ready.difference(self.index.backup), ready.intersection(self.index.backup));
         let tiers = [
@@ -157,9 +157,10 @@ impl PoolState {
         full
     }
 
-    /// Returns the servers on which a request failed recently and none has succeeded since.
-    fn failing_recently(&self, now: Timestamp) -> ServerSet {
-        self.index.failing.iter().filter(|id| self.failed_recently(*id, now)).collect()
+    /// Returns the servers that requests avoid which cannot be retried.
+    fn failing(&self, now: Timestamp) -> ServerSet {
+        let is_failing = |id: &ServerId| self.servers.get(id.index()).is_some_and(|server| server.is_failing(now));
+        self.index.failing.iter().filter(is_failing).collect()
     }
 
     /// Returns `tier` without the servers that are still ramping up: a server that takes a third of its share takes part in a

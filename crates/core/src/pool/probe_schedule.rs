@@ -71,6 +71,7 @@ pub(super) struct ProbeSilence {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct LastProbe {
     pub(super) started: Timestamp,
+    pub(super) reason: ProbeReason,
     pub(super) passed: bool,
     /// Whether no response of the application came.
     pub(super) unanswered: bool,
@@ -105,6 +106,9 @@ impl ProbeSchedule {
 
     /// Returns when a probe is due and not leased.
     pub(super) fn next_due(&self, now: Timestamp) -> Timestamp {
+        if self.is_urgent(now) {
+            return now;
+        }
         let leased_until = self.lease.map(|lease| lease.until).filter(|until| now < *until);
         leased_until.map_or(self.due, |until| until.max(self.due))
     }
@@ -150,11 +154,15 @@ impl ProbeSchedule {
         is_current
     }
 
-    /// Records the result of a probe, and when the next one is due.
+    /// Records the result of a probe, and when the next one is due. A liveness probe without a response leaves the schedule as
+    /// it is: the scheduled ones decide about health.
     pub(super) fn record(&mut self, lease: &Lease, passed: bool, unanswered: bool, next_due: Timestamp) {
-        self.last = Some(LastProbe { started: lease.started, passed, unanswered });
+        let Lease { started, reason, .. } = *lease;
+        self.last = Some(LastProbe { started, reason, passed, unanswered });
         self.silent_since = unanswered.then(|| self.silent_since.unwrap_or(lease.started));
-        self.due = next_due;
+        if lease.reason != ProbeReason::Liveness || !unanswered {
+            self.due = next_due;
+        }
     }
 
     /// Ends the lease that is out: its result will not come.
@@ -175,9 +183,8 @@ impl ProbeSchedule {
         }
     }
 
-    /// Makes a probe due now, for a request that waits.
-    pub(super) fn expedite_liveness_check(&mut self, now: Timestamp) {
+    /// Asks for a liveness probe at once, for a request that waits.
+    pub(super) const fn request_liveness_probe(&mut self) {
         self.is_urgent = true;
-        self.due = self.due.min(now);
     }
 }

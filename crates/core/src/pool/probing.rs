@@ -100,7 +100,7 @@ impl PoolState {
     pub(crate) fn check_liveness(&mut self, info: AttemptInfo, waiting_since: Timestamp, now: Timestamp) -> Liveness {
         let id = info.server;
         let Some(check_after) = self.service.retry.liveness_check_after else { return Liveness::Alive };
-        self.detect_hung_application(id, check_after, now);
+        self.detect_hung_application(id, waiting_since, check_after, now);
         let Some(server) = self.servers.get(id.index()) else { return Liveness::Alive };
         if let Some((_, confirmed)) = server.hung_since().filter(|(since, _)| *since >= info.started) {
             return Liveness::Hung { confirmed };
@@ -124,7 +124,7 @@ impl PoolState {
                 return Liveness::Undecided { until: decided_at };
             }
         }
-        self.observe(id, Signal::Overdue, now);
+        self.observe(id, Signal::Overdue(info.started), now);
         self.observe(id, Signal::Elapsed, now);
         let Some(server) = self.servers.get(id.index()) else { return Liveness::Alive };
         if server.is_stalled(&self.service, now) {
@@ -140,19 +140,22 @@ impl PoolState {
         }
     }
 
-    /// Returns whether an attempt waits on a server that is stalled, or was ejected since for not responding.
+    /// Returns whether an attempt waits on a server that is stalled, that was ejected since for not responding, or on whose
+    /// trial it is when its response is overdue.
     pub(crate) fn is_not_responding(&self, info: AttemptInfo, now: Timestamp) -> bool {
+        let first_check = self.first_liveness_check(info.server);
         self.servers.get(info.server.index()).is_some_and(|server| {
-            server.is_stalled(&self.service, now) || server.hung_since().is_some_and(|(since, _)| since >= info.started)
+            server.is_stalled(&self.service, now)
+                || server.hung_since().is_some_and(|(since, _)| since >= info.started)
+                || (info.trial && first_check.is_some_and(|check| now.since(info.started) >= check))
         })
     }
 
     /// Ejects a server whose application answers no requests, whatever its probes say.
-    fn detect_hung_application(&mut self, id: ServerId, check_after: Duration, now: Timestamp) {
-        let hung = self
-            .servers
-            .get(id.index())
-            .is_some_and(|server| !server.ejection().is_active() && server.stall().is_unresponsive(check_after, now));
+    fn detect_hung_application(&mut self, id: ServerId, started: Timestamp, check_after: Duration, now: Timestamp) {
+        let hung = self.servers.get(id.index()).is_some_and(|server| {
+            !server.ejection().is_active() && server.stall().is_unresponsive(started, check_after, now)
+        });
         if hung {
             self.observe(id, Signal::Hung(Cause::ApplicationHung), now);
         }

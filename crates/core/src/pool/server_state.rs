@@ -13,7 +13,7 @@ use super::counters::Counters;
 use super::ejection::{Cause, Change, Ejection, EjectionState};
 use super::event::Transition;
 use super::health::{Health, HealthState};
-use super::probe_schedule::{Lease, ProbeReason, ProbeSchedule};
+use super::probe_schedule::{LastProbe, Lease, ProbeReason, ProbeSchedule};
 use super::signals::{Rank, Signals};
 use super::snapshot::{EjectionFact, FailbackFact, HealthFact};
 use super::stall::StallDetector;
@@ -84,10 +84,13 @@ pub(super) enum Reason {
 pub(super) enum Signal<'a> {
     AttemptStarted(AttemptInfo),
     AttemptFinished(AttemptInfo, AttemptResult, HealthImpact),
-    /// The client went away, or another attempt of the request was faster.
-    AttemptCanceled(AttemptInfo),
-    /// A request has waited for longer than usual.
-    Overdue,
+    /// The client went away, or another attempt of the request `was_faster`.
+    AttemptCanceled {
+        info: AttemptInfo,
+        was_faster: bool,
+    },
+    /// A request that was sent at this time has waited for longer than usual.
+    Overdue(Timestamp),
     /// A request and a probe, or many requests, got no response.
     Hung(Cause),
     /// A response ended before its body did.
@@ -147,8 +150,8 @@ impl ServerState {
         match signal {
             Signal::AttemptStarted(info) => self.on_attempt_started(info, context),
             Signal::AttemptFinished(info, result, impact) => self.on_attempt_finished(info, result, impact, context),
-            Signal::AttemptCanceled(info) => self.on_attempt_canceled(info, context),
-            Signal::Overdue => self.on_overdue(now),
+            Signal::AttemptCanceled { info, was_faster } => self.on_attempt_canceled(info, was_faster, context),
+            Signal::Overdue(started) => self.on_overdue(started, now),
             Signal::Hung(cause) => self.on_hung(cause, context),
             Signal::ResponseAborted => self.on_response_aborted(context),
             Signal::ProbeFinished(lease, result) => self.on_probe_finished(lease, result, context),
@@ -226,6 +229,12 @@ impl ServerState {
     /// Returns whether a request failed lately and none has succeeded since.
     pub(super) fn failed_recently(&self, now: Timestamp) -> bool {
         self.signals.failed_within(Self::RECENT_FAILURE_WINDOW, now)
+    }
+
+    /// Returns whether requests that cannot be retried should avoid the server: its last request failed, and that is recent or
+    /// its last probe failed as well.
+    pub(super) fn is_failing(&self, now: Timestamp) -> bool {
+        self.failed_recently(now) || (self.has_failed() && self.probe_failed())
     }
 
     /// Returns whether the last request failed and another one is in flight.
@@ -391,24 +400,31 @@ impl ServerState {
         [stall_ended.then_some(Transition::StallEnded), self.on_ejection_change(change, outcome, context)]
     }
 
-    fn on_attempt_canceled(&mut self, info: AttemptInfo, context: Context<'_>) -> Transitions {
-        let (now, waited) = (context.now, context.now.since(info.started));
+    fn on_attempt_canceled(&mut self, info: AttemptInfo, was_faster: bool, context: Context<'_>) -> Transitions {
+        let now = context.now;
         self.counters.canceled_attempts += 1;
         self.signals.on_canceled(info.started);
         self.stall.on_canceled(info.started);
-        if info.trial {
+        if now.since(info.started) >= Self::ABANDONED_AFTER && !self.stall.heard_after(info.started) {
+            self.on_overdue(info.started, now);
+        }
+        if !info.trial {
+            return NONE;
+        }
+        if !was_faster {
             self.ejection.cancel_trial();
+            return NONE;
         }
-        if waited >= Self::ABANDONED_AFTER && !self.stall.heard_after(info.started) {
-            return self.on_overdue(now);
-        }
-        NONE
+        // A trial is hedged when its response is overdue, so that it has failed.
+        let settings = &context.service.ejection;
+        let change = self.ejection.on_attempt(HealthImpact::Failure, true, info.started, now, settings, true);
+        [self.on_ejection_change(change, Outcome::Failed(Failure::Timeout), context), None]
     }
 
-    fn on_overdue(&mut self, now: Timestamp) -> Transitions {
+    fn on_overdue(&mut self, started: Timestamp, now: Timestamp) -> Transitions {
         self.stall.on_overdue();
-        if !self.has_recent_probe(now) {
-            self.schedule.expedite_liveness_check(now);
+        if !self.has_recent_probe(started, now) {
+            self.schedule.request_liveness_probe();
         }
         NONE
     }
@@ -450,8 +466,9 @@ impl ServerState {
         self.probed_at = now;
         let (took, is_scheduled) = (now.since(lease.started()), lease.reason() == ProbeReason::Scheduled);
         let stall_ended = !unanswered && self.stall.on_probe_answered(is_scheduled.then_some(took), now);
-        // Liveness probes are sent while a server may be overloaded. That they fail must not take its share from it.
-        let counts = passed || lease.reason() != ProbeReason::Liveness;
+        // Liveness probes are sent while a server may be overloaded. That they have no response must not take its share from
+        // it: the scheduled probes decide about that.
+        let counts = !unanswered || lease.reason() != ProbeReason::Liveness;
         let health = counts.then(|| self.health.record(passed, check)).flatten();
         let unejected = passed.then(|| self.ejection.on_passing_probe(lease.started(), now)).flatten();
         self.signals.on_probe(unanswered);
@@ -617,9 +634,13 @@ impl ServerState {
         self.health.health() == Health::Unhealthy || self.schedule.last().is_some_and(|last| !last.passed)
     }
 
-    /// Returns whether a probe that is in flight, or has just ended, already tells whether the server is alive.
-    fn has_recent_probe(&self, now: Timestamp) -> bool {
-        let last = self.schedule.last();
-        self.schedule.is_leased(now) || last.is_some_and(|last| now.since(last.started) < PoolState::PROBE_RESULT_TTL)
+    /// Returns whether a probe already shows whether the server answers a request that was sent at `started`: one that is in
+    /// flight, or has just ended and was sent later, or for the same purpose.
+    fn has_recent_probe(&self, started: Timestamp, now: Timestamp) -> bool {
+        let is_recent = |last: LastProbe| {
+            now.since(last.started) < PoolState::PROBE_RESULT_TTL
+                && (last.started >= started || last.reason == ProbeReason::Liveness)
+        };
+        self.schedule.is_leased(now) || self.schedule.last().is_some_and(is_recent)
     }
 }

@@ -102,11 +102,13 @@ impl StallDetector {
     }
 
     /// Returns whether the application answers no requests, whatever its probes say: ten requests are in flight that were
-    /// sent since the last response, and there was none for longer than any took in the last minutes.
+    /// sent since the last response, and the one that was sent at `started` has waited for longer than any took in the last
+    /// minutes. The responses to requests that were canceled were not heard, so the time since the last response alone shows
+    /// nothing.
     ///
     /// Without any response to compare with, the server may serve nothing but long polls.
-    pub(super) fn is_unresponsive(&self, check_after: Duration, now: Timestamp) -> bool {
-        let silence = now.since(self.last_response.max(self.unanswered_since));
+    pub(super) fn is_unresponsive(&self, started: Timestamp, check_after: Duration, now: Timestamp) -> bool {
+        let silence = now.since(self.last_response.max(started));
         let longest = self.longest.get(now).map_or(Self::MAX_SILENCE, |longest| longest.mul_f64(1.5));
         self.unanswered >= Self::MIN_UNANSWERED && silence >= longest.min(Self::MAX_SILENCE).max(check_after)
     }
@@ -295,11 +297,15 @@ mod tests {
     fn ten_unanswered_requests_show_a_hung_application() {
         let mut detector = warm(ms(5));
         (0..9).for_each(|_| detector.on_started(at(2_000)));
-        assert!(!detector.is_unresponsive(LIMIT, at(60_000)), "nine may be long polls");
+        let is_unresponsive = |detector: &StallDetector, now| detector.is_unresponsive(at(2_000), LIMIT, at(now));
+        assert!(!is_unresponsive(&detector, 60_000), "nine may be long polls");
         detector.on_started(at(3_000));
-        assert!(!detector.is_unresponsive(LIMIT, at(4_999)) && detector.is_unresponsive(LIMIT, at(5_000)));
+        assert!(!is_unresponsive(&detector, 4_999) && is_unresponsive(&detector, 5_000));
+        detector.on_canceled(at(3_000));
+        assert!(!is_unresponsive(&detector, 5_000), "nine are left");
+        detector.on_started(at(3_000));
         detector.on_response(ms(3_000), at(5_000));
-        assert!(!detector.is_unresponsive(LIMIT, at(60_000)), "the count starts again");
+        assert!(!is_unresponsive(&detector, 60_000), "the count starts again");
     }
 
     #[test]
@@ -310,7 +316,7 @@ mod tests {
                 detector.on_response(took, at(1));
             }
             (0..10).for_each(|_| detector.on_started(at(now)));
-            detector.is_unresponsive(LIMIT, at(now) + silence)
+            detector.is_unresponsive(at(now), LIMIT, at(now) + silence)
         };
         let table = [
             ("a short response", Some(ms(5)), 10, 3_000),

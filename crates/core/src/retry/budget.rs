@@ -37,8 +37,8 @@ impl Budget {
         }
     }
 
-    /// Takes one retry out of the allowance, if there is one left.
-    pub(crate) fn take(&mut self, now: Timestamp, settings: &BudgetSettings) -> bool {
+    /// Returns whether one more retry is allowed.
+    pub(crate) fn is_left(&self, now: Timestamp, settings: &BudgetSettings) -> bool {
         let number = now.as_millis() / 1000;
         let recent = self.seconds.iter().filter(|second| second.number + Self::WINDOW as u64 > number);
         let (requests, retries) = recent.fold((0_u64, 0_u64), |(requests, retries), second| {
@@ -46,7 +46,12 @@ impl Budget {
         });
         let share = requests * u64::from(settings.percent) / 100;
         let free = u64::from(settings.min_per_second) * Self::WINDOW as u64;
-        let allowed = retries < share.max(free);
+        retries < share.max(free)
+    }
+
+    /// Takes one retry from the allowance, if one is left.
+    pub(crate) fn take(&mut self, now: Timestamp, settings: &BudgetSettings) -> bool {
+        let allowed = self.is_left(now, settings);
         if allowed && let Some(second) = self.second(now) {
             second.retries = second.retries.saturating_add(1);
         }
