@@ -6,7 +6,9 @@ cases![
     one_undelivered_request_ejects,
     three_unknown_in_a_row_eject,
     an_answer_clears_the_count,
+    five_failures_among_twenty_answers_eject,
     ejected_servers_are_the_last_resort,
+    the_last_available_server_is_not_ejected_for_statuses,
     one_request_decides_after_the_ejection,
     passing_probe_ends_the_ejection,
 ];
@@ -34,29 +36,58 @@ async fn three_unknown_in_a_row_eject(bench: Bench) {
 }
 
 async fn an_answer_clears_the_count(bench: Bench) {
+    for answered in [200, 404, 500] {
+        let [primary, replica] = bench.servers(["primary", "replica"]).await;
+        let app = bench.start(Service::of([&primary, &replica])).await;
+        for _ in 0..2 {
+            primary.answer(Reply::status(502));
+            assert_eq!(app.get("/").await.served_by(), "replica");
+            assert_eq!(app.get("/").await.served_by(), "replica");
+            primary.answer(Reply::status(answered));
+            assert_eq!(app.get("/").await.served_by(), "primary", "two failures, then {answered}");
+        }
+        assert_eq!((primary.hits(), replica.hits()), (6, 4), "{answered}");
+    }
+}
+
+async fn five_failures_among_twenty_answers_eject(bench: Bench) {
     let [primary, replica] = bench.servers(["primary", "replica"]).await;
     let app = bench.start(Service::of([&primary, &replica])).await;
-    for answered in [200, 404, 500] {
+    for nth in 1..=5 {
         primary.answer(Reply::status(502));
         assert_eq!(app.get("/").await.served_by(), "replica");
-        assert_eq!(app.get("/").await.served_by(), "replica");
-        primary.answer(Reply::status(answered));
-        assert_eq!(app.get("/").await.served_by(), "primary", "two failures, then {answered}");
+        primary.answer(Answer::Echo);
+        let expected = if nth < 5 { "primary" } else { "replica" };
+        assert_eq!(app.get("/").await.served_by(), expected, "after {nth} failures, none in a row");
     }
     assert_eq!((primary.hits(), replica.hits()), (9, 6));
 }
 
 async fn ejected_servers_are_the_last_resort(bench: Bench) {
     let [primary, replica] = bench.servers(["primary", "replica"]).await;
-    let app = bench.start(Service::of([&primary, &replica])).await;
-    primary.answer(Reply::status(530));
-    replica.answer(Reply::status(530));
+    for server in [&primary, &replica] {
+        server.outage(Reply::status(530));
+    }
+    let app = bench.start(Service::of([&primary, &replica]).checked()).await;
     assert_eq!(app.get("/").await.status, 503);
+    app.log().until("two failed probes", |log| log.matches("unhealthy").count() == 2).await;
     primary.recover();
     replica.recover();
     let response = app.send(Request::post("/", "order")).await;
-    assert_eq!((response.status, response.served_by()), (200, "primary"), "nobody is usable: list order");
+    assert_eq!((response.status, response.served_by()), (200, "primary"), "no server is available: list order");
     assert_eq!(response.header("X-Tunnel-Balancer"), Some("fallback"), "{response:?}");
+}
+
+/// The statuses of one page must not make every server unavailable. The probe of the last one has to confirm them.
+async fn the_last_available_server_is_not_ejected_for_statuses(bench: Bench) {
+    let [primary, replica] = bench.servers(["primary", "replica"]).await;
+    let app = bench.start(Service::of([&primary, &replica])).await;
+    for server in [&primary, &replica] {
+        server.answer_at("/broken", Reply::status(530));
+    }
+    assert_eq!(app.get("/broken").await.status, 503);
+    let response = app.get("/").await;
+    assert_eq!((response.served_by(), response.header("X-Tunnel-Balancer")), ("replica", None), "{response:?}");
 }
 
 /// The one case that lets an ejection (10 seconds) pass.

@@ -114,13 +114,18 @@ async fn unsafe_methods_can_be_allowed(bench: Bench) {
 }
 
 async fn server_that_asks_for_a_pause_gets_it(bench: Bench) {
-    let [a, b] = bench.servers(["a", "b"]).await;
-    let app = bench.start(Service::of([&a, &b])).await;
-    a.answer(Reply::status(503).header("Retry-After", "30"));
-    assert_eq!(app.get("/").await.served_by(), "b");
-    a.recover();
-    assert_eq!(app.get("/").await.served_by(), "b");
-    assert_eq!(a.hits(), 1);
+    // A pause over 10 s needs as many responses in a row as an ejection.
+    for (pause, responses) in [("10", 1), ("30", 3)] {
+        let [a, b] = bench.servers(["a", "b"]).await;
+        let app = bench.start(Service::of([&a, &b])).await;
+        a.answer(Reply::status(503).header("Retry-After", pause));
+        for _ in 0..responses {
+            assert_eq!(app.get("/").await.served_by(), "b", "{pause} s");
+        }
+        a.recover();
+        assert_eq!(app.get("/").await.served_by(), "b", "{pause} s");
+        assert_eq!(a.hits(), responses, "{pause} s");
+    }
 }
 
 /// HC-12.

@@ -76,7 +76,7 @@ async fn failed_attempts_and_changes_are_told(bench: Bench) {
     let events: Vec<Value> = tunnel_balancer_tests::proxy::events(&text).filter(out).collect();
     assert!(events.len() == 1 && events[0]["server"] == "primary" && events[0]["service"] == "app.test", "{events:?}");
     primary.restart().expect("its port is held");
-    let back = &proxy.logged("readmitted", 1).await[0]; // without any more traffic
+    let back = &proxy.logged("unejected", 1).await[0]; // without any more traffic
     assert_eq!((&back["server"], &back["service"]), (&"primary".into(), &"app.test".into()), "{back}");
 }
 
