@@ -32,6 +32,27 @@ fn a_hung_server_is_left_after_a_failed_probe_and_later_requests_avoid_it() {
 }
 
 #[test]
+fn a_probe_from_before_a_request_does_not_delay_its_liveness_probe() {
+    check(
+        2,
+        "0 GET; 0.1 a hang; 0.2 GET; 3 end",
+        expect![[r#"
+            0.000 GET #1 -> a
+            0.000 probe -> a
+            0.000 probe -> b
+            0.001 GET #1 <- 200 by a
+            0.001 a is healthy
+            0.001 b is healthy
+            0.200 GET #2 -> a
+            0.450 probe -> a
+            0.700 GET #2 -> b (hedge)
+            0.700 a is stalled
+            0.701 GET #2 <- 200 by b
+        "#]],
+    );
+}
+
+#[test]
 fn a_long_poll_on_a_healthy_server_is_never_cut_and_never_counted() {
     check(
         2,

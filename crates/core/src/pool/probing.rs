@@ -136,7 +136,13 @@ impl PoolState {
                 Liveness::Undecided { until: if now < silent_at { silent_at } else { now + Self::POLL_INTERVAL } }
             }
             None if server.schedule().is_urgent(now) => Liveness::ProbeDue,
-            None => Liveness::Alive,
+            None => match server.schedule().last().map(|last| last.started) {
+                // It shows nothing about this attempt, and the next one has to wait.
+                Some(started) if started < info.started && now < started + Self::PROBE_RESULT_TTL => {
+                    Liveness::Undecided { until: started + Self::PROBE_RESULT_TTL }
+                }
+                _ => Liveness::Alive,
+            },
         }
     }
 
