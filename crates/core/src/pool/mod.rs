@@ -174,12 +174,13 @@ impl PoolState {
         self.observe(id, Signal::ResponseAborted, now);
     }
 
-    /// Returns whether a response body that had its last byte at `last_byte` should be cut, because its server was found to
-    /// be hung since, at least [`HUNG_RESPONSE_GRACE`](Self::HUNG_RESPONSE_GRACE) ago. A resumable download can go on elsewhere then.
+    /// Returns whether a response body that had its last byte at `last_byte` should be cut, because its server has answered
+    /// nothing since, neither requests nor probes, for [`HUNG_RESPONSE_GRACE`](Self::HUNG_RESPONSE_GRACE) or longer. A resumable
+    /// download can go on elsewhere then.
     pub fn is_response_lost(&self, id: ServerId, last_byte: Timestamp, now: Timestamp) -> bool {
         let now = self.time.at(now);
-        let hung_since = self.servers.get(id.index()).and_then(ServerState::hung_since);
-        hung_since.is_some_and(|(since, _)| since >= last_byte && now.since(since) >= Self::HUNG_RESPONSE_GRACE)
+        let Some(server) = self.servers.get(id.index()) else { return false };
+        server.silent_since().any(|since| since >= last_byte && now.since(since) >= Self::HUNG_RESPONSE_GRACE)
     }
 
     /// How long a request that cannot leave a hung server, or a response body from it, is waited for.
@@ -315,5 +316,51 @@ impl PoolState {
         } else {
             EjectionPermit::Granted
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use http::Method;
+
+    use super::*;
+    use crate::classify::Failure;
+    use crate::exchange::{Exchange, Step};
+    use crate::retry::RequestMeta;
+    use crate::server::Server;
+    use crate::service::ProbeResponse;
+
+    const fn at(millis: u64) -> Timestamp {
+        Timestamp::from_millis(millis)
+    }
+
+    /// Runs every probe that is due at `now`. Those of `silent` end at `until`, without a response.
+    fn probe(state: &mut PoolState, silent: Option<ServerId>, now: Timestamp, until: Timestamp) {
+        let leases: Vec<_> = std::iter::from_fn(|| state.next_probe(now)).collect();
+        let (late, prompt): (Vec<_>, Vec<_>) = leases.into_iter().partition(|lease| Some(lease.server()) == silent);
+        let passed = Ok(ProbeResponse::new(http::StatusCode::OK));
+        prompt.into_iter().for_each(|lease| state.on_probe(lease, &passed, now));
+        late.into_iter().for_each(|lease| state.on_probe(lease, &Err(Failure::Timeout), until));
+    }
+
+    #[test]
+    fn a_body_is_lost_when_its_server_answers_neither_requests_nor_probes() {
+        let servers = ["a.example", "b.example"].map(|url| Server::new(url.parse().unwrap()));
+        let mut state = PoolState::new(Arc::new(Service::new("app.example", servers.to_vec()).unwrap()), 7);
+        let (a, get) = (ServerId::new(0).unwrap(), RequestMeta::new(Method::GET));
+        probe(&mut state, None, at(0), at(0));
+        let is_lost = |state: &PoolState, now| state.is_response_lost(a, at(2_000), at(now));
+        probe(&mut state, Some(a), at(40_000), at(45_000));
+        assert!(!is_lost(&state, 60_000), "one probe alone may have been lost");
+        let (mut exchange, Step::Attempt(mut attempt)) = Exchange::start(get, &mut state, at(45_000)) else {
+            panic!("no attempt")
+        };
+        exchange.wait(&mut state, &mut attempt, true, at(46_000));
+        assert!(!is_lost(&state, 49_999) && is_lost(&state, 50_000), "a request is overdue as well");
+        assert!(!state.is_response_lost(a, at(40_001), at(60_000)), "a byte has come since");
+        probe(&mut state, None, at(58_000), at(58_000));
+        assert!(!is_lost(&state, 60_000), "a probe was answered");
     }
 }

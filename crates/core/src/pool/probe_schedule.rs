@@ -130,6 +130,11 @@ impl ProbeSchedule {
         Some(ProbeSilence { since, newest })
     }
 
+    /// Returns the start of the first of the last probes in a row that ended without a response.
+    pub(super) const fn silent_since(&self) -> Option<Timestamp> {
+        self.silent_since
+    }
+
     pub(super) const fn last(&self) -> Option<LastProbe> {
         self.last
     }

@@ -267,6 +267,15 @@ impl ServerState {
         self.ejection.hung_since().filter(|(since, _)| !self.stall.responded_after(*since))
     }
 
+    /// Returns since when nothing was heard from a server that was found to be hung: by an ejection, or by a probe without a
+    /// response and a request or more probes without one as well.
+    pub(super) fn silent_since(&self) -> impl Iterator<Item = Timestamp> {
+        let ejected = self.hung_since().map(|(since, _)| since);
+        let is_confirmed = self.stall.is_suspected() || self.health.health() == Health::Unhealthy;
+        let silent = self.schedule.silent_since().filter(|since| is_confirmed && !self.stall.heard_after(*since));
+        [ejected, silent].into_iter().flatten()
+    }
+
     pub(super) const fn stall(&self) -> &StallDetector {
         &self.stall
     }
