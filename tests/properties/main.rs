@@ -5,4 +5,5 @@ mod anything;
 mod choice;
 mod exchange;
 mod probing;
+mod snapshots;
 mod yaml;

@@ -48,6 +48,14 @@ struct Current {
     cause: Cause,
     /// While a trial is in flight no other one starts. It counts as lost after this time.
     trial_until: Option<Timestamp>,
+    /// When the last trial of this pool started.
+    trial_started: Timestamp,
+}
+
+impl Current {
+    const fn new(since: Timestamp, until: Timestamp, cause: Cause) -> Self {
+        Self { since, until, cause, trial_until: None, trial_started: Timestamp::ZERO }
+    }
 }
 
 /// Why a server is ejected, in the order in which the causes outlast a passing probe.
@@ -128,7 +136,7 @@ impl Ejection {
         cause: Cause,
         trial_until: Option<Timestamp>,
     ) -> Self {
-        let current = until.map(|until| Current { since, until, cause, trial_until });
+        let current = until.map(|until| Current { trial_until, ..Current::new(since, until, cause) });
         Self { current, count, unejected_at: since, ..Self::default() }
     }
 
@@ -146,12 +154,27 @@ impl Ejection {
     /// Starts the trial of a probation. It counts as lost after `timeout`.
     pub(super) fn start_trial(&mut self, now: Timestamp, timeout: Duration) {
         if let Some(current) = &mut self.current {
-            current.trial_until = Some(now + timeout);
+            (current.trial_started, current.trial_until) = (now, Some(now + timeout));
         }
     }
 
-    /// Cancels the trial of a probation, so that another one may start.
-    pub(super) const fn cancel_trial(&mut self) {
+    /// Records until when the trial of another pool is waited for.
+    pub(super) const fn on_trial_elsewhere(&mut self, until: Option<Timestamp>) {
+        if let Some(current) = &mut self.current {
+            current.trial_until = until;
+        }
+    }
+
+    /// Cancels the trial that started at `started`, so that another one may start. A trial that counts as lost has been
+    /// followed by another one, which continues.
+    pub(super) fn cancel_trial(&mut self, started: Timestamp) {
+        if let Some(current) = self.current.as_mut().filter(|current| current.trial_started == started) {
+            current.trial_until = None;
+        }
+    }
+
+    /// Ends the trial in flight: its result will not come.
+    pub(super) const fn release_trial(&mut self) {
         if let Some(current) = &mut self.current {
             current.trial_until = None;
         }
@@ -171,8 +194,9 @@ impl Ejection {
             self.record(impact, settings);
             return (may_eject && self.exceeds_threshold(settings)).then(|| self.eject(Cause::Failures, now, settings));
         };
-        // Requests that were in flight when the ejection started are no news. Neither is one of the same millisecond: clocks
-        // of some runtimes stand still between events.
+        // Requests that were in flight when the ejection started are no news, the trial of an earlier ejection included.
+        // Neither is one of the same millisecond: clocks of some runtimes stand still between events.
+        let trial = trial && started >= current.until;
         let is_news = trial || started > current.since;
         match impact {
             HealthImpact::Success if is_news => Some(self.uneject(now)),
@@ -182,7 +206,7 @@ impl Ejection {
                 Some(self.eject(cause, now, settings))
             }
             HealthImpact::Neutral if trial => {
-                self.cancel_trial();
+                self.cancel_trial(started);
                 None
             }
             _ => None,
@@ -207,7 +231,7 @@ impl Ejection {
         }
         self.failures = 0;
         let duration = pause.min(Self::LONGEST_PAUSE);
-        self.current = Some(Current { since: now, until: now + duration, cause: Cause::RetryAfter, trial_until: None });
+        self.current = Some(Current::new(now, now + duration, Cause::RetryAfter));
         Some(Change::Ejected { duration })
     }
 
@@ -229,7 +253,7 @@ impl Ejection {
     const SHORT_PAUSE: Duration = Duration::from_secs(10);
 
     /// The longest pause that a server can ask for.
-    const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+    pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
     fn record(&mut self, impact: HealthImpact, settings: &EjectionSettings) {
         match impact {
@@ -254,7 +278,7 @@ impl Ejection {
         let duration = settings.duration(self.count);
         self.count = self.count.saturating_add(1);
         (self.failures, self.window) = (0, AnswerWindow::default());
-        self.current = Some(Current { since: now, until: now + duration, cause, trial_until: None });
+        self.current = Some(Current::new(now, now + duration, cause));
         Change::Ejected { duration }
     }
 

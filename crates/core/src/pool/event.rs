@@ -12,7 +12,7 @@ use crate::time::Timestamp;
 /// A change of a server's state. Server, kind and time identify it across pools that share snapshots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// When it happened, on the pool's clock.
+    /// When it happened, on the host's clock. For a change that snapshots carry, this is the time of its fact.
     pub at: Timestamp,
     /// The server.
     pub server: ServerId,

@@ -155,6 +155,7 @@ impl PoolState {
     pub fn release_failback(&mut self, now: Timestamp) {
         let now = self.advance(now);
         for id in self.service.all().iter() {
+            self.observe(id, Signal::Elapsed, now);
             self.observe(id, Signal::FailbackReleased, now);
         }
     }
@@ -292,7 +293,7 @@ impl PoolState {
     fn observe(&mut self, id: ServerId, signal: Signal<'_>, now: Timestamp) {
         // Only the spread of probes is random, so only their results draw a number.
         let jitter = match signal {
-            Signal::ProbeFinished(..) => self.rng.jitter(Self::PROBE_JITTER),
+            Signal::ProbeFinished(..) | Signal::HealthMerged(_) => self.rng.jitter(Self::PROBE_JITTER),
             _ => 1.0,
         };
         let permit = self.ejection_permit(id);
@@ -300,7 +301,8 @@ impl PoolState {
         let transitions = server.observe(signal, Context { service: &self.service, permit, jitter, now });
         self.index.reindex(id, server);
         for change in transitions.into_iter().flatten() {
-            self.events.push(Event { at: now, server: id, change });
+            let at = self.time.reading_at(server.transition_time(change, &self.service, now));
+            self.events.push(Event { at, server: id, change });
         }
     }
 

@@ -175,9 +175,18 @@ impl ProbeSchedule {
         self.lease = None;
     }
 
-    /// Makes the next probe due at `due` at the earliest, because another pool has just probed the server.
+    /// Makes the next probe due at `due` at the earliest.
     pub(super) fn defer_until(&mut self, due: Timestamp) {
         self.due = self.due.max(due);
+    }
+
+    /// Records that another pool probed the server at `probed_at`, so that the next probe is due at `due`. A probe that a later
+    /// failure made due is not deferred.
+    pub(super) fn on_probed_elsewhere(&mut self, probed_at: Timestamp, due: Timestamp) {
+        let is_expedited = self.expedited_at.is_some_and(|at| at >= self.due && at > probed_at);
+        if !is_expedited {
+            self.defer_until(due);
+        }
     }
 
     /// Makes a probe due now, for a failure in traffic.

@@ -24,6 +24,7 @@ impl PoolState {
     fn inherit(&mut self, previous: &Self, now: Timestamp) {
         // Points in time are those of the previous pool's clock.
         self.time = previous.time;
+        self.scope.clone_from(&previous.scope);
         let now = self.advance(now);
         let same_check = self.service.health_check == previous.service.health_check;
         for (index, server) in previous.service.servers().iter().enumerate() {

@@ -33,11 +33,11 @@ pub(super) struct ServerState {
     recovery: Recovery,
     schedule: ProbeSchedule,
     counters: Counters,
-    /// When it was probed last, and when it was ejected or unejected last.
+    /// When a probe last counted, and when it was ejected or unejected last. The times of facts only grow: see [`later`].
     probed_at: Timestamp,
     state_changed_at: Timestamp,
-    /// When it was held back for failback, or released, last.
-    failback_changed_at: Timestamp,
+    /// Whether it was held back or released last.
+    failback: FailbackFact,
 }
 
 /// How far a server that was unavailable has returned.
@@ -298,7 +298,7 @@ impl ServerState {
 
     /// Returns whether anything is known that other pools may want to know.
     pub(super) fn has_facts(&self) -> bool {
-        self.probed_at.max(self.state_changed_at).max(self.failback_changed_at) > Timestamp::ZERO
+        self.probed_at.max(self.state_changed_at).max(self.failback.changed_at) > Timestamp::ZERO
     }
 
     /// Returns what probes say.
@@ -322,8 +322,22 @@ impl ServerState {
     }
 
     /// Returns whether the server is held back.
-    pub(super) fn failback_fact(&self, service: &Service, now: Timestamp) -> FailbackFact {
-        FailbackFact { changed_at: self.failback_changed_at, awaiting: self.is_awaiting_failback(service, now) }
+    pub(super) const fn failback_fact(&self) -> FailbackFact {
+        self.failback
+    }
+
+    /// Returns when a transition happened that the last signal caused. For one that other pools learn of, that is the time of
+    /// its fact.
+    pub(super) fn transition_time(&self, transition: Transition, service: &Service, now: Timestamp) -> Timestamp {
+        match transition {
+            Transition::Healthy | Transition::Unhealthy(_) => self.probed_at,
+            Transition::Ejected { .. } | Transition::Unejected => self.state_changed_at,
+            Transition::Failback => match service.failback {
+                Failback::After(wait) if self.failback.awaiting => self.failback.changed_at + wait,
+                _ => self.failback.changed_at,
+            },
+            Transition::Stalled | Transition::StallEnded => now,
+        }
     }
 
     /// Takes the lease for a probe.
@@ -340,15 +354,17 @@ impl ServerState {
     pub(super) fn inherited(&self, same_check: bool, service: &Service, now: Timestamp) -> Self {
         let mut state = self.clone();
         state.schedule.release_lease();
-        state.ejection.cancel_trial();
+        state.ejection.release_trial();
         state.signals.on_canceled(now);
         if !same_check {
-            // The result of the old check need not be that of the new one.
+            // The result of the old check need not be that of the new one, and is no fact about it.
             state.schedule = ProbeSchedule::default();
+            state.probed_at = Timestamp::ZERO;
         }
         if service.health_check.is_none() {
             state.health = HealthState::default();
         }
+        state.failback.awaiting &= service.failback != Failback::Auto;
         state.recovery = match state.recovery {
             Recovery::AwaitingFailback { .. } if service.failback == Failback::Auto => Recovery::None,
             Recovery::SlowStart { .. } if service.slow_start.is_none() => Recovery::None,
@@ -421,7 +437,7 @@ impl ServerState {
             return NONE;
         }
         if !was_faster {
-            self.ejection.cancel_trial();
+            self.ejection.cancel_trial(info.started);
             return NONE;
         }
         // A trial is hedged when its response is overdue, so that it has failed.
@@ -472,12 +488,14 @@ impl ServerState {
         let (passed, unanswered) = (result.is_ok(), result.is_err_and(ProbeError::is_no_response));
         let was_in_traffic = self.is_in_traffic();
         self.counters.on_probe(passed);
-        self.probed_at = now;
         let (took, is_scheduled) = (now.since(lease.started()), lease.reason() == ProbeReason::Scheduled);
         let stall_ended = !unanswered && self.stall.on_probe_answered(is_scheduled.then_some(took), now);
         // Liveness probes are sent while a server may be overloaded. That they have no response must not take its share from
         // it: the scheduled probes decide about that.
         let counts = !unanswered || lease.reason() != ProbeReason::Liveness;
+        if counts {
+            self.probed_at = later(self.probed_at, now);
+        }
         let health = counts.then(|| self.health.record(passed, check)).flatten();
         let unejected = passed.then(|| self.ejection.on_passing_probe(lease.started(), now)).flatten();
         self.signals.on_probe(unanswered);
@@ -486,11 +504,10 @@ impl ServerState {
             self.signals.on_passing_probe(is_scheduled, lease.started(), now);
         }
         if unejected.is_some() {
-            self.state_changed_at = now;
+            self.state_changed_at = later(self.state_changed_at, now);
         }
         let interval = if passed { self.probe_interval(check) } else { check.unhealthy_interval };
-        let interval = Duration::try_from_secs_f64(interval.as_secs_f64() * context.jitter).unwrap_or(interval);
-        self.schedule.record(lease, passed, unanswered, now + interval);
+        self.schedule.record(lease, passed, unanswered, now + spread(interval, context.jitter));
         self.start_recovery(was_in_traffic, service, now);
         let health = health.map(|_| result.map_or_else(Transition::Unhealthy, |()| Transition::Healthy));
         let traffic = unejected.map(|_| Transition::Unejected).or(stall_ended.then_some(Transition::StallEnded));
@@ -504,8 +521,7 @@ impl ServerState {
             transitions[0] = Some(Transition::Stalled);
         }
         let recovery = self.recovery_at(context.service, context.now);
-        if matches!(self.recovery, Recovery::AwaitingFailback { .. }) && recovery != self.recovery {
-            self.failback_changed_at = context.now;
+        if self.released_at(context.service, context.now).is_some() {
             transitions[1] = Some(Transition::Failback);
         }
         self.recovery = match recovery {
@@ -520,36 +536,41 @@ impl ServerState {
         self.probed_at = fact.probed_at;
         self.health = HealthState::restored(fact.health, fact.contrary_streak);
         if let Some(check) = &context.service.health_check {
-            self.schedule.defer_until(fact.probed_at + self.probe_interval(check));
+            let interval = spread(self.probe_interval(check), context.jitter);
+            self.schedule.on_probed_elsewhere(fact.probed_at, fact.probed_at + interval);
         }
         self.start_slow_start(was_in_traffic, context);
         NONE
     }
 
     fn on_ejection_merged(&mut self, fact: EjectionFact, context: Context<'_>) -> Transitions {
-        let (was_in_traffic, at) = (self.is_in_traffic(), fact.changed_at);
-        let is_same =
-            EjectionFact { trial_until: None, ..self.ejection_fact() } == EjectionFact { trial_until: None, ..fact };
-        self.state_changed_at = at;
+        let without_trial = |fact| EjectionFact { trial_until: None, ..fact };
+        if without_trial(self.ejection_fact()) == without_trial(fact) {
+            // A trial elsewhere is no news of the server.
+            self.ejection.on_trial_elsewhere(fact.trial_until);
+            return NONE;
+        }
+        let was_in_traffic = self.is_in_traffic();
+        self.state_changed_at = fact.changed_at;
+        // The clock of the other host may be ahead. What is observed from now on is later all the same.
+        let at = fact.changed_at.min(context.now);
         self.ejection = Ejection::restored(at, fact.ejected_until, fact.ejection_count, fact.cause, fact.trial_until);
-        // A trial elsewhere is no news of the server.
-        if !is_same {
-            match fact.ejected_until {
-                Some(_) => self.signals.on_failure(false, at, at),
-                None => self.signals.on_success(at, at),
-            }
+        match fact.ejected_until {
+            Some(_) => self.signals.on_failure(false, at, at),
+            None => self.signals.on_success(at, at),
         }
         self.start_slow_start(was_in_traffic, context);
         NONE
     }
 
     fn on_failback_merged(&mut self, fact: FailbackFact, context: Context<'_>) -> Transitions {
-        self.failback_changed_at = fact.changed_at;
-        self.recovery = match (fact.awaiting, context.service.slow_start) {
-            (true, _) => Recovery::AwaitingFailback { since: fact.changed_at },
-            (false, Some(_)) => Recovery::SlowStart { since: fact.changed_at },
-            (false, None) => Recovery::None,
-        };
+        self.failback = fact;
+        if fact.awaiting {
+            self.recovery = Recovery::AwaitingFailback { since: fact.changed_at };
+            self.recovery = self.recovery_at(context.service, context.now);
+        } else if matches!(self.recovery, Recovery::AwaitingFailback { .. }) {
+            self.recovery = released(context.service, fact.changed_at);
+        }
         NONE
     }
 
@@ -561,7 +582,7 @@ impl ServerState {
         context: Context<'_>,
     ) -> Option<Transition> {
         let change = change?;
-        self.state_changed_at = context.now;
+        self.state_changed_at = later(self.state_changed_at, context.now);
         Some(match change {
             Change::Ejected { duration } => {
                 self.counters.ejections += 1;
@@ -580,12 +601,10 @@ impl ServerState {
             return;
         }
         self.recovery = if service.failback != Failback::Auto {
-            self.failback_changed_at = now;
-            Recovery::AwaitingFailback { since: now }
-        } else if service.slow_start.is_some() {
-            Recovery::SlowStart { since: now }
+            self.failback = FailbackFact { changed_at: later(self.failback.changed_at, now), awaiting: true };
+            Recovery::AwaitingFailback { since: self.failback.changed_at }
         } else {
-            Recovery::None
+            released(service, now)
         };
     }
 
@@ -598,21 +617,26 @@ impl ServerState {
     }
 
     fn on_failback_released(&mut self, now: Timestamp, service: &Service) -> Transitions {
-        self.failback_changed_at = now;
+        self.failback = FailbackFact { changed_at: later(self.failback.changed_at, now), awaiting: false };
         if !matches!(self.recovery, Recovery::AwaitingFailback { .. }) {
             return NONE;
         }
-        self.recovery = service.slow_start.map_or(Recovery::None, |_| Recovery::SlowStart { since: now });
+        self.recovery = released(service, now);
         [Some(Transition::Failback), None]
     }
 
     /// Returns the recovery with what ends by time applied.
     fn recovery_at(&self, service: &Service, now: Timestamp) -> Recovery {
+        self.released_at(service, now).map_or(self.recovery, |at| released(service, at))
+    }
+
+    /// Returns when the server was released by time, if it was held back until then. All pools find the same time.
+    fn released_at(&self, service: &Service, now: Timestamp) -> Option<Timestamp> {
         match (self.recovery, service.failback) {
-            (Recovery::AwaitingFailback { since }, Failback::After(wait)) if now >= since + wait => {
-                service.slow_start.map_or(Recovery::None, |_| Recovery::SlowStart { since: since + wait })
+            (Recovery::AwaitingFailback { since }, Failback::After(wait)) => {
+                Some(since + wait).filter(|until| *until <= now)
             }
-            (recovery, _) => recovery,
+            _ => None,
         }
     }
 
@@ -652,4 +676,20 @@ impl ServerState {
         };
         self.schedule.is_leased(now) || self.schedule.last().is_some_and(is_recent)
     }
+}
+
+/// Returns the time of a fact that is observed at `now`, after one of `last`. It is later than that one even if the clock of
+/// the host that observed that one is ahead: otherwise the older fact would win.
+fn later(last: Timestamp, now: Timestamp) -> Timestamp {
+    now.max(last + Duration::from_millis(1))
+}
+
+/// Returns the recovery of a server that takes traffic again since `since`.
+const fn released(service: &Service, since: Timestamp) -> Recovery {
+    if service.slow_start.is_some() { Recovery::SlowStart { since } } else { Recovery::None }
+}
+
+/// Multiplies an interval by a factor around 1.
+fn spread(interval: Duration, jitter: f64) -> Duration {
+    Duration::try_from_secs_f64(interval.as_secs_f64() * jitter).unwrap_or(interval)
 }

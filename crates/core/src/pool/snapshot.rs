@@ -11,13 +11,13 @@ use std::cmp::Reverse;
 use std::time::Duration;
 
 use super::PoolState;
-use super::ejection::Cause;
+use super::ejection::{Cause, Ejection};
 use super::health::Health;
 use super::server_state::{ServerState, Signal};
 use crate::select::hash;
 use crate::server::Server;
 use crate::server_set::ServerId;
-use crate::service::Service;
+use crate::service::{Failback, Service};
 use crate::time::Timestamp;
 
 /// What a pool knows of its servers.
@@ -33,6 +33,7 @@ pub struct Snapshot {
     #[cfg_attr(feature = "serde", serde(default))]
     pub scope: String,
     /// One entry per server of which anything is known.
+    #[cfg_attr(feature = "serde", serde(default))]
     pub servers: Vec<ServerSnapshot>,
 }
 
@@ -71,7 +72,7 @@ pub struct ServerSnapshot {
     pub trial_until: Option<u64>,
     /// When it was held back, or released, last.
     pub failback_changed_at: u64,
-    /// Whether it is held back: see [`Failback`](crate::Failback).
+    /// Whether it was held back then, for as long as [`Failback`](crate::Failback) sets.
     pub awaiting_failback: bool,
 }
 
@@ -94,8 +95,9 @@ pub(super) struct EjectionFact {
     pub(super) trial_until: Option<Timestamp>,
 }
 
-/// Whether the server is held back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// Whether the server was held back or released last. Every pool works out by itself when time releases a server: as a fact,
+/// it would hide that the server was held back again meanwhile.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct FailbackFact {
     pub(super) changed_at: Timestamp,
     pub(super) awaiting: bool,
@@ -128,11 +130,10 @@ impl PoolState {
     /// Returns what is known here. `reporter` names the isolate or host.
     pub fn export(&self, reporter: &str) -> Snapshot {
         let time = |at: Timestamp| if at == Timestamp::ZERO { 0 } else { self.time.reading_at(at).as_millis() };
-        let now = self.time.last();
         let servers = self.service.servers().iter().zip(&self.servers).filter(|(_, state)| state.has_facts());
         let servers = servers.map(|(server, state)| {
             let (health, ejection) = (state.health_fact(), state.ejection_fact());
-            let failback = state.failback_fact(&self.service, now);
+            let failback = state.failback_fact();
             ServerSnapshot {
                 server: server.name.clone(),
                 identity: identity(server, &self.service),
@@ -176,29 +177,38 @@ impl PoolState {
     fn merge_entry(&mut self, id: ServerId, entry: &ServerSnapshot, now: Timestamp) {
         let time = |at: u64| self.time.time_at(Timestamp::from_millis(at));
         let is_current = |at: Timestamp| at <= now + Self::MAX_CLOCK_SKEW && now.since(at) <= Self::MAX_FACT_AGE;
-        let latest = now + self.service.ejection.max_time;
+        // Limits must not depend on when a fact arrives: a fact that arrives twice is the same one.
+        let changed_at = time(entry.state_changed_at);
+        let latest = changed_at + self.service.ejection.max_time.max(Ejection::LONGEST_PAUSE);
+        let ejected_until = entry.ejected_until.map(|until| time(until).min(latest));
+        let latest_trial = now + Self::MAX_CLOCK_SKEW + self.service.retry.trial_timeout();
+        let trial_until = entry.trial_until.map(time).filter(|until| *until <= latest_trial);
         let health = HealthFact {
             probed_at: time(entry.probed_at),
             health: entry.health,
             contrary_streak: entry.contrary_streak,
         };
         let ejection = EjectionFact {
-            changed_at: time(entry.state_changed_at),
-            ejected_until: entry.ejected_until.map(|until| time(until).min(latest)),
+            changed_at,
+            ejected_until,
             ejection_count: entry.ejection_count,
-            cause: entry.cause,
-            trial_until: entry.trial_until.map(|until| time(until).min(latest)),
+            cause: ejected_until.map(|_| entry.cause).unwrap_or_default(),
+            trial_until: trial_until.filter(|_| ejected_until.is_some()),
         };
-        let failback = FailbackFact { changed_at: time(entry.failback_changed_at), awaiting: entry.awaiting_failback };
+        let failback = FailbackFact {
+            changed_at: time(entry.failback_changed_at),
+            awaiting: entry.awaiting_failback && self.service.failback != Failback::Auto,
+        };
         let known = |state: &Self| state.servers.get(id.index()).map(ServerState::ejection_fact);
         if entry.state_changed_at > 0 && is_current(ejection.changed_at) && Some(ejection) > known(self) {
             self.observe(id, Signal::EjectionMerged(ejection), now);
         }
         let known = self.servers.get(id.index()).map(|server| server.health_fact().key());
-        if entry.probed_at > 0 && is_current(health.probed_at) && Some(health.key()) > known {
+        let is_probed = self.service.health_check.is_some() && entry.probed_at > 0;
+        if is_probed && is_current(health.probed_at) && Some(health.key()) > known {
             self.observe(id, Signal::HealthMerged(health), now);
         }
-        let known = self.servers.get(id.index()).map(|server| server.failback_fact(&self.service, now));
+        let known = self.servers.get(id.index()).map(ServerState::failback_fact);
         if entry.failback_changed_at > 0 && is_current(failback.changed_at) && Some(failback) > known {
             self.observe(id, Signal::FailbackMerged(failback), now);
         }
