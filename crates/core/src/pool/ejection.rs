@@ -60,10 +60,14 @@ impl Current {
 
 /// Why a server is ejected, in the order in which the causes outlast a passing probe.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case", from = "String")
+)]
 #[non_exhaustive]
 pub enum Cause {
-    /// Failed attempts.
+    /// Failed attempts, or a cause that this version does not know.
     #[default]
     Failures,
     /// A request and a probe got no response.
@@ -72,6 +76,18 @@ pub enum Cause {
     RetryAfter,
     /// Requests got no response although probes may pass, so that a passing probe does not end it.
     ApplicationHung,
+}
+
+#[cfg(feature = "serde")]
+impl From<String> for Cause {
+    fn from(name: String) -> Self {
+        match name.as_str() {
+            "hung" => Self::Hung,
+            "retry_after" => Self::RetryAfter,
+            "application_hung" => Self::ApplicationHung,
+            _ => Self::Failures,
+        }
+    }
 }
 
 /// What an observation changed.

@@ -215,7 +215,23 @@ impl PoolState {
     }
 }
 
-/// A hash of what a fact about a server is about.
+/// A hash of what a fact about a server is about: its address, and what decides the result of a probe. Versions must agree,
+/// so it is part of the format, and a setting that a later version adds is left out at its default.
 fn identity(server: &Server, service: &Service) -> u64 {
-    hash::key(format!("{} {:?}", server.url, service.health_check).as_bytes())
+    /// JavaScript's largest safe integer: snapshots may pass through its numbers.
+    const MAX: u64 = (1 << 53) - 1;
+
+    let mut text = server.url.to_string();
+    if let Some(check) = &service.health_check {
+        let limits = [u128::from(check.rise), u128::from(check.fall), check.timeout.as_millis()];
+        let limits = limits.iter().map(|limit| format!("\n{limit}"));
+        let statuses = check.expect_status.0.iter().map(|(first, last)| format!("\n{first}-{last}"));
+        let header = check.expect_header.iter().map(|(name, value)| format!("\nheader {name}: {value}"));
+        let body = check.expect_body.iter().map(|body| format!("\nbody {body}"));
+        text.extend(
+            std::iter::once(format!("\n{}", check.path)).chain(limits).chain(statuses).chain(header).chain(body),
+        );
+    }
+    // 0 stands for unknown.
+    (hash::key(text.as_bytes()) & MAX).max(1)
 }
