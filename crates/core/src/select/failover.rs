@@ -1,4 +1,4 @@
-//! `failover`: the operator's order is the order of preference.
+//! `failover`: the first candidate in the operator's order.
 
 use super::SelectionInput;
 use crate::server_set::ServerId;

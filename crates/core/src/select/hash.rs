@@ -1,13 +1,13 @@
 //! `hash`: the same server for the same key, by weighted rendezvous hashing.
 //!
-//! Every server gets a score for the key and the highest wins (Thaler and Ravishankar, 1996). Nothing is stored, and when a
-//! server goes, only its own keys move, each to the server that was second for it. All isolates, hosts and versions
-//! must agree, so the hash is fixed and everything is integers, a logarithm too: whole numbers come out the same wherever they
-//! are worked out.
+//! Each server has a score for the key, and the best score wins (Thaler and Ravishankar, 1996).
+//! Nothing is stored. When a server is removed, only its own keys move, each to its second-best
+//! server. All isolates, hosts and versions must agree, so the hash function is fixed and all
+//! arithmetic, the logarithm included, is in integers, which are exact on every platform.
 //!
-//! Weights need a logarithm a server, and logarithms cost most of the time. But of servers that weigh the same it is always
-//! the one with the highest draw that wins, so that those are compared by their draws, and one logarithm for each weight is
-//! enough.
+//! Weights require a logarithm per server, which would take most of the time. Among servers of
+//! equal weight the highest hash always wins, so these are compared by their hashes, and one
+//! logarithm per distinct weight is enough.
 
 mod log2;
 
@@ -15,9 +15,10 @@ use super::{Candidate, SelectionInput};
 use crate::server_set::{ServerId, ServerSet};
 use log2::neg_log2;
 
-/// The number that stands for a text as a key, from eight bytes at a time. Part of the format: it never changes.
+/// Returns the hash of a key, computed from eight bytes at a time. It never changes, since it is
+/// part of the format.
 pub const fn key(bytes: &[u8]) -> u64 {
-    // Words are filled up or overlap, so the length is part of it.
+    // Words are padded or overlap, so the length is hashed as well.
     let mut hash = 0x2d35_8dcc_aa6c_78a5 ^ (bytes.len() as u64).rotate_right(8);
     let mut rest = bytes;
     while let Some((word, tail)) = rest.split_first_chunk()
@@ -29,7 +30,7 @@ pub const fn key(bytes: &[u8]) -> u64 {
     mix(hash ^ last_word(bytes))
 }
 
-/// The last eight bytes, or all that there are.
+/// Returns the last eight bytes, or all bytes if there are fewer.
 const fn last_word(bytes: &[u8]) -> u64 {
     if let Some(word) = bytes.last_chunk() {
         return u64::from_le_bytes(*word);
@@ -42,43 +43,44 @@ const fn last_word(bytes: &[u8]) -> u64 {
     word
 }
 
-/// A number in `0.0..1.0` that depends on a key and a server, and not on the score that the two give.
+/// Returns a number in `0.0..1.0` that depends on a key and a server, independent of their score.
 pub(crate) fn unit_hash(key: u64, server: u64) -> f64 {
     (mix(mix(key ^ server) ^ server) >> 11) as f64 / (1_u64 << 53) as f64
 }
 
-/// Those that weigh the same. Of these the one with the highest draw has the lowest cost.
+/// Servers of equal weight. Among these the highest hash has the best score.
 #[derive(Clone, Debug)]
 pub(super) struct WeightClass {
-    /// One over their weight.
+    /// The reciprocal of their weight.
     inverse: u64,
-    /// Each with the hash of its name.
+    /// The servers with the hashes of their names.
     servers: Vec<(ServerId, u64)>,
 }
 
 impl WeightClass {
-    /// All pool by their weights.
-    pub(super) fn of(pool: &[Candidate]) -> Vec<Self> {
-        let mut all: Vec<Self> = Vec::new();
+    /// Groups candidates by weight.
+    pub(super) fn group(pool: &[Candidate]) -> Vec<Self> {
+        let mut classes: Vec<Self> = Vec::new();
         for (id, candidate) in ServerId::all().zip(pool) {
-            // With a logarithm, which takes 33 bits, it fills a word.
+            // The product with a logarithm, which has 33 bits, fits into a word.
             let inverse = (1 << 31) / u64::from(candidate.weight.clamp(1, 0xffff));
-            match all.iter_mut().find(|peers| peers.inverse == inverse) {
-                Some(peers) => peers.servers.push((id, candidate.hash)),
-                None => all.push(Self { inverse, servers: vec![(id, candidate.hash)] }),
+            match classes.iter_mut().find(|class| class.inverse == inverse) {
+                Some(class) => class.servers.push((id, candidate.hash)),
+                None => classes.push(Self { inverse, servers: vec![(id, candidate.hash)] }),
             }
         }
-        all
+        classes
     }
 
-    /// The one with the highest draw, and its draw; `best` and 0 where nobody is a candidate.
+    /// Returns the candidate with the highest hash, and that hash; `best` and 0 if there is no
+    /// candidate.
     fn max_hash(&self, key: u64, candidates: ServerSet, mut best: ServerId) -> (ServerId, u64) {
         let mut highest = 0;
-        for (id, hash) in &self.servers {
-            let draw = fold(key ^ hash);
-            // Without a jump: nobody could foretell it.
-            let draw = if candidates.contains(*id) { draw } else { 0 };
-            (best, highest) = if draw > highest { (*id, draw) } else { (best, highest) };
+        for (id, name_hash) in &self.servers {
+            let hash = fold(key ^ name_hash);
+            // Branchless: the branch is unpredictable.
+            let hash = if candidates.contains(*id) { hash } else { 0 };
+            (best, highest) = if hash > highest { (*id, hash) } else { (best, highest) };
         }
         (best, highest)
     }
@@ -87,29 +89,30 @@ impl WeightClass {
 pub(super) fn select(input: SelectionInput<'_>) -> Option<ServerId> {
     let first = input.candidates.first()?;
     Some(match input.classes {
-        [all] => all.max_hash(input.hash_key, input.candidates, first).0,
-        several => min_score(several, input.hash_key, input.candidates, first),
+        [class] => class.max_hash(input.hash_key, input.candidates, first).0,
+        classes => min_score(classes, input.hash_key, input.candidates, first),
     })
 }
 
-/// By the costs `-log(draw) / weight` of weighted rendezvous hashing (Schindelhauer and Schomaker, 2005).
+/// Returns the server with the least score `-log(hash) / weight` (Schindelhauer and Schomaker,
+/// 2005).
 ///
-/// A function of its own, so that the processor's registers are enough for what it works with.
+/// It is not inlined, so that its variables fit into registers.
 #[inline(never)]
-fn min_score(several: &[WeightClass], key: u64, candidates: ServerSet, first: ServerId) -> ServerId {
+fn min_score(classes: &[WeightClass], key: u64, candidates: ServerSet, first: ServerId) -> ServerId {
     let (mut best, mut lowest) = (first, u64::MAX);
-    for peers in several {
-        let (id, draw) = peers.max_hash(key, candidates, first);
-        let cost = if draw == 0 { u64::MAX } else { neg_log2(draw) * peers.inverse };
-        (best, lowest) = if cost < lowest { (id, cost) } else { (best, lowest) };
+    for class in classes {
+        let (id, hash) = class.max_hash(key, candidates, first);
+        let score = if hash == 0 { u64::MAX } else { neg_log2(hash) * class.inverse };
+        (best, lowest) = if score < lowest { (id, score) } else { (best, lowest) };
     }
     best
 }
 
-/// A draw from a key and a server, each mixed well already: both halves of one product, as wyhash does it (Wang Yi, 2019).
-/// Done for every server, so it is half the work of [`mix`].
-const fn fold(both: u64) -> u64 {
-    let product = both as u128 * 0x9e37_79b9_7f4a_7c15;
+/// Hashes the combination of a key and a server, which are hashes already, by folding a product as
+/// wyhash does (Wang Yi, 2019). It runs for every server, so it does half the work of [`mix`].
+const fn fold(combined: u64) -> u64 {
+    let product = combined as u128 * 0x9e37_79b9_7f4a_7c15;
     (product as u64) ^ (product >> 64) as u64
 }
 
@@ -152,9 +155,9 @@ mod tests {
         selector.select(&policy, among, key, &mut Rng::new(1), Timestamp::ZERO).unwrap().index()
     }
 
-    /// Those of another program, in which the logarithm is a library's.
+    /// The expected values are those of a separate program that uses a library's logarithm.
     #[test]
-    fn choices_never_change() {
+    fn selections_never_change() {
         let table: [(&[u32], &str); 3] = [
             (&[1; 8], "4027726505623373662661506252322112732025352010304227171447107117"),
             (&[3, 2, 1, 3, 2, 1, 3, 2], "4027736301623373662661506433307160732026353010300227170447107117"),
@@ -162,45 +165,46 @@ mod tests {
         ];
         for (weights, expected) in table {
             let mut state = selector(weights);
-            let choices = (0..64).map(|n| {
+            let selections = (0..64).map(|n| {
                 select(&mut state, ServerSet::first_n(weights.len()), key(format!("203.0.113.{n}").as_bytes()))
             });
-            assert_eq!(choices.map(|server| server.to_string()).collect::<String>(), expected, "{weights:?}");
+            assert_eq!(selections.map(|server| server.to_string()).collect::<String>(), expected, "{weights:?}");
         }
     }
 
-    /// By the books: the least of all costs, one by one.
+    /// Compares with the definition: the least score of all candidates.
     #[test]
-    fn the_least_cost_wins_whoever_is_left() {
+    fn the_least_score_wins_in_every_subset() {
         let (mut rng, mut differing) = (Rng::new(1), 0);
         for n in 0..4_000 {
             let weights: Vec<u32> = (0..1 + rng.below(12)).map(|_| 1 + rng.below([1, 3, 1000][n % 3]) as u32).collect();
             let mut state = selector(&weights);
             let (key, mut left) = (rng.next_u64(), ServerSet::first_n(weights.len()));
             left = left.intersection(ServerId::all().filter(|_| rng.below(4) > 0).collect()).or_else(left);
-            let cost = |id: &ServerId| {
+            let score = |id: &ServerId| {
                 let candidate = state.candidates[id.index()];
                 (64.0 - (fold(key ^ candidate.hash) as f64).log2()) / f64::from(candidate.weight)
             };
-            let least = left.iter().min_by(|a, b| cost(a).total_cmp(&cost(b))).unwrap().index();
-            let chosen = select(&mut state, left, key);
-            assert!(left.iter().any(|id| id.index() == chosen));
-            differing += usize::from(chosen != least);
+            let least = left.iter().min_by(|a, b| score(a).total_cmp(&score(b))).unwrap().index();
+            let selected = select(&mut state, left, key);
+            assert!(left.iter().any(|id| id.index() == selected));
+            differing += usize::from(selected != least);
         }
-        assert!(differing < 4, "by the error of the logarithm some may: {differing} of 4,000");
+        assert!(differing < 4, "the logarithm is not exact, so a few may differ: {differing} of 4,000");
     }
 
     #[test]
-    fn texts_of_all_lengths_differ() {
-        // Also those that only differ by how words are filled up or overlap.
+    fn keys_of_all_lengths_differ() {
+        // Includes texts whose words differ only by padding or overlap.
         let texts = (0..100).flat_map(|len| [vec![0; len], vec![b'a'; len], vec![0xff; len]]);
         let keys: BTreeSet<u64> = texts.map(|text| key(&text)).collect();
-        assert_eq!(keys.len(), 298, "of 300 texts three are empty");
+        assert_eq!(keys.len(), 298, "three of the 300 texts are empty");
     }
 
-    /// Whichever bit of a text is flipped, each bit of the key flips with it half of the time.
+    /// The avalanche criterion: when a bit of the text flips, each bit of the key flips with a
+    /// probability of one half.
     #[test]
-    fn every_bit_of_a_text_matters() {
+    fn every_bit_of_a_text_affects_the_key() {
         const TEXTS: usize = 256;
         let mut rng = Rng::new(1);
         for len in [3, 4, 7, 8, 9, 11, 15, 16, 17, 39] {
@@ -217,12 +221,12 @@ mod tests {
             }
             // Six standard deviations.
             let off = flips.iter().flatten().map(|flips| flips.abs_diff(TEXTS / 2)).max();
-            assert!(off < Some(48), "{len} bytes: {off:?} off {}", TEXTS / 2);
+            assert!(off < Some(48), "{len} bytes: {off:?} from {}", TEXTS / 2);
         }
     }
 
     #[test]
-    fn addresses_are_spread_evenly() {
+    fn addresses_are_distributed_uniformly() {
         let (mut low, mut high, mut keys) = ([0_i64; 64], [0_i64; 64], BTreeSet::new());
         for n in 0..0x1_0000 {
             let key = key(format!("10.1.{}.{}", n >> 8, n & 0xff).as_bytes());

@@ -1,9 +1,9 @@
-//! Which of the available servers is tried next.
+//! Selection policies: which of the candidates a request is sent to.
 //!
-//! A policy sees the set of servers that may be selected now and returns one of them. Which servers those are (not tried yet,
-//! available, or in the end any) is decided before, in one place for all policies, by [`PoolState`](crate::PoolState).
-//! Each policy is a file of this folder and a variant of [`Policy`]. What policies remember (rotation, requests in flight,
-//! response times) is owned by the [`Selector`].
+//! A policy is given the set of servers that may be selected now and returns one of them.
+//! [`PoolState`](crate::PoolState) determines that set, in one place for all policies. Each policy
+//! is a file of this folder and a variant of [`Policy`]. What policies remember (rotation, requests
+//! in flight, response times) is owned by the [`Selector`].
 
 mod failover;
 pub mod hash;
@@ -33,13 +33,13 @@ pub(crate) struct Selector {
     classes: Vec<hash::WeightClass>,
     /// Whether all weights are equal.
     equal_weights: bool,
-    /// The servers that had their turn in this round of `round_robin`, with equal weights.
+    /// The servers that were selected in this round of `round_robin`, with equal weights.
     round_robin_served: ServerSet,
     /// The longest duration of a request: counts of requests in flight are kept for as long.
     max_duration: Duration,
 }
 
-/// What policies know of one server.
+/// The state of one server that policies use.
 #[derive(Clone, Copy, Debug)]
 struct Candidate {
     weight: u32,
@@ -51,7 +51,7 @@ struct Candidate {
     current_weight: i64,
 }
 
-/// What one selection is made from.
+/// The input of one selection.
 #[derive(Debug)]
 struct SelectionInput<'a> {
     /// The servers that may be selected. Not empty.
@@ -79,7 +79,7 @@ impl Selector {
         let mut weights = servers.iter().map(|server| server.weight);
         let first = weights.next();
         Self {
-            classes: hash::WeightClass::of(&candidates),
+            classes: hash::WeightClass::group(&candidates),
             candidates,
             equal_weights: weights.all(|weight| Some(weight) == first),
             round_robin_served: ServerSet::EMPTY,
@@ -113,28 +113,28 @@ impl Selector {
     /// Records that a request was sent to a server.
     pub(crate) fn on_started(&mut self, id: ServerId, now: Timestamp) {
         if let Some(candidate) = self.candidates.get_mut(id.index()) {
-            candidate.in_flight.begin(now, self.max_duration);
+            candidate.in_flight.on_started(now, self.max_duration);
         }
     }
 
     /// Records that a request that was sent at `started` is over.
     pub(crate) fn on_finished(&mut self, id: ServerId, started: Timestamp, now: Timestamp) {
         if let Some(candidate) = self.candidates.get_mut(id.index()) {
-            candidate.in_flight.end(started, now, self.max_duration);
+            candidate.in_flight.on_finished(started, now, self.max_duration);
         }
     }
 
     /// Records the response time of a request.
     pub(crate) fn on_response(&mut self, id: ServerId, took: Duration, now: Timestamp) {
         if let Some(candidate) = self.candidates.get_mut(id.index()) {
-            candidate.latency.succeeded(took, now);
+            candidate.latency.on_response(took, now);
         }
     }
 
     /// Records that a request failed after this time.
     pub(crate) fn on_failure(&mut self, id: ServerId, took: Duration, now: Timestamp) {
         if let Some(candidate) = self.candidates.get_mut(id.index()) {
-            candidate.latency.failed(took, now);
+            candidate.latency.on_failure(took, now);
         }
     }
 
@@ -145,7 +145,7 @@ impl Selector {
         }
     }
 
-    /// Returns the number of requests that a server has not answered yet.
+    /// Returns the number of requests in flight on a server.
     pub(crate) fn in_flight(&mut self, id: ServerId, now: Timestamp) -> u32 {
         let max_duration = self.max_duration;
         self.candidates.get_mut(id.index()).map_or(0, |candidate| candidate.in_flight.count(now, max_duration))
@@ -198,7 +198,8 @@ impl SelectionInput<'_> {
             |(id, candidate): (ServerId, &Candidate)| u64::from(if among.contains(id) { candidate.weight } else { 0 });
         let weights = || ServerId::all().zip(self.pool.iter()).map(weight);
         let ticket = self.rng.below(weights().sum());
-        // Counts the servers whose share ends at or before the ticket, without an exit that the processor cannot predict.
+        // Counts the servers whose share ends at or before the ticket, without an unpredictable
+        // exit from the loop.
         let mut end = 0;
         let before = weights().filter(|weight| {
             end += weight;
@@ -207,7 +208,7 @@ impl SelectionInput<'_> {
         ServerId::new(before.count())
     }
 
-    /// Selects two different ones at random; one twice if there is no other.
+    /// Selects two different servers at random; the same one twice if there is no other.
     fn sample_two(&mut self, among: ServerSet) -> Option<(ServerId, ServerId)> {
         if !self.equal_weights || among.len() < 2 {
             let first = self.sample(among)?;

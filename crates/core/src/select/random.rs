@@ -1,6 +1,6 @@
-//! `random`: by lot, in proportion to the weights.
+//! `random`: a random candidate, with a probability proportional to its weight.
 //!
-//! Needs no memory, so isolates that share none do not fall into step with each other.
+//! The policy is stateless, so isolates that share no memory do not synchronise.
 
 use super::SelectionInput;
 use crate::server_set::ServerId;

@@ -1,11 +1,14 @@
 //! `round_robin`: smooth weighted rotation.
 //!
-//! Plain weighted rotation sends bursts (`a a a b`). Here everybody's current_weight grows by its weight each turn, the smooth_weighted is
-//! chosen and pays for the whole turn: over a cycle each gets exactly its share, spread out (`a a b a`). The method is
-//! nginx's (Igor Sysoev, 2012). A server that may not be chosen neither earns nor pays.
+//! Plain weighted rotation sends bursts (`a a a b`). This is nginx's smooth variant (Igor Sysoev,
+//! 2012). In each turn the current weight of every candidate grows by its weight. The candidate
+//! with the largest current weight is selected, and the total of the turn is subtracted from it.
+//! Over a cycle every server gets exactly its share, spread out (`a a b a`). The current weight of
+//! a server that is no candidate does not change.
 //!
-//! With one weight for all, a share is a turn: whoever had none in this round is next, in list order, and a round is over
-//! when all who may be chosen had theirs. That keeps retries fair too, each of which takes somebody's turn.
+//! With equal weights the state is the set of servers that were selected in this round. The next
+//! server is the first in list order that was not. A round ends when every candidate was selected.
+//! Retries count as well, so that the rotation stays fair when a server fails.
 
 use super::SelectionInput;
 use crate::server_set::ServerId;
@@ -25,22 +28,22 @@ fn rotate(input: SelectionInput<'_>) -> Option<ServerId> {
 }
 
 fn smooth_weighted(input: SelectionInput<'_>) -> Option<ServerId> {
-    let mut smooth_weighted = input.candidates.first()?;
-    let mut most = i64::MIN;
-    let mut turn = 0;
-    // Over the list and not the set, and without a jump that depends on who is in: what a processor is good at.
+    let mut heaviest = input.candidates.first()?;
+    let mut max = i64::MIN;
+    let mut total = 0;
+    // Iterates over the list instead of the set, without branches on membership, so that the loop
+    // vectorises.
     for (id, candidate) in ServerId::all().zip(input.pool.iter_mut()) {
-        let is_in = input.candidates.contains(id);
-        let weight = if is_in { i64::from(candidate.weight) } else { 0 };
-        turn += weight;
+        let is_candidate = input.candidates.contains(id);
+        let weight = if is_candidate { i64::from(candidate.weight) } else { 0 };
+        total += weight;
         candidate.current_weight += weight;
-        if is_in && candidate.current_weight > most {
-            (smooth_weighted, most) = (id, candidate.current_weight);
+        if is_candidate && candidate.current_weight > max {
+            (heaviest, max) = (id, candidate.current_weight);
         }
     }
-    let chosen = input.pool.get_mut(smooth_weighted.index())?;
-    chosen.current_weight -= turn;
-    Some(smooth_weighted)
+    input.pool.get_mut(heaviest.index())?.current_weight -= total;
+    Some(heaviest)
 }
 
 #[cfg(test)]
@@ -51,7 +54,7 @@ mod tests {
     use crate::{Policy, Rng, Server, ServerId, ServerSet, Timestamp};
 
     #[test]
-    fn with_equal_weights_retries_take_turns_too() {
+    fn retries_take_part_in_the_rotation() {
         let servers = ["a.example", "b.example", "c.example"].map(|url| Server::new(url.parse().unwrap()));
         let (mut selector, mut rng) = (Selector::new(&servers, Duration::from_secs(100)), Rng::new(1));
         let mut select =

@@ -1,8 +1,9 @@
 //! `least_requests` against the theory of the power of two choices.
 //!
-//! The theory speaks of very many servers, and a pool has [64](ServerSet::CAPACITY) at most, because a set of servers is one
-//! word. A policy that samples can be given a small uniform sample of a large fleet instead: a server drawn uniformly from a
-//! uniform sample is drawn uniformly from the whole, and so are two distinct servers. The code under test is the policy's own.
+//! The theory assumes very many servers, and a pool has at most [64](ServerSet::CAPACITY), because
+//! a set of servers is one word. A policy that samples can be given a small uniform sample of a
+//! large fleet instead: a server drawn uniformly from a uniform sample is drawn uniformly from the
+//! whole, and so are two distinct servers. The code under test is the policy's own.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -15,7 +16,7 @@ use crate::server_set::{ServerId, ServerSet};
 use crate::service::Policy;
 use crate::time::Timestamp;
 
-/// Any number of servers with their requests under way, for policies that draw lots and look at nothing else:
+/// Any number of servers with their requests in flight, for policies that use random samples only:
 /// [`Policy::Random`] and [`Policy::LeastRequests`].
 #[derive(Debug)]
 struct SyntheticPool {
@@ -27,11 +28,11 @@ struct SyntheticPool {
 }
 
 impl SyntheticPool {
-    /// How many servers the policy is shown at a time. Two would do.
+    /// The number of servers in a sample. Two would be enough.
     const SAMPLE: usize = 4;
-    /// Time stands still, so that no request is forgotten for having taken too long.
+    /// Time stands still, so that no request expires.
     const NOW: Timestamp = Timestamp::ZERO;
-    const LONGEST: Duration = Duration::from_secs(1);
+    const MAX_DURATION: Duration = Duration::from_secs(1);
 
     /// A pool of `servers` of equal weight, all idle.
     fn new(policy: Policy, servers: usize, seed: u64) -> Self {
@@ -45,7 +46,7 @@ impl SyntheticPool {
         Self { policy, pool: vec![idle; servers], order: (0..servers).collect(), rng: Rng::new(seed) }
     }
 
-    /// The server that the policy chooses; `None` in a pool of none.
+    /// Returns the server that the policy selects; `None` in an empty pool.
     fn pick(&mut self) -> Option<usize> {
         let servers = self.order.len();
         let sample = Self::SAMPLE.min(servers);
@@ -55,7 +56,7 @@ impl SyntheticPool {
         }
         let sampled = self.order.iter().take(sample);
         let mut pool: Vec<_> = sampled.filter_map(|server| self.pool.get(*server).copied()).collect();
-        let chosen = self.policy.select(SelectionInput {
+        let selected = self.policy.select(SelectionInput {
             candidates: (0..sample).filter_map(ServerId::new).collect(),
             pool: &mut pool,
             equal_weights: true,
@@ -64,65 +65,69 @@ impl SyntheticPool {
             rng: &mut self.rng,
             hash_key: 0,
             now: Self::NOW,
-            max_duration: Self::LONGEST,
+            max_duration: Self::MAX_DURATION,
         })?;
-        self.order.get(chosen.index()).copied()
+        self.order.get(selected.index()).copied()
     }
 
-    /// A request to this server begins.
-    fn begin(&mut self, server: usize) {
+    /// Records that a request was sent to a server.
+    fn on_started(&mut self, server: usize) {
         if let Some(candidate) = self.pool.get_mut(server) {
-            candidate.in_flight.begin(Self::NOW, Self::LONGEST);
+            candidate.in_flight.on_started(Self::NOW, Self::MAX_DURATION);
         }
     }
 
-    /// A request to this server ends.
-    fn end(&mut self, server: usize) {
+    /// Records that a request to a server is over.
+    fn on_finished(&mut self, server: usize) {
         if let Some(candidate) = self.pool.get_mut(server) {
-            candidate.in_flight.end(Self::NOW, Self::NOW, Self::LONGEST);
+            candidate.in_flight.on_finished(Self::NOW, Self::NOW, Self::MAX_DURATION);
         }
     }
 
-    /// Requests that this server has not answered yet.
+    /// Returns the number of requests in flight on a server.
     fn in_flight(&self, server: usize) -> u32 {
         self.pool.get(server).map_or(0, |candidate| {
             let mut in_flight = candidate.in_flight;
-            in_flight.count(Self::NOW, Self::LONGEST)
+            in_flight.count(Self::NOW, Self::MAX_DURATION)
         })
     }
 }
 
-/// The mean time in the system for a load and `choices` drawn: the sum of load^((d^i - d) / (d - 1)).
+/// Returns the mean time in the system for a load and a number of choices: the sum of load^((d^i -
+/// d) / (d - 1)).
 fn theory(load: f64, choices: i32) -> f64 {
     let d = f64::from(choices);
     (1..60).map(|i| load.powf((d.powi(i) - d) / (d - 1.0))).sum()
 }
 
-/// `count` draws from the exponential distribution, scaled to a mean of exactly 1. Near full load the mean time in the system is
-/// so sensitive that the error of the load itself would be most of what is measured.
+/// Returns `count` samples of the exponential distribution, scaled to a mean of exactly 1. Near
+/// full load the mean time in the system is so sensitive that the error of the load would dominate
+/// the measurement.
 fn exponential(count: usize, rng: &mut Rng) -> Vec<f64> {
     let draws: Vec<f64> = (0..count).map(|_| -(1.0 - rng.next_f64()).ln()).collect();
     let mean = draws.iter().sum::<f64>() / count as f64;
     draws.iter().map(|draw| draw / mean).collect()
 }
 
-/// The mean time that requests spend at `servers` servers, each working for a mean of 1 on one at a time.
+/// Returns the mean time that requests spend at `servers` servers, each of which serves one at a
+/// time for a mean of 1.
 fn time_in_system(policy: Policy, servers: usize, load: f64, requests: usize, seed: u64) -> f64 {
     let (mut pool, mut rng) = (SyntheticPool::new(policy, servers, seed), Rng::new(seed + 1));
     let (gaps, work) = (exponential(requests, &mut rng), exponential(requests, &mut rng));
     let mut queues: Vec<VecDeque<usize>> = vec![VecDeque::new(); servers];
-    // The ends of the work that is being done, and where. Times are positive, so their bits are in their order.
+    // The end of the current request of each server. Times are positive, so their bits sort as they
+    // do.
     let mut ends: BinaryHeap<Reverse<(u64, usize)>> = BinaryHeap::new();
     let mut arrived = Vec::with_capacity(requests);
     let (mut now, mut sum, mut counted) = (0.0, 0.0, 0);
-    // After the last request has come, all that are there are seen through.
+    // After the last arrival the remaining requests are served.
     for request in 0..=requests {
         now += gaps.get(request).map_or(f64::INFINITY, |gap| gap / (load * servers as f64));
         while let Some(Reverse((end, server))) = ends.peek().copied().filter(|end| f64::from_bits(end.0.0) <= now) {
             ends.pop();
-            pool.end(server);
+            pool.on_finished(server);
             let (ended, end) = (queues[server].pop_front().unwrap(), f64::from_bits(end));
-            // The system fills up first.
+            // The first fifth is the warm-up.
             if ended >= requests / 5 {
                 sum += end - arrived[ended];
                 counted += 1;
@@ -135,7 +140,7 @@ fn time_in_system(policy: Policy, servers: usize, load: f64, requests: usize, se
             break;
         }
         let server = pool.pick().unwrap();
-        pool.begin(server);
+        pool.on_started(server);
         arrived.push(now);
         queues[server].push_back(request);
         if queues[server].len() == 1 {
@@ -145,13 +150,14 @@ fn time_in_system(policy: Policy, servers: usize, load: f64, requests: usize, se
     sum / f64::from(counted)
 }
 
-/// The mean over some runs of the most requests that one of `servers` servers has when as many came and none has ended.
+/// Returns the mean, over some runs, of the largest number of requests on one of `servers` servers
+/// after as many arrivals and no departure.
 fn fullest(policy: &Policy, servers: usize, runs: u64, seed: u64) -> f64 {
     let most = (0..runs).map(|run| {
         let mut pool = SyntheticPool::new(policy.clone(), servers, seed + run);
         for _ in 0..servers {
             let server = pool.pick().unwrap();
-            pool.begin(server);
+            pool.on_started(server);
         }
         (0..servers).map(|server| pool.in_flight(server)).max().unwrap()
     });

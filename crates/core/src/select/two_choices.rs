@@ -1,21 +1,22 @@
-//! The power of two choices: draw two by lot, take the better one.
+//! The power of two choices: sample two candidates, select the better one.
 //!
-//! Looking at everybody and taking the best makes all who look at the same moment choose the same server; looking at two
-//! keeps almost all of the gain and none of the herd (Mitzenmacher, "The power of two choices in randomized load
-//! balancing", 2001).
+//! If every request selected the best of all servers, simultaneous requests would all select the
+//! same one. Comparing two random servers keeps almost all of the gain and avoids the herd
+//! (Mitzenmacher, "The power of two choices in randomized load balancing", 2001).
 
 use std::hint::select_unpredictable;
 
 use super::{Candidate, SelectionInput};
 use crate::server_set::ServerId;
 
-/// Draws two different candidates and takes the second only if it is better than the first, so that a tie is a fair draw.
+/// Samples two different candidates and returns the second only if it is better than the first.
+/// Ties are decided at random.
 pub(super) fn select(
     mut input: SelectionInput<'_>,
     is_better: impl FnOnce(&Candidate, &Candidate) -> bool,
 ) -> Option<ServerId> {
     let (first, second) = input.sample_two(input.candidates)?;
     let is_better = is_better(input.candidate(second)?, input.candidate(first)?);
-    // Without a jump: nobody could foretell it.
+    // Branchless: the branch is unpredictable.
     Some(select_unpredictable(is_better, second, first))
 }
