@@ -2,7 +2,7 @@
 
 use crate::classify::HealthImpact;
 
-/// What happened to a server since its pool was made. Counts only grow.
+/// Counts of one server since its pool was made. They only grow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Counters {

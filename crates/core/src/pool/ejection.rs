@@ -1,13 +1,15 @@
 //! Passive health: ejects servers for failures in traffic.
 //!
-//! Probes run every half minute; traffic never stops. A server that clearly got nothing (see
-//! [`Delivery::Never`](crate::Delivery)) is ejected at once, one that fails in doubtful ways after some failures: several in a
-//! row, or a share of the last answers. Ejections double in length with every repetition and end with a trial: one request
-//! or probe decides whether the server takes traffic again, so that thousands of clients need not find out together that it
+//! Probes run every half minute, while traffic shows failures at once. A server that certainly got
+//! nothing (see [`Delivery::Never`](crate::Delivery)) is ejected at once, one that may have got the
+//! request after some failures: several in a row, or a share of the last responses. Ejections
+//! double in length with every repetition and end with a trial: one request or probe decides
+//! whether the server takes traffic again, so that not thousands of clients at once find that it
 //! still fails.
 //!
-//! A passing probe ends the first ejection at once. A server that is ejected again soon after has shown that its probe does
-//! not cover what fails. From then on the ejection lasts its time, whatever probes say.
+//! A passing probe ends the first ejection at once. A server that is ejected again soon after has
+//! shown that its probe does not cover what fails. From then on the ejection lasts its time,
+//! whatever probes say.
 
 use std::time::Duration;
 
@@ -36,7 +38,7 @@ pub(super) struct Ejection {
     current: Option<Current>,
     /// Ejections that count towards the duration of the next one.
     count: u32,
-    /// When the last one ended, and the answers since.
+    /// When the last one ended, and the responses since.
     unejected_at: Timestamp,
     answers: u32,
 }
@@ -72,7 +74,7 @@ pub enum Cause {
     Failures,
     /// A request and a probe got no response.
     Hung,
-    /// The server asked for a pause. A passing probe does not end it.
+    /// The server requested a pause. A passing probe does not end it.
     RetryAfter,
     /// Requests got no response although probes may pass, so that a passing probe does not end it.
     ApplicationHung,
@@ -144,7 +146,8 @@ impl Ejection {
         self.current.map(|current| current.cause).unwrap_or_default()
     }
 
-    /// A state that another pool observed: an ejection from `since` until `until`, or the end of one at `since`.
+    /// A state that another pool observed: an ejection from `since` until `until`, or the end of
+    /// one at `since`.
     pub(super) fn restored(
         since: Timestamp,
         until: Option<Timestamp>,
@@ -196,7 +199,8 @@ impl Ejection {
         }
     }
 
-    /// Records the result of an attempt that started at `started`. `may_eject` tells whether the pool allows an ejection.
+    /// Records the result of an attempt that started at `started`. `may_eject` tells whether the
+    /// pool allows an ejection.
     pub(super) fn on_attempt(
         &mut self,
         impact: HealthImpact,
@@ -229,8 +233,8 @@ impl Ejection {
         }
     }
 
-    /// Records a failure whose response asks for a pause. A long pause needs as many such responses in a row as ejections
-    /// need failures: a rate limit is often meant for one client.
+    /// Records a failure whose response requests a pause. A long pause needs as many such responses
+    /// in a row as ejections need failures: a rate limit is often meant for one client.
     pub(super) fn on_retry_after(
         &mut self,
         pause: Duration,
@@ -304,8 +308,8 @@ impl Ejection {
         Change::Unejected
     }
 
-    /// Forgives one ejection per 20 answers, if the server also took traffic for as long as that ejection lasted. Time
-    /// without traffic shows nothing.
+    /// Forgives one ejection per 20 responses, if the server also took traffic for as long as that
+    /// ejection lasted. Time without traffic shows nothing.
     fn decay(&mut self, now: Timestamp, settings: &EjectionSettings) {
         let (mut active, mut answers) = (now.since(self.unejected_at), self.answers);
         while self.count > 0 && answers >= AnswerWindow::LEN {
@@ -316,7 +320,8 @@ impl Ejection {
     }
 }
 
-/// Which of the last 20 answers were failures. A window of answers rather than of time, because a homelab has little traffic.
+/// Which of the last 20 responses were failures. The window counts responses instead of time,
+/// because homelabs have little traffic.
 #[derive(Clone, Copy, Debug, Default)]
 struct AnswerWindow(u32);
 
@@ -443,7 +448,7 @@ mod tests {
         assert!(ejection.can_start_trial(at(10_000)));
         ejection.start_trial(at(10_000), seconds(5));
         assert!(!ejection.can_start_trial(at(14_999)), "one is in flight");
-        assert!(ejection.can_start_trial(at(15_000)), "a trial that never reports does not block for ever");
+        assert!(ejection.can_start_trial(at(15_000)), "a trial that never reports does not block the next one");
         let longer = Change::Ejected { duration: seconds(20) };
         let failed = ejection.on_attempt(HealthImpact::Failure, true, at(10_000), at(12_000), &settings(), true);
         assert_eq!(failed, Some(longer));
@@ -465,7 +470,7 @@ mod tests {
             for _ in 0..answers {
                 attempt(&mut ejection, HealthImpact::Success, at(1_000));
             }
-            // The failure itself is an answer as well, so it is not counted here.
+            // The failure itself is also a response, so it is not counted here.
             let change = ejection.on_hung(Cause::Hung, at(1_000 + active_for * 1_000), &settings());
             let expected = Some(Change::Ejected { duration: seconds(next) });
             assert_eq!(change, expected, "{answers} answers in {active_for} s");

@@ -9,7 +9,8 @@ use crate::server_set::ServerId;
 use crate::service::ProbeError;
 use crate::time::Timestamp;
 
-/// A change of a server's state. Server, kind and time identify it across pools that share snapshots.
+/// A change of a server's state. Server, kind and time identify it across pools that share
+/// snapshots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Event {
     /// When it happened, on the host's clock. For a change that snapshots carry, this is the time of its fact.
@@ -37,9 +38,9 @@ pub enum Transition {
     },
     /// Takes traffic again after an ejection.
     Unejected,
-    /// Answers neither requests nor probes at the moment.
+    /// Responds to neither requests nor probes.
     Stalled,
-    /// Answers again after a stall.
+    /// Responds again after a stall.
     StallEnded,
     /// Takes traffic again after it was held back: see [`Failback`](crate::Failback).
     Failback,
@@ -59,7 +60,8 @@ impl fmt::Display for Transition {
     }
 }
 
-/// The changes that were not drained yet. A host that never drains loses the oldest, not its memory.
+/// The changes that were not drained yet. A host that never drains loses the oldest, not its
+/// memory.
 #[derive(Clone, Debug, Default)]
 pub(super) struct EventLog(VecDeque<Event>);
 

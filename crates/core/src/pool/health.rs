@@ -1,7 +1,8 @@
-//! Active health: what probes say about a server.
+//! Active health: the state of a server by its probes.
 //!
-//! One lost packet is no outage and one success no recovery, so a change needs several results in a row: `fall` failures or
-//! `rise` passes. Only the very first result decides alone, because until then nothing is known.
+//! One lost packet is no outage and one success no recovery, so a change needs several results in a
+//! row: `fall` failures or `rise` passes. Only the very first result decides alone, because until
+//! then nothing is known.
 
 use crate::service::HealthCheck;
 
@@ -36,7 +37,8 @@ impl HealthState {
         self.health
     }
 
-    /// Returns the number of results in a row that contradict the health. With one, the next result is wanted soon.
+    /// Returns the number of results in a row that contradict the health. With one, the next result
+    /// is wanted soon.
     pub(super) const fn contrary_streak(self) -> u32 {
         self.contrary_streak
     }
@@ -85,12 +87,12 @@ mod tests {
         let check = HealthCheck::default();
         let table = [
             ("HC-06 the first result decides alone", "+", "+"),
-            ("a failing first result decides alone as well", "-", "-"),
+            ("a failing first result also decides alone", "-", "-"),
             ("HC-01 a passing server stays healthy", "+++", "+++"),
             ("HC-03 one failure is not enough", "+-", "++"),
             ("HC-04 the second in a row is", "+--", "++-"),
             ("HC-02 results that alternate after a pass change nothing", "+-+-", "++++"),
-            ("HC-05 recovery needs two as well", "-++", "--+"),
+            ("HC-05 recovery needs two, too", "-++", "--+"),
             ("alternating results never change anything", "+-+-+-", "++++++"),
             ("alternating results never restore a server", "-+-+-+", "------"),
         ];

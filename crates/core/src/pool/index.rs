@@ -1,7 +1,8 @@
 //! The servers of a pool as sets, by configuration and by state.
 //!
-//! Every selection asks the same questions of every server. As sets, which are words of bits, they are answered for all
-//! servers at once. Only servers whose availability depends on the time are asked one by one.
+//! Every selection tests the same conditions for every server. With sets, which are words of bits,
+//! these are evaluated for all servers at once. Only servers whose availability depends on the time
+//! are evaluated one by one.
 
 use super::server_state::ServerState;
 use crate::server::Server;
@@ -11,7 +12,8 @@ use crate::service::Service;
 /// Which servers are what.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ServerIndex {
-    /// Configured: servers that get requests at all, that get new clients, standby servers, and servers with a limit.
+    /// Configured: servers that get requests at all, that get new clients, standby servers, and
+    /// servers with a limit.
     pub(super) enabled: ServerSet,
     pub(super) accepting: ServerSet,
     pub(super) backup: ServerSet,

@@ -1,10 +1,12 @@
 //! The servers of one service with their live state.
 //!
-//! [`PoolState`] is a plain value: observations and the time go in, decisions come out. [`Pool`] shares one between requests
-//! behind a lock that is reached through a closure only, so that no guard can live across an `await`.
+//! [`PoolState`] is a plain value: observations and the time go in, decisions come out. [`Pool`]
+//! shares one between requests behind a lock that is reached through a closure only, so that no
+//! guard can live across an `await`.
 //!
-//! Everything that happens to a server is a [`Signal`] that passes [`PoolState::observe`], where it is counted, reported and
-//! indexed once. See `server_state.rs` for the state itself and `pick.rs` for the selection.
+//! Everything that happens to a server is a [`Signal`] that passes [`PoolState::observe`], where it
+//! is counted, reported and indexed once. See `server_state.rs` for the state itself and `pick.rs`
+//! for the selection.
 
 mod counters;
 mod ejection;
@@ -54,7 +56,7 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// A pool that knows nothing of its servers yet. `seed` decides everything that is random.
+    /// Creates a pool without state. `seed` decides everything that is random.
     pub fn new(service: Service, seed: u64) -> Self {
         let service = Arc::new(service);
         let tokens =
@@ -78,8 +80,8 @@ impl Pool {
         self.tokens.as_ref()?.read(affinity, cookies)
     }
 
-    /// Returns the `Set-Cookie` for a client that was served by `server`, if it needs one. `current` is what
-    /// [`affinity_server`](Self::affinity_server) returned.
+    /// Returns the `Set-Cookie` for a client that was served by `server`, if it needs one.
+    /// `current` is what [`affinity_server`](Self::affinity_server) returned.
     pub fn affinity_cookie(&self, server: ServerId, current: Option<ServerId>, https: bool) -> Option<String> {
         let affinity = self.service.affinity.as_ref()?;
         // A client of a server that is held back returns to it later.
@@ -91,7 +93,7 @@ impl Pool {
     }
 }
 
-/// What is known of a service's servers, and every decision that follows from it.
+/// The state of a service's servers, and every decision that depends on it.
 #[derive(Clone, Debug)]
 pub struct PoolState {
     service: Arc<Service>,
@@ -111,7 +113,7 @@ pub struct PoolState {
 }
 
 impl PoolState {
-    /// State that knows nothing yet.
+    /// Creates the initial state.
     pub fn new(service: Arc<Service>, seed: u64) -> Self {
         Self {
             servers: service.servers().iter().map(|_| ServerState::default()).collect(),
@@ -145,7 +147,8 @@ impl PoolState {
         self.servers.get(id.index()).map_or(EjectionState::Active, |server| server.ejection().state(now))
     }
 
-    /// Returns whether a server answers neither requests nor probes at the moment; `false` for an id of another service.
+    /// Returns whether a server currently responds to neither requests nor probes; `false` for an
+    /// id of another service.
     pub fn is_stalled(&self, id: ServerId, now: Timestamp) -> bool {
         let now = self.time.at(now);
         self.servers.get(id.index()).is_some_and(|server| server.is_stalled(&self.service, now))
@@ -165,11 +168,11 @@ impl PoolState {
         self.events.drain()
     }
 
-    /// Records that a server aborted or stalled a response after its headers had been passed on. Nothing can be sent again
-    /// then, but it counts as one failure, and the server is probed.
+    /// Records that a server aborted or stalled a response after its headers had been passed on.
+    /// Nothing can be sent again then, but it counts as one failure, and the server is probed.
     ///
-    /// Report only what the server did: a client that goes away aborts responses as well, and so does one that reads them so
-    /// slowly that the server gives up.
+    /// Report only what the server did: a client that disconnects also aborts responses, and so
+    /// does one that reads them so slowly that the server gives up.
     pub fn on_response_aborted(&mut self, id: ServerId, now: Timestamp) {
         let now = self.advance(now);
         self.observe(id, Signal::ResponseAborted, now);
@@ -184,7 +187,8 @@ impl PoolState {
         server.silent_since().any(|since| since >= last_byte && now.since(since) >= Self::HUNG_RESPONSE_GRACE)
     }
 
-    /// How long a request that cannot leave a hung server, or a response body from it, is waited for.
+    /// How long a request that cannot leave a hung server, or a response body from it, is waited
+    /// for.
     pub const HUNG_RESPONSE_GRACE: Duration = Duration::from_secs(10);
 
     /// Returns the time to work with when the host's clock shows `reading`.
@@ -244,8 +248,9 @@ impl PoolState {
         self.selector.on_finished(id, info.started, now);
         match impact {
             HealthImpact::Neutral => {}
-            // An error of the application is passed on and has no health impact, but it is no sign of speed either: a server
-            // that answers 500 in no time must not draw all traffic.
+            // An error of the application is passed on and has no health impact, but it is no sign
+            // of speed either: a server that responds with 500 at once must not attract all
+            // traffic.
             HealthImpact::Success if !result.outcome.is_server_error() => self.selector.on_response(id, took, now),
             HealthImpact::Success | HealthImpact::Failure | HealthImpact::Fatal => {
                 self.selector.on_failure(id, took, now);
@@ -274,8 +279,8 @@ impl PoolState {
         self.servers.get(id.index()).is_some_and(|server| server.is_being_tried(interval, now))
     }
 
-    /// Returns how long a client should wait before it tries again when no server could serve it: until the first ejection
-    /// ends.
+    /// Returns how long a client should wait before it tries again when no server could serve it:
+    /// until the first ejection ends.
     pub(crate) fn retry_after(&self, now: Timestamp) -> Duration {
         let until = self.servers.iter().filter_map(|server| match server.ejection().state(now) {
             EjectionState::Ejected(until) => Some(until.since(now)),
@@ -291,7 +296,7 @@ impl PoolState {
 
     /// Records a signal from a server. Every change of a server's state passes here.
     fn observe(&mut self, id: ServerId, signal: Signal<'_>, now: Timestamp) {
-        // Only the spread of probes is random, so only their results draw a number.
+        // Only the intervals of probes are random, so only their results use a random number.
         let jitter = match signal {
             Signal::ProbeFinished(..) | Signal::HealthMerged(_) => self.rng.jitter(Self::PROBE_JITTER),
             _ => 1.0,

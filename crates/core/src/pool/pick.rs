@@ -1,9 +1,10 @@
 //! Which servers may be selected for a request: the rules that hold for every policy.
 //!
-//! The servers that were not tried yet are sorted into tiers, and the policy selects from the first tier that is not empty:
-//! available servers, standby servers, servers that are held back, stalled ones, those on probation, and in the end all.
-//! Health and ejections move servers to a later tier but never leave a request without one. What the operator
-//! configured (a limit, a drain, writes for the primary alone) is never relaxed.
+//! The servers that were not tried yet are sorted into tiers, and the policy selects from the first
+//! tier that is not empty: available servers, standby servers, servers that are held back, stalled
+//! ones, those on probation, and in the end all. Health and ejections move servers to a later tier
+//! but never leave a request without one. What the operator configured (a limit, a drain, writes
+//! for the primary alone) is never relaxed.
 
 use super::PoolState;
 use super::server_state::{Availability, Reason, Signal};
@@ -19,7 +20,8 @@ use crate::time::Timestamp;
 #[derive(Clone, Copy, Debug, Default)]
 struct View {
     available: ServerSet,
-    /// On probation, without a trial in flight; and those of them that have waited for one too long.
+    /// On probation, without a trial in flight; and those of them that have waited for one too
+    /// long.
     probation: ServerSet,
     overdue: ServerSet,
     stalled: ServerSet,
@@ -29,8 +31,8 @@ struct View {
 impl PoolState {
     /// Selects a server for a request, never one of `tried`.
     ///
-    /// [`Exchange`](crate::Exchange) calls this for every attempt. Call it yourself only for a selection without an attempt:
-    /// no request is counted, and no result is expected.
+    /// [`Exchange`](crate::Exchange) calls this for every attempt. Call it yourself only for a
+    /// selection without an attempt: no request is counted, and no result is expected.
     ///
     /// # Errors
     /// [`LocalReply::Overloaded`] when all servers are at their limit, [`LocalReply::NoWrites`] or
@@ -49,8 +51,8 @@ impl PoolState {
     ) -> Result<Selection, LocalReply> {
         let view = self.view(now);
         let eligible = self.eligible(request).difference(tried);
-        // A trial is decided by a request that can be retried, or, when none has come for as long as the ejection lasted, by
-        // any.
+        // A trial is decided by a request that can be retried, or, when none has come for as long
+        // as the ejection lasted, by any.
         let retryable = request.is_safely_retryable(&self.service.retry);
         let trials = if retryable { view.probation } else { view.overdue };
 
@@ -104,7 +106,8 @@ impl PoolState {
         !allowed.difference(self.at_capacity(allowed, now)).is_empty()
     }
 
-    /// Sorts the enabled servers by their availability. Only unsettled ones are asked.
+    /// Sorts the enabled servers by their availability. Settled ones are available without a look
+    /// at their state.
     fn view(&mut self, now: Timestamp) -> View {
         let enabled = self.index.enabled;
         for id in self.index.recovering.iter() {
@@ -138,7 +141,8 @@ impl PoolState {
     /// Returns those of `among`, none of which is available, that are most likely to respond.
     fn last_resort(&self, among: ServerSet, tried: ServerSet, retryable: bool, now: Timestamp) -> ServerSet {
         let ejection = &self.service.ejection;
-        // Every so often a request is sent to a server that failed last: its probes may never pass. Only a first attempt is.
+        // Every so often a request is sent to a server that failed last: its probes may never pass.
+        // Only a first attempt is.
         let recheck_after = if retryable { ejection.base_time } else { ejection.max_time };
         let recheck_after = Some(recheck_after).filter(|_| tried.is_empty());
         let rank = |id: ServerId| self.servers.get(id.index()).map(|server| server.rank(recheck_after, now));
@@ -163,8 +167,9 @@ impl PoolState {
         self.index.failing.iter().filter(is_failing).collect()
     }
 
-    /// Returns `tier` without the servers that are still ramping up: a server that takes a third of its share takes part in a
-    /// third of the selections. Which third is random, or decided by the key: the client of a key changes over only once.
+    /// Returns `tier` without the servers that are still ramping up: a server that takes a third of
+    /// its share takes part in a third of the selections. Which third is random, or decided by the
+    /// key: the client of a key changes over only once.
     fn apply_slow_start(&mut self, tier: ServerSet, hash_key: u64, now: Timestamp) -> ServerSet {
         let mut remaining = tier;
         for id in tier.intersection(self.index.recovering).iter() {

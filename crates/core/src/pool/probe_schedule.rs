@@ -1,15 +1,16 @@
 //! When a server is probed, and by whom.
 //!
-//! The right to run a probe is a lease: plain data that a host takes, uses and returns. While one is out there is no other,
-//! so a hundred requests that arrive together cause one probe and not a hundred. A lease expires, because a Worker may be
-//! stopped in the middle of a probe.
+//! The right to run a probe is a lease: plain data that a host takes, uses and returns. While one
+//! is out there is no other, so a hundred requests that arrive together cause one probe and not a
+//! hundred. A lease expires, because a Worker may be stopped in the middle of a probe.
 
 use std::time::Duration;
 
 use crate::server_set::ServerId;
 use crate::time::Timestamp;
 
-/// The right to probe one server once. Return it with [`PoolState::on_probe`](crate::PoolState::on_probe).
+/// The right to probe one server once. Return it with
+/// [`PoolState::on_probe`](crate::PoolState::on_probe).
 #[derive(Debug, PartialEq, Eq)]
 #[must_use = "an unused lease keeps its server from being probed until it expires"]
 pub struct Lease {
@@ -99,7 +100,8 @@ impl ProbeSchedule {
         self.due <= by && !self.is_leased(now)
     }
 
-    /// Returns whether a liveness probe is wanted, which does not wait for other probes of the pool.
+    /// Returns whether a liveness probe is wanted, which does not wait for other probes of the
+    /// pool.
     pub(super) fn is_urgent(&self, now: Timestamp) -> bool {
         self.is_urgent && !self.is_leased(now)
     }
@@ -150,7 +152,8 @@ impl ProbeSchedule {
         Lease { server, id, started: now, reason }
     }
 
-    /// Returns whether a lease is the current one, and ends it. The result of an expired lease is not wanted.
+    /// Returns whether a lease is the current one, and ends it. The result of an expired lease is
+    /// not wanted.
     pub(super) fn redeem(&mut self, lease: &Lease) -> bool {
         let is_current = self.lease.is_some_and(|current| current.id == lease.id);
         if is_current {

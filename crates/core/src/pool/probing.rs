@@ -1,4 +1,5 @@
-//! Probes: which one runs next, what its result changes, and whether a server that a request waits for is alive.
+//! Probes: which one runs next, what its result changes, and whether a server that a request waits
+//! for is alive.
 
 use std::time::Duration;
 
@@ -12,46 +13,50 @@ use crate::server_set::ServerId;
 use crate::service::{ProbeError, ProbeResult};
 use crate::time::Timestamp;
 
-/// What is known of a server whose response is overdue.
+/// The state of a server whose response is overdue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Liveness {
-    /// It answers others, or its probe passed: it is slow.
+    /// It responds to other requests, or its probe passed: it is slow.
     Alive,
     /// A liveness probe is due and should be started.
     ProbeDue,
     /// Its probe shows more at this time.
     Undecided { until: Timestamp },
-    /// It answers neither requests nor probes: other servers are preferred.
+    /// It responds to neither requests nor probes: other servers are preferred.
     Stalled,
-    /// It is hung. A probe `confirmed` it, or its application answers no requests.
+    /// It is hung. A probe `confirmed` it, or its application responds to no requests.
     Hung { confirmed: bool },
 }
 
 impl PoolState {
-    /// The largest number of probes of one pool in flight. A Worker may have six open connections per request; two stay for
-    /// traffic.
+    /// The largest number of probes of one pool in flight. A Worker may have six open connections
+    /// per request; two stay for traffic.
     pub const MAX_PROBES_IN_FLIGHT: usize = 4;
 
-    /// The share of its interval by which a probe is moved at random, so that isolates and servers do not fall into step.
+    /// The share of its interval by which a probe is moved at random, so that isolates and servers
+    /// do not fall into step.
     pub(super) const PROBE_JITTER: f64 = 0.2;
 
-    /// How long the result of a probe is used, so that many overdue responses cost one probe per second.
+    /// How long the result of a probe is used, so that many overdue responses cost one probe per
+    /// second.
     pub(super) const PROBE_RESULT_TTL: Duration = Duration::from_secs(1);
 
-    /// How often a waiting request looks for what probes and other requests show.
+    /// How often a waiting request checks the results of probes and other requests.
     const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
-    /// Returns the lease of the next probe that is due, if fewer than [`MAX_PROBES_IN_FLIGHT`](Self::MAX_PROBES_IN_FLIGHT) are
-    /// in flight. The liveness probe of a server that a request waits for does not wait for others.
+    /// Returns the lease of the next probe that is due, if fewer than
+    /// [`MAX_PROBES_IN_FLIGHT`](Self::MAX_PROBES_IN_FLIGHT) are in flight. The liveness probe of a
+    /// server that a request waits for does not wait for others.
     ///
-    /// Call it until it returns `None`, run each lease's probe, and report with [`on_probe`](Self::on_probe).
+    /// Call it until it returns `None`, run each lease's probe, and report with
+    /// [`on_probe`](Self::on_probe).
     pub fn next_probe(&mut self, now: Timestamp) -> Option<Lease> {
         let now = self.advance(now);
         self.take_due_probe(now, now)
     }
 
-    /// Returns when [`next_probe`](Self::next_probe) has a lease, if nothing else happens until then; `None` when the service
-    /// has no health check. For hosts that probe without traffic.
+    /// Returns when [`next_probe`](Self::next_probe) has a lease, if nothing else happens until
+    /// then; `None` when the service has no health check. For hosts that probe without traffic.
     pub fn next_probe_at(&self, now: Timestamp) -> Option<Timestamp> {
         self.service.health_check.as_ref()?;
         let now = self.time.at(now);
@@ -59,14 +64,15 @@ impl PoolState {
         servers.map(|server| server.schedule().next_due(now)).min()
     }
 
-    /// Returns the next probe of a series that began at `began`: one that was due then. A series so comes to an end, and
-    /// probes each server at most once.
+    /// Returns the next probe of a series that began at `began`: one that was due then. A series so
+    /// comes to an end, and probes each server at most once.
     pub(crate) fn next_probe_due_before(&mut self, began: Timestamp, now: Timestamp) -> Option<Lease> {
         let now = self.advance(now);
         self.take_due_probe(began, now)
     }
 
-    /// Records the result of a probe. An expired lease changes nothing, and neither does a failure of this machine.
+    /// Records the result of a probe. An expired lease changes nothing, and neither does a failure
+    /// of this machine.
     #[expect(clippy::needless_pass_by_value, reason = "a lease is used up here")]
     pub fn on_probe(&mut self, lease: Lease, result: &ProbeResult, now: Timestamp) {
         let (now, id) = (self.advance(now), lease.server());
@@ -82,7 +88,8 @@ impl PoolState {
         }
     }
 
-    /// Returns a lease whose probe was canceled: it shows nothing, and the server may be probed again.
+    /// Returns a lease whose probe was canceled: it shows nothing, and the server may be probed
+    /// again.
     #[expect(clippy::needless_pass_by_value, reason = "a lease is used up here")]
     pub fn release_lease(&mut self, lease: Lease) {
         if let Some(server) = self.servers.get_mut(lease.server().index()) {
@@ -90,13 +97,15 @@ impl PoolState {
         }
     }
 
-    /// Returns the age at which an attempt on a server is overdue; `None` without liveness checks or another server.
+    /// Returns the age at which an attempt on a server is overdue; `None` without liveness checks
+    /// or another server.
     pub(crate) fn first_liveness_check(&self, id: ServerId) -> Option<Duration> {
         let limit = self.service.retry.liveness_check_after.filter(|_| self.index.enabled.len() > 1)?;
         Some(self.servers.get(id.index())?.stall().first_check(limit))
     }
 
-    /// Decides whether a server is alive whose response to an attempt has been waited for since `waiting_since`.
+    /// Decides whether a server is alive whose response to an attempt has been waited for since
+    /// `waiting_since`.
     pub(crate) fn check_liveness(&mut self, info: AttemptInfo, waiting_since: Timestamp, now: Timestamp) -> Liveness {
         let id = info.server;
         let Some(check_after) = self.service.retry.liveness_check_after else { return Liveness::Alive };
@@ -114,7 +123,8 @@ impl PoolState {
         let last = server.schedule().last().filter(|last| last.started >= info.started);
         if let Some(failed) = last.filter(|last| !last.passed && !server.stall().responded_after(last.started)) {
             let decided_at = waiting_since + check_after + timeout;
-            // Silence lasts until it is broken; an error that the application responded with has to be confirmed.
+            // Silence lasts until it is broken; an error that the application responded with has to
+            // be confirmed.
             let is_fresh = failed.unanswered || now.since(failed.started) <= Self::PROBE_RESULT_TTL;
             if now >= decided_at && is_fresh {
                 self.observe(id, Signal::Hung(Cause::Hung), now);

@@ -1,7 +1,8 @@
 //! A new configuration for a pool that has state already.
 //!
-//! An edit of the configuration must not make the balancer forget which servers are down: state is carried over for every
-//! server that keeps its name and its address. A server that is new, or has moved, starts unknown.
+//! An edit of the configuration must not make the balancer forget which servers are down: state is
+//! carried over for every server that keeps its name and its address. A server that is new, or has
+//! moved, starts unknown.
 
 use super::{Pool, PoolState};
 use crate::server::Server;
@@ -10,7 +11,8 @@ use crate::service::Service;
 use crate::time::Timestamp;
 
 impl Pool {
-    /// Returns a pool for a changed service, with the state of those servers that are still the same.
+    /// Returns a pool for a changed service, with the state of those servers that are still the
+    /// same.
     pub fn reconfigured(&self, service: Service, seed: u64, now: Timestamp) -> Self {
         let new = Self::new(service, seed);
         // One lock after the other, never both.

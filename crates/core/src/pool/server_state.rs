@@ -1,8 +1,8 @@
 //! Everything that is known of one server.
 //!
-//! There is one way in, [`ServerState::observe`], and one way out for selection, [`ServerState::availability`]. Attempts,
-//! probes, snapshots, reloads and commands are translated into [`Signal`]s, so that no other file needs to know which parts
-//! of the state a rule touches.
+//! There is one way in, [`ServerState::observe`], and one way out for selection,
+//! [`ServerState::availability`]. Attempts, probes, snapshots, reloads and commands are translated
+//! into [`Signal`]s, so that no other file needs to know which parts of the state a rule touches.
 
 use std::time::Duration;
 
@@ -62,7 +62,8 @@ pub(super) enum Recovery {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Availability {
     Available,
-    /// A single request may be sent to it, which decides a probation. After a wait without one, any request may.
+    /// A single request may be sent to it, which decides a probation. After a wait without one, any
+    /// request may.
     Trial {
         overdue: bool,
     },
@@ -123,7 +124,8 @@ pub(super) struct Context<'a> {
 pub(super) enum EjectionPermit {
     /// Other servers are available.
     Granted,
-    /// None is. The statuses of one bad page must not make all servers unavailable, so its probe has to confirm a failure.
+    /// None is. The statuses of one bad page must not make all servers unavailable, so its probe
+    /// has to confirm a failure.
     IfProbeFails,
     /// The largest share of servers is ejected.
     Denied,
@@ -135,10 +137,10 @@ pub(super) type Transitions = [Option<Transition>; 2];
 const NONE: Transitions = [None, None];
 
 impl ServerState {
-    /// A server that answered a request within this time responds: it may be slow, but it is not hung.
+    /// A server that responded to a request within this time may be slow, but it is not hung.
     const RESPONSIVE_WINDOW: Duration = Duration::from_secs(1);
 
-    /// A failure this recent keeps requests away that cannot be retried.
+    /// Requests that cannot be retried avoid a server with a failure this recent.
     const RECENT_FAILURE_WINDOW: Duration = Duration::from_secs(10);
 
     /// An attempt that was canceled after this time makes a probe due.
@@ -190,7 +192,8 @@ impl ServerState {
         Availability::Available
     }
 
-    /// Returns whether the server is available until the next signal, so that time alone changes nothing.
+    /// Returns whether the server is available until the next signal, so that time alone changes
+    /// nothing.
     pub(super) fn is_settled(&self) -> bool {
         self.health.health() != Health::Unhealthy
             && !self.ejection.is_active()
@@ -226,7 +229,7 @@ impl ServerState {
         self.signals.has_failed()
     }
 
-    /// Returns whether a request failed lately and none has succeeded since.
+    /// Returns whether a request failed recently and none has succeeded since.
     pub(super) fn failed_recently(&self, now: Timestamp) -> bool {
         self.signals.failed_within(Self::RECENT_FAILURE_WINDOW, now)
     }
@@ -252,7 +255,7 @@ impl ServerState {
         self.ejection.has_consecutive_failures()
     }
 
-    /// Returns whether the server answered a request within the last second.
+    /// Returns whether the server responded to a request within the last second.
     pub(super) fn is_responsive(&self, now: Timestamp) -> bool {
         self.signals.succeeded_within(Self::RESPONSIVE_WINDOW, now)
     }
@@ -262,7 +265,8 @@ impl ServerState {
         self.stall.is_stalled(self.schedule.silence(now), check.timeout, now)
     }
 
-    /// Returns when the server was ejected for not responding, and whether a probe confirmed it, if nothing was heard since.
+    /// Returns when the server was ejected for not responding, and whether a probe confirmed it, if
+    /// it has not responded since.
     pub(super) fn hung_since(&self) -> Option<(Timestamp, bool)> {
         self.ejection.hung_since().filter(|(since, _)| !self.stall.responded_after(*since))
     }
@@ -296,12 +300,12 @@ impl ServerState {
         self.counters
     }
 
-    /// Returns whether anything is known that other pools may want to know.
+    /// Returns whether there is a fact to export.
     pub(super) fn has_facts(&self) -> bool {
         self.probed_at.max(self.state_changed_at).max(self.failback.changed_at) > Timestamp::ZERO
     }
 
-    /// Returns what probes say.
+    /// Returns the fact of active health.
     pub(super) const fn health_fact(&self) -> HealthFact {
         HealthFact {
             probed_at: self.probed_at,
@@ -310,7 +314,7 @@ impl ServerState {
         }
     }
 
-    /// Returns what traffic says.
+    /// Returns the fact of passive health.
     pub(super) fn ejection_fact(&self) -> EjectionFact {
         EjectionFact {
             changed_at: self.state_changed_at,
@@ -350,7 +354,8 @@ impl ServerState {
         self.schedule.redeem(lease)
     }
 
-    /// The state that a pool with another configuration starts from. Leases and trials stay with the old pool.
+    /// The state that a pool with another configuration starts from. Leases and trials stay with
+    /// the old pool.
     pub(super) fn inherited(&self, same_check: bool, service: &Service, now: Timestamp) -> Self {
         let mut state = self.clone();
         state.schedule.release_lease();
@@ -393,7 +398,8 @@ impl ServerState {
     ) -> Transitions {
         let (now, settings, outcome) = (context.now, &context.service.ejection, result.outcome);
         let is_timeout = outcome == Outcome::Failed(Failure::Timeout);
-        // A server that answers others is busy: a timeout says nothing about where requests are better off.
+        // A server that responds to other requests is busy: a timeout does not show that another
+        // server would do better.
         let impact = if is_timeout && self.is_responsive(now) { HealthImpact::Neutral } else { impact };
         let was_working = !self.ejection.is_active() && self.health.health() != Health::Unhealthy;
         let stall_ended = matches!(outcome, Outcome::Status(_)) && self.stall.on_response(now.since(info.started), now);
@@ -403,8 +409,9 @@ impl ServerState {
             HealthImpact::Success => self.signals.on_success(info.started, now),
             HealthImpact::Failure | HealthImpact::Fatal => self.signals.on_failure(is_timeout, info.started, now),
         }
-        // The probe of a server that is known to be unavailable has nothing to add, nor has one that has just failed. A lost
-        // connection is looked into even if the client may have broken it.
+        // The probe of a server that is known to be unavailable has nothing to add, nor has one
+        // that has just failed. A lost connection is looked into even if the client may have broken
+        // it.
         let is_suspicious = match outcome {
             Outcome::Failed(Failure::Unresponsive) => false,
             Outcome::Failed(Failure::ConnectionLost | Failure::Timeout) => true,
@@ -608,7 +615,8 @@ impl ServerState {
         };
     }
 
-    /// Starts the slow start of a server that another pool saw return. Whether it is held back is a fact of its own.
+    /// Starts the slow start of a server that another pool saw return. Whether it is held back is a
+    /// fact of its own.
     fn start_slow_start(&mut self, was_in_traffic: bool, context: Context<'_>) {
         let has_returned = !was_in_traffic && self.is_in_traffic() && self.recovery == Recovery::None;
         if has_returned && context.service.slow_start.is_some() {
@@ -656,7 +664,8 @@ impl ServerState {
         }
     }
 
-    /// Returns the interval to the next probe: the longer one only if nothing speaks against the server.
+    /// Returns the interval to the next probe: the longer one only if nothing speaks against the
+    /// server.
     fn probe_interval(&self, check: &HealthCheck) -> Duration {
         let is_certain =
             self.health.health() == Health::Healthy && self.health.contrary_streak() == 0 && !self.ejection.is_active();

@@ -1,8 +1,8 @@
 //! The most recent outcomes of one server.
 //!
-//! Health and ejections change slowly, on purpose: one success is no recovery. While every server is marked unavailable, one
-//! of them may have been back for a second. The outcome of the request that started last is the better guide then, and so is
-//! a probe that passed after it.
+//! Health and ejections change slowly, on purpose: one success is no recovery. While every server
+//! is marked unavailable, one of them may have been back for a second. The outcome of the request
+//! that started last is the better guide then, and so is a probe that passed after it.
 
 use std::time::Duration;
 
@@ -11,7 +11,8 @@ use crate::time::Timestamp;
 /// The latest signals from one server. A server without any ranks as one that works.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Signals {
-    /// Whether the newest signal is a failure. A signal is as new as the start of its request or probe.
+    /// Whether the newest signal is a failure. A signal is as new as the start of its request or
+    /// probe.
     last_failed: bool,
     newest_start: Timestamp,
     /// The start of the successful request that started last.
@@ -77,7 +78,8 @@ impl Signals {
         self.last_failed && (self.has_trial_in_flight(now) || now.since(self.last_started) < interval)
     }
 
-    /// Ranks the server among unavailable ones. One that was not tried for `recheck_after` is due for another try.
+    /// Ranks the server among unavailable ones. One that was not tried for `recheck_after` is due
+    /// for another try.
     pub(super) fn rank(&self, recheck_after: Option<Duration>, now: Timestamp) -> Rank {
         if self.last_failed && recheck_after.is_some_and(|after| now.since(self.last_started) >= after) {
             Rank::NeedsRecheck
@@ -113,8 +115,8 @@ impl Signals {
         }
     }
 
-    /// Records the failure of a request that started at `started`. After a `timeout` the server may only be busy: that does
-    /// not show that other servers would do better.
+    /// Records the failure of a request that started at `started`. After a `timeout` the server may
+    /// only be busy: that does not show that other servers would do better.
     pub(super) fn on_failure(&mut self, timeout: bool, started: Timestamp, now: Timestamp) {
         if started >= self.last_success_start {
             self.last_failure = Some((started, now));
@@ -129,8 +131,8 @@ impl Signals {
         self.probe_unanswered = unanswered;
     }
 
-    /// Records that a probe that started at `started` passed. Only a `scheduled` one ends the memory of a failure: the probe
-    /// that the failure itself caused may not cover what fails.
+    /// Records that a probe that started at `started` passed. Only a `scheduled` one ends the
+    /// memory of a failure: the probe that the failure itself caused may not cover what fails.
     pub(super) fn on_passing_probe(&mut self, scheduled: bool, started: Timestamp, now: Timestamp) {
         if self.supersedes(started, now) {
             self.last_failed = false;
@@ -140,7 +142,8 @@ impl Signals {
         }
     }
 
-    /// Returns whether a signal is the newest: what started earlier says less, even when it ends later.
+    /// Returns whether a signal is the newest: what started earlier says less, even when it ends
+    /// later.
     fn supersedes(&mut self, started: Timestamp, now: Timestamp) -> bool {
         self.on_canceled(started);
         let is_newest = started >= self.newest_start;

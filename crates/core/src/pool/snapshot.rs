@@ -1,11 +1,14 @@
-//! The state of a pool in a form that other pools can merge: isolates share no memory, but they can share this.
+//! The state of a pool in a form that other pools can merge: isolates share no memory, but they can
+//! share this.
 //!
-//! A snapshot has one entry per server of which anything is known, and each entry has three facts: what probes say, what
-//! traffic says, and whether the server is held back. Each fact has a time of its own. If a probe's result were news of the
-//! traffic as well, no ejection would last until the next probe anywhere, because every isolate probes.
+//! A snapshot has one entry per server of which anything is known, and each entry has three facts:
+//! its active health, its ejection, and whether it is held back. Each fact has a time of its own.
+//! If the result of a probe were also newer than an ejection, no ejection would outlast the next
+//! probe of any isolate.
 //!
-//! Facts have a total order: the newer wins, and of two with the same time the worse. A merge keeps the greater of each two.
-//! That is commutative, associative and idempotent, so snapshots may arrive late, twice and in any order.
+//! Facts have a total order: the newer wins, and of two with the same time the worse. A merge keeps
+//! the greater of each two. That is commutative, associative and idempotent, so snapshots may
+//! arrive late, twice and in any order.
 
 use std::cmp::Reverse;
 use std::time::Duration;
@@ -20,7 +23,7 @@ use crate::server_set::ServerId;
 use crate::service::{Failback, Service};
 use crate::time::Timestamp;
 
-/// What a pool knows of its servers.
+/// The facts of a pool about its servers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
@@ -28,8 +31,8 @@ pub struct Snapshot {
     /// The version of the format, [`VERSION`](Self::VERSION). Readers ignore what they do not know.
     #[cfg_attr(feature = "serde", serde(default))]
     pub version: u32,
-    /// Where the servers were seen from, such as a data centre; empty: valid everywhere. A place that cannot reach a server
-    /// must not make the others stop using it.
+    /// Where the servers were seen from, such as a data centre; empty: valid everywhere. A place
+    /// that cannot reach a server must not make the others stop using it.
     #[cfg_attr(feature = "serde", serde(default))]
     pub scope: String,
     /// One entry per server of which anything is known.
@@ -42,15 +45,16 @@ impl Snapshot {
     pub const VERSION: u32 = 1;
 }
 
-/// What a pool knows of one server. Times are milliseconds on the hosts' common clock, 0 for never.
+/// The facts of a pool about one server. Times are milliseconds on the hosts' common clock, 0 for
+/// never.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default))]
 #[non_exhaustive]
 pub struct ServerSnapshot {
     /// The server's name.
     pub server: String,
-    /// A hash of its address and its health check: facts about another address are no facts about this one. 0 if unknown, as
-    /// in a snapshot that was written by hand.
+    /// A hash of its address and its health check: facts about another address are no facts about
+    /// this one. 0 if unknown, as in a snapshot that was written by hand.
     pub identity: u64,
     /// The isolate or host that exported it.
     pub reporter: String,
@@ -76,7 +80,7 @@ pub struct ServerSnapshot {
     pub awaiting_failback: bool,
 }
 
-/// What probes say.
+/// The active health of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct HealthFact {
     pub(super) probed_at: Timestamp,
@@ -84,7 +88,7 @@ pub(super) struct HealthFact {
     pub(super) contrary_streak: u32,
 }
 
-/// What traffic says.
+/// The passive health of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct EjectionFact {
     // In the order of their weight: no ejection is better than any.
@@ -106,12 +110,12 @@ pub(super) struct FailbackFact {
 impl HealthFact {
     /// The sort key of the total order.
     fn key(self) -> (Timestamp, u8, u32, Reverse<u32>) {
-        let (badness, towards, away) = match self.health {
+        let (badness, failing_streak, passing_streak) = match self.health {
             Health::Unknown => (0, self.contrary_streak, 0),
             Health::Healthy => (1, self.contrary_streak, 0),
             Health::Unhealthy => (2, 0, self.contrary_streak),
         };
-        (self.probed_at, badness, towards, Reverse(away))
+        (self.probed_at, badness, failing_streak, Reverse(passing_streak))
     }
 }
 
@@ -122,12 +126,13 @@ impl PoolState {
     /// How far the clock of another host may be ahead.
     const MAX_CLOCK_SKEW: Duration = Duration::from_secs(30);
 
-    /// Sets where this pool sees its servers from. It merges snapshots of this scope, and those without one.
+    /// Sets where this pool sees its servers from. It merges snapshots of this scope, and those
+    /// without one.
     pub fn set_scope(&mut self, scope: impl Into<String>) {
         self.scope = scope.into();
     }
 
-    /// Returns what is known here. `reporter` names the isolate or host.
+    /// Returns a snapshot of this pool. `reporter` names the isolate or host.
     pub fn export(&self, reporter: &str) -> Snapshot {
         let time = |at: Timestamp| if at == Timestamp::ZERO { 0 } else { self.time.reading_at(at).as_millis() };
         let servers = self.service.servers().iter().zip(&self.servers).filter(|(_, state)| state.has_facts());
@@ -153,8 +158,9 @@ impl PoolState {
         Snapshot { version: Snapshot::VERSION, scope: self.scope.clone(), servers: servers.collect() }
     }
 
-    /// Takes over the facts that are newer than what is known here. Ignored are facts about unknown servers or other
-    /// addresses, those of another scope, older ones than five minutes, and those more than 30 s in the future.
+    /// Merges the facts that are newer than those of this pool. Ignored are facts about unknown
+    /// servers or other addresses, those of another scope, older ones than five minutes, and those
+    /// more than 30 s in the future.
     ///
     /// No events are reported: the pool that observed a change has reported it.
     pub fn merge(&mut self, snapshot: &Snapshot, now: Timestamp) {

@@ -1,31 +1,32 @@
 //! Detects servers that have stopped responding, before a timeout does.
 //!
-//! A hung server answers nothing; a slow one answers something. Neither a request nor a probe alone can tell them apart
-//! quickly: a request may be a long poll, and a probe may be delayed by a garbage collection. So a server is *stalled* when a
-//! request **and** a probe have both been unanswered for longer than usual and nothing was heard from the server
-//! meanwhile. The consequence is as soft as the evidence is fast: new requests prefer other servers, and safe requests that
-//! wait are hedged. No attempt is cut, and the server is not ejected.
+//! A hung server responds to nothing; a slow one responds to something. Neither a request nor a
+//! probe alone can tell them apart quickly: a request may be a long poll, and a probe may be
+//! delayed by a garbage collection. So a server is *stalled* when a request **and** a probe have
+//! both been unanswered for longer than usual and the server did not respond to anything meanwhile.
+//! The consequence is as soft as the evidence is fast: new requests prefer other servers, and safe
+//! requests that wait are hedged. No attempt is cut, and the server is not ejected.
 //!
-//! "Usual" is the mean of the server's own response times plus four mean deviations, as TCP's retransmission timer has it
-//! (RFC 6298). It is kept apart from the peak-sensitive average that the policy `latency` uses: abandoned attempts feed
-//! that one, and each stall would hide the next.
+//! "Usual" is the mean of the server's own response times plus four mean deviations, as TCP's
+//! retransmission timer has it (RFC 6298). It is kept apart from the peak-sensitive average that
+//! the policy `latency` uses: abandoned attempts feed that one, and each stall would hide the next.
 //!
-//! The second stage needs no probe, for applications that hang behind a health check that passes: see
-//! [`is_unresponsive`](StallDetector::is_unresponsive).
+//! The second stage needs no probe, for applications that hang behind a health check that passes:
+//! see [`is_unresponsive`](StallDetector::is_unresponsive).
 
 use std::time::Duration;
 
 use super::probe_schedule::ProbeSilence;
 use crate::time::Timestamp;
 
-/// What is known of one server's responsiveness.
+/// The responsiveness of one server.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct StallDetector {
     requests: ResponseTimes,
     probes: ResponseTimes,
     longest: LongestResponse,
     /// When a request or a probe was last answered.
-    last_heard: Timestamp,
+    last_alive: Timestamp,
     /// When a request was last answered.
     last_response: Timestamp,
     /// Whether a request has been unanswered for longer than usual since.
@@ -34,20 +35,22 @@ pub(super) struct StallDetector {
     reported: bool,
     /// Stalls since a response came within the usual time.
     stalls: u32,
-    /// Requests in flight that were sent since the last response, and the start of the first of them.
+    /// Requests in flight that were sent since the last response, and the start of the first of
+    /// them.
     unanswered: u32,
     unanswered_since: Timestamp,
 }
 
 impl StallDetector {
-    /// Above the pauses of garbage collectors and the jitter of wide area networks. 100 ms doubled the extra load in pauses,
-    /// 500 ms doubled the time to the first hedge.
+    /// Above the pauses of garbage collectors and the jitter of wide area networks. 100 ms doubled
+    /// the extra load in pauses, 500 ms doubled the time to the first hedge.
     const FLOOR: Duration = Duration::from_millis(250);
 
-    /// The usual time of a server that has not answered yet.
+    /// The usual time before the first response.
     const UNKNOWN: Duration = Duration::from_secs(1);
 
-    /// The longest stall without a new sign of it. A server that is not tried any more must be tried again.
+    /// The longest stall without a new sign of it. A server that is not tried any more must be
+    /// tried again.
     const MAX_STALL: Duration = Duration::from_secs(30);
 
     /// Intervals between checks double at most this often.
@@ -59,8 +62,9 @@ impl StallDetector {
     /// A hung application is detected after this time at the latest.
     const MAX_SILENCE: Duration = Duration::from_secs(60);
 
-    /// Returns the age at which an attempt is overdue: the usual response time, at most `limit`, doubled with every stall
-    /// that no response within the usual time followed. A server that became slow for good is learned that way.
+    /// Returns the age at which an attempt is overdue: the usual response time, at most `limit`,
+    /// doubled with every stall that no response within the usual time followed. A server that
+    /// became slow for good is learned that way.
     pub(super) fn first_check(&self, limit: Duration) -> Duration {
         let interval = self.requests.usual().unwrap_or(Self::UNKNOWN).clamp(Self::FLOOR, limit.max(Self::FLOOR));
         interval.saturating_mul(1 << self.stalls.min(Self::MAX_BACKOFF))
@@ -77,8 +81,8 @@ impl StallDetector {
     }
 
     /// Returns whether a request or a probe was answered after `since`.
-    pub(super) fn heard_after(&self, since: Timestamp) -> bool {
-        self.last_heard > since
+    pub(super) fn was_alive_after(&self, since: Timestamp) -> bool {
+        self.last_alive > since
     }
 
     /// Returns whether a request was answered after `since`.
@@ -95,7 +99,7 @@ impl StallDetector {
     pub(super) fn is_stalled(&self, probes: Option<ProbeSilence>, timeout: Duration, now: Timestamp) -> bool {
         self.suspected
             && probes.is_some_and(|probes| {
-                !self.heard_after(probes.since)
+                !self.was_alive_after(probes.since)
                     && now.since(probes.since) >= self.probe_silence(timeout)
                     && now.since(probes.newest) < Self::MAX_STALL
             })
@@ -121,8 +125,8 @@ impl StallDetector {
         self.unanswered = self.unanswered.saturating_add(1);
     }
 
-    /// Records that the request that was sent at `started` is not waited for any more. Clients that leave early show nothing:
-    /// an overloaded server looks the same to them as a hung one.
+    /// Records that the request that was sent at `started` is not waited for any more. Clients that
+    /// leave early show nothing: an overloaded server looks the same to them as a hung one.
     pub(super) fn on_canceled(&mut self, started: Timestamp) {
         if started >= self.unanswered_since {
             self.unanswered = self.unanswered.saturating_sub(1);
@@ -138,15 +142,16 @@ impl StallDetector {
         self.longest.observe(took, now);
         self.last_response = now;
         self.unanswered = 0;
-        self.on_heard(now)
+        self.on_alive(now)
     }
 
-    /// Records the answer to a probe; `took` is given for scheduled ones. Returns whether it ends a reported stall.
+    /// Records the answer to a probe; `took` is given for scheduled ones. Returns whether it ends a
+    /// reported stall.
     pub(super) fn on_probe_answered(&mut self, took: Option<Duration>, now: Timestamp) -> bool {
         if let Some(took) = took {
             self.probes.observe(took);
         }
-        self.on_heard(now)
+        self.on_alive(now)
     }
 
     /// Records that a request is unanswered for longer than usual.
@@ -164,9 +169,9 @@ impl StallDetector {
         is_new
     }
 
-    const fn on_heard(&mut self, now: Timestamp) -> bool {
+    const fn on_alive(&mut self, now: Timestamp) -> bool {
         let ends_stall = self.reported;
-        (self.last_heard, self.suspected, self.reported) = (now, false, false);
+        (self.last_alive, self.suspected, self.reported) = (now, false, false);
         ends_stall
     }
 }
@@ -273,7 +278,7 @@ mod tests {
         assert!(detector.is_stalled(renewed, TIMEOUT, at(32_000)), "another probe is unanswered");
         detector.on_probe_answered(None, at(2_600));
         detector.on_overdue();
-        assert!(!detector.is_stalled(probe, TIMEOUT, at(2_700)), "the server was heard since");
+        assert!(!detector.is_stalled(probe, TIMEOUT, at(2_700)), "the server responded since");
     }
 
     #[test]
@@ -323,7 +328,7 @@ mod tests {
             ("1.5 times the longest", Some(ms(20_000)), 10, 30_000),
             ("a minute at most", Some(ms(90_000)), 10, 60_000),
             ("no response yet", None, 10, 60_000),
-            ("forgotten after ten minutes", Some(ms(5)), 600_000, 60_000),
+            ("expired after ten minutes", Some(ms(5)), 600_000, 60_000),
         ];
         for (case, took, start, silence) in table {
             assert!(hung(took, ms(silence), start), "{case}");

@@ -1,4 +1,4 @@
-//! What is known of each server, for status pages and metrics.
+//! The state of each server, for status pages and metrics.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use super::health::Health;
 use crate::server_set::ServerId;
 use crate::time::Timestamp;
 
-/// What is known of one server.
+/// The state of one server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ServerStatus {
@@ -19,20 +19,20 @@ pub struct ServerStatus {
     pub health: Health,
     /// Its state by traffic.
     pub ejection: EjectionState,
-    /// Whether it answers neither requests nor probes at the moment.
+    /// Whether it currently responds to neither requests nor probes.
     pub stalled: bool,
     /// Whether it is available again but held back: see [`Failback`](crate::Failback).
     pub awaiting_failback: bool,
-    /// Requests that it has not answered yet.
+    /// Requests in flight.
     pub in_flight: u32,
     /// Its response time, an estimate that errs on the slow side. `None` before the first response.
     pub latency: Option<Duration>,
-    /// What happened so far.
+    /// Counts since the pool was made.
     pub counters: Counters,
 }
 
 impl PoolState {
-    /// Returns what is known of each server, in the order of the service's list.
+    /// Returns the state of each server, in the order of the service's list.
     pub fn status(&mut self, now: Timestamp) -> Vec<ServerStatus> {
         let now = self.advance(now);
         let Self { service, servers, selector, .. } = self;
