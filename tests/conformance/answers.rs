@@ -47,15 +47,15 @@ async fn every_form_says_the_same(bench: Bench) {
                 let told: Value = serde_json::from_str(&body).expect("JSON");
                 assert_eq!((&told["status"], &told["error"]), (&503.into(), &"unavailable".into()), "{told}");
                 assert_eq!(told["request_id"], id.as_str(), "{told}");
-                assert!(told["message"].as_str().is_some_and(|text| text.contains("No server answered")), "{told}");
+                assert!(told["message"].as_str().is_some_and(|text| text.contains("No server responded")), "{told}");
             }
             "text/html" => {
-                for part in ["<title>503 Service Unavailable</title>", "No server answered", &id] {
+                for part in ["<title>503 Service Unavailable</title>", "No server responded", &id] {
                     assert!(body.contains(part), "without {part}: {body}");
                 }
                 assert!(!body.contains("{{"), "{body}");
             }
-            _ => assert!(body.starts_with("503 Service Unavailable: No server answered"), "{body}"),
+            _ => assert!(body.starts_with("503 Service Unavailable: No server responded"), "{body}"),
         }
     }
 }
@@ -68,7 +68,7 @@ async fn pages_of_the_operator_are_filled_in(bench: Bench) {
     assert_eq!(
         html.text(),
         format!(
-            "<h1>503 Service Unavailable</h1><p>No server answered. Please try again in a moment.</p><i>{id}</i>{{{{other}}}}"
+            "<h1>503 Service Unavailable</h1><p>No server responded. Please try again in a moment.</p><i>{id}</i>{{{{other}}}}"
         )
     );
     assert_eq!(html.header("Content-Type"), Some("text/html; charset=utf-8"));

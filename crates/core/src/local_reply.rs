@@ -1,55 +1,58 @@
-//! The answers that are ours and no server's.
+//! Replies that the balancer itself makes.
 //!
-//! Their texts are fixed: the text of an error may hold a hostname, and whoever asks must not learn the names behind the
-//! public one. The status is 503 rather than 502 where nobody answered, since Cloudflare's edge may replace the body of a
-//! 502 or 504.
+//! Their texts are constant: an error text may contain a hostname, and clients must not learn the
+//! names of servers. Without a server's response the status is 503 rather than 502, because
+//! Cloudflare's edge may replace the body of a 502 or 504.
 
 use std::time::Duration;
 
 use http::StatusCode;
 
-/// Why a client gets no server's answer. [`answer`](Self::answer) puts it into words.
+/// Why a client gets a reply of the balancer.
+/// [`ReplyContext::respond`](crate::ReplyContext::respond) renders it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LocalReply {
-    /// No service has the host that was asked for.
+    /// No service has the requested host and path.
     UnknownHost,
-    /// Nobody answered.
+    /// No server responded, or none was available.
     Unavailable {
-        /// When to ask again, in whole seconds.
+        /// When to try again, in whole seconds.
         retry_after: u64,
     },
-    /// Every server that could serve it is as busy as it may be.
+    /// All servers that could serve the request are at their limit.
     Overloaded,
-    /// The one server that takes writes is away.
+    /// The primary, which alone takes writes, is unavailable.
     NoWrites {
-        /// When to ask again, in whole seconds.
+        /// When to try again, in whole seconds.
         retry_after: u64,
     },
-    /// The time for the request ran out.
+    /// The request timed out.
     TimedOut,
-    /// The request has been through a balancer before.
+    /// The request has passed through a balancer before.
     Loop,
     /// The client did not send the whole of its request.
     Incomplete,
-    /// It is not clear whom the request is for.
+    /// The request is malformed.
     BadRequest,
     /// There is no valid configuration.
     Misconfigured,
 }
 
 impl LocalReply {
-    /// Nobody answered; asking again makes sense after `wait`, rounded up to 1 s at least.
+    /// Creates the reply for a request without a response. The client may try again after `wait`,
+    /// rounded up to whole seconds.
     pub const fn unavailable(wait: Duration) -> Self {
         Self::Unavailable { retry_after: whole_seconds(wait) }
     }
 
-    /// Only reading is possible; asking again makes sense after `wait`, rounded up to 1 s at least.
+    /// Creates the reply for a write without a primary. The client may try again after `wait`,
+    /// rounded up to whole seconds.
     pub const fn no_writes(wait: Duration) -> Self {
         Self::NoWrites { retry_after: whole_seconds(wait) }
     }
 
-    /// The status of the answer.
+    /// Returns the status.
     pub const fn status(self) -> StatusCode {
         match self {
             Self::UnknownHost => StatusCode::NOT_FOUND,
@@ -61,22 +64,22 @@ impl LocalReply {
         }
     }
 
-    /// What a person is told: one or two sentences.
+    /// Returns the message for users: one or two sentences.
     pub const fn message(self) -> &'static str {
         match self {
             Self::UnknownHost => "No service is configured for this address.",
-            Self::Unavailable { .. } => "No server answered. Please try again in a moment.",
+            Self::Unavailable { .. } => "No server responded. Please try again in a moment.",
             Self::Overloaded => "All servers are busy. Please try again in a moment.",
             Self::NoWrites { .. } => "Only reading is possible at the moment.",
-            Self::TimedOut => "No server answered in time.",
-            Self::Loop => "This request has already passed a balancer.",
+            Self::TimedOut => "No server responded in time.",
+            Self::Loop => "This request has already passed through a load balancer.",
             Self::Incomplete => "The request ended before its body did.",
-            Self::BadRequest => "It is not clear whom this request is for.",
-            Self::Misconfigured => "The balancer has no valid configuration. Its log says why.",
+            Self::BadRequest => "The request is malformed.",
+            Self::Misconfigured => "The load balancer has no valid configuration. See its log.",
         }
     }
 
-    /// What a program is told, and a log: one word that never changes.
+    /// Returns the stable code for programs and logs.
     pub const fn code(self) -> &'static str {
         match self {
             Self::UnknownHost => "unknown-host",
@@ -91,7 +94,7 @@ impl LocalReply {
         }
     }
 
-    /// The `Retry-After` header, where there is one.
+    /// Returns the value of the `Retry-After` header, if the reply has one.
     pub const fn retry_after(self) -> Option<u64> {
         match self {
             Self::Unavailable { retry_after } | Self::NoWrites { retry_after } => Some(retry_after),
@@ -101,7 +104,7 @@ impl LocalReply {
     }
 }
 
-/// Rounded up; at least 1, and at most an hour: no ejection is as long.
+/// Rounds up to whole seconds, at least 1 and at most an hour.
 const fn whole_seconds(wait: Duration) -> u64 {
     let seconds = wait.as_millis().div_ceil(1000);
     if seconds == 0 {

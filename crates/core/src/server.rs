@@ -1,61 +1,65 @@
-//! One server: a tunnel hostname (or any HTTP server) that can serve a service, and how a request is addressed to it.
+//! One server of a service: a tunnel hostname or any other HTTP server, and the URLs of requests to
+//! it.
 //!
-//! The address is kept in pieces and joined by concatenation alone. Resolving a path against a base URL, as
-//! `new URL(path, base)` does, lets a request for `//evil.example/` choose its own host; here the path cannot reach the
-//! host, because a `/` of ours always stands between them.
+//! URLs are built by concatenation alone. Resolving a path against a base URL, as `new URL(path,
+//! base)` does, lets a request for `//evil.example/` choose the host. Here a `/` always separates
+//! the host from the path, so that the path cannot change the host.
 
 use std::fmt;
 
 use url::Url;
 
-/// Where one server is and what it is called.
+/// The configuration of one server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Server {
-    /// Short name for `X-Served-By` and logs. Unique within a service.
+    /// The name in `X-Served-By` and in logs. Unique within a service.
     pub name: String,
     /// The address that requests are sent to.
     pub url: ServerUrl,
-    /// Its share of the traffic, relative to the others'; 0: no new traffic. Default 1.
+    /// The share of the traffic, relative to the other servers; 0: no new traffic. Default 1.
     pub weight: u32,
-    /// Used only while no other server is usable. Default no.
+    /// Whether it is used only while no other server is available. Default no.
     pub backup: bool,
-    /// Keeps its sticky sessions and gets no other traffic. Default no.
+    /// Whether it keeps the clients that affinity gave it and gets no new ones. Default no.
     pub drain: bool,
     /// Whether it is used and probed at all. Default yes.
     pub enabled: bool,
-    /// Requests it gets at a time from one isolate; more go elsewhere. Default any number.
+    /// The largest number of requests in flight to it from one pool; further ones go to other
+    /// servers. Default unlimited.
     pub max_requests: Option<u32>,
-    /// What requests and probes to it carry besides; a client's own copies of these headers reach no server of the service.
+    /// Headers that are added to requests and probes to this server. A client's own copies of these
+    /// headers reach no server of the service.
     pub headers: Vec<ServerHeader>,
 }
 
-/// A header for one server, often a secret.
+/// A header for one server, such as a credential.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ServerHeader {
-    /// Its name, in lower case.
+    /// The name, in lower case.
     pub name: String,
-    /// Its value.
+    /// The value.
     pub value: String,
 }
 
 impl ServerHeader {
-    /// A header of this name, which is turned into lower case, and value.
+    /// Creates a header. The name is converted to lower case.
     pub fn new(name: impl Into<String>, value: impl Into<String>) -> Self {
         Self { name: name.into().to_ascii_lowercase(), value: value.into() }
     }
 }
 
 impl fmt::Debug for ServerHeader {
-    /// Without the value.
+    /// Omits the value, which may be a secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ServerHeader").field("name", &self.name).finish_non_exhaustive()
     }
 }
 
 impl Server {
-    /// A server named after the first label of its hostname: `chat-a` for `chat-a.example.com`.
+    /// Creates a server with default settings, named after the first label of its hostname:
+    /// `chat-a` for `chat-a.example.com`.
     pub fn new(url: ServerUrl) -> Self {
         Self {
             name: url.first_label().to_owned(),
@@ -70,7 +74,7 @@ impl Server {
     }
 }
 
-/// Scheme, host, port and base path of a server, checked and in normal form.
+/// The validated and normalised scheme, host, port and base path of a server.
 ///
 /// ```
 /// use tunnel_balancer_core::ServerUrl;
@@ -82,7 +86,7 @@ impl Server {
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct ServerUrl {
-    /// Scheme, authority and base path without a trailing slash: what every target starts with.
+    /// Scheme, authority and base path without a trailing slash: the prefix of every target.
     prefix: String,
     scheme_len: usize,
     authority_len: usize,
@@ -91,31 +95,33 @@ pub struct ServerUrl {
 impl ServerUrl {
     const SEPARATOR: &str = "://";
 
-    /// `http` or `https`.
+    /// Returns `http` or `https`.
     pub fn scheme(&self) -> &str {
         self.prefix.get(..self.scheme_len).unwrap_or_default()
     }
 
-    /// Host with the port where it is not the scheme's default: `chat-a.example.com`, `127.0.0.1:8080`, `[::1]:8080`.
+    /// Returns the host, with the port unless it is the scheme's default: `chat-a.example.com`,
+    /// `127.0.0.1:8080`, `[::1]:8080`.
     pub fn authority(&self) -> &str {
         let start = self.scheme_len + Self::SEPARATOR.len();
         self.prefix.get(start..start + self.authority_len).unwrap_or_default()
     }
 
-    /// The path that stands before every request's own; empty or `/base`, never with a slash at its end.
+    /// Returns the path that precedes the path of each request: empty, or such as `/base`, without
+    /// a trailing slash.
     pub fn base_path(&self) -> &str {
         let start = self.scheme_len + Self::SEPARATOR.len() + self.authority_len;
         self.prefix.get(start..).unwrap_or_default()
     }
 
-    /// The URL a request for `path_and_query` is sent to, byte for byte as the client wrote them.
+    /// Returns the URL of a request for `path_and_query`, which is appended byte for byte.
     pub fn target(&self, path_and_query: &str) -> String {
         let slash = if path_and_query.starts_with('/') { "" } else { "/" };
         [self.prefix.as_str(), slash, path_and_query].concat()
     }
 
-    /// Whether `target` is an address at this very server.
-    pub fn covers(&self, target: &str) -> bool {
+    /// Returns whether `target` is a URL of this server.
+    pub fn matches(&self, target: &str) -> bool {
         let own = self.prefix.len() - self.base_path().len();
         let rest = self.prefix.get(..own).and_then(|own| target.strip_prefix(own));
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
@@ -131,7 +137,7 @@ impl ServerUrl {
 impl std::str::FromStr for ServerUrl {
     type Err = ServerUrlError;
 
-    /// Reads `host`, `host:port` or a whole URL; without a scheme it is `https`.
+    /// Parses `host`, `host:port` or an absolute URL. The default scheme is `https`.
     fn from_str(text: &str) -> Result<Self, ServerUrlError> {
         let text = text.trim();
         let with_scheme = if text.contains("://") { text.to_owned() } else { format!("https://{text}") };
@@ -171,26 +177,26 @@ impl fmt::Debug for ServerUrl {
     }
 }
 
-/// Why a text is no address of a server.
+/// Why a string is not the address of a server.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ServerUrlError {
-    /// Not a URL at all.
+    /// Not a URL.
     #[error("not a hostname or URL: {0}")]
     Syntax(url::ParseError),
-    /// A scheme that no request can be sent over.
+    /// A scheme other than `http` and `https`.
     #[error("scheme `{0}` is not supported")]
     Scheme(String),
-    /// `user:password@`: it would be lost or leak into logs.
+    /// `user:password@`, which would be lost or leak into logs.
     #[error("a user name or password in the URL is not allowed")]
     Credentials,
-    /// `?query`: the request brings its own.
+    /// `?query`. Each request has its own.
     #[error("a query in the URL is not allowed")]
     Query,
-    /// `#fragment`: never sent.
+    /// `#fragment`, which is never sent.
     #[error("a fragment in the URL is not allowed")]
     Fragment,
-    /// No host to send to.
+    /// No host.
     #[error("the URL has no host")]
     NoHost,
 }

@@ -96,7 +96,7 @@ impl Outgoing {
     /// The request as `server` gets it.
     pub(crate) fn addressed_to(&self, server: &Server) -> Result<Request<RequestBody>, Failure> {
         let target = server.url.target(&self.inbound.path_and_query);
-        if !server.url.covers(&target) {
+        if !server.url.matches(&target) {
             return Err(Failure::InvalidRequest);
         }
         let uri: Uri = target.parse().map_err(|_| Failure::InvalidRequest)?;

@@ -236,7 +236,7 @@ impl Room {
         if body.is_end_stream() {
             return None;
         }
-        let reservation = memory.keep(body.size_hint().exact(), &pool.service().retry, now)?;
+        let reservation = memory.reserve(body.size_hint().exact(), &pool.service().retry, now)?;
         Some(Self(Arc::clone(memory), Some(reservation)))
     }
 }

@@ -24,7 +24,7 @@ pub(crate) const SEEDS: &[&str] = &[
 
 /// Whatever `Accept` says, and whatever a request is called by others, the answer is of a known type and says what happened.
 pub fn accept(text: &str) {
-    let id = RequestId::given(text).unwrap_or_else(|| RequestId::random(text.len() as u64));
+    let id = RequestId::parse(text).unwrap_or_else(|| RequestId::random(text.len() as u64));
     let problems = [
         LocalReply::UnknownHost,
         LocalReply::unavailable(Duration::from_millis(text.len() as u64)),

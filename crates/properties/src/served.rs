@@ -38,7 +38,7 @@ fn send(request: &ProxiedRequest, meta: RequestMeta, failure: Failure) {
                 let mut fields = HeaderMap::new();
                 request.prepare_request(&mut fields, server).expect("values that a header can have");
                 request.prepare_response(&mut fields, attempt.server(), true).expect("values that a header can have");
-                assert!(server.url.covers(&server.url.target(&request.path_and_query)));
+                assert!(server.url.matches(&server.url.target(&request.path_and_query)));
                 pool.update(|state| exchange.report(state, attempt, Outcome::Failed(failure), now))
             }
             Step::Sleep(_) => pool.update(|state| exchange.resume(state, now + std::time::Duration::from_secs(1))),

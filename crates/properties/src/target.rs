@@ -47,7 +47,7 @@ pub fn target(text: &str) {
 
 fn keeps_its_host(server: &ServerUrl, path: &str) {
     let target = server.target(path);
-    assert!(server.covers(&target), "{target:?}");
+    assert!(server.matches(&target), "{target:?}");
     assert!(target.ends_with(path), "{target:?}: not as the client wrote it");
     let read = Url::parse(&target).unwrap_or_else(|error| panic!("{target:?}: {error}"));
     let port = read.port().map_or_else(String::new, |port| format!(":{port}"));

@@ -74,7 +74,7 @@ impl Outgoing {
     /// The request as `server` gets it.
     fn addressed_to(&self, server: &Server) -> Result<web_sys::Request, JsValue> {
         let target = server.url.target(&self.inbound.path_and_query);
-        if !server.url.covers(&target) {
+        if !server.url.matches(&target) {
             return Err("the request would leave its server".into());
         }
         let copy = match &self.body {

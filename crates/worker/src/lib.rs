@@ -59,8 +59,11 @@ async fn forward(
     let headers = request.headers();
     let content_length = headers.get("content-length")?.and_then(|length| length.parse().ok());
     let inbound = ProxiedRequest::new(matched, &Fields(headers), request.headers().get("cf-connecting-ip")?)?;
-    let room =
-        if fetch::can_be_kept(&request) { services.replay.keep(content_length, settings, JsClock.now()) } else { None };
+    let room = if fetch::can_be_kept(&request) {
+        services.replay.reserve(content_length, settings, JsClock.now())
+    } else {
+        None
+    };
     let response = match Outgoing::new(request, inbound.clone(), content_length, room.is_some()).await {
         Ok(outgoing) => {
             let meta = outgoing.meta()?;

@@ -11,7 +11,7 @@ use crate::{log, random};
 pub(crate) fn context(request: &web_sys::Request) -> Result<ReplyContext> {
     let headers = request.headers();
     // The edge's own id, by which Cloudflare's logs know the request; the runtime alone gives none.
-    let given = headers.get("cf-ray")?.as_deref().and_then(RequestId::given);
+    let given = headers.get("cf-ray")?.as_deref().and_then(RequestId::parse);
     let id = given.unwrap_or_else(|| RequestId::random(random::bits()));
     Ok(ReplyContext::new(headers.get("accept")?, id))
 }

@@ -1,35 +1,37 @@
-//! The headers that the balancer sets, replaces and keeps to itself.
+//! The headers that the balancer sets, replaces and removes.
 //!
-//! A server believes what `X-Forwarded-*` says, so a client must not be able to write it; and a header of ours must mean
-//! what we mean by it, so neither side's copy is passed on.
+//! Servers trust `X-Forwarded-*`, so clients must not be able to set it. The balancer's own headers
+//! must be authentic, so copies of a client or a server are not passed on.
 
 use http::HeaderValue;
 use http::header::{Entry, HeaderName};
 
-/// Says which server answered. Set on responses; a client's or server's copy is never passed on.
+/// The server that responded. Set on responses; copies of a client or server are never passed on.
 pub const SERVED_BY: &str = "x-served-by";
 
-/// Set on requests to servers and on probes. A request that arrives with it has come round in a circle.
+/// Set on requests to servers and on probes. A request that arrives with it is in a loop.
 pub const LOOP_HEADER: &str = "x-tunnel-balancer-hop";
 
-/// Set to `fallback` on a response of a server that was not thought usable, for want of a better one.
+/// Set to `fallback` on the response of an unavailable server that was tried because none was
+/// available.
 pub const FALLBACK_HEADER: &str = "x-tunnel-balancer";
 
-/// On answers that are our own: what the request is called in the log.
+/// Set on local replies: the id of the request in the log.
 pub const REQUEST_ID: &str = "x-request-id";
 
-/// The value of [`SERVED_BY`] on answers that are our own.
+/// The value of [`SERVED_BY`] on local replies.
 pub const SERVED_BY_BALANCER: &str = "tunnel-balancer";
 
-/// The `User-Agent` of probes, by which they are found in a server's log.
+/// The `User-Agent` of probes, which identifies them in the log of a server.
 pub const PROBE_USER_AGENT: &str = concat!("tunnel-balancer/", env!("CARGO_PKG_VERSION"), " (health check)");
 
-/// Headers of the client that no server gets to see.
+/// Headers of clients that are not passed on to servers.
 ///
-/// Besides our own: `Forwarded` says the same as the headers we set, in the client's words; `Proxy` becomes the environment
-/// variable `HTTP_PROXY` of CGI programs ("httpoxy", CVE-2016-5385); those of the third line are believed by frameworks that
-/// believe the others, for links and the paths of cookies; the rest let some frameworks act on another path or method than
-/// the one that was routed, cached and judged safe to repeat.
+/// They are, line by line: the balancer's own headers; `Forwarded`, the standard form of the
+/// headers that the balancer sets, and `Proxy`, which becomes the environment variable `HTTP_PROXY`
+/// of CGI programs ("httpoxy", CVE-2016-5385); headers that frameworks trust for links and cookie
+/// paths; and headers by which some frameworks replace the path or the method that was routed,
+/// cached and classified as safe.
 #[rustfmt::skip]
 pub const STRIPPED_REQUEST_HEADERS: [&str; 13] = [
     SERVED_BY, FALLBACK_HEADER,
@@ -39,8 +41,8 @@ pub const STRIPPED_REQUEST_HEADERS: [&str; 13] = [
     "x-http-method-override", "x-http-method", "x-method-override",
 ];
 
-/// Headers that are about one connection and end with it (RFC 9110, section 7.6.1), and those of connections to a proxy.
-/// Whatever `Connection` names besides is of the same kind.
+/// Hop-by-hop headers (RFC 9110, section 7.6.1) and those of connections to a proxy. `Connection`
+/// names further ones.
 const HOP_BY_HOP: [&str; 11] = [
     "connection",
     "keep-alive",
@@ -52,56 +54,58 @@ const HOP_BY_HOP: [&str; 11] = [
     "transfer-encoding",
     "upgrade",
     "http2-settings",
-    // "Reach me there instead": past the balancer.
+    // Advertises another address of the server, which bypasses the balancer.
     "alt-svc",
 ];
 
-/// The header fields of a message in the host's own form, for the core to edit in place.
+/// The header fields of a message in the host's own representation, which the core edits in place.
 ///
-/// Names are given in lower case. Values that are no text are none of the core's business: they are left as they are.
+/// Names are in lower case. Values that are not valid UTF-8 are left unchanged.
 pub trait HeaderFields {
-    /// Why an edit failed, where the host's own form can refuse one.
+    /// Why an edit failed.
     type Error;
 
-    /// The value of a field; that of several lines in their order, joined by commas.
+    /// Returns the value of a field; those of several lines in order, joined by commas.
     ///
     /// # Errors
-    /// The host's own.
+    /// Those of the host.
     fn get(&self, name: &str) -> Result<Option<String>, Self::Error>;
 
-    /// Puts one line in place of all that there are.
+    /// Replaces all lines of a field by one.
     ///
     /// # Errors
-    /// The host's own, as for a value that cannot be in a header.
+    /// Those of the host, such as for an invalid value.
     fn set(&mut self, name: &str, value: &str) -> Result<(), Self::Error>;
 
-    /// Adds a line.
+    /// Appends a line.
     ///
     /// # Errors
-    /// The host's own.
+    /// Those of the host.
     fn append(&mut self, name: &str, value: &str) -> Result<(), Self::Error>;
 
-    /// Takes all lines out.
+    /// Removes all lines of a field.
     ///
     /// # Errors
-    /// The host's own.
+    /// Those of the host.
     fn remove(&mut self, name: &str) -> Result<(), Self::Error>;
 
-    /// Puts another value in place of each line's for which `new` has one. Number and order stay.
+    /// Replaces the value of each line for which `new` returns one. Number and order of the lines
+    /// stay.
     ///
     /// # Errors
-    /// The host's own.
+    /// Those of the host.
     fn rewrite(&mut self, name: &str, new: impl Fn(&str) -> Option<String>) -> Result<(), Self::Error>;
 }
 
-/// Removes what is about the connection a message came by. For hosts that see such headers: a Worker's runtime keeps them.
+/// Removes hop-by-hop headers. For hosts that see them; the runtime of a Worker removes them
+/// itself.
 ///
 /// # Errors
-/// That of the fields.
+/// Those of the fields.
 pub fn remove_hop_by_hop<H: HeaderFields>(fields: &mut H) -> Result<(), H::Error> {
-    if let Some(named) = fields.get("connection")? {
-        for name in named.split(',').map(|name| name.trim().to_ascii_lowercase()) {
-            // `Connection: Host` would take away what the message is about.
+    if let Some(names) = fields.get("connection")? {
+        for name in names.split(',').map(|name| name.trim().to_ascii_lowercase()) {
+            // `Connection: Host` must not change the meaning of the message.
             if !PROTECTED_HEADERS.contains(&name.as_str()) {
                 fields.remove(&name)?;
             }
@@ -110,15 +114,16 @@ pub fn remove_hop_by_hop<H: HeaderFields>(fields: &mut H) -> Result<(), H::Error
     HOP_BY_HOP.iter().try_for_each(|name| fields.remove(name))
 }
 
-/// Headers that no `Connection` can take away: who is asked, and how long the body is.
+/// Headers that `Connection` cannot remove, because they define the target and the length of the
+/// message.
 const PROTECTED_HEADERS: [&str; 3] = ["host", "content-length", ""];
 
 impl HeaderFields for http::HeaderMap {
     type Error = http::header::InvalidHeaderValue;
 
     fn get(&self, name: &str) -> Result<Option<String>, Self::Error> {
-        let texts: Vec<&str> = self.get_all(name).iter().filter_map(text).collect();
-        Ok((!texts.is_empty()).then(|| texts.join(", ")))
+        let values: Vec<&str> = self.get_all(name).iter().filter_map(to_str).collect();
+        Ok((!values.is_empty()).then(|| values.join(", ")))
     }
 
     fn set(&mut self, name: &str, value: &str) -> Result<(), Self::Error> {
@@ -146,7 +151,7 @@ impl HeaderFields for http::HeaderMap {
         let Ok(name) = name.parse::<HeaderName>() else { return Ok(()) };
         let Entry::Occupied(mut lines) = self.entry(name) else { return Ok(()) };
         for line in lines.iter_mut() {
-            if let Some(new) = text(line).and_then(&new) {
+            if let Some(new) = to_str(line).and_then(&new) {
                 *line = new.parse()?;
             }
         }
@@ -154,8 +159,8 @@ impl HeaderFields for http::HeaderMap {
     }
 }
 
-/// The value as a text, also where it has letters beyond ASCII.
-fn text(value: &HeaderValue) -> Option<&str> {
+/// Returns the value as a string, which may contain characters beyond ASCII.
+fn to_str(value: &HeaderValue) -> Option<&str> {
     std::str::from_utf8(value.as_bytes()).ok()
 }
 
@@ -173,14 +178,14 @@ mod tests {
         map
     }
 
-    fn left(lines: &[(&str, &str)]) -> Vec<String> {
+    fn remaining(lines: &[(&str, &str)]) -> Vec<String> {
         let mut map = map(lines);
         remove_hop_by_hop(&mut map).unwrap();
         map.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect()
     }
 
     #[test]
-    fn hdr_01_headers_of_a_clients_connection_reach_no_server() {
+    fn hdr_01_hop_by_hop_headers_of_requests_are_removed() {
         let sent = [
             ("connection", "close, X-Foo"),
             ("x-foo", "1"),
@@ -193,11 +198,11 @@ mod tests {
             ("proxy-authorization", "Basic eA=="),
             ("x-baz", "stays"),
         ];
-        assert_eq!(left(&sent), ["x-baz: stays"]);
+        assert_eq!(remaining(&sent), ["x-baz: stays"]);
     }
 
     #[test]
-    fn hdr_02_headers_of_a_servers_connection_reach_no_client() {
+    fn hdr_02_hop_by_hop_headers_of_responses_are_removed() {
         let sent = [
             ("connection", "X-Custom"),
             ("x-custom", "1"),
@@ -207,24 +212,24 @@ mod tests {
             ("transfer-encoding", "chunked"),
             ("etag", "\"1\""),
         ];
-        assert_eq!(left(&sent), ["etag: \"1\""]);
+        assert_eq!(remaining(&sent), ["etag: \"1\""]);
     }
 
     #[test]
-    fn hdr_03_those_of_an_upgrade_go_as_well_until_the_host_sets_them_again() {
+    fn hdr_03_upgrade_headers_are_removed_as_well() {
         let sent =
             [("connection", "Upgrade, x-a"), ("upgrade", "websocket"), ("x-a", "1"), ("sec-websocket-accept", "x")];
-        assert_eq!(left(&sent), ["sec-websocket-accept: x"]);
+        assert_eq!(remaining(&sent), ["sec-websocket-accept: x"]);
     }
 
     #[test]
-    fn what_a_message_is_about_cannot_be_called_a_matter_of_the_connection() {
+    fn connection_header_cannot_remove_host_or_content_length() {
         let sent = [("connection", "host, content-length, , x-a"), ("host", "app.test"), ("content-length", "3")];
-        assert_eq!(left(&sent), ["content-length: 3", "host: app.test"]);
+        assert_eq!(remaining(&sent), ["content-length: 3", "host: app.test"]);
     }
 
     #[test]
-    fn each_line_is_rewritten_by_itself() {
+    fn each_line_is_rewritten_separately() {
         let mut cookies = map(&[("set-cookie", "a=1"), ("set-cookie", "b=2"), ("set-cookie", "a=3")]);
         let new = |value: &str| value.strip_prefix("a=").map(|rest| format!("c={rest}"));
         cookies.rewrite("set-cookie", new).unwrap();

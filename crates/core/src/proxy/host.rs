@@ -1,12 +1,12 @@
-//! From a request's URL to the service it is for, and what is left to pass on.
+//! Splits URLs and normalises hosts.
 //!
-//! The path is cut out of the URL as text and never parsed: parsing would rewrite it (`/a/../b`, `/%2f`), and a server must
-//! get the bytes that the client sent.
+//! The path is split off the URL as a string and never parsed. Parsing would rewrite it (`/a/../b`,
+//! `/%2f`), and servers must get the bytes that the client sent.
 
-/// Scheme, authority and raw path with query of an absolute URL: `https`, `a.example:8443` and `/x?y` for
-/// `https://a.example:8443/x?y`.
+/// Returns scheme, authority, and raw path with query of an absolute URL: `https`, `a.example:8443`
+/// and `/x?y` for `https://a.example:8443/x?y`.
 ///
-/// The path is empty where the URL has none. `None` when this is no absolute URL.
+/// The path is empty if the URL has none. `None` if this is not an absolute URL.
 pub fn split_url(url: &str) -> Option<(&str, &str, &str)> {
     let (scheme, rest) = url.split_once("://")?;
     let end = rest.find(['/', '\\', '?', '#']).unwrap_or(rest.len());
@@ -14,14 +14,16 @@ pub fn split_url(url: &str) -> Option<(&str, &str, &str)> {
     Some((scheme, authority, path_and_query))
 }
 
-/// A host in the form that services are looked up by: lower case, without one trailing dot, without a default port.
+/// Returns a host in the form by which services are looked up: in lower case, without a trailing
+/// dot and without a default port.
 ///
-/// `None` for what cannot be a host with an optional port.
+/// `None` if this is not a host with an optional port.
 pub fn normalize_host(authority: &str) -> Option<String> {
-    // The colons inside `[::1]` do not begin a port.
+    // The colons in `[::1]` do not start a port.
     let port_at = authority.rfind(':').filter(|colon| authority.rfind(']').is_none_or(|bracket| *colon > bracket));
     let (host, port) = authority.split_at_checked(port_at.unwrap_or(authority.len()))?;
-    // Lower case first: `\u{130}` becomes two characters, and the second is none of a host.
+    // Lower case first: `\u{130}` becomes two characters, the second of which is not allowed in a
+    // host.
     let host = host.strip_suffix('.').unwrap_or(host).to_lowercase();
     let address = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
     let is_host = match address {
@@ -45,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn urls_are_cut_without_being_parsed() {
+    fn urls_are_split_without_being_parsed() {
         let table = [
             ("https://svc.example/a/../b?x=%2f", Some(("https", "svc.example", "/a/../b?x=%2f"))),
             ("https://svc.example//evil.example/x", Some(("https", "svc.example", "//evil.example/x"))),
@@ -62,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn hdr_10_hosts_match_whatever_their_case_trailing_dot_and_default_port() {
+    fn hdr_10_case_trailing_dot_and_default_port_of_hosts_are_ignored() {
         let table = [
             ("SVC.Example.COM.", Some("svc.example.com")),
             ("svc.example.com:443", Some("svc.example.com")),

@@ -1,7 +1,8 @@
-//! The balancer's own answers, in the form a client asks for: a page for people, JSON for programs, a line of text for the rest.
+//! Renders local replies as an HTML page, JSON or plain text, whichever the client accepts.
 //!
-//! A browser that gets a line of text looks broken, and a program that gets a page has to guess. So `Accept` decides. Every
-//! answer carries the id under which the host's log knows the request, because it says nothing else about what happened.
+//! A line of text looks broken in a browser, and programs cannot parse a page, so `Accept` decides.
+//! Every response carries the id of the request in the host's log, since it reveals nothing else
+//! about the cause.
 
 use std::cmp::Reverse;
 use std::fmt;
@@ -12,34 +13,35 @@ use crate::local_reply::LocalReply;
 use crate::proxy::headers;
 use crate::service::Service;
 
-/// An answer of our own, for the host to send.
+/// A rendered local reply, for the host to send.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LocalResponse {
-    /// Its status.
+    /// The status.
     pub status: StatusCode,
-    /// Its headers: names in lower case, and values.
+    /// The headers: names in lower case, and values.
     pub headers: Vec<(&'static str, String)>,
-    /// Its body.
+    /// The body.
     pub body: String,
 }
 
-/// What one request is called in the log and in an answer of ours.
+/// The id of a request in logs and local replies.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestId(String);
 
 impl RequestId {
-    const LONGEST: usize = 64;
+    const MAX_LEN: usize = 64;
 
-    /// An id that somebody else gave the request, as Cloudflare's edge does in `CF-Ray`: letters, digits, `-` and `_`. `None`
-    /// for anything else, which would have no business in a page or a log.
-    pub fn given(text: &str) -> Option<Self> {
-        let is_fit = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
-        let fits = (1..=Self::LONGEST).contains(&text.len()) && text.bytes().all(is_fit);
-        fits.then(|| Self(text.to_owned()))
+    /// Accepts the id that an earlier proxy assigned, such as Cloudflare's `CF-Ray`: 1 to 64
+    /// letters, digits, `-` and `_`. `None` for anything else, which could be harmful in a page or
+    /// a log.
+    pub fn parse(text: &str) -> Option<Self> {
+        let is_valid = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
+        let is_id = (1..=Self::MAX_LEN).contains(&text.len()) && text.bytes().all(is_valid);
+        is_id.then(|| Self(text.to_owned()))
     }
 
-    /// An id from a random number.
+    /// Creates an id from a random number.
     pub fn random(number: u64) -> Self {
         Self(format!("{number:016x}"))
     }
@@ -59,7 +61,7 @@ pub struct ReplyContext {
 }
 
 impl ReplyContext {
-    /// The context of a request with this `Accept` header.
+    /// Creates the context of a request with this `Accept` header.
     pub const fn new(accept: Option<String>, id: RequestId) -> Self {
         Self { accept, id }
     }
@@ -69,7 +71,7 @@ impl ReplyContext {
         &self.id
     }
 
-    /// Returns the response with which the host replies; `service` is the request's, if it is known.
+    /// Renders a local reply. `service` is the service of the request, if it is known.
     pub fn respond(&self, reply: LocalReply, service: Option<&Service>) -> LocalResponse {
         let page = service.and_then(|service| service.error_page.as_deref());
         reply.response(self.accept.as_deref(), &self.id, page)
@@ -77,13 +79,12 @@ impl ReplyContext {
 }
 
 impl LocalReply {
-    /// The answer to a request whose `Accept` header is `accept`.
-    ///
-    /// `page` is the operator's own, from [`Service::error_page`](crate::Service::error_page): HTML in which `{{status}}`, `{{reason}}`,
-    /// `{{message}}` and `{{request_id}}` are filled in.
+    /// Renders the reply to a request with this `Accept` header. In `page`, the operator's
+    /// [`Service::error_page`], `{{status}}`, `{{reason}}`, `{{message}}` and `{{request_id}}` are
+    /// replaced.
     fn response(self, accept: Option<&str>, id: &RequestId, page: Option<&str>) -> LocalResponse {
         let status = self.status();
-        let (content_type, body) = match Form::wanted(accept) {
+        let (content_type, body) = match Form::negotiate(accept) {
             Form::Text => ("text/plain; charset=utf-8", format!("{status}: {}\n", self.message())),
             Form::Json => ("application/json", self.json(id)),
             Form::Html => ("text/html; charset=utf-8", self.html(id, page.unwrap_or(PAGE))),
@@ -98,7 +99,7 @@ impl LocalReply {
         LocalResponse { status, headers, body }
     }
 
-    /// Nothing in it needs escaping: our own words, and an id without quotes.
+    /// Nothing needs escaping: the texts are constant, and ids contain no quotes.
     fn json(self, id: &RequestId) -> String {
         let (status, code, message) = (self.status().as_u16(), self.code(), self.message());
         format!(r#"{{"status":{status},"error":"{code}","message":"{message}","request_id":"{id}"}}"#) + "\n"
@@ -115,7 +116,7 @@ impl LocalReply {
 
 const PAGE: &str = include_str!("local_response.html");
 
-/// The forms of an answer.
+/// The content types of a local reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
     Text,
@@ -124,61 +125,61 @@ enum Form {
 }
 
 impl Form {
-    /// The first of these is what a client without preferences gets.
+    /// The first is the default.
     const ALL: [(Self, &str, &str); 3] =
         [(Self::Text, "text", "plain"), (Self::Json, "application", "json"), (Self::Html, "text", "html")];
 
-    /// What `Accept` (RFC 9110, section 12.5.1) prefers: by weight, then what is named before what a wildcard covers, then in the
-    /// order of the header.
-    fn wanted(accept: Option<&str>) -> Self {
-        let ranges: Vec<Range<'_>> = accept.unwrap_or_default().split(',').filter_map(Range::read).collect();
+    /// Returns the form that `Accept` (RFC 9110, section 12.5.1) prefers: by weight, then by
+    /// specificity, then in the order of the header.
+    fn negotiate(accept: Option<&str>) -> Self {
+        let ranges: Vec<Range<'_>> = accept.unwrap_or_default().split(',').filter_map(Range::parse).collect();
         let rank = |kind: &str, subtype: &str| {
-            let matching = ranges.iter().enumerate().filter(|(_, range)| range.covers(kind, subtype));
-            // The most exact range that covers a type decides about it.
+            let matching = ranges.iter().enumerate().filter(|(_, range)| range.matches(kind, subtype));
+            // The most specific range that matches a type decides.
             matching
-                .max_by_key(|(place, range)| (range.exactness(), Reverse(*place)))
-                .map(|(place, range)| (range.weight, range.exactness(), Reverse(place)))
+                .max_by_key(|(place, range)| (range.specificity(), Reverse(*place)))
+                .map(|(place, range)| (range.weight, range.specificity(), Reverse(place)))
         };
         let acceptable = Self::ALL.into_iter().rev().filter_map(|(form, kind, subtype)| {
             rank(kind, subtype).filter(|(weight, ..)| *weight > 0).map(|rank| (rank, form))
         });
-        // The last of equals wins, which is the first of `ALL`.
+        // `max_by_key` returns the last of equal items, which is the first of `ALL`.
         acceptable.max_by_key(|(rank, _)| *rank).map_or(Self::Text, |(_, form)| form)
     }
 }
 
-/// One item of `Accept`: `text/*;q=0.8`.
+/// One media range of `Accept`, such as `text/*;q=0.8`.
 #[derive(Debug)]
 struct Range<'a> {
     kind: &'a str,
     subtype: &'a str,
-    /// In thousandths.
+    /// The weight in thousandths.
     weight: u32,
 }
 
 impl<'a> Range<'a> {
-    fn read(item: &'a str) -> Option<Self> {
+    fn parse(item: &'a str) -> Option<Self> {
         let (name, parameters) = item.split_once(';').unwrap_or((item, ""));
         let (kind, subtype) = name.trim().split_once('/')?;
         let weight = parameters.split(';').find_map(|parameter| {
             let (name, value) = parameter.split_once('=')?;
-            name.trim().eq_ignore_ascii_case("q").then(|| thousandths(value.trim()))
+            name.trim().eq_ignore_ascii_case("q").then(|| parse_qvalue(value.trim()))
         });
         Some(Self { kind, subtype, weight: weight.unwrap_or(1000) })
     }
 
-    fn covers(&self, kind: &str, subtype: &str) -> bool {
-        let fits = |own: &str, other: &str| own == "*" || own.eq_ignore_ascii_case(other);
-        fits(self.kind, kind) && fits(self.subtype, subtype)
+    fn matches(&self, kind: &str, subtype: &str) -> bool {
+        let matches = |own: &str, other: &str| own == "*" || own.eq_ignore_ascii_case(other);
+        matches(self.kind, kind) && matches(self.subtype, subtype)
     }
 
-    fn exactness(&self) -> u8 {
+    fn specificity(&self) -> u8 {
         u8::from(self.kind != "*") + u8::from(self.subtype != "*")
     }
 }
 
-/// `0.8` as 800. What is no weight is none.
-fn thousandths(text: &str) -> u32 {
+/// Returns a weight in thousandths: `0.8` is 800. An invalid weight counts as 0.
+fn parse_qvalue(text: &str) -> u32 {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
     if !digits(whole) || !digits(fraction) || whole.is_empty() || fraction.len() > 3 {
@@ -216,46 +217,46 @@ mod tests {
             (Some("\u{fc}/;=;q,,,/"), Form::Text),
         ];
         for (accept, expected) in table {
-            assert_eq!(Form::wanted(accept), expected, "{accept:?}");
+            assert_eq!(Form::negotiate(accept), expected, "{accept:?}");
         }
     }
 
     #[test]
-    fn every_form_says_the_same() {
+    fn all_forms_have_the_same_content() {
         let id = RequestId::random(0xabc);
         let reply = LocalReply::unavailable(std::time::Duration::from_secs(7));
         let text = reply.response(None, &id, None);
-        assert_eq!(text.body, "503 Service Unavailable: No server answered. Please try again in a moment.\n");
+        assert_eq!(text.body, "503 Service Unavailable: No server responded. Please try again in a moment.\n");
         assert!(text.headers.contains(&("retry-after", "7".to_owned())));
         assert!(text.headers.contains(&("x-request-id", "0000000000000abc".to_owned())));
         let json = reply.response(Some("application/json"), &id, None).body;
         assert_eq!(
             json,
-            "{\"status\":503,\"error\":\"unavailable\",\"message\":\"No server answered. Please try again in a moment.\",\
+            "{\"status\":503,\"error\":\"unavailable\",\"message\":\"No server responded. Please try again in a moment.\",\
              \"request_id\":\"0000000000000abc\"}\n"
         );
         let html = reply.response(Some("text/html"), &id, None).body;
-        for part in ["<title>503 Service Unavailable</title>", "No server answered.", "0000000000000abc"] {
+        for part in ["<title>503 Service Unavailable</title>", "No server responded.", "0000000000000abc"] {
             assert!(html.contains(part), "{part} is missing: {html}");
         }
         assert!(!html.contains("{{"), "{html}");
     }
 
     #[test]
-    fn an_operators_page_is_filled_in() {
+    fn placeholders_of_the_operators_page_are_replaced() {
         let page = "<h1>{{status}} {{reason}}</h1>{{message}}<i>{{request_id}}</i>{{other}}";
         let html = LocalReply::Loop.response(Some("text/html"), &RequestId::random(1), Some(page)).body;
         assert_eq!(
             html,
-            "<h1>508 Loop Detected</h1>This request has already passed a balancer.<i>0000000000000001</i>{{other}}"
+            "<h1>508 Loop Detected</h1>This request has already passed through a load balancer.<i>0000000000000001</i>{{other}}"
         );
     }
 
     #[test]
-    fn only_harmless_ids_are_taken_over() {
-        assert_eq!(RequestId::given("8f0e1d-FRA_1").unwrap().to_string(), "8f0e1d-FRA_1");
+    fn only_valid_ids_are_accepted() {
+        assert_eq!(RequestId::parse("8f0e1d-FRA_1").unwrap().to_string(), "8f0e1d-FRA_1");
         for text in ["", "a b", "<script>", "a\"b", "\u{fc}", &"a".repeat(65)] {
-            assert_eq!(RequestId::given(text), None, "{text}");
+            assert_eq!(RequestId::parse(text), None, "{text}");
         }
     }
 }

@@ -1,4 +1,5 @@
-//! The HTTP semantics that hosts share: from a request to its pool, and what servers and clients get to see.
+//! HTTP semantics that all hosts share: routing, headers, rewriting, buffered bodies and local
+//! replies.
 
 pub mod headers;
 pub mod host;

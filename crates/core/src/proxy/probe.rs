@@ -1,4 +1,5 @@
-//! The request of a health check, and the reading of its response and of `Retry-After`: the same behind every host.
+//! The request of a health check, and the reading of its response and of `Retry-After`: the same
+//! behind every host.
 
 use std::time::{Duration, SystemTime};
 
@@ -38,7 +39,8 @@ impl ProbeRequest {
     }
 }
 
-/// Reads a `Retry-After` header, in seconds or as a date. `unix_time` is the present time since 1970.
+/// Reads a `Retry-After` header, in seconds or as a date. `unix_time` is the present time since
+/// 1970.
 pub(crate) fn parse_retry_after(value: &str, unix_time: Duration) -> Option<Duration> {
     let value = value.trim();
     if let Ok(seconds) = value.parse() {

@@ -1,7 +1,8 @@
-//! A client's request: what the balancer reads of it, and how headers change on the way to a server and back.
+//! A client's request: what the balancer reads of it, and how headers change on the way to a server
+//! and back.
 //!
-//! All of it is decided here and edits the host's own headers in place ([`HeaderFields`]), so that servers and clients see the
-//! same behind every host.
+//! All of it is decided here and edits the host's own headers in place ([`HeaderFields`]), so that
+//! servers and clients see the same behind every host.
 
 use std::sync::Arc;
 
@@ -36,7 +37,8 @@ pub struct ProxiedRequest {
 }
 
 impl ProxiedRequest {
-    /// Reads what is needed later, when the host may have given the request away. `fields` are the client's.
+    /// Reads what is needed later, when the host may have moved the request. `fields` are the
+    /// client's.
     ///
     /// # Errors
     /// Those of the fields.
@@ -63,8 +65,8 @@ impl ProxiedRequest {
         self.pool.service()
     }
 
-    /// Returns what an exchange needs to know of the request. `fields` are the client's; `upgrade` tells whether it asks for
-    /// another protocol.
+    /// Returns what an exchange needs to know of the request. `fields` are the client's; `upgrade`
+    /// tells whether it asks for another protocol.
     ///
     /// # Errors
     /// Those of the fields.
@@ -115,14 +117,15 @@ impl ProxiedRequest {
                 None => fields.remove("cookie")?,
             }
         }
-        // First all of them, then the server's own: a client must not send them, and each server has its own secret.
+        // First all of them, then the server's own: a client must not send them, and each server
+        // has its own secret.
         self.service().server_header_names().try_for_each(|name| fields.remove(name))?;
         server.headers.iter().try_for_each(|header| fields.set(&header.name, &header.value))?;
         fields.set(headers::LOOP_HEADER, "1")
     }
 
-    /// Turns a server's header fields into those that the client gets. `last_resort` tells whether the server was
-    /// unavailable and was tried because none was available.
+    /// Turns a server's header fields into those that the client gets. `last_resort` tells whether
+    /// the server was unavailable and was tried because none was available.
     ///
     /// # Errors
     /// Those of the fields.

@@ -1,9 +1,9 @@
-//! Answers that name a server by its own hostname.
+//! Rewrites response headers that contain the hostname of a server.
 //!
-//! An application that does not know its public name redirects to the one it was asked by, and binds its cookies to it. The
-//! client would leave the balancer with the first login. So where a header names one of the service's servers, the public
-//! host takes its place; what names anybody else is passed on as it is. A server's base path is taken off as well: it was
-//! added on the way there.
+//! An application that does not know its public name redirects to the hostname of the request, and
+//! binds its cookies to that. The client would bypass the balancer from the first login on. So the
+//! hostname of a server of the service is replaced by the public host. Other hosts are passed
+//! through. The server's base path, which was added to the request, is removed.
 
 use std::borrow::Cow;
 
@@ -11,47 +11,49 @@ use crate::proxy::host::{normalize_host, split_url};
 use crate::server::ServerUrl;
 use crate::service::Service;
 
-/// Response headers that hold a URL to be looked at by [`location`].
+/// The response headers that [`location`] rewrites.
 pub const LOCATION_HEADERS: [&str; 2] = ["location", "content-location"];
 
-/// A `Location` or `Content-Location` of `server` for the client, or `None` when it may stay as it is.
+/// Returns the `Location` or `Content-Location` of `server` for the client; `None` if it is
+/// unchanged.
 ///
 /// `scheme` and `authority` are the client's: `https` and `app.example.com`.
 pub fn location(value: &str, server: &ServerUrl, service: &Service, scheme: &str, authority: &str) -> Option<String> {
     let same_host = value.strip_prefix('/').is_some_and(|rest| !rest.starts_with(['/', '\\']));
     if same_host {
-        let path = without_base(value, server)?;
-        // A path by itself would be read as `//another-host/x`, whatever a browser skips or replaces in it.
+        let path = strip_base_path(value, server)?;
+        // Browsers skip or replace some characters, and could read the path alone as
+        // `//another-host/x`.
         let is_plain = !path.strip_prefix('/').is_some_and(|rest| rest.starts_with(['/', '\\', '\t']));
         return Some(if is_plain { path } else { format!("{scheme}://{authority}{path}") });
     }
     let absolute: Cow<'_, str> =
         if value.starts_with("//") { format!("{scheme}:{value}").into() } else { value.into() };
-    let (protocol, named, rest) = split_url(&absolute)?;
+    let (protocol, host, rest) = split_url(&absolute)?;
     if !["http", "https"].iter().any(|web| protocol.eq_ignore_ascii_case(web)) {
         return None;
     }
-    let host = normalize_host(named)?;
-    let owner = service.servers().iter().map(|server| &server.url).find(|url| names(url, &host))?;
-    let rest = without_base(rest, owner).unwrap_or_else(|| rest.to_owned());
+    let host = normalize_host(host)?;
+    let owner = service.servers().iter().map(|server| &server.url).find(|url| has_host(url, &host))?;
+    let rest = strip_base_path(rest, owner).unwrap_or_else(|| rest.to_owned());
     Some(format!("{scheme}://{authority}{rest}"))
 }
 
-/// A `Set-Cookie` of `server` for the client, or `None` when it may stay as it is.
+/// Returns the `Set-Cookie` of `server` for the client; `None` if it is unchanged.
 pub fn set_cookie(value: &str, server: &ServerUrl, service: &Service, authority: &str) -> Option<String> {
-    let public = host_of(authority);
+    let public = strip_port(authority);
     let mut changed = false;
     let mut parts = value.split(';').map(Cow::Borrowed).collect::<Vec<_>>();
-    // The first part is the cookie itself, whatever it looks like.
+    // The first part is the cookie itself, not an attribute.
     for part in parts.iter_mut().skip(1) {
         let Some((name, value)) = part.split_once('=') else { continue };
         let replacement = match name.trim().to_ascii_lowercase().as_str() {
             "domain" => {
                 let domain = value.trim().trim_start_matches('.').to_ascii_lowercase();
-                let is_ours = service.servers().iter().any(|server| host_of(server.url.authority()) == domain);
-                is_ours.then(|| public.to_owned())
+                let is_server = service.servers().iter().any(|server| strip_port(server.url.authority()) == domain);
+                is_server.then(|| public.to_owned())
             }
-            "path" => without_base(value.trim(), server),
+            "path" => strip_base_path(value.trim(), server),
             _ => None,
         };
         if let Some(replacement) = replacement {
@@ -62,8 +64,8 @@ pub fn set_cookie(value: &str, server: &ServerUrl, service: &Service, authority:
     changed.then(|| parts.join(";"))
 }
 
-/// `path` without the server's base path; `None` when it does not lie below it.
-fn without_base(path: &str, server: &ServerUrl) -> Option<String> {
+/// Returns `path` without the server's base path; `None` if it is not below that path.
+fn strip_base_path(path: &str, server: &ServerUrl) -> Option<String> {
     let base = Some(server.base_path()).filter(|base| !base.is_empty())?;
     let rest = path.strip_prefix(base)?;
     match rest.chars().next() {
@@ -74,12 +76,13 @@ fn without_base(path: &str, server: &ServerUrl) -> Option<String> {
     }
 }
 
-fn names(url: &ServerUrl, host: &str) -> bool {
+/// Returns whether a server has this normalised host.
+fn has_host(url: &ServerUrl, host: &str) -> bool {
     normalize_host(url.authority()).as_deref() == Some(host)
 }
 
-/// Without the port.
-fn host_of(authority: &str) -> &str {
+/// Returns the authority without the port.
+fn strip_port(authority: &str) -> &str {
     match authority.rsplit_once(':') {
         Some((host, _)) if !authority.ends_with(']') => host,
         _ => authority,
@@ -97,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn hdr_13_locations_that_name_a_server_name_the_public_host() {
+    fn hdr_13_locations_with_a_servers_host_get_the_public_host() {
         let service = service();
         let [a, b] = service.servers() else { panic!("two servers") };
         let table = [
@@ -119,7 +122,7 @@ mod tests {
             (b, "/base", Some("/")),
             (b, "/base?x", Some("/?x")),
             (b, "/basement", None),
-            // Without the base path a browser would take these for another host's.
+            // Without the base path, browsers would resolve these to another host.
             (b, "/base//evil.example/x", Some("https://app.test//evil.example/x")),
             (b, "/base/\\evil.example/x", Some("https://app.test/\\evil.example/x")),
             (b, "/base/\t/evil.example/x", Some("https://app.test/\t/evil.example/x")),
@@ -132,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn hdr_14_cookies_bound_to_a_server_are_bound_to_the_public_host() {
+    fn hdr_14_cookies_for_a_servers_host_get_the_public_host() {
         let service = service();
         let [a, b] = service.servers() else { panic!("two servers") };
         let table = [

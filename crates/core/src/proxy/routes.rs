@@ -1,4 +1,4 @@
-//! All services of one deployment, and the way from a request to its pool.
+//! Routes requests to the pools of services, by host and path.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -12,21 +12,21 @@ use crate::rng::Rng;
 use crate::service::Service;
 use crate::time::Timestamp;
 
-/// The pools of all services by public host.
+/// The pools of all services.
 #[derive(Debug, Default)]
 pub struct Services {
-    /// Those of one host with the longest path first.
+    /// By public host; those of one host with the longest path first.
     hosts: BTreeMap<String, Vec<Arc<Pool>>>,
-    /// The bodies that all services together keep for a replay.
+    /// The buffered bodies of all services.
     pub replay: Arc<ReplayBuffer>,
 }
 
-/// A request that is for one of our services.
+/// The service that a request is for, and the parts of its URL.
 #[derive(Clone, Copy, Debug)]
 pub struct RouteMatch<'s, 'u> {
     /// The service's pool.
     pub pool: &'s Arc<Pool>,
-    /// `https` or `http`, as the client came.
+    /// `https` or `http`, as the client connected.
     pub scheme: &'u str,
     /// Host and port as the client wrote them.
     pub authority: &'u str,
@@ -35,16 +35,18 @@ pub struct RouteMatch<'s, 'u> {
 }
 
 impl Services {
-    /// Pools that know nothing yet. `seed` decides everything that is left to chance. Of two services with one host and path
-    /// the first counts; a configuration that was read by `tunnel-balancer-config` has none.
+    /// Creates pools without state. `seed` decides everything that is random. Of two services with
+    /// the same host and path the first is used; `tunnel-balancer-config` rejects such
+    /// configurations.
     pub fn new(services: impl IntoIterator<Item = Service>, seed: u64) -> Self {
         let mut seeds = Rng::new(seed);
         let pools = services.into_iter().map(|service| Arc::new(Pool::new(service, seeds.next_u64())));
         Self { hosts: by_host(pools), replay: Arc::default() }
     }
 
-    /// The pools of a new configuration in place of these, at the time `now`. A service that did not change keeps its pool;
-    /// one that did keeps what is known of those servers that are still the same. What is under way goes on with the old.
+    /// Creates the pools of a new configuration. An unchanged service keeps its pool. A changed one
+    /// keeps the state of its unchanged servers; see [`Pool::reconfigured`]. Requests in flight
+    /// stay with the old pools.
     pub fn reloaded(&self, services: impl IntoIterator<Item = Service>, seed: u64, now: Timestamp) -> Self {
         let mut seeds = Rng::new(seed);
         let pools = services.into_iter().map(|service| {
@@ -59,20 +61,23 @@ impl Services {
         Self { hosts: by_host(pools), replay: Arc::clone(&self.replay) }
     }
 
-    /// The pool a request for `url` is for. `has_hop` tells whether it carries the header [`LOOP_HEADER`](crate::proxy::headers::LOOP_HEADER).
+    /// Returns the service that a request for `url` is for. `has_loop_header` tells whether it has
+    /// the header [`LOOP_HEADER`](crate::headers::LOOP_HEADER).
     ///
     /// # Errors
-    /// [`LocalReply::Loop`] for a request that a balancer has sent, [`LocalReply::UnknownHost`] when no service has its host and path.
-    pub fn route<'s, 'u>(&'s self, url: &'u str, has_hop: bool) -> Result<RouteMatch<'s, 'u>, LocalReply> {
+    /// [`LocalReply::Loop`] for a request that a balancer sent, [`LocalReply::UnknownHost`] if no
+    /// service has its host and path.
+    pub fn route<'s, 'u>(&'s self, url: &'u str, has_loop_header: bool) -> Result<RouteMatch<'s, 'u>, LocalReply> {
         let (scheme, authority, path_and_query) = match split_url(url) {
             Some(parts) => parts,
-            None if has_hop => return Err(LocalReply::Loop),
+            None if has_loop_header => return Err(LocalReply::Loop),
             None => return Err(LocalReply::UnknownHost),
         };
-        self.route_parts(scheme, authority, path_and_query, has_hop)
+        self.route_parts(scheme, authority, path_and_query, has_loop_header)
     }
 
-    /// The same for a host that has the parts of the URL and not the whole. What is in none of them cannot get into another.
+    /// Does the same for hosts that have the parts of a URL. The parts are never joined, so none
+    /// can change the meaning of another.
     ///
     /// # Errors
     /// As [`route`](Self::route).
@@ -81,9 +86,9 @@ impl Services {
         scheme: &'u str,
         authority: &'u str,
         path_and_query: &'u str,
-        has_hop: bool,
+        has_loop_header: bool,
     ) -> Result<RouteMatch<'s, 'u>, LocalReply> {
-        if has_hop {
+        if has_loop_header {
             return Err(LocalReply::Loop);
         }
         let pools = normalize_host(authority).and_then(|host| self.hosts.get(&host)).ok_or(LocalReply::UnknownHost)?;
@@ -92,7 +97,7 @@ impl Services {
         Ok(RouteMatch { pool, scheme, authority, path_and_query })
     }
 
-    /// All pools, in the order of their hosts.
+    /// Returns all pools, in the order of their hosts.
     pub fn pools(&self) -> impl Iterator<Item = &Arc<Pool>> {
         self.hosts.values().flatten()
     }
@@ -120,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_path_decides() {
+    fn the_longest_matching_path_is_selected() {
         let services = services(&["app.test", "app.test/api/", "app.test/api/v2", "other.test/only"]);
         let table = [
             ("https://app.test/", Some("app.test")),
@@ -136,7 +141,7 @@ mod tests {
             ("https://APP.test.:443/api/x", Some("app.test/api")),
             ("https://other.test/only/x", Some("other.test/only")),
             ("https://other.test/", None),
-            ("https://nobody.test/", None),
+            ("https://unknown.test/", None),
         ];
         for (url, expected) in table {
             let name = services.route(url, false).ok().map(|matched| matched.pool.service().name());
@@ -144,6 +149,6 @@ mod tests {
         }
         assert_eq!(services.route("https://app.test/", true).err(), Some(LocalReply::Loop));
         let forged = services.route_parts("https", "app.test/api", "/", false);
-        assert_eq!(forged.err(), Some(LocalReply::UnknownHost), "a host is no path");
+        assert_eq!(forged.err(), Some(LocalReply::UnknownHost), "a path in the host is not a path");
     }
 }
