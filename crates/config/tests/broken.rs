@@ -75,7 +75,7 @@ fn more_servers_than_a_service_can_have() {
     let servers: Vec<String> = (0..65).map(|i| format!("a-{i}.example.com")).collect();
     let errors = parse(&format!("services:\n  a.example.com: [{}]", servers.join(", "))).unwrap_err();
     let expected =
-        "services.yaml:2:18: error[servers]: a service has 1 to 64 servers, not 65 at services.\"a.example.com\"";
+        "services.yaml:2:18: error[servers]: expected 1 to 64 servers, found 65 at services.\"a.example.com\"";
     assert_eq!(errors.in_file("services.yaml").to_string(), expected);
 }
 

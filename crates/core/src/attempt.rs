@@ -38,8 +38,8 @@ pub struct AttemptInfo {
 
 /// One send of a request to one server, from its start to its result.
 ///
-/// It is consumed by [`Exchange::report`](crate::Exchange::report) or [`Exchange::cancel`](crate::Exchange::cancel), so
-/// that a result cannot be reported twice.
+/// It is consumed by [`Exchange::report`](crate::Exchange::report) or
+/// [`Exchange::cancel`](crate::Exchange::cancel), so that a result cannot be reported twice.
 #[derive(Debug, PartialEq, Eq)]
 #[must_use = "an attempt is over when its result is reported or it is canceled"]
 pub struct Attempt {

@@ -1,9 +1,10 @@
 //! How an attempt ended, and how that is read.
 //!
-//! What matters about a failure is whether the application can have seen the request. Behind a tunnel the status tells:
-//! Cloudflare's edge answers 530 when no connector is connected and 521 to 526 when it cannot reach one, so nothing was
-//! delivered and the request can go to any other server. A 502 or a lost connection leaves it open. Then only a request
-//! that is harmless when it runs twice may be sent again.
+//! What matters about a failure is whether the application can have seen the request. Behind a
+//! tunnel the status shows it: Cloudflare's edge responds with 530 when no connector is connected
+//! and 521 to 526 when it cannot reach one, so nothing was delivered and the request can go to any
+//! other server. A 502 or a lost connection leaves it open. Then only a request that is harmless
+//! when it runs twice may be sent again.
 
 use std::fmt;
 
@@ -37,7 +38,7 @@ pub enum Failure {
     Connect,
     /// No response headers arrived in time.
     Timeout,
-    /// No response headers arrived, and a probe sent meanwhile failed as well.
+    /// No response headers arrived, and a probe sent meanwhile failed, too.
     Unresponsive,
     /// The connection broke, or the cause is unknown.
     ConnectionLost,
@@ -45,7 +46,8 @@ pub enum Failure {
     InvalidRequest,
     /// The client did not send the whole of its request. No server is at fault.
     ClientAborted,
-    /// This machine has no file descriptor, memory or port left. Nothing was sent, and no server is at fault.
+    /// This machine has no file descriptor, memory or port left. Nothing was sent, and no server is
+    /// at fault.
     Local,
 }
 
@@ -58,7 +60,8 @@ pub struct Classification {
     pub impact: HealthImpact,
 }
 
-/// The interpretation of an outcome for one request: see [`RequestMeta::rule`](crate::RequestMeta::rule).
+/// The interpretation of an outcome for one request: see
+/// [`RequestMeta::rule`](crate::RequestMeta::rule).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ruling {
     /// Whether the application can have seen the request.
@@ -92,16 +95,17 @@ impl Classification {
 }
 
 impl Outcome {
-    /// Whether this is a response that reports a fault of the server: 500 and above, except for the statuses that a client
-    /// can provoke by its choice of method or version.
+    /// Whether this is a response that reports a fault of the server: 500 and above, except for the
+    /// statuses that a client can provoke by its choice of method or version.
     pub(crate) fn is_server_error(self) -> bool {
         matches!(self, Self::Status(status) if status.is_server_error() && !matches!(status.as_u16(), 501 | 505))
     }
 
     /// Classifies an outcome by the table of the statuses that stand for a failed gateway.
     ///
-    /// Sources: Cloudflare's documentation of 52x and 530 errors; 521, 522, 523, 525 and 526 are also what Cloudflare Load
-    /// Balancing fails over on. A status that an application itself would send, 500 included, is an answer.
+    /// Sources: Cloudflare's documentation of 52x and 530 errors; 521, 522, 523, 525 and 526 are
+    /// also what Cloudflare Load Balancing fails over on. A status that an application itself would
+    /// send, 500 included, is its response.
     pub const fn classify(self) -> Classification {
         match self {
             Self::Failed(Failure::Connect) => Classification::NEVER,

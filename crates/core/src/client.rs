@@ -1,11 +1,12 @@
 //! What a host provides: a way to send requests, and a clock.
 //!
-//! The request and response types are the host's own. They are moved and never inspected, so a JavaScript response stays one
-//! and its body never passes through here.
+//! The request and response types are the host's own. They are moved and never inspected, so a
+//! JavaScript response stays one and its body never passes through here.
 //!
-//! No future here needs to be `Send`. When those of your client and clock are, that of [`forward`](crate::forward()) is too,
-//! and can be spawned on a thread pool. The compiler sees that for a concrete client only: code that is generic over
-//! *any* `HttpClient` cannot ask for it until return-type notation is stable (rust-lang/rust#103854).
+//! No future here needs to be `Send`. When those of your client and clock are, that of
+//! [`forward`](crate::forward()) is too, and can be spawned on a thread pool. The compiler sees
+//! that for a concrete client only: code that is generic over *any* `HttpClient` cannot ask for it
+//! until return-type notation is stable (rust-lang/rust#103854).
 
 use std::future::Future;
 use std::time::Duration;
@@ -27,8 +28,8 @@ pub trait HttpClient {
     /// Why there is none.
     type Error: UpstreamError;
 
-    /// Sends `request` to `server` and waits for response headers, not for the body. Redirects are not followed. Two attempts
-    /// of one request may run at a time.
+    /// Sends `request` to `server` and waits for response headers, not for the body. Redirects are
+    /// not followed. Two attempts of one request may run at a time.
     ///
     /// Dropping the future aborts the real request: that is how timeouts work.
     fn send(
@@ -38,8 +39,8 @@ pub trait HttpClient {
         attempt: AttemptInfo,
     ) -> impl Future<Output = Result<Self::Response, Self::Error>>;
 
-    /// Sends a probe as `probe` describes it, uncached, and waits for response headers. Redirects are not followed. Dropping
-    /// the future aborts the request.
+    /// Sends a probe as `probe` describes it, uncached, and waits for response headers. Redirects
+    /// are not followed. Dropping the future aborts the request.
     fn send_probe(
         &self,
         server: &Server,
@@ -47,9 +48,10 @@ pub trait HttpClient {
     ) -> impl Future<Output = Result<Self::Response, Self::Error>>;
 
     /// Starts a task that calls [`run_probes`](crate::run_probes) for every lease that
-    /// [`PoolState::next_probe`](crate::PoolState::next_probe) returns, in the background: `tokio::spawn`, or `waitUntil` of
-    /// a Worker. Called when probes may be due. The tasks must not end with the request that caused them: its client may
-    /// leave, and the next client needs the result.
+    /// [`PoolState::next_probe`](crate::PoolState::next_probe) returns, in the background:
+    /// `tokio::spawn`, or `waitUntil` of a Worker. Called when probes may be due. The tasks must
+    /// not end with the request that caused them: its client may leave, and the next client needs
+    /// the result.
     fn start_probes(&self);
 
     /// Returns the status of a response.
@@ -62,11 +64,13 @@ pub trait HttpClient {
     fn read_prefix(&self, response: Self::Response, limit: usize)
     -> impl Future<Output = Result<Vec<u8>, Self::Error>>;
 
-    /// Cancels the body of a response that the client will not get, so that its connection is free again.
+    /// Cancels the body of a response that the client will not get, so that its connection is free
+    /// again.
     fn discard(&self, response: Self::Response);
 
-    /// Returns whether the whole request, its body included, has left for the server. While the client uploads, the response
-    /// timeout does not run. By default always, as for requests whose body is in memory.
+    /// Returns whether the whole request, its body included, has left for the server. While the
+    /// client uploads, the response timeout does not run. By default always, as for requests whose
+    /// body is in memory.
     fn is_body_sent(&self, request: &Self::Request) -> bool {
         let _ = request;
         true

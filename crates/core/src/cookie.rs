@@ -1,11 +1,12 @@
-//! One cookie of a `Cookie` header: reading it, and taking it out without touching the others.
+//! Reads and removes single cookies of a `Cookie` header.
 
-/// The value of the first cookie with this name.
+/// Returns the value of the first cookie with this name.
 pub fn value_of<'a>(header: &'a str, name: &str) -> Option<&'a str> {
     header.split(';').find_map(|pair| pair_value(pair, name))
 }
 
-/// The header without any cookie of this name; `None` when nothing is left. The others stay as they are, in their order.
+/// Returns the header without the cookies of this name; `None` if none is left. The others keep
+/// their form and order.
 pub fn remove(header: &str, name: &str) -> Option<String> {
     let others: Vec<&str> = header.split(';').filter(|pair| pair_value(pair, name).is_none()).collect();
     let others = others.join(";");
@@ -23,7 +24,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn aff_08_one_cookie_is_read_and_taken_out() {
+    fn aff_08_a_cookie_is_read_and_removed() {
         let table = [
             ("lb=x", Some("x"), None),
             ("a=1; lb=x; b=2", Some("x"), Some("a=1; b=2")),

@@ -1,26 +1,29 @@
 //! One client request, from its arrival to its response: the whole retry policy as a state machine.
 //!
-//! The driver does what a [`Step`] says and reports the result, which gives the next step. There is no future in here, so a
-//! proxy whose callbacks own the I/O can drive it as well as [`forward`](crate::forward()) does:
+//! The driver does what a [`Step`] says and reports the result, which gives the next step. There is
+//! no future in here, so a proxy whose callbacks own the I/O can drive it, as
+//! [`forward`](crate::forward()) does:
 //!
 //! 1. [`Exchange::start`] returns the first step.
-//! 2. [`Step::Attempt`]: send the request to the attempt's server. Call [`Exchange::wait`] to learn how long to wait for the
-//!    response, and again whenever that time is over. Report the result with [`Exchange::report`]. Keep the response,
-//!    if there is one; drop the one of the attempt before.
+//! 2. [`Step::Attempt`]: send the request to the attempt's server. Call [`Exchange::wait`] to learn
+//!    how long to wait for the response, and again whenever that time is over. Report the result
+//!    with [`Exchange::report`]. Keep the response, if there is one; drop the one of the attempt
+//!    before.
 //! 3. [`Step::Sleep`]: wait, and call [`Exchange::resume`].
 //! 4. [`Step::Finish`]: respond to the client and stop.
 //!
-//! Hosts that can run two attempts at a time also call [`Exchange::hedge`] after `wait`. After the result of one of them a
-//! step may be [`Step::Await`]: the other attempt is still in flight. When the exchange finishes before it, or the client
-//! goes away, [`Exchange::cancel`] it.
+//! Hosts that can run two attempts at a time also call [`Exchange::hedge`] after `wait`. After the
+//! result of one of them a step may be [`Step::Await`]: the other attempt is still in flight. When
+//! the exchange finishes before it, or the client disconnects, [`Exchange::cancel`] it.
 //!
 //! # A slow response is not a dead server
 //!
-//! A fixed timeout for each attempt either cuts long polls and slow reports, or lets a hung server hold its users. So an
-//! overdue response makes a liveness probe due, and what follows depends on the evidence (see `pool/stall.rs`). Without an
-//! answer to either for longer than usual, the server is *stalled*: safe requests are hedged and new ones go elsewhere.
-//! When the probe has failed and `liveness_check_after` and the probe's timeout have passed, the server is ejected and the
-//! attempt is given up. As long as the server answers something, the attempt has its time.
+//! A fixed timeout for each attempt either cuts long polls and slow reports, or lets a hung server
+//! hold its users. So an overdue response makes a liveness probe due, and what follows depends on
+//! the evidence (see `pool/stall.rs`). Without a response to either for longer than usual, the
+//! server is *stalled*: safe requests are hedged and new ones go elsewhere. When the probe has
+//! failed and `liveness_check_after` and the probe's timeout have passed, the server is ejected and
+//! the attempt is given up. As long as the server responds to something, the attempt continues.
 //!
 //! **Once a response has been passed on, nothing is tried again.**
 
@@ -52,8 +55,8 @@ pub enum Step {
 pub enum Wait {
     /// Wait this long, then call [`Exchange::wait`] again.
     Sleep(Duration),
-    /// Start the probes that are due ([`PoolState::next_probe`]), then wait this long. The probes belong to the pool: they
-    /// run to their end when the request does not.
+    /// Start the probes that are due ([`PoolState::next_probe`]), then wait this long. The probes
+    /// belong to the pool: they run to their end when the request does not.
     Probe(Duration),
     /// Abort the attempt and report this failure.
     GiveUp(Failure),
@@ -78,7 +81,7 @@ pub struct Exchange {
     in_flight: u32,
     /// The last result and its interpretation.
     last: Option<(AttemptResult, Ruling)>,
-    /// Whether its server had failed other requests as well.
+    /// Whether its server had failed other requests, too.
     server_was_failing: bool,
     /// Whether an unavailable server was selected last.
     last_resort: bool,
@@ -95,7 +98,8 @@ impl Exchange {
     /// How often to look for what a probe or another request shows.
     const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
-    /// How long to wait in all for the trials of other requests: a working server has answered by then.
+    /// How long to wait in all for the trials of other requests: a working server has responded by
+    /// then.
     const TRIAL_WAIT: Duration = Duration::from_secs(1);
 
     /// Starts an exchange.
@@ -148,8 +152,8 @@ impl Exchange {
         }
     }
 
-    /// Ends an attempt that is not waited for any more: the client went away, or another attempt was faster. That is no
-    /// failure.
+    /// Ends an attempt that is no longer waited for: the client disconnected, or another attempt
+    /// was faster. That is no failure.
     #[expect(clippy::needless_pass_by_value, reason = "an attempt is used up here")]
     pub fn cancel(&mut self, state: &mut PoolState, attempt: Attempt, now: Timestamp) {
         let now = state.advance(now);
@@ -158,8 +162,9 @@ impl Exchange {
         state.on_attempt_canceled(attempt.info, was_faster, now);
     }
 
-    /// Returns how long to wait for the response to an attempt. `body_sent` tells whether the server has the whole request:
-    /// while the client uploads, neither timeouts nor liveness checks apply.
+    /// Returns how long to wait for the response to an attempt. `body_sent` tells whether the
+    /// server has the whole request: while the client uploads, neither timeouts nor liveness checks
+    /// apply.
     pub fn wait(&mut self, state: &mut PoolState, attempt: &mut Attempt, body_sent: bool, now: Timestamp) -> Wait {
         let now = state.advance(now);
         if !body_sent {
@@ -269,7 +274,8 @@ impl Exchange {
         {
             return step;
         }
-        // What was never delivered caused no load, and a working server can take what a dead one dropped.
+        // What was never delivered caused no load, and a working server can take what a dead one
+        // dropped.
         let delivered = self.last.is_some_and(|(_, ruling)| ruling.delivery != Delivery::Never);
         let (failed_recently, trial) = (state.failed_recently(id, now), state.has_trial_in_flight(id, now));
         // Held requests try an unavailable server one at a time, which bounds their load by itself.
@@ -311,7 +317,8 @@ impl Exchange {
         attempt
     }
 
-    /// Holds the request until a server returns or a place is free, if that is wanted and its time is not over.
+    /// Holds the request until a server returns or a place is free, if that is wanted and its time
+    /// is not over.
     fn hold(&mut self, state: &mut PoolState, now: Timestamp) -> Option<Step> {
         let hold = state.service().retry.hold?;
         let until = self.held_until.unwrap_or_else(|| now + hold).min(self.deadline);

@@ -31,7 +31,8 @@ pub struct Forwarded<R> {
 
 /// Sends a request to the pool's servers until one responds or nothing is left to try.
 ///
-/// Dropping the future, as when the client goes away, ends the attempts in flight and has no impact on the health of a server.
+/// Dropping the future, as when the client disconnects, ends the attempts in flight and has no
+/// impact on the health of a server.
 pub async fn forward<C: HttpClient, K: Clock>(
     pool: &Pool,
     client: &C,
@@ -98,10 +99,11 @@ pub async fn forward<C: HttpClient, K: Clock>(
     Forwarded { response, served_by, attempts: run.exchange.attempts(), last_resort: run.exchange.is_last_resort() }
 }
 
-/// Runs the probe of `lease`, and after it others of the same pool that are due, each server's at most once.
+/// Runs the probe of `lease`, and after it others of the same pool that are due, each server's at
+/// most once.
 ///
-/// A host takes leases from [`PoolState::next_probe`](crate::PoolState::next_probe) until there are none, and runs this for
-/// each in the background: see [`HttpClient::start_probes`].
+/// A host takes leases from [`PoolState::next_probe`](crate::PoolState::next_probe) until there are
+/// none, and runs this for each in the background: see [`HttpClient::start_probes`].
 pub async fn run_probes<C: HttpClient, K: Clock>(pool: &Pool, client: &C, clock: &K, lease: Lease) {
     let began = lease.started();
     let mut next = Some(lease);
@@ -114,8 +116,8 @@ pub async fn run_probes<C: HttpClient, K: Clock>(pool: &Pool, client: &C, clock:
     }
 }
 
-/// Starts probes whenever they are due, without end. For hosts that probe without traffic. Completes only if the service has
-/// no health check.
+/// Starts probes whenever they are due, without end. For hosts that probe without traffic.
+/// Completes only if the service has no health check.
 pub async fn keep_probing<C: HttpClient, K: Clock>(pool: &Pool, client: &C, clock: &K) {
     /// How often to look again when probes are due but as many are in flight as may be.
     const MIN_SLEEP: Duration = Duration::from_millis(100);
@@ -143,7 +145,7 @@ enum Event<R> {
     Ended(usize, Result<R, Failure>),
     /// A second attempt should start.
     Hedge(Attempt),
-    /// It is time to look again.
+    /// A timer fired: the exchange decides again.
     Timer,
 }
 

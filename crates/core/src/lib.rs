@@ -1,13 +1,14 @@
 //! Load-balancing decisions: server selection, health tracking and retries, without I/O.
 //!
-//! Time and the results of requests go in, decisions come out. So one engine runs in a Cloudflare Worker, in a native proxy
-//! and in a test on a virtual clock, and behaves the same in each.
+//! Time and the results of requests go in, decisions come out. So one engine runs in a Cloudflare
+//! Worker, in a native proxy and in a test on a virtual clock, and behaves the same in each.
 //!
 //! There are two ways to use it:
 //!
-//! * Call [`forward()`] with an [`HttpClient`] and a [`Clock`] of your own: it sends a request to the servers of a [`Pool`]
-//!   until one responds.
-//! * Where your proxy's callbacks own the I/O, drive an [`Exchange`] yourself: its module documents the loop.
+//! * Call [`forward()`] with an [`HttpClient`] and a [`Clock`] of your own: it sends a request to
+//!   the servers of a [`Pool`] until one responds.
+//! * Where your proxy's callbacks own the I/O, drive an [`Exchange`] yourself: its module documents
+//!   the loop.
 //!
 //! A whole embedding, with a client that stands in for a real one:
 //!
@@ -59,8 +60,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Nothing here reads a clock, an environment variable or a random source, starts a thread, or panics. `ARCHITECTURE.md` lists
-//! such invariants and what enforces each.
+//! Nothing here reads a clock, an environment variable or a random source, starts a thread, or
+//! panics. `ARCHITECTURE.md` lists such invariants and what enforces each.
 
 #![forbid(unsafe_code)]
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]

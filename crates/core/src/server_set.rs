@@ -1,55 +1,56 @@
-//! Which servers: one of a service's list, or some of them.
+//! Servers of a service by their position in its list, and sets of them.
 //!
-//! A set is a word of bits, so that a choice among servers allocates nothing and asks a question of all of them at once.
+//! A set is one word of bits, so that a selection allocates nothing and set operations handle all
+//! servers at once.
 
 use std::fmt;
 
-/// A server's place in its service's list. Stable for the life of a pool.
+/// The position of a server in the list of its service. Stable for the lifetime of a pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ServerId(u8);
 
 impl ServerId {
-    /// The id of the server at `index` of its service's list; none at or past [`ServerSet::CAPACITY`].
+    /// Returns the id of the server at `index` of the list; `None` from [`ServerSet::CAPACITY`] on.
     pub fn new(index: usize) -> Option<Self> {
         u8::try_from(index).ok().filter(|id| usize::from(*id) < ServerSet::CAPACITY).map(Self)
     }
 
-    /// All there can be, in list order.
+    /// Returns all possible ids in list order.
     pub(crate) fn all() -> impl Iterator<Item = Self> {
         (0..ServerSet::CAPACITY as u8).map(Self)
     }
 
-    /// The place in the list, counted from 0.
+    /// Returns the position in the list, from 0.
     pub fn index(self) -> usize {
         usize::from(self.0)
     }
 }
 
-/// A set of servers of one service. A word of bits, so that choosing allocates nothing.
+/// A set of servers of one service.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct ServerSet(u64);
 
 impl ServerSet {
-    /// How many servers a service can have: a platform allows fewer subrequests than that.
+    /// The largest number of servers of a service. Platforms allow fewer subrequests than that.
     pub const CAPACITY: usize = 64;
 
-    /// The set of none.
+    /// The empty set.
     pub const EMPTY: Self = Self(0);
 
-    /// The set of one.
+    /// Returns the set of one server.
     pub const fn single(id: ServerId) -> Self {
         Self(1 << id.0)
     }
 
-    /// The first `len` of a list.
+    /// Returns the set of the first `len` servers of a list.
     pub const fn first_n(len: usize) -> Self {
         Self(if len < Self::CAPACITY { !(u64::MAX << len) } else { u64::MAX })
     }
 
-    /// The one at `position` in list order, counted from 0.
+    /// Returns the member at `position` in list order, from 0.
     pub fn nth(self, position: u32) -> Option<ServerId> {
         let mut rest = self.0;
-        // Mostly everybody is in, so that nobody has to be counted.
+        // Usually the set is a prefix of the list, and the position is the index.
         if rest & rest.wrapping_add(1) == 0 {
             return ServerId::new(position as usize).filter(|id| self.contains(*id));
         }
@@ -59,66 +60,66 @@ impl ServerSet {
         Self(rest).first()
     }
 
-    /// Takes one out.
+    /// Removes a server.
     pub const fn remove(&mut self, id: ServerId) {
         self.0 &= !(1 << id.0);
     }
 
-    /// Puts one in or takes it out.
-    pub const fn set(&mut self, id: ServerId, is_in: bool) {
-        if is_in { self.insert(id) } else { self.remove(id) }
+    /// Inserts or removes a server.
+    pub const fn set(&mut self, id: ServerId, is_member: bool) {
+        if is_member { self.insert(id) } else { self.remove(id) }
     }
 
-    /// Those that are also in `other`.
+    /// Returns the servers that are in both sets.
     #[must_use]
     pub const fn intersection(self, other: Self) -> Self {
         Self(self.0 & other.0)
     }
 
-    /// Adds one.
+    /// Inserts a server.
     pub const fn insert(&mut self, id: ServerId) {
         self.0 |= 1 << id.0;
     }
 
-    /// Whether `id` is in.
+    /// Returns whether the set contains `id`.
     pub const fn contains(self, id: ServerId) -> bool {
         self.0 & (1 << id.0) != 0
     }
 
-    /// Whether nothing is in.
+    /// Returns whether the set is empty.
     pub const fn is_empty(self) -> bool {
         self.0 == 0
     }
 
-    /// How many are in.
+    /// Returns the number of servers in the set.
     pub const fn len(self) -> usize {
         self.0.count_ones() as usize
     }
 
-    /// These without those of `other`.
+    /// Returns the servers that are not in `other`.
     #[must_use]
     pub const fn difference(self, other: Self) -> Self {
         Self(self.0 & !other.0)
     }
 
-    /// These and those of `other`.
+    /// Returns the servers that are in either set.
     #[must_use]
     pub const fn union(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 
-    /// These, or `others` where nobody is in.
+    /// Returns this set, or `others` if it is empty.
     #[must_use]
     pub const fn or_else(self, others: Self) -> Self {
         if self.is_empty() { others } else { self }
     }
 
-    /// The first in list order.
+    /// Returns the first server in list order.
     pub fn first(self) -> Option<ServerId> {
         self.iter().next()
     }
 
-    /// In list order.
+    /// Returns the servers in list order.
     pub fn iter(self) -> impl Iterator<Item = ServerId> {
         let mut rest = self.0;
         std::iter::from_fn(move || {

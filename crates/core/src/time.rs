@@ -1,30 +1,31 @@
 //! Points in time, as plain numbers.
 //!
-//! The core never reads a clock: a host passes `now` to every call. `std::time::Instant` cannot be made from a number and
-//! panics on `wasm32-unknown-unknown`, so time is counted in milliseconds here, from whatever start the host likes.
+//! The core never reads a clock: hosts pass `now` to every call. `std::time::Instant` cannot be
+//! constructed from a number and panics on `wasm32-unknown-unknown`, so times are milliseconds
+//! since a start that the host chooses.
 
 use std::ops::Add;
 use std::time::Duration;
 
-/// A point in time in milliseconds. Only differences mean anything to the core; the host chooses the start.
+/// A point in time, in milliseconds. The host chooses the start; the core uses differences only.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(u64);
 
 impl Timestamp {
-    /// The host's start of time: before or at every other point.
+    /// The host's start of time, the earliest point.
     pub const ZERO: Self = Self(0);
 
-    /// The point `millis` milliseconds after the host's start of time.
+    /// Creates the point `millis` milliseconds after the host's start of time.
     pub const fn from_millis(millis: u64) -> Self {
         Self(millis)
     }
 
-    /// Milliseconds since the host's start of time.
+    /// Returns the milliseconds since the host's start of time.
     pub const fn as_millis(self) -> u64 {
         self.0
     }
 
-    /// How long ago `earlier` was; zero where it lies ahead.
+    /// Returns the time since `earlier`; zero if that is later.
     pub const fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
@@ -33,21 +34,22 @@ impl Timestamp {
 impl Add<Duration> for Timestamp {
     type Output = Self;
 
-    /// Stops at the end of time rather than wrapping round.
+    /// Saturates at the largest point in time.
     fn add(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(whole_millis(duration)))
     }
 }
 
-/// Whole milliseconds, in 64 bits: `Duration::as_millis` counts in 128, which every request would pay for.
+/// Returns whole milliseconds in 64 bits. `Duration::as_millis` computes in 128, which is slower.
 pub(crate) const fn whole_millis(duration: Duration) -> u64 {
     duration.as_secs().saturating_mul(1000).saturating_add(duration.subsec_millis() as u64)
 }
 
-/// Makes a host's wall clock usable as a monotonic one.
+/// Turns a host's wall clock into a monotonic one.
 ///
-/// A wall clock can be set, back or forth, while deadlines (leases, ejections) are kept in state. So only its steps count:
-/// one back is none at all, and one forth counts as a day at most, by which time every deadline is over.
+/// A wall clock can be set back or forward while the state holds deadlines, such as those of leases
+/// and ejections. So only the steps of the clock count. A step back counts as none, and a step
+/// forward as a day at most, after which every deadline is over.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Monotonic {
     last: Option<Last>,
@@ -60,29 +62,32 @@ struct Last {
 }
 
 impl Monotonic {
-    /// Steps back up to this long are threads that race for a lock, not a clock that was set.
-    const RACE: Duration = Duration::from_secs(1);
-    const LONGEST_STEP: Duration = Duration::from_secs(24 * 60 * 60);
-    const LONGEST_STEP_MILLIS: u64 = whole_millis(Self::LONGEST_STEP);
-    /// JavaScript's largest safe integer: no clock shows more, and there is room for steps beyond.
-    const LATEST_START: Timestamp = Timestamp::from_millis((1 << 53) - 1);
+    /// Steps back up to this long are caused by threads that race for the lock, not by a clock that
+    /// was set.
+    const MAX_CLOCK_RACE: Duration = Duration::from_secs(1);
+    const MAX_STEP: Duration = Duration::from_secs(24 * 60 * 60);
+    const MAX_STEP_MILLIS: u64 = whole_millis(Self::MAX_STEP);
+    /// JavaScript's largest safe integer. No clock shows more, and later steps do not overflow.
+    const MAX_START: Timestamp = Timestamp::from_millis((1 << 53) - 1);
 
-    /// The time to work with when the host's clock shows `reading`. Never earlier than an earlier answer.
+    /// Returns the monotonic time at which the host's clock shows `reading`, and advances to it.
     pub(crate) fn advance(&mut self, reading: Timestamp) -> Timestamp {
         let time = self.at(reading);
-        let raced = self.last.is_some_and(|last| reading < last.reading && last.reading.since(reading) <= Self::RACE);
-        if !raced {
+        let is_race =
+            self.last.is_some_and(|last| reading < last.reading && last.reading.since(reading) <= Self::MAX_CLOCK_RACE);
+        if !is_race {
             self.last = Some(Last { reading, time });
         }
         time
     }
 
-    /// The last time that was returned.
+    /// Returns the last time that [`advance`](Self::advance) returned.
     pub(crate) fn last(&self) -> Timestamp {
         self.last.map(|last| last.time).unwrap_or_default()
     }
 
-    /// Returns what the host's clock showed, or will show, at `time`. Hosts that share state share that clock.
+    /// Returns what the host's clock showed, or will show, at `time`. Hosts that share state share
+    /// that clock.
     pub(crate) fn reading_at(&self, time: Timestamp) -> Timestamp {
         self.last.map_or(time, |last| shift(time, last.time, last.reading))
     }
@@ -95,9 +100,9 @@ impl Monotonic {
     /// Returns what [`advance`](Self::advance) would return.
     pub(crate) fn at(&self, reading: Timestamp) -> Timestamp {
         match self.last {
-            None => reading.min(Self::LATEST_START),
+            None => reading.min(Self::MAX_START),
             Some(last) => {
-                let step = reading.0.saturating_sub(last.reading.0).min(Self::LONGEST_STEP_MILLIS);
+                let step = reading.0.saturating_sub(last.reading.0).min(Self::MAX_STEP_MILLIS);
                 Timestamp(last.time.0.saturating_add(step))
             }
         }
@@ -125,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_set_back_an_hour_goes_on_from_where_it_was() {
+    fn time_goes_on_when_the_clock_is_set_back() {
         let mut time = Monotonic::default();
         assert_eq!(time.advance(at(10_000)), at(10_000));
         assert_eq!(time.advance(at(6_400)), at(10_000));
@@ -134,17 +139,17 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_leaps_ahead_and_returns_goes_on_running() {
+    fn time_goes_on_when_the_clock_leaps_ahead_and_returns() {
         let mut time = Monotonic::default();
         time.advance(at(10));
         let leapt = time.advance(Timestamp::from_millis(u64::MAX));
-        assert_eq!(leapt, at(10) + Monotonic::LONGEST_STEP);
+        assert_eq!(leapt, at(10) + Monotonic::MAX_STEP);
         assert_eq!(time.advance(at(20)), leapt);
         assert_eq!(time.advance(at(21)), leapt + Duration::from_secs(1));
     }
 
     #[test]
-    fn racing_readers_do_not_speed_time_up() {
+    fn racing_readers_do_not_advance_time() {
         let mut time = Monotonic::default();
         for second in 1..1000 {
             time.advance(at(second));

@@ -1,6 +1,8 @@
-//! What the compiler must accept: `forward` is `Send` for a `Send` client and works for a client that is not.
+//! What the compiler must accept: `forward` is `Send` for a `Send` client and works for a client
+//! that is not.
 //!
-//! The first half is also the test of the lock discipline: a guard kept across an `await` would make the future `!Send`.
+//! The first half is also the test of the lock discipline: a guard kept across an `await` would
+//! make the future `!Send`.
 
 use std::rc::Rc;
 use std::sync::Arc;

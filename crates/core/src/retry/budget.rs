@@ -2,15 +2,20 @@
 //!
 //! # Why a budget and not only a number of attempts?
 //!
-//! Three attempts are kind to one request and murder to a tired server: when everything fails, they triple its load at the
-//! worst moment, and it never gets up again (Bronson et al., "Metastable failures in distributed systems", HotOS 2021).
-//! So retries may make up a share of the requests of the last ten seconds. Where there are few requests a share would
-//! allow none, so one a second is free.
+//! Three attempts are good for one request, but overload a struggling server: when everything
+//! fails, they triple its load at the worst moment, and it may never recover (Bronson et al.,
+//! "Metastable failures in distributed systems", HotOS 2021). So retries are limited to a share of
+//! the requests of the last ten seconds. With few requests that share would allow none, so one
+//! retry per second is always allowed.
 //!
-//! Two kinds of retry are not counted. Those of attempts that were never delivered: they cost nobody anything. And those
-//! that a server which fails again and again sends to one that has not failed lately: when one server dies with a hundred
-//! requests on it, the others can take all hundred, and users must not see it. When everybody fails, nobody is without a
-//! failure, and all are counted.
+//! Two kinds of retry are not charged. The first is a retry of a request that was never delivered,
+//! which caused no load. The second is a retry from a server that fails repeatedly to one that has
+//! not failed recently. When a server dies with a hundred requests in flight, the others can take
+//! all of them. When all servers fail, none is without a recent failure, and every retry is
+//! charged.
+//!
+//! Hedges have a budget of their own with the same settings. If they were charged to this one, it
+//! would be used up when a stalled server finally breaks.
 
 use crate::service::BudgetSettings;
 use crate::time::Timestamp;
@@ -78,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fifth_of_the_requests_may_be_tried_again() {
+    fn a_fifth_of_the_requests_may_be_retried() {
         let mut budget = Budget::default();
         let settings = BudgetSettings::default();
         for second in 0..10 {
@@ -89,12 +94,12 @@ mod tests {
         assert_eq!(
             granted(&mut budget, 1000, now + std::time::Duration::from_secs(10), &settings),
             10,
-            "all is forgotten; one a second is free"
+            "the window is over; one retry per second is always allowed"
         );
     }
 
     #[test]
-    fn rty_17_a_budget_of_nothing_allows_nothing() {
+    fn rty_17_an_empty_budget_allows_no_retry() {
         let mut budget = Budget::default();
         let settings = BudgetSettings { percent: 0, min_per_second: 0 };
         (0..1000).for_each(|_| budget.on_request(Timestamp::ZERO));
@@ -102,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn rty_18_what_was_taken_comes_back_as_time_goes_on() {
+    fn rty_18_charges_expire_with_the_window() {
         let mut budget = Budget::default();
         let settings = BudgetSettings { percent: 0, min_per_second: 1 };
         assert_eq!(granted(&mut budget, 20, Timestamp::from_millis(500), &settings), 10);

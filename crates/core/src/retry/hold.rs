@@ -1,20 +1,23 @@
 //! Requests that wait for a server to return, or for a free place.
 //!
-//! An application that restarts is away for a second or two. Without a second server, an error within milliseconds is the
-//! worst answer: the client repeats the request by hand, and often too early. A held request waits instead. While it does,
-//! one request at a time tries each server, every [`HOLD_INTERVAL`], and the others learn from its result, so that a
-//! server that starts is not met by all of them at once.
+//! An application that restarts is unavailable for a second or two. Without a second server, an
+//! immediate error is the worst result: users repeat the request by hand, and often too early. A
+//! held request waits instead. While it does, one request at a time tries each server, every
+//! [`HOLD_INTERVAL`], and the others wait for its result, so that a server that starts does not get
+//! all of them at once.
 
 use std::time::Duration;
 
 use crate::time::Timestamp;
 
-/// How often a held request looks for a server, and a server is tried.
+/// How often a held request looks for an available server, and how often an unavailable one is
+/// tried.
 pub(crate) const HOLD_INTERVAL: Duration = Duration::from_millis(250);
 
 /// The requests of one pool that are being held.
 ///
-/// A request that is dropped while it waits never leaves the queue by itself, so every place also ends by time.
+/// A request that is dropped while it waits never leaves the queue by itself, so every place also
+/// ends by time.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct HoldQueue(Vec<Timestamp>);
 

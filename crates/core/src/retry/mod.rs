@@ -1,8 +1,9 @@
 //! When a request may be sent again.
 //!
-//! Two questions are kept apart. Whether a request may *run* twice depends on how the attempt ended and on the method. Whether
-//! it can be *sent* twice depends on the body: a stream is gone once it was read, so small bodies are buffered
-//! ([`Body`], [`ReplayBuffer`](crate::ReplayBuffer)) and large ones get a single attempt.
+//! Two questions are kept apart. Whether a request may *run* twice depends on how the attempt ended
+//! and on the method. Whether it can be *sent* twice depends on the body: a stream is gone once it
+//! was read, so small bodies are buffered ([`Body`], [`ReplayBuffer`](crate::ReplayBuffer)) and
+//! large ones get a single attempt.
 
 mod budget;
 mod hold;
@@ -25,12 +26,14 @@ pub enum Body {
     Once,
 }
 
-/// What the core needs to know of a request. Construct one with `RequestMeta { body, ..RequestMeta::new(method) }`.
+/// What the core needs to know of a request. Construct one with `RequestMeta { body,
+/// ..RequestMeta::new(method) }`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestMeta {
     /// The method as the client sent it.
     pub method: Method,
-    /// Whether there is an `Idempotency-Key` header: the application then recognises a repetition itself. Default no.
+    /// Whether there is an `Idempotency-Key` header: the application then recognises a repetition
+    /// itself. Default no.
     pub idempotency_key: bool,
     /// Whether the request asks for an upgrade, as a WebSocket handshake does. Default no.
     pub upgrade: bool,
@@ -38,8 +41,8 @@ pub struct RequestMeta {
     pub body: Body,
     /// The key of the policy `hash`, made by [`hash::key`](crate::hash::key). Default 0.
     pub hash_key: u64,
-    /// The server that the client's affinity cookie names, from [`Pool::affinity_server`](crate::Pool::affinity_server).
-    /// Default none.
+    /// The server that the client's affinity cookie names, from
+    /// [`Pool::affinity_server`](crate::Pool::affinity_server). Default none.
     pub affinity_server: Option<ServerId>,
 }
 
@@ -56,18 +59,21 @@ impl RequestMeta {
         }
     }
 
-    /// Returns whether the method only reads: the safe methods of RFC 9110, section 9.2.1, and those that RFC 4918
-    /// (`PROPFIND`), RFC 3253 (`REPORT`) and RFC 5323 (`SEARCH`) define as safe.
+    /// Returns whether the method only reads: the safe methods of RFC 9110, section 9.2.1, and
+    /// those that RFC 4918 (`PROPFIND`), RFC 3253 (`REPORT`) and RFC 5323 (`SEARCH`) define as
+    /// safe.
     pub fn is_safe(&self) -> bool {
         self.method.is_safe() || matches!(self.method.as_str(), "PROPFIND" | "REPORT" | "SEARCH")
     }
 
-    /// Returns whether running the request twice has the effect of running it once (RFC 9110, section 9.2.2), or is allowed.
+    /// Returns whether running the request twice has the effect of running it once (RFC 9110,
+    /// section 9.2.2), or is allowed.
     fn is_idempotent(&self, settings: &RetrySettings) -> bool {
         self.is_safe() || self.method.is_idempotent() || self.idempotency_key || settings.non_idempotent
     }
 
-    /// Returns whether a failure without a known cause would be retried, so that the client never sees it.
+    /// Returns whether a failure without a known cause would be retried, so that the client never
+    /// sees it.
     pub(crate) fn is_safely_retryable(&self, settings: &RetrySettings) -> bool {
         self.is_idempotent(settings) && self.body == Body::Replayable
     }
@@ -79,8 +85,8 @@ impl RequestMeta {
 
     /// Interprets an outcome of this request.
     ///
-    /// A connection that breaks while a body is streamed has no health impact, because the client may have broken it: a
-    /// client that starts uploads and drops them must not eject servers.
+    /// A connection that breaks while a body is streamed has no health impact, because the client
+    /// may have broken it: a client that starts uploads and drops them must not eject servers.
     pub fn rule(&self, outcome: Outcome, settings: &RetrySettings) -> Ruling {
         let classification = settings.classify(outcome);
         let lost_upload = self.body == Body::Once && outcome == Outcome::Failed(Failure::ConnectionLost);
@@ -90,7 +96,8 @@ impl RequestMeta {
             Delivery::Unknown => self.is_idempotent(settings),
             Delivery::Answered => false,
         };
-        // A response or a broken connection means that the body was read; without a connection it is untouched.
+        // A response or a broken connection means that the body was read; without a connection it
+        // is untouched.
         let untouched = matches!(outcome, Outcome::Failed(_)) && classification.delivery == Delivery::Never;
         let retryable = may_run_again
             && (untouched || self.body == Body::Replayable)

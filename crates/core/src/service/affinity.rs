@@ -1,8 +1,9 @@
-//! Affinity: a client stays with the server it got first.
+//! Affinity: a client stays with the server that served it first.
 //!
-//! A cookie remembers the server. It holds no name but a code, computed from a secret key, the service and the server: it
-//! cannot be guessed, tells nothing, and means nothing for another service. A code that fits no server counts as none. The
-//! cookie is between the client and us; the server never sees it. Health always wins over affinity.
+//! A cookie stores a token for the server, computed from a secret key, the service and the server.
+//! It cannot be guessed, reveals nothing, and is not valid for another service. An unknown token is
+//! ignored. The cookie is exchanged between the client and the balancer only; servers never get it.
+//! Health takes precedence over affinity.
 
 use std::fmt;
 use std::time::Duration;
@@ -15,66 +16,67 @@ use crate::cookie;
 use crate::server::Server;
 use crate::server_set::ServerId;
 
-/// How clients are kept with their servers.
+/// The settings of affinity.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Affinity {
     /// The name of the cookie.
     pub cookie: String,
-    /// How long a client is remembered. Default 23 h: less than a day, so that nobody comes back at the very moment it ends.
+    /// The lifetime of the cookie. Default 23 h: less than a day, so that it has expired for
+    /// clients that return daily.
     pub ttl: Duration,
-    /// Signs the codes. Whoever knows it can choose their server.
+    /// The secret key of the tokens. A client that knows it can choose its server.
     pub key: Vec<u8>,
 }
 
 impl Affinity {
-    /// Affinity by a cookie of this name, for the default time.
+    /// Creates the settings for a cookie of this name with the default lifetime.
     pub fn new(cookie: impl Into<String>, key: impl Into<Vec<u8>>) -> Self {
         Self { cookie: cookie.into(), ttl: Duration::from_secs(23 * 60 * 60), key: key.into() }
     }
 }
 
 impl fmt::Debug for Affinity {
-    /// Without the key.
+    /// Omits the key.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Affinity").field("cookie", &self.cookie).field("ttl", &self.ttl).finish_non_exhaustive()
     }
 }
 
-/// The codes of a service's servers, in their order.
+/// The tokens of a service's servers, in list order.
 #[derive(Clone, Debug)]
 pub(crate) struct AffinityTokens(Vec<String>);
 
 impl AffinityTokens {
     pub(crate) fn new(affinity: &Affinity, host: &str, servers: &[Server]) -> Self {
-        Self(servers.iter().map(|server| code(&affinity.key, host, &server.name)).collect())
+        Self(servers.iter().map(|server| token(&affinity.key, host, &server.name)).collect())
     }
 
-    /// The server whose code the client's cookie holds.
+    /// Returns the server that the client's cookie names.
     pub(crate) fn read(&self, affinity: &Affinity, cookies: &str) -> Option<ServerId> {
         let given = cookie::value_of(cookies, &affinity.cookie)?;
-        // Every code is compared, and each in the same time wherever it differs.
+        // Compares all tokens, each in constant time.
         let mut found = None;
-        for (index, code) in self.0.iter().enumerate() {
-            if bool::from(code.as_bytes().ct_eq(given.as_bytes())) {
+        for (index, token) in self.0.iter().enumerate() {
+            if bool::from(token.as_bytes().ct_eq(given.as_bytes())) {
                 found = ServerId::new(index);
             }
         }
         found
     }
 
-    /// The `Set-Cookie` that keeps a client with a server.
+    /// Returns the `Set-Cookie` that assigns a client to a server.
     pub(crate) fn write(&self, affinity: &Affinity, server: ServerId, https: bool) -> Option<String> {
-        let code = self.0.get(server.index())?;
+        let token = self.0.get(server.index())?;
         let secure = if https { "; Secure" } else { "" };
         let (name, seconds) = (&affinity.cookie, affinity.ttl.as_secs());
-        Some(format!("{name}={code}; Path=/; Max-Age={seconds}; HttpOnly{secure}; SameSite=Lax"))
+        Some(format!("{name}={token}; Path=/; Max-Age={seconds}; HttpOnly{secure}; SameSite=Lax"))
     }
 }
 
-/// 128 bits of HMAC-SHA-256 over the service and the server, as hexadecimal digits.
-fn code(key: &[u8], host: &str, server: &str) -> String {
-    // HMAC takes a key of any length, so this gives no error.
+/// Returns 128 bits of HMAC-SHA-256 over the service and the server, in hexadecimal.
+fn token(key: &[u8], host: &str, server: &str) -> String {
+    // HMAC accepts keys of any length, so this never fails.
     let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) else { return String::new() };
     for part in ["tunnel-balancer affinity", host, server] {
         mac.update(part.as_bytes());
@@ -92,34 +94,34 @@ mod tests {
     }
 
     #[test]
-    fn aff_01_the_cookie_is_opaque_and_well_protected() {
+    fn aff_01_the_cookie_is_opaque_and_protected() {
         let affinity = Affinity::new("lb", *b"secret");
-        let codes = AffinityTokens::new(&affinity, "app.example", &servers());
-        let cookie = codes.write(&affinity, ServerId::new(1).unwrap(), true).unwrap();
+        let tokens = AffinityTokens::new(&affinity, "app.example", &servers());
+        let cookie = tokens.write(&affinity, ServerId::new(1).unwrap(), true).unwrap();
         let (value, attributes) = cookie.split_once(';').unwrap();
         assert_eq!(attributes, " Path=/; Max-Age=82800; HttpOnly; Secure; SameSite=Lax");
         assert_eq!(value.len(), "lb=".len() + 32);
-        assert_eq!(codes.read(&affinity, &format!("x=1; {value}; y=2")), ServerId::new(1));
+        assert_eq!(tokens.read(&affinity, &format!("x=1; {value}; y=2")), ServerId::new(1));
     }
 
     #[test]
-    fn aff_04_only_our_own_codes_for_this_service_count() {
+    fn aff_04_only_tokens_of_this_key_and_service_are_valid() {
         let affinity = Affinity::new("lb", *b"secret");
-        let codes = AffinityTokens::new(&affinity, "app.example", &servers());
-        let ours = code(b"secret", "app.example", "a");
-        let mut tampered = ours.clone();
-        tampered.replace_range(31.., if ours.ends_with('0') { "1" } else { "0" });
+        let tokens = AffinityTokens::new(&affinity, "app.example", &servers());
+        let valid = token(b"secret", "app.example", "a");
+        let mut tampered = valid.clone();
+        tampered.replace_range(31.., if valid.ends_with('0') { "1" } else { "0" });
         let others = [
-            ("another service's", code(b"secret", "other.example", "a")),
-            ("another key's", code(b"guess", "app.example", "a")),
+            ("another service's", token(b"secret", "other.example", "a")),
+            ("another key's", token(b"guess", "app.example", "a")),
             ("tampered with", tampered),
-            ("shorter", ours[..31].to_owned()),
-            ("longer", format!("{ours}0")),
+            ("shorter", valid[..31].to_owned()),
+            ("longer", format!("{valid}0")),
             ("empty", String::new()),
         ];
-        assert_eq!(codes.read(&affinity, &format!("lb={ours}")), ServerId::new(0));
-        for (case, code) in others {
-            assert_eq!(codes.read(&affinity, &format!("lb={code}")), None, "{case}");
+        assert_eq!(tokens.read(&affinity, &format!("lb={valid}")), ServerId::new(0));
+        for (case, token) in others {
+            assert_eq!(tokens.read(&affinity, &format!("lb={token}")), None, "{case}");
         }
     }
 }

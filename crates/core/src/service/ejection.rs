@@ -8,14 +8,15 @@ use std::time::Duration;
 pub struct EjectionSettings {
     /// Failures in a row that eject a server. Default 3.
     pub consecutive_failures: u32,
-    /// Failures among the last 20 answers that eject a server as well; `None`: any number. Default 5.
+    /// Failures among the last 20 responses that also eject a server; `None`: no such limit.
+    /// Default 5.
     pub window_failures: Option<u32>,
     /// Duration of the first ejection; each further one is twice as long. Default 10 s.
     pub base_time: Duration,
     /// Duration of the longest ejection. Default 300 s.
     pub max_time: Duration,
-    /// The share of a service's servers, in percent, that may be ejected at a time; one always may. Default 100: with all
-    /// servers ejected, all are tried.
+    /// The share of a service's servers, in percent, that may be ejected at a time; one always may.
+    /// Default 100: with all servers ejected, all are tried.
     pub max_percent: u32,
 }
 

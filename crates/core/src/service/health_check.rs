@@ -1,4 +1,4 @@
-//! How servers are probed, and how an answer to a probe is read.
+//! How servers are probed, and how the response to a probe is evaluated.
 
 use std::fmt;
 use std::time::Duration;
@@ -13,11 +13,13 @@ use crate::classify::{Delivery, Failure, Outcome};
 pub struct HealthCheck {
     /// Path and query of the `GET`, below the server's base path. Default `/`.
     pub path: String,
-    /// From one probe's end to the next while the server is well, +-20 %. Default 30 s.
+    /// The time from the end of a probe to the next one while the server is healthy, +-20 %.
+    /// Default 30 s.
     pub interval: Duration,
-    /// The same while it is not, or might not be. Default 10 s.
+    /// The same while it is unhealthy, or its last results differ. Default 10 s.
     pub unhealthy_interval: Duration,
-    /// How long to wait for response headers. Default 5 s.
+    /// The timeout of a probe, from its start to the part of the response that is evaluated.
+    /// Default 5 s.
     pub timeout: Duration,
     /// Passing results in a row that make an unhealthy server healthy. Default 2.
     pub rise: u32,
@@ -25,11 +27,13 @@ pub struct HealthCheck {
     pub fall: u32,
     /// The statuses that pass. Default 200-399.
     pub expect_status: StatusRanges,
-    /// A header that a passing answer has, and a text its value contains. Default none.
+    /// A header of a passing response, and a string that its value contains. Default none.
     pub expect_header: Option<(String, String)>,
-    /// A text in the first [`BODY_LIMIT`](Self::BODY_LIMIT) bytes of a passing answer's body. Default none.
+    /// A string in the first [`BODY_LIMIT`](Self::BODY_LIMIT) bytes of a passing response's body.
+    /// Default none.
     ///
-    /// For servers that stay up and answer nonsense: a connector that has lost its application may give an empty 200.
+    /// It detects servers that respond without their application: some connectors send an empty 200
+    /// then.
     pub expect_body: Option<String>,
 }
 
@@ -50,51 +54,54 @@ impl Default for HealthCheck {
 }
 
 impl HealthCheck {
-    /// How much of a body is looked at, in bytes. The rest is cancelled.
+    /// The part of a body that is evaluated, in bytes. The rest is canceled.
     pub const BODY_LIMIT: usize = 1024;
 
-    /// Reads what a probe brought back.
+    /// Evaluates the result of a probe.
     ///
     /// # Errors
-    /// With the reason, when the server is not fit to serve.
+    /// If the probe failed, with the reason.
     pub fn evaluate(&self, result: &ProbeResult) -> Result<(), ProbeError> {
-        let answer = result.as_ref().map_err(|failure| ProbeError::Failure(*failure))?;
-        if answer.status.is_redirection() && answer.location.as_deref().is_some_and(leads_to_access) {
+        let response = result.as_ref().map_err(|failure| ProbeError::Failure(*failure))?;
+        if response.status.is_redirection() && response.location.as_deref().is_some_and(is_access_login) {
             return Err(ProbeError::BlockedByAccess);
         }
-        if !self.expect_status.contains(answer.status) {
-            return Err(ProbeError::Status(answer.status));
+        if !self.expect_status.contains(response.status) {
+            return Err(ProbeError::Status(response.status));
         }
-        let found = |part: &Option<String>, text: &str| part.as_deref().is_some_and(|whole| whole.contains(text));
-        if self.expect_header.as_ref().is_some_and(|(_, text)| !found(&answer.header, text)) {
+        let contains = |part: &Option<String>, text: &str| part.as_deref().is_some_and(|part| part.contains(text));
+        if self.expect_header.as_ref().is_some_and(|(_, text)| !contains(&response.header, text)) {
             return Err(ProbeError::Header);
         }
-        if self.expect_body.as_ref().is_some_and(|text| !found(&answer.body, text)) {
+        if self.expect_body.as_ref().is_some_and(|text| !contains(&response.body, text)) {
             return Err(ProbeError::Body);
         }
         Ok(())
     }
 }
 
-/// What a probe brought back: the answer, or why there was none.
+/// The result of a probe: the response, or why there was none.
 pub type ProbeResult = Result<ProbeResponse, Failure>;
 
-/// The part of a probe's answer that health is read from. Make one by `ProbeResponse { location, ..ProbeResponse::new(status) }`.
+/// The part of a probe's response that a health check evaluates. Construct one with
+/// `ProbeResponse { location, ..ProbeResponse::new(status) }`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProbeResponse {
     /// The status of the first response; redirects are not followed.
     pub status: StatusCode,
-    /// The `Location` header, where there is one.
+    /// The `Location` header, if there is one.
     pub location: Option<String>,
-    /// The value of the header that [`HealthCheck::expect_header`] names, where it is set and there is one.
+    /// The value of the header that [`HealthCheck::expect_header`] names, if it is set and the
+    /// response has it.
     pub header: Option<String>,
-    /// The beginning of the body, where [`HealthCheck::expect_body`] is set.
+    /// The beginning of the body, if [`HealthCheck::expect_body`] is set.
     pub body: Option<String>,
 }
 
 impl ProbeResponse {
-    /// Reads of a response's status and header what `check` evaluates. `header` returns a header field by its name in lower
-    /// case. A body prefix is wanted as well if [`HealthCheck::expect_body`] is set.
+    /// Reads of a response's status and header what `check` evaluates. `header` returns a header
+    /// field by its name in lower case. A body prefix is also needed if
+    /// [`HealthCheck::expect_body`] is set.
     pub fn read(check: &HealthCheck, status: StatusCode, header: impl Fn(&str) -> Option<String>) -> Self {
         Self {
             location: header("location"),
@@ -103,14 +110,14 @@ impl ProbeResponse {
         }
     }
 
-    /// Adds the beginning of the body, of which [`HealthCheck::BODY_LIMIT`] bytes are looked at.
+    /// Adds the beginning of the body, of which [`HealthCheck::BODY_LIMIT`] bytes are evaluated.
     #[must_use]
     pub fn with_body(self, prefix: &[u8]) -> Self {
         let prefix = prefix.get(..HealthCheck::BODY_LIMIT).unwrap_or(prefix);
         Self { body: Some(String::from_utf8_lossy(prefix).into_owned()), ..self }
     }
 
-    /// An answer with nothing but a status.
+    /// Creates a response with a status only.
     pub const fn new(status: StatusCode) -> Self {
         Self { status, location: None, header: None, body: None }
     }
@@ -120,20 +127,20 @@ impl ProbeResponse {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ProbeError {
-    /// No answer.
+    /// No response.
     Failure(Failure),
-    /// A status outside `expect`.
+    /// A status outside [`HealthCheck::expect_status`].
     Status(StatusCode),
-    /// A redirect to Cloudflare Access' login page: the server is behind it and the probe has no valid service token.
+    /// A redirect to the login page of Cloudflare Access: the probe has no valid service token.
     BlockedByAccess,
-    /// The header that was expected is missing or says something else.
+    /// The expected header is missing or has another value.
     Header,
-    /// The text that was expected is not in the body.
+    /// The expected string is not in the body.
     Body,
 }
 
 impl ProbeError {
-    /// Whether the server gave no answer of its own: none at all, or one of a gateway.
+    /// Returns whether the application did not respond: there was no response, or one of a gateway.
     pub(crate) fn is_no_response(self) -> bool {
         match self {
             Self::Failure(_) => true,
@@ -149,8 +156,8 @@ impl fmt::Display for ProbeError {
             Self::Failure(failure) => failure.fmt(f),
             Self::Status(status) => write!(f, "status {}", status.as_u16()),
             Self::BlockedByAccess => f.write_str("blocked by Access (redirect to its login page)"),
-            Self::Header => f.write_str("not the header that was expected"),
-            Self::Body => f.write_str("not the body that was expected"),
+            Self::Header => f.write_str("unexpected header"),
+            Self::Body => f.write_str("unexpected body"),
         }
     }
 }
@@ -160,14 +167,14 @@ impl fmt::Display for ProbeError {
 pub struct StatusRanges(pub Vec<(u16, u16)>);
 
 impl StatusRanges {
-    /// Whether one of the ranges covers `status`.
+    /// Returns whether one of the ranges contains `status`.
     pub fn contains(&self, status: StatusCode) -> bool {
         self.0.iter().any(|(first, last)| (*first..=*last).contains(&status.as_u16()))
     }
 }
 
-/// Whether a redirect goes to `https://TEAM.cloudflareaccess.com/...`.
-fn leads_to_access(location: &str) -> bool {
+/// Returns whether a redirect leads to `https://TEAM.cloudflareaccess.com/...`.
+fn is_access_login(location: &str) -> bool {
     let after_scheme = location.split_once("//").map_or("", |(_, rest)| rest);
     let authority = after_scheme.split(['/', '?', '#', '\\']).next().unwrap_or_default();
     let host = authority.rsplit('@').next().unwrap_or_default().split(':').next().unwrap_or_default();
@@ -178,54 +185,54 @@ fn leads_to_access(location: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn answer(status: u16, location: Option<&str>) -> ProbeResult {
-        let answer = ProbeResponse::new(StatusCode::from_u16(status).unwrap());
-        Ok(ProbeResponse { location: location.map(str::to_owned), ..answer })
+    fn response(status: u16, location: Option<&str>) -> ProbeResult {
+        let response = ProbeResponse::new(StatusCode::from_u16(status).unwrap());
+        Ok(ProbeResponse { location: location.map(str::to_owned), ..response })
     }
 
     #[test]
-    fn hc_12_the_right_status_with_the_wrong_content_fails() {
+    fn hc_12_the_expected_status_with_unexpected_content_fails() {
         let check = HealthCheck {
             expect_header: Some(("x-app".to_owned(), "wiki".to_owned())),
             expect_body: Some("ok".to_owned()),
             ..HealthCheck::default()
         };
-        let judge = |header: Option<&str>, body: Option<&str>| {
+        let evaluate = |header: Option<&str>, body: Option<&str>| {
             let (header, body) = (header.map(str::to_owned), body.map(str::to_owned));
             check.evaluate(&Ok(ProbeResponse { header, body, ..ProbeResponse::new(StatusCode::OK) }))
         };
-        assert_eq!(judge(Some("the wiki"), Some("all ok")), Ok(()));
-        assert_eq!(judge(Some("mail"), Some("all ok")), Err(ProbeError::Header));
-        assert_eq!(judge(None, Some("all ok")), Err(ProbeError::Header));
-        assert_eq!(judge(Some("wiki"), Some("")), Err(ProbeError::Body));
-        assert_eq!(judge(Some("wiki"), None), Err(ProbeError::Body));
+        assert_eq!(evaluate(Some("the wiki"), Some("all ok")), Ok(()));
+        assert_eq!(evaluate(Some("mail"), Some("all ok")), Err(ProbeError::Header));
+        assert_eq!(evaluate(None, Some("all ok")), Err(ProbeError::Header));
+        assert_eq!(evaluate(Some("wiki"), Some("")), Err(ProbeError::Body));
+        assert_eq!(evaluate(Some("wiki"), None), Err(ProbeError::Body));
     }
 
     #[test]
-    fn answers_are_judged_by_status_and_redirect_target() {
+    fn probes_are_evaluated_by_status_and_redirect_target() {
         let check = HealthCheck::default();
         let only_301 = HealthCheck { expect_status: StatusRanges(vec![(301, 301)]), ..HealthCheck::default() };
         let login = "https://team.cloudflareaccess.com/cdn-cgi/access/login/x";
         let table = [
-            ("HC-10", &check, answer(202, None), Ok(())),
-            ("HC-10", &check, answer(400, None), Err("status 400")),
-            ("HC-10", &only_301, answer(301, None), Ok(())),
-            ("HC-10", &only_301, answer(200, None), Err("status 200")),
-            ("an ordinary redirect passes", &check, answer(302, Some("/login")), Ok(())),
-            ("HC-19", &check, answer(302, Some(login)), Err("blocked by Access (redirect to its login page)")),
+            ("HC-10", &check, response(202, None), Ok(())),
+            ("HC-10", &check, response(400, None), Err("status 400")),
+            ("HC-10", &only_301, response(301, None), Ok(())),
+            ("HC-10", &only_301, response(200, None), Err("status 200")),
+            ("an ordinary redirect passes", &check, response(302, Some("/login")), Ok(())),
+            ("HC-19", &check, response(302, Some(login)), Err("blocked by Access (redirect to its login page)")),
             (
                 "HC-19 any case",
                 &check,
-                answer(302, Some("HTTPS://T.CloudflareAccess.COM")),
+                response(302, Some("HTTPS://T.CloudflareAccess.COM")),
                 Err("blocked by Access (redirect to its login page)"),
             ),
-            ("a look-alike", &check, answer(302, Some("https://cloudflareaccess.com.example/")), Ok(())),
-            ("Access in the path", &check, answer(302, Some("https://a.example/x.cloudflareaccess.com")), Ok(())),
+            ("a look-alike", &check, response(302, Some("https://cloudflareaccess.com.example/")), Ok(())),
+            ("Access in the path", &check, response(302, Some("https://a.example/x.cloudflareaccess.com")), Ok(())),
             ("HC-03", &check, Err(Failure::Timeout), Err("response timeout")),
         ];
         for (case, check, result, expected) in table {
-            let judged = check.evaluate(&result).map_err(|fault| fault.to_string());
-            assert_eq!(judged, expected.map_err(str::to_owned), "{case}: {result:?}");
+            let evaluated = check.evaluate(&result).map_err(|error| error.to_string());
+            assert_eq!(evaluated, expected.map_err(str::to_owned), "{case}: {result:?}");
         }
     }
 }

@@ -1,6 +1,7 @@
-//! What an operator decides about one public hostname: its servers and rules.
+//! The configuration of one service: its servers and settings.
 //!
-//! Immutable once made. What changes while traffic flows is in [`PoolState`](crate::PoolState).
+//! It is immutable. The live state is in [`PoolState`](crate::PoolState). Settings are here, below
+//! the code that reads them, so that hosts and the configuration reader need nothing else.
 
 mod affinity;
 mod ejection;
@@ -20,68 +21,74 @@ pub use health_check::{HealthCheck, ProbeError, ProbeResponse, ProbeResult, Stat
 pub use policy::{HashOn, Policy};
 pub use retry::{BudgetSettings, RetrySettings};
 
-/// One public hostname, or a part of its paths, and its rules.
+/// One public hostname, or a part of its paths, with its settings.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Service {
-    /// The public hostname, as [`normalize_host`](crate::proxy::host::normalize_host) writes it.
+    /// The public hostname in the form of [`normalize_host`](crate::host::normalize_host).
     pub host: String,
-    /// What the paths it serves begin with, such as `/api`, without a slash at its end; empty: all paths that are no other
-    /// service's of this host. The path is passed on whole.
+    /// The prefix of the paths that it serves, such as `/api`, without a trailing slash. Empty: all
+    /// paths of the host that no other service serves. Servers get the whole path.
     pub path: String,
     servers: Vec<Server>,
-    /// The order in which servers are tried.
+    /// How a server is selected among the available ones.
     pub policy: Policy,
-    /// How servers are probed; `None`: never, every server counts as usable until traffic says otherwise.
+    /// How servers are probed; `None`: never, every server is available until traffic shows a
+    /// failure.
     pub health_check: Option<HealthCheck>,
-    /// When servers are left out for failures seen in traffic.
+    /// When servers are ejected for failures in traffic.
     pub ejection: EjectionSettings,
-    /// How often and when a request is tried again.
+    /// How often and when a request is retried.
     pub retry: RetrySettings,
-    /// When traffic returns to a server that was away.
+    /// When traffic returns to a server that was unavailable.
     pub failback: Failback,
-    /// Which servers get requests that may change something.
+    /// Which servers get requests with unsafe methods.
     pub writes: Writes,
-    /// How long the share of a server that was away takes to grow to its full size. Default: it has it at once.
+    /// How long the share of a server that was unavailable takes to grow to its full size. Default:
+    /// it is full at once.
     pub slow_start: Option<Duration>,
-    /// Whether clients stay with the server they got first.
+    /// Whether clients stay with the server that served them first.
     pub affinity: Option<Affinity>,
-    /// Whether answers say who gave them, in `X-Served-By`.
+    /// Whether the response header `X-Served-By` names the server that responded.
     pub served_by_header: bool,
-    /// The operator's own page for answers that are ours, in HTML: see [`LocalReply::answer`](crate::LocalReply::answer).
+    /// The HTML page of local replies: see [`ReplyContext::respond`](crate::ReplyContext::respond).
+    /// Default: a plain one.
     pub error_page: Option<String>,
 }
 
-/// When traffic returns to a server that was away.
+/// When traffic returns to a server that was unavailable.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Failback {
-    /// As soon as it is usable.
+    /// As soon as it is available.
     #[default]
     Auto,
-    /// When it has been usable for this long. Earlier only if nobody else is.
+    /// When it has been available for this long, or if no other server is available.
     After(Duration),
-    /// When [`PoolState::release_failback`](crate::PoolState::release_failback) says so. Earlier only if nobody else is.
+    /// When [`PoolState::release_failback`](crate::PoolState::release_failback) is called, or if no
+    /// other server is available.
     Manual,
 }
 
-/// Which servers get requests that may change something: all methods but GET, HEAD, OPTIONS and TRACE.
+/// Which servers get requests with unsafe methods: see
+/// [`RequestMeta::is_safe`](crate::RequestMeta::is_safe).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Writes {
-    /// Any.
+    /// All servers.
     #[default]
     Anywhere,
-    /// The first of the list. While it is away, writes are answered with 503 and reads go to the others: for applications
-    /// whose replicas would lose what is written to them.
+    /// The first server of the list. If it cannot serve them, writes are answered with 503, while
+    /// reads go to other servers. For applications whose replicas would lose writes.
     PrimaryOnly,
 }
 
 impl Service {
-    /// A service with every setting at its default. `address` is its host, or host and path: `example.com/api`.
+    /// Creates a service with default settings. `address` is a host, or host and path:
+    /// `example.com/api`.
     ///
     /// # Errors
-    /// With no server, or with more than [`ServerSet::CAPACITY`].
+    /// If there is no server, or more than [`ServerSet::CAPACITY`].
     pub fn new(address: impl Into<String>, servers: Vec<Server>) -> Result<Self, ServerCountError> {
         if servers.is_empty() || servers.len() > ServerSet::CAPACITY {
             return Err(ServerCountError(servers.len()));
@@ -105,42 +112,44 @@ impl Service {
         })
     }
 
-    /// Host and path: what the service is called in logs, and in what is signed for it.
+    /// Returns host and path, which identify the service in logs and in signatures.
     pub fn name(&self) -> String {
         [self.host.as_str(), &self.path].concat()
     }
 
-    /// Whether a path of its host is the service's: `/api` serves `/api`, `/api/x` and `/api?x`, but not `/apix`.
+    /// Returns whether the service serves a path of its host: `/api` serves `/api`, `/api/x` and
+    /// `/api?x`, but not `/apix`.
     ///
-    /// The bytes are compared, as everything about a path here. What a server makes of `/%61pi` or `/api/../x` is its own
-    /// business: a path chooses servers, it protects nothing.
+    /// Paths are compared byte by byte. A server may treat `/%61pi` or `/api/../x` as the same
+    /// path: paths select servers, they are not access control.
     pub fn matches_path(&self, path_and_query: &str) -> bool {
         let rest = path_and_query.strip_prefix(&self.path);
         rest.is_some_and(|rest| self.path.is_empty() || rest.is_empty() || rest.starts_with(['/', '?', '#']))
     }
 
-    /// The servers in the operator's order.
+    /// Returns the servers in the operator's order.
     pub fn servers(&self) -> &[Server] {
         &self.servers
     }
 
-    /// The server with this id; `None` for an id of another service.
+    /// Returns the server with this id; `None` for an id of another service.
     pub fn server(&self, id: ServerId) -> Option<&Server> {
         self.servers.get(id.index())
     }
 
-    /// The names of the headers that some server gets of its own: no client may send them to any.
+    /// Returns the names of the headers that are added for any server. Clients cannot send them to
+    /// any server.
     pub fn server_header_names(&self) -> impl Iterator<Item = &str> {
         self.servers.iter().flat_map(|server| &server.headers).map(|header| header.name.as_str())
     }
 
-    /// All servers.
+    /// Returns the set of all servers.
     pub fn all(&self) -> ServerSet {
         (0..self.servers.len()).filter_map(ServerId::new).collect()
     }
 }
 
-/// A service needs one server at least and can have [`ServerSet::CAPACITY`] at most.
+/// The error for a service without a server, or with more than [`ServerSet::CAPACITY`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a service has 1 to {most} servers, not {0}", most = ServerSet::CAPACITY)]
+#[error("expected 1 to {max} servers, found {0}", max = ServerSet::CAPACITY)]
 pub struct ServerCountError(pub usize);

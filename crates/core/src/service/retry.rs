@@ -13,25 +13,26 @@ use crate::service::StatusRanges;
 pub struct RetrySettings {
     /// Attempts for one request, the first and hedges included. Default 3.
     pub attempts: u32,
-    /// From the arrival of the request, or the end of its upload, to response headers, all attempts together. Default
-    /// 100 s, after which Cloudflare's edge gives up as well.
+    /// From the arrival of the request, or the end of its upload, to response headers, all attempts
+    /// together. Default 100 s, when Cloudflare's edge gives up, too.
     pub timeout: Duration,
-    /// A limit for each attempt after which another server can still be tried. It also cuts slow responses of healthy
-    /// servers. Default none.
+    /// A limit for each attempt after which another server can still be tried. It also cuts slow
+    /// responses of healthy servers. Default none.
     pub per_try_timeout: Option<Duration>,
     /// The longest wait for response headers before the liveness of the server is checked; see
     /// [`Exchange`](crate::Exchange). `None`: never, and no stall detection. Default 3 s.
     pub liveness_check_after: Option<Duration>,
-    /// Whether a safe request that waits on a stalled server is sent to another one as well. Default yes.
+    /// Whether a safe request that waits on a stalled server is also sent to another one.
+    /// Default yes.
     pub hedge: bool,
-    /// How long a request waits for a server to return, or for a free place under `max_requests`, before it is answered
-    /// with 503. Default none.
+    /// How long a request waits for a server to return, or for a free place under `max_requests`,
+    /// before it is answered with 503. Default none.
     pub hold: Option<Duration>,
     /// Statuses that are retried in addition. Those from 500 count as failures of the server.
     pub statuses: StatusRanges,
     /// Statuses that are passed through although they would be retried.
     pub passthrough_statuses: StatusRanges,
-    /// Whether POST and PATCH may run twice as well. Default no.
+    /// Whether POST and PATCH may run twice, too. Default no.
     pub non_idempotent: bool,
     /// The allowance for retries, and one of the same size for hedges.
     pub budget: BudgetSettings,
@@ -61,8 +62,8 @@ impl RetrySettings {
     /// The basis of [`trial_timeout`](Self::trial_timeout) without liveness checks.
     const DEFAULT_TRIAL_TIMEOUT: Duration = Duration::from_secs(5);
 
-    /// Returns how long other requests wait for the result of a trial. It is enough for a response, but a trial that turns
-    /// out to be a long poll does not block the next one.
+    /// Returns how long other requests wait for the result of a trial. It is enough for a response,
+    /// but a trial that turns out to be a long poll does not block the next one.
     pub(crate) fn trial_timeout(&self) -> Duration {
         self.liveness_check_after.unwrap_or(Self::DEFAULT_TRIAL_TIMEOUT).saturating_mul(2).min(self.timeout)
     }
@@ -90,7 +91,8 @@ impl RetrySettings {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BudgetSettings {
-    /// The share of the requests of the last ten seconds, in percent. Default 20: load grows by a fifth at most.
+    /// The share of the requests of the last ten seconds, in percent. Default 20: load grows by a
+    /// fifth at most.
     pub percent: u32,
     /// Retries per second that are allowed at any load. Default 1.
     pub min_per_second: u32,
