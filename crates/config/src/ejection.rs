@@ -32,7 +32,8 @@ impl PartialEjection {
 pub(crate) const KEYS: &[Key<PartialEjection>] = &[
     Key::new(
         "consecutive_failures",
-        "Failures in a row that eject a server. A tunnel that is down ejects it at once.",
+        "Failures in a row that eject a server. A tunnel that is down ejects it at once. The last available server is only \
+         ejected if it cannot be connected to, or if its probe fails, too.",
         Shape::Number(CONSECUTIVE_FAILURES),
         |partial, field| {
             field.set(&mut partial.settings.consecutive_failures, |value| number(value, CONSECUTIVE_FAILURES));
@@ -40,7 +41,7 @@ pub(crate) const KEYS: &[Key<PartialEjection>] = &[
     ),
     Key::new(
         "window_failures",
-        "Failures among the last 20 answers that also eject a server. `false`: only failures in a row do.",
+        "Failures among the last 20 responses that also eject a server. `false`: only failures in a row do.",
         Shape::OneOf(&[Shape::Off, Shape::Number(WINDOW_FAILURES)]),
         |partial, field| {
             let read = |value| or_off(value, |value| number(value, WINDOW_FAILURES));
@@ -70,7 +71,7 @@ pub(crate) const KEYS: &[Key<PartialEjection>] = &[
 pub(crate) const SHAPE: Shape = Shape::Shared("ejection", &Shape::Map(|| Key::about(KEYS)));
 
 const CONSECUTIVE_FAILURES: RangeInclusive<u32> = 1..=100;
-/// The window has 20 answers.
+/// The window has 20 responses.
 const WINDOW_FAILURES: RangeInclusive<u32> = 1..=20;
 const MAX_PERCENT: RangeInclusive<u32> = 1..=100;
 

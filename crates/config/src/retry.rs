@@ -18,7 +18,7 @@ use crate::work::MAX_SUBREQUESTS;
 pub(crate) const KEYS: &[Key<RetrySettings>] = &[
     Key::new(
         "attempts",
-        "The most attempts for one request, the first included. `1`: no retries.",
+        "The largest number of attempts for one request, the first and hedges included. `1`: no retries.",
         Shape::Number(ATTEMPTS),
         |retry, field| field.set(&mut retry.attempts, attempts),
     ),
@@ -31,14 +31,14 @@ pub(crate) const KEYS: &[Key<RetrySettings>] = &[
     ),
     Key::new(
         "timeout",
-        "From the arrival of a request to the beginning of the answer, all attempts together.",
+        "How long a request may wait for a response, from its arrival or the end of its upload, all attempts together.",
         Shape::Duration(TIMEOUT),
         |retry, field| field.set(&mut retry.timeout, |value| duration(value, TIMEOUT)),
     ),
     Key::new(
         "per_try_timeout",
-        "A limit for each attempt, no longer than `timeout`. It also ends slow answers of healthy servers. `false`: \
-         `timeout` is the only limit.",
+        "A limit for each attempt after which another server can be tried, no longer than `timeout`. It also cuts slow \
+         responses of healthy servers. `false`: `timeout` is the only limit.",
         Shape::OneOf(&[Shape::Off, Shape::Duration(USUAL)]),
         |retry, field| {
             field.set(&mut retry.per_try_timeout, |value| or_off(value, |value| duration(value, USUAL)));
@@ -46,8 +46,10 @@ pub(crate) const KEYS: &[Key<RetrySettings>] = &[
     ),
     Key::new(
         "liveness_check_after",
-        "After this long without an answer the server is probed. If the probe fails, another server is tried; if it passes, \
-         the answer is awaited. `false`: never.",
+        "The longest wait for response headers before the liveness of the server is checked. A check is due earlier, after \
+         250ms or the usual response time of the server. If it responds to neither requests nor probes, other servers are \
+         preferred; when this time and the probe's `timeout` have passed and the probe fails, it is ejected. If ten requests get \
+         no response for longer than usual, it is ejected whatever its probes show. `false`: no checks.",
         Shape::OneOf(&[Shape::Off, Shape::Duration(LIVENESS_CHECK_AFTER)]),
         |retry, field| {
             let read = |value| or_off(value, |value| duration(value, LIVENESS_CHECK_AFTER));
@@ -56,14 +58,15 @@ pub(crate) const KEYS: &[Key<RetrySettings>] = &[
     ),
     Key::new(
         "hedge",
-        "Whether a safe request that waits on a stalled server is also sent to another one.",
+        "Whether a safe request that waits on a stalled server is also sent to another one. The first good response is used. \
+         Requests with an affinity cookie are not hedged.",
         Shape::Boolean,
         |retry, field| field.set(&mut retry.hedge, boolean),
     ),
     Key::new(
         "statuses",
         "Statuses that are retried in addition, such as `500` or `[429, 500-501]`. Those of a failed gateway always are: \
-         502 to 504, 520 to 527 and 530, but not 500.",
+         502 to 504, 520 to 527 and 530, but not 500. Statuses below 500 do not count as failures of the server.",
         Shape::Statuses { least: LEAST_FAILURE, may_be_empty: true },
         |retry, field| {
             if let Some(ranges) = statuses(field, failure) {
@@ -89,8 +92,8 @@ pub(crate) const KEYS: &[Key<RetrySettings>] = &[
     ),
     Key::new(
         "budget",
-        "The allowance for retries, which protects overloaded servers. A request that no server received is retried outside \
-         of it.",
+        "The allowance for retries, which protects overloaded servers, and one of the same size for hedges. A request that \
+         no server received is retried outside of it.",
         Shape::Map(|| Key::about(BUDGET_KEYS)),
         |retry, field| {
             if let Some(map) = field.map("a map such as `{ percent: 20, min_per_second: 1 }`") {
@@ -100,7 +103,7 @@ pub(crate) const KEYS: &[Key<RetrySettings>] = &[
     ),
     Key::new(
         "max_buffered_body",
-        "The largest request body that is kept for another attempt. A larger one is sent once.",
+        "The largest request body that is buffered for another attempt. A larger one is sent once.",
         Shape::Size(MAX_BUFFERED_BODY),
         |retry, field| field.set(&mut retry.max_buffered_body, |value| size(value, MAX_BUFFERED_BODY)),
     ),
@@ -109,13 +112,13 @@ pub(crate) const KEYS: &[Key<RetrySettings>] = &[
 pub(crate) const BUDGET_KEYS: &[Key<BudgetSettings>] = &[
     Key::new(
         "percent",
-        "Retries in percent of the requests of the last ten seconds.",
+        "Retries, or hedges, in percent of the requests of the last ten seconds.",
         Shape::Percent(PERCENT),
         |budget, field| field.set(&mut budget.percent, |value| percent(value, PERCENT)),
     ),
     Key::new(
         "min_per_second",
-        "Retries per second that are always allowed.",
+        "Retries, or hedges, per second that are always allowed.",
         Shape::Number(MIN_PER_SECOND),
         |budget, field| field.set(&mut budget.min_per_second, |value| number(value, MIN_PER_SECOND)),
     ),
@@ -129,11 +132,11 @@ const MIN_PER_SECOND: RangeInclusive<u32> = 0..=1000;
 const TIMEOUT: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
 /// No request takes longer than the longest `timeout`.
 const HOLD: RangeInclusive<Duration> = Duration::from_millis(1)..=*TIMEOUT.end();
-/// Sooner, servers would be probed for ordinary answers.
+/// Shorter values would cause probes for ordinary responses.
 const LIVENESS_CHECK_AFTER: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(3600);
-/// Kept bodies share 8 MiB of an isolate: a larger one would leave no room for others.
+/// Buffered bodies share 8 MiB of an isolate, and a larger one would leave no room for others.
 const MAX_BUFFERED_BODY: RangeInclusive<u64> = 0..=1 << 20;
-/// Below are successes, which must not be repeated, and what is no answer yet.
+/// Lower statuses are successes, which must not be repeated, and interim responses.
 const LEAST_FAILURE: u16 = 300;
 
 /// Reads it over what `defaults` gives.

@@ -57,8 +57,9 @@ pub(crate) const KEYS: &[Key<Settings>] = &[
     ),
     Key::new(
         "writes",
-        "Where requests go that may change something: all but GET, HEAD, OPTIONS and TRACE. `primary_only`: to the first \
-         server of the list alone, and while it is away they are answered with 503; for replicas that only read.",
+        "Which servers get requests that may change something: all methods but GET, HEAD, OPTIONS, TRACE, PROPFIND, REPORT \
+         and SEARCH. `primary_only`: the first server of the list alone, for replicas that only read. No other server gets them \
+         when it is unavailable; if it does not respond, they are answered with 503.",
         Shape::Words(|| words(WRITES)),
         |settings, field| field.set(&mut settings.writes, writes),
     ),

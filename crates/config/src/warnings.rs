@@ -168,12 +168,9 @@ fn liveness_check(service: &Service, retry: Field<'_>) {
         Some(limit) => (limit, "per_try_timeout"),
         None => (settings.timeout, "timeout"),
     };
-    if service.health_check.is_none() {
-        let hint = "it probes slow servers, and there are no probes here: write a `health_check`, or `per_try_timeout` for a hard limit";
-        no_effect(at, "`liveness_check_after` does nothing without a health check", hint);
-    } else if after >= limit {
+    if after >= limit {
         let message = format!(
-            "`liveness_check_after` ({}) does nothing: the attempt ends by `{name}` ({})",
+            "`liveness_check_after` ({}) never ends an attempt: `{name}` ({}) does so first",
             written(after),
             written(limit)
         );
