@@ -146,7 +146,7 @@ impl ServerState {
     /// An attempt that was canceled after this time makes a probe due.
     const ABANDONED_AFTER: Duration = Duration::from_secs(1);
 
-    /// Records a signal. This is the only function that changes the state.
+    /// Records a signal. Apart from leases, this is the only function that changes the state.
     pub(super) fn observe(&mut self, signal: Signal<'_>, context: Context<'_>) -> Transitions {
         let now = context.now;
         match signal {
