@@ -5,7 +5,7 @@
 //!
 //! No future here needs to be `Send`. When those of your client and clock are, that of
 //! [`forward`](crate::forward()) is too, and can be spawned on a thread pool. The compiler sees
-//! that for a concrete client only: code that is generic over *any* `HttpClient` cannot ask for it
+//! that for a concrete client only: code that is generic over *any* `HttpClient` cannot require it
 //! until return-type notation is stable (rust-lang/rust#103854).
 
 use std::future::Future;

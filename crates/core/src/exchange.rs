@@ -95,7 +95,7 @@ pub struct Exchange {
 }
 
 impl Exchange {
-    /// How often to look for what a probe or another request shows.
+    /// How often to check for the result of a probe or of another request.
     const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
     /// How long to wait in all for the trials of other requests: a working server has responded by
@@ -162,7 +162,7 @@ impl Exchange {
         state.on_attempt_canceled(attempt.info, was_faster, now);
     }
 
-    /// Returns how long to wait for the response to an attempt. `body_sent` tells whether the
+    /// Returns how long to wait for the response to an attempt. `body_sent` is whether the
     /// server has the whole request: while the client uploads, neither timeouts nor liveness checks
     /// apply.
     pub fn wait(&mut self, state: &mut PoolState, attempt: &mut Attempt, body_sent: bool, now: Timestamp) -> Wait {
@@ -228,7 +228,7 @@ impl Exchange {
             return None;
         }
         let server = state.select_hedge(self.tried, &self.request, now)?;
-        if !state.take_hedge(now) {
+        if !state.withdraw_hedge(now) {
             return None;
         }
         let selection = Selection { server, trial: false, last_resort: false };
@@ -274,8 +274,8 @@ impl Exchange {
         {
             return step;
         }
-        // What was never delivered caused no load, and a working server can take what a dead one
-        // dropped.
+        // A request that was never delivered caused no load, and a working server can take the
+        // requests of a dead one.
         let delivered = self.last.is_some_and(|(_, ruling)| ruling.delivery != Delivery::Never);
         let (failed_recently, trial) = (state.failed_recently(id, now), state.has_trial_in_flight(id, now));
         // Held requests try an unavailable server one at a time, which bounds their load by itself.
@@ -291,7 +291,7 @@ impl Exchange {
                 return Step::Sleep(Self::POLL_INTERVAL.min(wait));
             }
         }
-        if charged && !state.take_retry(now) {
+        if charged && !state.withdraw_retry(now) {
             return Step::Finish(self.finish(state, now));
         }
         Step::Attempt(self.attempt(state, selection, false, now))
@@ -343,7 +343,7 @@ impl Exchange {
         let local_reply = || self.rejection.unwrap_or_else(|| state.unavailable(&self.request, now));
         let Some((result, ruling)) = self.last else { return Finish::LocalReply(local_reply()) };
         match (result.outcome, ruling.delivery) {
-            // A response of the edge in place of a server's ("tunnel down") is not for the client.
+            // The edge's own response in place of the server's ("tunnel down") is not passed on.
             (_, Delivery::Never) => Finish::LocalReply(local_reply()),
             (Outcome::Status(_), _) => Finish::Response,
             (Outcome::Failed(Failure::ClientAborted), _) => Finish::LocalReply(LocalReply::Incomplete),

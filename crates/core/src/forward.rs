@@ -105,13 +105,13 @@ pub async fn forward<C: HttpClient, K: Clock>(
 /// A host takes leases from [`PoolState::next_probe`](crate::PoolState::next_probe) until there are
 /// none, and runs this for each in the background: see [`HttpClient::start_probes`].
 pub async fn run_probes<C: HttpClient, K: Clock>(pool: &Pool, client: &C, clock: &K, lease: Lease) {
-    let began = lease.started();
+    let started = lease.started();
     let mut next = Some(lease);
     while let Some(lease) = next.take() {
         let result = probe(pool, client, clock, lease.server()).await;
         next = pool.update(|state| {
             state.on_probe(lease, &result, clock.now());
-            state.next_probe_due_before(began, clock.now())
+            state.next_probe_due_before(started, clock.now())
         });
     }
 }
@@ -119,7 +119,7 @@ pub async fn run_probes<C: HttpClient, K: Clock>(pool: &Pool, client: &C, clock:
 /// Starts probes whenever they are due, without end. For hosts that probe without traffic.
 /// Completes only if the service has no health check.
 pub async fn keep_probing<C: HttpClient, K: Clock>(pool: &Pool, client: &C, clock: &K) {
-    /// How often to look again when probes are due but as many are in flight as may be.
+    /// The interval of attempts to start probes that are due while the largest number is in flight.
     const MIN_SLEEP: Duration = Duration::from_millis(100);
 
     loop {

@@ -61,7 +61,7 @@
 //! ```
 //!
 //! Nothing here reads a clock, an environment variable or a random source, starts a thread, or
-//! panics. `ARCHITECTURE.md` lists such invariants and what enforces each.
+//! panics. `ARCHITECTURE.md` lists the invariants and how they are enforced.
 
 #![forbid(unsafe_code)]
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]

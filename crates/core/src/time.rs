@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn time_goes_on_when_the_clock_is_set_back() {
+    fn time_continues_when_the_clock_is_set_back() {
         let mut time = Monotonic::default();
         assert_eq!(time.advance(at(10_000)), at(10_000));
         assert_eq!(time.advance(at(6_400)), at(10_000));
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn time_goes_on_when_the_clock_leaps_ahead_and_returns() {
+    fn time_continues_when_the_clock_leaps_ahead_and_returns() {
         let mut time = Monotonic::default();
         time.advance(at(10));
         let leapt = time.advance(Timestamp::from_millis(u64::MAX));

@@ -112,13 +112,13 @@ fn a_clock_set_back_does_not_extend_ejections() {
     let new = old.reconfigured(changed, 2, set);
     for pool in [&**old, &new] {
         let after = set + length + length;
-        let standing = pool.update(|state| [ServerId::new(1).unwrap(), a].map(|id| state.ejection_state(id, after)));
-        assert!(!standing.iter().any(|standing| matches!(standing, EjectionState::Ejected(_))), "{standing:?}");
+        let states = pool.update(|state| [ServerId::new(1).unwrap(), a].map(|id| state.ejection_state(id, after)));
+        assert!(!states.iter().any(|state| matches!(state, EjectionState::Ejected(_))), "{states:?}");
     }
 }
 
 #[test]
-fn a_new_health_check_probes_at_once_and_none_forgets() {
+fn a_new_health_check_probes_at_once_and_no_check_resets_health() {
     let old = with_an_unreachable_server();
     let mut changed = service("app.test", &["a.example", "b.example"]);
     changed.health_check.as_mut().unwrap().path = "/elsewhere".to_owned();

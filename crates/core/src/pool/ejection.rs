@@ -33,14 +33,14 @@ pub enum EjectionState {
 pub(super) struct Ejection {
     /// Failures in a row.
     failures: u32,
-    window: AnswerWindow,
+    window: ResponseWindow,
     /// The current ejection, probation included.
     current: Option<Current>,
     /// Ejections that count towards the duration of the next one.
     count: u32,
     /// When the last one ended, and the responses since.
     unejected_at: Timestamp,
-    answers: u32,
+    responses: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -199,7 +199,7 @@ impl Ejection {
         }
     }
 
-    /// Records the result of an attempt that started at `started`. `may_eject` tells whether the
+    /// Records the result of an attempt that started at `started`. `may_eject` is whether the
     /// pool allows an ejection.
     pub(super) fn on_attempt(
         &mut self,
@@ -283,7 +283,7 @@ impl Ejection {
             HealthImpact::Fatal => self.failures = settings.consecutive_failures,
         }
         self.window.record(impact != HealthImpact::Success);
-        self.answers = self.answers.saturating_add(1);
+        self.responses = self.responses.saturating_add(1);
     }
 
     fn exceeds_threshold(&self, settings: &EjectionSettings) -> bool {
@@ -304,17 +304,17 @@ impl Ejection {
 
     fn uneject(&mut self, now: Timestamp) -> Change {
         self.current = None;
-        (self.failures, self.answers, self.unejected_at) = (0, 0, now);
+        (self.failures, self.responses, self.unejected_at) = (0, 0, now);
         Change::Unejected
     }
 
     /// Forgives one ejection per 20 responses, if the server also took traffic for as long as that
     /// ejection lasted. Time without traffic shows nothing.
     fn decay(&mut self, now: Timestamp, settings: &EjectionSettings) {
-        let (mut active, mut answers) = (now.since(self.unejected_at), self.answers);
-        while self.count > 0 && answers >= AnswerWindow::LEN {
+        let (mut active, mut responses) = (now.since(self.unejected_at), self.responses);
+        while self.count > 0 && responses >= ResponseWindow::LEN {
             let Some(rest) = active.checked_sub(settings.duration(self.count - 1)) else { return };
-            (active, answers) = (rest, answers - AnswerWindow::LEN);
+            (active, responses) = (rest, responses - ResponseWindow::LEN);
             self.count -= 1;
         }
     }
@@ -323,9 +323,9 @@ impl Ejection {
 /// Which of the last 20 responses were failures. The window counts responses instead of time,
 /// because homelabs have little traffic.
 #[derive(Clone, Copy, Debug, Default)]
-struct AnswerWindow(u32);
+struct ResponseWindow(u32);
 
-impl AnswerWindow {
+impl ResponseWindow {
     const LEN: u32 = 20;
 
     const fn record(&mut self, failed: bool) {
@@ -382,12 +382,12 @@ mod tests {
     }
 
     #[test]
-    fn a_share_of_the_last_answers_ejects_as_well() {
+    fn a_share_of_the_last_responses_also_ejects() {
         let settings = EjectionSettings::default();
         let eject_after = |pattern: &str| {
             let mut ejection = Ejection::default();
-            pattern.chars().position(|answer| {
-                let impact = if answer == '-' { HealthImpact::Failure } else { HealthImpact::Success };
+            pattern.chars().position(|response| {
+                let impact = if response == '-' { HealthImpact::Failure } else { HealthImpact::Success };
                 ejection.on_attempt(impact, false, at(0), at(0), &settings, true).is_some()
             })
         };
@@ -409,7 +409,7 @@ mod tests {
     }
 
     #[test]
-    fn out_06_the_time_grows_to_its_cap_and_no_further() {
+    fn out_06_durations_double_up_to_the_maximum() {
         let mut ejection = Ejection::default();
         let mut now = at(0);
         let mut durations = vec![attempt(&mut ejection, HealthImpact::Fatal, now)];
@@ -461,19 +461,19 @@ mod tests {
     }
 
     #[test]
-    fn ejections_are_forgiven_by_answers_and_time_together() {
-        // (seconds of traffic, answers, duration of the next ejection)
+    fn ejections_decay_by_responses_and_time_together() {
+        // (seconds of traffic, responses, duration of the next ejection)
         let table = [(0, 100, 20), (9, 100, 20), (10, 19, 20), (10, 20, 10), (86_400, 0, 20), (86_400, 19, 20)];
-        for (active_for, answers, next) in table {
+        for (active_for, responses, next) in table {
             let mut ejection = ejected(0);
             ejection.on_passing_probe(at(1_000), at(1_000));
-            for _ in 0..answers {
+            for _ in 0..responses {
                 attempt(&mut ejection, HealthImpact::Success, at(1_000));
             }
             // The failure itself is also a response, so it is not counted here.
             let change = ejection.on_hung(Cause::Hung, at(1_000 + active_for * 1_000), &settings());
             let expected = Some(Change::Ejected { duration: seconds(next) });
-            assert_eq!(change, expected, "{answers} answers in {active_for} s");
+            assert_eq!(change, expected, "{responses} responses in {active_for} s");
         }
     }
 
@@ -495,7 +495,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hung_application_is_ejected_in_spite_of_its_probe() {
+    fn a_hung_application_stays_ejected_despite_a_passing_probe() {
         for (cause, ends) in [(Cause::Hung, true), (Cause::ApplicationHung, false)] {
             let mut ejection = Ejection::default();
             ejection.on_hung(cause, at(0), &settings());

@@ -9,7 +9,7 @@ use crate::server::Server;
 use crate::server_set::{ServerId, ServerSet};
 use crate::service::Service;
 
-/// Which servers are what.
+/// Sets of servers by their properties.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ServerIndex {
     /// Configured: servers that get requests at all, that get new clients, standby servers, and
@@ -18,7 +18,7 @@ pub(super) struct ServerIndex {
     pub(super) accepting: ServerSet,
     pub(super) backup: ServerSet,
     pub(super) with_limit: ServerSet,
-    /// Observed: servers whose availability has to be looked at.
+    /// Observed: servers whose availability depends on the time.
     pub(super) unsettled: ServerSet,
     /// Neither probes nor ejections keep these from taking traffic.
     pub(super) in_traffic: ServerSet,

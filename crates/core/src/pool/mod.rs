@@ -202,9 +202,9 @@ impl PoolState {
         self.hedge_budget.on_request(now);
     }
 
-    /// Takes one retry from the budget; `false` when it is used up.
-    pub(crate) fn take_retry(&mut self, now: Timestamp) -> bool {
-        self.retry_budget.take(now, &self.service.retry.budget)
+    /// Withdraws one retry from the budget; `false` if it is used up.
+    pub(crate) fn withdraw_retry(&mut self, now: Timestamp) -> bool {
+        self.retry_budget.withdraw(now, &self.service.retry.budget)
     }
 
     /// Returns whether the budget allows one more retry.

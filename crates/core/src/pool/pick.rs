@@ -58,8 +58,8 @@ impl PoolState {
 
         // A client's own server comes first, even while it drains.
         if let Some(own) = request.affinity_server {
-            let usable = view.available.union(view.stalled).union(trials);
-            if usable.intersection(eligible).contains(own)
+            let selectable = view.available.union(view.stalled).union(trials);
+            if selectable.intersection(eligible).contains(own)
                 && !self.at_capacity(ServerSet::single(own), now).contains(own)
             {
                 return Ok(Selection { server: own, trial: trials.contains(own), last_resort: false });
@@ -177,11 +177,11 @@ impl PoolState {
             if share >= 1.0 {
                 continue;
             }
-            let draw = match self.service.policy {
+            let sample = match self.service.policy {
                 Policy::Hash(_) => hash::unit_hash(hash_key, self.selector.name_hash(id)),
                 _ => self.rng.next_f64(),
             };
-            if draw >= share {
+            if sample >= share {
                 remaining.remove(id);
             }
         }

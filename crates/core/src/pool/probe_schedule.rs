@@ -1,4 +1,4 @@
-//! When a server is probed, and by whom.
+//! When a server is probed, and the leases of probes.
 //!
 //! The right to run a probe is a lease: plain data that a host takes, uses and returns. While one
 //! is out there is no other, so a hundred requests that arrive together cause one probe and not a

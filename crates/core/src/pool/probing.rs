@@ -64,11 +64,11 @@ impl PoolState {
         servers.map(|server| server.schedule().next_due(now)).min()
     }
 
-    /// Returns the next probe of a series that began at `began`: one that was due then. A series so
-    /// comes to an end, and probes each server at most once.
-    pub(crate) fn next_probe_due_before(&mut self, began: Timestamp, now: Timestamp) -> Option<Lease> {
+    /// Returns the next probe of a series that started at `started`, if it was due then. So a
+    /// series ends, and probes each server at most once.
+    pub(crate) fn next_probe_due_before(&mut self, started: Timestamp, now: Timestamp) -> Option<Lease> {
         let now = self.advance(now);
-        self.take_due_probe(began, now)
+        self.take_due_probe(started, now)
     }
 
     /// Records the result of a probe. An expired lease changes nothing, and neither does a failure

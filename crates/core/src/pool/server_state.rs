@@ -158,7 +158,7 @@ impl ServerState {
             Signal::ResponseAborted => self.on_response_aborted(context),
             Signal::ProbeFinished(lease, result) => self.on_probe_finished(lease, result, context),
             Signal::ProbeSkipped => {
-                // At once it would fail in the same way.
+                // An immediate one would fail in the same way.
                 self.schedule.defer_until(now + PoolState::PROBE_RESULT_TTL);
                 NONE
             }
@@ -409,9 +409,8 @@ impl ServerState {
             HealthImpact::Success => self.signals.on_success(info.started, now),
             HealthImpact::Failure | HealthImpact::Fatal => self.signals.on_failure(is_timeout, info.started, now),
         }
-        // The probe of a server that is known to be unavailable has nothing to add, nor has one
-        // that has just failed. A lost connection is looked into even if the client may have broken
-        // it.
+        // A probe of a server that is known to be unavailable, or that has just failed one, would
+        // show nothing new. A lost connection causes a probe even if the client may have broken it.
         let is_suspicious = match outcome {
             Outcome::Failed(Failure::Unresponsive) => false,
             Outcome::Failed(Failure::ConnectionLost | Failure::Timeout) => true,

@@ -7,9 +7,9 @@
 //! The consequence is as soft as the evidence is fast: new requests prefer other servers, and safe
 //! requests that wait are hedged. No attempt is cut, and the server is not ejected.
 //!
-//! "Usual" is the mean of the server's own response times plus four mean deviations, as TCP's
-//! retransmission timer has it (RFC 6298). It is kept apart from the peak-sensitive average that
-//! the policy `latency` uses: abandoned attempts feed that one, and each stall would hide the next.
+//! "Usual" is the mean of the server's own response times plus four mean deviations, as in TCP's
+//! retransmission timer (RFC 6298). It is separate from the peak-sensitive average that the policy
+//! `latency` uses: abandoned attempts feed that one, and each stall would hide the next.
 //!
 //! The second stage needs no probe, for applications that hang behind a health check that passes:
 //! see [`is_unresponsive`](StallDetector::is_unresponsive).
@@ -126,7 +126,7 @@ impl StallDetector {
     }
 
     /// Records that the request that was sent at `started` is not waited for any more. Clients that
-    /// leave early show nothing: an overloaded server looks the same to them as a hung one.
+    /// leave early show nothing: they cannot distinguish an overloaded server from a hung one.
     pub(super) fn on_canceled(&mut self, started: Timestamp) {
         if started >= self.unanswered_since {
             self.unanswered = self.unanswered.saturating_sub(1);
@@ -159,7 +159,7 @@ impl StallDetector {
         self.suspected = true;
     }
 
-    /// Records that the server was found to be stalled. Returns whether that is news.
+    /// Records that the server was found to be stalled. Returns whether the stall is new.
     pub(super) const fn on_stalled(&mut self) -> bool {
         let is_new = !self.reported;
         if is_new {
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stall_needs_a_request_and_a_probe_without_an_answer() {
+    fn a_stall_needs_a_request_and_a_probe_without_a_response() {
         let mut detector = warm(ms(5));
         detector.on_probe_answered(Some(ms(5)), at(1_000));
         let probe = Some(ProbeSilence { since: at(2_000), newest: at(2_000) });

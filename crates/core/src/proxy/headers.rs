@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn hdr_03_upgrade_headers_are_removed_as_well() {
+    fn hdr_03_upgrade_headers_are_removed() {
         let sent =
             [("connection", "Upgrade, x-a"), ("upgrade", "websocket"), ("x-a", "1"), ("sec-websocket-accept", "x")];
         assert_eq!(remaining(&sent), ["sec-websocket-accept: x"]);

@@ -66,7 +66,7 @@ impl ProxiedRequest {
     }
 
     /// Returns what an exchange needs to know of the request. `fields` are the client's; `upgrade`
-    /// tells whether it asks for another protocol.
+    /// is whether it requests another protocol.
     ///
     /// # Errors
     /// Those of the fields.
@@ -124,7 +124,7 @@ impl ProxiedRequest {
         fields.set(headers::LOOP_HEADER, "1")
     }
 
-    /// Turns a server's header fields into those that the client gets. `last_resort` tells whether
+    /// Turns a server's header fields into those that the client gets. `last_resort` is whether
     /// the server was unavailable and was tried because none was available.
     ///
     /// # Errors

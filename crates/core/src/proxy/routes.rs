@@ -61,7 +61,7 @@ impl Services {
         Self { hosts: by_host(pools), replay: Arc::clone(&self.replay) }
     }
 
-    /// Returns the service that a request for `url` is for. `has_loop_header` tells whether it has
+    /// Returns the service that a request for `url` is for. `has_loop_header` is whether it has
     /// the header [`LOOP_HEADER`](crate::headers::LOOP_HEADER).
     ///
     /// # Errors

@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     fn granted(budget: &mut Budget, tries: u32, now: Timestamp, settings: &BudgetSettings) -> u32 {
-        (0..tries).map(|_| u32::from(budget.take(now, settings))).sum()
+        (0..tries).map(|_| u32::from(budget.withdraw(now, settings))).sum()
     }
 
     #[test]

@@ -16,8 +16,8 @@ pub(crate) const HOLD_INTERVAL: Duration = Duration::from_millis(250);
 
 /// The requests of one pool that are being held.
 ///
-/// A request that is dropped while it waits never leaves the queue by itself, so every place also
-/// ends by time.
+/// A request that is dropped while it waits never leaves the queue by itself, so places also
+/// expire.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct HoldQueue(Vec<Timestamp>);
 
@@ -38,7 +38,7 @@ impl HoldQueue {
         fits
     }
 
-    /// Gives a place back that was taken until `until`.
+    /// Releases a place that was taken until `until`.
     pub(crate) fn leave(&mut self, until: Timestamp) {
         if let Some(place) = self.0.iter().position(|other| *other == until) {
             self.0.swap_remove(place);
@@ -51,14 +51,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_queue_is_bounded_and_places_end_by_time() {
+    fn the_queue_is_bounded_and_places_expire() {
         let (mut queue, until) = (HoldQueue::default(), Timestamp::from_millis(5_000));
         for _ in 0..HoldQueue::CAPACITY {
             assert!(queue.enter(until, Timestamp::ZERO));
         }
         assert!(!queue.enter(until, Timestamp::from_millis(4_999)));
         queue.leave(until);
-        assert!(queue.enter(until, Timestamp::from_millis(4_999)), "a place that was given back");
-        assert!(queue.enter(until, until), "all places have ended");
+        assert!(queue.enter(until, Timestamp::from_millis(4_999)), "a released place");
+        assert!(queue.enter(until, until), "all places have expired");
     }
 }

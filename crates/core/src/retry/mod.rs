@@ -1,9 +1,9 @@
 //! When a request may be sent again.
 //!
-//! Two questions are kept apart. Whether a request may *run* twice depends on how the attempt ended
-//! and on the method. Whether it can be *sent* twice depends on the body: a stream is gone once it
-//! was read, so small bodies are buffered ([`Body`], [`ReplayBuffer`](crate::ReplayBuffer)) and
-//! large ones get a single attempt.
+//! There are two separate questions. Whether a request may *run* twice depends on how the attempt
+//! ended and on the method. Whether it can be *sent* twice depends on the body: a stream can be
+//! read only once, so small bodies are buffered ([`Body`], [`ReplayBuffer`](crate::ReplayBuffer))
+//! and large ones get a single attempt.
 
 mod budget;
 mod hold;
