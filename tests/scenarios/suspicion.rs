@@ -123,7 +123,7 @@ fn a_post_on_a_hung_server_waits_since_it_may_not_go_elsewhere() {
             2.250 probe -> a
             2.500 a is stalled
             7.250 probe -> a
-            10.000 a is ejected for 10s: no response, and the liveness probe failed
+            10.000 a is ejected for 10s: server not responding
             20.000 POST #2 <- 503 by us
         "#]],
     );

@@ -38,7 +38,7 @@ pub enum Failure {
     Connect,
     /// No response headers arrived in time.
     Timeout,
-    /// No response headers arrived, and a probe sent meanwhile failed, too.
+    /// No response headers arrived, and the server was found to be hung.
     Unresponsive,
     /// The connection broke, or the cause is unknown.
     ConnectionLost,
@@ -136,7 +136,7 @@ impl fmt::Display for Failure {
         f.write_str(match self {
             Self::Connect => "connection failed",
             Self::Timeout => "response timeout",
-            Self::Unresponsive => "no response, and the liveness probe failed",
+            Self::Unresponsive => "server not responding",
             Self::ConnectionLost => "connection lost",
             Self::InvalidRequest => "request not sent",
             Self::ClientAborted => "request aborted by the client",
