@@ -297,7 +297,7 @@ impl Ejection {
         }
         let duration = settings.duration(self.count);
         self.count = self.count.saturating_add(1);
-        (self.failures, self.window) = (0, AnswerWindow::default());
+        (self.failures, self.window) = (0, ResponseWindow::default());
         self.current = Some(Current::new(now, now + duration, cause));
         Change::Ejected { duration }
     }

@@ -213,8 +213,8 @@ impl PoolState {
     }
 
     /// Takes one hedge from the budget; `false` when it is used up.
-    pub(crate) fn take_hedge(&mut self, now: Timestamp) -> bool {
-        self.hedge_budget.take(now, &self.service.retry.budget)
+    pub(crate) fn withdraw_hedge(&mut self, now: Timestamp) -> bool {
+        self.hedge_budget.withdraw(now, &self.service.retry.budget)
     }
 
     /// The requests that wait for a server.

@@ -276,7 +276,7 @@ impl ServerState {
     pub(super) fn silent_since(&self) -> impl Iterator<Item = Timestamp> {
         let ejected = self.hung_since().map(|(since, _)| since);
         let is_confirmed = self.stall.is_suspected() || self.health.health() == Health::Unhealthy;
-        let silent = self.schedule.silent_since().filter(|since| is_confirmed && !self.stall.heard_after(*since));
+        let silent = self.schedule.silent_since().filter(|since| is_confirmed && !self.stall.was_alive_after(*since));
         [ejected, silent].into_iter().flatten()
     }
 
@@ -436,7 +436,7 @@ impl ServerState {
         self.counters.canceled_attempts += 1;
         self.signals.on_canceled(info.started);
         self.stall.on_canceled(info.started);
-        if now.since(info.started) >= Self::ABANDONED_AFTER && !self.stall.heard_after(info.started) {
+        if now.since(info.started) >= Self::ABANDONED_AFTER && !self.stall.was_alive_after(info.started) {
             self.on_overdue(info.started, now);
         }
         if !info.trial {

@@ -55,7 +55,7 @@ impl Budget {
     }
 
     /// Takes one retry from the allowance, if one is left.
-    pub(crate) fn take(&mut self, now: Timestamp, settings: &BudgetSettings) -> bool {
+    pub(crate) fn withdraw(&mut self, now: Timestamp, settings: &BudgetSettings) -> bool {
         let allowed = self.is_left(now, settings);
         if allowed && let Some(second) = self.second(now) {
             second.retries = second.retries.saturating_add(1);
