@@ -37,7 +37,7 @@ pub(crate) const KEYS: &[Key<RetrySettings>] = &[
     ),
     Key::new(
         "per_try_timeout",
-        "A limit for each attempt after which another server can be tried, no longer than `timeout`. It also cuts slow \
+        "A limit for each attempt after which a retry is possible, no longer than `timeout`. It also cuts slow \
          responses of healthy servers. `false`: `timeout` is the only limit.",
         Shape::OneOf(&[Shape::Off, Shape::Duration(USUAL)]),
         |retry, field| {

@@ -1,6 +1,6 @@
 //! One client request, from its arrival to its response: the whole retry policy as a state machine.
 //!
-//! The driver does what a [`Step`] says and reports the result, which gives the next step. There is
+//! The driver carries out a [`Step`] and reports the result, which gives the next step. There is
 //! no future in here, so a proxy whose callbacks own the I/O can drive it, as
 //! [`forward`](crate::forward()) does:
 //!
@@ -207,12 +207,12 @@ impl Exchange {
         if liveness == Liveness::ProbeDue { Wait::Probe(time) } else { Wait::Sleep(time) }
     }
 
-    /// Returns a second attempt to run beside `attempt`, if that one waits on a server that is stalled or hung, or is an overdue
-    /// trial; the request is safe to run twice at a time; another server is available; and the hedge budget allows it. The
-    /// first good response wins.
+    /// Returns a second attempt to run beside `attempt`, if that one waits on a server that is
+    /// stalled or hung, or is an overdue trial; the request is safe to run twice at a time; another
+    /// server is available; and the hedge budget allows it. The first good response wins.
     ///
-    /// No request is hedged after a timeout, or while the retry budget is used up: servers are overloaded then, and a hedge
-    /// would add to it.
+    /// No request is hedged after a timeout, or while the retry budget is used up: servers are
+    /// overloaded then, and a hedge would add load.
     pub fn hedge(&mut self, state: &mut PoolState, attempt: &Attempt, now: Timestamp) -> Option<Attempt> {
         let now = state.advance(now);
         let settings = &state.service().retry;
@@ -283,8 +283,8 @@ impl Exchange {
         // After a timeout servers may only be busy, and every retry makes that worse.
         let timed_out = self.last.is_some_and(|(last, _)| last.outcome == Outcome::Failed(Failure::Timeout));
         let charged = delivered && !bounded && (timed_out || !self.server_was_failing || failed_recently || trial);
-        // Where another request shows already whether the server has recovered, a crowd need not do so at once. A busy server
-        // would only be delayed.
+        // If another request already tests whether the server has recovered, many need not do so at
+        // once. After a timeout, waiting would only delay requests to a busy server.
         if charged && trial && (failed_recently || selection.last_resort) && self.held_until.is_none() && !timed_out {
             let wait = self.trial_wait_until.get_or_insert_with(|| now + Self::TRIAL_WAIT).since(now).min(left);
             if !wait.is_zero() {

@@ -184,8 +184,8 @@ impl Ejection {
         }
     }
 
-    /// Cancels the trial that started at `started`, so that another one may start. A trial that counts as lost has been
-    /// followed by another one, which continues.
+    /// Cancels the trial that started at `started`, so that another one may start. If that trial
+    /// counted as lost and another one has started, the other one continues.
     pub(super) fn cancel_trial(&mut self, started: Timestamp) {
         if let Some(current) = self.current.as_mut().filter(|current| current.trial_started == started) {
             current.trial_until = None;
@@ -214,14 +214,15 @@ impl Ejection {
             self.record(impact, settings);
             return (may_eject && self.exceeds_threshold(settings)).then(|| self.eject(Cause::Failures, now, settings));
         };
-        // Requests that were in flight when the ejection started are no news, the trial of an earlier ejection included.
-        // Neither is one of the same millisecond: clocks of some runtimes stand still between events.
+        // Requests that were in flight when the ejection started are older than it, the trial of an
+        // earlier ejection included. So is one of the same millisecond: the clocks of some runtimes
+        // stand still between events.
         let trial = trial && started >= current.until;
-        let is_news = trial || started > current.since;
+        let is_newer = trial || started > current.since;
         match impact {
-            HealthImpact::Success if is_news => Some(self.uneject(now)),
+            HealthImpact::Success if is_newer => Some(self.uneject(now)),
             HealthImpact::Failure | HealthImpact::Fatal if trial => {
-                // A server that hung still does, as far as is known.
+                // Nothing shows that a hung server no longer hangs.
                 let cause = if current.cause == Cause::RetryAfter { Cause::Failures } else { current.cause };
                 Some(self.eject(cause, now, settings))
             }
@@ -272,7 +273,7 @@ impl Ejection {
     /// A pause up to this long is granted to a single response.
     const SHORT_PAUSE: Duration = Duration::from_secs(10);
 
-    /// The longest pause that a server can ask for.
+    /// The longest pause that a server can request.
     pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
     fn record(&mut self, impact: HealthImpact, settings: &EjectionSettings) {

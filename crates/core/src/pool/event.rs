@@ -13,7 +13,8 @@ use crate::time::Timestamp;
 /// snapshots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// When it happened, on the host's clock. For a change that snapshots carry, this is the time of its fact.
+    /// When it happened, on the host's clock. For a change that snapshots carry, this is the time
+    /// of its fact.
     pub at: Timestamp,
     /// The server.
     pub server: ServerId,
@@ -60,8 +61,7 @@ impl fmt::Display for Transition {
     }
 }
 
-/// The changes that were not drained yet. A host that never drains loses the oldest, not its
-/// memory.
+/// The changes that were not drained yet. If a host never drains them, the oldest are dropped.
 #[derive(Clone, Debug, Default)]
 pub(super) struct EventLog(VecDeque<Event>);
 

@@ -178,9 +178,10 @@ impl PoolState {
         self.observe(id, Signal::ResponseAborted, now);
     }
 
-    /// Returns whether a response body that had its last byte at `last_byte` should be cut, because its server has answered
-    /// nothing since, neither requests nor probes, for [`HUNG_RESPONSE_GRACE`](Self::HUNG_RESPONSE_GRACE) or longer. A resumable
-    /// download can go on elsewhere then.
+    /// Returns whether a response body that had its last byte at `last_byte` should be cut, because
+    /// its server has since responded to neither requests nor probes, for at least
+    /// [`HUNG_RESPONSE_GRACE`](Self::HUNG_RESPONSE_GRACE). A resumable download can then continue
+    /// elsewhere.
     pub fn is_response_lost(&self, id: ServerId, last_byte: Timestamp, now: Timestamp) -> bool {
         let now = self.time.at(now);
         let Some(server) = self.servers.get(id.index()) else { return false };
@@ -212,7 +213,7 @@ impl PoolState {
         self.retry_budget.is_left(now, &self.service.retry.budget)
     }
 
-    /// Takes one hedge from the budget; `false` when it is used up.
+    /// Withdraws one hedge from the budget; `false` if it is used up.
     pub(crate) fn withdraw_hedge(&mut self, now: Timestamp) -> bool {
         self.hedge_budget.withdraw(now, &self.service.retry.budget)
     }
@@ -228,8 +229,8 @@ impl PoolState {
         self.observe(info.server, Signal::AttemptStarted(info), now);
     }
 
-    /// Records an attempt that was canceled, because the client left or another attempt `was_faster`. That is no failure, but
-    /// the server is at least this slow.
+    /// Records an attempt that was canceled, because the client disconnected or another attempt
+    /// `was_faster`. That is no failure, but the server is at least this slow.
     pub(crate) fn on_attempt_canceled(&mut self, info: AttemptInfo, was_faster: bool, now: Timestamp) {
         self.selector.on_finished(info.server, info.started, now);
         self.selector.on_no_response(info.server, now.since(info.started), now);
@@ -249,8 +250,7 @@ impl PoolState {
         match impact {
             HealthImpact::Neutral => {}
             // An error of the application is passed on and has no health impact, but it is no sign
-            // of speed either: a server that responds with 500 at once must not attract all
-            // traffic.
+            // of speed: a server that responds with 500 at once must not attract all traffic.
             HealthImpact::Success if !result.outcome.is_server_error() => self.selector.on_response(id, took, now),
             HealthImpact::Success | HealthImpact::Failure | HealthImpact::Fatal => {
                 self.selector.on_failure(id, took, now);
@@ -365,7 +365,7 @@ mod tests {
             panic!("no attempt")
         };
         exchange.wait(&mut state, &mut attempt, true, at(46_000));
-        assert!(!is_lost(&state, 49_999) && is_lost(&state, 50_000), "a request is overdue as well");
+        assert!(!is_lost(&state, 49_999) && is_lost(&state, 50_000), "a request is overdue, too");
         assert!(!state.is_response_lost(a, at(40_001), at(60_000)), "a byte has come since");
         probe(&mut state, None, at(58_000), at(58_000));
         assert!(!is_lost(&state, 60_000), "a probe was answered");

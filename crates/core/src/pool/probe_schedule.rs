@@ -86,7 +86,7 @@ struct ActiveLease {
 }
 
 impl ProbeSchedule {
-    /// What a host may take beyond the probe's timeout before its lease expires.
+    /// The time beyond the timeout of a probe after which its lease expires.
     const LEASE_SLACK: Duration = Duration::from_secs(5);
 
     /// Failures in traffic make a probe due at once, but not more often than this.
@@ -162,8 +162,8 @@ impl ProbeSchedule {
         is_current
     }
 
-    /// Records the result of a probe, and when the next one is due. A liveness probe without a response leaves the schedule as
-    /// it is: the scheduled ones decide about health.
+    /// Records the result of a probe, and when the next one is due. A liveness probe without a
+    /// response does not change the schedule: the scheduled probes decide about health.
     pub(super) fn record(&mut self, lease: &Lease, passed: bool, unanswered: bool, next_due: Timestamp) {
         let Lease { started, reason, .. } = *lease;
         self.last = Some(LastProbe { started, reason, passed, unanswered });
@@ -183,8 +183,8 @@ impl ProbeSchedule {
         self.due = self.due.max(due);
     }
 
-    /// Records that another pool probed the server at `probed_at`, so that the next probe is due at `due`. A probe that a later
-    /// failure made due is not deferred.
+    /// Records that another pool probed the server at `probed_at`, so that the next probe is due at
+    /// `due`. A probe that a later failure made due is not deferred.
     pub(super) fn on_probed_elsewhere(&mut self, probed_at: Timestamp, due: Timestamp) {
         let is_expedited = self.expedited_at.is_some_and(|at| at >= self.due && at > probed_at);
         if !is_expedited {
@@ -200,7 +200,7 @@ impl ProbeSchedule {
         }
     }
 
-    /// Asks for a liveness probe at once, for a request that waits.
+    /// Makes a liveness probe due now, for a request that waits.
     pub(super) const fn request_liveness_probe(&mut self) {
         self.is_urgent = true;
     }

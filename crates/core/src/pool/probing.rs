@@ -156,8 +156,8 @@ impl PoolState {
         }
     }
 
-    /// Returns whether an attempt waits on a server that is stalled, that was ejected since for not responding, or on whose
-    /// trial it is when its response is overdue.
+    /// Returns whether an attempt waits on a server that is stalled, that was ejected since for not
+    /// responding, or on whose trial it is when its response is overdue.
     pub(crate) fn is_not_responding(&self, info: AttemptInfo, now: Timestamp) -> bool {
         let first_check = self.first_liveness_check(info.server);
         self.servers.get(info.server.index()).is_some_and(|server| {

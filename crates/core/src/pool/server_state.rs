@@ -1,4 +1,4 @@
-//! Everything that is known of one server.
+//! The state of one server.
 //!
 //! There is one way in, [`ServerState::observe`], and one way out for selection,
 //! [`ServerState::availability`]. Attempts, probes, snapshots, reloads and commands are translated
@@ -33,7 +33,8 @@ pub(super) struct ServerState {
     recovery: Recovery,
     schedule: ProbeSchedule,
     counters: Counters,
-    /// When a probe last counted, and when it was ejected or unejected last. The times of facts only grow: see [`later`].
+    /// When a probe last counted, and when the server was ejected or unejected last. The times of
+    /// facts only grow: see [`later`].
     probed_at: Timestamp,
     state_changed_at: Timestamp,
     /// Whether it was held back or released last.
@@ -85,7 +86,7 @@ pub(super) enum Reason {
 pub(super) enum Signal<'a> {
     AttemptStarted(AttemptInfo),
     AttemptFinished(AttemptInfo, AttemptResult, HealthImpact),
-    /// The client went away, or another attempt of the request `was_faster`.
+    /// The client disconnected, or another attempt of the request `was_faster`.
     AttemptCanceled {
         info: AttemptInfo,
         was_faster: bool,
@@ -234,8 +235,8 @@ impl ServerState {
         self.signals.failed_within(Self::RECENT_FAILURE_WINDOW, now)
     }
 
-    /// Returns whether requests that cannot be retried should avoid the server: its last request failed, and that is recent or
-    /// its last probe failed as well.
+    /// Returns whether requests that cannot be retried should avoid the server: its last request
+    /// failed, and either that is recent or its last probe failed, too.
     pub(super) fn is_failing(&self, now: Timestamp) -> bool {
         self.failed_recently(now) || (self.has_failed() && self.probe_failed())
     }
@@ -271,8 +272,8 @@ impl ServerState {
         self.ejection.hung_since().filter(|(since, _)| !self.stall.responded_after(*since))
     }
 
-    /// Returns since when nothing was heard from a server that was found to be hung: by an ejection, or by a probe without a
-    /// response and a request or more probes without one as well.
+    /// Returns since when a server has been silent that was found to be hung: by an ejection, or by
+    /// a probe without a response together with a request or more probes without one.
     pub(super) fn silent_since(&self) -> impl Iterator<Item = Timestamp> {
         let ejected = self.hung_since().map(|(since, _)| since);
         let is_confirmed = self.stall.is_suspected() || self.health.health() == Health::Unhealthy;
@@ -325,13 +326,13 @@ impl ServerState {
         }
     }
 
-    /// Returns whether the server is held back.
+    /// Returns the fact of failback.
     pub(super) const fn failback_fact(&self) -> FailbackFact {
         self.failback
     }
 
-    /// Returns when a transition happened that the last signal caused. For one that other pools learn of, that is the time of
-    /// its fact.
+    /// Returns when a transition happened that the last signal caused. For one that other pools
+    /// learn of, that is the time of its fact.
     pub(super) fn transition_time(&self, transition: Transition, service: &Service, now: Timestamp) -> Timestamp {
         match transition {
             Transition::Healthy | Transition::Unhealthy(_) => self.probed_at,
@@ -362,7 +363,7 @@ impl ServerState {
         state.ejection.release_trial();
         state.signals.on_canceled(now);
         if !same_check {
-            // The result of the old check need not be that of the new one, and is no fact about it.
+            // The result of the old check is no fact about the new one.
             state.schedule = ProbeSchedule::default();
             state.probed_at = Timestamp::ZERO;
         }
@@ -446,7 +447,8 @@ impl ServerState {
             self.ejection.cancel_trial(info.started);
             return NONE;
         }
-        // A trial is hedged when its response is overdue, so that it has failed.
+        // A trial is hedged when its response is overdue. So a trial that was slower than its hedge
+        // has failed.
         let settings = &context.service.ejection;
         let change = self.ejection.on_attempt(HealthImpact::Failure, true, info.started, now, settings, true);
         [self.on_ejection_change(change, Outcome::Failed(Failure::Timeout), context), None]
@@ -496,8 +498,8 @@ impl ServerState {
         self.counters.on_probe(passed);
         let (took, is_scheduled) = (now.since(lease.started()), lease.reason() == ProbeReason::Scheduled);
         let stall_ended = !unanswered && self.stall.on_probe_answered(is_scheduled.then_some(took), now);
-        // Liveness probes are sent while a server may be overloaded. That they have no response must not take its share from
-        // it: the scheduled probes decide about that.
+        // Liveness probes are sent while a server may be overloaded. Missing responses must not
+        // make it unhealthy; the scheduled probes decide that.
         let counts = !unanswered || lease.reason() != ProbeReason::Liveness;
         if counts {
             self.probed_at = later(self.probed_at, now);
@@ -552,13 +554,13 @@ impl ServerState {
     fn on_ejection_merged(&mut self, fact: EjectionFact, context: Context<'_>) -> Transitions {
         let without_trial = |fact| EjectionFact { trial_until: None, ..fact };
         if without_trial(self.ejection_fact()) == without_trial(fact) {
-            // A trial elsewhere is no news of the server.
+            // A trial in another pool shows nothing about the server.
             self.ejection.on_trial_elsewhere(fact.trial_until);
             return NONE;
         }
         let was_in_traffic = self.is_in_traffic();
         self.state_changed_at = fact.changed_at;
-        // The clock of the other host may be ahead. What is observed from now on is later all the same.
+        // The clock of the other host may be ahead, but later observations must be newer.
         let at = fact.changed_at.min(context.now);
         self.ejection = Ejection::restored(at, fact.ejected_until, fact.ejection_count, fact.cause, fact.trial_until);
         match fact.ejected_until {
@@ -637,7 +639,8 @@ impl ServerState {
         self.released_at(service, now).map_or(self.recovery, |at| released(service, at))
     }
 
-    /// Returns when the server was released by time, if it was held back until then. All pools find the same time.
+    /// Returns when the server was released by time, if it was held back until then. All pools
+    /// compute the same time.
     fn released_at(&self, service: &Service, now: Timestamp) -> Option<Timestamp> {
         match (self.recovery, service.failback) {
             (Recovery::AwaitingFailback { since }, Failback::After(wait)) => {
@@ -663,8 +666,7 @@ impl ServerState {
         }
     }
 
-    /// Returns the interval to the next probe: the longer one only if nothing speaks against the
-    /// server.
+    /// Returns the interval to the next probe: the longer one only if all signals are good.
     fn probe_interval(&self, check: &HealthCheck) -> Duration {
         let is_certain =
             self.health.health() == Health::Healthy && self.health.contrary_streak() == 0 && !self.ejection.is_active();
@@ -675,8 +677,9 @@ impl ServerState {
         self.health.health() == Health::Unhealthy || self.schedule.last().is_some_and(|last| !last.passed)
     }
 
-    /// Returns whether a probe already shows whether the server answers a request that was sent at `started`: one that is in
-    /// flight, or has just ended and was sent later, or for the same purpose.
+    /// Returns whether a probe already shows if the server is alive for a request that was sent at
+    /// `started`: one that is in flight, or one that has just ended and was sent later or as a
+    /// liveness probe.
     fn has_recent_probe(&self, started: Timestamp, now: Timestamp) -> bool {
         let is_recent = |last: LastProbe| {
             now.since(last.started) < PoolState::PROBE_RESULT_TTL
@@ -686,8 +689,9 @@ impl ServerState {
     }
 }
 
-/// Returns the time of a fact that is observed at `now`, after one of `last`. It is later than that one even if the clock of
-/// the host that observed that one is ahead: otherwise the older fact would win.
+/// Returns the time of a fact that is observed at `now`, after one of `last`. It is later than that
+/// one even if the clock of the host that observed that one is ahead: otherwise the older fact
+/// would win.
 fn later(last: Timestamp, now: Timestamp) -> Timestamp {
     now.max(last + Duration::from_millis(1))
 }

@@ -99,8 +99,8 @@ pub(super) struct EjectionFact {
     pub(super) trial_until: Option<Timestamp>,
 }
 
-/// Whether the server was held back or released last. Every pool works out by itself when time releases a server: as a fact,
-/// it would hide that the server was held back again meanwhile.
+/// Whether the server was held back or released last. Every pool computes when time releases a
+/// server. As a fact, that would hide that the server was held back again meanwhile.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct FailbackFact {
     pub(super) changed_at: Timestamp,
@@ -221,8 +221,9 @@ impl PoolState {
     }
 }
 
-/// A hash of what a fact about a server is about: its address, and what decides the result of a probe. Versions must agree,
-/// so it is part of the format, and a setting that a later version adds is left out at its default.
+/// Returns a hash of a server's address and of the settings that decide the result of a probe.
+/// Versions must agree, so it is part of the format. A setting that a later version adds is omitted
+/// at its default.
 fn identity(server: &Server, service: &Service) -> u64 {
     /// JavaScript's largest safe integer: snapshots may pass through its numbers.
     const MAX: u64 = (1 << 53) - 1;

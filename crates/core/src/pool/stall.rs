@@ -64,7 +64,7 @@ impl StallDetector {
 
     /// Returns the age at which an attempt is overdue: the usual response time, at most `limit`,
     /// doubled with every stall that no response within the usual time followed. A server that
-    /// became slow for good is learned that way.
+    /// became slow for good is recognised that way.
     pub(super) fn first_check(&self, limit: Duration) -> Duration {
         let interval = self.requests.usual().unwrap_or(Self::UNKNOWN).clamp(Self::FLOOR, limit.max(Self::FLOOR));
         interval.saturating_mul(1 << self.stalls.min(Self::MAX_BACKOFF))
@@ -105,10 +105,10 @@ impl StallDetector {
             })
     }
 
-    /// Returns whether the application answers no requests, whatever its probes say: ten requests are in flight that were
-    /// sent since the last response, and the one that was sent at `started` has waited for longer than any took in the last
-    /// minutes. The responses to requests that were canceled were not heard, so the time since the last response alone shows
-    /// nothing.
+    /// Returns whether the application responds to no requests, whatever its probes show: ten
+    /// requests are in flight that were sent since the last response, and the one that was sent at
+    /// `started` has waited for longer than any took in the last minutes. The time since the last
+    /// response alone shows nothing, because the responses to canceled requests are not seen.
     ///
     /// Without any response to compare with, the server may serve nothing but long polls.
     pub(super) fn is_unresponsive(&self, started: Timestamp, check_after: Duration, now: Timestamp) -> bool {

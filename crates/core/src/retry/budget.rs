@@ -12,7 +12,7 @@
 //! which caused no load. The second is a retry from a server that fails repeatedly to one that has
 //! not failed recently. When a server dies with a hundred requests in flight, the others can take
 //! all of them. When all servers fail, none is without a recent failure, and every retry is
-//! charged.
+//! charged. So is every retry after a timeout, because servers may only be busy then.
 //!
 //! Hedges have a budget of their own with the same settings. If they were charged to this one, it
 //! would be used up when a stalled server finally breaks.
@@ -50,11 +50,11 @@ impl Budget {
             (requests + u64::from(second.requests), retries + u64::from(second.retries))
         });
         let share = requests * u64::from(settings.percent) / 100;
-        let free = u64::from(settings.min_per_second) * Self::WINDOW as u64;
-        retries < share.max(free)
+        let minimum = u64::from(settings.min_per_second) * Self::WINDOW as u64;
+        retries < share.max(minimum)
     }
 
-    /// Takes one retry from the allowance, if one is left.
+    /// Withdraws one retry. Returns `false` if the budget is used up.
     pub(crate) fn withdraw(&mut self, now: Timestamp, settings: &BudgetSettings) -> bool {
         let allowed = self.is_left(now, settings);
         if allowed && let Some(second) = self.second(now) {
