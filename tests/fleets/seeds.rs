@@ -16,6 +16,7 @@ fn sim(seed: u64) -> Sim {
     sim.server(s(0), "c", Behavior::status(200).after(ms(50)).serial());
     sim.server(s(10), "b", Behavior::fails(Failure::ConnectionLost));
     sim.server(s(20), "c", Behavior::hangs());
+    sim.server(s(26), "a", Behavior::hangs());
     sim.reset_connections(s(25), "c");
     sim.arrivals(Arrivals::poisson(20.0).until(s(30)));
     sim
@@ -63,7 +64,7 @@ fn a_test_that_fails_prints_its_seed_and_trace() {
     assert!(!output.status.success() && printed.contains("were served"), "{printed}");
     assert!(printed.contains("the seed was 7: FLEET_SEED=7 runs it again"), "{printed}");
     let trace = run(7).to_string();
-    let fault = trace.lines().find(|line| line.contains(" is unhealthy")).unwrap();
+    let fault = trace.lines().find(|line| line.ends_with(" timed out")).unwrap();
     let shown: Vec<_> = printed.lines().filter(|line| trace.lines().any(|own| own == line.trim_start())).collect();
     assert!(shown.len() == 60 && shown.iter().any(|line| line.ends_with(fault)), "{printed}");
     let file = printed.split(" lines, is in ").nth(1).and_then(|rest| rest.lines().next()).unwrap();

@@ -193,6 +193,10 @@ impl Exchange {
                 now + attempt.check_interval
             }
             Liveness::Undecided { until } => until,
+            // An unavailable server that answers nothing is not waited for.
+            Liveness::Stalled if attempt.info.last_resort && can_leave => {
+                return Wait::GiveUp(Failure::Unresponsive);
+            }
             Liveness::ProbeDue | Liveness::Stalled => now + Self::POLL_INTERVAL,
             Liveness::Hung { confirmed } => {
                 let hung_since = *attempt.hung_since.get_or_insert(now);
@@ -211,8 +215,7 @@ impl Exchange {
     /// stalled or hung, or is an overdue trial; the request is safe to run twice at a time; another
     /// server is available; and the hedge budget allows it. The first good response wins.
     ///
-    /// No request is hedged after a timeout, or while the retry budget is used up: servers are
-    /// overloaded then, and a hedge would add load.
+    /// No request is hedged after a timeout: servers are busy then, and a hedge would add to it.
     pub fn hedge(&mut self, state: &mut PoolState, attempt: &Attempt, now: Timestamp) -> Option<Attempt> {
         let now = state.advance(now);
         let settings = &state.service().retry;
@@ -224,7 +227,7 @@ impl Exchange {
             && self.request.is_hedgeable()
             && now < self.deadline
             && !timed_out;
-        if !is_wanted || !state.is_not_responding(attempt.info, now) || !state.is_retry_left(now) {
+        if !is_wanted || !state.is_not_responding(attempt.info, now) {
             return None;
         }
         let server = state.select_hedge(self.tried, &self.request, now)?;
@@ -310,7 +313,7 @@ impl Exchange {
             last_resort: selection.last_resort,
             started: now,
         };
-        let first_check = state.first_liveness_check(selection.server);
+        let first_check = state.first_liveness_check(selection.server, selection.last_resort);
         state.on_attempt_started(info, now);
         let mut attempt = Attempt::new(info, first_check.unwrap_or(Duration::MAX));
         attempt.next_check = first_check.map_or(self.deadline, |check| now + check);

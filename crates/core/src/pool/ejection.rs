@@ -246,9 +246,9 @@ impl Ejection {
             return None;
         }
         self.record(HealthImpact::Failure, settings);
-        let is_short = pause <= Self::SHORT_PAUSE;
-        if !is_short && self.failures < settings.consecutive_failures {
-            return None;
+        if pause > Self::SHORT_PAUSE && self.failures < settings.consecutive_failures {
+            // Without the pause it is a failure like others.
+            return self.exceeds_threshold(settings).then(|| self.eject(Cause::Failures, now, settings));
         }
         self.failures = 0;
         let duration = pause.min(Self::LONGEST_PAUSE);
@@ -514,6 +514,21 @@ mod tests {
         assert_eq!(pause(11, 2), None);
         assert_eq!(pause(11, 3), Some(Change::Ejected { duration: seconds(11) }));
         assert_eq!(pause(3_600, 3), Some(Change::Ejected { duration: seconds(60) }));
+    }
+
+    #[test]
+    fn a_long_pause_that_is_not_granted_counts_as_a_failure() {
+        let (mut ejection, settings) = (Ejection::default(), EjectionSettings::default());
+        for _ in 0..4 {
+            assert_eq!(ejection.on_retry_after(seconds(60), at(0), &settings), None);
+            ejection.on_attempt(HealthImpact::Success, false, at(0), at(0), &settings, true);
+        }
+        let change = ejection.on_retry_after(seconds(60), at(0), &settings);
+        assert_eq!(
+            change,
+            Some(Change::Ejected { duration: seconds(10) }),
+            "the fifth failure of the last 20 responses"
+        );
     }
 
     #[test]

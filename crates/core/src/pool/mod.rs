@@ -103,8 +103,7 @@ pub struct PoolState {
     index: ServerIndex,
     time: Monotonic,
     rng: Rng,
-    retry_budget: Budget,
-    hedge_budget: Budget,
+    budget: Budget,
     hold: HoldQueue,
     next_lease: u64,
     events: EventLog,
@@ -122,8 +121,7 @@ impl PoolState {
             service,
             time: Monotonic::default(),
             rng: Rng::new(seed),
-            retry_budget: Budget::default(),
-            hedge_budget: Budget::default(),
+            budget: Budget::default(),
             hold: HoldQueue::default(),
             next_lease: 0,
             events: EventLog::default(),
@@ -197,25 +195,24 @@ impl PoolState {
         self.time.advance(reading)
     }
 
-    /// Counts a request towards the budgets.
+    /// Counts a request towards the budget.
     pub(crate) fn on_request(&mut self, now: Timestamp) {
-        self.retry_budget.on_request(now);
-        self.hedge_budget.on_request(now);
+        self.budget.on_request(now);
     }
 
     /// Withdraws one retry from the budget; `false` if it is used up.
     pub(crate) fn withdraw_retry(&mut self, now: Timestamp) -> bool {
-        self.retry_budget.withdraw(now, &self.service.retry.budget)
+        self.budget.withdraw_retry(now, &self.service.retry.budget)
     }
 
     /// Returns whether the budget allows one more retry.
     pub(crate) fn is_retry_left(&self, now: Timestamp) -> bool {
-        self.retry_budget.is_left(now, &self.service.retry.budget)
+        self.budget.is_retry_left(now, &self.service.retry.budget)
     }
 
-    /// Withdraws one hedge from the budget; `false` if it is used up.
+    /// Withdraws one hedge from the budget; `false` if hedges and retries use it up.
     pub(crate) fn withdraw_hedge(&mut self, now: Timestamp) -> bool {
-        self.hedge_budget.withdraw(now, &self.service.retry.budget)
+        self.budget.withdraw_hedge(now, &self.service.retry.budget)
     }
 
     /// The requests that wait for a server.

@@ -99,9 +99,9 @@ impl PoolState {
 
     /// Returns the age at which an attempt on a server is overdue; `None` without liveness checks
     /// or another server.
-    pub(crate) fn first_liveness_check(&self, id: ServerId) -> Option<Duration> {
+    pub(crate) fn first_liveness_check(&self, id: ServerId, last_resort: bool) -> Option<Duration> {
         let limit = self.service.retry.liveness_check_after.filter(|_| self.index.enabled.len() > 1)?;
-        Some(self.servers.get(id.index())?.stall().first_check(limit))
+        Some(self.servers.get(id.index())?.stall().first_check(limit, last_resort))
     }
 
     /// Decides whether a server is alive whose response to an attempt has been waited for since
@@ -159,7 +159,7 @@ impl PoolState {
     /// Returns whether an attempt waits on a server that is stalled, that was ejected since for not
     /// responding, or on whose trial it is when its response is overdue.
     pub(crate) fn is_not_responding(&self, info: AttemptInfo, now: Timestamp) -> bool {
-        let first_check = self.first_liveness_check(info.server);
+        let first_check = self.first_liveness_check(info.server, info.last_resort);
         self.servers.get(info.server.index()).is_some_and(|server| {
             server.is_stalled(&self.service, now)
                 || server.hung_since().is_some_and(|(since, _)| since >= info.started)

@@ -40,6 +40,6 @@ impl PoolState {
             self.index.reindex(id, state);
             self.selector.inherit(id, &previous.selector, previous_id);
         }
-        (self.retry_budget, self.hedge_budget) = (previous.retry_budget, previous.hedge_budget);
+        self.budget = previous.budget;
     }
 }

@@ -62,12 +62,14 @@ impl StallDetector {
     /// A hung application is detected after this time at the latest.
     const MAX_SILENCE: Duration = Duration::from_secs(60);
 
-    /// Returns the age at which an attempt is overdue: the usual response time, at most `limit`,
-    /// doubled with every stall that no response within the usual time followed. A server that
-    /// became slow for good is recognised that way.
-    pub(super) fn first_check(&self, limit: Duration) -> Duration {
+    /// Returns the age at which an attempt is overdue: the usual response time, at most `limit`. It
+    /// is doubled with every stall that no response within the usual time followed, so that a
+    /// server that became slow for good is recognised. An attempt of `last_resort` is not worth
+    /// that patience.
+    pub(super) fn first_check(&self, limit: Duration, last_resort: bool) -> Duration {
         let interval = self.requests.usual().unwrap_or(Self::UNKNOWN).clamp(Self::FLOOR, limit.max(Self::FLOOR));
-        interval.saturating_mul(1 << self.stalls.min(Self::MAX_BACKOFF))
+        let doublings = if last_resort { 0 } else { self.stalls.min(Self::MAX_BACKOFF) };
+        interval.saturating_mul(1 << doublings)
     }
 
     /// Returns whether an attempt that has waited for `waited` is within the usual response time.
@@ -97,12 +99,12 @@ impl StallDetector {
 
     /// Returns whether the server is stalled, given the probes without a response.
     pub(super) fn is_stalled(&self, probes: Option<ProbeSilence>, timeout: Duration, now: Timestamp) -> bool {
-        self.suspected
-            && probes.is_some_and(|probes| {
-                !self.was_alive_after(probes.since)
-                    && now.since(probes.since) >= self.probe_silence(timeout)
-                    && now.since(probes.newest) < Self::MAX_STALL
-            })
+        let Some(ProbeSilence { since, newest }) = probes.filter(|_| self.suspected) else { return false };
+        // A response to a request may have come between probes without one.
+        let start = if self.was_alive_after(since) { newest } else { since };
+        !self.was_alive_after(start)
+            && now.since(start) >= self.probe_silence(timeout)
+            && now.since(newest) < Self::MAX_STALL
     }
 
     /// Returns whether the application responds to no requests, whatever its probes show: ten
@@ -256,12 +258,12 @@ mod tests {
 
     #[test]
     fn checks_follow_the_usual_response_time() {
-        assert_eq!(StallDetector::default().first_check(LIMIT), ms(1_000), "nothing is known");
-        assert_eq!(warm(ms(5)).first_check(LIMIT), ms(250), "the floor");
-        let usual = warm(ms(1_000)).first_check(LIMIT).as_millis();
+        assert_eq!(StallDetector::default().first_check(LIMIT, false), ms(1_000), "nothing is known");
+        assert_eq!(warm(ms(5)).first_check(LIMIT, false), ms(250), "the floor");
+        let usual = warm(ms(1_000)).first_check(LIMIT, false).as_millis();
         assert!((1_000..1_050).contains(&usual), "no deviation is left: {usual}");
-        assert_eq!(warm(ms(10_000)).first_check(LIMIT), LIMIT);
-        assert_eq!(warm(ms(5)).first_check(ms(100)), ms(250), "the floor holds below small limits");
+        assert_eq!(warm(ms(10_000)).first_check(LIMIT, false), LIMIT);
+        assert_eq!(warm(ms(5)).first_check(ms(100), false), ms(250), "the floor holds below small limits");
     }
 
     #[test]
@@ -276,6 +278,9 @@ mod tests {
         assert!(detector.is_stalled(probe, TIMEOUT, at(31_999)) && !detector.is_stalled(probe, TIMEOUT, at(32_000)));
         let renewed = Some(ProbeSilence { since: at(2_000), newest: at(20_000) });
         assert!(detector.is_stalled(renewed, TIMEOUT, at(32_000)), "another probe is unanswered");
+        detector.on_probe_answered(None, at(2_100));
+        detector.on_overdue();
+        assert!(detector.is_stalled(renewed, TIMEOUT, at(20_250)), "the last probe is unanswered");
         detector.on_probe_answered(None, at(2_600));
         detector.on_overdue();
         assert!(!detector.is_stalled(probe, TIMEOUT, at(2_700)), "the server responded since");
@@ -286,16 +291,16 @@ mod tests {
         let mut detector = warm(ms(5));
         let reported: Vec<bool> = (0..2).map(|_| detector.on_stalled()).collect();
         assert_eq!(reported, [true, false], "a stall is counted once");
-        assert_eq!(detector.first_check(LIMIT), ms(500));
+        assert_eq!(detector.first_check(LIMIT, false), ms(500));
         assert!(detector.on_probe_answered(None, at(2_000)), "the end of a reported stall");
         assert!(detector.on_stalled());
-        assert_eq!(detector.first_check(LIMIT), ms(1_000));
+        assert_eq!(detector.first_check(LIMIT, false), ms(1_000));
         detector.on_response(ms(2_000), at(3_000));
-        assert!(detector.first_check(LIMIT) > ms(1_000), "a slow response ends the stall, not the back-off");
+        assert!(detector.first_check(LIMIT, false) > ms(1_000), "a slow response ends the stall, not the back-off");
         for _ in 0..20 {
             detector.on_response(ms(5), at(4_000));
         }
-        assert_eq!(detector.first_check(LIMIT), ms(250));
+        assert_eq!(detector.first_check(LIMIT, false), ms(250));
     }
 
     #[test]

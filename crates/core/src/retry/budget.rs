@@ -14,8 +14,9 @@
 //! all of them. When all servers fail, none is without a recent failure, and every retry is
 //! charged. So is every retry after a timeout, because servers may only be busy then.
 //!
-//! Hedges have a budget of their own with the same settings. If they were charged to this one, it
-//! would be used up when a stalled server finally breaks.
+//! Hedges are not charged to the retries: if they were, nothing would be left when a stalled server
+//! finally breaks. But they stop where retries and hedges together reach the allowance, because
+//! overloaded servers cause both.
 
 use crate::service::BudgetSettings;
 use crate::time::Timestamp;
@@ -31,6 +32,7 @@ struct Second {
     number: u64,
     requests: u32,
     retries: u32,
+    hedges: u32,
 }
 
 impl Budget {
@@ -43,24 +45,40 @@ impl Budget {
     }
 
     /// Returns whether one more retry is allowed.
-    pub(crate) fn is_left(&self, now: Timestamp, settings: &BudgetSettings) -> bool {
-        let number = now.as_millis() / 1000;
-        let recent = self.seconds.iter().filter(|second| second.number + Self::WINDOW as u64 > number);
-        let (requests, retries) = recent.fold((0_u64, 0_u64), |(requests, retries), second| {
-            (requests + u64::from(second.requests), retries + u64::from(second.retries))
-        });
-        let share = requests * u64::from(settings.percent) / 100;
-        let minimum = u64::from(settings.min_per_second) * Self::WINDOW as u64;
-        retries < share.max(minimum)
+    pub(crate) fn is_retry_left(&self, now: Timestamp, settings: &BudgetSettings) -> bool {
+        let recent = self.recent(now);
+        u64::from(recent.retries) < allowance(recent, settings)
     }
 
     /// Withdraws one retry. Returns `false` if the budget is used up.
-    pub(crate) fn withdraw(&mut self, now: Timestamp, settings: &BudgetSettings) -> bool {
-        let allowed = self.is_left(now, settings);
+    pub(crate) fn withdraw_retry(&mut self, now: Timestamp, settings: &BudgetSettings) -> bool {
+        let allowed = self.is_retry_left(now, settings);
         if allowed && let Some(second) = self.second(now) {
             second.retries = second.retries.saturating_add(1);
         }
         allowed
+    }
+
+    /// Withdraws one hedge. Returns `false` if retries and hedges use up the budget.
+    pub(crate) fn withdraw_hedge(&mut self, now: Timestamp, settings: &BudgetSettings) -> bool {
+        let recent = self.recent(now);
+        let allowed = u64::from(recent.retries) + u64::from(recent.hedges) < allowance(recent, settings);
+        if allowed && let Some(second) = self.second(now) {
+            second.hedges = second.hedges.saturating_add(1);
+        }
+        allowed
+    }
+
+    /// Returns the sums over the window.
+    fn recent(&self, now: Timestamp) -> Second {
+        let number = now.as_millis() / 1000;
+        let recent = self.seconds.iter().filter(|second| second.number + Self::WINDOW as u64 > number);
+        recent.fold(Second::default(), |sum, second| Second {
+            number,
+            requests: sum.requests.saturating_add(second.requests),
+            retries: sum.retries.saturating_add(second.retries),
+            hedges: sum.hedges.saturating_add(second.hedges),
+        })
     }
 
     fn second(&mut self, now: Timestamp) -> Option<&mut Second> {
@@ -68,10 +86,16 @@ impl Budget {
         let length = self.seconds.len() as u64;
         let second = self.seconds.get_mut(usize::try_from(number % length).ok()?)?;
         if second.number != number {
-            *second = Second { number, requests: 0, retries: 0 };
+            *second = Second { number, ..Second::default() };
         }
         Some(second)
     }
+}
+
+/// Returns how many retries the requests of the window allow.
+fn allowance(recent: Second, settings: &BudgetSettings) -> u64 {
+    let share = u64::from(recent.requests) * u64::from(settings.percent) / 100;
+    share.max(u64::from(settings.min_per_second) * Budget::WINDOW as u64)
 }
 
 #[cfg(test)]
@@ -79,7 +103,7 @@ mod tests {
     use super::*;
 
     fn granted(budget: &mut Budget, tries: u32, now: Timestamp, settings: &BudgetSettings) -> u32 {
-        (0..tries).map(|_| u32::from(budget.withdraw(now, settings))).sum()
+        (0..tries).map(|_| u32::from(budget.withdraw_retry(now, settings))).sum()
     }
 
     #[test]
@@ -113,5 +137,15 @@ mod tests {
         assert_eq!(granted(&mut budget, 20, Timestamp::from_millis(500), &settings), 10);
         assert_eq!(granted(&mut budget, 20, Timestamp::from_millis(9_999), &settings), 0);
         assert_eq!(granted(&mut budget, 20, Timestamp::from_millis(10_000), &settings), 10);
+    }
+
+    #[test]
+    fn retries_take_precedence_over_hedges() {
+        let (mut budget, settings) = (Budget::default(), BudgetSettings::default());
+        assert!((0..4).all(|_| budget.withdraw_hedge(Timestamp::ZERO, &settings)));
+        assert_eq!(granted(&mut budget, 20, Timestamp::ZERO, &settings), 10, "hedges do not use up retries");
+        assert!(!budget.withdraw_hedge(Timestamp::ZERO, &settings), "retries use up hedges");
+        let later = Timestamp::from_millis(10_000);
+        assert_eq!((0..20).filter(|_| budget.withdraw_hedge(later, &settings)).count(), 10);
     }
 }
