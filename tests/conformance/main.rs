@@ -47,6 +47,7 @@ mod ejection;
 mod failover;
 mod headers;
 mod hostile;
+mod hung;
 mod load;
 mod native;
 mod original;
@@ -84,6 +85,7 @@ const THEMES: &[(&str, &[Case])] = &[
     ("ejection", ejection::CASES),
     ("probes", probes::CASES),
     ("slow", slow::CASES),
+    ("hung", hung::CASES),
     ("policies", policies::CASES),
     ("affinity", affinity::CASES),
     ("config", config::CASES),

@@ -16,6 +16,7 @@ pub mod log;
 pub mod peers;
 pub mod proxy;
 pub mod server;
+pub mod steady;
 pub mod target;
 pub mod traffic;
 pub mod websocket;
