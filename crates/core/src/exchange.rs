@@ -264,15 +264,18 @@ impl Exchange {
             return Step::Finish(self.finish(state, now));
         }
         let attempts_left = self.attempts < state.service().retry.attempts || self.held_until.is_some();
-        let selection = if attempts_left { Some(state.select(self.tried, &self.request, now)) } else { None };
+        // A failing server is tried by one held request at a time.
+        let failing = self.held_until.map(|_| state.being_tried(HOLD_INTERVAL, now)).unwrap_or_default();
+        let excluded = self.tried.union(failing);
+        let selection = if attempts_left { Some(state.select(excluded, &self.request, now)) } else { None };
         let Some(Ok(selection)) = selection else {
             self.rejection = selection.and_then(Result::err);
             return self.hold(state, now).unwrap_or_else(|| Step::Finish(self.finish(state, now)));
         };
         let id = selection.server;
-        // An unavailable server is tried by one held request at a time.
+        // While no server is available, requests that arrive are held at once.
         if selection.last_resort
-            && state.is_being_tried(id, HOLD_INTERVAL, now)
+            && state.being_tried(HOLD_INTERVAL, now).contains(id)
             && let Some(step) = self.hold(state, now)
         {
             return step;
@@ -281,8 +284,8 @@ impl Exchange {
         // requests of a dead one.
         let delivered = self.last.is_some_and(|(_, ruling)| ruling.delivery != Delivery::Never);
         let (failed_recently, trial) = (state.failed_recently(id, now), state.has_trial_in_flight(id, now));
-        // Held requests try an unavailable server one at a time, which bounds their load by itself.
-        let bounded = self.held_until.is_some() && selection.last_resort;
+        // Held requests try a failing server one at a time, which bounds their load by itself.
+        let bounded = self.held_until.is_some() && (selection.last_resort || state.is_failing(id));
         // After a timeout servers may only be busy, and every retry makes that worse.
         let timed_out = self.last.is_some_and(|(last, _)| last.outcome == Outcome::Failed(Failure::Timeout));
         let charged = delivered && !bounded && (timed_out || !self.server_was_failing || failed_recently || trial);

@@ -271,9 +271,16 @@ impl PoolState {
         self.servers.get(id.index()).is_some_and(|server| server.has_trial_in_flight(now))
     }
 
-    /// Returns whether a failing server was tried within `interval`, or is being tried.
-    pub(crate) fn is_being_tried(&self, id: ServerId, interval: Duration, now: Timestamp) -> bool {
-        self.servers.get(id.index()).is_some_and(|server| server.is_being_tried(interval, now))
+    /// Returns whether the newest signal from a server is a failure.
+    pub(crate) fn is_failing(&self, id: ServerId) -> bool {
+        self.servers.get(id.index()).is_some_and(ServerState::is_failing)
+    }
+
+    /// Returns the failing servers that were tried within `interval`, or are being tried.
+    pub(crate) fn being_tried(&self, interval: Duration, now: Timestamp) -> ServerSet {
+        let is_tried =
+            |id: &ServerId| self.servers.get(id.index()).is_some_and(|server| server.is_being_tried(interval, now));
+        self.index.enabled.iter().filter(is_tried).collect()
     }
 
     /// Returns how long a client should wait before it tries again when no server could serve it:

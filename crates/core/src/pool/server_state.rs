@@ -246,6 +246,11 @@ impl ServerState {
         self.signals.has_trial_in_flight(now)
     }
 
+    /// Returns whether the newest signal is a failure.
+    pub(super) const fn is_failing(&self) -> bool {
+        self.signals.is_failing()
+    }
+
     /// Returns whether the server failed last and was tried within `interval`, or is being tried.
     pub(super) fn is_being_tried(&self, interval: Duration, now: Timestamp) -> bool {
         self.signals.is_being_tried(interval, now)

@@ -73,6 +73,11 @@ impl Signals {
         self.has_failed() && self.trial.is_some_and(|trial| now < trial.until)
     }
 
+    /// Returns whether the newest signal is a failure.
+    pub(super) const fn is_failing(&self) -> bool {
+        self.last_failed
+    }
+
     /// Returns whether the server failed last and was tried within `interval`, or is being tried.
     pub(super) fn is_being_tried(&self, interval: Duration, now: Timestamp) -> bool {
         self.last_failed && (self.has_trial_in_flight(now) || now.since(self.last_started) < interval)
