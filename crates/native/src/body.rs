@@ -33,6 +33,8 @@ pub enum BodyError {
 /// A body that comes by a connection, with a limit on its silences.
 #[derive(Debug)]
 pub(crate) struct Timed {
+    /// Bytes that were read before, and come first.
+    read: Option<Bytes>,
     body: Incoming,
     idle: Duration,
     /// Runs while something is waited for.
@@ -55,7 +57,21 @@ impl Timed {
     const CAUGHT_UP: Duration = Duration::from_secs(1);
 
     pub(crate) fn new(body: Incoming, idle: Duration) -> Self {
-        Self { body, idle, timer: None, failed: false, ended: false, last_piece: Instant::now(), behind: None }
+        Self {
+            read: None,
+            body,
+            idle,
+            timer: None,
+            failed: false,
+            ended: false,
+            last_piece: Instant::now(),
+            behind: None,
+        }
+    }
+
+    /// The same body with bytes before it that have been read already.
+    pub(crate) fn after(self, read: Bytes) -> Self {
+        Self { read: Some(read).filter(|read| !read.is_empty()), ..self }
     }
 
     /// A reader that takes nothing for this long, while there is something to take, has stopped.
@@ -64,7 +80,7 @@ impl Timed {
     /// Returns whether nothing more will be read: the body has ended, or its reader has stopped.
     fn is_read(&self) -> bool {
         let reader_stopped = self.timer.is_none() && self.last_piece.elapsed() > Self::READER_STOPPED;
-        self.ended || self.failed || self.body.is_end_stream() || reader_stopped
+        self.ended || self.failed || self.is_end_stream() || reader_stopped
     }
 
     /// Returns whether the reader paused and has not caught up. The sender may end the body because of the pause.
@@ -82,6 +98,10 @@ impl Body for Timed {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = &mut *self;
+        if let Some(read) = this.read.take() {
+            this.last_piece = Instant::now();
+            return Poll::Ready(Some(Ok(Frame::data(read))));
+        }
         if this.timer.is_none() && this.last_piece.elapsed() > Self::PAUSE {
             this.behind = Some(Duration::ZERO);
         }
@@ -104,11 +124,12 @@ impl Body for Timed {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.read.is_none() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let (read, rest) = (self.read.as_ref().map_or(0, |read| read.len() as u64), self.body.size_hint());
+        rest.exact().map_or_else(SizeHint::new, |rest| SizeHint::with_exact(read + rest))
     }
 }
 

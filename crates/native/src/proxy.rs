@@ -3,7 +3,6 @@
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::header::{ACCEPT, CONNECTION, CONTENT_LENGTH, HOST, HeaderName, HeaderValue, UPGRADE};
 use http::{Method, Request, Response, StatusCode, Version};
 use http_body::Body as _;
@@ -18,7 +17,7 @@ use tunnel_balancer_core::{
 };
 
 use crate::access::{self, Access};
-use crate::body::{From, ProxyBody, RequestBody, Timed};
+use crate::body::{BodyError, From, ProxyBody, RequestBody, Timed};
 use crate::clock::TokioClock;
 use crate::log::Log;
 use crate::options::Limits;
@@ -118,6 +117,8 @@ impl Proxy {
         let Some(body) = self.body(body, room.is_some(), pool.service().retry.timeout).await else {
             return answer(&context, LocalReply::Incomplete, Some(&pool), access);
         };
+        // Only what is kept needs room.
+        let room = room.filter(|_| matches!(body, RequestBody::Kept(_)));
         let outgoing = Outgoing::new(parts.method, parts.headers, inbound.clone(), body, upgrade);
         let Ok(meta) = outgoing.meta() else {
             return answer(&context, LocalReply::BadRequest, Some(&pool), access);
@@ -156,17 +157,29 @@ impl Proxy {
 
     /// The body of a request, read when it is to be kept. `None` when it does not come to its end.
     ///
-    /// To be kept, it has to be there within `deadline`: its room in memory is counted for no longer.
+    /// Its room in memory is counted until `deadline`. What has not come by then is streamed, after what has.
     async fn body(&self, body: Incoming, keep: bool, deadline: Duration) -> Option<RequestBody> {
         if body.is_end_stream() {
             return Some(RequestBody::Empty);
         }
-        let body = Timed::new(body, self.limits.idle);
+        let mut body = Timed::new(body, self.limits.idle);
         if !keep {
             return Some(RequestBody::stream(body));
         }
-        let bytes: Bytes = tokio::time::timeout(deadline, body.collect()).await.ok()?.ok()?.to_bytes();
-        Some(RequestBody::Kept(Full::new(bytes)))
+        let mut read = Vec::new();
+        let rest = async {
+            while let Some(frame) = body.frame().await {
+                if let Ok(data) = frame?.into_data() {
+                    read.extend_from_slice(&data);
+                }
+            }
+            Ok::<_, BodyError>(())
+        };
+        match tokio::time::timeout(deadline, rest).await {
+            Ok(Ok(())) => Some(RequestBody::Kept(Full::new(read.into()))),
+            Ok(Err(_)) => None,
+            Err(_) => Some(RequestBody::stream(body.after(read.into()))),
+        }
     }
 
     /// A server's response as the client gets it.
