@@ -5,11 +5,13 @@ use tunnel_balancer_tests::{Bench, FaultyServer, Gate, Reply, Request, Response,
 cases![
     round_robin_takes_turns,
     hash_keeps_a_user_with_a_server,
+    an_empty_hash_key_is_replaced_by_the_address,
     drained_server_gets_no_new_visitors,
     backup_waits_until_it_is_needed,
     full_servers_are_left_alone,
     writes_go_to_the_primary_alone,
     added_statuses_are_tried_elsewhere,
+    added_statuses_below_500_do_not_eject,
     unsafe_methods_can_be_allowed,
     server_that_asks_for_a_pause_gets_it,
     health_can_depend_on_the_body,
@@ -48,6 +50,23 @@ async fn hash_keeps_a_user_with_a_server(bench: Bench) {
     }
     let used = [&a, &b, &c].iter().filter(|server| server.hits() > 0).count();
     assert!(used > 1, "all eight users went to one server");
+}
+
+/// Not one key for every client: they would all meet at one server.
+async fn an_empty_hash_key_is_replaced_by_the_address(bench: Bench) {
+    let [a, b, c] = bench.servers(["a", "b", "c"]).await;
+    for key in ["header: X-User", "cookie: user"] {
+        let app = bench.start(Service::of([&a, &b, &c]).with(&format!("policy: {{ hash: {{ {key} }} }}"))).await;
+        let mut used = std::collections::BTreeSet::new();
+        for client in 1..=12 {
+            let request = || Request::get("/").header("CF-Connecting-IP", &format!("192.0.2.{client}"));
+            let without = app.send(request()).await.served_by().to_owned();
+            let empty = app.send(request().header("X-User", "").header("Cookie", "user=")).await;
+            assert_eq!(empty.served_by(), without, "{key}, client {client}");
+            used.insert(without);
+        }
+        assert_eq!(used.len(), 3, "{key}: {used:?}");
+    }
 }
 
 async fn drained_server_gets_no_new_visitors(bench: Bench) {
@@ -103,6 +122,22 @@ async fn added_statuses_are_tried_elsewhere(bench: Bench) {
     assert_eq!(app.get("/").await.served_by(), "b");
     a.answer(Reply::status(503));
     assert_eq!(app.get("/").await.status, 503);
+}
+
+/// Any client can provoke a 404 on every server.
+async fn added_statuses_below_500_do_not_eject(bench: Bench) {
+    let [a, b] = bench.servers(["a", "b"]).await;
+    let app = bench
+        .start(Service::of([&a, &b]).with("retry: { statuses: [404, 429], budget: { min_per_second: 10 } }"))
+        .await;
+    for status in [404, 429] {
+        a.answer_at("/missing", Reply::status(status));
+        for _ in 0..6 {
+            assert_eq!(app.get("/missing").await.served_by(), "b");
+        }
+    }
+    assert_eq!(a.hits(), 12, "every request tried it first");
+    assert_eq!((app.get("/").await.served_by(), app.post("/", "order").await.served_by()), ("a", "a"));
 }
 
 async fn unsafe_methods_can_be_allowed(bench: Bench) {

@@ -1,6 +1,7 @@
 //! Health checks as the servers see them: how many, when, and what is in them.
 
 use tunnel_balancer_tests::server::{Counts, HEALTH_PATH};
+use tunnel_balancer_tests::target::SECRET;
 use tunnel_balancer_tests::{Answer, Bench, Gate, Reply, Request, Service, Traffic};
 
 cases![
@@ -11,6 +12,7 @@ cases![
     failing_probe_takes_a_server_out,
     hanging_probe_takes_a_server_out,
     redirect_is_healthy,
+    every_key_of_a_health_check_decides,
     everybody_unhealthy_is_still_served,
     hc_16_every_result_of_many_probes_counts,
     hc_20_interim_answers_are_no_answers
@@ -111,6 +113,37 @@ async fn redirect_is_healthy(bench: Bench) {
         assert_eq!(app.get("/").await.served_by(), "primary");
     }
     assert_eq!(primary.counts().probes, 1, "a failed probe would soon be followed by another");
+}
+
+/// One server passes; each of the others differs from it in what one key is about.
+async fn every_key_of_a_health_check_decides(bench: Bench) {
+    let (wiki, well) = ("the wiki, 3.1", "x".repeat(900) + "all is well");
+    let reply = |status, app, body: &str| Reply::status(status).header("X-App", app).body(body.to_owned());
+    let servers = bench.servers(["status", "header", "body", "path", "passes"]).await;
+    let [status, header, body, path, passes] = &servers;
+    status.answer_at("/ready", reply(200, wiki, &well));
+    header.answer_at("/ready", reply(418, "default page", &well));
+    body.answer_at("/ready", reply(418, wiki, "nothing to see"));
+    path.answer_at("/ready", Reply::status(404));
+    path.answer(reply(418, wiki, &well));
+    passes.answer_at("/ready", reply(418, wiki, &well));
+    let lines: String = servers.iter().map(|server| {
+        let (url, name) = (server.url(), server.name());
+        format!("      - {{ url: \"{url}\", name: {name}, headers: {{ X-Token: \"${{AFFINITY_KEY}}\", X-Of: {name} }} }}\n")
+    }).collect();
+    let check = "{ path: \"/ready?full=1\", expect_status: 418, expect_header: { name: X-App, contains: wiki }, expect_body: all is well }";
+    let app =
+        bench.start(format!("services:\n  app.test:\n    servers:\n{lines}    health_check: {check}\n").as_str()).await;
+    let mut traffic = Traffic::start(&app);
+    traffic.served_by("passes", 10).await;
+    traffic.ends_without_failure().await;
+    for server in &servers {
+        let name = server.name();
+        let requests = server.requests();
+        let probe =
+            requests.iter().find(|request| request.target == "/ready?full=1").unwrap_or_else(|| panic!("{name}"));
+        assert_eq!((probe.header("X-Token"), probe.header("X-Of")), (Some(SECRET.1), Some(name)));
+    }
 }
 
 async fn everybody_unhealthy_is_still_served(bench: Bench) {

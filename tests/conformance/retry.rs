@@ -2,6 +2,10 @@
 //!
 //! Every status has a public host of its own here, so that no case sees what an earlier one did to the state of a server.
 
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::time::sleep;
 use tunnel_balancer_tests::{Answer, App, Bench, Digest, FaultyServer, Reply, Request, Service};
 
 cases![
@@ -17,6 +21,10 @@ cases![
     large_body_is_never_sent_twice,
     chunked_body_is_never_sent_twice,
     bod_06_body_is_the_same_at_every_attempt,
+    a_post_avoids_a_server_that_has_just_failed,
+    safe_methods_of_webdav_go_elsewhere,
+    requests_are_held_while_the_only_server_restarts,
+    a_post_is_held_while_its_tunnel_is_down,
 ];
 
 /// The tunnel did not reach the application.
@@ -191,4 +199,65 @@ async fn bod_06_body_is_the_same_at_every_attempt(bench: Bench) {
     for server in [&a, &b, &c] {
         assert_eq!(server.only_request().body, Digest::of(&body), "{}", server.name());
     }
+}
+
+/// A page moves on and succeeds; the form on it must not return to the server that has just failed.
+async fn a_post_avoids_a_server_that_has_just_failed(bench: Bench) {
+    for fault in [Answer::from(Reply::status(502)), Answer::Reset] {
+        let [a, b] = bench.servers(["a", "b"]).await;
+        let app = bench.start(Service::of([&a, &b])).await;
+        a.answer(fault.clone());
+        assert_eq!(app.get("/login").await.served_by(), "b", "after {fault:?}");
+        let response = app.post("/login", "password").await;
+        assert_eq!((response.status, response.served_by()), (200, "b"), "after {fault:?}");
+        assert_eq!((a.hits(), b.hits()), (1, 2), "after {fault:?}");
+        a.recover();
+        assert_eq!(app.get("/").await.served_by(), "a", "it is not ejected");
+        assert_eq!(app.post("/", "order").await.served_by(), "a", "a success ends the memory of the failure");
+    }
+}
+
+async fn safe_methods_of_webdav_go_elsewhere(bench: Bench) {
+    let [primary, replica] = bench.servers(["primary", "replica"]).await;
+    let app = bench.start(Service::of([&primary, &replica]).with("ejection: { consecutive_failures: 9 }")).await;
+    primary.answer(Answer::Reset);
+    for method in ["PROPFIND", "REPORT", "SEARCH"] {
+        let response = app.send(Request::new(method, "/").header("Depth", "1").body("<propfind/>")).await;
+        assert_eq!((response.status, response.served_by()), (200, "replica"), "{method}");
+        let seen = replica.requests().pop().expect("a request arrived");
+        assert_eq!((seen.method.as_str(), seen.header("Depth")), (method, Some("1")));
+        assert_eq!(seen.body, Digest::of("<propfind/>"), "{method}");
+    }
+    assert_eq!(primary.hits(), 3);
+}
+
+async fn requests_are_held_while_the_only_server_restarts(bench: Bench) {
+    let [only] = bench.servers(["only"]).await;
+    let app = bench.start(Service::of([&only]).with("retry: { hold: 10s }")).await;
+    assert_eq!(app.get("/").await.status, 200);
+    only.stop().await;
+    let restart = async {
+        sleep(Duration::from_millis(1_500)).await;
+        only.restart().expect("its port is held");
+    };
+    let (responses, ()) = tokio::join!(join_all((0..20).map(|_| app.get("/"))), restart);
+    for response in responses {
+        assert_eq!((response.status, response.served_by()), (200, "only"), "{response:?}");
+    }
+}
+
+async fn a_post_is_held_while_its_tunnel_is_down(bench: Bench) {
+    let [only] = bench.servers(["only"]).await;
+    let app = bench.start(Service::of([&only]).with("retry: { hold: 10s }")).await;
+    only.answer(Reply::status(530));
+    let restart = async {
+        sleep(Duration::from_millis(1_500)).await;
+        only.recover();
+    };
+    let (responses, ()) = tokio::join!(join_all((0..20).map(|_| app.post("/", "order"))), restart);
+    for response in responses {
+        assert_eq!((response.status, response.served_by()), (200, "only"), "{response:?}");
+    }
+    let tries = only.requests().iter().filter(|request| request.told == Some(530)).count();
+    assert!(tries < 20 + 10, "one held request at a time tries the server, four times a second: {tries}");
 }

@@ -3,15 +3,20 @@
 //! Whether a body is streamed is not a matter of seconds: the far end withholds the rest until the near end has seen the
 //! beginning, which never happens if somebody between them collects it first.
 
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::time::sleep;
 use tunnel_balancer_tests::digest::{Running, made_up};
 use tunnel_balancer_tests::server::events;
-use tunnel_balancer_tests::{Answer, Bench, Gate, Reply, Request, Service};
+use tunnel_balancer_tests::{Answer, Bench, Client, Gate, Reply, Request, Response, Service};
 
 cases![
     events_arrive_one_by_one,
     visitor_who_leaves_ends_the_stream,
     download_of_20_mb,
     upload_of_8_mb,
+    uploads_may_take_longer_than_the_timeout,
     body_that_breaks_off_breaks_off,
     broken_uploads_blame_no_server,
 ];
@@ -82,6 +87,30 @@ async fn upload_of_8_mb(bench: Bench) {
     assert_eq!(upload.answer().await.served_by(), "primary");
     assert_eq!(primary.only_request().body, sent.digest());
     assert_eq!(replica.hits(), 0);
+}
+
+/// The timeout limits the wait for a response, which starts when the upload has ended.
+async fn uploads_may_take_longer_than_the_timeout(bench: Bench) {
+    let [primary, replica] = bench.servers(["primary", "replica"]).await;
+    let app = bench.start(Service::of([&primary, &replica]).with("retry: { timeout: 3s }")).await;
+    // Streamed ones, and one that is small enough to be buffered.
+    let uploads = [20_000, 20_000, 20_000, 20_000, 1_000].map(|piece| upload(app.client(), piece));
+    for response in join_all(uploads).await {
+        assert_eq!((response.status, response.served_by()), (200, "primary"), "{response:?}");
+    }
+    let response = app.post("/", "order").await;
+    assert_eq!((response.status, response.served_by()), (200, "primary"), "none of them counts as a failure");
+    assert_eq!(replica.hits(), 0);
+}
+
+/// Sends 35 pieces, 0.2 s apart.
+async fn upload(client: Client, piece: usize) -> Response {
+    let mut upload = client.upload(Request::new("POST", "/film"), 35 * piece as u64).await;
+    for _ in 0..35 {
+        sleep(Duration::from_millis(200)).await;
+        upload.piece(vec![b'u'; piece]).await;
+    }
+    upload.answer().await
 }
 
 /// RTY-09.
