@@ -27,7 +27,7 @@ async fn a_hung_primary_delays_a_get_by_a_second(bench: Bench) {
     assert!(gets.iter().all(|get| get.status == Some(200)), "{gets:#?}");
     assert!(slowest(&gets) < Duration::from_millis(1_500), "{gets:#?}");
     let posts = steady(&app, &Request::post("/", "order"), PACE, 8).await;
-    assert!(posts.iter().all(|post| served_by_replica(post)), "{posts:#?}");
+    assert!(posts.iter().all(served_by_replica), "{posts:#?}");
     assert!(slowest(&posts) < Duration::from_millis(500), "{posts:#?}");
     // The stall outlasts the interval between two probes, and the ejection that follows.
     let later = steady(&app, &Request::get("/"), Duration::from_secs(1), 15).await;

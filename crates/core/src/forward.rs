@@ -58,12 +58,13 @@ pub async fn forward<C: HttpClient, K: Clock>(
                 if let Some((_, unused)) = last.take() {
                     client.discard(unused);
                 }
-                let (slot, send) = if run.attempts[0].is_none() { (0, &mut sends[0]) } else { (1, &mut sends[1]) };
+                let ([first, second], [send, other]) = (&mut run.attempts, &mut sends);
+                let (place, send) = if first.is_none() { (first, send) } else { (second, other) };
                 let Some(server) = pool.service().server(attempt.server()) else {
                     break Finish::LocalReply(LocalReply::unavailable(Duration::ZERO));
                 };
                 send.set(Some(client.send(&request, server, attempt.info())));
-                run.attempts[slot] = Some(attempt);
+                *place = Some(attempt);
             }
         }
         step = loop {
@@ -71,8 +72,10 @@ pub async fn forward<C: HttpClient, K: Clock>(
                 Event::Timer => {}
                 Event::Hedge(hedge) => break Step::Attempt(hedge),
                 Event::Ended(slot, sent) => {
-                    sends[slot].set(None);
-                    let Some(attempt) = run.attempts[slot].take() else { continue };
+                    if let Some(send) = sends.get_mut(slot) {
+                        send.set(None);
+                    }
+                    let Some(attempt) = run.attempts.get_mut(slot).and_then(Option::take) else { continue };
                     let server = attempt.server();
                     let result = match &sent {
                         Ok(response) => run.result(response),

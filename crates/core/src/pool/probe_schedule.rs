@@ -128,7 +128,7 @@ impl ProbeSchedule {
     pub(super) fn silence(&self, now: Timestamp) -> Option<ProbeSilence> {
         let in_flight = self.in_flight_since(now);
         let since = self.silent_since.or(in_flight)?;
-        let newest = in_flight.or(self.last.map(|last| last.started)).unwrap_or(since);
+        let newest = in_flight.or_else(|| self.last.map(|last| last.started)).unwrap_or(since);
         Some(ProbeSilence { since, newest })
     }
 

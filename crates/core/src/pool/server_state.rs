@@ -523,7 +523,8 @@ impl ServerState {
         self.schedule.record(lease, passed, unanswered, now + spread(interval, context.jitter));
         self.start_recovery(was_in_traffic, service, now);
         let health = health.map(|_| result.map_or_else(Transition::Unhealthy, |()| Transition::Healthy));
-        let traffic = unejected.map(|_| Transition::Unejected).or(stall_ended.then_some(Transition::StallEnded));
+        let traffic =
+            unejected.map(|_| Transition::Unejected).or_else(|| stall_ended.then_some(Transition::StallEnded));
         [health, traffic]
     }
 
