@@ -130,6 +130,18 @@ fn a_post_on_a_hung_server_waits_since_it_may_not_go_elsewhere() {
 }
 
 #[test]
+fn a_hung_server_on_probation_is_left_to_its_probes() {
+    let requests = |method| (1..80).map(|n| format!("{} {method}; ", f64::from(n) / 2.0 + 12.0)).collect::<String>();
+    for method in ["POST", "GET"] {
+        let trace = run(2, |_| (), &format!("0 GET; 1 a hang; 2 POST; {} 60 end", requests(method)));
+        let later: Vec<_> =
+            trace.responses.iter().filter(|response| response.latency > Duration::from_millis(10)).collect();
+        assert!(trace.to_string().contains("10.000 a is ejected for 10s"), "{trace}");
+        assert_eq!(later.len(), 1, "the POST that waited on the server when it hung: {later:?}");
+    }
+}
+
+#[test]
 fn the_last_server_is_not_suspected() {
     check(
         1,

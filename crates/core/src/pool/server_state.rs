@@ -179,6 +179,10 @@ impl ServerState {
         match self.ejection.state(now) {
             EjectionState::Active => {}
             EjectionState::Ejected(_) => return Availability::Unavailable(Reason::Ejected),
+            // A request could show nothing that its probes do not show, and would be delayed or lost.
+            EjectionState::Probation if self.is_stalled(service, now) => {
+                return Availability::Unavailable(Reason::Stalled);
+            }
             EjectionState::Probation if self.ejection.can_start_trial(now) => {
                 return Availability::Trial { overdue: self.ejection.trial_overdue(now) };
             }
