@@ -51,6 +51,7 @@ mod hung;
 mod load;
 mod native;
 mod original;
+mod outage;
 mod passthrough;
 mod policies;
 mod prefixes;
@@ -91,6 +92,7 @@ const THEMES: &[(&str, &[Case])] = &[
     ("config", config::CASES),
     ("load", load::CASES),
     ("volume", volume::CASES),
+    ("outage", outage::CASES),
     ("chaos", chaos::CASES),
     ("prefixes", prefixes::CASES),
     ("answers", answers::CASES),
@@ -111,7 +113,7 @@ const CASE_LIMIT: Duration = Duration::from_secs(120);
 const AT_A_TIME: usize = 4;
 
 /// Themes whose cases want the whole machine. They run after the others, one at a time.
-const ALONE: [&str; 3] = ["autobahn", "volume", "chaos"];
+const ALONE: [&str; 4] = ["autobahn", "volume", "outage", "chaos"];
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();

@@ -1,0 +1,87 @@
+//! A server hangs under load: how many requests notice, and for how long.
+//!
+//! The figures are printed. The bounds allow for a busy machine; without stall detection they are missed tenfold. With
+//! `TUNNEL_BALANCER_FULL` set, each load takes as long as in the tables of the engine's targets.
+
+use std::env;
+use std::time::Duration;
+
+use tunnel_balancer_tests::steady::{Sample, slowest, steady};
+use tunnel_balancer_tests::{Answer, App, Bench, FaultyServer, Request, Service};
+
+cases![
+    failover_leaves_a_hung_primary,
+    round_robin_leaves_a_hung_server,
+    posts_leave_a_hung_primary,
+    a_hung_application_loses_no_get,
+];
+
+const FULL: &str = "TUNNEL_BALANCER_FULL";
+
+async fn failover_leaves_a_hung_primary(bench: Bench) {
+    hang_under_load(&bench, "policy: failover", 120).await;
+}
+
+async fn round_robin_leaves_a_hung_server(bench: Bench) {
+    hang_under_load(&bench, "policy: round_robin", 60).await;
+}
+
+async fn posts_leave_a_hung_primary(bench: Bench) {
+    let [primary, replica] = bench.servers(["primary", "replica"]).await;
+    let app = warm(&bench, "policy: failover", &primary, &replica).await;
+    primary.outage(Answer::Hang);
+    let posts = steady(&app, &Request::post("/", "order"), Duration::from_millis(50), seconds(60, 10) * 20).await;
+    let lost = posts.iter().filter(|post| post.status != Some(200)).count();
+    println!("{lost} of {} POSTs lost, slowest {:?}", posts.len(), slowest(&posts));
+    assert!(lost < 20, "{lost} lost: {:#?}", failed(&posts));
+    assert!(slowest(&posts) < Duration::from_secs(20));
+}
+
+/// Its health check passes.
+async fn a_hung_application_loses_no_get(bench: Bench) {
+    let [primary, replica] = bench.servers(["primary", "replica"]).await;
+    let app = warm(&bench, "policy: failover", &primary, &replica).await;
+    primary.answer(Answer::Hang);
+    let gets = steady(&app, &Request::get("/"), Duration::from_millis(20), seconds(25, 10) * 50).await;
+    println!("{}", figures(&gets));
+    assert!(gets.iter().all(|get| get.status == Some(200)), "{:#?}", failed(&gets));
+}
+
+/// 200 GETs a second from one address, with the settings by default.
+async fn hang_under_load(bench: &Bench, policy: &str, slow: usize) {
+    let [primary, replica] = bench.servers(["primary", "replica"]).await;
+    let app = warm(bench, policy, &primary, &replica).await;
+    primary.outage(Answer::Hang);
+    let gets = steady(&app, &Request::get("/"), Duration::from_millis(5), seconds(12, 4) * 200).await;
+    println!("{policy}: {}", figures(&gets));
+    assert!(gets.iter().all(|get| get.status == Some(200)), "{:#?}", failed(&gets));
+    assert!(over(&gets, 100) < 3 * slow, "{}", figures(&gets));
+    assert!(slowest(&gets) < Duration::from_millis(1_500), "{}", figures(&gets));
+}
+
+/// A target that knows the usual response time of both servers.
+async fn warm(bench: &Bench, policy: &str, primary: &FaultyServer, replica: &FaultyServer) -> App {
+    let app = bench.start(Service::of([primary, replica]).checked().with(policy)).await;
+    let gets = steady(&app, &Request::get("/"), Duration::from_millis(5), 600).await;
+    assert!(gets.iter().all(|get| get.status == Some(200)), "{:#?}", failed(&gets));
+    app
+}
+
+fn seconds(full: usize, short: usize) -> usize {
+    if env::var_os(FULL).is_some() { full } else { short }
+}
+
+fn figures(samples: &[Sample]) -> String {
+    let mut times: Vec<Duration> = samples.iter().map(|sample| sample.took).collect();
+    times.sort();
+    let (count, p50) = (samples.len(), times.get(times.len() / 2).copied().unwrap_or_default());
+    format!("{} of {count} over 100 ms, p50 {p50:?}, max {:?}", over(samples, 100), slowest(samples))
+}
+
+fn over(samples: &[Sample], millis: u64) -> usize {
+    samples.iter().filter(|sample| sample.took > Duration::from_millis(millis)).count()
+}
+
+fn failed(samples: &[Sample]) -> Vec<&Sample> {
+    samples.iter().filter(|sample| sample.status != Some(200)).collect()
+}
