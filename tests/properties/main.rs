@@ -4,6 +4,7 @@ mod addressing;
 mod anything;
 mod choice;
 mod exchange;
+mod interleaved;
 mod probing;
 mod snapshots;
 mod yaml;

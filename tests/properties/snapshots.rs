@@ -329,9 +329,9 @@ proptest! {
     #[test]
     fn an_empty_pool_learns_all_that_is_known((settings, clocks, moves) in history()) {
         let (mut isolates, millis) = run(&settings.service(), &clocks, moves)?;
-        let snapshot = isolates[0].returned(millis);
-        prop_assume!(!isolates[0].has_leapt);
-        let now = isolates[0].reading(millis);
+        // Facts of before a leap of the clock are too old.
+        let Some(isolate) = isolates.iter_mut().find(|isolate| !isolate.has_leapt) else { return Ok(()) };
+        let (snapshot, now) = (isolate.returned(millis), isolate.reading(millis));
         let mut empty = PoolState::new(Arc::new(settings.service()), 9);
         empty.merge(&snapshot, now);
         prop_assert_eq!(empty.export("x"), snapshot);
@@ -339,7 +339,7 @@ proptest! {
         let known = |state: &mut PoolState| -> Vec<_> {
             state.status(now).into_iter().map(|server| (server.health, server.ejection, server.awaiting_failback)).collect()
         };
-        prop_assert_eq!(known(&mut empty), isolates[0].pool.update(known));
+        prop_assert_eq!(known(&mut empty), isolate.pool.update(known));
     }
 
     #[test]

@@ -94,10 +94,17 @@ impl PoolState {
 
     /// Selects another server for a request that waits on a stalled one: an available one, or none.
     pub(crate) fn select_hedge(&mut self, tried: ServerSet, request: &RequestMeta, now: Timestamp) -> Option<ServerId> {
-        let selection = self.select(tried, request, now).ok()?;
-        let is_available =
-            !selection.last_resort && !selection.trial && !self.view(now).stalled.contains(selection.server);
-        is_available.then_some(selection.server)
+        let view = self.view(now);
+        let allowed = self.index.accepting.intersection(self.eligible(request)).difference(tried);
+        let ready = allowed.intersection(view.available);
+        let ready = ready.difference(self.at_capacity(ready, now));
+        let (first, backups) = (ready.difference(self.index.backup), ready.intersection(self.index.backup));
+        let among = self.apply_slow_start(first, request.hash_key, now).or_else(backups).or_else(first);
+        if among.is_empty() {
+            return None;
+        }
+        let Self { selector, service, rng, .. } = self;
+        selector.select(&service.policy, among, request.hash_key, rng, now)
     }
 
     /// Returns whether a server is left that may be tried for this request.
