@@ -73,7 +73,7 @@ impl PoolState {
         }
         let mut ready = candidates.intersection(view.available.union(trials));
         if !retryable && !self.index.failing.is_empty() {
-            ready = ready.difference(self.failing(now)).or_else(ready);
+            ready = ready.difference(self.avoided(now)).or_else(ready);
         }
         let (first, backups) = (ready.difference(self.index.backup), ready.intersection(self.index.backup));
         let tiers = [
@@ -169,9 +169,9 @@ impl PoolState {
     }
 
     /// Returns the servers that requests avoid which cannot be retried.
-    fn failing(&self, now: Timestamp) -> ServerSet {
-        let is_failing = |id: &ServerId| self.servers.get(id.index()).is_some_and(|server| server.is_failing(now));
-        self.index.failing.iter().filter(is_failing).collect()
+    fn avoided(&self, now: Timestamp) -> ServerSet {
+        let is_avoided = |id: &ServerId| self.servers.get(id.index()).is_some_and(|server| server.is_avoided(now));
+        self.index.failing.iter().filter(is_avoided).collect()
     }
 
     /// Returns `tier` without the servers that are still ramping up: a server that takes a third of

@@ -241,7 +241,7 @@ impl ServerState {
 
     /// Returns whether requests that cannot be retried should avoid the server: its last request
     /// failed, and either that is recent or its last probe failed, too.
-    pub(super) fn is_failing(&self, now: Timestamp) -> bool {
+    pub(super) fn is_avoided(&self, now: Timestamp) -> bool {
         self.failed_recently(now) || (self.has_failed() && self.probe_failed())
     }
 
