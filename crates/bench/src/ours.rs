@@ -41,7 +41,7 @@ impl Ours {
         let mut state = self.state();
         let mut request = self.request();
         Box::new(move || {
-            request.key = self.key();
+            request.hash_key = self.key();
             black_box(state.pick(ServerSet::EMPTY, black_box(&request), self.tick())).is_ok()
         })
     }
@@ -52,21 +52,21 @@ impl Ours {
         pool.update(|state| self.warm_up(state));
         let mut request = self.request();
         Box::new(move || {
-            request.key = self.key();
+            request.hash_key = self.key();
             let now = self.tick();
             black_box(pool.update(|state| state.pick(ServerSet::EMPTY, black_box(&request), now))).is_ok()
         })
     }
 
-    /// A request that is answered by the first server asked: `Exchange::new`, `next`, `on_outcome`.
+    /// A request that the first server responds to: `Exchange::start` and `report`.
     pub fn exchange(mut self) -> Chooser {
         let mut state = self.state();
         Box::new(move || {
             let request = self.request();
             let now = self.tick();
-            let mut exchange = Exchange::new(black_box(request), &mut state, now);
-            let Step::Attempt(plan) = exchange.next(&mut state, now) else { return false };
-            exchange.on_outcome(&mut state, black_box(&plan), Self::OK, self.tick());
+            let (mut exchange, step) = Exchange::start(black_box(request), &mut state, now);
+            let Step::Attempt(attempt) = step else { return false };
+            exchange.report(&mut state, black_box(attempt), Self::OK, self.tick());
             true
         })
     }
@@ -87,17 +87,16 @@ impl Ours {
     fn warm_up(&mut self, state: &mut PoolState) {
         for n in 0..16 * self.case.servers as u64 {
             let began = self.tick();
-            let mut exchange = Exchange::new(self.request(), state, began);
-            let Step::Attempt(plan) = exchange.next(state, began) else { continue };
-            self.millis += 5 + 7 * plan.server.index() as u64 % 40;
+            let (mut exchange, Step::Attempt(attempt)) = Exchange::start(self.request(), state, began) else { continue };
+            self.millis += 5 + 7 * attempt.server().index() as u64 % 40;
             if n % 5 != 0 {
-                exchange.on_outcome(state, &plan, Self::OK, self.tick());
+                exchange.report(state, attempt, Self::OK, self.tick());
             }
         }
     }
 
     fn request(&mut self) -> RequestMeta {
-        RequestMeta { key: self.key(), ..RequestMeta::new(Method::GET) }
+        RequestMeta { hash_key: self.key(), ..RequestMeta::new(Method::GET) }
     }
 
     fn key(&mut self) -> u64 {

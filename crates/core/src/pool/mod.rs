@@ -305,7 +305,11 @@ impl PoolState {
             Signal::ProbeFinished(..) | Signal::HealthMerged(_) => self.rng.jitter(Self::PROBE_JITTER),
             _ => 1.0,
         };
-        let permit = self.ejection_permit(id);
+        let permit = match signal {
+            // Most signals are successes, which eject no server.
+            Signal::AttemptStarted(_) | Signal::AttemptFinished(_, _, HealthImpact::Success) => EjectionPermit::Denied,
+            _ => self.ejection_permit(id),
+        };
         let Some(server) = self.servers.get_mut(id.index()) else { return };
         let transitions = server.observe(signal, Context { service: &self.service, permit, jitter, now });
         self.index.reindex(id, server);
