@@ -9,12 +9,14 @@
 mod failover;
 mod healing;
 mod last_resort;
+mod observations;
 mod probing;
 mod retries;
 mod selection;
 mod snapshot;
 mod steps;
 mod suspicion;
+mod waiting;
 
 use std::time::Duration;
 

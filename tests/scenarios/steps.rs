@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use http::{Method, StatusCode};
 use tunnel_balancer_core::{
-    AttemptResult, Exchange, Finish, LocalReply, Outcome, Policy, PoolState, RequestMeta, Server, ServerId, ServerSet,
-    Service, Step, Timestamp,
+    Attempt, AttemptResult, Exchange, Failure, Finish, HealthCheck, LocalReply, Outcome, Policy, PoolState,
+    ProbeResponse, RequestMeta, Server, ServerId, ServerSet, Service, Step, Timestamp,
 };
 
 /// A pool of servers `a`, `b`, ... with these weights, never probed.
@@ -91,6 +91,42 @@ fn send(state: &mut PoolState, request: RequestMeta, code: u16, now: Timestamp) 
         exchange.cancel(state, retry, now);
     }
     server
+}
+
+/// Starts a request, which is sent to a server.
+pub(crate) fn start(state: &mut PoolState, request: RequestMeta, now: Timestamp) -> (Exchange, Attempt) {
+    match Exchange::start(request, state, now) {
+        (exchange, Step::Attempt(attempt)) => (exchange, attempt),
+        (_, other) => panic!("{other:?}"),
+    }
+}
+
+/// Sends one request to a server and reports how it ends; a retry is not sent.
+pub(crate) fn end(state: &mut PoolState, server: usize, result: impl Into<AttemptResult>, now: Timestamp) {
+    let (mut exchange, attempt) = start(state, RequestMeta { affinity_server: Some(id(server)), ..get() }, now);
+    assert_eq!(attempt.server(), id(server));
+    if let Step::Attempt(retry) = exchange.report(state, attempt, result, now) {
+        exchange.cancel(state, retry, now);
+    }
+}
+
+/// A pool of two servers with health checks, which both have passed at the start.
+pub(crate) fn probed(adjust: fn(&mut Service)) -> PoolState {
+    let mut state = pool(Policy::Failover, &[1, 1], |_, change| {
+        change(|service| service.health_check = Some(HealthCheck::default()));
+        change(adjust);
+    });
+    probe(&mut state, [Ok(200), Ok(200)], at(0));
+    state
+}
+
+/// Runs all probes that are due, with these results.
+pub(crate) fn probe(state: &mut PoolState, results: [Result<u16, Failure>; 2], now: Timestamp) {
+    while let Some(lease) = state.next_probe(now) {
+        let result =
+            results[lease.server().index()].map(|code| ProbeResponse::new(StatusCode::from_u16(code).unwrap()));
+        state.on_probe(lease, &result, now);
+    }
 }
 
 /// The result of an attempt that ends with a status.

@@ -221,7 +221,6 @@ impl Exchange {
         let settings = &state.service().retry;
         let timed_out = self.last.is_some_and(|(last, _)| last.outcome == Outcome::Failed(Failure::Timeout));
         let is_wanted = settings.hedge
-            && settings.liveness_check_after.is_some()
             && self.in_flight == 1
             && self.attempts < settings.attempts
             && self.request.is_hedgeable()

@@ -271,7 +271,7 @@ impl ServerState {
     }
 
     pub(super) fn is_stalled(&self, service: &Service, now: Timestamp) -> bool {
-        let Some(check) = &service.health_check else { return false };
+        let (Some(check), Some(_)) = (&service.health_check, service.retry.liveness_check_after) else { return false };
         self.stall.is_stalled(self.schedule.silence(now), check.timeout, now)
     }
 

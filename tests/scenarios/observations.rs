@@ -1,0 +1,290 @@
+//! What single observations change: responses, pauses, aborted and abandoned requests, probes.
+
+use std::time::Duration;
+
+use http::Method;
+use tunnel_balancer_core::{
+    Attempt, AttemptResult, EjectionState, Exchange, Failback, Failure, Finish, Health, HealthCheck, LocalReply,
+    Outcome, Policy, PoolState, RequestMeta, ServerSet, Service, StatusRanges, Step, Writes,
+};
+
+use crate::steps::{at, end, exchange_get, get, id, picks, pool, probe, probed, start, status};
+
+const TIMEOUT: Outcome = Outcome::Failed(Failure::Timeout);
+
+fn is_ejected(state: &PoolState, server: usize, now: u64) -> bool {
+    matches!(state.ejection_state(id(server), at(now)), EjectionState::Ejected(_))
+}
+
+fn pause(code: u16, seconds: u64) -> AttemptResult {
+    AttemptResult { retry_after: Some(Duration::from_secs(seconds)), ..status(code) }
+}
+
+#[test]
+fn a_timeout_of_a_server_that_answers_others_is_no_failure() {
+    let ejected = |answered_at: u64| {
+        let mut state = probed(|_| ());
+        end(&mut state, 0, status(200), at(answered_at));
+        (0..3).for_each(|_| end(&mut state, 0, TIMEOUT, at(5_000)));
+        assert_eq!(state.status(at(5_000))[0].counters.failed_attempts > 0, is_ejected(&state, 0, 5_000));
+        is_ejected(&state, 0, 5_000)
+    };
+    assert!(!ejected(4_000) && ejected(3_999));
+}
+
+#[test]
+fn a_failure_makes_a_probe_due_unless_it_comes_from_one() {
+    let due = |outcome| {
+        let mut state = probed(|_| ());
+        end(&mut state, 0, outcome, at(1_000));
+        state.next_probe(at(1_000)).is_some()
+    };
+    assert!(due(status(502)) && due(TIMEOUT.into()) && due(Outcome::Failed(Failure::ConnectionLost).into()));
+    assert!(!due(Outcome::Failed(Failure::Unresponsive).into()), "its probe has just failed");
+    assert!(!due(status(500)) && !due(Outcome::Failed(Failure::Local).into()));
+}
+
+#[test]
+fn only_a_503_that_counts_as_a_failure_asks_for_a_pause() {
+    let ejected = |result: AttemptResult, adjust: fn(&mut Service)| {
+        let mut state = probed(adjust);
+        end(&mut state, 0, result, at(1_000));
+        state.ejection_state(id(0), at(1_000))
+    };
+    assert_eq!(ejected(pause(503, 5), |_| ()), EjectionState::Ejected(at(6_000)));
+    assert_eq!(ejected(pause(502, 5), |_| ()), EjectionState::Active);
+    assert_eq!(ejected(pause(503, 0), |_| ()), EjectionState::Active);
+    let passed_on = |service: &mut Service| service.retry.passthrough_statuses = StatusRanges(vec![(503, 503)]);
+    assert_eq!(ejected(pause(503, 5), passed_on), EjectionState::Active);
+}
+
+#[test]
+fn an_attempt_that_was_abandoned_after_a_second_makes_a_probe_due() {
+    let due = |abandoned_at: u64, heard_at: Option<u64>| {
+        let mut state = probed(|_| ());
+        let (mut exchange, attempt) = start(&mut state, get(), at(1_000));
+        heard_at.into_iter().for_each(|heard_at| end(&mut state, 0, status(200), at(heard_at)));
+        exchange.cancel(&mut state, attempt, at(abandoned_at));
+        state.next_probe(at(abandoned_at)).is_some()
+    };
+    assert!(!due(1_999, None) && due(2_000, None));
+    assert!(due(2_000, Some(1_000)) && !due(2_000, Some(1_001)), "it has answered since");
+}
+
+#[test]
+fn aborted_responses_count_as_failures_and_make_a_probe_due() {
+    let mut state = probed(|_| ());
+    for _ in 0..3 {
+        assert!(!is_ejected(&state, 0, 1_000));
+        state.on_response_aborted(id(0), at(1_000));
+    }
+    assert!(is_ejected(&state, 0, 1_000));
+    assert_eq!(state.next_probe(at(1_000)).map(|lease| lease.server()), Some(id(0)));
+    assert_eq!(state.status(at(1_000))[0].counters.aborted_responses, 3);
+}
+
+#[test]
+fn a_failing_probe_confirms_the_failures_of_the_only_server() {
+    let ejected = |probe_result, outcome: AttemptResult| {
+        let mut state = probed(|_| ());
+        end(&mut state, 1, status(530), at(1_000));
+        end(&mut state, 0, status(502), at(1_000));
+        probe(&mut state, [probe_result, Ok(500)], at(1_000));
+        (0..3).for_each(|_| end(&mut state, 0, outcome, at(1_100)));
+        is_ejected(&state, 0, 1_100)
+    };
+    assert!(!ejected(Ok(200), status(502)), "the statuses of one page");
+    assert!(!ejected(Ok(200), status(530)));
+    assert!(ejected(Ok(500), status(502)), "one failing probe is enough");
+    assert!(ejected(Ok(200), Outcome::Failed(Failure::Connect).into()), "nothing is there");
+}
+
+#[test]
+fn the_failures_of_the_last_available_server_count_for_later() {
+    let mut state = pool(Policy::Failover, &[1, 1], |servers, _| servers[1].drain = true);
+    (0..5).for_each(|_| end(&mut state, 0, status(502), at(0)));
+    assert!(!is_ejected(&state, 0, 0), "the other one takes no new clients");
+}
+
+#[test]
+fn a_failing_liveness_probe_does_not_count_towards_fall() {
+    let mut state = probed(|_| ());
+    for second in (10..30).step_by(5) {
+        let own = RequestMeta { affinity_server: Some(id(0)), ..get() };
+        let (mut exchange, attempt) = start(&mut state, own, at(second * 1_000));
+        exchange.cancel(&mut state, attempt, at(second * 1_000 + 1_000));
+        probe(&mut state, [Err(Failure::Timeout), Ok(200)], at(second * 1_000 + 1_000));
+    }
+    assert!(state.status(at(29_000))[0].counters.failed_probes >= 3);
+    assert_eq!(state.health(id(0)), Health::Healthy);
+}
+
+#[test]
+fn a_server_whose_probes_pass_again_is_held_for_failback() {
+    let mut state = probed(|service| service.failback = Failback::Manual);
+    for (second, code) in [(40, 500), (60, 500), (80, 200), (100, 200)] {
+        assert!(!state.status(at(second * 1_000))[0].awaiting_failback);
+        probe(&mut state, [Ok(code), Ok(200)], at(second * 1_000));
+    }
+    assert!(state.status(at(100_000))[0].awaiting_failback);
+    assert_eq!(picks(&mut state, 1, at(100_000)), "b");
+}
+
+#[test]
+fn among_unhealthy_servers_one_that_answers_its_probes_is_tried_first() {
+    let mut state = pool(Policy::Failover, &[1, 1], |_, change| {
+        change(|service| service.health_check = Some(HealthCheck::default()));
+    });
+    probe(&mut state, [Err(Failure::Timeout), Ok(500)], at(0));
+    assert_eq!(picks(&mut state, 1, at(1)), "b");
+}
+
+#[test]
+fn a_probe_that_passes_during_an_ejection_does_not_make_a_server_more_likely() {
+    let mut state = probed(|_| ());
+    for (server, start) in [(0, 1_000), (1, 3_000)] {
+        end(&mut state, server, Outcome::Failed(Failure::Connect), at(start));
+        probe(&mut state, [Ok(200), Ok(200)], at(start + 1_000));
+        end(&mut state, server, Outcome::Failed(Failure::Connect), at(start + 1_500));
+        assert!(is_ejected(&state, server, start + 1_500));
+    }
+    probe(&mut state, [Ok(200), Ok(200)], at(6_000));
+    assert!(is_ejected(&state, 1, 6_000), "its probe does not cover what fails");
+    let selection = state.pick(ServerSet::single(id(0)), &get(), at(6_000)).unwrap();
+    assert!(selection.last_resort && selection.server == id(1));
+    assert_eq!(picks(&mut state, 1, at(6_000)), "a", "the longest idle one");
+}
+
+#[test]
+fn what_was_never_delivered_is_not_charged() {
+    let mut state = probed(|service| (service.retry.budget.percent, service.retry.budget.min_per_second) = (0, 0));
+    end(&mut state, 1, status(502), at(1_000));
+    let (mut exchange, attempt) = start(&mut state, get(), at(1_000));
+    assert!(matches!(exchange.report(&mut state, attempt, status(530), at(1_000)), Step::Attempt(_)));
+
+    let (mut exchange, attempt) = start(&mut state, get(), at(1_001));
+    assert_eq!(attempt.server(), id(1));
+    let step = exchange.report(&mut state, attempt, status(502), at(1_001));
+    assert_eq!(step, Step::Finish(Finish::Response), "delivered, and the budget is empty");
+}
+
+/// A pool in which `b` failed at 0 s, and another request to it is in flight since `tried_at`.
+fn with_a_trial_of_b(adjust: fn(&mut Service), tried_at: u64) -> (PoolState, Exchange, Attempt) {
+    let mut state = pool(Policy::Failover, &[1, 1], |_, change| change(adjust));
+    end(&mut state, 1, status(502), at(0));
+    let own = RequestMeta { affinity_server: Some(id(1)), ..get() };
+    let (exchange, attempt) = start(&mut state, own, at(tried_at));
+    (state, exchange, attempt)
+}
+
+#[test]
+fn a_retry_waits_for_the_trial_of_another_request_on_a_failing_server() {
+    let step = |outcome: AttemptResult| {
+        let (mut state, _, _trial) = with_a_trial_of_b(|_| (), 100);
+        let (mut exchange, attempt) = start(&mut state, get(), at(200));
+        exchange.report(&mut state, attempt, outcome, at(300))
+    };
+    assert!(matches!(step(status(502)), Step::Sleep(_)));
+    assert!(matches!(step(TIMEOUT.into()), Step::Attempt(_)), "a busy server would only be delayed");
+    assert!(matches!(step(status(530)), Step::Attempt(_)), "never delivered");
+
+    let (mut state, mut left, trial) = with_a_trial_of_b(|_| (), 100);
+    left.cancel(&mut state, trial, at(150));
+    let (mut exchange, attempt) = start(&mut state, get(), at(200));
+    let step = exchange.report(&mut state, attempt, status(502), at(300));
+    assert!(matches!(step, Step::Attempt(_)), "that request is not waited for any more");
+
+    let (mut state, ..) = with_a_trial_of_b(|service| service.retry.timeout = Duration::from_secs(1), 900);
+    let (mut exchange, attempt) = start(&mut state, get(), at(900));
+    let step = exchange.report(&mut state, attempt, status(502), at(1_800));
+    assert_eq!(step, Step::Sleep(Duration::from_millis(100)), "no longer than until the deadline");
+}
+
+#[test]
+fn a_crowd_from_a_dead_server_is_charged_while_another_request_tries_the_next() {
+    let no_budget = |service: &mut Service| {
+        (service.retry.budget.percent, service.retry.budget.min_per_second) = (0, 0);
+        service.retry.timeout = Duration::from_secs(100);
+    };
+    let retried = |tried_at: u64| {
+        let (mut state, ..) = with_a_trial_of_b(no_budget, tried_at);
+        end(&mut state, 0, status(502), at(11_000));
+        let (mut exchange, attempt) = start(&mut state, get(), at(11_000));
+        assert_eq!(attempt.server(), id(0));
+        matches!(exchange.report(&mut state, attempt, status(502), at(11_000)), Step::Attempt(_))
+    };
+    assert!(retried(1_000), "the request is not waited for any more");
+    assert!(!retried(10_000));
+}
+
+#[test]
+fn held_requests_are_not_charged_for_an_unavailable_server() {
+    let mut state = pool(Policy::Failover, &[1], |_, change| {
+        change(|service| {
+            service.retry.hold = Some(Duration::from_secs(5));
+            (service.retry.budget.percent, service.retry.budget.min_per_second) = (0, 0);
+        });
+    });
+    let (mut exchange, attempt) = start(&mut state, get(), at(0));
+    let mut step = exchange.report(&mut state, attempt, Outcome::Failed(Failure::Connect), at(0));
+    let mut attempts = 1;
+    for now in (250..5_000).step_by(250) {
+        assert!(matches!(step, Step::Sleep(_)), "{step:?} at {now}");
+        step = exchange.resume(&mut state, at(now));
+        if let Step::Attempt(attempt) = step {
+            attempts += 1;
+            step = exchange.report(&mut state, attempt, status(502), at(now));
+        }
+    }
+    assert!(attempts > 10, "{attempts}");
+}
+
+#[test]
+fn a_held_request_that_goes_on_leaves_its_place() {
+    let mut state = pool(Policy::Failover, &[1], |servers, change| {
+        servers[0].max_requests = Some(1);
+        change(|service| service.retry.hold = Some(Duration::from_secs(60)));
+    });
+    let mut running = start(&mut state, get(), at(0));
+    for n in 0..1_100 {
+        let (mut next, Step::Sleep(_)) = Exchange::start(get(), &mut state, at(0)) else {
+            panic!("no place for request {n}")
+        };
+        let (mut exchange, attempt) = running;
+        exchange.report(&mut state, attempt, status(200), at(0));
+        let Step::Attempt(attempt) = next.resume(&mut state, at(0)) else { panic!("no attempt") };
+        running = (next, attempt);
+    }
+}
+
+#[test]
+fn a_request_that_cannot_be_retried_avoids_a_server_that_failed_lately() {
+    let first = |request: RequestMeta, now: u64| {
+        let mut state = pool(Policy::Failover, &[1, 1], |_, _| ());
+        end(&mut state, 0, status(502), at(0));
+        state.pick(ServerSet::EMPTY, &request, at(now)).unwrap().server
+    };
+    let post = || RequestMeta::new(Method::POST);
+    assert_eq!((first(post(), 10_000), first(post(), 10_001)), (id(1), id(0)));
+    assert_eq!(first(get(), 1), id(0), "it can be retried");
+    let mut both = pool(Policy::Failover, &[1, 1], |_, _| ());
+    (0..2).for_each(|server| end(&mut both, server, status(502), at(0)));
+    assert_eq!(both.pick(ServerSet::EMPTY, &post(), at(1)).unwrap().server, id(0), "all have failed");
+    assert_eq!(exchange_get(&mut both, at(2)), "a");
+    assert_eq!(both.pick(ServerSet::EMPTY, &post(), at(3)).unwrap().server, id(0), "it works again");
+}
+
+#[test]
+fn writes_without_an_available_primary_are_refused_only_by_its_limit() {
+    let mut state = pool(Policy::Failover, &[1, 1], |servers, change| {
+        servers[0].max_requests = Some(1);
+        change(|service| service.writes = Writes::PrimaryOnly);
+    });
+    end(&mut state, 0, status(530), at(0));
+    let post = || RequestMeta::new(Method::POST);
+    let (mut exchange, attempt) = start(&mut state, post(), at(1));
+    assert_eq!(attempt.server(), id(0), "ejected, but there is no other");
+    assert_eq!(state.pick(ServerSet::EMPTY, &post(), at(1)), Err(LocalReply::Overloaded));
+    let step = exchange.report(&mut state, attempt, status(530), at(1));
+    assert!(matches!(step, Step::Finish(Finish::LocalReply(LocalReply::NoWrites { .. }))), "{step:?}");
+}

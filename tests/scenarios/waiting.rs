@@ -1,0 +1,295 @@
+//! What a request does while it waits for a response: timeouts, liveness checks and hedges.
+
+use std::time::Duration;
+
+use http::Method;
+use tunnel_balancer_core::{
+    Attempt, Body, EjectionState, Exchange, Failure, Finish, LocalReply, Outcome, Policy, PoolState, RequestMeta,
+    Service, Step, Wait,
+};
+
+use crate::steps::{at, end, get, id, pool, probe, probed, start, status};
+
+fn post() -> RequestMeta {
+    RequestMeta::new(Method::POST)
+}
+
+fn per_try(service: &mut Service) {
+    service.retry.per_try_timeout = Some(Duration::from_secs(1));
+    service.retry.liveness_check_after = None;
+}
+
+/// Returns whether an attempt that has waited for the time of `per_try` is given up.
+fn is_given_up(state: &mut PoolState, exchange: &mut Exchange, attempt: &mut Attempt, now: u64) -> bool {
+    matches!(exchange.wait(state, attempt, true, at(now)), Wait::GiveUp(Failure::Timeout))
+}
+
+#[test]
+fn an_attempt_is_cut_only_if_another_server_can_still_be_tried() {
+    let cut = |adjust: fn(&mut Service), request: RequestMeta| {
+        let mut state = pool(Policy::Failover, &[1, 1], |_, change| {
+            change(per_try);
+            change(adjust);
+        });
+        let (mut exchange, mut attempt) = start(&mut state, request, at(0));
+        is_given_up(&mut state, &mut exchange, &mut attempt, 1_000)
+    };
+    assert!(cut(|_| (), get()));
+    assert!(!cut(|_| (), post()), "it may not run twice");
+    assert!(!cut(|_| (), RequestMeta { body: Body::Once, ..get() }), "its body is gone");
+    assert!(!cut(|service| service.retry.attempts = 1, get()), "the last allowed attempt");
+
+    let mut state = pool(Policy::Failover, &[1, 1], |_, change| change(per_try));
+    let (mut exchange, mut attempt) = start(&mut state, get(), at(0));
+    assert!(!is_given_up(&mut state, &mut exchange, &mut attempt, 999));
+    assert!(is_given_up(&mut state, &mut exchange, &mut attempt, 1_000));
+    let step = exchange.report(&mut state, attempt, Outcome::Failed(Failure::Timeout), at(1_000));
+    let Step::Attempt(mut last) = step else { panic!("no retry") };
+    assert!(!is_given_up(&mut state, &mut exchange, &mut last, 99_999), "no server is left");
+    assert!(is_given_up(&mut state, &mut exchange, &mut last, 100_000));
+    let step = exchange.report(&mut state, last, Outcome::Failed(Failure::Timeout), at(100_000));
+    assert_eq!(step, Step::Finish(Finish::LocalReply(LocalReply::TimedOut)));
+}
+
+#[test]
+fn no_time_runs_while_the_client_uploads() {
+    let mut state = pool(Policy::Failover, &[1, 1], |_, change| change(per_try));
+    let (mut exchange, mut attempt) = start(&mut state, get(), at(0));
+    for second in 0..=200 {
+        let wait = exchange.wait(&mut state, &mut attempt, false, at(second * 1_000));
+        assert!(matches!(wait, Wait::Sleep(_)), "{wait:?}");
+    }
+    assert!(!is_given_up(&mut state, &mut exchange, &mut attempt, 200_999));
+    assert!(is_given_up(&mut state, &mut exchange, &mut attempt, 201_000), "a second after the upload");
+
+    let mut state = probed(|_| ());
+    let (mut exchange, mut attempt) = start(&mut state, post(), at(0));
+    assert!(matches!(exchange.wait(&mut state, &mut attempt, false, at(20_000)), Wait::Sleep(_)));
+    assert_eq!(exchange.wait(&mut state, &mut attempt, true, at(20_999)), Wait::Sleep(Duration::from_millis(1)));
+    assert!(matches!(exchange.wait(&mut state, &mut attempt, true, at(21_000)), Wait::Probe(_)), "overdue from now on");
+    let wait = exchange.wait(&mut state, &mut attempt, true, at(119_999));
+    assert!(
+        !matches!(wait, Wait::GiveUp(_)),
+        "the time for the response is counted from the end of the upload: {wait:?}"
+    );
+    assert!(is_given_up(&mut state, &mut exchange, &mut attempt, 120_000));
+}
+
+#[test]
+fn an_upload_that_the_client_broke_off_is_not_retried() {
+    let mut state = probed(|_| ());
+    let (mut exchange, attempt) = start(&mut state, get(), at(1));
+    let step = exchange.report(&mut state, attempt, Outcome::Failed(Failure::ClientAborted), at(2));
+    assert_eq!(step, Step::Finish(Finish::LocalReply(LocalReply::Incomplete)));
+}
+
+/// A request at 1 s that waits on `a`, which answers neither it nor a probe; it is stalled at 1.5 s.
+fn stalled(adjust: fn(&mut Service), request: RequestMeta) -> (PoolState, Exchange, Attempt) {
+    let mut state = probed(adjust);
+    end(&mut state, 0, status(200), at(0));
+    let (mut exchange, mut attempt) = start(&mut state, request, at(1_000));
+    assert_eq!(attempt.server(), id(0));
+    stall(&mut state, &mut exchange, &mut attempt);
+    (state, exchange, attempt)
+}
+
+fn stall(state: &mut PoolState, exchange: &mut Exchange, attempt: &mut Attempt) {
+    assert!(matches!(exchange.wait(state, attempt, true, at(1_250)), Wait::Probe(_)));
+    assert!(state.next_probe(at(1_250)).is_some());
+    assert!(matches!(exchange.wait(state, attempt, true, at(1_500)), Wait::Sleep(_)));
+    assert!(state.is_stalled(id(0), at(1_500)));
+}
+
+#[test]
+fn only_safe_requests_with_an_attempt_left_are_hedged() {
+    let hedged = |adjust: fn(&mut Service), request: RequestMeta| {
+        let (mut state, mut exchange, attempt) = stalled(adjust, request);
+        let hedge = exchange.hedge(&mut state, &attempt, at(1_500));
+        hedge.map(|hedge| (hedge.server(), hedge.info().hedge))
+    };
+    assert_eq!(hedged(|_| (), get()), Some((id(1), true)));
+    type Adjust = fn(&mut Service);
+    let table: [(&str, Adjust, RequestMeta); 8] = [
+        ("not safe", |_| (), RequestMeta::new(Method::PUT)),
+        ("a stream", |_| (), RequestMeta { body: Body::Once, ..get() }),
+        ("an upgrade", |_| (), RequestMeta { upgrade: true, ..get() }),
+        ("affinity", |_| (), RequestMeta { affinity_server: Some(id(0)), ..get() }),
+        ("turned off", |service| service.retry.hedge = false, get()),
+        ("no attempt left", |service| service.retry.attempts = 1, get()),
+        ("no budget", |service| service.retry.budget.min_per_second = 0, get()),
+        (
+            "the other one is disabled by writes",
+            |service| service.writes = tunnel_balancer_core::Writes::PrimaryOnly,
+            post(),
+        ),
+    ];
+    for (case, adjust, request) in table {
+        assert_eq!(hedged(adjust, request), None, "{case}");
+    }
+    let (mut state, mut exchange, attempt) = stalled(|_| (), get());
+    end(&mut state, 1, status(530), at(1_500));
+    assert_eq!(exchange.hedge(&mut state, &attempt, at(1_500)), None, "the other server is ejected");
+}
+
+#[test]
+fn two_attempts_are_in_flight_at_most_and_the_last_one_decides() {
+    let three = || {
+        let (state, mut exchange, attempt) = stalled(|_| (), get());
+        let mut state = state;
+        let hedge = exchange.hedge(&mut state, &attempt, at(1_500)).unwrap();
+        assert_eq!(exchange.hedge(&mut state, &attempt, at(1_500)), None);
+        (state, exchange, attempt, hedge)
+    };
+    let (mut state, mut exchange, attempt, hedge) = three();
+    assert_eq!(exchange.report(&mut state, hedge, status(502), at(1_600)), Step::Await);
+    assert_eq!(exchange.report(&mut state, attempt, status(200), at(1_700)), Step::Finish(Finish::Response));
+
+    let (mut state, mut exchange, attempt, hedge) = three();
+    exchange.cancel(&mut state, attempt, at(1_600));
+    let step = exchange.report(&mut state, hedge, status(502), at(1_700));
+    assert_eq!(step, Step::Finish(Finish::Response), "no other attempt is in flight");
+}
+
+#[test]
+fn hedges_have_a_budget_of_their_own() {
+    let mut state = probed(|service| service.retry.budget.percent = 0);
+    end(&mut state, 0, status(200), at(0));
+    let mut waiting: Vec<_> = (0..11).map(|_| start(&mut state, get(), at(1_000))).collect();
+    let (exchange, attempt) = &mut waiting[0];
+    stall(&mut state, exchange, attempt);
+    let hedges: Vec<_> = waiting
+        .iter_mut()
+        .map(|(exchange, attempt)| exchange.hedge(&mut state, attempt, at(1_500)).is_some())
+        .collect();
+    assert_eq!(hedges, [[true; 10].as_slice(), &[false]].concat(), "one per second, for ten seconds");
+    let (mut exchange, attempt) = start(&mut state, get(), at(1_500));
+    assert_eq!(attempt.server(), id(1));
+    assert!(
+        matches!(exchange.report(&mut state, attempt, status(502), at(1_500)), Step::Attempt(_)),
+        "a retry is left"
+    );
+}
+
+#[test]
+fn an_affinity_client_stays_on_a_stalled_server_and_others_avoid_it() {
+    let (mut state, ..) = stalled(|_| (), get());
+    let own = RequestMeta { affinity_server: Some(id(0)), ..get() };
+    assert_eq!(start(&mut state, own, at(1_500)).1.server(), id(0));
+    assert_eq!(start(&mut state, get(), at(1_500)).1.server(), id(1));
+    end(&mut state, 1, status(530), at(1_500));
+    assert_eq!(start(&mut state, get(), at(1_500)).1.server(), id(0), "better than an ejected one");
+}
+
+#[test]
+fn without_liveness_checks_no_server_is_stalled() {
+    let mut state = probed(|service| service.retry.liveness_check_after = None);
+    end(&mut state, 0, status(200), at(0));
+    let (mut exchange, attempt) = start(&mut state, get(), at(1_000));
+    let (mut left, leaving) = start(&mut state, get(), at(1_000));
+    left.cancel(&mut state, leaving, at(2_000));
+    assert!(state.next_probe(at(2_000)).is_some());
+    assert!(!state.is_stalled(id(0), at(4_000)));
+    assert_eq!(exchange.hedge(&mut state, &attempt, at(4_000)), None);
+}
+
+/// Ten GETs that wait since 1 s on `a`, which has answered in an instant before, without health checks.
+fn ten_waiting(adjust: fn(&mut Service)) -> (PoolState, Vec<(Exchange, Attempt)>) {
+    let mut state = pool(Policy::Failover, &[1, 1], |_, change| change(adjust));
+    end(&mut state, 0, status(200), at(0));
+    let waiting = (0..10).map(|_| start(&mut state, get(), at(1_000))).collect();
+    (state, waiting)
+}
+
+#[test]
+fn requests_on_a_hung_application_are_hedged_and_end_after_a_grace() {
+    let (mut state, mut waiting) = ten_waiting(|_| ());
+    let (exchange, attempt) = &mut waiting[0];
+    assert!(matches!(exchange.wait(&mut state, attempt, true, at(3_999)), Wait::Sleep(_)));
+    assert_eq!(state.ejection_state(id(0), at(3_999)), EjectionState::Active);
+    let (exchange, attempt) = &mut waiting[1];
+    let wait = exchange.wait(&mut state, attempt, true, at(4_000));
+    assert!(matches!(wait, Wait::Sleep(_)), "no probe has confirmed it: {wait:?}");
+    assert_eq!(state.ejection_state(id(0), at(4_000)), EjectionState::Ejected(at(14_000)));
+    assert_eq!(exchange.hedge(&mut state, attempt, at(4_000)).map(|hedge| hedge.server()), Some(id(1)));
+    assert!(matches!(exchange.wait(&mut state, attempt, true, at(13_750)), Wait::Sleep(_)));
+    assert_eq!(exchange.wait(&mut state, attempt, true, at(14_000)), Wait::GiveUp(Failure::Unresponsive));
+    let later = start(&mut state, RequestMeta { affinity_server: Some(id(0)), ..get() }, at(14_000));
+    assert_eq!(later.1.server(), id(0), "the trial");
+}
+
+#[test]
+fn a_client_that_leaves_is_no_sign_of_a_hung_application() {
+    let (mut state, mut waiting) = ten_waiting(|_| ());
+    let (mut exchange, attempt) = waiting.pop().unwrap();
+    exchange.cancel(&mut state, attempt, at(1_500));
+    let (exchange, attempt) = &mut waiting[0];
+    exchange.wait(&mut state, attempt, true, at(80_000));
+    assert_eq!(state.ejection_state(id(0), at(80_000)), EjectionState::Active);
+    let (mut tenth, mut attempt) = start(&mut state, get(), at(80_000));
+    tenth.wait(&mut state, &mut attempt, true, at(83_000));
+    assert!(matches!(state.ejection_state(id(0), at(83_000)), EjectionState::Ejected(_)), "ten are waiting");
+}
+
+#[test]
+fn the_grace_starts_anew_when_a_server_hangs_again() {
+    let (mut state, mut waiting) = ten_waiting(|_| ());
+    let (mut exchange, mut attempt) = waiting.pop().unwrap();
+    assert!(matches!(exchange.wait(&mut state, &mut attempt, true, at(4_000)), Wait::Sleep(_)));
+    let (mut answered, response) = waiting.pop().unwrap();
+    answered.report(&mut state, response, status(200), at(5_000));
+    assert!(matches!(exchange.wait(&mut state, &mut attempt, true, at(6_000)), Wait::Sleep(_)), "it responds");
+    end(&mut state, 0, status(200), at(14_000));
+    let more: Vec<_> = (0..10).map(|_| start(&mut state, get(), at(15_000))).collect();
+    assert!(matches!(exchange.wait(&mut state, &mut attempt, true, at(25_000)), Wait::Sleep(_)));
+    assert!(matches!(state.ejection_state(id(0), at(25_000)), EjectionState::Ejected(_)), "{} hang", more.len());
+    assert!(matches!(exchange.wait(&mut state, &mut attempt, true, at(34_750)), Wait::Sleep(_)));
+    assert_eq!(exchange.wait(&mut state, &mut attempt, true, at(35_000)), Wait::GiveUp(Failure::Unresponsive));
+}
+
+/// Has `a` hang for a POST since 1 s: its probes time out, while those of `b` have a result. Returns whether `a` is ejected.
+fn hangs(state: &mut PoolState, other: u16) -> bool {
+    let (mut exchange, mut attempt) = start(state, RequestMeta { affinity_server: Some(id(0)), ..post() }, at(1_000));
+    for now in (1_250..=9_250).step_by(250) {
+        exchange.wait(state, &mut attempt, true, at(now));
+        probe(state, [Err(Failure::Timeout), Ok(other)], at(now));
+    }
+    matches!(state.ejection_state(id(0), at(9_250)), EjectionState::Ejected(_))
+}
+
+#[test]
+fn a_hung_server_is_ejected_unless_too_many_are() {
+    assert!(hangs(&mut probed(|_| ()), 200));
+    let with_other_ejected = |adjust: fn(&mut Service)| {
+        let mut state = probed(adjust);
+        let code = |server: usize| if server == 1 { 530 } else { 200 };
+        (0..2).for_each(|server| end(&mut state, server, status(code(server)), at(500)));
+        state
+    };
+    let mut state = with_other_ejected(|service| service.ejection.base_time = Duration::from_secs(60));
+    assert!(hangs(&mut state, 500), "its probe has confirmed it");
+    let mut state = with_other_ejected(|service| service.ejection.max_percent = 1);
+    assert!(!hangs(&mut state, 500), "the largest share is ejected");
+}
+
+#[test]
+fn a_hung_application_stays_if_no_other_server_is_available() {
+    let (mut state, mut waiting) = ten_waiting(|service| service.ejection.base_time = Duration::from_secs(60));
+    end(&mut state, 1, status(530), at(1_500));
+    let (exchange, attempt) = &mut waiting[0];
+    exchange.wait(&mut state, attempt, true, at(10_000));
+    assert_eq!(state.ejection_state(id(0), at(10_000)), EjectionState::Active);
+}
+
+#[test]
+fn a_response_is_lost_ten_seconds_after_its_server_was_found_to_be_hung() {
+    let mut state = probed(|_| ());
+    assert!(hangs(&mut state, 200));
+    let lost = |state: &PoolState, last_byte, now| state.is_response_lost(id(0), at(last_byte), at(now));
+    assert!(!lost(&state, 5_000, 18_999) && lost(&state, 5_000, 19_000));
+    assert!(!lost(&state, 9_001, 30_000), "bytes have come since");
+    end(&mut state, 0, status(200), at(19_500));
+    assert!(!lost(&state, 5_000, 20_000), "it responds");
+    let mut ejected = probed(|_| ());
+    end(&mut ejected, 0, status(530), at(1_000));
+    assert!(!lost(&ejected, 500, 60_000), "ejected, but not hung");
+}
