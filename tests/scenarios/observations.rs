@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use http::Method;
+use http::{Method, StatusCode};
 use tunnel_balancer_core::{
     Attempt, AttemptResult, EjectionState, Exchange, Failback, Failure, Finish, Health, HealthCheck, LocalReply,
-    Outcome, Policy, PoolState, RequestMeta, ServerSet, Service, StatusRanges, Step, Writes,
+    Outcome, Policy, PoolState, ProbeResponse, RequestMeta, ServerSet, Service, StatusRanges, Step, Writes,
 };
 
 use crate::steps::{at, end, exchange_get, get, id, picks, pool, probe, probed, start, status};
@@ -287,4 +287,79 @@ fn writes_without_an_available_primary_are_refused_only_by_its_limit() {
     assert_eq!(state.pick(ServerSet::EMPTY, &post(), at(1)), Err(LocalReply::Overloaded));
     let step = exchange.report(&mut state, attempt, status(530), at(1));
     assert!(matches!(step, Step::Finish(Finish::LocalReply(LocalReply::NoWrites { .. }))), "{step:?}");
+}
+
+#[test]
+fn the_next_probe_comes_soon_while_anything_speaks_against_a_server() {
+    let next = |happens: fn(&mut PoolState)| {
+        let mut state = probed(|_| ());
+        happens(&mut state);
+        let now = at(60_000);
+        probe(&mut state, [Ok(200), Ok(200)], now);
+        state.next_probe_at(now).unwrap().since(now).as_secs()
+    };
+    assert!(next(|_| ()) >= 24, "30 s, at least 20 % less");
+    let ejected_again = next(|state| {
+        end(state, 0, status(530), at(1_000));
+        probe(state, [Ok(200), Ok(200)], at(2_000));
+        end(state, 0, Outcome::Failed(Failure::Connect), at(59_000));
+    });
+    assert!(ejected_again <= 12, "it is ejected although its probe passes");
+}
+
+#[test]
+fn a_client_with_affinity_leaves_a_server_at_its_limit() {
+    let mut state = pool(Policy::Failover, &[1, 1], |servers, _| servers[1].max_requests = Some(1));
+    let own = || RequestMeta { affinity_server: Some(id(1)), ..get() };
+    let (_running, attempt) = start(&mut state, own(), at(0));
+    assert_eq!(attempt.server(), id(1));
+    assert_eq!(start(&mut state, own(), at(0)).1.server(), id(0));
+}
+
+#[test]
+fn unavailable_servers_are_selected_in_a_fixed_order() {
+    let pick = |state: &mut PoolState, request: &RequestMeta, now| {
+        let selection = state.pick(ServerSet::EMPTY, request, at(now)).unwrap();
+        (selection.server.index(), selection.last_resort)
+    };
+    // `a` has returned and is held back; `b` fails.
+    let held = |adjust: fn(&mut Service)| {
+        let mut state = probed(adjust);
+        end(&mut state, 0, status(530), at(1_000));
+        end(&mut state, 0, status(200), at(11_000));
+        state
+    };
+    let mut state = held(|service| service.failback = Failback::Manual);
+    end(&mut state, 1, Outcome::Failed(Failure::Connect), at(12_000));
+    assert_eq!(pick(&mut state, &get(), 12_000), (0, false), "held back before ejected");
+
+    let mut state = held(|service| service.slow_start = Some(Duration::from_secs(100)));
+    end(&mut state, 1, Outcome::Failed(Failure::Connect), at(11_000));
+    assert_eq!(pick(&mut state, &get(), 11_000), (0, false), "a slow start before ejected");
+
+    let mut state = probed(|_| ());
+    (0..2).for_each(|server| end(&mut state, server, Outcome::Failed(Failure::Connect), at(1_000)));
+    let post = RequestMeta::new(Method::POST);
+    assert_eq!(pick(&mut state, &post, 10_999), (0, true));
+    assert_eq!(pick(&mut state, &post, 11_000), (0, false), "on probation before ejected");
+}
+
+#[test]
+fn a_retry_does_not_recheck_a_server_that_failed_long_ago() {
+    let mut state = pool(Policy::Failover, &[1, 1, 1], |_, change| {
+        change(|service| service.health_check = Some(HealthCheck::default()));
+    });
+    while let Some(lease) = state.next_probe(at(0)) {
+        state.on_probe(lease, &Ok(ProbeResponse::new(StatusCode::IM_A_TEAPOT)), at(0));
+    }
+    let (mut exchange, first) = start(&mut state, get(), at(1));
+    let Step::Attempt(second) = exchange.report(&mut state, first, status(502), at(1)) else { panic!("no retry") };
+    assert_eq!(second.server(), id(1));
+    let Step::Attempt(third) = exchange.report(&mut state, second, status(502), at(1)) else { panic!("no retry") };
+    exchange.report(&mut state, third, status(200), at(1));
+    // `a` and `b` have failed, `c` has not.
+    let (mut exchange, first) = start(&mut state, get(), at(20_000));
+    assert_eq!(first.server(), id(0), "the recheck of a first attempt");
+    let Step::Attempt(second) = exchange.report(&mut state, first, status(502), at(20_000)) else { panic!("no retry") };
+    assert_eq!(second.server(), id(2), "a retry goes where a response is likely");
 }

@@ -218,16 +218,56 @@ fn a_trial_that_would_end_too_late_blocks_nothing() {
 fn what_is_observed_later_wins_over_a_fact_from_a_clock_that_is_ahead() {
     let (mut ahead, mut state) = (isolate(1), isolate(2));
     send(&mut ahead, 530, at(25));
-    probe(&mut ahead, 200, at(25));
-    send(&mut ahead, 530, at(26));
     let fact = ahead.export("ahead");
     state.merge(&fact, at(0));
-    assert_eq!(state.ejection_state(a(), at(0)), EjectionState::Ejected(at(46)));
-    probe(&mut state, 500, at(56));
-    state.merge(&fact, at(56));
-    assert!(send(&mut state, 200, at(56)));
-    state.merge(&fact, at(56));
-    assert_eq!(state.ejection_state(a(), at(56)), EjectionState::Active);
+    assert_eq!(state.ejection_state(a(), at(0)), EjectionState::Ejected(at(35)));
+    probe(&mut state, 200, at(1));
+    assert_eq!(state.ejection_state(a(), at(1)), EjectionState::Active, "the probe started after the ejection");
+    state.merge(&fact, at(2));
+    assert_eq!(state.ejection_state(a(), at(2)), EjectionState::Active);
+    ahead.merge(&state.export("x"), at(27));
+    assert_eq!(ahead.ejection_state(a(), at(27)), EjectionState::Active);
+}
+
+#[test]
+fn an_ejection_elsewhere_and_its_end_are_signals_of_the_server() {
+    let (mut other, mut state) = (isolate(1), isolate(2));
+    send(&mut other, 530, at(0));
+    state.merge(&other.export("x"), at(0));
+    while let Some(lease) = state.next_probe(at(1)) {
+        let passed = lease.server() == a();
+        let status = if passed { StatusCode::BAD_GATEWAY } else { StatusCode::INTERNAL_SERVER_ERROR };
+        state.on_probe(lease, &Ok(ProbeResponse::new(status)), at(1));
+    }
+    assert_ne!(first_choice(&mut state, at(2)), a(), "neither is available, and `a` failed");
+
+    let mut state = isolate(2);
+    send(&mut state, 502, at(1));
+    let post =
+        |state: &mut PoolState| state.pick(ServerSet::EMPTY, &RequestMeta::new(Method::POST), at(11)).unwrap().server;
+    assert_ne!(post(&mut state), a(), "it failed lately");
+    send(&mut other, 200, at(10));
+    state.merge(&other.export("x"), at(11));
+    assert_eq!(post(&mut state), a(), "it has worked since, elsewhere");
+}
+
+#[test]
+fn a_server_that_returns_elsewhere_starts_slowly_here() {
+    let slow = |service: &mut Service| service.slow_start = Some(Duration::from_secs(100));
+    let first = |state: &mut PoolState, now| (0..100).filter(|_| first_choice(state, now) == a()).count();
+    let (mut other, mut state) = (isolate_with(1, slow), isolate_with(2, slow));
+    send(&mut other, 530, at(0));
+    state.merge(&other.export("x"), at(0));
+    send(&mut other, 200, at(10));
+    state.merge(&other.export("x"), at(10));
+    assert!((10..40).contains(&first(&mut state, at(35))), "after an ejection");
+
+    let (mut other, mut state) = (isolate_with(1, slow), isolate_with(2, slow));
+    for (now, status) in [(0, 500), (20, 200), (40, 200)] {
+        probe(&mut other, status, at(now));
+        state.merge(&other.export("x"), at(now));
+    }
+    assert!((10..40).contains(&first(&mut state, at(65))), "after probes failed");
 }
 
 #[test]

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use http::Method;
 use tunnel_balancer_core::{
-    Attempt, Body, EjectionState, Exchange, Failure, Finish, LocalReply, Outcome, Policy, PoolState, RequestMeta,
-    Service, Step, Wait,
+    Attempt, Body, EjectionState, Exchange, Failback, Failure, Finish, LocalReply, Outcome, Policy, PoolState,
+    RequestMeta, Service, Step, Wait,
 };
 
 use crate::steps::{at, end, get, id, pool, probe, probed, start, status};
@@ -176,8 +176,22 @@ fn an_affinity_client_stays_on_a_stalled_server_and_others_avoid_it() {
     let own = RequestMeta { affinity_server: Some(id(0)), ..get() };
     assert_eq!(start(&mut state, own, at(1_500)).1.server(), id(0));
     assert_eq!(start(&mut state, get(), at(1_500)).1.server(), id(1));
-    end(&mut state, 1, status(530), at(1_500));
-    assert_eq!(start(&mut state, get(), at(1_500)).1.server(), id(0), "better than an ejected one");
+    end(&mut state, 1, Outcome::Failed(Failure::Connect), at(1_500));
+    let info = start(&mut state, get(), at(1_500)).1.info();
+    assert_eq!((info.server, info.last_resort), (id(0), false), "better than an ejected one");
+}
+
+#[test]
+fn a_server_that_is_held_back_is_better_than_a_stalled_one() {
+    let mut state = probed(|service| service.failback = Failback::Manual);
+    end(&mut state, 1, status(530), at(0));
+    probe(&mut state, [Ok(200), Ok(200)], at(500));
+    assert!(state.status(at(500))[1].awaiting_failback);
+    end(&mut state, 0, status(200), at(500));
+    let (mut exchange, mut attempt) = start(&mut state, get(), at(1_000));
+    stall(&mut state, &mut exchange, &mut attempt);
+    assert_eq!(exchange.hedge(&mut state, &attempt, at(1_500)), None, "hedges are for available servers");
+    assert_eq!(start(&mut state, get(), at(1_500)).1.server(), id(1));
 }
 
 #[test]

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use http::{Method, StatusCode};
 use tunnel_balancer_core::{
-    EjectionState, Exchange, Failure, Health, Outcome, Pool, PoolState, ProbeResponse, RequestMeta, Server, ServerId,
-    Service, Services, Step, Timestamp,
+    Affinity, EjectionState, Exchange, Failback, Failure, Health, Outcome, Pool, PoolState, ProbeResponse, RequestMeta,
+    Server, ServerId, Service, Services, Step, Timestamp,
 };
 
 const NOW: Timestamp = Timestamp::from_millis(1_000);
@@ -128,6 +128,137 @@ fn a_new_health_check_probes_at_once_and_no_check_resets_health() {
     assert!(new.pools().next().unwrap().update(|state| state.next_probe(later)).is_some());
     changed.health_check = None;
     assert_eq!(known(&new.reloaded([changed], 3, later), "a").0, Health::Unknown);
+}
+
+/// A pool whose first server has returned and is held back, or starts slowly.
+fn returned(adjust: fn(&mut Service)) -> Pool {
+    let mut service = service("app.test", &["a.example", "b.example"]);
+    adjust(&mut service);
+    let pool = Pool::new(service, 1);
+    pool.update(|state| {
+        fail(state, NOW);
+        let (mut exchange, step) = Exchange::start(RequestMeta::new(Method::GET), state, NOW + EJECTION);
+        let Step::Attempt(trial) = step else { panic!("an attempt") };
+        exchange.report(state, trial, Outcome::Status(StatusCode::OK), NOW + EJECTION);
+    });
+    pool
+}
+
+const EJECTION: Duration = Duration::from_secs(10);
+
+/// How many of 100 selections after a reload with other settings are of the first server.
+fn selections(pool: &Pool, adjust: fn(&mut Service)) -> usize {
+    let mut service = service("app.test", &["a.example", "b.example"]);
+    adjust(&mut service);
+    let now = NOW + EJECTION + Duration::from_secs(50);
+    let new = pool.reconfigured(service, 2, now);
+    let first = |_: &i32| {
+        let selection = new.update(|state| state.pick(Default::default(), &RequestMeta::new(Method::GET), now));
+        selection.unwrap().server.index() == 0
+    };
+    (0..100).filter(first).count()
+}
+
+#[test]
+fn reload_keeps_held_servers_while_failback_waits() {
+    let manual = returned(|service| service.failback = Failback::Manual);
+    let settings = |service: &mut Service| (service.failback, service.served_by_header) = (Failback::Manual, false);
+    assert_eq!(selections(&manual, settings), 0);
+    assert_eq!(selections(&manual, |_| ()), 100, "nothing would release it");
+    let auto = manual.reconfigured(service("app.test", &["a.example", "b.example"]), 2, NOW + EJECTION);
+    assert!(!auto.update(|state| state.export("x")).servers[0].awaiting_failback);
+}
+
+#[test]
+fn reload_keeps_a_slow_start_while_it_is_set() {
+    let slow = returned(|service| service.slow_start = Some(Duration::from_secs(100)));
+    let half = selections(&slow, |service| service.slow_start = Some(Duration::from_secs(100)));
+    assert!((30..70).contains(&half), "{half}");
+    assert_eq!(selections(&slow, |_| ()), 100);
+}
+
+#[test]
+fn reload_keeps_budgets_and_the_scope() {
+    let no_share = |service: &mut Service| service.retry.budget.percent = 0;
+    let mut service = service("app.test", &["a.example", "b.example"]);
+    no_share(&mut service);
+    let old = Pool::new(service.clone(), 1);
+    old.update(|state| state.set_scope("west"));
+    let retried = |pool: &Pool| {
+        pool.update(|state| {
+            let (mut exchange, step) = Exchange::start(RequestMeta::new(Method::GET), state, NOW);
+            let Step::Attempt(attempt) = step else { panic!("an attempt") };
+            // The client is not told: what counts is whether a retry was allowed.
+            let outcome = Outcome::Status(StatusCode::BAD_GATEWAY);
+            let step = exchange.report(state, attempt, outcome, NOW);
+            let is_retried = matches!(step, Step::Attempt(_));
+            if let Step::Attempt(retry) = step {
+                exchange.report(state, retry, Outcome::Status(StatusCode::OK), NOW);
+            }
+            // A success in between keeps the server from being ejected.
+            let own = RequestMeta { affinity_server: ServerId::new(0), ..RequestMeta::new(Method::GET) };
+            let (mut exchange, step) = Exchange::start(own, state, NOW);
+            let Step::Attempt(attempt) = step else { panic!("an attempt") };
+            exchange.report(state, attempt, Outcome::Status(StatusCode::OK), NOW);
+            is_retried
+        })
+    };
+    service.ejection.window_failures = None;
+    let old = old.reconfigured(service.clone(), 1, NOW);
+    assert_eq!((0..11).filter(|_| retried(&old)).count(), 10, "one per second, for ten seconds");
+    let new = old.reconfigured(service, 2, NOW);
+    assert!(!retried(&new), "the budget is used up");
+    assert_eq!(new.update(|state| state.export("x")).scope, "west");
+}
+
+#[test]
+fn results_of_another_health_check_are_no_facts() {
+    let old = with_an_unreachable_server();
+    let mut changed = service("app.test", &["a.example", "b.example"]);
+    changed.health_check.as_mut().unwrap().path = "/elsewhere".to_owned();
+    let new = old.reloaded([changed], 2, NOW);
+    let snapshot = new.pools().next().unwrap().update(|state| state.export("x"));
+    assert!(snapshot.servers.iter().all(|server| server.probed_at == 0), "{snapshot:?}");
+}
+
+#[test]
+fn reload_waits_for_no_request_of_the_old_pool() {
+    let old = Pool::new(service("app.test", &["a.example", "b.example"]), 1);
+    let own = RequestMeta { affinity_server: ServerId::new(1), ..RequestMeta::new(Method::GET) };
+    old.update(|state| {
+        let (mut exchange, step) = Exchange::start(own.clone(), state, NOW);
+        let Step::Attempt(attempt) = step else { panic!("an attempt") };
+        exchange.report(state, attempt, Outcome::Status(StatusCode::BAD_GATEWAY), NOW);
+        drop(Exchange::start(own, state, NOW));
+    });
+    let mut changed = service("app.test", &["a.example", "b.example"]);
+    changed.served_by_header = false;
+    let later = NOW + Duration::from_millis(1);
+    let new = old.reconfigured(changed, 2, later);
+    let step = new.update(|state| {
+        let (mut exchange, step) = Exchange::start(RequestMeta::new(Method::GET), state, later);
+        let Step::Attempt(attempt) = step else { panic!("an attempt") };
+        exchange.report(state, attempt, Outcome::Status(StatusCode::BAD_GATEWAY), later)
+    });
+    assert!(matches!(step, Step::Attempt(_)), "{step:?}");
+}
+
+#[test]
+fn the_affinity_cookie_is_kept_while_its_server_is_held_back() {
+    let pool = returned(|service| {
+        service.failback = Failback::Manual;
+        service.affinity = Some(Affinity::new("lb", *b"secret"));
+    });
+    let [a, b] = [0, 1].map(|index| ServerId::new(index).unwrap());
+    assert_eq!(pool.affinity_cookie(b, Some(a), true), None, "its client returns to it later");
+    assert!(pool.affinity_cookie(a, Some(b), true).is_some());
+    assert_eq!(pool.affinity_cookie(a, Some(a), true), None);
+    pool.update(|state| state.release_failback(NOW + EJECTION));
+    assert!(pool.affinity_cookie(b, Some(a), true).is_some(), "it was available, so the client has moved");
+    let own = RequestMeta { affinity_server: Some(a), ..RequestMeta::new(Method::GET) };
+    let held = returned(|service| service.failback = Failback::Manual);
+    let selection = held.update(|state| state.pick(Default::default(), &own, NOW + EJECTION)).unwrap();
+    assert_eq!(selection.server, b, "affinity does not use a server that is held back");
 }
 
 /// A request whose first attempt finds its server unreachable.

@@ -574,7 +574,7 @@ impl ServerState {
         let at = fact.changed_at.min(context.now);
         self.ejection = Ejection::restored(at, fact.ejected_until, fact.ejection_count, fact.cause, fact.trial_until);
         match fact.ejected_until {
-            Some(_) => self.signals.on_failure(false, at, at),
+            Some(_) => self.signals.on_failure_elsewhere(at),
             None => self.signals.on_success(at, at),
         }
         self.start_slow_start(was_in_traffic, context);

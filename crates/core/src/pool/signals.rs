@@ -131,6 +131,12 @@ impl Signals {
         }
     }
 
+    /// Records that a request failed at `at` that another pool sent.
+    pub(super) fn on_failure_elsewhere(&mut self, at: Timestamp) {
+        self.last_started = self.last_started.max(at);
+        self.on_failure(false, at, at);
+    }
+
     /// Records whether a probe had no response from the application.
     pub(super) const fn on_probe(&mut self, unanswered: bool) {
         self.probe_unanswered = unanswered;
