@@ -72,6 +72,7 @@ mod client;
 pub mod cookie;
 pub mod exchange;
 mod forward;
+pub mod hash;
 mod local_reply;
 mod pool;
 mod proxy;
@@ -99,7 +100,6 @@ pub use proxy::{
 };
 pub use retry::{Body, RequestMeta};
 pub use rng::Rng;
-pub use select::hash;
 pub use server::{Server, ServerHeader, ServerUrl, ServerUrlError};
 pub use server_set::{ServerId, ServerSet};
 pub use service::{

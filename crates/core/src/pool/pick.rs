@@ -9,9 +9,9 @@
 use super::PoolState;
 use super::server_state::{Availability, Reason, Signal};
 use crate::attempt::Selection;
+use crate::hash;
 use crate::local_reply::LocalReply;
 use crate::retry::RequestMeta;
-use crate::select::hash;
 use crate::server_set::{ServerId, ServerSet};
 use crate::service::{Policy, Writes};
 use crate::time::Timestamp;

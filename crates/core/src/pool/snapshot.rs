@@ -17,7 +17,7 @@ use super::PoolState;
 use super::ejection::{Cause, Ejection};
 use super::health::Health;
 use super::server_state::{ServerState, Signal};
-use crate::select::hash;
+use crate::hash;
 use crate::server::Server;
 use crate::server_set::ServerId;
 use crate::service::{Failback, Service};

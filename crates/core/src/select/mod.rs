@@ -6,7 +6,7 @@
 //! in flight, response times) is owned by the [`Selector`].
 
 mod failover;
-pub mod hash;
+mod hash;
 mod latency;
 mod least_requests;
 mod load;
@@ -19,6 +19,7 @@ mod two_choices;
 use std::time::Duration;
 
 use self::load::{InFlight, Latency};
+use crate::hash::key;
 use crate::rng::Rng;
 use crate::server::Server;
 use crate::server_set::{ServerId, ServerSet};
@@ -70,7 +71,7 @@ impl Selector {
     pub(crate) fn new(servers: &[Server], max_duration: Duration) -> Self {
         let candidate = |server: &Server| Candidate {
             weight: server.weight,
-            hash: hash::key(server.name.as_bytes()),
+            hash: key(server.name.as_bytes()),
             in_flight: InFlight::default(),
             latency: Latency::default(),
             current_weight: 0,

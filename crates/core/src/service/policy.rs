@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::cookie;
-use crate::select::hash::key;
+use crate::hash::key;
 
 /// How a server is selected among the candidates.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
