@@ -10,13 +10,12 @@
 //! the greater of each two. That is commutative, associative and idempotent, so snapshots may
 //! arrive late, twice and in any order.
 
-use std::cmp::Reverse;
 use std::time::Duration;
 
 use super::PoolState;
 use super::ejection::{Cause, Ejection};
 use super::health::Health;
-use super::server_state::{ServerState, Signal};
+use super::server_state::{EjectionFact, FailbackFact, HealthFact, ServerState, Signal};
 use crate::hash;
 use crate::server::Server;
 use crate::server_set::ServerId;
@@ -78,45 +77,6 @@ pub struct ServerSnapshot {
     pub failback_changed_at: u64,
     /// Whether it was held back then, for as long as [`Failback`](crate::Failback) sets.
     pub awaiting_failback: bool,
-}
-
-/// The active health of a server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct HealthFact {
-    pub(super) probed_at: Timestamp,
-    pub(super) health: Health,
-    pub(super) contrary_streak: u32,
-}
-
-/// The passive health of a server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct EjectionFact {
-    // In the order of their weight: no ejection is better than any.
-    pub(super) changed_at: Timestamp,
-    pub(super) ejected_until: Option<Timestamp>,
-    pub(super) ejection_count: u32,
-    pub(super) cause: Cause,
-    pub(super) trial_until: Option<Timestamp>,
-}
-
-/// Whether the server was held back or released last. Every pool computes when time releases a
-/// server. As a fact, that would hide that the server was held back again meanwhile.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct FailbackFact {
-    pub(super) changed_at: Timestamp,
-    pub(super) awaiting: bool,
-}
-
-impl HealthFact {
-    /// The sort key of the total order.
-    fn key(self) -> (Timestamp, u8, u32, Reverse<u32>) {
-        let (badness, failing_streak, passing_streak) = match self.health {
-            Health::Unknown => (0, self.contrary_streak, 0),
-            Health::Healthy => (1, self.contrary_streak, 0),
-            Health::Unhealthy => (2, 0, self.contrary_streak),
-        };
-        (self.probed_at, badness, failing_streak, Reverse(passing_streak))
-    }
 }
 
 impl PoolState {

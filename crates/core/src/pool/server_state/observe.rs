@@ -1,0 +1,399 @@
+//! What signals change: the only way to change the state of a server.
+
+use std::time::Duration;
+
+use http::StatusCode;
+
+use super::facts::{EjectionFact, FailbackFact, HealthFact};
+use super::{Recovery, ServerState, released};
+use crate::attempt::{AttemptInfo, AttemptResult};
+use crate::classify::{Failure, HealthImpact, Outcome};
+use crate::pool::PoolState;
+use crate::pool::ejection::{Cause, Change, Ejection};
+use crate::pool::event::Transition;
+use crate::pool::health::{Health, HealthState};
+use crate::pool::probe_schedule::{LastProbe, Lease, ProbeReason};
+use crate::service::{Failback, HealthCheck, ProbeError, Service};
+use crate::time::Timestamp;
+
+/// Something that was observed about a server.
+#[derive(Debug)]
+pub(in crate::pool) enum Signal<'a> {
+    AttemptStarted(AttemptInfo),
+    AttemptFinished(AttemptInfo, AttemptResult, HealthImpact),
+    /// The client disconnected, or another attempt of the request `was_faster`.
+    AttemptCanceled {
+        info: AttemptInfo,
+        was_faster: bool,
+    },
+    /// A request that was sent at this time has waited for longer than usual.
+    Overdue(Timestamp),
+    /// A request and a probe, or many requests, got no response.
+    Hung(Cause),
+    /// A response ended before its body did.
+    ResponseAborted,
+    ProbeFinished(&'a Lease, Result<(), ProbeError>),
+    /// This machine could not send a probe.
+    ProbeSkipped,
+    /// Time passed: what ends by time is settled.
+    Elapsed,
+    /// An operator lets traffic return.
+    FailbackReleased,
+    /// Another pool observed this.
+    HealthMerged(HealthFact),
+    EjectionMerged(EjectionFact),
+    FailbackMerged(FailbackFact),
+}
+
+/// What observing a signal depends on besides the state.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::pool) struct Context<'a> {
+    pub(in crate::pool) service: &'a Service,
+    pub(in crate::pool) permit: EjectionPermit,
+    /// A factor around 1 that spreads the next probe.
+    pub(in crate::pool) jitter: f64,
+    pub(in crate::pool) now: Timestamp,
+}
+
+/// Whether the pool can do without the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::pool) enum EjectionPermit {
+    /// Other servers are available.
+    Granted,
+    /// None is. The statuses of one bad page must not make all servers unavailable, so its probe
+    /// has to confirm a failure.
+    IfProbeFails,
+    /// The largest share of servers is ejected.
+    Denied,
+}
+
+/// The changes that one signal caused.
+pub(in crate::pool) type Transitions = [Option<Transition>; 2];
+
+const NONE: Transitions = [None, None];
+
+impl ServerState {
+    /// An attempt that was canceled after this time makes a probe due.
+    const ABANDONED_AFTER: Duration = Duration::from_secs(1);
+
+    /// Records a signal. Apart from leases, this is the only function that changes the state.
+    pub(in crate::pool) fn observe(&mut self, signal: Signal<'_>, context: Context<'_>) -> Transitions {
+        let now = context.now;
+        match signal {
+            Signal::AttemptStarted(info) => self.on_attempt_started(info, context),
+            Signal::AttemptFinished(info, result, impact) => self.on_attempt_finished(info, result, impact, context),
+            Signal::AttemptCanceled { info, was_faster } => self.on_attempt_canceled(info, was_faster, context),
+            Signal::Overdue(started) => self.on_overdue(started, now),
+            Signal::Hung(cause) => self.on_hung(cause, context),
+            Signal::ResponseAborted => self.on_response_aborted(context),
+            Signal::ProbeFinished(lease, result) => self.on_probe_finished(lease, result, context),
+            Signal::ProbeSkipped => {
+                // An immediate one would fail in the same way.
+                self.schedule.defer_until(now + PoolState::PROBE_RESULT_TTL);
+                NONE
+            }
+            Signal::Elapsed => self.on_elapsed(context),
+            Signal::FailbackReleased => self.on_failback_released(now, context.service),
+            Signal::HealthMerged(fact) => self.on_health_merged(fact, context),
+            Signal::EjectionMerged(fact) => self.on_ejection_merged(fact, context),
+            Signal::FailbackMerged(fact) => self.on_failback_merged(fact, context),
+        }
+    }
+
+    fn on_attempt_started(&mut self, info: AttemptInfo, context: Context<'_>) -> Transitions {
+        let (now, trial_timeout) = (context.now, context.service.retry.trial_timeout());
+        self.signals.on_started(now, trial_timeout);
+        self.stall.on_started(now);
+        self.counters.hedges += u64::from(info.hedge);
+        if info.trial {
+            self.ejection.start_trial(now, trial_timeout);
+        }
+        NONE
+    }
+
+    fn on_attempt_finished(
+        &mut self,
+        info: AttemptInfo,
+        result: AttemptResult,
+        impact: HealthImpact,
+        context: Context<'_>,
+    ) -> Transitions {
+        let (now, settings, outcome) = (context.now, &context.service.ejection, result.outcome);
+        let is_timeout = outcome == Outcome::Failed(Failure::Timeout);
+        // A server that responds to other requests is busy: a timeout does not show that another
+        // server would do better.
+        let impact = if is_timeout && self.is_responsive(now) { HealthImpact::Neutral } else { impact };
+        let was_working = !self.ejection.is_active() && self.health.health() != Health::Unhealthy;
+        let stall_ended = matches!(outcome, Outcome::Status(_)) && self.stall.on_response(now.since(info.started), now);
+        self.counters.on_attempt(impact);
+        match impact {
+            HealthImpact::Neutral => self.signals.on_canceled(info.started),
+            HealthImpact::Success => self.signals.on_success(info.started, now),
+            HealthImpact::Failure | HealthImpact::Fatal => self.signals.on_failure(is_timeout, info.started, now),
+        }
+        // A probe of a server that is known to be unavailable, or that has just failed one, would
+        // show nothing new. A lost connection causes a probe even if the client may have broken it.
+        let is_suspicious = match outcome {
+            Outcome::Failed(Failure::Unresponsive) => false,
+            Outcome::Failed(Failure::ConnectionLost | Failure::Timeout) => true,
+            _ => matches!(impact, HealthImpact::Failure | HealthImpact::Fatal),
+        };
+        if is_suspicious && was_working {
+            self.schedule.expedite(now);
+        }
+        let may_eject = self.may_eject(outcome, context.permit);
+        let asks_for_pause = outcome == Outcome::Status(StatusCode::SERVICE_UNAVAILABLE)
+            && impact == HealthImpact::Failure
+            && context.permit == EjectionPermit::Granted
+            && !info.trial;
+        let change = match result.retry_after.filter(|pause| asks_for_pause && !pause.is_zero()) {
+            Some(pause) => self.ejection.on_retry_after(pause, now, settings),
+            None => self.ejection.on_attempt(impact, info.trial, info.started, now, settings, may_eject),
+        };
+        [stall_ended.then_some(Transition::StallEnded), self.on_ejection_change(change, outcome, context)]
+    }
+
+    fn on_attempt_canceled(&mut self, info: AttemptInfo, was_faster: bool, context: Context<'_>) -> Transitions {
+        let now = context.now;
+        self.counters.canceled_attempts += 1;
+        self.signals.on_canceled(info.started);
+        self.stall.on_canceled(info.started);
+        if now.since(info.started) >= Self::ABANDONED_AFTER && !self.stall.was_alive_after(info.started) {
+            self.on_overdue(info.started, now);
+        }
+        if !info.trial {
+            return NONE;
+        }
+        if !was_faster {
+            self.ejection.cancel_trial(info.started);
+            return NONE;
+        }
+        // A trial is hedged when its response is overdue. So a trial that was slower than its hedge
+        // has failed.
+        let settings = &context.service.ejection;
+        let change = self.ejection.on_attempt(HealthImpact::Failure, true, info.started, now, settings, true);
+        [self.on_ejection_change(change, Outcome::Failed(Failure::Timeout), context), None]
+    }
+
+    fn on_overdue(&mut self, started: Timestamp, now: Timestamp) -> Transitions {
+        self.stall.on_overdue();
+        if !self.has_recent_probe(started, now) {
+            self.schedule.request_liveness_probe();
+        }
+        NONE
+    }
+
+    fn on_hung(&mut self, cause: Cause, context: Context<'_>) -> Transitions {
+        let allowed = match (cause, context.permit) {
+            (Cause::Hung, permit) => permit != EjectionPermit::Denied,
+            (_, permit) => permit == EjectionPermit::Granted,
+        };
+        if !allowed {
+            return NONE;
+        }
+        let change = self.ejection.on_hung(cause, context.now, &context.service.ejection);
+        [self.on_ejection_change(change, Outcome::Failed(Failure::Unresponsive), context), None]
+    }
+
+    fn on_response_aborted(&mut self, context: Context<'_>) -> Transitions {
+        let (now, outcome) = (context.now, Outcome::Failed(Failure::ConnectionLost));
+        self.counters.aborted_responses += 1;
+        self.schedule.expedite(now);
+        self.signals.on_failure(false, now, now);
+        let may_eject = self.may_eject(outcome, context.permit);
+        let settings = &context.service.ejection;
+        let change = self.ejection.on_attempt(HealthImpact::Failure, false, now, now, settings, may_eject);
+        [self.on_ejection_change(change, outcome, context), None]
+    }
+
+    fn on_probe_finished(
+        &mut self,
+        lease: &Lease,
+        result: Result<(), ProbeError>,
+        context: Context<'_>,
+    ) -> Transitions {
+        let (now, service) = (context.now, context.service);
+        let Some(check) = &service.health_check else { return NONE };
+        let (passed, unanswered) = (result.is_ok(), result.is_err_and(ProbeError::is_no_response));
+        let was_in_traffic = self.is_in_traffic();
+        self.counters.on_probe(passed);
+        let (took, is_scheduled) = (now.since(lease.started()), lease.reason() == ProbeReason::Scheduled);
+        let stall_ended = !unanswered && self.stall.on_probe_answered(is_scheduled.then_some(took), now);
+        // Liveness probes are sent while a server may be overloaded. Missing responses must not
+        // make it unhealthy; the scheduled probes decide that.
+        let counts = !unanswered || lease.reason() != ProbeReason::Liveness;
+        if counts {
+            self.probed_at = later(self.probed_at, now);
+        }
+        let health = counts.then(|| self.health.record(passed, check)).flatten();
+        let unejected = passed.then(|| self.ejection.on_passing_probe(lease.started(), now)).flatten();
+        self.signals.on_probe(unanswered);
+        // While an ejection continues, the probe does not cover what fails.
+        if passed && !self.ejection.is_active() {
+            self.signals.on_passing_probe(is_scheduled, lease.started(), now);
+        }
+        if unejected.is_some() {
+            self.state_changed_at = later(self.state_changed_at, now);
+        }
+        let interval = if passed { self.probe_interval(check) } else { check.unhealthy_interval };
+        self.schedule.record(lease, passed, unanswered, now + spread(interval, context.jitter));
+        self.start_recovery(was_in_traffic, service, now);
+        let health = health.map(|_| result.map_or_else(Transition::Unhealthy, |()| Transition::Healthy));
+        let traffic =
+            unejected.map(|_| Transition::Unejected).or_else(|| stall_ended.then_some(Transition::StallEnded));
+        [health, traffic]
+    }
+
+    fn on_elapsed(&mut self, context: Context<'_>) -> Transitions {
+        let mut transitions = NONE;
+        if self.is_stalled(context.service, context.now) && self.stall.on_stalled() {
+            self.counters.stalls += 1;
+            transitions[0] = Some(Transition::Stalled);
+        }
+        let recovery = self.recovery_at(context.service, context.now);
+        if self.released_at(context.service, context.now).is_some() {
+            transitions[1] = Some(Transition::Failback);
+        }
+        self.recovery = match recovery {
+            Recovery::SlowStart { .. } if self.share(context.service, context.now) >= 1.0 => Recovery::None,
+            recovery => recovery,
+        };
+        transitions
+    }
+
+    fn on_health_merged(&mut self, fact: HealthFact, context: Context<'_>) -> Transitions {
+        let was_in_traffic = self.is_in_traffic();
+        self.probed_at = fact.probed_at;
+        self.health = HealthState::restored(fact.health, fact.contrary_streak);
+        if let Some(check) = &context.service.health_check {
+            let interval = spread(self.probe_interval(check), context.jitter);
+            self.schedule.on_probed_elsewhere(fact.probed_at, fact.probed_at + interval);
+        }
+        self.start_slow_start(was_in_traffic, context);
+        NONE
+    }
+
+    fn on_ejection_merged(&mut self, fact: EjectionFact, context: Context<'_>) -> Transitions {
+        let without_trial = |fact| EjectionFact { trial_until: None, ..fact };
+        if without_trial(self.ejection_fact()) == without_trial(fact) {
+            // A trial in another pool shows nothing about the server.
+            self.ejection.on_trial_elsewhere(fact.trial_until);
+            return NONE;
+        }
+        let was_in_traffic = self.is_in_traffic();
+        self.state_changed_at = fact.changed_at;
+        // The clock of the other host may be ahead, but later observations must be newer.
+        let at = fact.changed_at.min(context.now);
+        self.ejection = Ejection::restored(at, fact.ejected_until, fact.ejection_count, fact.cause, fact.trial_until);
+        match fact.ejected_until {
+            Some(_) => self.signals.on_failure_elsewhere(at),
+            None => self.signals.on_success(at, at),
+        }
+        self.start_slow_start(was_in_traffic, context);
+        NONE
+    }
+
+    fn on_failback_merged(&mut self, fact: FailbackFact, context: Context<'_>) -> Transitions {
+        self.failback = fact;
+        if fact.awaiting {
+            self.recovery = Recovery::AwaitingFailback { since: fact.changed_at };
+            self.recovery = self.recovery_at(context.service, context.now);
+        } else if matches!(self.recovery, Recovery::AwaitingFailback { .. }) {
+            self.recovery = released(context.service, fact.changed_at);
+        }
+        NONE
+    }
+
+    /// Applies an ejection or its end.
+    fn on_ejection_change(
+        &mut self,
+        change: Option<Change>,
+        outcome: Outcome,
+        context: Context<'_>,
+    ) -> Option<Transition> {
+        let change = change?;
+        self.state_changed_at = later(self.state_changed_at, context.now);
+        Some(match change {
+            Change::Ejected { duration } => {
+                self.counters.ejections += 1;
+                Transition::Ejected { outcome, duration }
+            }
+            Change::Unejected => {
+                self.start_recovery(false, context.service, context.now);
+                Transition::Unejected
+            }
+        })
+    }
+
+    /// Starts the recovery of a server that was unavailable and is no longer.
+    fn start_recovery(&mut self, was_in_traffic: bool, service: &Service, now: Timestamp) {
+        if was_in_traffic || !self.is_in_traffic() {
+            return;
+        }
+        self.recovery = if service.failback != Failback::Auto {
+            self.failback = FailbackFact { changed_at: later(self.failback.changed_at, now), awaiting: true };
+            Recovery::AwaitingFailback { since: self.failback.changed_at }
+        } else {
+            released(service, now)
+        };
+    }
+
+    /// Starts the slow start of a server that another pool saw return. Whether it is held back is a
+    /// fact of its own.
+    fn start_slow_start(&mut self, was_in_traffic: bool, context: Context<'_>) {
+        let has_returned = !was_in_traffic && self.is_in_traffic() && self.recovery == Recovery::None;
+        if has_returned && context.service.slow_start.is_some() {
+            self.recovery = Recovery::SlowStart { since: context.now };
+        }
+    }
+
+    fn on_failback_released(&mut self, now: Timestamp, service: &Service) -> Transitions {
+        self.failback = FailbackFact { changed_at: later(self.failback.changed_at, now), awaiting: false };
+        if !matches!(self.recovery, Recovery::AwaitingFailback { .. }) {
+            return NONE;
+        }
+        self.recovery = released(service, now);
+        [Some(Transition::Failback), None]
+    }
+
+    /// Returns whether a failed attempt may eject the server.
+    fn may_eject(&self, outcome: Outcome, permit: EjectionPermit) -> bool {
+        match permit {
+            EjectionPermit::Granted => true,
+            EjectionPermit::Denied => false,
+            EjectionPermit::IfProbeFails => {
+                matches!(outcome, Outcome::Failed(Failure::Connect | Failure::Unresponsive)) || self.probe_failed()
+            }
+        }
+    }
+
+    /// Returns the interval to the next probe: the longer one only if all signals are good.
+    fn probe_interval(&self, check: &HealthCheck) -> Duration {
+        let is_certain =
+            self.health.health() == Health::Healthy && self.health.contrary_streak() == 0 && !self.ejection.is_active();
+        if is_certain { check.interval } else { check.unhealthy_interval }
+    }
+
+    /// Returns whether a probe already shows if the server is alive for a request that was sent at
+    /// `started`: one that is in flight, or one that has just ended and was sent later or as a
+    /// liveness probe.
+    fn has_recent_probe(&self, started: Timestamp, now: Timestamp) -> bool {
+        let is_recent = |last: LastProbe| {
+            now.since(last.started) < PoolState::PROBE_RESULT_TTL
+                && (last.started >= started || last.reason == ProbeReason::Liveness)
+        };
+        self.schedule.is_leased(now) || self.schedule.last().is_some_and(is_recent)
+    }
+}
+
+/// Returns the time of a fact that is observed at `now`, after one of `last`. It is later than that
+/// one even if the clock of the host that observed that one is ahead: otherwise the older fact
+/// would win.
+fn later(last: Timestamp, now: Timestamp) -> Timestamp {
+    now.max(last + Duration::from_millis(1))
+}
+
+/// Multiplies an interval by a factor around 1.
+fn spread(interval: Duration, jitter: f64) -> Duration {
+    Duration::try_from_secs_f64(interval.as_secs_f64() * jitter).unwrap_or(interval)
+}
