@@ -363,3 +363,37 @@ fn a_retry_does_not_recheck_a_server_that_failed_long_ago() {
     let Step::Attempt(second) = exchange.report(&mut state, first, status(502), at(20_000)) else { panic!("no retry") };
     assert_eq!(second.server(), id(2), "a retry goes where a response is likely");
 }
+
+#[test]
+fn only_a_scheduled_probe_that_starts_after_a_failure_ends_its_memory() {
+    let mut state = probed(|_| ());
+    let post = RequestMeta::new(Method::POST);
+    let first = |state: &mut PoolState, now| state.pick(ServerSet::EMPTY, &post, at(now)).unwrap().server;
+    end(&mut state, 0, status(502), at(58_000));
+    probe(&mut state, [Ok(200), Ok(200)], at(58_000));
+    assert_eq!(first(&mut state, 58_001), id(1), "the probe of the failure itself may not cover it");
+    let mut state = probed(|_| ());
+    let running: Vec<_> = std::iter::from_fn(|| state.next_probe(at(58_000))).collect();
+    end(&mut state, 0, status(502), at(58_050));
+    for lease in running {
+        state.on_probe(lease, &Ok(ProbeResponse::new(StatusCode::OK)), at(58_100));
+    }
+    assert_eq!(first(&mut state, 58_200), id(1), "the probe started before the failure");
+}
+
+#[test]
+fn response_times_count_errors_and_canceled_attempts() {
+    let latency = |happens: fn(&mut PoolState)| {
+        let mut state = pool(Policy::Latency, &[1, 1], |_, _| ());
+        happens(&mut state);
+        state.status(at(10_000))[0].latency
+    };
+    let fast_error = latency(|state| end(state, 0, status(500), at(0)));
+    assert!(fast_error >= Some(Duration::from_secs(5)), "no sign of speed: {fast_error:?}");
+    let canceled = latency(|state| {
+        let own = RequestMeta { affinity_server: Some(id(0)), ..get() };
+        let (mut exchange, attempt) = start(state, own, at(0));
+        exchange.cancel(state, attempt, at(3_000));
+    });
+    assert_eq!(canceled, Some(Duration::from_secs(3)), "at least this slow");
+}

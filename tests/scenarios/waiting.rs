@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use http::Method;
+use http::{Method, StatusCode};
 use tunnel_balancer_core::{
-    Attempt, Body, EjectionState, Exchange, Failback, Failure, Finish, LocalReply, Outcome, Policy, PoolState,
-    RequestMeta, Service, Step, Wait,
+    Attempt, Body, EjectionState, Exchange, Failback, Failure, Finish, Lease, LocalReply, Outcome, Policy, PoolState,
+    ProbeResponse, RequestMeta, Service, Step, Wait, Writes,
 };
 
 use crate::steps::{at, end, get, id, pool, probe, probed, start, status};
@@ -38,6 +38,13 @@ fn an_attempt_is_cut_only_if_another_server_can_still_be_tried() {
     assert!(!cut(|_| (), post()), "it may not run twice");
     assert!(!cut(|_| (), RequestMeta { body: Body::Once, ..get() }), "its body is gone");
     assert!(!cut(|service| service.retry.attempts = 1, get()), "the last allowed attempt");
+    let mut full = pool(Policy::Failover, &[1, 1], |servers, change| {
+        servers[1].max_requests = Some(1);
+        change(per_try);
+    });
+    let _running = start(&mut full, RequestMeta { affinity_server: Some(id(1)), ..get() }, at(0));
+    let (mut exchange, mut attempt) = start(&mut full, get(), at(0));
+    assert!(!is_given_up(&mut full, &mut exchange, &mut attempt, 1_000), "the other server is at its limit");
 
     let mut state = pool(Policy::Failover, &[1, 1], |_, change| change(per_try));
     let (mut exchange, mut attempt) = start(&mut state, get(), at(0));
@@ -117,11 +124,7 @@ fn only_safe_requests_with_an_attempt_left_are_hedged() {
         ("turned off", |service| service.retry.hedge = false, get()),
         ("no attempt left", |service| service.retry.attempts = 1, get()),
         ("no budget", |service| service.retry.budget.min_per_second = 0, get()),
-        (
-            "the other one is disabled by writes",
-            |service| service.writes = tunnel_balancer_core::Writes::PrimaryOnly,
-            post(),
-        ),
+        ("the other one is disabled by writes", |service| service.writes = Writes::PrimaryOnly, post()),
     ];
     for (case, adjust, request) in table {
         assert_eq!(hedged(adjust, request), None, "{case}");
@@ -227,8 +230,9 @@ fn requests_on_a_hung_application_are_hedged_and_end_after_a_grace() {
     assert_eq!(exchange.hedge(&mut state, attempt, at(4_000)).map(|hedge| hedge.server()), Some(id(1)));
     assert!(matches!(exchange.wait(&mut state, attempt, true, at(13_750)), Wait::Sleep(_)));
     assert_eq!(exchange.wait(&mut state, attempt, true, at(14_000)), Wait::GiveUp(Failure::Unresponsive));
-    let later = start(&mut state, RequestMeta { affinity_server: Some(id(0)), ..get() }, at(14_000));
-    assert_eq!(later.1.server(), id(0), "the trial");
+    let (mut later, trial) = start(&mut state, get(), at(14_000));
+    assert_eq!(trial.server(), id(0), "the trial");
+    assert_eq!(later.hedge(&mut state, &trial, at(14_000)), None, "it may respond");
 }
 
 #[test]
@@ -306,4 +310,78 @@ fn a_response_is_lost_ten_seconds_after_its_server_was_found_to_be_hung() {
     let mut ejected = probed(|_| ());
     end(&mut ejected, 0, status(530), at(1_000));
     assert!(!lost(&ejected, 500, 60_000), "ejected, but not hung");
+}
+
+/// A GET that has waited on `a` since 1 s, for which a probe has started at 1.25 s.
+fn probing() -> (PoolState, Exchange, Attempt, Lease) {
+    let mut state = probed(|_| ());
+    end(&mut state, 0, status(200), at(0));
+    let (mut exchange, mut attempt) = start(&mut state, get(), at(1_000));
+    assert!(matches!(exchange.wait(&mut state, &mut attempt, true, at(1_250)), Wait::Probe(_)));
+    let lease = state.next_probe(at(1_250)).unwrap();
+    (state, exchange, attempt, lease)
+}
+
+#[test]
+fn a_request_is_given_up_when_a_probe_has_failed_since_it_started_and_its_time_is_over() {
+    let (mut state, mut exchange, mut attempt, lease) = probing();
+    state.on_probe(lease, &Err(Failure::Timeout), at(6_250));
+    assert!(!matches!(exchange.wait(&mut state, &mut attempt, true, at(8_999)), Wait::GiveUp(_)));
+    assert_eq!(exchange.wait(&mut state, &mut attempt, true, at(9_249)), Wait::GiveUp(Failure::Unresponsive));
+    assert_eq!(state.ejection_state(id(0), at(9_249)), EjectionState::Ejected(at(19_249)));
+
+    let (mut state, mut exchange, mut attempt, lease) = probing();
+    state.on_probe(lease, &Err(Failure::Timeout), at(6_250));
+    end(&mut state, 0, status(200), at(7_000));
+    let wait = exchange.wait(&mut state, &mut attempt, true, at(9_500));
+    assert!(!matches!(wait, Wait::GiveUp(_)), "it has responded to another request since: {wait:?}");
+
+    let mut state = probed(|_| ());
+    end(&mut state, 0, status(502), at(900));
+    probe(&mut state, [Err(Failure::Timeout), Ok(200)], at(900));
+    let (mut exchange, mut attempt) = start(&mut state, get(), at(1_000));
+    let wait = exchange.wait(&mut state, &mut attempt, true, at(9_500));
+    assert!(matches!(wait, Wait::Probe(_)), "the probe is older than the request: {wait:?}");
+    assert_eq!(state.ejection_state(id(0), at(9_500)), EjectionState::Active);
+}
+
+#[test]
+fn an_error_that_a_probe_was_answered_with_is_looked_at_once_more_when_time_is_over() {
+    let (mut state, mut exchange, mut attempt, lease) = probing();
+    state.on_probe(lease, &Ok(ProbeResponse::new(StatusCode::INTERNAL_SERVER_ERROR)), at(1_300));
+    assert_eq!(exchange.wait(&mut state, &mut attempt, true, at(1_500)), Wait::Sleep(Duration::from_millis(7_500)));
+    assert!(matches!(exchange.wait(&mut state, &mut attempt, true, at(9_000)), Wait::Probe(_)));
+    let lease = state.next_probe(at(9_000)).unwrap();
+    state.on_probe(lease, &Ok(ProbeResponse::new(StatusCode::INTERNAL_SERVER_ERROR)), at(9_100));
+    assert_eq!(exchange.wait(&mut state, &mut attempt, true, at(9_250)), Wait::GiveUp(Failure::Unresponsive));
+}
+
+#[test]
+fn no_probe_is_sent_for_a_response_that_is_not_later_than_usual() {
+    let waits = |answered_at: u64| {
+        let mut state = probed(|_| ());
+        for n in 0..20 {
+            let (mut exchange, attempt) = start(&mut state, get(), at(n));
+            exchange.report(&mut state, attempt, status(200), at(n + 10_000));
+        }
+        let (mut exchange, mut attempt) = start(&mut state, get(), at(20_000));
+        end(&mut state, 0, status(200), at(answered_at));
+        exchange.wait(&mut state, &mut attempt, true, at(23_000))
+    };
+    assert!(matches!(waits(22_000), Wait::Sleep(_)), "others are answered");
+    assert!(matches!(waits(21_999), Wait::Probe(_)));
+}
+
+#[test]
+fn the_result_of_an_expired_lease_changes_nothing() {
+    let mut state = probed(|_| ());
+    let expired = state.next_probe(at(60_000)).unwrap();
+    let _other = state.next_probe(at(60_000)).unwrap();
+    let lease = state.next_probe(at(70_000)).unwrap();
+    assert_eq!(lease.server(), expired.server());
+    state.on_probe(expired, &Err(Failure::Timeout), at(70_001));
+    state.on_probe(lease, &Ok(ProbeResponse::new(StatusCode::OK)), at(70_002));
+    let probes: u64 = state.status(at(70_002)).iter().map(|server| server.counters.probes).sum();
+    let failed: u64 = state.status(at(70_002)).iter().map(|server| server.counters.failed_probes).sum();
+    assert_eq!((probes, failed), (3, 0), "two at the start, and the current one");
 }

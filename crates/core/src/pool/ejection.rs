@@ -305,7 +305,7 @@ impl Ejection {
 
     fn uneject(&mut self, now: Timestamp) -> Change {
         self.current = None;
-        (self.failures, self.responses, self.unejected_at) = (0, 0, now);
+        (self.responses, self.unejected_at) = (0, now);
         Change::Unejected
     }
 

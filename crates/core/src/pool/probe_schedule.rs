@@ -205,3 +205,50 @@ impl ProbeSchedule {
         self.is_urgent = true;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TIMEOUT: Duration = Duration::from_secs(5);
+
+    const fn at(millis: u64) -> Timestamp {
+        Timestamp::from_millis(millis)
+    }
+
+    fn lease(schedule: &mut ProbeSchedule, now: u64) -> Lease {
+        schedule.lease(ServerId::new(0).unwrap(), now, TIMEOUT, at(now))
+    }
+
+    #[test]
+    fn silence_lasts_from_the_first_of_the_unanswered_probes_to_the_last() {
+        let mut schedule = ProbeSchedule::default();
+        let silence = |schedule: &ProbeSchedule, now| {
+            schedule.silence(at(now)).map(|silence| (silence.since.as_millis(), silence.newest.as_millis()))
+        };
+        for (start, expected) in [(100, (100, 100)), (200, (100, 200))] {
+            let lease = lease(&mut schedule, start);
+            assert_eq!(silence(&schedule, start), Some(expected), "in flight");
+            assert!(schedule.redeem(&lease));
+            schedule.record(&lease, false, true, at(300));
+            assert_eq!(silence(&schedule, start), Some(expected), "unanswered");
+        }
+        let answered = lease(&mut schedule, 400);
+        assert!(schedule.redeem(&answered) && !schedule.redeem(&answered));
+        schedule.record(&answered, false, false, at(500));
+        assert_eq!(silence(&schedule, 400), None);
+    }
+
+    #[test]
+    fn a_probe_has_the_reason_that_made_it_due() {
+        let mut schedule = ProbeSchedule::default();
+        assert_eq!(lease(&mut schedule, 0).reason(), ProbeReason::Scheduled);
+        schedule.defer_until(at(30_000));
+        schedule.expedite(at(10_000));
+        assert_eq!(lease(&mut schedule, 10_000).reason(), ProbeReason::Failure);
+        schedule.request_liveness_probe();
+        assert_eq!(lease(&mut schedule, 10_000).reason(), ProbeReason::Liveness);
+        schedule.due = at(40_000);
+        assert_eq!(lease(&mut schedule, 40_000).reason(), ProbeReason::Scheduled);
+    }
+}

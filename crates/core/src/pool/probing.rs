@@ -169,9 +169,10 @@ impl PoolState {
 
     /// Ejects a server whose application answers no requests, whatever its probes say.
     fn detect_hung_application(&mut self, id: ServerId, started: Timestamp, check_after: Duration, now: Timestamp) {
-        let hung = self.servers.get(id.index()).is_some_and(|server| {
-            !server.ejection().is_active() && server.stall().is_unresponsive(started, check_after, now)
-        });
+        let hung = self
+            .servers
+            .get(id.index())
+            .is_some_and(|server| server.stall().is_unresponsive(started, check_after, now));
         if hung {
             self.observe(id, Signal::Hung(Cause::ApplicationHung), now);
         }

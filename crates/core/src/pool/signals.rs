@@ -205,6 +205,17 @@ mod tests {
     }
 
     #[test]
+    fn a_late_failure_or_a_timeout_does_not_change_what_is_known() {
+        let mut signals = Signals::default();
+        signals.on_success(at(100), at(200));
+        signals.on_failure(false, at(50), at(300));
+        assert!(!signals.has_failed(), "from before the success");
+        signals.on_failure(false, at(400), at(500));
+        signals.on_failure(true, at(600), at(700));
+        assert!(signals.last_failed, "a timeout does not refute the failure");
+    }
+
+    #[test]
     fn a_trial_is_in_flight_until_the_next_signal() {
         let mut signals = Signals::default();
         signals.on_started(at(0), TIMEOUT);
@@ -240,6 +251,11 @@ mod tests {
         let rank = |signals: Signals| signals.rank(None, at(20));
         let order = [rank(Signals::default()), rank(unanswered), rank(failed(false))];
         assert!(order.is_sorted(), "{order:?}");
+        let mut tried = failed(false);
+        tried.on_started(at(15), TIMEOUT);
+        let mut idle = failed(false);
+        idle.on_failure(false, at(16), at(16));
+        assert!(rank(idle) < rank(tried), "another request shows already whether it still fails");
         assert_eq!(rank(failed(true)), Rank::Untested, "a timeout is no proof of a failure");
     }
 }

@@ -319,6 +319,32 @@ mod tests {
     }
 
     #[test]
+    fn a_canceled_request_of_before_the_last_response_was_not_counted() {
+        let mut detector = warm(ms(5));
+        detector.on_started(at(1_500));
+        detector.on_response(ms(5), at(1_600));
+        (0..10).for_each(|_| detector.on_started(at(2_000)));
+        detector.on_canceled(at(1_500));
+        assert!(detector.is_unresponsive(at(1_500), LIMIT, at(60_000)));
+        detector.on_canceled(at(2_000));
+        assert!(!detector.is_unresponsive(at(1_500), LIMIT, at(60_000)));
+    }
+
+    #[test]
+    fn the_longest_response_is_remembered_for_five_minutes_at_least() {
+        const EPOCH: u64 = LongestResponse::EPOCH_MILLIS;
+        let mut longest = LongestResponse::default();
+        longest.observe(ms(9), at(EPOCH - 1));
+        assert_eq!(longest.get(at(2 * EPOCH - 1)), Some(ms(9)), "without a response since");
+        longest.observe(ms(2), at(EPOCH));
+        assert_eq!(longest.get(at(2 * EPOCH - 1)), Some(ms(9)));
+        assert_eq!(longest.get(at(2 * EPOCH)), Some(ms(2)));
+        assert_eq!(longest.get(at(3 * EPOCH)), None);
+        longest.observe(ms(1), at(5 * EPOCH));
+        assert_eq!(longest.get(at(5 * EPOCH)), Some(ms(1)), "a gap of more than an epoch");
+    }
+
+    #[test]
     fn silence_is_measured_by_the_longest_response_of_the_last_minutes() {
         let hung = |took: Option<Duration>, silence: Duration, now: u64| {
             let mut detector = StallDetector::default();

@@ -190,3 +190,43 @@ fn a_pause_neither_shortens_an_ejection_nor_ends_with_a_probe() {
     assert_eq!(paused.on_passing_probe(at(100), at(200)), None);
     assert_eq!(paused.count(), 0, "a pause is no repetition");
 }
+
+#[test]
+fn failures_of_before_an_ejection_and_results_without_a_server_do_not_count() {
+    let settings = EjectionSettings::default();
+    let report = |ejection: &mut Ejection, impact, now| {
+        ejection.on_attempt(impact, false, at(now), at(now), &settings, true).is_some()
+    };
+    let mut ejection = Ejection::default();
+    assert!(!(0..100).any(|_| report(&mut ejection, HealthImpact::Neutral, 0)));
+    assert!((0..3).any(|_| report(&mut ejection, HealthImpact::Failure, 0)));
+    assert!(ejection.on_passing_probe(at(1), at(1)).is_some());
+    assert!(!report(&mut ejection, HealthImpact::Failure, 2), "three and one of the last twenty");
+    assert!(!report(&mut ejection, HealthImpact::Success, 2));
+    assert!(!(0..2).any(|_| report(&mut ejection, HealthImpact::Failure, 2)), "five of the last twenty");
+
+    let mut paused = Ejection::default();
+    assert!(!(0..2).any(|_| report(&mut paused, HealthImpact::Failure, 0)));
+    assert!(paused.on_retry_after(seconds(1), at(0), &settings).is_some());
+    assert!(report(&mut paused, HealthImpact::Success, 1));
+    assert!(!report(&mut paused, HealthImpact::Failure, 2), "the first after the pause");
+}
+
+#[test]
+fn a_trial_that_counts_as_lost_ends_no_other_and_decides_no_later_ejection() {
+    use HealthImpact::{Failure, Neutral, Success};
+    let result = |ejection: &mut Ejection, impact, started, now| {
+        ejection.on_attempt(impact, true, at(started), at(now), &settings(), true)
+    };
+    let mut ejection = ejected(0);
+    ejection.start_trial(at(10_000), seconds(5));
+    ejection.start_trial(at(15_000), seconds(5));
+    ejection.cancel_trial(at(10_000));
+    assert!(!ejection.can_start_trial(at(15_001)), "the second one is in flight");
+    assert_eq!(result(&mut ejection, Neutral, 10_000, 15_002), None);
+    assert!(!ejection.can_start_trial(at(15_003)));
+    assert_eq!(result(&mut ejection, Failure, 15_000, 16_000), Some(Change::Ejected { duration: seconds(20) }));
+    assert_eq!(result(&mut ejection, Success, 10_000, 17_000), None, "it started before the second ejection");
+    assert_eq!(result(&mut ejection, Failure, 10_000, 17_000), None);
+    assert_eq!(ejection.state(at(35_999)), EjectionState::Ejected(at(36_000)));
+}
