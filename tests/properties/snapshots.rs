@@ -1,16 +1,19 @@
 //! Snapshots over random histories of several isolates: a merge keeps the newest facts, in any order, and nothing else.
 
+mod inputs;
+
 use std::collections::HashSet;
 use std::mem::discriminant;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Method, StatusCode};
+use http::StatusCode;
 use proptest::prelude::*;
 use tunnel_balancer_core::{
-    Attempt, AttemptResult, Exchange, Failback, Failure, Lease, Outcome, Pool, PoolState, ProbeResponse, RequestMeta,
-    Server, ServerId, Service, Snapshot, Step, Timestamp,
+    Attempt, Exchange, Lease, Pool, PoolState, ProbeResponse, RequestMeta, ServerId, Service, Snapshot, Step, Timestamp,
 };
+
+use inputs::{Act, history};
 
 const SERVERS: usize = 3;
 /// How far the clocks of two isolates differ. A second less than is tolerated, because facts of one millisecond are spread.
@@ -18,104 +21,6 @@ const MAX_SKEW: Duration = Duration::from_secs(29);
 /// Snapshots carry the hosts' common clock, so a start far from zero.
 const START: u64 = 1_700_000_000_000;
 const DAY: i64 = 24 * 60 * 60 * 1000;
-
-/// What an isolate does, or what happens to it.
-#[derive(Clone, Debug)]
-enum Act {
-    /// Sends a request; each server responds with its result.
-    Request(Method, Vec<AttemptResult>),
-    /// Sends a request that is in flight until `Finish` or `Cancel`.
-    Start(Method),
-    Finish(usize, AttemptResult),
-    Cancel(usize),
-    /// Runs all probes that are due; each server passes or fails.
-    Probe(Vec<bool>),
-    /// Starts the probes that are due, until `Probed`.
-    Lease,
-    Probed(usize, bool),
-    AbortResponse(usize),
-    ReleaseFailback,
-    Reload,
-    /// Merges what another isolate exports.
-    Merge(usize),
-    /// The clock leaps by a day, or returns.
-    Leap(bool),
-}
-
-fn result() -> impl Strategy<Value = AttemptResult> {
-    let status = |code: u16| Outcome::Status(StatusCode::from_u16(code).unwrap());
-    prop_oneof![
-        4 => Just(status(200).into()),
-        3 => prop::sample::select(vec![500, 502, 530, 404]).prop_map(move |code| status(code).into()),
-        2 => prop::sample::select(vec![0, 5, 30, 100]).prop_map(move |pause| AttemptResult {
-            outcome: status(503),
-            retry_after: Some(Duration::from_secs(pause)),
-        }),
-        2 => prop::sample::select(vec![Failure::Connect, Failure::Timeout, Failure::Unresponsive, Failure::Local])
-            .prop_map(|failure| Outcome::Failed(failure).into()),
-    ]
-}
-
-fn act() -> impl Strategy<Value = Act> {
-    let method = || prop::sample::select(vec![Method::GET, Method::POST]);
-    prop_oneof![
-        4 => (method(), prop::collection::vec(result(), SERVERS)).prop_map(|(method, results)| Act::Request(method, results)),
-        2 => method().prop_map(Act::Start),
-        2 => (0..4_usize, result()).prop_map(|(index, result)| Act::Finish(index, result)),
-        1 => (0..4_usize).prop_map(Act::Cancel),
-        4 => prop::collection::vec(any::<bool>(), SERVERS).prop_map(Act::Probe),
-        1 => Just(Act::Lease),
-        1 => (0..4_usize, any::<bool>()).prop_map(|(index, passed)| Act::Probed(index, passed)),
-        1 => (0..SERVERS).prop_map(Act::AbortResponse),
-        1 => Just(Act::ReleaseFailback),
-        1 => Just(Act::Reload),
-        3 => (0..4_usize).prop_map(Act::Merge),
-        1 => any::<bool>().prop_map(Act::Leap),
-    ]
-}
-
-/// The settings that decide what is observed and when it ends.
-#[derive(Clone, Debug)]
-struct Settings {
-    failback: Failback,
-    slow_start: Option<Duration>,
-    max_time: Duration,
-    fall: u32,
-    consecutive_failures: u32,
-    max_percent: u32,
-}
-
-fn settings() -> impl Strategy<Value = Settings> {
-    let seconds = Duration::from_secs;
-    let failback = vec![Failback::Auto, Failback::After(seconds(5)), Failback::After(seconds(60)), Failback::Manual];
-    let slow_start = prop::option::of(Just(seconds(20)));
-    let max_time = prop::sample::select(vec![seconds(10), seconds(20), seconds(300)]);
-    (prop::sample::select(failback), slow_start, max_time, 1..4_u32, 1..4_u32, 1..=100_u32).prop_map(
-        |(failback, slow_start, max_time, fall, consecutive_failures, max_percent)| Settings {
-            failback,
-            slow_start,
-            max_time,
-            fall,
-            consecutive_failures,
-            max_percent,
-        },
-    )
-}
-
-impl Settings {
-    fn service(&self) -> Service {
-        let servers = (0..SERVERS).map(|n| Server::new(format!("s{n}.example").parse().unwrap()));
-        let mut service = Service::new("app.example", servers.collect()).unwrap();
-        (service.failback, service.slow_start) = (self.failback, self.slow_start);
-        service.ejection.max_time = self.max_time;
-        service.ejection.consecutive_failures = self.consecutive_failures;
-        service.ejection.max_percent = self.max_percent;
-        let check = service.health_check.as_mut().unwrap();
-        (check.fall, check.interval) = (self.fall, Duration::from_secs(5));
-        check.unhealthy_interval = check.interval;
-        service
-    }
-}
 
 /// One isolate, with a clock of its own.
 struct Isolate {
@@ -221,12 +126,6 @@ impl Isolate {
 fn probed(state: &mut PoolState, lease: Lease, passed: bool, now: Timestamp) {
     let status = if passed { StatusCode::OK } else { StatusCode::INTERNAL_SERVER_ERROR };
     state.on_probe(lease, &Ok(ProbeResponse::new(status)), now);
-}
-
-/// Several isolates of one service after a history, and the time since its start in milliseconds.
-fn history() -> impl Strategy<Value = (Settings, Vec<u64>, Vec<(usize, u64, Act)>)> {
-    let moves = prop::collection::vec((0..4_usize, prop_oneof![Just(0), 0..8_000_u64], act()), 1..30);
-    (settings(), prop::collection::vec(prop_oneof![Just(0), 0..MAX_SKEW.as_millis() as u64], 4), moves)
 }
 
 /// Runs a history. Checks after each move that no fact became older, and that no event is reported twice.

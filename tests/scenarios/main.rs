@@ -14,6 +14,7 @@ mod probing;
 mod retries;
 mod selection;
 mod snapshot;
+mod snapshot_validity;
 mod steps;
 mod suspicion;
 mod waiting;

@@ -1,0 +1,160 @@
+//! Which facts of a snapshot count: their age, clock, scope, subject and format.
+
+use std::time::Duration;
+
+use tunnel_balancer_core::{Cause, EjectionState, Health, ServerId, Service, Snapshot};
+
+use crate::snapshot::{a, at, isolate, isolate_with, probe, send};
+
+#[test]
+fn facts_come_late_twice_and_in_any_order() {
+    let mut teller = isolate(1);
+    probe(&mut teller, 200, at(0));
+    let early = teller.export("teller");
+    probe(&mut teller, 500, at(60));
+    probe(&mut teller, 500, at(90));
+    let late = teller.export("teller");
+    for order in [[&early, &late], [&late, &early]] {
+        let mut listener = isolate(2);
+        for snapshot in order.into_iter().chain(order) {
+            listener.merge(snapshot, at(100));
+        }
+        assert_eq!(listener.health(a()), Health::Unhealthy);
+    }
+}
+
+#[test]
+fn own_newer_knowledge_facts_from_the_future_and_strangers_change_nothing() {
+    let (mut teller, mut listener) = (isolate(1), isolate(2));
+    probe(&mut teller, 500, at(0));
+    probe(&mut listener, 200, at(1));
+    listener.merge(&teller.export("teller"), at(2));
+    assert_eq!(listener.health(a()), Health::Healthy, "own knowledge is newer");
+
+    let mut snapshot = teller.export("teller");
+    snapshot.servers[0].probed_at = at(1000).as_millis();
+    listener.merge(&snapshot, at(3));
+    assert_eq!(listener.health(a()), Health::Healthy, "nobody knows the future");
+
+    snapshot.servers[0].probed_at = at(4).as_millis();
+    snapshot.servers[0].server = "z".to_owned();
+    listener.merge(&snapshot, at(5));
+    assert_eq!(listener.health(a()), Health::Healthy, "there is no z here");
+}
+
+#[test]
+fn a_snapshot_survives_being_written_down() {
+    let mut teller = isolate(1);
+    probe(&mut teller, 500, at(0));
+    let written = serde_json::to_string(&teller.export("teller")).unwrap();
+    assert!(
+        written.contains(r#""server":"a","identity":"#) && written.contains(r#""health":"unhealthy""#),
+        "{written}"
+    );
+    let read: Snapshot = serde_json::from_str(&written).unwrap();
+    assert_eq!(read, teller.export("teller"));
+}
+
+#[test]
+fn an_ejection_from_a_snapshot_is_no_longer_than_our_own_would_be() {
+    let (mut teller, mut listener) = (isolate(1), isolate(2));
+    probe(&mut teller, 500, at(0));
+    let mut snapshot = teller.export("teller");
+    snapshot.servers[0].state_changed_at = at(0).as_millis();
+    snapshot.servers[0].ejected_until = Some(u64::MAX);
+    listener.merge(&snapshot, at(1));
+    assert_eq!(listener.ejection_state(a(), at(1)), EjectionState::Ejected(at(300)));
+}
+
+#[test]
+fn a_trial_that_would_end_too_late_blocks_nothing() {
+    let (mut state, mut other) = (isolate(1), isolate(2));
+    send(&mut state, 530, at(0));
+    let mut snapshot = state.export("x");
+    snapshot.servers[0].trial_until = Some(at(100_000).as_millis());
+    other.merge(&snapshot, at(10));
+    assert!(send(&mut other, 200, at(10)));
+}
+
+#[test]
+fn views_from_elsewhere_count_only_without_a_scope() {
+    let mut west = isolate(1);
+    west.set_scope("west");
+    probe(&mut west, 500, at(0));
+    let snapshot = west.export("x");
+    for (scope, expected) in [("west", Health::Unhealthy), ("east", Health::Unknown), ("", Health::Unknown)] {
+        let mut state = isolate(2);
+        state.set_scope(scope);
+        state.merge(&snapshot, at(1));
+        assert_eq!(state.health(a()), expected, "{scope:?}");
+        let mut everywhere = snapshot.clone();
+        everywhere.scope.clear();
+        state.merge(&everywhere, at(1));
+        assert_eq!(state.health(a()), Health::Unhealthy, "valid everywhere");
+    }
+}
+
+#[test]
+fn facts_about_another_address_or_check_are_ignored() {
+    let mut state = isolate(1);
+    probe(&mut state, 500, at(0));
+    let mut snapshot = state.export("x");
+    let changes: [fn(&mut Service); 6] = [
+        |service| service.health_check.as_mut().unwrap().path = "/other".to_owned(),
+        |service| service.health_check.as_mut().unwrap().rise = 3,
+        |service| service.health_check.as_mut().unwrap().fall = 3,
+        |service| service.health_check.as_mut().unwrap().timeout = Duration::from_secs(1),
+        |service| service.health_check.as_mut().unwrap().expect_status.0 = vec![(200, 200)],
+        |service| service.health_check.as_mut().unwrap().expect_body = Some("ok".to_owned()),
+    ];
+    for change in changes {
+        let mut other = isolate_with(2, change);
+        other.merge(&snapshot, at(1));
+        assert_eq!(other.health(a()), Health::Unknown, "{:?}", other.service().health_check);
+    }
+    let mut other = isolate_with(2, |service| service.health_check.as_mut().unwrap().interval = Duration::from_secs(1));
+    other.merge(&snapshot, at(1));
+    assert_eq!(other.health(a()), Health::Unhealthy, "how often it is probed does not change a result");
+
+    snapshot.servers[0].identity = 0;
+    let mut unprobed = isolate_with(2, |service| service.health_check = None);
+    unprobed.merge(&snapshot, at(1));
+    assert_eq!(unprobed.health(a()), Health::Unknown, "no probe here would ever pass");
+}
+
+#[test]
+fn facts_are_valid_for_five_minutes_and_thirty_seconds_ahead() {
+    let mut state = isolate(1);
+    probe(&mut state, 500, at(1_000));
+    let snapshot = state.export("x");
+    for (now, expected) in
+        [(970, Health::Unhealthy), (969, Health::Unknown), (1_300, Health::Unhealthy), (1_301, Health::Unknown)]
+    {
+        let mut other = isolate(2);
+        other.merge(&snapshot, at(now));
+        assert_eq!(other.health(a()), expected, "at {now} s");
+    }
+}
+
+#[test]
+fn versions_can_be_mixed() {
+    let text = format!(
+        r#"{{"version": 9, "colour": "red", "servers": [
+            {{"server": "a", "probed_at": {now}, "health": "unhealthy", "mood": [1, 2]}},
+            {{"server": "b", "state_changed_at": {now}, "ejected_until": {until}, "cause": "unheard_of"}}
+        ]}}"#,
+        now = at(0).as_millis(),
+        until = at(10).as_millis(),
+    );
+    let mut state = isolate(1);
+    state.merge(&serde_json::from_str(&text).unwrap(), at(1));
+    assert_eq!(state.health(a()), Health::Unhealthy);
+    assert_eq!(state.ejection_state(ServerId::new(1).unwrap(), at(1)), EjectionState::Ejected(at(10)));
+    assert_eq!(serde_json::from_str::<Snapshot>("{}").unwrap(), Snapshot::default());
+    for cause in [Cause::Failures, Cause::Hung, Cause::RetryAfter, Cause::ApplicationHung] {
+        let written = serde_json::to_string(&cause).unwrap();
+        assert_eq!(serde_json::from_str::<Cause>(&written).unwrap(), cause);
+    }
+    let exported = state.export("x");
+    assert!(exported.servers.iter().all(|server| (1..1 << 53).contains(&server.identity)), "{exported:?}");
+}
