@@ -46,8 +46,8 @@ pub enum Failure {
     InvalidRequest,
     /// The client did not send the whole of its request. No server is at fault.
     ClientAborted,
-    /// This machine has no file descriptor, memory or port left. Nothing was sent, and no server is
-    /// at fault.
+    /// The host has no file descriptor, memory, port or subrequest left. Nothing was sent, and no
+    /// server is at fault.
     Local,
 }
 

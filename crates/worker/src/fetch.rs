@@ -1,7 +1,8 @@
 //! Sending through the runtime's `fetch`.
 //!
 //! The runtime does not say why a `fetch` failed: a refused connection, a reset before and one after the request was read
-//! all read "Network connection lost.". So every exception leaves open whether the application saw the request.
+//! all read "Network connection lost.". So an exception leaves open whether the application saw the request, except for the
+//! one that says that the invocation has made all its subrequests.
 
 use std::rc::Rc;
 
@@ -117,21 +118,16 @@ impl HttpClient for Fetch {
         server: &Server,
         attempt: AttemptInfo,
     ) -> Result<web_sys::Response, Failure> {
-        let failed = |failure| {
-            move |error: JsValue| {
-                log::failed_attempt(&server.name, attempt.number, &error);
-                failure
-            }
-        };
-        let addressed = request.addressed_to(server).map_err(failed(Failure::InvalidRequest))?;
-        let (response, mut abort) = fetch(&addressed).await.map_err(failed(Failure::ConnectionLost))?;
+        let log = |error: &JsValue| log::failed_attempt(&server.name, attempt.number, error);
+        let addressed = request.addressed_to(server).inspect_err(log).map_err(|_| Failure::InvalidRequest)?;
+        let (response, mut abort) = fetch(&addressed).await.inspect_err(log).map_err(|error| failure_of(&error))?;
         abort.disarm();
         Ok(response)
     }
 
     async fn send_probe(&self, _: &Server, probe: ProbeRequest) -> Result<web_sys::Response, Failure> {
         let request = probe_request(&probe).map_err(|_| Failure::InvalidRequest)?;
-        let (response, mut abort) = fetch(&request).await.map_err(|_| Failure::ConnectionLost)?;
+        let (response, mut abort) = fetch(&request).await.map_err(|error| failure_of(&error))?;
         abort.disarm();
         Ok(response)
     }
@@ -168,6 +164,17 @@ impl HttpClient for Fetch {
     /// edge has one.
     fn is_body_sent(&self, request: &Outgoing) -> bool {
         !matches!(request.body, Payload::Stream)
+    }
+}
+
+/// Returns what an exception of `fetch` means. An invocation that has made all its subrequests (50 on the free plan) cannot
+/// reach any server, so none is at fault.
+///
+/// Source: Cloudflare's documentation of the limits of Workers, "Too many subrequests".
+fn failure_of(error: &JsValue) -> Failure {
+    match log::message_of(error) {
+        Some(message) if message.contains("Too many subrequests") => Failure::Local,
+        _ => Failure::ConnectionLost,
     }
 }
 

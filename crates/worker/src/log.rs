@@ -31,8 +31,7 @@ pub(crate) fn problem(problem: LocalReply, id: &RequestId, pool: Option<&Pool>) 
 
 /// Writes that an attempt brought no response, with what the runtime says of it.
 pub(crate) fn failed_attempt(server: &str, attempt: u32, error: &JsValue) {
-    let reason = Reflect::get(error, &"message".into()).ok().and_then(|message| message.as_string());
-    let reason = reason.unwrap_or_else(|| "unknown error".to_owned());
+    let reason = message_of(error).unwrap_or_else(|| "unknown error".to_owned());
     let line = json(&[
         ("event", "attempt failed"),
         ("server", server),
@@ -40,6 +39,11 @@ pub(crate) fn failed_attempt(server: &str, attempt: u32, error: &JsValue) {
         ("reason", &reason),
     ]);
     console_warn!("{line}");
+}
+
+/// Returns the message of an exception.
+pub(crate) fn message_of(error: &JsValue) -> Option<String> {
+    Reflect::get(error, &"message".into()).ok()?.as_string()
 }
 
 /// Writes why there is no valid configuration.
