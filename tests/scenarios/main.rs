@@ -8,6 +8,7 @@
 
 mod failover;
 mod healing;
+mod hedging;
 mod last_resort;
 mod observations;
 mod probing;

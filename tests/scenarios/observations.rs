@@ -148,7 +148,7 @@ fn a_probe_that_passes_during_an_ejection_does_not_make_a_server_more_likely() {
         end(&mut state, server, Outcome::Failed(Failure::Connect), at(start + 1_500));
         assert!(is_ejected(&state, server, start + 1_500));
     }
-    probe(&mut state, [Ok(200), Ok(200)], at(6_000));
+    probe(&mut state, [Ok(500), Ok(200)], at(6_000));
     assert!(is_ejected(&state, 1, 6_000), "its probe does not cover what fails");
     let selection = state.pick(ServerSet::single(id(0)), &get(), at(6_000)).unwrap();
     assert!(selection.last_resort && selection.server == id(1));

@@ -277,3 +277,17 @@ fn a_probe_elsewhere_defers_the_next_one_but_not_that_of_a_later_failure() {
     let deferred = due(4).since(at(5)).as_secs();
     assert!((24..=36).contains(&deferred), "spread, so that isolates do not fall into step: {deferred}");
 }
+
+#[test]
+fn a_failing_probe_elsewhere_makes_the_next_one_due_soon() {
+    let due = |status: u16| {
+        let (mut other, mut state) = (isolate(1), isolate(2));
+        probe(&mut other, 200, at(0));
+        probe(&mut other, status, at(40));
+        state.merge(&other.export("x"), at(40));
+        let lease = |at: Timestamp| state.clone().next_probe(at).map(|lease| lease.server());
+        (40..).find(|second| lease(at(*second)) == Some(a())).unwrap() - 40
+    };
+    let (passing, failing) = (due(200), due(500));
+    assert!((24..=36).contains(&passing) && (8..=12).contains(&failing), "{passing} s, {failing} s");
+}

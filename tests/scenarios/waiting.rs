@@ -1,16 +1,16 @@
-//! What a request does while it waits for a response: timeouts, liveness checks and hedges.
+//! What a request does while it waits for a response: timeouts, uploads and hung servers.
 
 use std::time::Duration;
 
 use http::{Method, StatusCode};
 use tunnel_balancer_core::{
-    Attempt, Body, EjectionState, Exchange, Failback, Failure, Finish, Lease, LocalReply, Outcome, Policy, PoolState,
-    ProbeResponse, RequestMeta, Service, Step, Wait, Writes,
+    Attempt, Body, EjectionState, Exchange, Failure, Finish, Lease, LocalReply, Outcome, Policy, PoolState,
+    ProbeResponse, RequestMeta, Service, Step, Wait,
 };
 
 use crate::steps::{at, end, get, id, pool, probe, probed, start, status};
 
-fn post() -> RequestMeta {
+pub(crate) fn post() -> RequestMeta {
     RequestMeta::new(Method::POST)
 }
 
@@ -90,125 +90,6 @@ fn an_upload_that_the_client_broke_off_is_not_retried() {
     assert_eq!(step, Step::Finish(Finish::LocalReply(LocalReply::Incomplete)));
 }
 
-/// A request at 1 s that waits on `a`, which answers neither it nor a probe; it is stalled at 1.5 s.
-fn stalled(adjust: fn(&mut Service), request: RequestMeta) -> (PoolState, Exchange, Attempt) {
-    let mut state = probed(adjust);
-    end(&mut state, 0, status(200), at(0));
-    let (mut exchange, mut attempt) = start(&mut state, request, at(1_000));
-    assert_eq!(attempt.server(), id(0));
-    stall(&mut state, &mut exchange, &mut attempt);
-    (state, exchange, attempt)
-}
-
-fn stall(state: &mut PoolState, exchange: &mut Exchange, attempt: &mut Attempt) {
-    assert!(matches!(exchange.wait(state, attempt, true, at(1_250)), Wait::Probe(_)));
-    assert!(state.next_probe(at(1_250)).is_some());
-    assert!(matches!(exchange.wait(state, attempt, true, at(1_500)), Wait::Sleep(_)));
-    assert!(state.is_stalled(id(0), at(1_500)));
-}
-
-#[test]
-fn only_safe_requests_with_an_attempt_left_are_hedged() {
-    let hedged = |adjust: fn(&mut Service), request: RequestMeta| {
-        let (mut state, mut exchange, attempt) = stalled(adjust, request);
-        let hedge = exchange.hedge(&mut state, &attempt, at(1_500));
-        hedge.map(|hedge| (hedge.server(), hedge.info().hedge))
-    };
-    assert_eq!(hedged(|_| (), get()), Some((id(1), true)));
-    type Adjust = fn(&mut Service);
-    let table: [(&str, Adjust, RequestMeta); 8] = [
-        ("not safe", |_| (), RequestMeta::new(Method::PUT)),
-        ("a stream", |_| (), RequestMeta { body: Body::Once, ..get() }),
-        ("an upgrade", |_| (), RequestMeta { upgrade: true, ..get() }),
-        ("affinity", |_| (), RequestMeta { affinity_server: Some(id(0)), ..get() }),
-        ("turned off", |service| service.retry.hedge = false, get()),
-        ("no attempt left", |service| service.retry.attempts = 1, get()),
-        ("no budget", |service| service.retry.budget.min_per_second = 0, get()),
-        ("the other one is disabled by writes", |service| service.writes = Writes::PrimaryOnly, post()),
-    ];
-    for (case, adjust, request) in table {
-        assert_eq!(hedged(adjust, request), None, "{case}");
-    }
-    let (mut state, mut exchange, attempt) = stalled(|_| (), get());
-    end(&mut state, 1, status(530), at(1_500));
-    assert_eq!(exchange.hedge(&mut state, &attempt, at(1_500)), None, "the other server is ejected");
-}
-
-#[test]
-fn two_attempts_are_in_flight_at_most_and_the_last_one_decides() {
-    let three = || {
-        let (state, mut exchange, attempt) = stalled(|_| (), get());
-        let mut state = state;
-        let hedge = exchange.hedge(&mut state, &attempt, at(1_500)).unwrap();
-        assert_eq!(exchange.hedge(&mut state, &attempt, at(1_500)), None);
-        (state, exchange, attempt, hedge)
-    };
-    let (mut state, mut exchange, attempt, hedge) = three();
-    assert_eq!(exchange.report(&mut state, hedge, status(502), at(1_600)), Step::Await);
-    assert_eq!(exchange.report(&mut state, attempt, status(200), at(1_700)), Step::Finish(Finish::Response));
-
-    let (mut state, mut exchange, attempt, hedge) = three();
-    exchange.cancel(&mut state, attempt, at(1_600));
-    let step = exchange.report(&mut state, hedge, status(502), at(1_700));
-    assert_eq!(step, Step::Finish(Finish::Response), "no other attempt is in flight");
-}
-
-#[test]
-fn hedges_have_a_budget_of_their_own() {
-    let mut state = probed(|service| service.retry.budget.percent = 0);
-    end(&mut state, 0, status(200), at(0));
-    let mut waiting: Vec<_> = (0..11).map(|_| start(&mut state, get(), at(1_000))).collect();
-    let (exchange, attempt) = &mut waiting[0];
-    stall(&mut state, exchange, attempt);
-    let hedges: Vec<_> = waiting
-        .iter_mut()
-        .map(|(exchange, attempt)| exchange.hedge(&mut state, attempt, at(1_500)).is_some())
-        .collect();
-    assert_eq!(hedges, [[true; 10].as_slice(), &[false]].concat(), "one per second, for ten seconds");
-    let (mut exchange, attempt) = start(&mut state, get(), at(1_500));
-    assert_eq!(attempt.server(), id(1));
-    assert!(
-        matches!(exchange.report(&mut state, attempt, status(502), at(1_500)), Step::Attempt(_)),
-        "a retry is left"
-    );
-}
-
-#[test]
-fn an_affinity_client_stays_on_a_stalled_server_and_others_avoid_it() {
-    let (mut state, ..) = stalled(|_| (), get());
-    let own = RequestMeta { affinity_server: Some(id(0)), ..get() };
-    assert_eq!(start(&mut state, own, at(1_500)).1.server(), id(0));
-    assert_eq!(start(&mut state, get(), at(1_500)).1.server(), id(1));
-    end(&mut state, 1, Outcome::Failed(Failure::Connect), at(1_500));
-    let info = start(&mut state, get(), at(1_500)).1.info();
-    assert_eq!((info.server, info.last_resort), (id(0), false), "better than an ejected one");
-}
-
-#[test]
-fn a_server_that_is_held_back_is_better_than_a_stalled_one() {
-    let mut state = probed(|service| service.failback = Failback::Manual);
-    end(&mut state, 1, status(530), at(0));
-    probe(&mut state, [Ok(200), Ok(200)], at(500));
-    assert!(state.status(at(500))[1].awaiting_failback);
-    end(&mut state, 0, status(200), at(500));
-    let (mut exchange, mut attempt) = start(&mut state, get(), at(1_000));
-    stall(&mut state, &mut exchange, &mut attempt);
-    assert_eq!(exchange.hedge(&mut state, &attempt, at(1_500)), None, "hedges are for available servers");
-    assert_eq!(start(&mut state, get(), at(1_500)).1.server(), id(1));
-}
-
-#[test]
-fn without_liveness_checks_no_server_is_stalled() {
-    let mut state = probed(|service| service.retry.liveness_check_after = None);
-    end(&mut state, 0, status(200), at(0));
-    let (mut exchange, attempt) = start(&mut state, get(), at(1_000));
-    let (mut left, leaving) = start(&mut state, get(), at(1_000));
-    left.cancel(&mut state, leaving, at(2_000));
-    assert!(state.next_probe(at(2_000)).is_some());
-    assert!(!state.is_stalled(id(0), at(4_000)));
-    assert_eq!(exchange.hedge(&mut state, &attempt, at(4_000)), None);
-}
-
 /// Ten GETs that wait since 1 s on `a`, which has answered in an instant before, without health checks.
 fn ten_waiting(adjust: fn(&mut Service)) -> (PoolState, Vec<(Exchange, Attempt)>) {
     let mut state = pool(Policy::Failover, &[1, 1], |_, change| change(adjust));
@@ -276,7 +157,13 @@ fn hangs(state: &mut PoolState, other: u16) -> bool {
 
 #[test]
 fn a_hung_server_is_ejected_unless_too_many_are() {
-    assert!(hangs(&mut probed(|_| ()), 200));
+    let mut state = probed(|_| ());
+    assert!(hangs(&mut state, 200));
+    let (mut exchange, mut trial) = start(&mut state, get(), at(20_000));
+    assert!(trial.info().trial);
+    let wait = exchange.wait(&mut state, &mut trial, true, at(21_000));
+    assert!(!matches!(wait, Wait::GiveUp(_)), "that it was hung before the trial says nothing about it: {wait:?}");
+
     let with_other_ejected = |adjust: fn(&mut Service)| {
         let mut state = probed(adjust);
         let code = |server: usize| if server == 1 { 530 } else { 200 };
@@ -313,7 +200,7 @@ fn a_response_is_lost_ten_seconds_after_its_server_was_found_to_be_hung() {
 }
 
 /// A GET that has waited on `a` since 1 s, for which a probe has started at 1.25 s.
-fn probing() -> (PoolState, Exchange, Attempt, Lease) {
+pub(crate) fn probing() -> (PoolState, Exchange, Attempt, Lease) {
     let mut state = probed(|_| ());
     end(&mut state, 0, status(200), at(0));
     let (mut exchange, mut attempt) = start(&mut state, get(), at(1_000));

@@ -254,7 +254,6 @@ impl ServerState {
         state.failback.awaiting &= service.failback != Failback::Auto;
         state.recovery = match state.recovery {
             Recovery::AwaitingFailback { .. } if service.failback == Failback::Auto => Recovery::None,
-            Recovery::SlowStart { .. } if service.slow_start.is_none() => Recovery::None,
             recovery => recovery,
         };
         state

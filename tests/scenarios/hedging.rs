@@ -1,0 +1,164 @@
+//! Stalled servers: which requests are hedged, and where new ones go.
+
+use http::{Method, StatusCode};
+use tunnel_balancer_core::{
+    Attempt, Body, Exchange, Failback, Failure, Finish, HealthCheck, Outcome, Policy, PoolState, ProbeResponse,
+    RequestMeta, Service, Step, Wait, Writes,
+};
+
+use crate::steps::{at, end, get, id, pool, probe, probed, start, status};
+use crate::waiting::{post, probing};
+
+/// A request at 1 s that waits on `a`, which answers neither it nor a probe; it is stalled at 1.5 s.
+fn stalled(adjust: fn(&mut Service), request: RequestMeta) -> (PoolState, Exchange, Attempt) {
+    let mut state = probed(adjust);
+    end(&mut state, 0, status(200), at(0));
+    let (mut exchange, mut attempt) = start(&mut state, request, at(1_000));
+    assert_eq!(attempt.server(), id(0));
+    stall(&mut state, &mut exchange, &mut attempt);
+    (state, exchange, attempt)
+}
+
+fn stall(state: &mut PoolState, exchange: &mut Exchange, attempt: &mut Attempt) {
+    assert!(matches!(exchange.wait(state, attempt, true, at(1_250)), Wait::Probe(_)));
+    assert!(state.next_probe(at(1_250)).is_some());
+    assert!(matches!(exchange.wait(state, attempt, true, at(1_500)), Wait::Sleep(_)));
+    assert!(state.is_stalled(id(0), at(1_500)));
+}
+
+#[test]
+fn only_safe_requests_with_an_attempt_left_are_hedged() {
+    let hedged = |adjust: fn(&mut Service), request: RequestMeta| {
+        let (mut state, mut exchange, attempt) = stalled(adjust, request);
+        let hedge = exchange.hedge(&mut state, &attempt, at(1_500));
+        hedge.map(|hedge| (hedge.server(), hedge.info().hedge))
+    };
+    assert_eq!(hedged(|_| (), get()), Some((id(1), true)));
+    type Adjust = fn(&mut Service);
+    let table: [(&str, Adjust, RequestMeta); 8] = [
+        ("not safe", |_| (), RequestMeta::new(Method::PUT)),
+        ("a stream", |_| (), RequestMeta { body: Body::Once, ..get() }),
+        ("an upgrade", |_| (), RequestMeta { upgrade: true, ..get() }),
+        ("affinity", |_| (), RequestMeta { affinity_server: Some(id(0)), ..get() }),
+        ("turned off", |service| service.retry.hedge = false, get()),
+        ("no attempt left", |service| service.retry.attempts = 1, get()),
+        ("no budget", |service| service.retry.budget.min_per_second = 0, get()),
+        ("the other one is disabled by writes", |service| service.writes = Writes::PrimaryOnly, post()),
+    ];
+    for (case, adjust, request) in table {
+        assert_eq!(hedged(adjust, request), None, "{case}");
+    }
+    let (mut state, mut exchange, attempt) = stalled(|_| (), get());
+    end(&mut state, 1, status(530), at(1_500));
+    assert_eq!(exchange.hedge(&mut state, &attempt, at(1_500)), None, "the other server is ejected");
+}
+
+#[test]
+fn two_attempts_are_in_flight_at_most_and_the_last_one_decides() {
+    let three = || {
+        let (state, mut exchange, attempt) = stalled(|_| (), get());
+        let mut state = state;
+        let hedge = exchange.hedge(&mut state, &attempt, at(1_500)).unwrap();
+        assert_eq!(exchange.hedge(&mut state, &attempt, at(1_500)), None);
+        (state, exchange, attempt, hedge)
+    };
+    let (mut state, mut exchange, attempt, hedge) = three();
+    assert_eq!(exchange.report(&mut state, hedge, status(502), at(1_600)), Step::Await);
+    assert_eq!(exchange.report(&mut state, attempt, status(200), at(1_700)), Step::Finish(Finish::Response));
+
+    let (mut state, mut exchange, attempt, hedge) = three();
+    exchange.cancel(&mut state, attempt, at(1_600));
+    let step = exchange.report(&mut state, hedge, status(502), at(1_700));
+    assert_eq!(step, Step::Finish(Finish::Response), "no other attempt is in flight");
+}
+
+#[test]
+fn a_third_attempt_does_not_start_beside_two() {
+    let mut state = pool(Policy::Failover, &[1, 1, 1], |_, change| {
+        change(|service| service.health_check = Some(HealthCheck::default()));
+    });
+    while let Some(lease) = state.next_probe(at(0)) {
+        state.on_probe(lease, &Ok(ProbeResponse::new(StatusCode::OK)), at(0));
+    }
+    end(&mut state, 0, status(200), at(0));
+    let (mut exchange, mut attempt) = start(&mut state, get(), at(1_000));
+    stall(&mut state, &mut exchange, &mut attempt);
+    assert!(exchange.hedge(&mut state, &attempt, at(1_500)).is_some());
+    assert_eq!(exchange.hedge(&mut state, &attempt, at(1_500)), None);
+}
+
+#[test]
+fn how_long_a_liveness_probe_takes_is_not_usual_for_a_probe() {
+    let (mut state, mut exchange, attempt, lease) = probing();
+    state.on_probe(lease, &Ok(ProbeResponse::new(StatusCode::OK)), at(2_150));
+    exchange.report(&mut state, attempt, status(200), at(2_150));
+    (0..20).for_each(|_| end(&mut state, 0, status(200), at(2_200)));
+    let (mut exchange, mut attempt) = start(&mut state, get(), at(5_000));
+    let waits: Vec<_> = (5_250..=6_500)
+        .step_by(250)
+        .find(|now| {
+            exchange.wait(&mut state, &mut attempt, true, at(*now));
+            let _lease = state.next_probe(at(*now));
+            state.is_stalled(id(0), at(*now))
+        })
+        .into_iter()
+        .collect();
+    assert_eq!(waits.len(), 1);
+    assert!(waits[0] <= 5_000 + 1_250, "the probe is silent for longer than usual after 250 ms: {waits:?}");
+}
+
+#[test]
+fn hedges_have_a_budget_of_their_own() {
+    let mut state = probed(|service| service.retry.budget.percent = 0);
+    end(&mut state, 0, status(200), at(0));
+    let mut waiting: Vec<_> = (0..11).map(|_| start(&mut state, get(), at(1_000))).collect();
+    let (exchange, attempt) = &mut waiting[0];
+    stall(&mut state, exchange, attempt);
+    let hedges: Vec<_> = waiting
+        .iter_mut()
+        .map(|(exchange, attempt)| exchange.hedge(&mut state, attempt, at(1_500)).is_some())
+        .collect();
+    assert_eq!(hedges, [[true; 10].as_slice(), &[false]].concat(), "one per second, for ten seconds");
+    let (mut exchange, attempt) = start(&mut state, get(), at(1_500));
+    assert_eq!(attempt.server(), id(1));
+    assert!(
+        matches!(exchange.report(&mut state, attempt, status(502), at(1_500)), Step::Attempt(_)),
+        "a retry is left"
+    );
+}
+
+#[test]
+fn an_affinity_client_stays_on_a_stalled_server_and_others_avoid_it() {
+    let (mut state, ..) = stalled(|_| (), get());
+    let own = RequestMeta { affinity_server: Some(id(0)), ..get() };
+    assert_eq!(start(&mut state, own, at(1_500)).1.server(), id(0));
+    assert_eq!(start(&mut state, get(), at(1_500)).1.server(), id(1));
+    end(&mut state, 1, Outcome::Failed(Failure::Connect), at(1_500));
+    let info = start(&mut state, get(), at(1_500)).1.info();
+    assert_eq!((info.server, info.last_resort), (id(0), false), "better than an ejected one");
+}
+
+#[test]
+fn a_server_that_is_held_back_is_better_than_a_stalled_one() {
+    let mut state = probed(|service| service.failback = Failback::Manual);
+    end(&mut state, 1, status(530), at(0));
+    probe(&mut state, [Ok(200), Ok(200)], at(500));
+    assert!(state.status(at(500))[1].awaiting_failback);
+    end(&mut state, 0, status(200), at(500));
+    let (mut exchange, mut attempt) = start(&mut state, get(), at(1_000));
+    stall(&mut state, &mut exchange, &mut attempt);
+    assert_eq!(exchange.hedge(&mut state, &attempt, at(1_500)), None, "hedges are for available servers");
+    assert_eq!(start(&mut state, get(), at(1_500)).1.server(), id(1));
+}
+
+#[test]
+fn without_liveness_checks_no_server_is_stalled() {
+    let mut state = probed(|service| service.retry.liveness_check_after = None);
+    end(&mut state, 0, status(200), at(0));
+    let (mut exchange, attempt) = start(&mut state, get(), at(1_000));
+    let (mut left, leaving) = start(&mut state, get(), at(1_000));
+    left.cancel(&mut state, leaving, at(2_000));
+    assert!(state.next_probe(at(2_000)).is_some());
+    assert!(!state.is_stalled(id(0), at(4_000)));
+    assert_eq!(exchange.hedge(&mut state, &attempt, at(4_000)), None);
+}
