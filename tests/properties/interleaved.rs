@@ -30,13 +30,13 @@ struct Request {
     results: Vec<Outcome>,
 }
 
-/// A pool, its requests, and what has to hold for them.
+/// A pool, its requests, and a model of both.
 struct World {
     service: Arc<Service>,
     state: PoolState,
     now: Timestamp,
     requests: Vec<Request>,
-    /// Attempts that are never heard of again.
+    /// Attempts that never report.
     lost: Vec<AttemptInfo>,
     /// Probations whose trial is in flight since this time.
     trials: BTreeMap<usize, Timestamp>,
@@ -174,7 +174,7 @@ impl World {
         self.follow(index, step, before)
     }
 
-    /// Does what a step says.
+    /// Carries out a step.
     fn follow(&mut self, index: usize, step: Step, before: PoolState) -> Check {
         let now = self.now;
         match step {
@@ -275,7 +275,7 @@ impl World {
         Ok(())
     }
 
-    /// Does what requests are due for, until nothing more happens at this time.
+    /// Continues all requests whose time has come, until nothing changes.
     fn drive(&mut self) -> Check {
         let now = self.now;
         let mut index = 0;
@@ -317,7 +317,7 @@ impl World {
         Ok(())
     }
 
-    /// Checks what holds at any time.
+    /// Checks the invariants.
     fn check(&mut self) -> Check {
         let (now, timeout) = (self.now, self.service.retry.timeout);
         for (index, status) in self.state.status(now).iter().enumerate() {
@@ -327,7 +327,7 @@ impl World {
                 .filter(|info| info.server.index() == index)
                 .map(|info| now.since(info.started))
                 .collect();
-            // What takes longer than a request may is forgotten.
+            // Attempts are forgotten that take longer than a request may.
             let recent = ages.iter().filter(|age| **age <= timeout).count();
             prop_assert!((recent..=ages.len()).contains(&(status.in_flight as usize)), "{status:?}: {ages:?}");
             let limit = self.service.servers()[index].max_requests.unwrap_or(u32::MAX);
@@ -351,7 +351,7 @@ proptest! {
         for step in moves {
             world.step(step)?;
         }
-        // Everything ends: uploads, then requests.
+        // Uploads end, then requests.
         (0..world.requests.len()).try_for_each(|request| world.step(Move::Sent(request)))?;
         world.now = world.now + world.service.retry.timeout;
         world.drive()?;

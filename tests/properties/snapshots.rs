@@ -38,7 +38,7 @@ impl Isolate {
         Self { pool, ahead, leap: 0, has_leapt: false, in_flight: Vec::new(), leases: Vec::new() }
     }
 
-    /// What its clock shows `millis` after the start.
+    /// The time on its clock, `millis` after the start.
     fn reading(&self, millis: u64) -> Timestamp {
         Timestamp::from_millis((START + millis + self.ahead).checked_add_signed(self.leap).unwrap())
     }
@@ -166,7 +166,7 @@ fn is_not_older(before: &Snapshot, after: &Snapshot) -> Result<(), TestCaseError
     Ok(())
 }
 
-/// What a pool exports after it merged `snapshots` in this order, when what ends by time has ended on all clocks or on none.
+/// Returns the export of a pool that merged `snapshots` in this order, at a time when holds have ended on all clocks or none.
 fn merged<'a>(target: &PoolState, snapshots: impl IntoIterator<Item = &'a Snapshot>, now: Timestamp) -> Snapshot {
     let mut target = target.clone();
     snapshots.into_iter().for_each(|snapshot| target.merge(snapshot, now));
@@ -211,7 +211,7 @@ proptest! {
             let now = isolate.reading(millis);
             isolate.pool.update(|state| facts.iter().for_each(|snapshot| state.merge(snapshot, now)));
         }
-        // Time passes on the clock that is most ahead, so that what ends by time has ended for all or for none.
+        // A time at which holds have ended on all clocks or on none.
         let now = Timestamp::from_millis(START + millis) + MAX_SKEW;
         let known: Vec<_> = isolates.iter().map(|isolate| isolate.pool.update(|state| {
             let known: Vec<_> = state.status(now).into_iter().map(|server| (server.health, server.ejection, server.awaiting_failback)).collect();
@@ -283,7 +283,7 @@ proptest! {
         leapt.act(Act::Leap(ahead), millis, &[]);
         leapt.act(Act::Probe(vec![!passed; SERVERS]), millis + 1_000, &[]);
         leapt.returned(millis + 2_000);
-        // What it finds out now is news for the others, and the reverse. The clocks may differ by 29 s.
+        // Its new facts are newer than those of the others, and the reverse. The clocks may differ by 29 s.
         millis += 65_000;
         leapt.act(Act::Probe(vec![passed; SERVERS]), millis, &[]);
         let facts = leapt.returned(millis);

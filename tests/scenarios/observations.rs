@@ -1,4 +1,4 @@
-//! What single observations change: responses, pauses, aborted and abandoned requests, probes.
+//! Single signals and their effects: responses, pauses, aborted and abandoned requests, probes.
 
 use std::time::Duration;
 
@@ -156,7 +156,7 @@ fn a_probe_that_passes_during_an_ejection_does_not_make_a_server_more_likely() {
 }
 
 #[test]
-fn what_was_never_delivered_is_not_charged() {
+fn an_undelivered_attempt_is_not_charged() {
     let mut state = probed(|service| (service.retry.budget.percent, service.retry.budget.min_per_second) = (0, 0));
     end(&mut state, 1, status(502), at(1_000));
     let (mut exchange, attempt) = start(&mut state, get(), at(1_000));

@@ -145,7 +145,7 @@ fn another_isolate_does_not_start_a_second_trial() {
 }
 
 #[test]
-fn what_is_observed_later_wins_over_a_fact_from_a_clock_that_is_ahead() {
+fn a_later_observation_wins_over_a_fact_from_a_clock_that_is_ahead() {
     let (mut ahead, mut state) = (isolate(1), isolate(2));
     send(&mut ahead, 530, at(25));
     let fact = ahead.export("ahead");

@@ -1,4 +1,4 @@
-//! What a request does while it waits for a response: timeouts, uploads and hung servers.
+//! Requests that wait for a response: timeouts, uploads and hung servers.
 
 use std::time::Duration;
 
@@ -233,7 +233,7 @@ fn a_request_is_given_up_when_a_probe_has_failed_since_it_started_and_its_time_i
 }
 
 #[test]
-fn an_error_that_a_probe_was_answered_with_is_looked_at_once_more_when_time_is_over() {
+fn an_error_response_to_a_probe_is_confirmed_by_a_second_probe() {
     let (mut state, mut exchange, mut attempt, lease) = probing();
     state.on_probe(lease, &Ok(ProbeResponse::new(StatusCode::INTERNAL_SERVER_ERROR)), at(1_300));
     assert_eq!(exchange.wait(&mut state, &mut attempt, true, at(1_500)), Wait::Sleep(Duration::from_millis(7_500)));

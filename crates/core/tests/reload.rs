@@ -188,7 +188,6 @@ fn reload_keeps_budgets_and_the_scope() {
         pool.update(|state| {
             let (mut exchange, step) = Exchange::start(RequestMeta::new(Method::GET), state, NOW);
             let Step::Attempt(attempt) = step else { panic!("an attempt") };
-            // The client is not told: what counts is whether a retry was allowed.
             let outcome = Outcome::Status(StatusCode::BAD_GATEWAY);
             let step = exchange.report(state, attempt, outcome, NOW);
             let is_retried = matches!(step, Step::Attempt(_));

@@ -1,4 +1,4 @@
-//! Random services, and what happens to their requests.
+//! Random services, and schedules of their requests.
 
 use std::time::Duration;
 
@@ -15,11 +15,11 @@ pub(super) enum Move {
     Report(usize, usize, Outcome),
     /// The upload of a request ends.
     Sent(usize),
-    /// A client goes away.
+    /// A client closes its connection.
     Leave(usize),
-    /// A request is never heard of again: its host was stopped.
+    /// A request never reports: its host was stopped.
     Vanish(usize),
-    /// Requests do what their time has come for.
+    /// All requests whose time has come go on.
     Drive,
     Lease,
     Probe(usize, u16),

@@ -8,7 +8,7 @@ use tunnel_balancer_core::{AttemptResult, Failback, Failure, Outcome, Server, Se
 
 use super::{MAX_SKEW, SERVERS};
 
-/// What an isolate does, or what happens to it.
+/// An action of an isolate, or an event of its host.
 #[derive(Clone, Debug)]
 pub(super) enum Act {
     /// Sends a request; each server responds with its result.
@@ -63,7 +63,7 @@ fn act() -> impl Strategy<Value = Act> {
     ]
 }
 
-/// The settings that decide what is observed and when it ends.
+/// The settings that facts depend on.
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
     failback: Failback,
