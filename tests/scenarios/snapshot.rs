@@ -246,6 +246,12 @@ fn isolates_give_one_failback_the_same_time() {
     let events = state.drain_events();
     assert_eq!((events[0].at, events[0].change), (at(70), Transition::Failback));
     assert_eq!(other.drain_events(), events);
+    let mut released = isolate_with(4, adjust);
+    send(&mut released, 530, at(0));
+    send(&mut released, 200, at(10));
+    released.drain_events();
+    released.release_failback(at(200));
+    assert_eq!(released.drain_events(), events, "it was over before the command");
     let mut late = isolate_with(3, adjust);
     late.merge(&state.export("x"), at(201));
     first_choice(&mut late, at(202));
