@@ -159,9 +159,9 @@ fn hangs(state: &mut PoolState, other: u16) -> bool {
 fn a_hung_server_is_ejected_unless_too_many_are() {
     let mut state = probed(|_| ());
     assert!(hangs(&mut state, 200));
-    let (mut exchange, mut trial) = start(&mut state, get(), at(20_000));
+    let (mut exchange, mut trial) = start(&mut state, get(), at(70_000));
     assert!(trial.info().trial);
-    let wait = exchange.wait(&mut state, &mut trial, true, at(21_000));
+    let wait = exchange.wait(&mut state, &mut trial, true, at(71_000));
     assert!(!matches!(wait, Wait::GiveUp(_)), "that it was hung before the trial says nothing about it: {wait:?}");
 
     let with_other_ejected = |adjust: fn(&mut Service)| {
