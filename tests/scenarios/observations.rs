@@ -144,7 +144,7 @@ fn a_probe_that_passes_during_an_ejection_does_not_make_a_server_more_likely() {
     let mut state = probed(|_| ());
     for (server, start) in [(0, 1_000), (1, 3_000)] {
         end(&mut state, server, Outcome::Failed(Failure::Connect), at(start));
-        probe(&mut state, [Ok(200), Ok(200)], at(start + 1_000));
+        probe(&mut state, [Ok(if server == 0 { 200 } else { 500 }), Ok(200)], at(start + 1_000));
         end(&mut state, server, Outcome::Failed(Failure::Connect), at(start + 1_500));
         assert!(is_ejected(&state, server, start + 1_500));
     }

@@ -158,3 +158,15 @@ fn versions_can_be_mixed() {
     let exported = state.export("x");
     assert!(exported.servers.iter().all(|server| (1..1 << 53).contains(&server.identity)), "{exported:?}");
 }
+
+#[test]
+fn a_fact_that_arrives_again_does_not_reset_what_has_been_counted_since() {
+    let text =
+        format!(r#"{{"servers": [{{"server": "a", "state_changed_at": {}, "cause": "hung"}}]}}"#, at(0).as_millis());
+    let (snapshot, mut state) = (serde_json::from_str(&text).unwrap(), isolate(1));
+    for second in 1..=3 {
+        state.merge(&snapshot, at(second));
+        send(&mut state, 502, at(second));
+    }
+    assert!(matches!(state.ejection_state(a(), at(3)), EjectionState::Ejected(_)));
+}

@@ -161,7 +161,7 @@ fn a_hung_server_is_ejected_unless_too_many_are() {
     assert!(hangs(&mut state, 200));
     let (mut exchange, mut trial) = start(&mut state, get(), at(70_000));
     assert!(trial.info().trial);
-    let wait = exchange.wait(&mut state, &mut trial, true, at(71_000));
+    let wait = exchange.wait(&mut state, &mut trial, true, at(75_000));
     assert!(!matches!(wait, Wait::GiveUp(_)), "that it was hung before the trial says nothing about it: {wait:?}");
 
     let with_other_ejected = |adjust: fn(&mut Service)| {
