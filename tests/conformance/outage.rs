@@ -1,7 +1,8 @@
 //! A server hangs under load: how many requests notice, and for how long.
 //!
-//! The figures are printed. The bounds allow for a busy machine; without stall detection they are missed tenfold. With
-//! `TUNNEL_BALANCER_FULL` set, each load takes as long as in the tables of the engine's targets.
+//! The figures are printed. Without stall detection, the hung server gets every request of the outage. With
+//! `TUNNEL_BALANCER_FULL` set, each load takes as long as in the tables of the engine's targets, and response times are
+//! checked as well, which needs an idle machine.
 
 use std::env;
 use std::time::Duration;
@@ -19,11 +20,11 @@ cases![
 const FULL: &str = "TUNNEL_BALANCER_FULL";
 
 async fn failover_leaves_a_hung_primary(bench: Bench) {
-    hang_under_load(&bench, "policy: failover", 120).await;
+    hang_under_load(&bench, "policy: failover", 800, 120).await;
 }
 
 async fn round_robin_leaves_a_hung_server(bench: Bench) {
-    hang_under_load(&bench, "policy: round_robin", 60).await;
+    hang_under_load(&bench, "policy: round_robin", 400, 60).await;
 }
 
 async fn posts_leave_a_hung_primary(bench: Bench) {
@@ -34,7 +35,6 @@ async fn posts_leave_a_hung_primary(bench: Bench) {
     let lost = posts.iter().filter(|post| post.status != Some(200)).count();
     println!("{lost} of {} POSTs lost, slowest {:?}", posts.len(), slowest(&posts));
     assert!(lost < 20, "{lost} lost: {:#?}", failed(&posts));
-    assert!(slowest(&posts) < Duration::from_secs(20));
 }
 
 /// Its health check passes.
@@ -47,16 +47,22 @@ async fn a_hung_application_loses_no_get(bench: Bench) {
     assert!(gets.iter().all(|get| get.status == Some(200)), "{:#?}", failed(&gets));
 }
 
-/// 200 GETs a second from one address, with the settings by default.
-async fn hang_under_load(bench: &Bench, policy: &str, slow: usize) {
+/// 200 GETs a second from one address, with the default settings. `share` is how many of 800 the hung server gets without
+/// stall detection; on an idle machine, about `slow` take more than 100 ms.
+async fn hang_under_load(bench: &Bench, policy: &str, share: usize, slow: usize) {
     let [primary, replica] = bench.servers(["primary", "replica"]).await;
     let app = warm(bench, policy, &primary, &replica).await;
+    let before = primary.hits();
     primary.outage(Answer::Hang);
     let gets = steady(&app, &Request::get("/"), Duration::from_millis(5), seconds(12, 4) * 200).await;
-    println!("{policy}: {}", figures(&gets));
+    let hits = primary.hits() - before;
+    println!("{policy}: {hits} to the hung server, {}", figures(&gets));
     assert!(gets.iter().all(|get| get.status == Some(200)), "{:#?}", failed(&gets));
-    assert!(over(&gets, 100) < 3 * slow, "{}", figures(&gets));
-    assert!(slowest(&gets) < Duration::from_millis(1_500), "{}", figures(&gets));
+    assert!(hits < share * 3 / 4, "{hits} to the hung server");
+    if env::var_os(FULL).is_some() {
+        assert!(over(&gets, 100) < 2 * slow, "{}", figures(&gets));
+        assert!(slowest(&gets) < Duration::from_millis(1_500), "{}", figures(&gets));
+    }
 }
 
 /// A target that knows the usual response time of both servers.
