@@ -1,4 +1,4 @@
-//! Nobody is usable: who is asked all the same, and in what order.
+//! No server is available: which ones are tried, and in what order.
 
 use expect_test::expect;
 

@@ -34,7 +34,7 @@ fn own_newer_knowledge_facts_from_the_future_and_strangers_change_nothing() {
     let mut snapshot = teller.export("teller");
     snapshot.servers[0].probed_at = at(1000).as_millis();
     listener.merge(&snapshot, at(3));
-    assert_eq!(listener.health(a()), Health::Healthy, "nobody knows the future");
+    assert_eq!(listener.health(a()), Health::Healthy, "a fact from the future is ignored");
 
     snapshot.servers[0].probed_at = at(4).as_millis();
     snapshot.servers[0].server = "z".to_owned();

@@ -128,7 +128,7 @@ async fn clients_that_take_no_answer_are_cut(bench: Bench) {
     assert_eq!(line["path"], "/film");
     assert!(line["broken"].is_string(), "{line}");
     drop(download);
-    assert_eq!(proxy.get("/").await.served_by(), "primary", "and nobody else is to impact");
+    assert_eq!(proxy.get("/").await.served_by(), "primary", "and no server is ejected");
 }
 
 /// Servers give up on a reader that stops. Here the client stops, not the proxy.

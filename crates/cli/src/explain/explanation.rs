@@ -105,7 +105,7 @@ fn why_this(service: &Service) -> String {
 
 fn reason(place: usize, pick: &Selection, server: &Server, service: &Service, info: &RequestMeta) -> String {
     if pick.last_resort {
-        return "not usable, and asked all the same: nobody is".to_owned();
+        return "not available, tried as a last resort".to_owned();
     }
     if pick.trial {
         return "on probation: this request decides whether it takes traffic again".to_owned();

@@ -11,7 +11,7 @@ pub(super) fn of(service: &Service, info: &RequestMeta) -> Vec<(String, String)>
         let blame = match ruling.impact {
             HealthImpact::Fatal => "the server is left out at once",
             HealthImpact::Failure => "it counts against the server",
-            HealthImpact::Success | HealthImpact::Neutral => "nobody is blamed",
+            HealthImpact::Success | HealthImpact::Neutral => "no server is blamed",
         };
         match (ruling.retryable, ruling.delivery) {
             (true, Delivery::Never) => format!("goes to the next server, free of the budget; {blame}"),
