@@ -106,3 +106,22 @@ fn few_posts_wait_for_a_hung_server() {
         }
     });
 }
+
+/// Two hung servers must not be taken for an overload, since the third one responds.
+#[test]
+fn requests_leave_two_of_three_hung_servers() {
+    for_seeds(1, |seed| {
+        for (name, policy) in [("round_robin", Policy::RoundRobin), ("least_requests", Policy::LeastRequests)] {
+            let mut sim = Sim::new(service(3, policy), seed.0);
+            for name in names(3) {
+                sim.server(s(0), &name, Behavior::status(200).after(ms(5)).normal(ms(1)));
+            }
+            ["a", "b"].iter().for_each(|name| sim.server(s(34), name, Behavior::hangs()));
+            sim.arrivals(Arrivals::even(200.0).until(s(94)));
+            let stats = seed.run(sim, s(244)).stats.window(s(34)..s(94));
+            let what = format!("two of three hang, {name}, 200/s");
+            at_most(0.0, format!("{what}: lost"), stats.total().lost() as f64);
+            at_most(80.0, format!("{what}: over 100 ms of 12000"), stats.slower_than(ms(100)) as f64);
+        }
+    });
+}

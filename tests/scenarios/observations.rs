@@ -20,16 +20,30 @@ fn pause(code: u16, seconds: u64) -> AttemptResult {
     AttemptResult { retry_after: Some(Duration::from_secs(seconds)), ..status(code) }
 }
 
+/// Has `a` answer a request in `took` milliseconds, the last time at `answered_at`, and time out on three that started
+/// 1.5 s before. Returns whether it is ejected.
+fn times_out(took: u64, answered_at: u64) -> bool {
+    let mut state = probed(|_| ());
+    let own = || RequestMeta { affinity_server: Some(id(0)), ..get() };
+    let (mut exchange, attempt) = start(&mut state, own(), at(answered_at - took));
+    let waiting: Vec<_> = (0..3).map(|_| start(&mut state, own(), at(8_500))).collect();
+    exchange.report(&mut state, attempt, status(200), at(answered_at));
+    for (mut exchange, attempt) in waiting {
+        exchange.report(&mut state, attempt, TIMEOUT, at(10_000));
+    }
+    assert_eq!(state.status(at(10_000))[0].counters.failed_attempts > 0, is_ejected(&state, 0, 10_000));
+    is_ejected(&state, 0, 10_000)
+}
+
 #[test]
 fn a_timeout_of_a_server_that_answers_others_is_no_failure() {
-    let ejected = |answered_at: u64| {
-        let mut state = probed(|_| ());
-        end(&mut state, 0, status(200), at(answered_at));
-        (0..3).for_each(|_| end(&mut state, 0, TIMEOUT, at(5_000)));
-        assert_eq!(state.status(at(5_000))[0].counters.failed_attempts > 0, is_ejected(&state, 0, 5_000));
-        is_ejected(&state, 0, 5_000)
-    };
-    assert!(!ejected(4_000) && ejected(3_999));
+    assert!(!times_out(0, 9_000) && times_out(0, 8_999));
+}
+
+#[test]
+fn a_timeout_within_the_usual_response_time_is_no_failure() {
+    // The mean and four times the deviation, which is half of the first value.
+    assert!(!times_out(500, 8_999) && times_out(499, 8_999));
 }
 
 #[test]

@@ -174,8 +174,10 @@ impl Exchange {
             return Wait::Sleep(Self::POLL_INTERVAL);
         }
         let can_leave = self.can_leave(state, now);
-        // A slow response is better than none: the attempt is only cut if a retry will follow.
-        let per_try = state.service().retry.per_try_timeout.filter(|_| can_leave && state.is_retry_left(now));
+        // A slow response is better than none: the attempt is only cut if a retry will follow and
+        // may be faster.
+        let may_cut = can_leave && state.is_retry_left(now) && !state.is_overloaded(now);
+        let per_try = state.service().retry.per_try_timeout.filter(|_| may_cut);
         let end = per_try.map_or(self.deadline, |limit| self.deadline.min(attempt.waiting_since + limit));
         if now >= end {
             return Wait::GiveUp(Failure::Timeout);

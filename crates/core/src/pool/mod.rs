@@ -105,6 +105,8 @@ pub struct PoolState {
     rng: Rng,
     budget: Budget,
     hold: HoldQueue,
+    /// When no server responded last: see [`PoolState::is_overloaded`].
+    all_silent_at: Option<Timestamp>,
     next_lease: u64,
     events: EventLog,
     /// Where the servers are seen from: see [`Snapshot`].
@@ -123,6 +125,7 @@ impl PoolState {
             rng: Rng::new(seed),
             budget: Budget::default(),
             hold: HoldQueue::default(),
+            all_silent_at: None,
             next_lease: 0,
             events: EventLog::default(),
             scope: String::new(),

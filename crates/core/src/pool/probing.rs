@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::PoolState;
 use super::ejection::Cause;
 use super::probe_schedule::Lease;
-use super::server_state::Signal;
+use super::server_state::{ServerState, Signal};
 use crate::attempt::AttemptInfo;
 use crate::classify::Failure;
 use crate::server_set::ServerId;
@@ -40,6 +40,10 @@ impl PoolState {
     /// How long the result of a probe is used, so that many overdue responses cost one probe per
     /// second.
     pub(super) const PROBE_RESULT_TTL: Duration = Duration::from_secs(1);
+
+    /// How long servers count as overloaded after none responded. Their responses return one by
+    /// one, and those that still wait must not lose their traffic to the others.
+    const OVERLOAD_MEMORY: Duration = Duration::from_secs(10);
 
     /// How often a waiting request checks the results of probes and other requests.
     const POLL_INTERVAL: Duration = Duration::from_millis(250);
@@ -127,7 +131,7 @@ impl PoolState {
             // be confirmed.
             let is_fresh = failed.unanswered || now.since(failed.started) <= Self::PROBE_RESULT_TTL;
             if now >= decided_at && is_fresh {
-                self.observe(id, Signal::Hung(Cause::Hung), now);
+                self.eject_hung(id, Cause::Hung, now);
                 return Liveness::Hung { confirmed: true };
             }
             if now < decided_at && !failed.unanswered {
@@ -136,6 +140,7 @@ impl PoolState {
         }
         self.observe(id, Signal::Overdue(info.started), now);
         self.observe(id, Signal::Elapsed, now);
+        self.detect_overload(now);
         let Some(server) = self.servers.get(id.index()) else { return Liveness::Alive };
         if server.is_stalled(&self.service, now) {
             return if server.schedule().is_urgent(now) { Liveness::ProbeDue } else { Liveness::Stalled };
@@ -156,6 +161,13 @@ impl PoolState {
         }
     }
 
+    /// Returns whether all servers were silent at the same moment, in the last ten seconds: they are
+    /// overloaded, or the network is down. To move requests between them would not help, and would
+    /// prolong an overload.
+    pub(crate) fn is_overloaded(&self, now: Timestamp) -> bool {
+        self.all_silent_at.is_some_and(|at| now.since(at) < Self::OVERLOAD_MEMORY)
+    }
+
     /// Returns whether an attempt waits on a server that is stalled, that was ejected since for not
     /// responding, or on whose trial it is when its response is overdue.
     pub(crate) fn is_not_responding(&self, info: AttemptInfo, now: Timestamp) -> bool {
@@ -174,7 +186,23 @@ impl PoolState {
             .get(id.index())
             .is_some_and(|server| server.stall().is_unresponsive(started, check_after, now));
         if hung {
-            self.observe(id, Signal::Hung(Cause::ApplicationHung), now);
+            self.eject_hung(id, Cause::ApplicationHung, now);
+        }
+    }
+
+    /// Ejects a server that does not respond, unless all servers are overloaded: its load would
+    /// move to the others.
+    fn eject_hung(&mut self, id: ServerId, cause: Cause, now: Timestamp) {
+        if !self.is_overloaded(now) {
+            self.observe(id, Signal::Hung(cause), now);
+        }
+    }
+
+    /// Records that no server responds. They hardly hang at the same moment.
+    fn detect_overload(&mut self, now: Timestamp) {
+        let is_silent = |id: ServerId| self.servers.get(id.index()).is_some_and(ServerState::is_silent);
+        if self.index.accepting.iter().all(is_silent) {
+            self.all_silent_at = Some(now);
         }
     }
 

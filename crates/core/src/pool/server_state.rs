@@ -206,6 +206,12 @@ impl ServerState {
         [ejected, silent].into_iter().flatten()
     }
 
+    /// Returns whether a request waits for longer than usual, or the server was found to be hung,
+    /// and it has responded to nothing since.
+    pub(super) fn is_silent(&self) -> bool {
+        self.stall.is_suspected() || self.silent_since().next().is_some()
+    }
+
     pub(super) const fn stall(&self) -> &StallDetector {
         &self.stall
     }

@@ -77,6 +77,11 @@ impl StallDetector {
         waited <= self.requests.usual().unwrap_or(Self::UNKNOWN)
     }
 
+    /// Returns whether the server is known to take as long as `waited` for a response.
+    pub(super) fn is_known_to_take(&self, waited: Duration) -> bool {
+        self.requests.usual().is_some_and(|usual| waited <= usual)
+    }
+
     /// Returns how long a probe may be unanswered before its silence counts, at most `timeout`.
     pub(super) fn probe_silence(&self, timeout: Duration) -> Duration {
         self.probes.usual().unwrap_or(Self::UNKNOWN).clamp(Self::FLOOR, timeout.max(Self::FLOOR))

@@ -17,7 +17,7 @@ pub struct RetrySettings {
     /// together. Default 100 s, when Cloudflare's edge gives up, too.
     pub timeout: Duration,
     /// A limit for each attempt after which another server can still be tried. It also cuts slow
-    /// responses of healthy servers. Default none.
+    /// responses of healthy servers, but none while no server responds. Default none.
     pub per_try_timeout: Option<Duration>,
     /// The longest wait for response headers before the liveness of the server is checked; see
     /// [`Exchange`](crate::Exchange). `None`: never, and no stall detection. Default 3 s.
