@@ -47,6 +47,20 @@ fn a_held_request_ends_when_its_time_is_over() {
 }
 
 #[test]
+fn a_held_request_is_sent_once_per_interval_however_many_servers_fail() {
+    for servers in [1, 2, 5] {
+        let fail = (b'a'..).take(servers).map(|name| format!("1 {} 502; ", char::from(name))).collect::<String>();
+        let trace = run(servers, holding, &format!("0 GET; {fail} 2 GET; 12 end"));
+        let attempts: usize = trace.requests.values().sum::<usize>() - 1;
+        // The first attempts, and then one every 250 ms for 5 s.
+        let most = servers.min(3) + 20;
+        assert!((most - 2..=most).contains(&attempts), "{servers} servers: {attempts} attempts, {:?}", trace.requests);
+        let least = trace.requests.values().min();
+        assert!(trace.requests.len() == servers && least >= Some(&(20 / servers)), "{:?} take turns", trace.requests);
+    }
+}
+
+#[test]
 fn held_requests_try_a_server_one_at_a_time() {
     let gets = (0..360).map(|n| format!("{} GET; ", 2.0 + f64::from(n) / 100.0)).collect::<String>();
     for outage in ["refuse", "reset", "502"] {

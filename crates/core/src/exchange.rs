@@ -148,6 +148,10 @@ impl Exchange {
         match ruling.delivery {
             Delivery::Answered => Step::Finish(self.finish(state, now)),
             _ if self.in_flight > 0 => Step::Await,
+            // A held request is sent once per interval.
+            _ if ruling.retryable && self.held_until.is_some() => {
+                self.hold(state, now).unwrap_or_else(|| Step::Finish(self.finish(state, now)))
+            }
             _ => self.next(state, now),
         }
     }
@@ -265,10 +269,7 @@ impl Exchange {
             return Step::Finish(self.finish(state, now));
         }
         let attempts_left = self.attempts < state.service().retry.attempts || self.held_until.is_some();
-        // A failing server is tried by one held request at a time.
-        let failing = self.held_until.map(|_| state.being_tried(HOLD_INTERVAL, now)).unwrap_or_default();
-        let excluded = self.tried.union(failing);
-        let selection = if attempts_left { Some(state.select(excluded, &self.request, now)) } else { None };
+        let selection = if attempts_left { Some(self.select(state, now)) } else { None };
         let Some(Ok(selection)) = selection else {
             self.rejection = selection.and_then(Result::err);
             return self.hold(state, now).unwrap_or_else(|| Step::Finish(self.finish(state, now)));
@@ -304,6 +305,19 @@ impl Exchange {
         Step::Attempt(self.attempt(state, selection, false, now))
     }
 
+    /// Selects a server that was not tried yet. Held requests try the servers again and again, each
+    /// failing one by one request at a time.
+    fn select(&mut self, state: &mut PoolState, now: Timestamp) -> Result<Selection, LocalReply> {
+        if self.held_until.is_none() {
+            return state.select(self.tried, &self.request, now);
+        }
+        let being_tried = state.being_tried(HOLD_INTERVAL, now);
+        state.select(self.tried.union(being_tried), &self.request, now).or_else(|_| {
+            self.tried = ServerSet::EMPTY;
+            state.select(being_tried, &self.request, now)
+        })
+    }
+
     fn attempt(&mut self, state: &mut PoolState, selection: Selection, hedge: bool, now: Timestamp) -> Attempt {
         self.tried.insert(selection.server);
         self.attempts += 1;
@@ -333,7 +347,6 @@ impl Exchange {
             return None;
         }
         (self.held, self.held_until) = (true, Some(until));
-        self.tried = ServerSet::EMPTY;
         Some(Step::Sleep(HOLD_INTERVAL.min(until.since(now))))
     }
 
