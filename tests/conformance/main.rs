@@ -60,6 +60,7 @@ mod report;
 mod retry;
 mod slow;
 mod streaming;
+mod subrequests;
 mod volume;
 mod websocket;
 mod websocket_peers;
@@ -78,6 +79,7 @@ const THEMES: &[(&str, &[Case])] = &[
     ("passthrough", passthrough::CASES),
     ("headers", headers::CASES),
     ("streaming", streaming::CASES),
+    ("subrequests", subrequests::CASES),
     ("websocket", websocket::CASES),
     ("websocket_peers", websocket_peers::CASES),
     ("autobahn", autobahn::CASES),

@@ -7,4 +7,5 @@ mod exchange;
 mod interleaved;
 mod probing;
 mod snapshots;
+mod subrequests;
 mod yaml;

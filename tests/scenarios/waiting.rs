@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use http::{Method, StatusCode};
 use tunnel_balancer_core::{
-    Attempt, Body, EjectionState, Exchange, Failure, Finish, Lease, LocalReply, Outcome, Policy, PoolState,
-    ProbeResponse, RequestMeta, Service, Step, Wait,
+    Attempt, Body, EjectionState, Exchange, Failure, Finish, HealthCheck, Lease, LocalReply, Outcome, Policy,
+    PoolState, ProbeResponse, RequestMeta, Service, Step, Wait,
 };
 
 use crate::steps::{at, end, get, id, pool, probe, probed, start, status};
@@ -114,6 +114,19 @@ fn requests_on_a_hung_application_are_hedged_and_end_after_a_grace() {
     let (mut later, trial) = start(&mut state, get(), at(14_000));
     assert_eq!(trial.server(), id(0), "the trial");
     assert_eq!(later.hedge(&mut state, &trial, at(14_000)), None, "it may respond");
+}
+
+#[test]
+fn a_passing_probe_does_not_end_the_ejection_of_a_hung_application_elsewhere() {
+    let check = |service: &mut Service| service.health_check = Some(HealthCheck::default());
+    let (mut state, mut waiting) = ten_waiting(check);
+    let (exchange, attempt) = &mut waiting[0];
+    exchange.wait(&mut state, attempt, true, at(4_000));
+    let (mut other, _) = ten_waiting(check);
+    other.merge(&state.export("first"), at(4_000));
+    assert_eq!(other.ejection_state(id(0), at(4_000)), EjectionState::Ejected(at(14_000)));
+    probe(&mut other, [Ok(200), Ok(200)], at(5_000));
+    assert_eq!(other.ejection_state(id(0), at(5_000)), EjectionState::Ejected(at(14_000)));
 }
 
 #[test]

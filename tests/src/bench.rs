@@ -52,6 +52,13 @@ impl Bench {
         }
     }
 
+    /// Starts the Worker on a platform that refuses more subrequests than `limit`.
+    pub async fn start_with_max_subrequests(&self, yaml: impl Into<Yaml>, limit: u32) -> App {
+        let Target::Worker(worker) = &self.target else { panic!("a case for the Worker alone") };
+        let target = Target::Worker(worker.clone().with_max_subrequests(limit));
+        Self { target, logs: Arc::clone(&self.logs) }.start(yaml).await
+    }
+
     /// Starts the native proxy with a configuration and these arguments alone, for cases that are about it.
     pub async fn serve(&self, yaml: impl Into<Yaml>, arguments: &[&str]) -> Process {
         self.try_serve(yaml, arguments).await.unwrap_or_else(|rejection| panic!("{rejection}"))

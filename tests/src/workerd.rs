@@ -32,11 +32,15 @@ const PANICKING: &str = "target/worker-panic-on-demand";
 const SCRIPT: &str = "index.js";
 const WASM: &str = "index_bg.wasm";
 
+/// The module that limits subrequests.
+const LIMIT: &str = "limit.js";
+
 /// A built Worker and a runtime for it.
 #[derive(Clone, Debug)]
 pub struct BuiltWorker {
     directory: PathBuf,
     program: PathBuf,
+    max_subrequests: Option<u32>,
 }
 
 /// A running workerd. Killed and waited for on drop.
@@ -77,7 +81,15 @@ impl BuiltWorker {
         if !program.is_file() {
             return Err(format!("no workerd at {}: install it first, with `npm ci`", program.display()));
         }
-        Ok(Self { directory, program })
+        Ok(Self { directory, program, max_subrequests: None })
+    }
+
+    /// Has the platform refuse subrequests beyond `limit`, as Cloudflare does for each invocation. workerd has no limit, so
+    /// a module around the Worker counts those of the whole process.
+    #[must_use]
+    pub fn with_max_subrequests(mut self, limit: u32) -> Self {
+        self.max_subrequests = Some(limit);
+        self
     }
 
     /// Starts it with a configuration, on a loopback port (0: any). Ready to serve when this returns.
@@ -110,7 +122,10 @@ impl BuiltWorker {
             fs::copy(self.directory.join(file), files.path().join(file))?;
         }
         fs::write(files.path().join("services.yaml"), yaml)?;
-        fs::write(files.path().join("config.capnp"), config(port))?;
+        if let Some(limit) = self.max_subrequests {
+            fs::write(files.path().join(LIMIT), limiting_module(limit))?;
+        }
+        fs::write(files.path().join("config.capnp"), config(port, self.max_subrequests.is_some()))?;
         Ok(files)
     }
 }
@@ -139,8 +154,10 @@ fn root() -> PathBuf {
 }
 
 /// workerd's own configuration. `allow = ["local"]` is loopback only: a case can never reach the outside.
-fn config(port: u16) -> String {
+fn config(port: u16, is_limited: bool) -> String {
     let (secret, value) = SECRET;
+    // The first module is the one that is run.
+    let limit = if is_limited { format!(r#"(name = "{LIMIT}", esModule = embed "{LIMIT}"),"#) } else { String::new() };
     format!(
         r#"using Workerd = import "/workerd/workerd.capnp";
 
@@ -148,6 +165,7 @@ const config :Workerd.Config = (
   services = [
     (name = "worker", worker = (
       modules = [
+        {limit}
         (name = "{SCRIPT}", esModule = embed "{SCRIPT}"),
         (name = "{WASM}", wasm = embed "{WASM}"),
       ],
@@ -162,6 +180,19 @@ const config :Workerd.Config = (
   ],
   sockets = [(name = "http", address = "127.0.0.1:{port}", http = (), service = "worker")],
 );
+"#
+    )
+}
+
+/// A module that runs the Worker with a limit of subrequests. The message is that of Cloudflare's runtime.
+fn limiting_module(limit: u32) -> String {
+    format!(
+        r#"const send = globalThis.fetch;
+let left = {limit};
+globalThis.fetch = (...request) =>
+  left-- > 0 ? send(...request) : Promise.reject(new Error("Too many subrequests by single Worker invocation."));
+export * from "./{SCRIPT}";
+export {{ default }} from "./{SCRIPT}";
 "#
     )
 }

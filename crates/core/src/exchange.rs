@@ -33,8 +33,9 @@ use crate::attempt::{Attempt, AttemptInfo, AttemptResult, Selection};
 use crate::classify::{Delivery, Failure, Outcome, Ruling};
 use crate::local_reply::LocalReply;
 use crate::pool::{Liveness, PoolState};
-use crate::retry::{HOLD_INTERVAL, RequestMeta};
+use crate::retry::RequestMeta;
 use crate::server_set::ServerSet;
+use crate::service::RetrySettings;
 use crate::time::Timestamp;
 
 /// What to do next.
@@ -230,7 +231,6 @@ impl Exchange {
             && self.in_flight == 1
             && self.attempts < settings.attempts
             && self.request.is_hedgeable()
-            && now < self.deadline
             && !timed_out;
         if !is_wanted || !state.is_not_responding(attempt.info, now) {
             return None;
@@ -277,7 +277,7 @@ impl Exchange {
         let id = selection.server;
         // While no server is available, requests that arrive are held at once.
         if selection.last_resort
-            && state.being_tried(HOLD_INTERVAL, now).contains(id)
+            && state.being_tried(RetrySettings::HOLD_INTERVAL, now).contains(id)
             && let Some(step) = self.hold(state, now)
         {
             return step;
@@ -311,7 +311,7 @@ impl Exchange {
         if self.held_until.is_none() {
             return state.select(self.tried, &self.request, now);
         }
-        let being_tried = state.being_tried(HOLD_INTERVAL, now);
+        let being_tried = state.being_tried(RetrySettings::HOLD_INTERVAL, now);
         state.select(self.tried.union(being_tried), &self.request, now).or_else(|_| {
             self.tried = ServerSet::EMPTY;
             state.select(being_tried, &self.request, now)
@@ -347,7 +347,7 @@ impl Exchange {
             return None;
         }
         (self.held, self.held_until) = (true, Some(until));
-        Some(Step::Sleep(HOLD_INTERVAL.min(until.since(now))))
+        Some(Step::Sleep(RetrySettings::HOLD_INTERVAL.min(until.since(now))))
     }
 
     /// Returns whether the request may be sent to another server if this attempt is given up.

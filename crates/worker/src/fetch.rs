@@ -4,9 +4,11 @@
 //! all read "Network connection lost.". So an exception leaves open whether the application saw the request, except for the
 //! one that says that the invocation has made all its subrequests.
 
+use std::cell::Cell;
 use std::rc::Rc;
 
 use http::{Method, StatusCode};
+use tunnel_balancer_config::Work;
 use tunnel_balancer_core::{
     self as core, AttemptInfo, Body, Clock, Failure, HttpClient, Pool, ProbeRequest, ProxiedRequest, RequestMeta,
     Server,
@@ -99,12 +101,32 @@ impl Outgoing {
     }
 }
 
-/// The runtime's `fetch` as the core's client, for the requests of one service. Cheap to clone: a reference, and a context
-/// that is shared.
+/// The runtime's `fetch` as the core's client, for one request of a client. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Fetch {
-    pub(crate) pool: &'static Pool,
-    pub(crate) context: Rc<Context>,
+    pool: &'static Pool,
+    invocation: Rc<Invocation>,
+}
+
+/// What the probes of one invocation share.
+#[derive(Debug)]
+struct Invocation {
+    context: Context,
+    probes: Cell<u32>,
+}
+
+impl Fetch {
+    pub(crate) fn new(pool: &'static Pool, context: Context) -> Self {
+        Self { pool, invocation: Rc::new(Invocation { context, probes: Cell::new(0) }) }
+    }
+
+    /// Counts a probe. Returns `false` when the subrequests that are left are needed for attempts.
+    fn count_probe(&self) -> bool {
+        let probes = self.invocation.probes.get();
+        let is_allowed = probes < Work::of(self.pool.service()).max_probes();
+        self.invocation.probes.set(probes + u32::from(is_allowed));
+        is_allowed
+    }
 }
 
 impl HttpClient for Fetch {
@@ -126,6 +148,9 @@ impl HttpClient for Fetch {
     }
 
     async fn send_probe(&self, _: &Server, probe: ProbeRequest) -> Result<web_sys::Response, Failure> {
+        if !self.count_probe() {
+            return Err(Failure::Local);
+        }
         let request = probe_request(&probe).map_err(|_| Failure::InvalidRequest)?;
         let (response, mut abort) = fetch(&request).await.map_err(|error| failure_of(&error))?;
         abort.disarm();
@@ -135,7 +160,7 @@ impl HttpClient for Fetch {
     fn start_probes(&self) {
         while let Some(lease) = self.pool.update(|state| state.next_probe(JsClock.now())) {
             let client = self.clone();
-            self.context.wait_until(async move {
+            self.invocation.context.wait_until(async move {
                 core::run_probes(client.pool, &client, &JsClock, lease).await;
                 log::events(client.pool);
             });

@@ -16,8 +16,6 @@ mod random;
 mod respond;
 mod services;
 
-use std::rc::Rc;
-
 use tunnel_balancer_core::{
     self as core, Clock, LocalReply, ProxiedRequest, ReplyContext, RouteMatch, Services, headers,
 };
@@ -39,7 +37,7 @@ async fn fetch(request: web_sys::Request, env: Env, context: Context) -> Result<
         Ok(matched) => {
             #[cfg(feature = "panic-on-demand")]
             mishap::if_wanted(&request, matched.pool).await?;
-            let client = Fetch { pool: matched.pool, context: Rc::new(context) };
+            let client = Fetch::new(matched.pool, context);
             forward(request, matched, client, services, &reply_context).await
         }
         Err(reply) => respond::with_problem(reply, &reply_context, None),

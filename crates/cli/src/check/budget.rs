@@ -67,22 +67,33 @@ impl Budget {
         }
     }
 
-    /// What is too much.
-    pub(super) fn warning(&self) -> Option<String> {
+    /// Returns what the plan does not allow.
+    pub(super) fn warnings(&self) -> Vec<String> {
         let requests = self.assumed.requests_per_day;
-        let is_over = requests > Self::REQUESTS_PER_DAY;
-        is_over
-            .then(|| format!("{requests} requests a day are more than the {} of the free plan", Self::REQUESTS_PER_DAY))
+        let requests = (requests > Self::REQUESTS_PER_DAY).then(|| {
+            format!("{requests} requests a day are more than the {} of the free plan", Self::REQUESTS_PER_DAY)
+        });
+        let held = self.worst.as_ref().filter(|(_, work)| work.total() > MAX_SUBREQUESTS).map(|(service, work)| {
+            format!(
+                "a request of {service} that is held can make {} subrequests, more than the {MAX_SUBREQUESTS} of the free \
+                 plan; it is answered with 503 when they are used up",
+                work.total()
+            )
+        });
+        requests.into_iter().chain(held).collect()
     }
 
     /// The arithmetic, line by line.
     pub(super) fn lines(&self) -> Vec<String> {
         let Assumed { requests_per_day, isolates } = self.assumed;
         let subrequests = self.worst.as_ref().map_or_else(String::new, |(service, work)| {
-            let Work { attempts, hedges, probes, liveness_probes, .. } = work;
+            let Work { attempts, hedges, held, probes, .. } = work;
             let total = work.total();
             let hedges = if *hedges > 0 { format!(" + {hedges} hedge") } else { String::new() };
-            format!("at most {total} of {MAX_SUBREQUESTS}: {attempts} attempts{hedges} + {probes} probes + {liveness_probes} probes of slow servers ({service})")
+            let held = if *held > 0 { format!(" + {held} while it is held") } else { String::new() };
+            format!(
+                "at most {total} of {MAX_SUBREQUESTS}: {attempts} attempts{hedges}{held} + {probes} probes ({service})"
+            )
         });
         vec![
             format!("requests a day:          {requests_per_day} of {}", Self::REQUESTS_PER_DAY),
@@ -160,7 +171,9 @@ services:
 
     #[test]
     fn only_more_than_the_plan_has_is_warned_of() {
-        assert_eq!(budget(FILE, 100_000, 1).warning(), None);
-        assert!(budget(FILE, 100_001, 1).warning().is_some());
+        let warnings = |yaml: &str, requests| budget(yaml, requests, 1).warnings().len();
+        assert_eq!((warnings(FILE, 100_000), warnings(FILE, 100_001)), (0, 1));
+        let held = |hold: &str| FILE.replace("health_check: false", &format!("retry: {{ hold: {hold} }}"));
+        assert_eq!((warnings(&held("11s"), 0), warnings(&held("13s"), 0)), (0, 1));
     }
 }

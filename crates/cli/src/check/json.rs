@@ -56,8 +56,8 @@ fn summary(report: &Report<'_>) -> Option<Value> {
             "service": service,
             "attempts": work.attempts,
             "hedges": work.hedges,
+            "held": work.held,
             "probes": work.probes,
-            "probes_of_slow_servers": work.liveness_probes,
             "total": work.total(),
             "limit": MAX_SUBREQUESTS,
         })

@@ -133,7 +133,7 @@ impl Check {
         };
         let assumed = Assumed { requests_per_day: self.requests_per_day, isolates: self.isolates };
         let budget = checked.as_ref().ok().map(|config| Budget::of(&config.services, assumed));
-        let too_much = budget.as_ref().and_then(Budget::warning);
+        let too_much = budget.iter().flat_map(Budget::warnings);
         remarks.extend(too_much.map(|message| Remark { code: Budget::CODE, message }));
         let report = Report { file: &name, source: &source, checked: &checked, budget, remarks, tunnels };
         let printed = match self.format {

@@ -206,10 +206,10 @@ impl ServerState {
         [ejected, silent].into_iter().flatten()
     }
 
-    /// Returns whether a request waits for longer than usual, or the server was found to be hung,
-    /// and it has responded to nothing since.
+    /// Returns whether a request has waited for longer than usual, or the server was found to be
+    /// hung, and it has not responded since.
     pub(super) fn is_silent(&self) -> bool {
-        self.stall.is_suspected() || self.silent_since().next().is_some()
+        self.stall.is_suspected() || self.hung_since().is_some()
     }
 
     pub(super) const fn stall(&self) -> &StallDetector {

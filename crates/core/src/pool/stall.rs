@@ -272,6 +272,18 @@ mod tests {
     }
 
     #[test]
+    fn usual_is_the_mean_and_four_deviations() {
+        let mut times = ResponseTimes::default();
+        times.observe(ms(100));
+        assert_eq!(times.usual(), Some(ms(300)), "the first deviation is half of the time");
+        times.observe(ms(200));
+        assert_eq!(times.usual(), Some(Duration::from_micros(112_500 + 4 * 62_500)));
+        times.observe(ms(120));
+        let usual = times.usual().unwrap_or_default().as_micros();
+        assert_eq!(usual, 113_437 + 4 * 48_750, "a shorter time than the mean deviates as well");
+    }
+
+    #[test]
     fn a_stall_needs_a_request_and_a_probe_without_a_response() {
         let mut detector = warm(ms(5));
         detector.on_probe_answered(Some(ms(5)), at(1_000));

@@ -2,17 +2,12 @@
 //!
 //! An application that restarts is unavailable for a second or two. Without a second server, an
 //! immediate error is the worst result: users repeat the request by hand, and often too early. A
-//! held request waits instead. While it does, one request at a time tries each server, every
-//! [`HOLD_INTERVAL`], and the others wait for its result, so that a server that starts does not get
-//! all of them at once.
-
-use std::time::Duration;
+//! held request waits instead, and is sent to one server per
+//! [`HOLD_INTERVAL`](crate::RetrySettings::HOLD_INTERVAL). One request at a time tries each server,
+//! and the others wait for its result, so that a server that starts does not get all of them at
+//! once.
 
 use crate::time::Timestamp;
-
-/// How often a held request looks for an available server, and how often an unavailable one is
-/// tried.
-pub(crate) const HOLD_INTERVAL: Duration = Duration::from_millis(250);
 
 /// The requests of one pool that are being held.
 ///

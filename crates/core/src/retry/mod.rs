@@ -15,7 +15,7 @@ use crate::server_set::ServerId;
 use crate::service::RetrySettings;
 
 pub(crate) use budget::Budget;
-pub(crate) use hold::{HOLD_INTERVAL, HoldQueue};
+pub(crate) use hold::HoldQueue;
 
 /// Whether a request's body can be sent again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -40,6 +40,18 @@ pub struct RetrySettings {
     pub max_buffered_body: u64,
 }
 
+impl RetrySettings {
+    /// How often a held request looks for an available server, and how often an unavailable one is
+    /// tried.
+    pub const HOLD_INTERVAL: Duration = Duration::from_millis(250);
+
+    /// Returns how often a request is sent while it is held, at most.
+    pub fn held_attempts(&self) -> u32 {
+        let held = self.hold.unwrap_or_default().min(self.timeout);
+        u32::try_from(held.as_millis().div_ceil(Self::HOLD_INTERVAL.as_millis())).unwrap_or(u32::MAX)
+    }
+}
+
 impl Default for RetrySettings {
     fn default() -> Self {
         Self {

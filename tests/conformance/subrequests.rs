@@ -1,0 +1,43 @@
+//! The subrequests of one request, of which Cloudflare allows 50.
+
+use std::time::Duration;
+
+use tunnel_balancer_tests::{Bench, Reply, Service};
+
+cases![
+    not on Native: "only Cloudflare limits subrequests";
+    probes_leave_enough_for_held_attempts,
+    a_server_is_not_blamed_for_the_limit,
+];
+
+/// Twenty servers to probe, and an attempt every 250 ms for as long as none responds.
+async fn probes_leave_enough_for_held_attempts(bench: Bench) {
+    const NAMES: [&str; 20] =
+        ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n", "o", "p", "q", "r", "s", "t"];
+    let servers = bench.servers(NAMES).await;
+    servers.iter().for_each(|server| server.outage(Reply::status(530)));
+    let service = Service::of(&servers).checked().with("retry: { hold: 9s }");
+    let app = bench.start_with_max_subrequests(service, 50).await;
+    let recover = async {
+        tokio::time::sleep(Duration::from_secs(7)).await;
+        servers.iter().for_each(|server| server.recover());
+    };
+    let (response, ()) = tokio::join!(app.get("/"), recover);
+    let probes: usize = servers.iter().map(|server| server.probes().len()).sum();
+    let attempts: usize = servers.iter().map(|server| server.requests().len()).sum();
+    println!("{attempts} attempts, {probes} probes");
+    assert_eq!(response.status, 200, "{attempts} attempts, {probes} probes");
+    assert!((1..=10).contains(&probes), "{probes} probes");
+}
+
+async fn a_server_is_not_blamed_for_the_limit(bench: Bench) {
+    let [only] = bench.servers(["only"]).await;
+    let app = bench.start_with_max_subrequests(Service::of([&only]), 1).await;
+    assert_eq!(app.get("/").await.status, 200);
+    for _ in 0..4 {
+        assert_eq!(app.get("/").await.status, 503);
+    }
+    let log = app.log().text();
+    assert!(log.contains("Too many subrequests"), "{log}");
+    assert!(!log.contains("ejected"), "{log}");
+}
