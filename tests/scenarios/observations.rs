@@ -47,6 +47,15 @@ fn a_timeout_within_the_usual_response_time_is_no_failure() {
 }
 
 #[test]
+fn every_ejection_is_counted() {
+    let mut state = pool(Policy::Failover, &[1, 1], |_, _| ());
+    end(&mut state, 0, status(530), at(0));
+    end(&mut state, 0, status(530), at(10_000));
+    let counters = state.status(at(10_000))[0].counters;
+    assert_eq!((counters.ejections, counters.attempts, counters.failed_attempts), (2, 2, 2));
+}
+
+#[test]
 fn a_failure_makes_a_probe_due_unless_it_comes_from_one() {
     let due = |outcome| {
         let mut state = probed(|_| ());

@@ -52,6 +52,17 @@ fn first_choice(state: &mut PoolState, now: Timestamp) -> ServerId {
 }
 
 #[test]
+fn a_server_of_which_nothing_is_known_is_not_exported() {
+    let mut state = isolate(1);
+    assert!(state.export("first").servers.is_empty());
+    send(&mut state, 200, at(0));
+    assert!(state.export("first").servers.is_empty(), "a success is no fact: nothing changed");
+    send(&mut state, 530, at(1));
+    let servers = state.export("first").servers;
+    assert_eq!(servers.iter().map(|server| server.server.as_str()).collect::<Vec<_>>(), ["a"]);
+}
+
+#[test]
 fn an_isolate_that_knows_nothing_learns_all() {
     let (mut old, mut new) = (isolate(1), isolate(2));
     probe(&mut old, 500, at(0));
