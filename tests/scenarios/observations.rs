@@ -154,15 +154,6 @@ fn a_server_whose_probes_pass_again_is_held_for_failback() {
 }
 
 #[test]
-fn among_unhealthy_servers_one_that_answers_its_probes_is_tried_first() {
-    let mut state = pool(Policy::Failover, &[1, 1], |_, change| {
-        change(|service| service.health_check = Some(HealthCheck::default()));
-    });
-    probe(&mut state, [Err(Failure::Timeout), Ok(500)], at(0));
-    assert_eq!(picks(&mut state, 1, at(1)), "b");
-}
-
-#[test]
 fn a_probe_that_passes_during_an_ejection_does_not_make_a_server_more_likely() {
     let mut state = probed(|_| ());
     for (server, start) in [(0, 1_000), (1, 3_000)] {

@@ -27,8 +27,6 @@ pub(super) struct Signals {
     last_activity: Timestamp,
     /// The request that shows whether a failing server still fails.
     trial: Option<Trial>,
-    /// Whether the last probe had no response from the application.
-    probe_unanswered: bool,
 }
 
 /// A request in flight.
@@ -44,10 +42,8 @@ struct Trial {
 pub(super) enum Rank {
     /// It failed last, and no request was sent to it for a while.
     NeedsRecheck,
-    /// It did not fail, and its probes are answered.
-    Responsive,
     /// It did not fail last.
-    Untested,
+    Working,
     /// It failed last. The longest idle one is tried first, so that failing servers take turns.
     Failing { trial_in_flight: bool, idle_since: Timestamp },
 }
@@ -90,10 +86,8 @@ impl Signals {
             Rank::NeedsRecheck
         } else if self.last_failed {
             Rank::Failing { trial_in_flight: self.has_trial_in_flight(now), idle_since: self.last_activity }
-        } else if self.probe_unanswered || self.has_failed() {
-            Rank::Untested
         } else {
-            Rank::Responsive
+            Rank::Working
         }
     }
 
@@ -135,11 +129,6 @@ impl Signals {
     pub(super) fn on_failure_elsewhere(&mut self, at: Timestamp) {
         self.last_started = self.last_started.max(at);
         self.on_failure(false, at, at);
-    }
-
-    /// Records whether a probe had no response from the application.
-    pub(super) const fn on_probe(&mut self, unanswered: bool) {
-        self.probe_unanswered = unanswered;
     }
 
     /// Records that a probe that started at `started` passed. Only a `scheduled` one ends the
@@ -246,16 +235,13 @@ mod tests {
             signals.on_failure(timeout, at(0), at(10));
             signals
         };
-        let mut unanswered = Signals::default();
-        unanswered.on_probe(true);
         let rank = |signals: Signals| signals.rank(None, at(20));
-        let order = [rank(Signals::default()), rank(unanswered), rank(failed(false))];
-        assert!(order.is_sorted(), "{order:?}");
+        assert!(rank(Signals::default()) < rank(failed(false)));
         let mut tried = failed(false);
         tried.on_started(at(15), TIMEOUT);
         let mut idle = failed(false);
         idle.on_failure(false, at(16), at(16));
         assert!(rank(idle) < rank(tried), "another request shows already whether it still fails");
-        assert_eq!(rank(failed(true)), Rank::Untested, "a timeout is no proof of a failure");
+        assert_eq!(rank(failed(true)), Rank::Working, "a timeout is no proof of a failure");
     }
 }

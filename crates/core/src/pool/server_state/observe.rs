@@ -228,7 +228,6 @@ impl ServerState {
         }
         let health = counts.then(|| self.health.record(passed, check)).flatten();
         let unejected = passed.then(|| self.ejection.on_passing_probe(lease.started(), now)).flatten();
-        self.signals.on_probe(unanswered);
         // While an ejection continues, the probe does not cover what fails.
         if passed && !self.ejection.is_active() {
             self.signals.on_passing_probe(is_scheduled, lease.started(), now);
