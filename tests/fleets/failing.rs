@@ -4,10 +4,11 @@
 //! others respond after 167 ms. The policy `least_requests` alone sends two thirds of the requests
 //! to the failing server. Retries are off, so that clients see every failure.
 
-use tunnel_balancer_core::{Policy, Service};
+use http::Method;
+use tunnel_balancer_core::{Policy, RequestMeta, Service};
 use tunnel_balancer_sim::{Arrivals, Behavior, Sim};
 
-use crate::{Seed, at_most, for_seeds, ms, near, s, service};
+use crate::{Seed, at_least, at_most, for_seeds, ms, near, s, service};
 
 const POLICIES: [(&str, Policy); 4] = [
     ("failover", Policy::Failover),
@@ -101,5 +102,25 @@ fn perf_7_over_a_hundred_isolates() {
                 at_most(bound, what, errors);
             }
         }
+    });
+}
+
+/// A POST is lost when it is the trial of a server that still fails, so others are waited for. A
+/// service with nothing but POSTs must not lose a server for good.
+#[test]
+fn a_server_returns_to_a_service_with_nothing_but_posts() {
+    for_seeds(1, |seed| {
+        let mut service = service(2, Policy::RoundRobin);
+        service.health_check = None;
+        let mut sim = Sim::new(service, seed.0);
+        for (at, status) in [(0, 200), (60, 530), (70, 200)] {
+            sim.server(s(at), "a", Behavior::status(status));
+        }
+        sim.server(s(0), "b", Behavior::status(200));
+        sim.arrivals(Arrivals::poisson(2.0).until(s(360)).request(RequestMeta::new(Method::POST)));
+        let trace = seed.run(sim, s(400));
+        at_most(5.0, "POSTs only, one server fails for 10 s: lost of 720", trace.stats.total().lost() as f64);
+        let share = trace.requests["a"] as f64 / trace.stats.total().attempts as f64;
+        at_least(0.4, "POSTs only, one server fails for 10 s: its share", share);
     });
 }
