@@ -38,7 +38,8 @@ pub(crate) const KEYS: &[Key<RetrySettings>] = &[
     Key::new(
         "per_try_timeout",
         "A limit for each attempt after which a retry is possible, no longer than `timeout`. It also cuts slow \
-         responses of healthy servers. `false`: `timeout` is the only limit.",
+         responses of healthy servers. It does not apply to the last possible attempt, to requests that cannot be \
+         retried, and while no server responds. `false`: `timeout` is the only limit.",
         Shape::OneOf(&[Shape::Off, Shape::Duration(USUAL)]),
         |retry, field| {
             field.set(&mut retry.per_try_timeout, |value| or_off(value, |value| duration(value, USUAL)));
@@ -49,7 +50,8 @@ pub(crate) const KEYS: &[Key<RetrySettings>] = &[
         "The longest wait for response headers before the liveness of the server is checked. A check is due earlier, after \
          250ms or the usual response time of the server. If it responds to neither requests nor probes, other servers are \
          preferred; when this time and the probe's `timeout` have passed and the probe fails, it is ejected. If ten requests get \
-         no response for longer than usual, it is ejected whatever its probes show. `false`: no checks.",
+         no response for longer than usual, it is ejected whatever its probes show; without a health check, that is the only \
+         sign. The only server of a service is not checked. `false`: no checks.",
         Shape::OneOf(&[Shape::Off, Shape::Duration(LIVENESS_CHECK_AFTER)]),
         |retry, field| {
             let read = |value| or_off(value, |value| duration(value, LIVENESS_CHECK_AFTER));

@@ -163,18 +163,12 @@ fn liveness_check(service: &Service, retry: Field<'_>) {
         }
         return;
     };
-    let Some(at) = retry.under("liveness_check_after") else { return };
-    let (limit, name) = match settings.per_try_timeout {
-        Some(limit) => (limit, "per_try_timeout"),
-        None => (settings.timeout, "timeout"),
-    };
-    if after >= limit {
-        let message = format!(
-            "`liveness_check_after` ({}) never ends an attempt: `{name}` ({}) does so first",
-            written(after),
-            written(limit)
-        );
-        no_effect(at, message, &format!("set it to less than {}", written(limit)));
+    let limit = settings.timeout;
+    if let Some(at) = retry.under("liveness_check_after").filter(|_| after >= limit) {
+        let (after, limit) = (written(after), written(limit));
+        let message =
+            format!("no server is ejected after `liveness_check_after` ({after}): `timeout` ({limit}) ends before");
+        no_effect(at, message, &format!("set it to less than {limit}"));
     }
 }
 

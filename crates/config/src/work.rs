@@ -34,7 +34,7 @@ impl Work {
         let servers = u32::try_from(servers).unwrap_or(u32::MAX);
         let retry = &service.retry;
         let attempts = retry.attempts.min(servers);
-        let hedges = u32::from(retry.hedge && retry.liveness_check_after.is_some() && servers > 1);
+        let hedges = u32::from(retry.hedge && retry.liveness_check_after.is_some() && attempts > 1);
         let probes = if service.health_check.is_some() { servers.saturating_add(attempts) } else { 0 };
         Self { attempts, hedges, held: retry.held_attempts(), probes }
     }

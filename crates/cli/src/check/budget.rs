@@ -75,8 +75,8 @@ impl Budget {
         });
         let held = self.worst.as_ref().filter(|(_, work)| work.total() > MAX_SUBREQUESTS).map(|(service, work)| {
             format!(
-                "a request of {service} that is held can make {} subrequests, more than the {MAX_SUBREQUESTS} of the free \
-                 plan; it is answered with 503 when they are used up",
+                "a request of {service} that is held (`retry.hold`) can make {} subrequests, one per 250 ms, more than the \
+                 {MAX_SUBREQUESTS} of the free plan; it is answered with 503 when they are used up",
                 work.total()
             )
         });
