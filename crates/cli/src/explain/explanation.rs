@@ -20,6 +20,8 @@ pub(super) struct Explanation {
     pub(super) left_out: Vec<(String, String)>,
     /// What may come of an attempt, and what follows.
     pub(super) outcomes: Vec<(String, String)>,
+    /// What happens while there is no answer.
+    pub(super) waits: Vec<(String, String)>,
     pub(super) limits: String,
     /// Method and target, and the headers.
     pub(super) request: Option<(String, Vec<String>)>,
@@ -71,10 +73,11 @@ impl Explanation {
             url,
             service: Some((service.name(), why_this(service))),
             refusal: servers.is_empty().then(|| problem.unwrap_or_default()),
+            outcomes: outcomes::of(service, info, servers.len()),
+            waits: outcomes::while_waiting(service, info, servers.len()),
+            limits: format!("{} at most, {:?} in all", attempts(servers.len()), retry.timeout),
             servers,
             left_out,
-            outcomes: outcomes::of(service, info),
-            limits: format!("{} attempts at most, {:?} in all", retry.attempts, retry.timeout),
             request,
         }
     }
@@ -93,6 +96,10 @@ fn order(pool: &Pool, info: &RequestMeta) -> (Vec<Selection>, Option<String>) {
             Err(problem) => return (picks, Some(format!("{}: {}", problem.status(), problem.message()))),
         }
     }
+}
+
+fn attempts(count: usize) -> String {
+    if count == 1 { "1 attempt".to_owned() } else { format!("{count} attempts") }
 }
 
 fn why_this(service: &Service) -> String {

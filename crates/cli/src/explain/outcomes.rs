@@ -1,10 +1,10 @@
-//! The fate of each outcome.
+//! What follows from each outcome of an attempt, and from waiting.
 
 use http::StatusCode;
 use tunnel_balancer_core::{Body, Delivery, Failure, HealthImpact, Outcome, RequestMeta, Service};
 
-/// What may come of an attempt, grouped by what follows.
-pub(super) fn of(service: &Service, info: &RequestMeta) -> Vec<(String, String)> {
+/// Returns the outcomes of an attempt, grouped by what follows. `servers` is how many can be asked.
+pub(super) fn of(service: &Service, info: &RequestMeta, servers: usize) -> Vec<(String, String)> {
     let retry = &service.retry;
     let fate = |outcome: Outcome| {
         let ruling = info.rule(outcome, retry);
@@ -14,6 +14,7 @@ pub(super) fn of(service: &Service, info: &RequestMeta) -> Vec<(String, String)>
             HealthImpact::Success | HealthImpact::Neutral => "no server is blamed",
         };
         match (ruling.retryable, ruling.delivery) {
+            (true, _) if servers < 2 => format!("is the end: no other server is asked; {blame}"),
             (true, Delivery::Never) => format!("goes to the next server, free of the budget; {blame}"),
             (true, _) => format!("goes to the next server, within the budget; {blame}"),
             (false, Delivery::Answered) => "is passed on".to_owned(),
@@ -33,7 +34,6 @@ pub(super) fn of(service: &Service, info: &RequestMeta) -> Vec<(String, String)>
         (Failure::Connect, "no connection"),
         (Failure::ConnectionLost, "a broken connection"),
         (Failure::Timeout, "no answer in time"),
-        (Failure::Unresponsive, "no answer, and a failed probe"),
     ];
     for (failure, name) in failures {
         add(fate(Outcome::Failed(failure)), None, Some(name));
@@ -54,6 +54,47 @@ pub(super) fn of(service: &Service, info: &RequestMeta) -> Vec<(String, String)>
         (parts.join(", "), fate)
     });
     named.collect()
+}
+
+/// Returns what happens to a request that has no response yet. `servers` is how many can be asked.
+pub(super) fn while_waiting(service: &Service, info: &RequestMeta, servers: usize) -> Vec<(String, String)> {
+    let retry = &service.retry;
+    let given_up = info.rule(Outcome::Failed(Failure::Unresponsive), retry);
+    let mut waits = Vec::new();
+    if servers > 1
+        && let Some(limit) = retry.per_try_timeout.filter(|_| given_up.retryable)
+    {
+        let what = "the attempt is cut if another one is possible, unless no server responds".to_owned();
+        waits.push((format!("no answer for {limit:?}"), what));
+    }
+    if service.servers().iter().filter(|server| server.enabled).count() > 1
+        && let Some(after) = retry.liveness_check_after
+    {
+        let hedge = if retry.hedge && servers > 1 && info.is_hedgeable() {
+            ", and the request is sent to one of them as well"
+        } else {
+            ""
+        };
+        match &service.health_check {
+            Some(check) => {
+                let what = format!("the server is probed; while the probe is unanswered, others are preferred{hedge}");
+                waits.push(("no answer for longer than usual".to_owned(), what));
+                let goes_on = given_up.retryable && servers > 1;
+                let end = if goes_on { "the next server is asked" } else { "the request ends with 503 after 10s more" };
+                let what = format!("the server is left out; {end}");
+                waits.push((format!("no answer for {:?}, and a failed probe", after + check.timeout), what));
+            }
+            None => {
+                let what = format!("the server is left out{hedge}");
+                waits.push(("no answer to ten requests for longer than usual".to_owned(), what));
+            }
+        }
+    }
+    if let Some(hold) = retry.hold {
+        let what = format!("the request is held for up to {hold:?}, and sent to one of them every 250ms");
+        waits.push(("no server is left".to_owned(), what));
+    }
+    waits
 }
 
 fn what(info: &RequestMeta) -> String {

@@ -32,6 +32,12 @@ impl Explanation {
                 let _ = writeln!(text, "  {what}\n    {fate}");
             }
         }
+        if !self.waits.is_empty() {
+            text.push_str("\nWhile it waits:\n");
+            for (what, fate) in &self.waits {
+                let _ = writeln!(text, "  {what}\n    {fate}");
+            }
+        }
         if let Some((line, lines)) = &self.request {
             let _ = writeln!(text, "\nWhat {} gets:\n  {line}", self.servers.first().map_or("it", |(name, _)| name));
             for line in lines {
@@ -53,6 +59,7 @@ impl Explanation {
             "not_asked": pairs(&self.left_out, "name", "reason"),
             "limits": self.limits,
             "outcomes": pairs(&self.outcomes, "outcome", "what_follows"),
+            "waits": pairs(&self.waits, "wait", "what_follows"),
             "request": self.request.as_ref().map(|(line, headers)| json!({ "line": line, "headers": headers })),
         })
     }

@@ -79,7 +79,7 @@ impl RequestMeta {
     }
 
     /// Returns whether the request may run on two servers at the same time.
-    pub(crate) fn is_hedgeable(&self) -> bool {
+    pub fn is_hedgeable(&self) -> bool {
         self.is_safe() && self.body == Body::Replayable && !self.upgrade && self.affinity_server.is_none()
     }
 
