@@ -6,9 +6,9 @@
 //! attempts per request while every server fails.
 
 use tunnel_balancer_core::{Failure, Policy, Service};
-use tunnel_balancer_sim::{Arrivals, Behavior, Sim, Stats};
+use tunnel_balancer_sim::{Arrivals, Behavior, Client, Sim, Stats};
 
-use crate::{SECOND, Seed, at_most, for_seeds, ms, names, s, service};
+use crate::{SECOND, Seed, at_least, at_most, for_seeds, ms, names, s, service};
 
 /// Runs a dip in capacity from 30 s to 40 s. Clients time out after `client_timeout` milliseconds.
 fn dip(service: Service, isolates: usize, client_timeout: u64, seed: &Seed) -> Stats {
@@ -88,6 +88,64 @@ fn overloaded_servers_are_not_ejected() {
             at_most(0.0, format!("{what}: ejections"), total.ejections as f64);
             at_most(0.0, format!("{what}: lost"), total.lost() as f64);
             at_most(1.01, format!("{what}: attempts per request"), total.attempts_per_request());
+        }
+    });
+}
+
+/// An application hangs behind a health check that passes. The other server responds, so this is no
+/// overload, although long polls and slow requests wait on it as well.
+#[test]
+fn a_hung_application_beside_slow_requests_is_no_overload() {
+    let fast = Behavior::status(200).after(ms(5)).normal(ms(1));
+    let cases = [
+        ("4 long polls", fast, 4, None),
+        ("1 % take 1 s", fast.mix(0.01, Behavior::status(200).after(s(1))), 0, None),
+        ("20 % take 800 ms, per_try_timeout 1s", fast.mix(0.2, Behavior::status(200).after(ms(800))), 0, Some(s(1))),
+    ];
+    for_seeds(1, |seed| {
+        for (what, behavior, polls, per_try_timeout) in cases {
+            let mut service = service(2, Policy::RoundRobin);
+            service.retry.per_try_timeout = per_try_timeout;
+            let mut sim = Sim::new(service, seed.0);
+            sim.probe_continuously();
+            for name in names(2) {
+                sim.server(s(0), &name, behavior);
+                sim.probes(s(0), &name, fast);
+                sim.path(s(0), &name, "/poll", Behavior::status(200).after(s(25)));
+            }
+            sim.server(s(60), "b", Behavior::hangs());
+            sim.path(s(60), "b", "/poll", Behavior::hangs());
+            sim.probes(s(60), "b", fast);
+            sim.arrivals(Arrivals::even(25.0).until(s(360)));
+            for poll in 0..polls {
+                sim.client(Client::new(ms(300 * poll), ms(10)).path("/poll").until(s(360)));
+            }
+            let total = seed.run(sim, s(520)).stats.total();
+            // Each trial of the hung server costs a long poll.
+            at_most(8.0 * polls as f64, format!("hung application, {what}: lost"), total.lost() as f64);
+            at_least(3.0, format!("hung application, {what}: ejections"), total.ejections as f64);
+        }
+    });
+}
+
+/// No server responds for 15 s: the network is down. One of three may be dead as well.
+#[test]
+fn no_server_is_ejected_while_the_network_is_down() {
+    for_seeds(1, |seed| {
+        for dead in [false, true] {
+            let mut sim = Sim::new(service(3, Policy::RoundRobin), seed.0);
+            sim.probe_continuously();
+            for name in names(3) {
+                sim.server(s(0), &name, Behavior::status(200).after(ms(5)).normal(ms(1)));
+                sim.pause(s(60), s(15), &name);
+            }
+            if dead {
+                sim.server(s(20), "c", Behavior::status(530));
+            }
+            sim.arrivals(Arrivals::even(25.0).until(s(120)));
+            let stats = seed.run(sim, s(250)).stats.window(s(59)..s(120));
+            let what = format!("no server responds for 15 s, one is dead: {dead}");
+            at_most(0.0, format!("{what}: lost"), stats.total().lost() as f64);
         }
     });
 }

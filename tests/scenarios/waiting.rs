@@ -189,36 +189,44 @@ fn a_hung_server_is_ejected_unless_too_many_are() {
     assert!(!hangs(&mut state, 500), "the largest share is ejected");
 }
 
-/// Two requests that wait on `a` and `b`. Both are overdue at 2.5 s, unless `b` has answered before.
-fn both_waiting(answered: bool, adjust: fn(&mut Service)) -> (PoolState, Exchange, Attempt) {
+/// Two requests that wait on `a` and `b`, whose probes are in flight. Both are overdue at 2.75 s, unless `b` has answered
+/// before.
+fn both_waiting(answered: bool, adjust: fn(&mut Service)) -> (PoolState, Exchange, Attempt, Vec<Lease>) {
     let mut state = probed(adjust);
     let on = |server| RequestMeta { affinity_server: Some(id(server)), ..get() };
     let (mut other, mut overdue) = start(&mut state, on(1), at(1_000));
     let (mut exchange, mut attempt) = start(&mut state, on(0), at(1_000));
     other.wait(&mut state, &mut overdue, true, at(2_000));
-    if answered {
-        other.report(&mut state, overdue, status(200), at(2_000));
-    }
     exchange.wait(&mut state, &mut attempt, true, at(2_500));
-    (state, exchange, attempt)
+    let leases = std::iter::from_fn(|| state.next_probe(at(2_500))).collect();
+    if answered {
+        other.report(&mut state, overdue, status(200), at(2_500));
+    }
+    exchange.wait(&mut state, &mut attempt, true, at(2_750));
+    (state, exchange, attempt, leases)
 }
 
 #[test]
 fn no_attempt_is_cut_for_ten_seconds_after_no_server_responded() {
     let is_cut = |answered, now| {
         let limit = |service: &mut Service| service.retry.per_try_timeout = Some(Duration::from_secs(2));
-        let (mut state, mut exchange, mut attempt) = both_waiting(answered, limit);
+        let (mut state, mut exchange, mut attempt, _) = both_waiting(answered, limit);
         is_given_up(&mut state, &mut exchange, &mut attempt, now)
     };
     assert!(is_cut(true, 3_000), "the other server responds");
-    assert!(!is_cut(false, 3_000) && !is_cut(false, 12_499) && is_cut(false, 12_500));
+    assert!(!is_cut(false, 3_000) && !is_cut(false, 12_749) && is_cut(false, 12_750));
 }
 
 #[test]
 fn no_server_is_ejected_for_silence_while_none_responds() {
     let is_hung_server_ejected = |answered| {
-        let (mut state, mut exchange, mut attempt) = both_waiting(answered, |_| ());
-        for now in (2_500..=9_500).step_by(250) {
+        let (mut state, mut exchange, mut attempt, leases) = both_waiting(answered, |_| ());
+        for lease in leases {
+            let passed = Ok(ProbeResponse::new(StatusCode::OK));
+            let answers = answered && lease.server() == id(1);
+            state.on_probe(lease, if answers { &passed } else { &Err(Failure::Timeout) }, at(2_750));
+        }
+        for now in (2_750..=9_500).step_by(250) {
             exchange.wait(&mut state, &mut attempt, true, at(now));
             let other = if answered { Ok(200) } else { Err(Failure::Timeout) };
             probe(&mut state, [Err(Failure::Timeout), other], at(now));

@@ -6,10 +6,10 @@ use std::time::Duration;
 use super::PoolState;
 use super::ejection::Cause;
 use super::probe_schedule::Lease;
-use super::server_state::{ServerState, Signal};
+use super::server_state::Signal;
 use crate::attempt::AttemptInfo;
 use crate::classify::Failure;
-use crate::server_set::ServerId;
+use crate::server_set::{ServerId, ServerSet};
 use crate::service::{ProbeError, ProbeResult};
 use crate::time::Timestamp;
 
@@ -130,8 +130,8 @@ impl PoolState {
             // Silence lasts until it is broken; an error that the application responded with has to
             // be confirmed.
             let is_fresh = failed.unanswered || now.since(failed.started) <= Self::PROBE_RESULT_TTL;
-            if now >= decided_at && is_fresh {
-                self.eject_hung(id, Cause::Hung, now);
+            if now >= decided_at && is_fresh && !self.is_overloaded(now) {
+                self.observe(id, Signal::Hung(Cause::Hung), now);
                 return Liveness::Hung { confirmed: true };
             }
             if now < decided_at && !failed.unanswered {
@@ -185,23 +185,18 @@ impl PoolState {
             .servers
             .get(id.index())
             .is_some_and(|server| server.stall().is_unresponsive(started, check_after, now));
-        if hung {
-            self.eject_hung(id, Cause::ApplicationHung, now);
+        if hung && !self.is_overloaded(now) {
+            self.observe(id, Signal::Hung(Cause::ApplicationHung), now);
         }
     }
 
-    /// Ejects a server that does not respond, unless all servers are overloaded: its load would
-    /// move to the others.
-    fn eject_hung(&mut self, id: ServerId, cause: Cause, now: Timestamp) {
-        if !self.is_overloaded(now) {
-            self.observe(id, Signal::Hung(cause), now);
-        }
-    }
-
-    /// Records that no server responds. They hardly hang at the same moment.
+    /// Records that no server responds, those aside that are unavailable for another reason. Several
+    /// servers hardly hang at the same moment.
     fn detect_overload(&mut self, now: Timestamp) {
-        let is_silent = |id: ServerId| self.servers.get(id.index()).is_some_and(ServerState::is_silent);
-        if self.index.accepting.iter().all(is_silent) {
+        let is_silent = |id: &ServerId| self.servers.get(id.index()).is_some_and(|server| server.is_silent(now));
+        let silent: ServerSet = self.index.accepting.iter().filter(is_silent).collect();
+        let others = self.index.accepting.intersection(self.index.in_traffic).difference(silent);
+        if silent.len() > 1 && others.is_empty() {
             self.all_silent_at = Some(now);
         }
     }

@@ -206,10 +206,12 @@ impl ServerState {
         [ejected, silent].into_iter().flatten()
     }
 
-    /// Returns whether a request has waited for longer than usual, or the server was found to be
-    /// hung, and it has not responded since.
-    pub(super) fn is_silent(&self) -> bool {
-        self.stall.is_suspected() || self.hung_since().is_some()
+    /// Returns whether the server is hung, or may be: a request is overdue, a probe is in flight or
+    /// unanswered, and nothing was answered within the last second.
+    pub(super) fn is_silent(&self, now: Timestamp) -> bool {
+        let is_suspected = self.stall.is_suspected() && self.schedule.silence(now).is_some();
+        let is_hung = self.hung_since().is_some_and(|(_, confirmed)| confirmed);
+        is_hung || (is_suspected && !self.stall.was_alive_within(Self::RESPONSIVE_WINDOW, now))
     }
 
     pub(super) const fn stall(&self) -> &StallDetector {

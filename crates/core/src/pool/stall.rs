@@ -56,6 +56,9 @@ impl StallDetector {
     /// Intervals between checks double at most this often.
     const MAX_BACKOFF: u32 = 6;
 
+    /// A slow server responds to a request within this time.
+    const SLOW_WINDOW: Duration = Duration::from_secs(10);
+
     /// Requests in flight without a response that can show a hung application.
     const MIN_UNANSWERED: u32 = 10;
 
@@ -77,9 +80,10 @@ impl StallDetector {
         waited <= self.requests.usual().unwrap_or(Self::UNKNOWN)
     }
 
-    /// Returns whether the server is known to take as long as `waited` for a response.
-    pub(super) fn is_known_to_take(&self, waited: Duration) -> bool {
-        self.requests.usual().is_some_and(|usual| waited <= usual)
+    /// Returns whether the server still responds, and usually takes as long as `waited`.
+    pub(super) fn is_slow(&self, waited: Duration, now: Timestamp) -> bool {
+        let is_usual = self.requests.usual().is_some_and(|usual| waited <= usual);
+        is_usual && now.since(self.last_response) <= Self::SLOW_WINDOW
     }
 
     /// Returns how long a probe may be unanswered before its silence counts, at most `timeout`.
@@ -90,6 +94,11 @@ impl StallDetector {
     /// Returns whether a request or a probe was answered after `since`.
     pub(super) fn was_alive_after(&self, since: Timestamp) -> bool {
         self.last_alive > since
+    }
+
+    /// Returns whether a request or a probe was answered within `window`.
+    pub(super) fn was_alive_within(&self, window: Duration, now: Timestamp) -> bool {
+        self.last_alive != Timestamp::ZERO && now.since(self.last_alive) <= window
     }
 
     /// Returns whether a request was answered after `since`.

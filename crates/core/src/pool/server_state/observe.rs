@@ -122,7 +122,7 @@ impl ServerState {
         let is_timeout = outcome == Outcome::Failed(Failure::Timeout);
         // A server that responds to other requests, or that usually takes this long, is busy: a
         // timeout does not show that another server would do better.
-        let is_busy = self.is_responsive(now) || self.stall.is_known_to_take(now.since(info.started));
+        let is_busy = self.is_responsive(now) || self.stall.is_slow(now.since(info.started), now);
         let impact = if is_timeout && is_busy { HealthImpact::Neutral } else { impact };
         let was_working = !self.ejection.is_active() && self.health.health() != Health::Unhealthy;
         let stall_ended = matches!(outcome, Outcome::Status(_)) && self.stall.on_response(now.since(info.started), now);
