@@ -273,6 +273,20 @@ fn a_held_request_that_goes_on_leaves_its_place() {
 }
 
 #[test]
+fn a_held_request_is_rejected_for_the_last_reason() {
+    let mut state = pool(Policy::Failover, &[1], |servers, change| {
+        servers[0].max_requests = Some(1);
+        change(|service| service.retry.hold = Some(Duration::from_secs(1)));
+    });
+    let (mut running, attempt) = start(&mut state, get(), at(0));
+    let (mut held, Step::Sleep(_)) = Exchange::start(get(), &mut state, at(0)) else { panic!("not held") };
+    running.report(&mut state, attempt, status(200), at(250));
+    let Step::Attempt(attempt) = held.resume(&mut state, at(250)) else { panic!("no attempt") };
+    let step = held.report(&mut state, attempt, status(530), at(1_000));
+    assert!(matches!(step, Step::Finish(Finish::LocalReply(LocalReply::Unavailable { .. }))), "{step:?}");
+}
+
+#[test]
 fn a_request_that_cannot_be_retried_avoids_a_server_that_failed_lately() {
     let first = |request: RequestMeta, now: u64| {
         let mut state = pool(Policy::Failover, &[1, 1], |_, _| ());

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use expect_test::expect;
 use tunnel_balancer_core::{Server, Service};
-use tunnel_balancer_sim::{Behavior, Sim};
+use tunnel_balancer_sim::{Behavior, Client, Sim};
 
 use crate::{check_with, run, without_probes};
 
@@ -58,6 +58,65 @@ fn a_held_request_is_sent_once_per_interval_however_many_servers_fail() {
         let least = trace.requests.values().min();
         assert!(trace.requests.len() == servers && least >= Some(&(20 / servers)), "{:?} take turns", trace.requests);
     }
+}
+
+#[test]
+fn a_held_request_leaves_a_hung_server_for_one_that_returned() {
+    let script = "0 GET; 60 a 530; 60 b 530; 60.1 GET; 60.6 a hang; 60.6 b hang; 61 a 200; 90 end";
+    let response = &run(2, holding, script).responses[1];
+    assert_eq!(response.status, 200);
+    assert!(response.latency < Duration::from_secs(2), "{:?}", response.latency);
+}
+
+#[test]
+fn a_held_request_is_sent_to_a_server_that_returned_before_others_that_fail() {
+    let names: Vec<_> = (b'a'..=b'z').map(char::from).map(String::from).collect();
+    let servers = names.iter().map(|name| Server::new(format!("{name}.example").parse().unwrap())).collect();
+    let mut service = Service::new("app.example", servers).unwrap();
+    holding(&mut service);
+    let mut sim = Sim::new(service, 1);
+    sim.probe_continuously();
+    names.iter().for_each(|name| sim.server(Duration::ZERO, name, Behavior::status(530)));
+    sim.server(Duration::from_secs(41), "a", Behavior::status(200));
+    // The second request finds out that the server has returned.
+    sim.get(Duration::from_secs(40));
+    (0..20).for_each(|n| sim.get(Duration::from_millis(41_010 + n * 50)));
+    let trace = sim.run(Duration::from_secs(60));
+    let slowest = trace.responses.iter().map(|response| response.latency).max().unwrap();
+    assert!(trace.responses.iter().all(|response| response.status == 200), "{:?}", trace.responses);
+    assert!(slowest < Duration::from_secs(3), "{slowest:?}");
+}
+
+#[test]
+fn held_requests_whose_clients_left_take_no_place() {
+    let mut service = Service::new("app.example", vec![Server::new("a.example".parse().unwrap())]).unwrap();
+    service.retry.hold = Some(Duration::from_secs(30));
+    let mut sim = Sim::new(service, 1);
+    sim.server(Duration::ZERO, "a", Behavior::status(530));
+    sim.server(Duration::from_secs(5), "a", Behavior::status(200));
+    for n in 0..1_000 {
+        sim.client(
+            Client::new(Duration::from_millis(1_000 + n), Duration::from_secs(1_000))
+                .timeout(Duration::from_millis(20)),
+        );
+    }
+    sim.get(Duration::from_secs(4));
+    let responses = sim.run(Duration::from_secs(40)).responses;
+    assert_eq!(responses.iter().map(|response| response.status.as_u16()).collect::<Vec<_>>(), [200]);
+}
+
+#[test]
+fn requests_that_wait_for_a_free_place_use_every_place() {
+    let mut servers = vec![Server::new("a.example".parse().unwrap())];
+    servers[0].max_requests = Some(2);
+    let mut service = Service::new("app.example", servers).unwrap();
+    holding(&mut service);
+    let mut sim = Sim::new(service, 1);
+    sim.server(Duration::ZERO, "a", Behavior::status(200).after(Duration::from_millis(20)));
+    (0..100).for_each(|_| sim.get(Duration::from_secs(1)));
+    let responses = sim.run(Duration::from_secs(40)).responses;
+    let served = responses.iter().filter(|response| response.status == 200).count();
+    assert_eq!(served, 100, "a hundred requests take a second");
 }
 
 #[test]

@@ -7,6 +7,16 @@ use tunnel_balancer_core::{Cause, EjectionState, Health, ServerId, Service, Snap
 use crate::snapshot::{a, at, isolate, isolate_with, probe, send};
 
 #[test]
+fn a_count_of_ejections_beyond_reason_is_limited() {
+    let mut state = isolate(1);
+    let now = at(0).as_millis();
+    let entry =
+        format!(r#"{{"servers": [{{"server": "a", "state_changed_at": {now}, "ejection_count": {}}}]}}"#, u32::MAX);
+    state.merge(&serde_json::from_str(&entry).unwrap(), at(1));
+    assert_eq!(state.export("first").servers[0].ejection_count, 32);
+}
+
+#[test]
 fn facts_come_late_twice_and_in_any_order() {
     let mut teller = isolate(1);
     probe(&mut teller, 200, at(0));

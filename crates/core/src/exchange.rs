@@ -14,7 +14,8 @@
 //!
 //! Hosts that can run two attempts at a time also call [`Exchange::hedge`] after `wait`. After the
 //! result of one of them a step may be [`Step::Await`]: the other attempt is still in flight. When
-//! the exchange finishes before it, or the client disconnects, [`Exchange::cancel`] it.
+//! the exchange finishes before it, or the client disconnects, [`Exchange::cancel`] it. When the
+//! client disconnects, [`Exchange::abandon`] the exchange, too.
 //!
 //! # A slow response is not a dead server
 //!
@@ -34,7 +35,7 @@ use crate::classify::{Delivery, Failure, Outcome, Ruling};
 use crate::local_reply::LocalReply;
 use crate::pool::{Liveness, PoolState};
 use crate::retry::RequestMeta;
-use crate::server_set::ServerSet;
+use crate::server_set::{ServerId, ServerSet};
 use crate::service::RetrySettings;
 use crate::time::Timestamp;
 
@@ -167,6 +168,11 @@ impl Exchange {
         state.on_attempt_canceled(attempt.info, was_faster, now);
     }
 
+    /// Ends the exchange of a client that disconnected. [`Exchange::cancel`] its attempts as well.
+    pub fn abandon(&mut self, state: &mut PoolState) {
+        self.leave_queue(state);
+    }
+
     /// Returns how long to wait for the response to an attempt. `body_sent` is whether the
     /// server has the whole request: while the client uploads, neither timeouts nor liveness checks
     /// apply.
@@ -178,7 +184,7 @@ impl Exchange {
             self.deadline = now + state.service().retry.timeout;
             return Wait::Sleep(Self::POLL_INTERVAL);
         }
-        let can_leave = self.can_leave(state, now);
+        let can_leave = self.can_leave(attempt.server(), state, now);
         // A slow response is better than none: the attempt is only cut if a retry will follow and
         // may be faster.
         let may_cut = can_leave && state.is_retry_left(now) && !state.is_overloaded(now);
@@ -229,13 +235,13 @@ impl Exchange {
         let timed_out = self.last.is_some_and(|(last, _)| last.outcome == Outcome::Failed(Failure::Timeout));
         let is_wanted = settings.hedge
             && self.in_flight == 1
-            && self.attempts < settings.attempts
+            && self.is_attempt_left(state, now)
             && self.request.is_hedgeable()
             && !timed_out;
         if !is_wanted || !state.is_not_responding(attempt.info, now) {
             return None;
         }
-        let server = state.select_hedge(self.tried, &self.request, now)?;
+        let server = state.select_hedge(self.tried_beside(attempt.server()), &self.request, now)?;
         if !state.withdraw_hedge(now) {
             return None;
         }
@@ -255,11 +261,16 @@ impl Exchange {
 
     fn next(&mut self, state: &mut PoolState, now: Timestamp) -> Step {
         let step = self.decide(state, now);
-        if self.held && !matches!(step, Step::Sleep(_)) {
-            self.held = false;
-            self.held_until.into_iter().for_each(|until| state.hold().leave(until));
+        if !matches!(step, Step::Sleep(_)) {
+            self.leave_queue(state);
         }
         step
+    }
+
+    fn leave_queue(&mut self, state: &mut PoolState) {
+        if std::mem::take(&mut self.held) {
+            self.held_until.into_iter().for_each(|until| state.hold().leave(until));
+        }
     }
 
     fn decide(&mut self, state: &mut PoolState, now: Timestamp) -> Step {
@@ -274,6 +285,7 @@ impl Exchange {
             self.rejection = selection.and_then(Result::err);
             return self.hold(state, now).unwrap_or_else(|| Step::Finish(self.finish(state, now)));
         };
+        self.rejection = None;
         let id = selection.server;
         // While no server is available, requests that arrive are held at once.
         if selection.last_resort
@@ -312,6 +324,12 @@ impl Exchange {
             return state.select(self.tried, &self.request, now);
         }
         let being_tried = state.being_tried(RetrySettings::HOLD_INTERVAL, now);
+        // One that has returned comes first, even if it was tried.
+        if let Ok(selection) = state.select(being_tried, &self.request, now)
+            && !state.is_failing(selection.server)
+        {
+            return Ok(selection);
+        }
         state.select(self.tried.union(being_tried), &self.request, now).or_else(|_| {
             self.tried = ServerSet::EMPTY;
             state.select(being_tried, &self.request, now)
@@ -347,16 +365,32 @@ impl Exchange {
             return None;
         }
         (self.held, self.held_until) = (true, Some(until));
-        Some(Step::Sleep(RetrySettings::HOLD_INTERVAL.min(until.since(now))))
+        // Requests that wait for a free place must not all look for it at the same moment.
+        let interval = match self.rejection {
+            Some(LocalReply::Overloaded) => state.random_below(RetrySettings::HOLD_INTERVAL),
+            _ => RetrySettings::HOLD_INTERVAL,
+        };
+        Some(Step::Sleep(interval.min(until.since(now))))
     }
 
-    /// Returns whether the request may be sent to another server if this attempt is given up.
-    fn can_leave(&self, state: &mut PoolState, now: Timestamp) -> bool {
-        let settings = &state.service().retry;
+    /// Returns whether the request may be sent to another server if the attempt on `server` is given
+    /// up.
+    fn can_leave(&self, server: ServerId, state: &mut PoolState, now: Timestamp) -> bool {
         let given_up = Outcome::Failed(Failure::Unresponsive);
-        self.request.rule(given_up, settings).retryable
-            && self.attempts < settings.attempts
-            && state.has_other_candidate(self.tried, &self.request, now)
+        self.request.rule(given_up, &state.service().retry).retryable
+            && self.is_attempt_left(state, now)
+            && state.has_other_candidate(self.tried_beside(server), &self.request, now)
+    }
+
+    /// Returns whether one more attempt is allowed. A held request has no limit but its time.
+    fn is_attempt_left(&self, state: &PoolState, now: Timestamp) -> bool {
+        self.attempts < state.service().retry.attempts || self.held_until.is_some_and(|until| now < until)
+    }
+
+    /// Returns the servers that are out of the question while an attempt on `server` is in flight. A
+    /// held request may be sent to the others again.
+    fn tried_beside(&self, server: ServerId) -> ServerSet {
+        if self.held_until.is_some() { ServerSet::single(server) } else { self.tried }
     }
 
     fn finish(&self, state: &PoolState, now: Timestamp) -> Finish {

@@ -203,6 +203,7 @@ impl<C: HttpClient, K: Clock> Drop for Run<'_, C, K> {
         for attempt in self.attempts.iter_mut().filter_map(Option::take) {
             self.pool.update(|state| self.exchange.cancel(state, attempt, self.clock.now()));
         }
+        self.pool.update(|state| self.exchange.abandon(state));
         // The request, or its early end, may have made probes due.
         self.client.start_probes();
     }

@@ -211,6 +211,9 @@ impl Ejection {
         may_eject: bool,
     ) -> Option<Change> {
         let Some(current) = self.current else {
+            if impact == HealthImpact::Neutral {
+                return None;
+            }
             self.record(impact, settings);
             return (may_eject && self.exceeds_threshold(settings)).then(|| self.eject(Cause::Failures, now, settings));
         };
@@ -272,6 +275,9 @@ impl Ejection {
 
     /// A pause up to this long is granted to a single response.
     const SHORT_PAUSE: Duration = Duration::from_secs(10);
+
+    /// More ejections than this make no longer ones.
+    pub(super) const MAX_COUNT: u32 = 32;
 
     /// The longest pause that a server can request.
     pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(60);

@@ -223,6 +223,12 @@ impl PoolState {
         &mut self.hold
     }
 
+    /// Returns a random time up to `limit`, in whole milliseconds from 1.
+    pub(crate) fn random_below(&mut self, limit: Duration) -> Duration {
+        let millis = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
+        Duration::from_millis(1 + self.rng.below(millis))
+    }
+
     /// Records that an attempt starts.
     pub(crate) fn on_attempt_started(&mut self, info: AttemptInfo, now: Timestamp) {
         self.selector.on_started(info.server, now);

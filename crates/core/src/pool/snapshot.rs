@@ -157,7 +157,7 @@ impl PoolState {
         let ejection = EjectionFact {
             changed_at,
             ejected_until,
-            ejection_count: entry.ejection_count,
+            ejection_count: entry.ejection_count.min(Ejection::MAX_COUNT),
             cause: ejected_until.map(|_| entry.cause).unwrap_or_default(),
             trial_until: trial_until.filter(|_| ejected_until.is_some()),
         };

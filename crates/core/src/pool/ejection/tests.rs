@@ -230,3 +230,17 @@ fn a_trial_that_counts_as_lost_ends_no_other_and_decides_no_later_ejection() {
     assert_eq!(result(&mut ejection, Failure, 10_000, 17_000), None);
     assert_eq!(ejection.state(at(35_999)), EjectionState::Ejected(at(36_000)));
 }
+
+#[test]
+fn a_neutral_outcome_does_not_eject_for_earlier_failures() {
+    let mut ejection = Ejection::default();
+    for _ in 0..4 {
+        ejection.on_attempt(HealthImpact::Failure, false, at(0), at(0), &settings(), false);
+    }
+    assert_eq!(
+        attempt(&mut ejection, HealthImpact::Neutral, at(1)),
+        None,
+        "the pool could not do without the server then"
+    );
+    assert!(attempt(&mut ejection, HealthImpact::Failure, at(2)).is_some());
+}
