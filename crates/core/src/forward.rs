@@ -158,6 +158,10 @@ impl<C: HttpClient, K: Clock> Run<'_, C, K> {
     where
         F: Future<Output = Result<C::Response, C::Error>>,
     {
+        // A response that has arrived counts, however late this is: the process may have been suspended.
+        if let Some(ended) = poll_fn(|context| Poll::Ready(poll_sends(sends, context))).await {
+            return ended;
+        }
         let (mut time, mut probe) = (Duration::MAX, false);
         for (slot, attempt) in self.attempts.iter_mut().enumerate() {
             let Some(attempt) = attempt else { continue };
@@ -177,10 +181,8 @@ impl<C: HttpClient, K: Clock> Run<'_, C, K> {
         }
         let mut timer = pin!(self.clock.sleep(time));
         poll_fn(|context| {
-            for (slot, send) in sends.iter_mut().enumerate() {
-                if let Poll::Ready(sent) = poll_send(send, context) {
-                    return Poll::Ready(Event::Ended(slot, sent.map_err(|error| error.failure())));
-                }
+            if let Some(ended) = poll_sends(sends, context) {
+                return Poll::Ready(ended);
             }
             timer.as_mut().poll(context).map(|()| Event::Timer)
         })
@@ -209,12 +211,16 @@ impl<C: HttpClient, K: Clock> Drop for Run<'_, C, K> {
     }
 }
 
-/// Polls a send that may be absent.
-fn poll_send<F: Future>(send: &mut Pin<&mut Option<F>>, context: &mut Context<'_>) -> Poll<F::Output> {
-    match send.as_mut().as_pin_mut() {
-        Some(send) => send.poll(context),
-        None => Poll::Pending,
-    }
+/// Polls the sends in flight. Returns the first that has ended.
+fn poll_sends<F, R, E>(sends: &mut [Pin<&mut Option<F>>; 2], context: &mut Context<'_>) -> Option<Event<R>>
+where
+    F: Future<Output = Result<R, E>>,
+    E: UpstreamError,
+{
+    sends.iter_mut().enumerate().find_map(|(slot, send)| match send.as_mut().as_pin_mut()?.poll(context) {
+        Poll::Ready(sent) => Some(Event::Ended(slot, sent.map_err(|error| error.failure()))),
+        Poll::Pending => None,
+    })
 }
 
 /// Probes one server. A missing response in time is a result, too.
