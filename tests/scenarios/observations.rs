@@ -273,6 +273,37 @@ fn a_held_request_that_goes_on_leaves_its_place() {
 }
 
 #[test]
+fn a_retry_is_free_only_from_a_server_that_fails_repeatedly() {
+    let mut state = probed(|service| (service.retry.budget.percent, service.retry.budget.min_per_second) = (0, 0));
+    let mut goes_on = || {
+        let (mut exchange, attempt) = start(&mut state, get(), at(1_000));
+        assert_eq!(attempt.server(), id(0));
+        matches!(exchange.report(&mut state, attempt, status(502), at(1_000)), Step::Attempt(_))
+    };
+    assert!(!goes_on(), "one failure may be the request's own");
+    assert!(goes_on());
+}
+
+#[test]
+fn a_released_lease_can_be_taken_again() {
+    let mut state = pool(Policy::Failover, &[1], |_, change| {
+        change(|service| service.health_check = Some(HealthCheck::default()));
+    });
+    let lease = state.next_probe(at(0)).unwrap();
+    assert!(state.next_probe(at(0)).is_none());
+    state.release_lease(lease);
+    assert!(state.next_probe(at(0)).is_some());
+}
+
+#[test]
+fn only_writes_are_told_that_there_are_no_writes() {
+    let state = pool(Policy::Failover, &[1, 1], |_, change| change(|service| service.writes = Writes::PrimaryOnly));
+    let rejection = |request: RequestMeta| state.clone().pick(state.service().all(), &request, at(0)).unwrap_err();
+    assert!(matches!(rejection(RequestMeta::new(Method::POST)), LocalReply::NoWrites { .. }));
+    assert!(matches!(rejection(get()), LocalReply::Unavailable { .. }));
+}
+
+#[test]
 fn a_held_request_is_rejected_for_the_last_reason() {
     let mut state = pool(Policy::Failover, &[1], |servers, change| {
         servers[0].max_requests = Some(1);
