@@ -80,6 +80,7 @@ pub struct Exchange {
     deadline: Timestamp,
     tried: ServerSet,
     attempts: u32,
+    last_started: Timestamp,
     in_flight: u32,
     /// The last result and its interpretation.
     last: Option<(AttemptResult, Ruling)>,
@@ -113,6 +114,7 @@ impl Exchange {
             deadline: now + state.service().retry.timeout,
             tried: ServerSet::EMPTY,
             attempts: 0,
+            last_started: now,
             in_flight: 0,
             last: None,
             server_was_failing: false,
@@ -233,7 +235,10 @@ impl Exchange {
         let now = state.advance(now);
         let settings = &state.service().retry;
         let timed_out = self.last.is_some_and(|(last, _)| last.outcome == Outcome::Failed(Failure::Timeout));
+        // A held request is sent once per interval.
+        let is_paused = self.held_until.is_some() && now.since(self.last_started) < RetrySettings::HOLD_INTERVAL;
         let is_wanted = settings.hedge
+            && !is_paused
             && self.in_flight == 1
             && self.is_attempt_left(state, now)
             && self.request.is_hedgeable()
@@ -339,6 +344,7 @@ impl Exchange {
     fn attempt(&mut self, state: &mut PoolState, selection: Selection, hedge: bool, now: Timestamp) -> Attempt {
         self.tried.insert(selection.server);
         self.attempts += 1;
+        self.last_started = now;
         self.in_flight += 1;
         self.last_resort = selection.last_resort;
         let info = AttemptInfo {
