@@ -53,8 +53,8 @@ impl PoolState {
         let eligible = self.eligible(request).difference(tried);
         // A trial is decided by a request that can be retried, or, when none has come for as long
         // as the ejection lasted, by any.
-        let retryable = request.is_safely_retryable(&self.service.retry);
-        let trials = if retryable { view.probation } else { view.overdue };
+        let is_retryable = |state: &Self| request.is_safely_retryable(&state.service.retry);
+        let trials = if view.probation.is_empty() || is_retryable(self) { view.probation } else { view.overdue };
 
         // A client's own server comes first, even while it drains.
         if let Some(own) = request.affinity_server {
@@ -72,7 +72,7 @@ impl PoolState {
             return Err(self.rejection(allowed, request, now));
         }
         let mut ready = candidates.intersection(view.available.union(trials));
-        if !retryable && !self.index.failing.is_empty() {
+        if !self.index.failing.is_empty() && !is_retryable(self) {
             ready = ready.difference(self.avoided(now)).or_else(ready);
         }
         let (first, backups) = (ready.difference(self.index.backup), ready.intersection(self.index.backup));
@@ -85,7 +85,7 @@ impl PoolState {
             candidates.intersection(view.probation),
         ];
         let tier = tiers.into_iter().find(|tier| !tier.is_empty());
-        let among = tier.unwrap_or_else(|| self.last_resort(candidates, tried, retryable, now));
+        let among = tier.unwrap_or_else(|| self.last_resort(candidates, tried, is_retryable(self), now));
         let Self { selector, service, rng, .. } = self;
         let server = selector.select(&service.policy, among, request.hash_key, rng, now);
         let server = server.ok_or_else(|| LocalReply::unavailable(self.retry_after(now)))?;
