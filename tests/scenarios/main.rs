@@ -9,6 +9,7 @@
 mod failover;
 mod healing;
 mod hedging;
+mod holding;
 mod last_resort;
 mod observations;
 mod probing;

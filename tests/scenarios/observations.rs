@@ -233,46 +233,6 @@ fn a_crowd_from_a_dead_server_is_charged_while_another_request_tries_the_next() 
 }
 
 #[test]
-fn held_requests_are_not_charged_for_an_unavailable_server() {
-    let mut state = pool(Policy::Failover, &[1], |_, change| {
-        change(|service| {
-            service.retry.hold = Some(Duration::from_secs(5));
-            (service.retry.budget.percent, service.retry.budget.min_per_second) = (0, 0);
-        });
-    });
-    let (mut exchange, attempt) = start(&mut state, get(), at(0));
-    let mut step = exchange.report(&mut state, attempt, Outcome::Failed(Failure::Connect), at(0));
-    let mut attempts = 1;
-    for now in (250..5_000).step_by(250) {
-        assert!(matches!(step, Step::Sleep(_)), "{step:?} at {now}");
-        step = exchange.resume(&mut state, at(now));
-        if let Step::Attempt(attempt) = step {
-            attempts += 1;
-            step = exchange.report(&mut state, attempt, status(502), at(now));
-        }
-    }
-    assert!(attempts > 10, "{attempts}");
-}
-
-#[test]
-fn a_held_request_that_goes_on_leaves_its_place() {
-    let mut state = pool(Policy::Failover, &[1], |servers, change| {
-        servers[0].max_requests = Some(1);
-        change(|service| service.retry.hold = Some(Duration::from_secs(60)));
-    });
-    let mut running = start(&mut state, get(), at(0));
-    for n in 0..1_100 {
-        let (mut next, Step::Sleep(_)) = Exchange::start(get(), &mut state, at(0)) else {
-            panic!("no place for request {n}")
-        };
-        let (mut exchange, attempt) = running;
-        exchange.report(&mut state, attempt, status(200), at(0));
-        let Step::Attempt(attempt) = next.resume(&mut state, at(0)) else { panic!("no attempt") };
-        running = (next, attempt);
-    }
-}
-
-#[test]
 fn a_retry_is_free_only_from_a_server_that_fails_repeatedly() {
     let mut state = probed(|service| (service.retry.budget.percent, service.retry.budget.min_per_second) = (0, 0));
     let mut goes_on = || {
@@ -301,20 +261,6 @@ fn only_writes_are_told_that_there_are_no_writes() {
     let rejection = |request: RequestMeta| state.clone().pick(state.service().all(), &request, at(0)).unwrap_err();
     assert!(matches!(rejection(RequestMeta::new(Method::POST)), LocalReply::NoWrites { .. }));
     assert!(matches!(rejection(get()), LocalReply::Unavailable { .. }));
-}
-
-#[test]
-fn a_held_request_is_rejected_for_the_last_reason() {
-    let mut state = pool(Policy::Failover, &[1], |servers, change| {
-        servers[0].max_requests = Some(1);
-        change(|service| service.retry.hold = Some(Duration::from_secs(1)));
-    });
-    let (mut running, attempt) = start(&mut state, get(), at(0));
-    let (mut held, Step::Sleep(_)) = Exchange::start(get(), &mut state, at(0)) else { panic!("not held") };
-    running.report(&mut state, attempt, status(200), at(250));
-    let Step::Attempt(attempt) = held.resume(&mut state, at(250)) else { panic!("no attempt") };
-    let step = held.report(&mut state, attempt, status(530), at(1_000));
-    assert!(matches!(step, Step::Finish(Finish::LocalReply(LocalReply::Unavailable { .. }))), "{step:?}");
 }
 
 #[test]

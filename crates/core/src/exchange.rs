@@ -373,7 +373,7 @@ impl Exchange {
         (self.held, self.held_until) = (true, Some(until));
         // Requests that wait for a free place must not all look for it at the same moment.
         let interval = match self.rejection {
-            Some(LocalReply::Overloaded) => state.random_below(RetrySettings::HOLD_INTERVAL),
+            Some(LocalReply::Overloaded) => state.random_up_to(RetrySettings::HOLD_INTERVAL),
             _ => RetrySettings::HOLD_INTERVAL,
         };
         Some(Step::Sleep(interval.min(until.since(now))))

@@ -224,7 +224,7 @@ impl PoolState {
     }
 
     /// Returns a random time up to `limit`, in whole milliseconds from 1.
-    pub(crate) fn random_below(&mut self, limit: Duration) -> Duration {
+    pub(crate) fn random_up_to(&mut self, limit: Duration) -> Duration {
         let millis = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
         Duration::from_millis(1 + self.rng.below(millis))
     }

@@ -161,9 +161,9 @@ impl PoolState {
         }
     }
 
-    /// Returns whether all servers were silent at the same moment, in the last ten seconds: they are
-    /// overloaded, or the network is down. To move requests between them would not help, and would
-    /// prolong an overload.
+    /// Returns whether, in the last ten seconds, several servers were silent at the same moment and no
+    /// other one was in traffic: they are overloaded, or the network is down. To move requests
+    /// between them would not help, and would prolong an overload.
     pub(crate) fn is_overloaded(&self, now: Timestamp) -> bool {
         self.all_silent_at.is_some_and(|at| now.since(at) < Self::OVERLOAD_MEMORY)
     }

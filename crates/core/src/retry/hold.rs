@@ -11,7 +11,7 @@ use crate::time::Timestamp;
 
 /// The requests of one pool that are being held.
 ///
-/// A request that is dropped while it waits never leaves the queue by itself, so places also
+/// A host may drop a request without [`Exchange::abandon`](crate::Exchange::abandon), so places also
 /// expire.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct HoldQueue(Vec<Timestamp>);
