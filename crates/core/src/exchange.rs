@@ -15,7 +15,7 @@
 //! Hosts that can run two attempts at a time also call [`Exchange::hedge`] after `wait`. After the
 //! result of one of them a step may be [`Step::Await`]: the other attempt is still in flight. When
 //! the exchange finishes before it, or the client disconnects, [`Exchange::cancel`] it. When the
-//! client disconnects, [`Exchange::abandon`] the exchange, too.
+//! client of a held request disconnects, [`Exchange::abandon`] the exchange.
 //!
 //! # A slow response is not a dead server
 //!
@@ -170,7 +170,7 @@ impl Exchange {
         state.on_attempt_canceled(attempt.info, was_faster, now);
     }
 
-    /// Ends the exchange of a client that disconnected. [`Exchange::cancel`] its attempts as well.
+    /// Gives up the place of a held request whose client disconnected.
     pub fn abandon(&mut self, state: &mut PoolState) {
         self.leave_queue(state);
     }
@@ -252,6 +252,11 @@ impl Exchange {
         }
         let selection = Selection { server, trial: false, last_resort: false };
         Some(self.attempt(state, selection, true, now))
+    }
+
+    /// Returns whether the request is being held, and so has a place in the queue.
+    pub const fn is_held(&self) -> bool {
+        self.held
     }
 
     /// Returns the number of attempts so far.

@@ -205,7 +205,9 @@ impl<C: HttpClient, K: Clock> Drop for Run<'_, C, K> {
         for attempt in self.attempts.iter_mut().filter_map(Option::take) {
             self.pool.update(|state| self.exchange.cancel(state, attempt, self.clock.now()));
         }
-        self.pool.update(|state| self.exchange.abandon(state));
+        if self.exchange.is_held() {
+            self.pool.update(|state| self.exchange.abandon(state));
+        }
         // The request, or its early end, may have made probes due.
         self.client.start_probes();
     }
