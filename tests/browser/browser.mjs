@@ -1,4 +1,5 @@
-// Chromium, and what it shows of the network: each navigation's answers, each failure, each WebSocket.
+// Chromium, and what it shows of the network: each navigation's answers, each failure, each
+// WebSocket.
 
 import { EventEmitter, once } from 'node:events';
 import { chromium } from 'playwright-core';

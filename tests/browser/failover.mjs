@@ -1,8 +1,9 @@
 // A person at work in a browser, and the server that they work on dies.
 //
-// JupyterLab is an application as people run them behind tunnels: a login with a redirect and a signed cookie, files up
-// and down, and WebSockets that stay open. Two servers of it share one directory; the built Worker is in front of them, and
-// Chromium in front of that. Started by `cargo xtask test browser`, which installs what it needs.
+// JupyterLab is an application as people run them behind tunnels: a login with a redirect and a
+// signed cookie, files up and down, and WebSockets that stay open. Two servers of it share one
+// directory; the built Worker is in front of them, and Chromium in front of that. Started by `cargo
+// xtask test browser`, which installs what it needs.
 
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';

@@ -1,4 +1,5 @@
-// Starting and ending programs. Whatever a test starts is ended by its process id, also when the test fails.
+// Starting and ending programs. Whatever a test starts is ended by its process id, also when the
+// test fails.
 
 import { execFileSync, spawn } from 'node:child_process';
 import { createWriteStream } from 'node:fs';

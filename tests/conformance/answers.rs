@@ -1,5 +1,5 @@
-//! The balancer's own answers: in the form that the client asks for, with an id that the log knows, and without a word about
-//! where the servers are.
+//! The balancer's own answers: in the form that the client asks for, with an id that the log knows,
+//! and without a word about where the servers are.
 
 use serde_json::Value;
 use tunnel_balancer_tests::{Answer, App, Bench, Gate, Reply, Request, Response, Service};

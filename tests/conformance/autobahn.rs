@@ -1,7 +1,9 @@
-//! The Autobahn test suite: its client against its own server, directly and through the target, with the same verdicts.
+//! The Autobahn test suite: its client against its own server, directly and through the target,
+//! with the same verdicts.
 //!
-//! It knows more ways to be wrong than `websocket_peers`, compression above all, but its package (`autobahntestsuite`) wants
-//! Python 2.7. So it runs where [`WSTEST`] names its program, and says that it did not where it is not:
+//! It knows more ways to be wrong than `websocket_peers`, compression above all, but its package
+//! (`autobahntestsuite`) wants Python 2.7. So it runs where [`WSTEST`] names its program, and says
+//! that it did not where it is not:
 //!
 //! ```text
 //! TUNNEL_BALANCER_WSTEST=wstest cargo test -p tunnel-balancer-tests --test conformance -- autobahn --nocapture
@@ -26,8 +28,9 @@ cases![same_verdicts_as_directly];
 /// The program `wstest` of Autobahn's package.
 const WSTEST: &str = "TUNNEL_BALANCER_WSTEST";
 
-/// Framing, pings, reserved bits, opcodes, fragments, UTF-8 and closes in full; of the hundreds of cases about sizes (9) and
-/// compression (12, 13), which differ in figures only and take minutes, one of a kind.
+/// Framing, pings, reserved bits, opcodes, fragments, UTF-8 and closes in full; of the hundreds of
+/// cases about sizes (9) and compression (12, 13), which differ in figures only and take minutes,
+/// one of a kind.
 const CASES_OF_AUTOBAHN: [&str; 22] = [
     "1.*", "2.*", "3.*", "4.*", "5.*", "6.*", "7.*", "9.1.3", "9.2.3", "9.3.1", "9.7.1", "9.8.1", "10.*", "12.1.1",
     "12.1.10", "12.3.5", "13.1.1", "13.2.1", "13.3.1", "13.4.1", "13.5.1", "13.7.5",
@@ -66,7 +69,8 @@ async fn same_verdicts_as_directly(bench: Bench) {
     println!("Autobahn: {} cases, the same verdicts directly and through the target", direct.len());
 }
 
-/// By agent and case: the verdicts on the conversation and on its close, and the code that the server closed with.
+/// By agent and case: the verdicts on the conversation and on its close, and the code that the
+/// server closed with.
 fn verdicts(index: &Path) -> BTreeMap<String, BTreeMap<String, [Value; 3]>> {
     let index = fs::read_to_string(index).expect("Autobahn's client wrote a report");
     let index: BTreeMap<String, BTreeMap<String, Value>> = serde_json::from_str(&index).expect("a sound report");
@@ -109,7 +113,8 @@ async fn listening(addr: SocketAddr) {
     }
 }
 
-/// Autobahn's client calls a server by its address; the target knows its service by name. The relay puts the name in.
+/// Autobahn's client calls a server by its address; the target knows its service by name. The relay
+/// puts the name in.
 async fn relay(target: SocketAddr) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port on loopback");
     let addr = listener.local_addr().expect("a bound listener");

@@ -1,12 +1,15 @@
-//! A steady load while servers are killed, hung, made to answer 502 or 530, and restarted: no GET fails, no POST runs twice.
+//! A steady load while servers are killed, hung, made to answer 502 or 530, and restarted: no GET
+//! fails, no POST runs twice.
 //!
-//! One server at a time is the rock: nothing happens to it. The others get one fault after the other, all drawn from a seed.
-//! When the rock changes, the old one stays well, too, until the GETs that began before are answered: one that has met two
-//! faults and is on its way to the third server must not find that one broken as well. A list without a server that is well
-//! is nobody's fault.
+//! One server at a time is the rock: nothing happens to it. The others get one fault after the
+//! other, all drawn from a seed. When the rock changes, the old one stays well, too, until the GETs
+//! that began before are answered: one that has met two faults and is on its way to the third
+//! server must not find that one broken as well. A list without a server that is well is nobody's
+//! fault.
 //!
-//! The new one need not have passed its probes by then: for a moment every server is away in the eyes of the balancer.
-//! `tests/fleets/chaos.rs` runs the same on a virtual clock, where a loss can be looked at.
+//! The new one need not have passed its probes by then: for a moment every server is away in the
+//! eyes of the balancer. `tests/fleets/chaos.rs` runs the same on a virtual clock, where a loss can
+//! be looked at.
 //!
 //! The full run is longer, and any seed can be run again; a failure names it:
 //!
@@ -88,7 +91,8 @@ async fn no_get_fails_and_no_post_runs_twice(bench: Bench) {
 
 // === the load ===
 
-/// Three GETs and a POST with a number of its own, over and over, each when its time has come, whatever became of the others.
+/// Three GETs and a POST with a number of its own, over and over, each when its time has come,
+/// whatever became of the others.
 struct Load {
     client: Client,
     outcomes: RefCell<Vec<Outcome>>,
@@ -147,7 +151,8 @@ impl Load {
     }
 
     async fn result(&self, request: &Request) -> Result<String, String> {
-        // A connection each: one that was kept may be closed as idle by the target in the moment in which it is used again.
+        // A connection each: one that was kept may be closed as idle by the target in the moment in
+        // which it is used again.
         let mut connection = self.client.connect().await;
         let response = connection.send(request).await.map_err(|error| format!("broken connection: {error}"))?;
         match response.status {
@@ -202,7 +207,8 @@ fn order(id: usize) -> String {
     format!("order {id}")
 }
 
-/// Who executed which POSTs: everybody who read one to its end. A 530 is the edge's answer when no server was reached.
+/// Who executed which POSTs: everybody who read one to its end. A 530 is the edge's answer when no
+/// server was reached.
 fn executed<'a>(servers: impl Iterator<Item = &'a FaultyServer>) -> BTreeMap<usize, Vec<String>> {
     let mut executed = BTreeMap::<_, Vec<_>>::new();
     for server in servers {
@@ -222,8 +228,8 @@ fn seen_gets(server: &FaultyServer) -> usize {
 
 // === the faults ===
 
-/// What happens to the servers. What and in which order comes from the seed alone; when, from the seed as well, but for the
-/// wait at the end of each phase.
+/// What happens to the servers. What and in which order comes from the seed alone; when, from the
+/// seed as well, but for the wait at the end of each phase.
 struct Chaos<'a> {
     servers: &'a [FaultyServer],
     dice: Cell<u64>,

@@ -1,4 +1,5 @@
-//! How long a server is left alone after failures, and how it comes back. Without health checks, unless a case says so.
+//! How long a server is left alone after failures, and how it comes back. Without health checks,
+//! unless a case says so.
 
 use tunnel_balancer_tests::{Answer, Bench, Reply, Request, Service, Traffic};
 
@@ -74,12 +75,14 @@ async fn ejected_servers_are_the_last_resort(bench: Bench) {
     primary.recover();
     replica.recover();
     let response = app.send(Request::post("/", "order")).await;
-    // Which one is tried first depends on which failed first: a probe or the request, of either server.
+    // Which one is tried first depends on which failed first: a probe or the request, of either
+    // server.
     assert_eq!(response.status, 200, "no server is available, and both respond");
     assert_eq!(response.header("X-Tunnel-Balancer"), Some("fallback"), "{response:?}");
 }
 
-/// The statuses of one page must not make every server unavailable. The probe of the last one has to confirm them.
+/// The statuses of one page must not make every server unavailable. The probe of the last one has
+/// to confirm them.
 async fn the_last_available_server_is_not_ejected_for_statuses(bench: Bench) {
     let [primary, replica] = bench.servers(["primary", "replica"]).await;
     let app = bench.start(Service::of([&primary, &replica])).await;
@@ -113,7 +116,8 @@ async fn passing_probe_ends_the_ejection(bench: Bench) {
     primary.until("the first probe", |counts| counts.probes_done() == 1).await;
     primary.answer_at("/once", Reply::status(530));
     assert_eq!(app.get("/once").await.served_by(), "replica");
-    // A failure makes a probe due at once; it passes, and no ejection of 10 seconds has to be waited for.
+    // A failure makes a probe due at once; it passes, and no ejection of 10 seconds has to be
+    // waited for.
     let mut traffic = Traffic::start(&app);
     traffic.served_by("primary", 5).await;
     traffic.ends_without_failure().await;

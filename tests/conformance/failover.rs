@@ -1,7 +1,7 @@
 //! The reason why all this exists: a server goes away, and no visitor sees it.
 //!
-//! The first cases run traffic without a pause while the servers change under it, and end when the traffic has seen the
-//! change; no request may fail in between.
+//! The first cases run traffic without a pause while the servers change under it, and end when the
+//! traffic has seen the change; no request may fail in between.
 
 use tunnel_balancer_tests::{Answer, Bench, Reply, Request, Service, Traffic};
 
@@ -143,7 +143,8 @@ async fn unknown_host_is_404(bench: Bench) {
     assert_eq!(primary.counts().connections, 0);
 }
 
-/// What stands in `Host` must not come to a server as the beginning of the path, nor choose the service by it.
+/// What stands in `Host` must not come to a server as the beginning of the path, nor choose the
+/// service by it.
 async fn t02_a_host_is_no_path(bench: Bench) {
     let [primary, api] = bench.servers(["primary", "api"]).await;
     let app = bench.start(vec![Service::of([&primary]), Service::of([&api]).host("app.test/api")]).await;

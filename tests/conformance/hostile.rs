@@ -1,5 +1,6 @@
-//! Clients who mean harm. Numbers as in the table of threats (T1 to T26); those that belong to a theme of its own stand there.
-//! T11, a status endpoint that tells too much, waits for a status endpoint.
+//! Clients who mean harm. Numbers as in the table of threats (T1 to T26); those that belong to a
+//! theme of its own stand there. T11, a status endpoint that tells too much, waits for a status
+//! endpoint.
 
 use futures_util::future::join_all;
 use serde_json::Value;
@@ -37,7 +38,8 @@ async fn t18_a_hostile_request_is_one_harmless_line_of_the_log(bench: Bench) {
     let [down] = bench.servers(["down"]).await;
     let app = bench.start(Service::of([&down])).await;
     down.stop().await;
-    // U+009B begins an escape sequence in a terminal, as ESC [ does; ESC itself is in no valid header.
+    // U+009B begins an escape sequence in a terminal, as ESC [ does; ESC itself is in no valid
+    // header.
     let hostile = "\u{9b}31m\u{85}\\u001b[31m\"} {\"event\":\"forged\"}";
     let request = Request::get("/a%0d%0a%1b[31m|forged;\"}?token=topsecret")
         .header("User-Agent", &format!("{hostile}{}", "long ".repeat(1000)))

@@ -1,6 +1,7 @@
 //! A server that accepts connections and answers nothing: neither requests nor health checks.
 //!
-//! The bounds allow for a busy machine. Without stall detection every one of them is missed by seconds.
+//! The bounds allow for a busy machine. Without stall detection every one of them is missed by
+//! seconds.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,5 @@
-//! Many visitors at once on a cold Worker, the moment when all of them would like to ask how the servers are.
+//! Many visitors at once on a cold Worker, the moment when all of them would like to ask how the
+//! servers are.
 
 use futures_util::future::join_all;
 use tunnel_balancer_tests::{Answer, Bench, Gate, Service};
@@ -37,6 +38,7 @@ async fn sixty_requests_while_probes_hang(bench: Bench) {
             assert_eq!(response.status, 200);
         }
     }
-    // All sixty are answered, and the first probe, which gives up after 5 seconds, is still waiting.
+    // All sixty are answered, and the first probe, which gives up after 5 seconds, is still
+    // waiting.
     assert_eq!(primary.counts().probes_done() + replica.counts().probes_done(), 0);
 }

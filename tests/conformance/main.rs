@@ -1,13 +1,14 @@
 //! The conformance suite: what every host of the balancer has to do, seen from outside.
 //!
-//! Each pair of target and case is one test, named `worker::failover::unknown_host_is_404`, so that a filter picks targets,
-//! themes or single cases:
+//! Each pair of target and case is one test, named `worker::failover::unknown_host_is_404`, so that
+//! a filter picks targets, themes or single cases:
 //!
 //! ```text
 //! cargo test -p tunnel-balancer-tests --test conformance -- worker::original
 //! ```
 //!
-//! With `--nocapture` the logs of the targets are shown for cases that pass, too. At the end stands what the hosts differ in.
+//! With `--nocapture` the logs of the targets are shown for cases that pass, too. At the end stands
+//! what the hosts differ in.
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -25,7 +26,8 @@ use crate::report::{Classification, Report};
 
 /// Lists the cases of a file. A case that is missing here is dead code, and the compiler says so.
 ///
-/// `name not on Worker: "reason"` keeps a case from a host; `not on Worker: "reason";` in front keeps all of them from it.
+/// `name not on Worker: "reason"` keeps a case from a host; `not on Worker: "reason";` in front
+/// keeps all of them from it.
 macro_rules! cases {
     (not on $host:ident: $why:literal; $($name:ident),+ $(,)?) => { cases![$($name not on $host: $why),+]; };
     ($($name:ident $(not on $host:ident: $why:literal)?),+ $(,)?) => {
@@ -108,7 +110,8 @@ const THEMES: &[(&str, &[Case])] = &[
     ("log", native::log::CASES),
 ];
 
-/// A whole case may take this long. Its single waits give up much sooner, and say what they waited for.
+/// A whole case may take this long. Its single waits give up much sooner, and say what they waited
+/// for.
 const CASE_LIMIT: Duration = Duration::from_secs(120);
 
 /// Each case has a process of its own: more at a time would only make each of them slower.

@@ -74,7 +74,8 @@ async fn s04_nothing_is_sent_again_after_an_answer(bench: Bench) {
         assert_eq!(app.post("/", "order").await.status, status);
         assert_eq!(primary.hits(), before + 2, "{status}");
     }
-    // Statuses that no Response object of the runtime can be made with. Whatever the visitor gets: asked once.
+    // Statuses that no Response object of the runtime can be made with. Whatever the visitor gets:
+    // asked once.
     for status in [600, 999] {
         let before = primary.hits();
         primary.answer(Reply::status(status));

@@ -1,8 +1,8 @@
 //! A server hangs under load: how many requests notice, and for how long.
 //!
-//! The figures are printed. Without stall detection, the hung server gets every request of the outage. With
-//! `TUNNEL_BALANCER_FULL` set, each load takes as long as in the tables of the engine's targets, and response times are
-//! checked as well, which needs an idle machine.
+//! The figures are printed. Without stall detection, the hung server gets every request of the
+//! outage. With `TUNNEL_BALANCER_FULL` set, each load takes as long as in the tables of the
+//! engine's targets, and response times are checked as well, which needs an idle machine.
 
 use std::env;
 use std::time::Duration;
@@ -47,8 +47,9 @@ async fn a_hung_application_loses_no_get(bench: Bench) {
     assert!(gets.iter().all(|get| get.status == Some(200)), "{:#?}", failed(&gets));
 }
 
-/// 200 GETs a second from one address, with the default settings. `share` is how many of 800 the hung server gets without
-/// stall detection; on an idle machine, about `slow` take more than 100 ms.
+/// 200 GETs a second from one address, with the default settings. `share` is how many of 800 the
+/// hung server gets without stall detection; on an idle machine, about `slow` take more than 100
+/// ms.
 async fn hang_under_load(bench: &Bench, policy: &str, share: usize, slow: usize) {
     let [primary, replica] = bench.servers(["primary", "replica"]).await;
     let app = warm(bench, policy, &primary, &replica).await;

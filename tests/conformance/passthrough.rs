@@ -1,4 +1,5 @@
-//! What a visitor must not notice: everything that is not a failure passes as it is. The original did most of this well.
+//! What a visitor must not notice: everything that is not a failure passes as it is. The original
+//! did most of this well.
 
 use std::io::Write;
 

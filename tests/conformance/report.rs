@@ -1,7 +1,7 @@
 //! What the hosts differ in, printed at the end of a run.
 //!
-//! A suite for several hosts is worth what it says about their differences: that a case does not apply to one of them, and
-//! why, has to be seen by whoever reads "all passed".
+//! A suite for several hosts is worth what it says about their differences: that a case does not
+//! apply to one of them, and why, has to be seen by whoever reads "all passed".
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -1,6 +1,8 @@
-//! What may be sent again: everything that was certainly not delivered, and what may safely run twice.
+//! What may be sent again: everything that was certainly not delivered, and what may safely run
+//! twice.
 //!
-//! Every status has a public host of its own here, so that no case sees what an earlier one did to the state of a server.
+//! Every status has a public host of its own here, so that no case sees what an earlier one did to
+//! the state of a server.
 
 use std::time::Duration;
 

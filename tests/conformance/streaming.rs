@@ -1,7 +1,8 @@
-//! Bodies of any size pass as they come: nobody waits for their end, and nothing is sent twice once they have begun.
+//! Bodies of any size pass as they come: nobody waits for their end, and nothing is sent twice once
+//! they have begun.
 //!
-//! Whether a body is streamed is not a matter of seconds: the far end withholds the rest until the near end has seen the
-//! beginning, which never happens if somebody between them collects it first.
+//! Whether a body is streamed is not a matter of seconds: the far end withholds the rest until the
+//! near end has seen the beginning, which never happens if somebody between them collects it first.
 
 use std::time::Duration;
 
@@ -118,7 +119,8 @@ async fn body_that_breaks_off_breaks_off(bench: Bench) {
     let [primary, replica] = bench.servers(["primary", "replica"]).await;
     let app = bench.start(Service::of([&primary, &replica])).await;
     primary.answer(Answer::Cut(Reply::status(200).body("x".repeat(100_000))));
-    // Whether the beginning still arrives is a matter of luck: a proxy may hear of the end before it has passed it on.
+    // Whether the beginning still arrives is a matter of luck: a proxy may hear of the end before
+    // it has passed it on.
     let broken = app.connect().await.send(&Request::get("/film")).await;
     assert!(broken.is_err(), "half a body passed for a whole one: {broken:?}");
     assert_eq!((primary.hits(), replica.hits()), (1, 0));

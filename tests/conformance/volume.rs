@@ -1,7 +1,9 @@
-//! Much: bodies larger than any memory, and many large ones at once, through a process that does not grow.
+//! Much: bodies larger than any memory, and many large ones at once, through a process that does
+//! not grow.
 //!
-//! What is bounded is the resident set of the target's process, at its highest (`VmHWM`), so that no moment is missed. The usual
-//! run moves enough to show any body that is collected or buffered; the full one takes a few times longer:
+//! What is bounded is the resident set of the target's process, at its highest (`VmHWM`), so that
+//! no moment is missed. The usual run moves enough to show any body that is collected or buffered;
+//! the full one takes a few times longer:
 //!
 //! ```text
 //! TUNNEL_BALANCER_FULL=1 cargo test -p tunnel-balancer-tests --test conformance -- volume --nocapture
@@ -21,10 +23,12 @@ const MB: u64 = 1024 * 1024;
 /// If set, a whole gigabyte.
 const FULL: &str = "TUNNEL_BALANCER_FULL";
 
-/// How much a process may grow while one body passes: buffers, and what the runtime has not collected yet.
+/// How much a process may grow while one body passes: buffers, and what the runtime has not
+/// collected yet.
 const GROWTH_BY_ONE: u64 = 64 * MB;
 
-/// How much for two hundred at once, which is less than a tenth of their bodies: the buffers of them all.
+/// How much for two hundred at once, which is less than a tenth of their bodies: the buffers of
+/// them all.
 const GROWTH_BY_MANY: u64 = 128 * MB;
 
 async fn download_in_flat_memory(bench: Bench) {

@@ -1,8 +1,9 @@
 //! WebSocket peers that cannot tell that somebody is between them.
 //!
-//! Every script runs twice, directly and through the target, and what each end saw has to be the same. Where a host is bound
-//! to differ, because it parses frames itself, the difference is a row of [`differences`], with its reason and the exact
-//! transcript; a row that does not happen any more fails as well.
+//! Every script runs twice, directly and through the target, and what each end saw has to be the
+//! same. Where a host is bound to differ, because it parses frames itself, the difference is a row
+//! of [`differences`], with its reason and the exact transcript; a row that does not happen any
+//! more fails as well.
 
 use tunnel_balancer_tests::peers::{
     Act, Peers, Script, Transcript, Who, begin, binary, close, close_empty, finish, frame, go_on, ping, pong, text,
@@ -36,7 +37,8 @@ fn differences(target: &Target) -> &'static [Difference] {
     }
 }
 
-/// Otherwise workerd hands frames on as they are: pings, fragments, faulty frames and broken connections included.
+/// Otherwise workerd hands frames on as they are: pings, fragments, faulty frames and broken
+/// connections included.
 const WORKERD: &[Difference] = &[
     Difference {
         script: "compression is not taken",

@@ -50,7 +50,8 @@ fn check_distribution(seed: &Seed, isolates: usize, from: u64) {
             let share = 100.0 * most as f64 / trace.stats.total().attempts as f64;
             let bound = if policy == "latency" { 43.0 } else { 42.0 };
             at_most(bound, format!("{policy}, checks {what} from {from} s: % of the busiest of three"), share);
-            // Servers become unhealthy one after the other, and the last one has a backlog for a while.
+            // Servers become unhealthy one after the other, and the last one has a backlog for a
+            // while.
             let after = trace.stats.between(s(80)..s(120));
             at_least(99.9, format!("{policy}, checks {what} from {from} s: % served"), 100.0 * after.served_share());
         }

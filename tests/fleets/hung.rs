@@ -80,7 +80,8 @@ fn requests_leave_a_server_that_hangs_from_the_start_within_2_s() {
                 let stats = Case { at: s(0), ..Case::new(2, policy, rate, length) }.run(seed);
                 let what = format!("one of 2 hangs from the start, {name}, {rate}/s");
                 at_most(0.0, format!("{what}: lost"), stats.total().lost() as f64);
-                // With few requests before it, the hedge budget covers only some of those that wait.
+                // With few requests before it, the hedge budget covers only some of those that
+                // wait.
                 let bound = if rate > 100.0 { 5_100.0 } else { 2_100.0 };
                 at_most(bound, format!("{what}: max latency, ms"), worst(&stats));
                 // The requests of two seconds, and of half a second for each later check.

@@ -44,8 +44,8 @@ fn perf_8_one_of_eleven_stalls() {
     });
 }
 
-/// Each isolate learns from at least one slow request. For a hundred isolates that is 1.7 % of 6,000
-/// requests, so learning alone cannot reach 99 %. A limit per attempt can.
+/// Each isolate learns from at least one slow request. For a hundred isolates that is 1.7 % of
+/// 6,000 requests, so learning alone cannot reach 99 %. A limit per attempt can.
 #[test]
 fn perf_9_one_of_three_stalls() {
     let bounds = [(1, [83.2, 97.4, 99.5]), (10, [83.2, 94.8, 99.2]), (100, [83.0, 88.1, 97.0])];

@@ -1,12 +1,14 @@
-//! A panic in the Worker, which should never happen: what becomes of the request that panics, of those beside it and of
-//! those after it.
+//! A panic in the Worker, which should never happen: what becomes of the request that panics, of
+//! those beside it and of those after it.
 //!
-//! A panic in wasm leaves memory as it was in the middle of something, perhaps with a lock held, so nothing may run in that
-//! instance again. The code that `worker-build` puts around it makes a new one for the next request. What the old one had
-//! handed to the runtime goes on: bodies and WebSockets. What still waited inside it, for a server's answer, is lost.
+//! A panic in wasm leaves memory as it was in the middle of something, perhaps with a lock held, so
+//! nothing may run in that instance again. The code that `worker-build` puts around it makes a new
+//! one for the next request. What the old one had handed to the runtime goes on: bodies and
+//! WebSockets. What still waited inside it, for a server's answer, is lost.
 //!
-//! The build under test is one that panics when it is asked to (`cargo xtask build --panic-on-demand`); `cargo xtask test
-//! conformance` makes it. Not a part of the conformance suite, since that fails a case whose log tells of a panic.
+//! The build under test is one that panics when it is asked to (`cargo xtask build
+//! --panic-on-demand`); `cargo xtask test conformance` makes it. Not a part of the conformance
+//! suite, since that fails a case whose log tells of a panic.
 
 use std::sync::Arc;
 
@@ -73,8 +75,9 @@ async fn bodies_and_sockets_under_way_go_on() {
     assert_eq!(socket.hear().await, Message::text("still here"));
 }
 
-/// Nobody is left in wasm who could take the server's answer. The runtime notices when nothing is awaited any more: the
-/// server has answered, and the timer has ended that was to wake whoever waited for it.
+/// Nobody is left in wasm who could take the server's answer. The runtime notices when nothing is
+/// awaited any more: the server has answered, and the timer has ended that was to wake whoever
+/// waited for it.
 #[tokio::test]
 async fn a_request_that_waits_for_its_server_is_lost_and_not_repeated() {
     let [primary, replica] = bench().servers(["primary", "replica"]).await;

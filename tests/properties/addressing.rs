@@ -4,7 +4,8 @@ use proptest::prelude::*;
 use tunnel_balancer_core::{ServerUrl, host};
 use tunnel_balancer_properties::{host, target};
 
-/// Paths as browsers and attackers write them: slashes, backslashes, dots, colons, at signs and anything else.
+/// Paths as browsers and attackers write them: slashes, backslashes, dots, colons, at signs and
+/// anything else.
 fn path() -> impl Strategy<Value = String> {
     prop_oneof![
         r#"[/\\@:.?#%a-z0-9 \t\r\n\[\]]{0,24}"#,

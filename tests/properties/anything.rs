@@ -1,5 +1,5 @@
-//! The properties that a fuzzer looks into as well (`fuzz`), with the cases they start from and with texts that look like
-//! them: pieces of seeds put together, and any characters at all.
+//! The properties that a fuzzer looks into as well (`fuzz`), with the cases they start from and
+//! with texts that look like them: pieces of seeds put together, and any characters at all.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};

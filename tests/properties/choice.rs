@@ -1,4 +1,5 @@
-//! Whatever has happened to a pool: nobody usable is passed over for somebody who is not, and what the operator decided holds.
+//! Whatever has happened to a pool: nobody usable is passed over for somebody who is not, and what
+//! the operator decided holds.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -115,7 +116,8 @@ proptest! {
             }
             state.status(now);
             state.drain_events();
-            // Another isolate has its own story; what it says may be older, newer, or of a server that is well here.
+            // Another isolate has its own story; what it says may be older, newer, or of a server
+            // that is well here.
             other.merge(&state.export("here"), now);
             while let Some(lease) = other.next_probe(now) {
                 let answer = ProbeResponse::new(status(happening.statuses[lease.server().index()]));

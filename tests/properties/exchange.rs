@@ -1,4 +1,5 @@
-//! One request over a whole pool: attempts, safety of repetition, and that it succeeds whenever it can.
+//! One request over a whole pool: attempts, safety of repetition, and that it succeeds whenever it
+//! can.
 
 use http::{Method, StatusCode};
 use proptest::prelude::*;

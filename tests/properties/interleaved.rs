@@ -1,4 +1,5 @@
-//! Several requests at a time over one pool: limits, hedges, uploads, probes and late responses in any order.
+//! Several requests at a time over one pool: limits, hedges, uploads, probes and late responses in
+//! any order.
 
 mod inputs;
 

@@ -1,4 +1,5 @@
-//! What must hold for every path, script and clock, tried on random ones. A failure prints the smallest case found.
+//! What must hold for every path, script and clock, tried on random ones. A failure prints the
+//! smallest case found.
 
 mod addressing;
 mod anything;

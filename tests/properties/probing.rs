@@ -1,4 +1,5 @@
-//! Leases over random histories: one prober a server, four a pool, and nothing that blocks for ever.
+//! Leases over random histories: one prober a server, four a pool, and nothing that blocks for
+//! ever.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -40,7 +41,8 @@ proptest! {
         let timeout = service.health_check.as_ref().unwrap().timeout;
         let mut state = PoolState::new(Arc::new(service), 1);
         let mut now = Timestamp::from_millis(1_000_000);
-        // Those still honoured: taken within the timeout, not reported. A lost one is remembered until then.
+        // Those still honoured: taken within the timeout, not reported. A lost one is remembered
+        // until then.
         let mut live: BTreeMap<usize, Timestamp> = BTreeMap::new();
         let mut held: Vec<Lease> = Vec::new();
         for step in moves {

@@ -1,4 +1,5 @@
-//! Snapshots over random histories of several isolates: a merge keeps the newest facts, in any order, and nothing else.
+//! Snapshots over random histories of several isolates: a merge keeps the newest facts, in any
+//! order, and nothing else.
 
 mod inputs;
 
@@ -16,7 +17,8 @@ use tunnel_balancer_core::{
 use inputs::{Act, history};
 
 const SERVERS: usize = 3;
-/// How far the clocks of two isolates differ. A second less than is tolerated, because facts of one millisecond are spread.
+/// How far the clocks of two isolates differ. A second less than is tolerated, because facts of one
+/// millisecond are spread.
 const MAX_SKEW: Duration = Duration::from_secs(29);
 /// Snapshots carry the hosts' common clock, so a start far from zero.
 const START: u64 = 1_700_000_000_000;
@@ -128,7 +130,8 @@ fn probed(state: &mut PoolState, lease: Lease, passed: bool, now: Timestamp) {
     state.on_probe(lease, &Ok(ProbeResponse::new(status)), now);
 }
 
-/// Runs a history. Checks after each move that no fact became older, and that no event is reported twice.
+/// Runs a history. Checks after each move that no fact became older, and that no event is reported
+/// twice.
 fn run(service: &Service, clocks: &[u64], moves: Vec<(usize, u64, Act)>) -> Result<(Vec<Isolate>, u64), TestCaseError> {
     let mut isolates: Vec<_> =
         clocks.iter().enumerate().map(|(seed, ahead)| Isolate::new(service, seed as u64, *ahead)).collect();
@@ -166,7 +169,8 @@ fn is_not_older(before: &Snapshot, after: &Snapshot) -> Result<(), TestCaseError
     Ok(())
 }
 
-/// Returns the export of a pool that merged `snapshots` in this order, at a time when holds have ended on all clocks or none.
+/// Returns the export of a pool that merged `snapshots` in this order, at a time when holds have
+/// ended on all clocks or none.
 fn merged<'a>(target: &PoolState, snapshots: impl IntoIterator<Item = &'a Snapshot>, now: Timestamp) -> Snapshot {
     let mut target = target.clone();
     snapshots.into_iter().for_each(|snapshot| target.merge(snapshot, now));
@@ -283,7 +287,8 @@ proptest! {
         leapt.act(Act::Leap(ahead), millis, &[]);
         leapt.act(Act::Probe(vec![!passed; SERVERS]), millis + 1_000, &[]);
         leapt.returned(millis + 2_000);
-        // Its new facts are newer than those of the others, and the reverse. The clocks may differ by 29 s.
+        // Its new facts are newer than those of the others, and the reverse. The clocks may differ
+        // by 29 s.
         millis += 65_000;
         leapt.act(Act::Probe(vec![passed; SERVERS]), millis, &[]);
         let facts = leapt.returned(millis);

@@ -9,7 +9,8 @@ use tunnel_balancer_core::{
 use crate::steps::{at, end, get, id, pool, probe, probed, start, status};
 use crate::waiting::{post, probing};
 
-/// A request at 1 s that waits on `a`, which answers neither it nor a probe; it is stalled at 1.5 s.
+/// A request at 1 s that waits on `a`, which answers neither it nor a probe; it is stalled at 1.5
+/// s.
 fn stalled(adjust: fn(&mut Service), request: RequestMeta) -> (PoolState, Exchange, Attempt) {
     let mut state = probed(adjust);
     end(&mut state, 0, status(200), at(0));

@@ -28,7 +28,8 @@ fn with_nobody_usable_who_did_not_fail_comes_first() {
 
 #[test]
 fn with_nobody_usable_who_passes_probes_comes_before_who_does_not() {
-    // The probes of `b` do not see what fails, so it serves its second ejection in full; meanwhile it is well again.
+    // The probes of `b` do not see what fails, so it serves its second ejection in full; meanwhile
+    // it is well again.
     let script =
         "0 probe a 500; 0 b 530; 0 probe b 200; 1 GET; 2 GET; 3.5 GET; 4 b 200; 14 a hang; 15 GET; 20 GET; 21 end";
     check(
@@ -93,7 +94,8 @@ fn where_all_failed_they_take_turns() {
 
 #[test]
 fn a_crowd_waits_for_who_finds_out_whether_a_server_is_back() {
-    // `b` was away and is well again. When `a` breaks under three requests, the first of them finds that out.
+    // `b` was away and is well again. When `a` breaks under three requests, the first of them finds
+    // that out.
     check_with(
         2,
         without_probes,

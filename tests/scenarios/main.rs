@@ -1,10 +1,11 @@
 //! Outages as short scripts, with all that follows from them.
 //!
-//! A script has a line for each thing that happens: `TIME SERVER BEHAVIOR`, `TIME probe SERVER BEHAVIOR` (what probes
-//! alone see from then on), `TIME SERVER cut` (the connections of all that wait for it break) or `TIME METHOD [streamed]`
-//! (a request, with a body that cannot be replayed). A behavior is a
-//! status, `refuse`, `reset`, `hang`, `slow` (200 after a minute) or `late` (after 95 s). Servers answer 200 until told
-//! otherwise. The trace is compared whole, so that a change in behavior shows as a change in a text that can be read aloud.
+//! A script has a line for each thing that happens: `TIME SERVER BEHAVIOR`, `TIME probe SERVER
+//! BEHAVIOR` (what probes alone see from then on), `TIME SERVER cut` (the connections of all that
+//! wait for it break) or `TIME METHOD [streamed]` (a request, with a body that cannot be replayed).
+//! A behavior is a status, `refuse`, `reset`, `hang`, `slow` (200 after a minute) or `late` (after
+//! 95 s). Servers answer 200 until told otherwise. The trace is compared whole, so that a change in
+//! behavior shows as a change in a text that can be read aloud.
 
 mod failover;
 mod healing;
@@ -27,7 +28,8 @@ use expect_test::Expect;
 use tunnel_balancer_core::{Body, Failure, RequestMeta, Server, Service};
 use tunnel_balancer_sim::{Behavior, Sim, Trace};
 
-/// Runs `script` on servers named `a`, `b`, ... for as long as it says on its last line, `TIME end`.
+/// Runs `script` on servers named `a`, `b`, ... for as long as it says on its last line, `TIME
+/// end`.
 fn run(servers: usize, adjust: impl FnOnce(&mut Service), script: &str) -> Trace {
     let servers = ["a", "b", "c", "d", "e", "f", "g", "h"][..servers].iter();
     let servers = servers.map(|name| Server::new(format!("{name}.example").parse().unwrap())).collect();
@@ -51,7 +53,8 @@ fn run(servers: usize, adjust: impl FnOnce(&mut Service), script: &str) -> Trace
     sim.run(end.expect("a script ends with `TIME end`"))
 }
 
-/// Runs `script` with default settings and compares the whole trace. `UPDATE_EXPECT=1` writes the traces anew.
+/// Runs `script` with default settings and compares the whole trace. `UPDATE_EXPECT=1` writes the
+/// traces anew.
 fn check(servers: usize, script: &str, expected: Expect) {
     check_with(servers, |_| (), script, expected);
 }

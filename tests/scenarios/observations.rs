@@ -20,8 +20,8 @@ fn pause(code: u16, seconds: u64) -> AttemptResult {
     AttemptResult { retry_after: Some(Duration::from_secs(seconds)), ..status(code) }
 }
 
-/// Has `a` answer a request in `took` milliseconds, the last time at `answered_at`, and time out on three that started
-/// 1.5 s before. Returns whether it is ejected.
+/// Has `a` answer a request in `took` milliseconds, the last time at `answered_at`, and time out on
+/// three that started 1.5 s before. Returns whether it is ejected.
 fn times_out(took: u64, answered_at: u64) -> bool {
     let mut state = probed(|_| ());
     let own = || RequestMeta { affinity_server: Some(id(0)), ..get() };

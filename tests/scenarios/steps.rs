@@ -134,7 +134,8 @@ pub(crate) fn status(code: u16) -> AttemptResult {
     Outcome::Status(StatusCode::from_u16(code).unwrap()).into()
 }
 
-/// Sends `request` until it has a response; `answer` returns the status of each server. Returns the servers that were tried.
+/// Sends `request` until it has a response; `answer` returns the status of each server. Returns the
+/// servers that were tried.
 pub(crate) fn drive(
     state: &mut PoolState,
     request: RequestMeta,

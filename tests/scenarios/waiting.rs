@@ -90,7 +90,8 @@ fn an_upload_that_the_client_broke_off_is_not_retried() {
     assert_eq!(step, Step::Finish(Finish::LocalReply(LocalReply::Incomplete)));
 }
 
-/// Ten GETs that wait since 1 s on `a`, which has answered in an instant before, without health checks.
+/// Ten GETs that wait since 1 s on `a`, which has answered in an instant before, without health
+/// checks.
 fn ten_waiting(adjust: fn(&mut Service)) -> (PoolState, Vec<(Exchange, Attempt)>) {
     let mut state = pool(Policy::Failover, &[1, 1], |_, change| change(adjust));
     end(&mut state, 0, status(200), at(0));
@@ -158,7 +159,8 @@ fn the_grace_starts_anew_when_a_server_hangs_again() {
     assert_eq!(exchange.wait(&mut state, &mut attempt, true, at(35_000)), Wait::GiveUp(Failure::Unresponsive));
 }
 
-/// Has `a` hang for a POST since 1 s: its probes time out, while those of `b` have a result. Returns whether `a` is ejected.
+/// Has `a` hang for a POST since 1 s: its probes time out, while those of `b` have a result.
+/// Returns whether `a` is ejected.
 fn hangs(state: &mut PoolState, other: u16) -> bool {
     let (mut exchange, mut attempt) = start(state, RequestMeta { affinity_server: Some(id(0)), ..post() }, at(1_000));
     for now in (1_250..=9_250).step_by(250) {
@@ -189,8 +191,8 @@ fn a_hung_server_is_ejected_unless_too_many_are() {
     assert!(!hangs(&mut state, 500), "the largest share is ejected");
 }
 
-/// Two requests that wait on `a` and `b`, whose probes are in flight. Both are overdue at 2.75 s, unless `b` has answered
-/// before.
+/// Two requests that wait on `a` and `b`, whose probes are in flight. Both are overdue at 2.75 s,
+/// unless `b` has answered before.
 fn both_waiting(answered: bool, adjust: fn(&mut Service)) -> (PoolState, Exchange, Attempt, Vec<Lease>) {
     let mut state = probed(adjust);
     let on = |server| RequestMeta { affinity_server: Some(id(server)), ..get() };

@@ -1,4 +1,5 @@
-//! Where a case does its work: servers, the target in front of them, and what is known when it fails.
+//! Where a case does its work: servers, the target in front of them, and what is known when it
+//! fails.
 
 use std::ops::Deref;
 use std::sync::{Arc, Mutex};
@@ -59,7 +60,8 @@ impl Bench {
         Self { target, logs: Arc::clone(&self.logs) }.start(yaml).await
     }
 
-    /// Starts the native proxy with a configuration and these arguments alone, for cases that are about it.
+    /// Starts the native proxy with a configuration and these arguments alone, for cases that are
+    /// about it.
     pub async fn serve(&self, yaml: impl Into<Yaml>, arguments: &[&str]) -> Process {
         self.try_serve(yaml, arguments).await.unwrap_or_else(|rejection| panic!("{rejection}"))
     }

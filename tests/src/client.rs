@@ -1,7 +1,8 @@
 //! A client that sends what it is told, byte for byte, and shows what came back, untouched.
 //!
-//! An ordinary HTTP client would repair `GET //other-host/x`, decode gzip, follow redirects and join two `Set-Cookie`; the
-//! cases are about these. Each call of [`Client`] uses a connection of its own; [`Connection`] keeps one.
+//! An ordinary HTTP client would repair `GET //other-host/x`, decode gzip, follow redirects and
+//! join two `Set-Cookie`; the cases are about these. Each call of [`Client`] uses a connection of
+//! its own; [`Connection`] keeps one.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::{fmt, io};
@@ -236,7 +237,8 @@ impl Connection {
         head.ok().flatten().map(|head| head.first_line).unwrap_or_default()
     }
 
-    /// Leaves as a closed browser tab does. A reset, because a proper close would allow the answer to go on.
+    /// Leaves as a closed browser tab does. A reset, because a proper close would allow the answer
+    /// to go on.
     pub fn leave(self) {
         self.wire.reset();
     }

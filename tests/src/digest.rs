@@ -1,11 +1,13 @@
-//! Bodies compared by length and checksum, so that a body of any size can be checked without being kept.
+//! Bodies compared by length and checksum, so that a body of any size can be checked without being
+//! kept.
 
 use std::fmt;
 
 use bytes::Bytes;
 use flate2::Crc;
 
-/// Length and CRC-32 of a body. Enough to see that it is cut, doubled or changed; not meant against an attacker.
+/// Length and CRC-32 of a body. Enough to see that it is cut, doubled or changed; not meant against
+/// an attacker.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Digest {
     /// Number of bytes.
@@ -49,9 +51,11 @@ impl Running {
     }
 }
 
-/// A body of `bytes` made up on the fly, in pieces of at most 64 KiB. The same length always gives the same bytes.
+/// A body of `bytes` made up on the fly, in pieces of at most 64 KiB. The same length always gives
+/// the same bytes.
 pub fn made_up(bytes: u64) -> impl Iterator<Item = Bytes> {
-    // 64 KiB of a period (251) that does not divide it: a lost or doubled piece changes the checksum.
+    // 64 KiB of a period (251) that does not divide it: a lost or doubled piece changes the
+    // checksum.
     let block: Bytes = (0..64 * 1024).map(|i| (i % 251) as u8).collect();
     let size = block.len() as u64;
     (0..bytes.div_ceil(size)).map(move |i| block.slice(..size.min(bytes - i * size) as usize))

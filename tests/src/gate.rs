@@ -1,7 +1,7 @@
 //! A door that a case opens when it has seen enough.
 //!
-//! It replaces sleeping: instead of "be slow for two seconds" a server is told "answer when I open the gate", so that the
-//! order of events is the case's and not the clock's.
+//! It replaces sleeping: instead of "be slow for two seconds" a server is told "answer when I open
+//! the gate", so that the order of events is the case's and not the clock's.
 
 use std::sync::Arc;
 
@@ -22,7 +22,8 @@ impl Gate {
         self.0.send_replace(true);
     }
 
-    /// Waits until the gate is open. Has no deadline of its own: the side that waits for the effect has one.
+    /// Waits until the gate is open. Has no deadline of its own: the side that waits for the effect
+    /// has one.
     pub async fn passed(&self) {
         let mut door = self.0.subscribe();
         door.wait_for(|open| *open).await.expect("the gate itself keeps the sender alive");

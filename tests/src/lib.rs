@@ -1,12 +1,14 @@
 //! What the conformance suite and the demo are made of.
 //!
-//! A balancer shows what it is worth when a server hangs, resets or lies, and mocks hide exactly that. So a case here
-//! talks over real sockets to a real target: [`FaultyServer`]s on loopback stand behind it and can be broken in every way
-//! a tunnel breaks, a [`Client`] in front of it sends exactly the bytes it is told to. A case sees nothing of the target but
-//! its address and its log; another target can be added without touching a case.
+//! A balancer shows what it is worth when a server hangs, resets or lies, and mocks hide exactly
+//! that. So a case here talks over real sockets to a real target: [`FaultyServer`]s on loopback
+//! stand behind it and can be broken in every way a tunnel breaks, a [`Client`] in front of it
+//! sends exactly the bytes it is told to. A case sees nothing of the target but its address and its
+//! log; another target can be added without touching a case.
 //!
-//! Nothing here sleeps to wait for something: cases wait for a count, a gate or a line of the log, and every wait gives up
-//! after [`PATIENCE`], so that a hung case fails with a message instead of blocking the suite.
+//! Nothing here sleeps to wait for something: cases wait for a count, a gate or a line of the log,
+//! and every wait gives up after [`PATIENCE`], so that a hung case fails with a message instead of
+//! blocking the suite.
 
 pub mod bench;
 pub mod client;
@@ -35,10 +37,12 @@ pub use yaml::Service;
 
 use std::time::Duration;
 
-/// How long a wait may take before it counts as a hang. Generous, because the machine may be busy; no case measures it.
+/// How long a wait may take before it counts as a hang. Generous, because the machine may be busy;
+/// no case measures it.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Waits for `future`, and panics with `what` was waited for when it takes longer than [`PATIENCE`].
+/// Waits for `future`, and panics with `what` was waited for when it takes longer than
+/// [`PATIENCE`].
 pub async fn within<F: Future>(what: &str, future: F) -> F::Output {
     match tokio::time::timeout(PATIENCE, future).await {
         Ok(output) => output,

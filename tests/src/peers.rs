@@ -1,11 +1,13 @@
 //! Both ends of a WebSocket in one hand.
 //!
-//! Whether something between two peers is transparent shows only when both are asked what they saw. So here a script says
-//! what each end does, and its outcome is a [`Transcript`]: everything that the client saw, and everything that the server
-//! saw, one line each. The same script runs directly and through a target, and the transcripts are compared whole.
+//! Whether something between two peers is transparent shows only when both are asked what they saw.
+//! So here a script says what each end does, and its outcome is a [`Transcript`]: everything that
+//! the client saw, and everything that the server saw, one line each. The same script runs directly
+//! and through a target, and the transcripts are compared whole.
 //!
-//! After each turn the end that acted sends a mark and waits until it comes back: order is kept on a WebSocket, so by then
-//! everything it sent has arrived, been answered, and been written down. That is what makes transcripts repeatable.
+//! After each turn the end that acted sends a mark and waits until it comes back: order is kept on
+//! a WebSocket, so by then everything it sent has arrived, been answered, and been written down.
+//! That is what makes transcripts repeatable.
 
 use std::fmt;
 
@@ -292,7 +294,8 @@ async fn end(socket: &mut WebSocketStream<TcpStream>, error: Option<Error>) -> S
         let frame = CloseFrame { code: u16::into(code), reason: "violation".into() };
         let _ = within("a peer to take a close", socket.send(Message::Close(Some(frame)))).await;
     }
-    // Its own half is closed, and the rest is read: a close with unread bytes would be a reset, and could overtake the frame.
+    // Its own half is closed, and the rest is read: a close with unread bytes would be a reset, and
+    // could overtake the frame.
     let stream = socket.get_mut();
     let _ = stream.shutdown().await;
     let mut rest = [0; 4096];
@@ -376,7 +379,8 @@ fn fragment(kind: Data, word: &str, last: bool) -> Act {
     Act::Send(Message::Frame(Frame::message(word.as_bytes().to_vec(), OpCode::Data(kind), last)))
 }
 
-/// Sends a frame of any first byte (FIN, reserved bits, opcode), sound or not. A mask of zeros leaves the payload readable.
+/// Sends a frame of any first byte (FIN, reserved bits, opcode), sound or not. A mask of zeros
+/// leaves the payload readable.
 pub fn frame(first: u8, masked: bool, payload: &[u8]) -> Act {
     assert!(payload.len() < 1 << 16, "a payload with a length in 7 or 16 bits");
     let mask_bit = if masked { 0x80 } else { 0 };

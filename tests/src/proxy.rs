@@ -1,7 +1,8 @@
 //! The native proxy, as an operator runs it: the program `tunnel-balancer serve`.
 //!
-//! A case sees what an operator sees: the file, the arguments, the log on stdout, signals, and how it ends. Each one has a
-//! process of its own, which is killed and waited for when it is dropped, also by a panic.
+//! A case sees what an operator sees: the file, the arguments, the log on stdout, signals, and how
+//! it ends. Each one has a process of its own, which is killed and waited for when it is dropped,
+//! also by a panic.
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
@@ -81,8 +82,9 @@ impl Proxy {
         shell
     }
 
-    /// Starts it with a configuration and more arguments; `roots`, a file, replaces the machine's root certificates. Serves, on
-    /// any port of loopback unless the arguments say otherwise, when this returns.
+    /// Starts it with a configuration and more arguments; `roots`, a file, replaces the machine's
+    /// root certificates. Serves, on any port of loopback unless the arguments say otherwise, when
+    /// this returns.
     pub async fn start(
         &self,
         yaml: &str,
@@ -158,7 +160,8 @@ impl Process {
         wanted(&text)
     }
 
-    /// Puts another configuration in the place of the one it was started with, in one step, as editors do.
+    /// Puts another configuration in the place of the one it was started with, in one step, as
+    /// editors do.
     pub fn edit(&self, yaml: impl Into<Yaml>) {
         let (path, new) = (self.file.path().join("services.yaml"), self.file.path().join("new"));
         fs::write(&new, yaml.into().0).and_then(|()| fs::rename(new, path)).expect("a directory of our own");

@@ -1,6 +1,7 @@
 //! A steady load: requests that start at fixed times, whatever becomes of the ones before them.
 //!
-//! Where [`Traffic`](crate::Traffic) waits for each response, this shows what a hung server does to independent clients.
+//! Where [`Traffic`](crate::Traffic) waits for each response, this shows what a hung server does to
+//! independent clients.
 
 use std::time::{Duration, Instant};
 
@@ -22,8 +23,8 @@ pub struct Sample {
     pub served_by: String,
 }
 
-/// Sends `count` requests, each on a connection of its own, `pace` apart. Returns them in the order of their starts when all
-/// have ended.
+/// Sends `count` requests, each on a connection of its own, `pace` apart. Returns them in the order
+/// of their starts when all have ended.
 pub async fn steady(client: &Client, request: &Request, pace: Duration, count: usize) -> Vec<Sample> {
     let (start, mut ticks, mut running) = (Instant::now(), interval(pace), JoinSet::new());
     ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);

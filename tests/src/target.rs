@@ -1,8 +1,9 @@
 //! What a case drives: any host of the balancer.
 //!
-//! A case knows a target by its address and its log. To add one, add a variant, say how it starts, and list it in
-//! `conformance/main.rs`. Where hosts are bound to differ inside a case, [`Limit`] says what one of them cannot do and why,
-//! so that the difference is written down once; it is printed with the results.
+//! A case knows a target by its address and its log. To add one, add a variant, say how it starts,
+//! and list it in `conformance/main.rs`. Where hosts are bound to differ inside a case, [`Limit`]
+//! says what one of them cannot do and why, so that the difference is written down once; it is
+//! printed with the results.
 
 use std::net::SocketAddr;
 
@@ -10,7 +11,8 @@ use crate::log::Log;
 use crate::proxy::Proxy;
 use crate::workerd::BuiltWorker;
 
-/// The secret that every target is started with, and its value: a configuration writes `"${AFFINITY_KEY}"`.
+/// The secret that every target is started with, and its value: a configuration writes
+/// `"${AFFINITY_KEY}"`.
 pub const SECRET: (&str, &str) = ("AFFINITY_KEY", "a key that only this suite knows");
 
 /// The kinds of host.
@@ -43,13 +45,16 @@ pub struct Running {
 /// What some hosts cannot do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Limit {
-    /// Telling "connection refused" (never delivered, any method may go elsewhere) from a broken connection (unknown).
+    /// Telling "connection refused" (never delivered, any method may go elsewhere) from a broken
+    /// connection (unknown).
     RefusedConnections,
-    /// Passing on paths with dot segments, backslashes and characters such as `{` as they were sent.
+    /// Passing on paths with dot segments, backslashes and characters such as `{` as they were
+    /// sent.
     OddPaths,
     /// Taking requests such as `GET http://host/path`.
     AbsoluteForm,
-    /// Removing the headers that `Connection` names, and those that are about a proxy (`Proxy-Authorization`, `Alt-Svc`).
+    /// Removing the headers that `Connection` names, and those that are about a proxy
+    /// (`Proxy-Authorization`, `Alt-Svc`).
     ProxyHeaders,
 }
 
@@ -99,7 +104,8 @@ impl Target {
                 Ok(Running { addr, pid: process.id(), _guard: Box::new(process) })
             }
             Self::Native(proxy) => {
-                // As behind Cloudflare, so that both hosts learn a client's address in the same way.
+                // As behind Cloudflare, so that both hosts learn a client's address in the same
+                // way.
                 let behind_cloudflare = ["--client-ip-header", "cf-connecting-ip"];
                 let started = proxy.start(yaml, &behind_cloudflare, log, None).await;
                 let process = started.map_err(|rejection| rejection.to_string())?;

@@ -1,7 +1,7 @@
 //! A visitor who never stops clicking: GETs without pause on one connection, each checked.
 //!
-//! Cases about failover change the servers under this traffic and wait for what it sees, for example "ten answers in a row
-//! by replica"; at the end no request may have failed.
+//! Cases about failover change the servers under this traffic and wait for what it sees, for
+//! example "ten answers in a row by replica"; at the end no request may have failed.
 
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -36,7 +36,8 @@ impl Traffic {
         Self { seen, task: tokio::spawn(visit(client, sender)) }
     }
 
-    /// Waits until `server` has served `count` answers in a row, the ones to come, not those of before.
+    /// Waits until `server` has served `count` answers in a row, the ones to come, not those of
+    /// before.
     pub async fn served_by(&mut self, server: &str, count: usize) {
         let before = self.seen.borrow_and_update().answers;
         let wait = self

@@ -1,7 +1,7 @@
 //! The client's end of a WebSocket.
 //!
-//! The handshake is an ordinary request of [`Client`], so that a case can look at a rejection as at any other response; the
-//! frames are tungstenite's.
+//! The handshake is an ordinary request of [`Client`], so that a case can look at a rejection as at
+//! any other response; the frames are tungstenite's.
 
 use futures_util::{SinkExt, StreamExt};
 use tokio::net::TcpStream;

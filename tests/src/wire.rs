@@ -1,8 +1,9 @@
 //! HTTP/1.1 as bytes on a socket, for both ends.
 //!
-//! An HTTP library tidies up: it lowers header names, joins and sorts them, refuses odd paths, hides resets. The suite is
-//! about exactly these things, so both the client and the servers read and write messages themselves. What comes in is
-//! taken as Latin-1, one character a byte, so that nothing is lost.
+//! An HTTP library tidies up: it lowers header names, joins and sorts them, refuses odd paths,
+//! hides resets. The suite is about exactly these things, so both the client and the servers read
+//! and write messages themselves. What comes in is taken as Latin-1, one character a byte, so that
+//! nothing is lost.
 
 use std::io;
 
@@ -16,7 +17,8 @@ pub struct Wire {
     buffer: BytesMut,
 }
 
-/// The first line and the headers of a message, in the order of the wire, duplicates and letter case kept.
+/// The first line and the headers of a message, in the order of the wire, duplicates and letter
+/// case kept.
 #[derive(Clone, Debug)]
 pub struct Head {
     /// Request line or status line.
@@ -45,7 +47,8 @@ pub enum Framing {
 impl Wire {
     /// Takes over a fresh connection.
     pub fn new(stream: TcpStream) -> Self {
-        // Small messages, asked and answered in turn: waiting to fill a packet would only slow the suite down.
+        // Small messages, asked and answered in turn: waiting to fill a packet would only slow the
+        // suite down.
         let _ = stream.set_nodelay(true);
         Self { stream, buffer: BytesMut::with_capacity(16 * 1024) }
     }
@@ -116,7 +119,8 @@ impl Wire {
         while let Ok(1..) = self.fill().await {}
     }
 
-    /// Ends the connection with a reset (RST), as a crashed program does, instead of a proper close.
+    /// Ends the connection with a reset (RST), as a crashed program does, instead of a proper
+    /// close.
     pub fn reset(self) {
         let _ = self.stream.set_zero_linger();
     }

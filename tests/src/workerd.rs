@@ -1,8 +1,9 @@
 //! The built Worker on real workerd, the runtime that Cloudflare runs.
 //!
-//! Only the real runtime has the real `fetch`: its redirects, its body streams, its exceptions, its cancelled waiters. Each
-//! target gets a process (and so a cold isolate) of its own, with a configuration that allows connections to loopback and
-//! nowhere else, and is killed and waited for when it is dropped, also by a panic.
+//! Only the real runtime has the real `fetch`: its redirects, its body streams, its exceptions, its
+//! cancelled waiters. Each target gets a process (and so a cold isolate) of its own, with a
+//! configuration that allows connections to loopback and nowhere else, and is killed and waited for
+//! when it is dropped, also by a panic.
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
@@ -20,7 +21,8 @@ use crate::target::SECRET;
 /// Must be the compatibility date of `wrangler.toml`: it decides how the runtime behaves.
 pub const COMPATIBILITY_DATE: &str = "2026-04-24";
 
-/// Directory with `index.js` and `index_bg.wasm`, instead of the one that `cargo xtask build` writes.
+/// Directory with `index.js` and `index_bg.wasm`, instead of the one that `cargo xtask build`
+/// writes.
 pub const WORKER_DIR: &str = "TUNNEL_BALANCER_WORKER_DIR";
 
 /// The workerd program, instead of the one in `node_modules`.
@@ -84,15 +86,16 @@ impl BuiltWorker {
         Ok(Self { directory, program, max_subrequests: None })
     }
 
-    /// Has the platform refuse subrequests beyond `limit`, as Cloudflare does for each invocation. workerd has no limit, so
-    /// a module around the Worker counts those of the whole process.
+    /// Has the platform refuse subrequests beyond `limit`, as Cloudflare does for each invocation.
+    /// workerd has no limit, so a module around the Worker counts those of the whole process.
     #[must_use]
     pub fn with_max_subrequests(mut self, limit: u32) -> Self {
         self.max_subrequests = Some(limit);
         self
     }
 
-    /// Starts it with a configuration, on a loopback port (0: any). Ready to serve when this returns.
+    /// Starts it with a configuration, on a loopback port (0: any). Ready to serve when this
+    /// returns.
     pub async fn start(&self, yaml: &str, port: u16, log: &Log) -> Result<(SocketAddr, Process), String> {
         let files =
             self.files(yaml, port).map_err(|error| format!("cannot write the configuration of workerd: {error}"))?;
@@ -153,7 +156,8 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// workerd's own configuration. `allow = ["local"]` is loopback only: a case can never reach the outside.
+/// workerd's own configuration. `allow = ["local"]` is loopback only: a case can never reach the
+/// outside.
 fn config(port: u16, is_limited: bool) -> String {
     let (secret, value) = SECRET;
     // The first module is the one that is run.
@@ -184,7 +188,8 @@ const config :Workerd.Config = (
     )
 }
 
-/// A module that runs the Worker with a limit of subrequests. The message is that of Cloudflare's runtime.
+/// A module that runs the Worker with a limit of subrequests. The message is that of Cloudflare's
+/// runtime.
 fn limiting_module(limit: u32) -> String {
     format!(
         r#"const send = globalThis.fetch;
@@ -208,8 +213,8 @@ fn package() -> Result<&'static str, String> {
     }
 }
 
-/// Copies an output into the log, on a thread that ends with the process, reports the port that workerd announces, and
-/// opens `over` at the end.
+/// Copies an output into the log, on a thread that ends with the process, reports the port that
+/// workerd announces, and opens `over` at the end.
 fn read(output: Option<impl Read + Send + 'static>, log: Log, mut announce: Option<oneshot::Sender<u16>>, over: Gate) {
     let output = BufReader::new(output.expect("the output is piped"));
     std::thread::spawn(move || {

@@ -5,8 +5,9 @@ use std::fmt::Write;
 use crate::client::HOST;
 use crate::server::{FaultyServer, HEALTH_PATH};
 
-/// One service of the configuration. By default on [`HOST`], by list order, and without health checks: most cases count
-/// requests, and a count is exact only if nothing but the case decides when a server is tried again.
+/// One service of the configuration. By default on [`HOST`], by list order, and without health
+/// checks: most cases count requests, and a count is exact only if nothing but the case decides
+/// when a server is tried again.
 #[derive(Clone, Debug)]
 pub struct Service {
     host: String,
@@ -42,7 +43,8 @@ impl Service {
         self.checked_every("30s", "10s")
     }
 
-    /// With health checks as often as the configuration allows, for cases in which a server has to come back.
+    /// With health checks as often as the configuration allows, for cases in which a server has to
+    /// come back.
     pub fn checked_often(self) -> Self {
         self.checked_every("1s", "1s")
     }

@@ -1,7 +1,8 @@
-//! Measures every contestant by the same loop, and counts what it allocates. `cargo xtask bench` reads the output.
+//! Measures every contestant by the same loop, and counts what it allocates. `cargo xtask bench`
+//! reads the output.
 //!
-//! One sample is the mean of a thousand choices, because a clock cannot time one; the median of a hundred samples is
-//! what counts, because other programs on the machine make some slower.
+//! One sample is the mean of a thousand choices, because a clock cannot time one; the median of a
+//! hundred samples is what counts, because other programs on the machine make some slower.
 
 use divan::{AllocProfiler, Bencher};
 use tunnel_balancer_bench::{Case, Chooser, Floor, Ours, Policy, pingora, tower};

@@ -1,4 +1,5 @@
-//! What is measured: a policy, its weights and a number of servers, and how a line of the output names them.
+//! What is measured: a policy, its weights and a number of servers, and how a line of the output
+//! names them.
 
 use std::fmt;
 
@@ -21,7 +22,8 @@ pub enum Policy {
     Hash,
     /// The same, with the address as text, to be hashed first.
     HashText,
-    /// The same by FNV-1a modulo the number of servers: not consistent, almost all clients move when a server goes.
+    /// The same by FNV-1a modulo the number of servers: not consistent, almost all clients move
+    /// when a server goes.
     FnvModulo,
 }
 

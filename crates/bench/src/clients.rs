@@ -1,5 +1,5 @@
-//! Clients to tell apart: a new one for each choice, as no proxy sees one client only, and a branch predictor would
-//! learn the answer for it.
+//! Clients to tell apart: a new one for each choice, as no proxy sees one client only, and a branch
+//! predictor would learn the answer for it.
 
 /// Addresses, round and round.
 pub(crate) struct Clients {

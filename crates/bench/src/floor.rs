@@ -1,4 +1,5 @@
-//! The least that it could cost: the bare methods, with no health, limits, retries or clock around them.
+//! The least that it could cost: the bare methods, with no health, limits, retries or clock around
+//! them.
 
 use std::fmt;
 use std::hint::black_box;

@@ -1,8 +1,8 @@
-//! Ours, in three ways: the choice alone; the same behind the pool's lock; and a whole exchange, from the arrival of a
-//! request to its answer, with all that is learnt from it.
+//! Ours, in three ways: the choice alone; the same behind the pool's lock; and a whole exchange,
+//! from the arrival of a request to its answer, with all that is learnt from it.
 //!
-//! Before it is measured a pool serves some requests, of different lengths and not all answered: on idle servers that
-//! nothing is known of, `least_requests` and `latency` would compare zeros.
+//! Before it is measured a pool serves some requests, of different lengths and not all answered: on
+//! idle servers that nothing is known of, `least_requests` and `latency` would compare zeros.
 
 use std::hint::black_box;
 use std::sync::Arc;

@@ -1,8 +1,9 @@
 //! tower's `Balance`: the better of two drawn by lot, like our `least_requests` and `latency`.
 //!
-//! It has no choice without a call. What is measured is a whole call of a service that is always ready and answers at
-//! once: `poll_ready` (where the choice is made), `call`, the answer, and the counting around it. So the fair comparison
-//! is with our whole exchange, not with our choice alone.
+//! It has no choice without a call. What is measured is a whole call of a service that is always
+//! ready and answers at once: `poll_ready` (where the choice is made), `call`, the answer, and the
+//! counting around it. So the fair comparison is with our whole exchange, not with our choice
+//! alone.
 
 use std::future::{Future, Ready, ready};
 use std::hint::black_box;

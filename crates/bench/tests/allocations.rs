@@ -1,5 +1,5 @@
-//! Choosing allocates nothing: on a Worker it runs for every request, and a balancer that sheds load must not itself
-//! press on memory.
+//! Choosing allocates nothing: on a Worker it runs for every request, and a balancer that sheds
+//! load must not itself press on memory.
 
 use tunnel_balancer_bench::{Case, Chooser, Ours, Policy, pingora};
 

@@ -1,4 +1,5 @@
-//! cloudflared's side of a services.yaml: which hostnames tunnels have to serve, and whether they do.
+//! cloudflared's side of a services.yaml: which hostnames tunnels have to serve, and whether they
+//! do.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -36,7 +37,8 @@ impl fmt::Display for TunnelHost {
     }
 }
 
-/// The hostnames of all servers, each once, in the order of the file; and the servers that have none.
+/// The hostnames of all servers, each once, in the order of the file; and the servers that have
+/// none.
 pub(crate) fn tunnel_hosts(config: &Config) -> (Vec<TunnelHost>, Vec<Elsewhere>) {
     let (mut hosts, mut elsewhere) = (Vec::<TunnelHost>::new(), Vec::new());
     let mut at = BTreeMap::new();
@@ -113,8 +115,8 @@ impl IngressFile {
     }
 }
 
-/// Whether the tunnels of `files`, together, serve every one of `hosts`; and what else about them is remarkable. With
-/// `host_header`, the application behind a hostname has to get the public name.
+/// Whether the tunnels of `files`, together, serve every one of `hosts`; and what else about them
+/// is remarkable. With `host_header`, the application behind a hostname has to get the public name.
 pub(crate) fn compare(hosts: &[TunnelHost], files: &[IngressFile], host_header: bool) -> Vec<Finding> {
     let mut findings = Vec::new();
     for wanted in hosts {

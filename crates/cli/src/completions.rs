@@ -34,8 +34,9 @@ impl Completions {
     /// `command` is the whole program.
     pub(crate) fn run(self, mut command: Command) -> ExitCode {
         let name = command.get_name().to_owned();
-        // The names by which bash's script tells our commands apart, as it keeps them and as it looks for them: with a hyphen
-        // in the program's name these differ, and nothing is completed behind a command (clap-rs/clap#6421).
+        // The names by which bash's script tells our commands apart, as it keeps them and as it
+        // looks for them: with a hyphen in the program's name these differ, and nothing is
+        // completed behind a command (clap-rs/clap#6421).
         let (kept, sought) = (name.replace('-', "__"), name.replace('-', "__subcmd__"));
         let mut script = Vec::new();
         match self.shell {

@@ -63,7 +63,8 @@ impl Draft {
 }
 
 impl DraftService {
-    /// Of one public address with these servers; what is not known yet is held by something that cannot be wrong.
+    /// Of one public address with these servers; what is not known yet is held by something that
+    /// cannot be wrong.
     pub(crate) fn of(address: Option<&str>, servers: &[String]) -> Self {
         let mut servers: Vec<DraftServer> =
             servers.iter().map(|url| DraftServer { url: url.clone(), ..DraftServer::default() }).collect();
@@ -73,7 +74,8 @@ impl DraftService {
         Self { address: address.unwrap_or(NO_HOST).to_owned(), servers, ..Self::default() }
     }
 
-    /// Gives a name to each server that would share one with another, as servers are named after the first label.
+    /// Gives a name to each server that would share one with another, as servers are named after
+    /// the first label.
     pub(crate) fn name_apart(&mut self) {
         let default = |url: &str| url.parse().map(|url: ServerUrl| Server::new(url).name).unwrap_or_default();
         let mut taken = BTreeSet::new();

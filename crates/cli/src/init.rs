@@ -12,7 +12,8 @@ use crate::output;
 
 /// Write a first services.yaml: one public host and its servers.
 ///
-/// Asks for what the options do not say, if it runs on a terminal. Each answer is checked at once, as the file would be.
+/// Asks for what the options do not say, if it runs on a terminal. Each answer is checked at once,
+/// as the file would be.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -25,7 +26,8 @@ pub(crate) struct Init {
     #[arg(long)]
     host: Option<String>,
 
-    /// A server: the hostname of its tunnel, or a URL. Given once for each, in the order they are tried.
+    /// A server: the hostname of its tunnel, or a URL. Given once for each, in the order they are
+    /// tried.
     #[arg(long)]
     server: Vec<String>,
 
@@ -33,7 +35,8 @@ pub(crate) struct Init {
     #[arg(long)]
     policy: Option<String>,
 
-    /// The path that each server is asked for; it answers 2xx or 3xx only while the application works.
+    /// The path that each server is asked for; it answers 2xx or 3xx only while the application
+    /// works.
     #[arg(long, value_name = "PATH")]
     health_path: Option<String>,
 
@@ -189,7 +192,8 @@ struct Asker<'a, R, W> {
 }
 
 impl<R: BufRead, W: Write> Asker<'_, R, W> {
-    /// Repeats a question until `take` has nothing against the answer. An empty answer is the default, if there is one.
+    /// Repeats a question until `take` has nothing against the answer. An empty answer is the
+    /// default, if there is one.
     fn until_right(
         &mut self,
         question: &str,
@@ -219,7 +223,8 @@ impl<R: BufRead, W: Write> Asker<'_, R, W> {
     }
 }
 
-/// By which editors know the keys of the file, where the schema lies beside it as in a clone of this repository.
+/// By which editors know the keys of the file, where the schema lies beside it as in a clone of
+/// this repository.
 fn schema_line(file: &Path) -> String {
     const SCHEMA: &str = "schema/services.schema.json";
     let lies_beside = file.with_file_name(SCHEMA).is_file();

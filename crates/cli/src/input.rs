@@ -1,4 +1,5 @@
-//! Files that are read: no more of them than is of use, and with their name in whatever is wrong with them.
+//! Files that are read: no more of them than is of use, and with their name in whatever is wrong
+//! with them.
 
 use std::fs::File;
 use std::io::{Error, ErrorKind, Read as _};
@@ -9,7 +10,8 @@ use tunnel_balancer_config::MAX_BYTES;
 /// The largest file that is none of YAML: a script, or what is known of servers.
 const MAX_OTHER: usize = 1 << 20;
 
-/// The text of a file of YAML. Of one that is too large only the beginning, which its parser refuses as too large.
+/// The text of a file of YAML. Of one that is too large only the beginning, which its parser
+/// refuses as too large.
 pub(crate) fn yaml(path: &Path) -> Result<String, String> {
     let bytes = beginning(path, MAX_BYTES)?;
     if bytes.len() > MAX_BYTES { Ok(String::from_utf8_lossy(&bytes).into_owned()) } else { text(path, bytes) }

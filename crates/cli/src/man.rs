@@ -17,8 +17,9 @@ Examples:
 
 Exit codes: 0 printed or written; 1 cannot write; 2 mistakes in the command.")]
 pub(crate) struct ManPages {
-    /// Write a file for each page into this directory instead: tunnel-balancer.1, tunnel-balancer-serve.1 and so on. The
-    /// directory is made if it is not there; files of these names are replaced.
+    /// Write a file for each page into this directory instead: tunnel-balancer.1,
+    /// tunnel-balancer-serve.1 and so on. The directory is made if it is not there; files of these
+    /// names are replaced.
     #[arg(long, value_name = "DIRECTORY")]
     directory: Option<PathBuf>,
 }
@@ -47,7 +48,8 @@ impl ManPages {
     }
 }
 
-/// The pages of a command and of those below it, with the names of their files. `source` is where they come from.
+/// The pages of a command and of those below it, with the names of their files. `source` is where
+/// they come from.
 fn collect(command: &Command, source: &str, pages: &mut Vec<(String, String)>) {
     let man = Man::new(command.clone()).source(source).manual("Tunnel Balancer");
     let mut page = Vec::new();

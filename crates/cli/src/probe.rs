@@ -17,8 +17,9 @@ use crate::{input, output};
 
 /// Run the health checks of all servers once from this machine, and say what comes of each.
 ///
-/// It sees what the balancer would see: redirects are not followed, a server's own headers are sent with it. A server that has such
-/// headers is asked without them as well: if that passes, its hostname is open to everybody.
+/// It sees what the balancer would see: redirects are not followed, a server's own headers are sent
+/// with it. A server that has such headers is asked without them as well: if that passes, its
+/// hostname is open to everybody.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -92,7 +93,8 @@ impl Probe {
     }
 }
 
-/// Runs the health checks of all servers once, in parallel, and shows on a terminal how far it has come.
+/// Runs the health checks of all servers once, in parallel, and shows on a terminal how far it has
+/// come.
 ///
 /// # Errors
 /// When this machine cannot ask anybody.

@@ -8,8 +8,9 @@ use crate::output;
 
 /// Print the JSON Schema of services.yaml, with which editors complete, explain and check it.
 ///
-/// An editor takes it for files that begin with a line such as `# yaml-language-server: $schema=services.schema.json`, with the
-/// path from the file to the schema. It sees one value at a time; what settings mean together is checked when a file is read.
+/// An editor takes it for files that begin with a line such as `# yaml-language-server:
+/// $schema=services.schema.json`, with the path from the file to the schema. It sees one value at a
+/// time; what settings mean together is checked when a file is read.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:

@@ -12,12 +12,13 @@ use tunnel_balancer_native::{Limits, Log, Options, StartError, TlsFiles, Trusted
 
 /// Serve the hosts of a services.yaml from this machine, as a reverse proxy.
 ///
-/// The same file and the same decisions as in the Worker: who is asked, when another server is tried, who is left out. The
-/// file is read again when it changes; mistakes in it are logged, and the last good one stays in use.
+/// The same file and the same decisions as in the Worker: who is asked, when another server is
+/// tried, who is left out. The file is read again when it changes; mistakes in it are logged, and
+/// the last good one stays in use.
 ///
-/// The log goes to stdout, one JSON object a line. SIGTERM and SIGINT end the program when what runs has come to its end
-/// (--drain-timeout at most; a second signal cuts that short), SIGHUP has file and certificate read again, SIGUSR1 has
-/// traffic return where `failback: manual` holds it.
+/// The log goes to stdout, one JSON object a line. SIGTERM and SIGINT end the program when what
+/// runs has come to its end (--drain-timeout at most; a second signal cuts that short), SIGHUP has
+/// file and certificate read again, SIGUSR1 has traffic return where `failback: manual` holds it.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -44,8 +45,8 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     tls_key: Option<PathBuf>,
 
-    /// Header in which a proxy in front of this one names the client, such as cf-connecting-ip or x-forwarded-for. It is believed
-    /// from --trust alone; without this, from nobody.
+    /// Header in which a proxy in front of this one names the client, such as cf-connecting-ip or
+    /// x-forwarded-for. It is believed from --trust alone; without this, from nobody.
     #[arg(long, value_name = "NAME", value_parser = header_name)]
     client_ip_header: Option<http::HeaderName>,
 
@@ -53,12 +54,14 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "NETWORK", default_values = ["127.0.0.0/8", "::1/128"], value_parser = network)]
     trust: Vec<IpNet>,
 
-    /// What clients use when a proxy in front of this one ends their TLS. Default: what this one speaks.
+    /// What clients use when a proxy in front of this one ends their TLS. Default: what this one
+    /// speaks.
     #[arg(long, value_name = "SCHEME")]
     public_scheme: Option<Scheme>,
 
-    /// Close connections of clients that are silent for so long before or in a request, or do not take an answer. It does not
-    /// end WebSockets, nor the wait for a slow server (`retry: timeout` does).
+    /// Close connections of clients that are silent for so long before or in a request, or do not
+    /// take an answer. It does not end WebSockets, nor the wait for a slow server (`retry: timeout`
+    /// does).
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration)]
     idle_timeout: Duration,
 
@@ -78,7 +81,8 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "NUMBER", default_value_t = 10_000, value_parser = at_least_one)]
     max_connections: usize,
 
-    /// Connections of one client at a time (IPv6: of one /64). More are closed. Trusted proxies may have any number.
+    /// Connections of one client at a time (IPv6: of one /64). More are closed. Trusted proxies may
+    /// have any number.
     #[arg(long, value_name = "NUMBER", default_value_t = 256, value_parser = at_least_one)]
     max_connections_per_client: usize,
 }

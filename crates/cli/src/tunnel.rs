@@ -7,8 +7,9 @@ use crate::cloudflared::TunnelHost;
 /// The tunnels, where they are told.
 #[derive(Args, Debug)]
 pub(crate) struct Tunnels {
-    /// The tunnel of this name or ID serves the hostnames that match, as in `home=*-a.example.com`. Several patterns are
-    /// separated by commas, and `*` stands for any characters. May be given more than once.
+    /// The tunnel of this name or ID serves the hostnames that match, as in `home=*-a.example.com`.
+    /// Several patterns are separated by commas, and `*` stands for any characters. May be given
+    /// more than once.
     #[arg(long = "tunnel", value_name = "NAME=PATTERN", value_parser = tunnel)]
     pub(crate) tunnels: Vec<Tunnel>,
 }

@@ -1,5 +1,5 @@
-//! The pages of this repository say what is so: their links lead somewhere, their files are taken, their commands exist, and
-//! what they show of a command is what it prints.
+//! The pages of this repository say what is so: their links lead somewhere, their files are taken,
+//! their commands exist, and what they show of a command is what it prints.
 
 use std::fmt::Write;
 use std::fs;
@@ -100,8 +100,9 @@ fn every_command_is_in_the_readme() {
     }
 }
 
-/// Where the fence says `console`. Lines `...` stand for any number of lines. A page's commands find the clone's files, those
-/// beside the page's test cases, and `services.yaml` and `worker.js` as the page itself has shown them last.
+/// Where the fence says `console`. Lines `...` stand for any number of lines. A page's commands
+/// find the clone's files, those beside the page's test cases, and `services.yaml` and `worker.js`
+/// as the page itself has shown them last.
 #[cfg(unix)]
 #[test]
 fn commands_print_what_is_shown() {

@@ -1,4 +1,5 @@
-//! What one command writes, another reads: every file that is generated is good for whoever gets it.
+//! What one command writes, another reads: every file that is generated is good for whoever gets
+//! it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -82,7 +83,8 @@ fn init_writes_what_every_other_command_reads() {
 #[test]
 fn bash_completes_commands_and_options() {
     let script = stdout(run(&["completions", "bash"]));
-    // As bash does it: the words, which of them is typed, and then the program, that word and the one before.
+    // As bash does it: the words, which of them is typed, and then the program, that word and the
+    // one before.
     let ask = r#"
 set -- $(complete -p tunnel-balancer)
 while [ "$1" != -F ]; do shift; done

@@ -44,7 +44,8 @@ const TTL: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_se
 /// As many bytes as the codes that it signs have.
 const SHORTEST_KEY: usize = 16;
 
-/// `false` turns it off; a map changes what it names, and must be complete where there is nothing to change.
+/// `false` turns it off; a map changes what it names, and must be complete where there is nothing
+/// to change.
 pub(crate) fn affinity(affinity: &mut Option<Affinity>, field: Field<'_>) {
     if let Value::Bool(false) = field.value() {
         *affinity = None;

@@ -20,8 +20,9 @@ pub struct Diagnostic {
     pub column: usize,
     /// Column behind its last character on that line, for whoever underlines it.
     pub end_column: usize,
-    /// Where that is in the file's structure, as in `services."git.example.com".servers[1].url`. For an unknown or
-    /// repeated key it is the map that holds the key; at the top level it is empty.
+    /// Where that is in the file's structure, as in `services."git.example.com".servers[1].url`.
+    /// For an unknown or repeated key it is the map that holds the key; at the top level it is
+    /// empty.
     pub path: String,
     /// What is wrong.
     pub message: String,
@@ -204,8 +205,8 @@ impl Errors {
         self.more
     }
 
-    /// The same text as `Display` gives, with `file` in front of each line number, so that editors and terminals can
-    /// jump there.
+    /// The same text as `Display` gives, with `file` in front of each line number, so that editors
+    /// and terminals can jump there.
     pub fn in_file<'a>(&'a self, file: &'a str) -> impl fmt::Display + 'a {
         InFile { errors: self, file }
     }

@@ -1,6 +1,7 @@
 //! Durations as they are written: `500ms`, `30s`, `5m`, `1h30m`.
 //!
-//! A bare number is refused: half of all tools count it in seconds and the other half in milliseconds.
+//! A bare number is refused: half of all tools count it in seconds and the other half in
+//! milliseconds.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -9,7 +10,8 @@ use crate::diagnostic::Code;
 use crate::node::{Value, quoted};
 use crate::problem::Problem;
 
-/// What a duration may be unless a setting says otherwise. More than a day is a slip of the keyboard.
+/// What a duration may be unless a setting says otherwise. More than a day is a slip of the
+/// keyboard.
 pub(crate) const USUAL: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(24 * 3600);
 
 /// From the largest to the smallest, as they must be written.
@@ -58,7 +60,8 @@ pub fn written(duration: Duration) -> String {
     if text.is_empty() { "0s".to_owned() } else { text }
 }
 
-/// A duration as it is written: whole numbers with units, the larger unit first, none twice. `None` for anything else.
+/// A duration as it is written: whole numbers with units, the larger unit first, none twice. `None`
+/// for anything else.
 pub fn parse(text: &str) -> Option<Duration> {
     let mut units = UNITS.iter();
     let mut rest = text;

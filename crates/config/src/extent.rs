@@ -1,11 +1,13 @@
 //! How far the text of a node goes on its first line, so that it can be underlined.
 //!
-//! The YAML library tells where a node begins and nothing of its end. For what is blamed in practice (keys, words, numbers,
-//! quoted texts, maps on one line) the end can be read off the line; of anything larger the first part is underlined.
+//! The YAML library tells where a node begins and nothing of its end. For what is blamed in
+//! practice (keys, words, numbers, quoted texts, maps on one line) the end can be read off the
+//! line; of anything larger the first part is underlined.
 
 use crate::node::Value;
 
-/// The column behind the node with this value that begins at `column` of `line`, both counted in characters from 1.
+/// The column behind the node with this value that begins at `column` of `line`, both counted in
+/// characters from 1.
 pub(crate) fn end(line: &str, column: usize, value: &Value<'_>) -> usize {
     let start = line.char_indices().nth(column.saturating_sub(1)).map_or(line.len(), |(index, _)| index);
     let rest = line.get(start..).unwrap_or_default();

@@ -1,4 +1,5 @@
-//! `headers`: what requests and probes to a server carry besides, such as the service token that lets them pass Access.
+//! `headers`: what requests and probes to a server carry besides, such as the service token that
+//! lets them pass Access.
 
 use tunnel_balancer_core::{ServerHeader, headers};
 
@@ -61,7 +62,8 @@ fn written(name: &str) -> Problem {
     ))
 }
 
-/// Whether a header of this name, or any key of a file, usually holds something that nobody else may know.
+/// Whether a header of this name, or any key of a file, usually holds something that nobody else
+/// may know.
 pub fn names_a_secret(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     let last = name.rsplit(['-', '_']).next().unwrap_or_default();

@@ -124,7 +124,8 @@ const OF_A_DEAD_TUNNEL: [(u16, u16); 3] = [(502, 504), (520, 527), (530, 530)];
 
 const IN_A_ROW: RangeInclusive<u32> = 1..=100;
 
-/// `false` turns probes off, a map changes what it names, `true` turns them on where the defaults turned them off.
+/// `false` turns probes off, a map changes what it names, `true` turns them on where the defaults
+/// turned them off.
 pub(crate) fn health_check(partial: &mut Option<PartialHealthCheck>, field: Field<'_>) {
     match field.value() {
         Value::Bool(false) => *partial = None,

@@ -16,7 +16,8 @@ pub(crate) const ADDRESS: Text = Text {
     longest: None,
 };
 
-/// The addresses of the services of a file, in the form requests are matched by, and where each is written.
+/// The addresses of the services of a file, in the form requests are matched by, and where each is
+/// written.
 #[derive(Debug, Default)]
 pub(crate) struct Public {
     addresses: BTreeMap<String, NodeId>,
@@ -41,8 +42,8 @@ impl Public {
     }
 }
 
-/// The name of the service that is written as `text` in a file: host and path, in the form requests are matched by. `None` for
-/// what could not be written there.
+/// The name of the service that is written as `text` in a file: host and path, in the form requests
+/// are matched by. `None` for what could not be written there.
 pub fn normal_address(text: &str) -> Option<String> {
     public_address(text).ok()
 }
@@ -73,7 +74,8 @@ pub(crate) fn public_address(text: &str) -> Result<String, Problem> {
         .ok_or_else(|| problem("is not a hostname").hint("a hostname is written like `chat.example.com`"))
 }
 
-/// Whether requests come with such a path, byte for byte: browsers and runtimes rewrite anything else.
+/// Whether requests come with such a path, byte for byte: browsers and runtimes rewrite anything
+/// else.
 fn is_path(path: &str) -> bool {
     let is_allowed = |b: u8| b.is_ascii_graphic() && !b"?#\\\"<>^`{|}".contains(&b);
     path.bytes().all(is_allowed) && path.split('/').skip(1).all(|part| !matches!(part, "" | "." | ".."))

@@ -1,7 +1,8 @@
 //! cloudflared's `config.yml`, as far as it says which hostnames a tunnel serves.
 //!
-//! Read by the reader of `services.yaml`, so that mistakes are told in the same way, with line and column. Keys that have
-//! nothing to do with it are passed over: that file is cloudflared's, and not ours to check.
+//! Read by the reader of `services.yaml`, so that mistakes are told in the same way, with line and
+//! column. Keys that have nothing to do with it are passed over: that file is cloudflared's, and
+//! not ours to check.
 
 use tunnel_balancer_core::ServerUrl;
 
@@ -75,8 +76,8 @@ impl IngressRule {
         }
     }
 
-    /// Why cloudflared does not start with this rule, by what it checks itself (`validateIngress` in its `ingress.go`);
-    /// regular expressions are left to it.
+    /// Why cloudflared does not start with this rule, by what it checks itself (`validateIngress`
+    /// in its `ingress.go`); regular expressions are left to it.
     pub fn fault(&self) -> Option<String> {
         if let Some(hostname) = &self.hostname {
             if hostname.rfind('*').is_some_and(|at| at > 0) {

@@ -1,7 +1,9 @@
-//! Reads `services.yaml`: a checked configuration, or every mistake in it with line, column, path and a hint.
+//! Reads `services.yaml`: a checked configuration, or every mistake in it with line, column, path
+//! and a hint.
 //!
-//! A file is edited by hand, often in a hurry and sometimes in a browser, so a mistake must cost one look: all of them are
-//! told at once, each where it stands, and nothing is guessed. What is not understood is an error, never a default.
+//! A file is edited by hand, often in a hurry and sometimes in a browser, so a mistake must cost
+//! one look: all of them are told at once, each where it stands, and nothing is guessed. What is
+//! not understood is an error, never a default.
 //!
 //! ```
 //! use tunnel_balancer_config::parse;
@@ -20,11 +22,13 @@
 //! # Ok::<(), tunnel_balancer_config::Errors>(())
 //! ```
 //!
-//! A file holds no secrets but refers to them, as in `key: "${AFFINITY_KEY}"`. [`parse`] checks a file where they are not
-//! known, as when a Worker is built; [`parse_with`] asks the host for them and gives a configuration that can serve.
+//! A file holds no secrets but refers to them, as in `key: "${AFFINITY_KEY}"`. [`parse`] checks a
+//! file where they are not known, as when a Worker is built; [`parse_with`] asks the host for them
+//! and gives a configuration that can serve.
 //!
-//! A new setting is one entry in a table of keys (`settings.rs`, `server.rs`, `retry.rs` and so on): its name, what it is, and
-//! how it is read. With the feature `schema` the same tables give a JSON Schema for editors and a reference for people.
+//! A new setting is one entry in a table of keys (`settings.rs`, `server.rs`, `retry.rs` and so
+//! on): its name, what it is, and how it is read. With the feature `schema` the same tables give a
+//! JSON Schema for editors and a reference for people.
 
 #![forbid(unsafe_code)]
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
@@ -88,7 +92,8 @@ pub use size::parse as parse_size;
 pub use syntax::Lines;
 pub use work::{MAX_SUBREQUESTS, Work};
 
-/// The largest text that is read, in bytes: room for thousands of services, and read within a Worker's limits.
+/// The largest text that is read, in bytes: room for thousands of services, and read within a
+/// Worker's limits.
 pub const MAX_BYTES: usize = 256 * 1024;
 
 /// A file without a mistake.
@@ -99,22 +104,26 @@ pub struct Config {
     pub services: Vec<Service>,
     /// The names of the secrets that the file refers to, in alphabetical order, each once.
     pub secrets: Vec<String>,
-    /// What is probably not meant so, in the order of the lines. Only [`parse`] looks for it: who serves has no use for it.
+    /// What is probably not meant so, in the order of the lines. Only [`parse`] looks for it: who
+    /// serves has no use for it.
     pub warnings: Vec<Diagnostic>,
 }
 
 /// Checks a configuration without knowing any secret.
 ///
-/// Where the file refers to a secret, the configuration holds a fixed text that everybody knows. So **it must not serve
-/// traffic when [`Config::secrets`] is not empty**: use [`parse_with`] for that.
+/// Where the file refers to a secret, the configuration holds a fixed text that everybody knows. So
+/// **it must not serve traffic when [`Config::secrets`] is not empty**: use [`parse_with`] for
+/// that.
 ///
 /// # Errors
-/// With everything that is wrong with it. Only what is no YAML at all is told alone, because nothing more is known then.
+/// With everything that is wrong with it. Only what is no YAML at all is told alone, because
+/// nothing more is known then.
 pub fn parse(yaml: &str) -> Result<Config, Errors> {
     read(yaml, secret::Secrets::new(None))
 }
 
-/// Reads a configuration to serve with. `secret` knows the secret with a name: a Worker's, or an environment variable.
+/// Reads a configuration to serve with. `secret` knows the secret with a name: a Worker's, or an
+/// environment variable.
 ///
 /// # Errors
 /// Like [`parse`], and with every secret that is missing, empty or too short.
@@ -139,7 +148,8 @@ pub fn parse_with(yaml: &str, secret: &dyn Fn(&str) -> Option<String>) -> Result
     read(yaml, secret::Secrets::new(Some(secret)))
 }
 
-/// Reads a scenario for a simulation. `services` take the place of those that it names itself, if it does.
+/// Reads a scenario for a simulation. `services` take the place of those that it names itself, if
+/// it does.
 ///
 /// # Errors
 /// Like [`parse`].

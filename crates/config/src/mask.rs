@@ -1,7 +1,8 @@
-//! What in an address must not be seen in a message: it is there that passwords and tokens are written.
+//! What in an address must not be seen in a message: it is there that passwords and tokens are
+//! written.
 
-/// `text` with asterisks for what stands before the `@` of its URLs, and for their queries. Each takes the place of one
-/// character, so that columns stay what they are.
+/// `text` with asterisks for what stands before the `@` of its URLs, and for their queries. Each
+/// takes the place of one character, so that columns stay what they are.
 ///
 /// ```
 /// use tunnel_balancer_config::masked_urls;

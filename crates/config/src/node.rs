@@ -1,8 +1,9 @@
 //! A YAML document as a tree: what the rest of this crate reads, whichever library parsed it.
 //!
-//! A node carries no position, because positions are wanted only for the few nodes that are wrong. It carries its place
-//! in the document's order instead, from which both its position ([`yaml::position`](crate::yaml::position)) and its path
-//! ([`locate`]) can be found when a mistake is reported.
+//! A node carries no position, because positions are wanted only for the few nodes that are wrong.
+//! It carries its place in the document's order instead, from which both its position
+//! ([`yaml::position`](crate::yaml::position)) and its path ([`locate`]) can be found when a
+//! mistake is reported.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,7 +11,8 @@ use std::ops::RangeInclusive;
 
 use crate::mask::masked_urls;
 
-/// A node's place in the order in which a document is read: a container before its content, a key before its value.
+/// A node's place in the order in which a document is read: a container before its content, a key
+/// before its value.
 pub(crate) type NodeId = u32;
 
 /// One scalar, list or map, or one key of a map.
@@ -80,8 +82,8 @@ impl Value<'_> {
     }
 }
 
-/// The node `id`, and the way to it from `root`, as in `services."git.example.com".servers[1].url`; a key's is that of its
-/// map.
+/// The node `id`, and the way to it from `root`, as in `services."git.example.com".servers[1].url`;
+/// a key's is that of its map.
 pub(crate) fn locate<'n, 'a>(root: &'n Node<'a>, id: NodeId) -> (String, &'n Node<'a>) {
     let mut path = String::new();
     let mut node = root;

@@ -1,7 +1,7 @@
 //! Mistakes as they are found, before anybody knows where in the text they are.
 //!
-//! Whoever reads a value says what is wrong with it and goes on. Lines, columns and paths are looked up at the end, once,
-//! because that costs time and a correct file has none to look up.
+//! Whoever reads a value says what is wrong with it and goes on. Lines, columns and paths are
+//! looked up at the end, once, because that costs time and a correct file has none to look up.
 
 use std::cell::RefCell;
 use std::ops::RangeInclusive;
@@ -49,7 +49,8 @@ impl Problem {
         Self::wrong(expected, found, &found.to_string())
     }
 
-    /// The same where secrets are usual: says what kind of thing was found and nothing of what is in it.
+    /// The same where secrets are usual: says what kind of thing was found and nothing of what is
+    /// in it.
     pub(crate) fn wrong_kind(expected: &str, found: &Value<'_>) -> Self {
         Self::wrong(expected, found, found.kind())
     }
@@ -63,7 +64,8 @@ impl Problem {
         }
     }
 
-    /// A `word` that is none of `known`, and the one of them that was probably meant, or else the `list` of them.
+    /// A `word` that is none of `known`, and the one of them that was probably meant, or else the
+    /// `list` of them.
     pub(crate) fn unknown(code: Code, what: &str, word: &str, known: &[&str], list: &str) -> Self {
         let hint = match suggest::nearest(word, known) {
             Some(meant) => format!("did you mean `{meant}`?"),
@@ -128,7 +130,8 @@ impl Problems {
     /// What is probably not meant so.
     ///
     /// # Errors
-    /// With what is wrong, and nothing else: a wrong file may well mean something else when it is right.
+    /// With what is wrong, and nothing else: a wrong file may well mean something else when it is
+    /// right.
     pub(crate) fn into_warnings(self, text: &str, root: &Node<'_>) -> Result<Vec<Diagnostic>, Errors> {
         let Found { told, more, warnings } = self.found.into_inner();
         if told.is_empty() {

@@ -1,7 +1,8 @@
 //! Reading values that may be wrong, without stopping at the first that is.
 //!
-//! A setting is one entry of a table ([`Key`]): its name, what it is, and how it is read. From the table come the reading
-//! itself, the list of what is allowed, the complaint about what is not, and the schema.
+//! A setting is one entry of a table ([`Key`]): its name, what it is, and how it is read. From the
+//! table come the reading itself, the list of what is allowed, the complaint about what is not, and
+//! the schema.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -171,7 +172,8 @@ impl<'a> Map<'a> {
         }
     }
 
-    /// Reads every entry that is left by the table `keys` and reports the others. Whether all went well.
+    /// Reads every entry that is left by the table `keys` and reports the others. Whether all went
+    /// well.
     pub(crate) fn apply<T>(mut self, target: &mut T, keys: &[Key<T>]) -> bool {
         let problems = self.field.problems;
         let before = problems.count();
@@ -217,7 +219,8 @@ impl<'a> Written<'a> {
         self.0.first().copied()
     }
 
-    /// The first, to blame when they do not fit. None where one is wrong by itself: then they might fit when it is right.
+    /// The first, to blame when they do not fit. None where one is wrong by itself: then they might
+    /// fit when it is right.
     pub(crate) fn blamed(&self) -> Option<Field<'a>> {
         self.first().filter(|_| self.0.iter().all(|field| field.is_well()))
     }

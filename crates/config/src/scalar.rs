@@ -1,7 +1,8 @@
-//! One text as YAML writes it, for programs that write files by templates: a file with comments in it comes from no serializer.
+//! One text as YAML writes it, for programs that write files by templates: a file with comments in
+//! it comes from no serializer.
 
-/// `text` in a form that every YAML reader takes for this very text, as a value or a key: plain where nothing can be
-/// misread, otherwise in double quotes.
+/// `text` in a form that every YAML reader takes for this very text, as a value or a key: plain
+/// where nothing can be misread, otherwise in double quotes.
 ///
 /// ```
 /// use tunnel_balancer_config::yaml_text;

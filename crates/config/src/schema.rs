@@ -1,8 +1,10 @@
-//! The JSON Schema of a file: for editors, which complete, explain and check with it while somebody types.
+//! The JSON Schema of a file: for editors, which complete, explain and check with it while somebody
+//! types.
 //!
-//! Draft 7, because that is what every editor's YAML support understands: yaml-language-server reads later ones since 1.20 only,
-//! and nothing later is wanted here. A schema sees one value at a time. What it lets pass may still be wrong: units that are
-//! right but out of range, two settings that contradict each other, names that are taken.
+//! Draft 7, because that is what every editor's YAML support understands: yaml-language-server
+//! reads later ones since 1.20 only, and nothing later is wanted here. A schema sees one value at a
+//! time. What it lets pass may still be wrong: units that are right but out of range, two settings
+//! that contradict each other, names that are taken.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -107,7 +109,8 @@ fn whole<T: serde::Serialize>(range: &RangeInclusive<T>) -> Json {
     json!({ "type": "integer", "minimum": range.start(), "maximum": range.end() })
 }
 
-/// No range: `90m` and `1h30m` are the same, which a pattern cannot know. But no time at all is never in one.
+/// No range: `90m` and `1h30m` are the same, which a pattern cannot know. But no time at all is
+/// never in one.
 fn duration() -> Json {
     let units: String = duration::UNITS.iter().map(|(unit, _)| format!("([0-9]+{unit})?")).collect();
     let told = "expected a duration such as 500ms, 30s or 1h30m";

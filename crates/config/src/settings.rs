@@ -1,7 +1,8 @@
 //! The settings of a service: everything but its host and its servers.
 //!
-//! `defaults` and a service hold the same keys and are read by the same table, one after the other into the same value. So
-//! whatever a service does not write keeps the value of `defaults`, and maps such as `health_check` merge key by key.
+//! `defaults` and a service hold the same keys and are read by the same table, one after the other
+//! into the same value. So whatever a service does not write keeps the value of `defaults`, and
+//! maps such as `health_check` merge key by key.
 
 use std::time::Duration;
 

@@ -1,8 +1,9 @@
 //! What a key is for, and what may stand there: for people and editors, beside how it is read.
 //!
-//! The tables of keys hold both, so that the schema and the reference are made from what the parser goes by, ranges included. A
-//! program that serves needs none of it: without the feature `schema`, [`Key::new`](crate::reader::Key::new) drops it at
-//! compile time, and no text of these tables gets into the Worker.
+//! The tables of keys hold both, so that the schema and the reference are made from what the parser
+//! goes by, ranges included. A program that serves needs none of it: without the feature `schema`,
+//! [`Key::new`](crate::reader::Key::new) drops it at compile time, and no text of these tables gets
+//! into the Worker.
 
 #![cfg_attr(not(feature = "schema"), expect(dead_code, reason = "only the schema and the reference look into it"))]
 
@@ -30,7 +31,8 @@ impl About {
     }
 }
 
-/// What may stand in a place. What follows from two places together, such as a limit below another, is not told here.
+/// What may stand in a place. What follows from two places together, such as a limit below another,
+/// is not told here.
 #[derive(Clone, Debug)]
 pub(crate) enum Shape {
     /// `false` alone: none of it.
@@ -69,7 +71,8 @@ pub(crate) enum Shape {
 pub(crate) struct Text {
     /// With its article, as in "a path".
     pub(crate) what: &'static str,
-    /// In the dialect that JavaScript and Rust have in common. It lets pass what the reader accepts, and may let pass more.
+    /// In the dialect that JavaScript and Rust have in common. It lets pass what the reader
+    /// accepts, and may let pass more.
     pub(crate) pattern: &'static str,
     /// In bytes.
     pub(crate) longest: Option<usize>,

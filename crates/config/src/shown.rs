@@ -20,7 +20,8 @@ impl Defaults {
         Self(service.map(Json::take).unwrap_or_default())
     }
 
-    /// That of a setting, by its keys from a service on, as in `retry`, `budget`, `percent`. A map of settings has none itself.
+    /// That of a setting, by its keys from a service on, as in `retry`, `budget`, `percent`. A map
+    /// of settings has none itself.
     pub(crate) fn of(&self, path: &[&str]) -> Option<Json> {
         match path {
             // Those two are that one server's own.
@@ -37,8 +38,8 @@ impl Defaults {
     }
 }
 
-/// A file as programs see it that know YAML alone, to show it to a validator of JSON Schemas. What JSON has not is null.
-/// `None` if it is no YAML.
+/// A file as programs see it that know YAML alone, to show it to a validator of JSON Schemas. What
+/// JSON has not is null. `None` if it is no YAML.
 pub fn as_json(yaml: &str) -> Option<Json> {
     yaml::read(yaml).ok().map(|root| json(&root))
 }

@@ -14,7 +14,8 @@ pub(crate) fn nearest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
         .map(|(_, candidate)| candidate)
 }
 
-/// How many letters must be added, removed, replaced or swapped with their neighbour to turn `a` into `b`.
+/// How many letters must be added, removed, replaced or swapped with their neighbour to turn `a`
+/// into `b`.
 fn distance(a: &[u8], b: &[u8]) -> usize {
     let at = |row: &[usize], index: usize| row.get(index).copied().unwrap_or(usize::MAX / 2);
     let mut before_last: Vec<usize> = Vec::new();

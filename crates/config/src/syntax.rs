@@ -1,7 +1,8 @@
 //! Texts that are no YAML document, and what to say about them.
 
-/// Reading `[[[[` takes time that grows with the square of the depth, and the library counts the depth too late. As
-/// brackets in quotes cannot be told apart without reading, all are counted, nested or not: 0.3 s at worst.
+/// Reading `[[[[` takes time that grows with the square of the depth, and the library counts the
+/// depth too late. As brackets in quotes cannot be told apart without reading, all are counted,
+/// nested or not: 0.3 s at worst.
 const MAX_BRACKETS: usize = 10_000;
 
 /// A place in the text, line and column counted from 1.
@@ -18,7 +19,8 @@ pub(crate) const BYTE_ORDER_MARK: char = '\u{feff}';
 
 const BREAKS: [char; 5] = ['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}'];
 
-/// A text line by line, as positions count them: YAML breaks lines at more characters than most other readers.
+/// A text line by line, as positions count them: YAML breaks lines at more characters than most
+/// other readers.
 #[derive(Clone, Debug)]
 pub struct Lines<'a>(Vec<&'a str>);
 

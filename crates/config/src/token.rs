@@ -10,8 +10,8 @@ const MAX: usize = 128;
 
 pub(crate) const TOKEN: Text = Text { what: "a name", pattern: r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$", longest: Some(MAX) };
 
-/// The name of `what`: a token of RFC 9110, section 5.6.2. Another text is not repeated, for it is often the name with its
-/// secret value.
+/// The name of `what`: a token of RFC 9110, section 5.6.2. Another text is not repeated, for it is
+/// often the name with its secret value.
 pub(crate) fn token<'a>(value: &'a Value<'_>, what: &str) -> Result<&'a str, Problem> {
     let Value::Text(name) = value else {
         let problem = Problem::wrong_kind(&format!("the name of {what}"), value);

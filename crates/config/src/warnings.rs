@@ -1,8 +1,9 @@
 //! What is allowed and probably not meant so.
 //!
-//! A warning that is wrong once is read never again. So each of these is either certain (the setting changes nothing, the
-//! server cannot be reached) or costs a lot when it is true. What `defaults` sets for many services is never blamed for
-//! doing nothing in one of them: only what the service itself writes is.
+//! A warning that is wrong once is read never again. So each of these is either certain (the
+//! setting changes nothing, the server cannot be reached) or costs a lot when it is true. What
+//! `defaults` sets for many services is never blamed for doing nothing in one of them: only what
+//! the service itself writes is.
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -66,8 +67,8 @@ fn host(url: &ServerUrl) -> &str {
     }
 }
 
-/// Whether the way to `host` leads through networks of others. Names without a dot, and those that only a local network
-/// knows, do not count, nor do the addresses of private networks.
+/// Whether the way to `host` leads through networks of others. Names without a dot, and those that
+/// only a local network knows, do not count, nor do the addresses of private networks.
 fn is_public(host: &str) -> bool {
     const LOCAL: [&str; 6] = [".localhost", ".local", ".internal", ".lan", ".home.arpa", ".test"];
     match host.trim_matches(['[', ']']).parse() {

@@ -1,6 +1,7 @@
 //! The subrequests of one request, and whether Cloudflare allows them (CFG-09).
 //!
-//! All attempts and probes happen only when servers fail, so a file that needs too many would fail at the worst time.
+//! All attempts and probes happen only when servers fail, so a file that needs too many would fail
+//! at the worst time.
 
 use tunnel_balancer_core::Service;
 
@@ -44,8 +45,8 @@ impl Work {
         self.without_hold().saturating_add(self.held)
     }
 
-    /// Returns the probes that a request of a Worker may start: those that leave enough subrequests for its attempts. Some
-    /// always may, since without probes no server returns.
+    /// Returns the probes that a request of a Worker may start: those that leave enough subrequests
+    /// for its attempts. Some always may, since without probes no server returns.
     pub fn max_probes(&self) -> u32 {
         const MIN: u32 = 10;
         let attempts = self.attempts.saturating_add(self.hedges).saturating_add(self.held);
@@ -59,7 +60,8 @@ impl Work {
 
 /// Checks whether Cloudflare allows what a request can cause.
 ///
-/// Held attempts do not count here: where a request can make no more subrequests, it is not held any longer.
+/// Held attempts do not count here: where a request can make no more subrequests, it is not held
+/// any longer.
 pub(crate) fn check(service: &Service) -> Result<(), Problem> {
     let work = Work::of(service);
     if work.without_hold() <= MAX_SUBREQUESTS {

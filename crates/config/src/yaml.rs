@@ -1,13 +1,15 @@
 //! From text to a tree of [`Node`]s, and from a node back to its line and column.
 //!
-//! The only file that knows which YAML library is used (invariant: `serde_yaml` is named nowhere else), so that the
-//! library can be replaced here.
+//! The only file that knows which YAML library is used (invariant: `serde_yaml` is named nowhere
+//! else), so that the library can be replaced here.
 //!
-//! `serde_yaml` keeps positions to itself, except one: an error that a visitor returns carries the position of the very
-//! node it was visiting. So the tree is built without positions, its nodes numbered in the order they are visited; and when
-//! something turns out to be wrong, the text is read once more by the same visitor, which now returns an error at each of
-//! those numbers. Behind a scalar the library can go on, so one more reading finds any number of them; behind a list or a
-//! map it cannot, so each of these costs a reading of its own. A file without a mistake is read once and pays nothing.
+//! `serde_yaml` keeps positions to itself, except one: an error that a visitor returns carries the
+//! position of the very node it was visiting. So the tree is built without positions, its nodes
+//! numbered in the order they are visited; and when something turns out to be wrong, the text is
+//! read once more by the same visitor, which now returns an error at each of those numbers. Behind
+//! a scalar the library can go on, so one more reading finds any number of them; behind a list or a
+//! map it cannot, so each of these costs a reading of its own. A file without a mistake is read
+//! once and pays nothing.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -82,7 +84,8 @@ impl Default for Walk {
 }
 
 impl Walk {
-    /// Numbers the node that is being visited. An error here gets that node's position from the library.
+    /// Numbers the node that is being visited. An error here gets that node's position from the
+    /// library.
     fn enter<E: de::Error>(&self) -> Result<NodeId, E> {
         let id = self.visited.get();
         if self.wanted.contains(&id) || id >= self.limit {
@@ -200,7 +203,8 @@ fn position_of(error: &serde_yaml::Error) -> Position {
     error.location().map_or(START, |at| Position { line: at.line(), column: at.column() })
 }
 
-/// The position that the text of an error ends with; there is none where that is the first character.
+/// The position that the text of an error ends with; there is none where that is the first
+/// character.
 fn position_in(message: &str) -> Position {
     let numbers = message.rsplit_once(" at line ").and_then(|(_, place)| place.split_once(" column "));
     let position =
@@ -208,7 +212,8 @@ fn position_in(message: &str) -> Position {
     position.unwrap_or(START)
 }
 
-/// What comes after the first document: another one, or something that should have been a part of it.
+/// What comes after the first document: another one, or something that should have been a part of
+/// it.
 fn after_the_end(second: Deserializer<'_>, text: &str) -> SyntaxError {
     let walk = Walk { limit: 0, ..Walk::default() };
     match Visit(&walk).deserialize(second) {

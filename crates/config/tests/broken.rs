@@ -1,10 +1,10 @@
 //! Broken files and everything that is said about them, compared whole.
 //!
-//! The cases are in `tests/broken/*.txt`, one topic per file. Each begins with a line `=== what it is about`, then comes the
-//! YAML, a line `>>>` and the answer. A YAML that begins with `# secrets: NAME=value ...` is read with these secrets, one
-//! that begins with `# scenario` as a scenario.
-//! After a wanted change of wording `UPDATE=1 cargo test -p tunnel-balancer-config` writes the new answers; what they became
-//! is then read in the diff.
+//! The cases are in `tests/broken/*.txt`, one topic per file. Each begins with a line `=== what it
+//! is about`, then comes the YAML, a line `>>>` and the answer. A YAML that begins with `# secrets:
+//! NAME=value ...` is read with these secrets, one that begins with `# scenario` as a scenario.
+//! After a wanted change of wording `UPDATE=1 cargo test -p tunnel-balancer-config` writes the new
+//! answers; what they became is then read in the diff.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,7 +1,8 @@
 //! Large files cost in proportion to their size.
 //!
-//! Work is counted in allocations, which are the same on every machine: each reading of the text and each value makes some.
-//! So a list that is searched once per service, or a text that is read once per mistake, shows as a factor.
+//! Work is counted in allocations, which are the same on every machine: each reading of the text
+//! and each value makes some. So a list that is searched once per service, or a text that is read
+//! once per mistake, shows as a factor.
 
 use allocation_counter::{AllocationInfo, measure};
 use tunnel_balancer_config::{Code, Errors, MAX_BYTES, parse};

@@ -1,5 +1,5 @@
-//! The schema and the reference: that what is committed is what the tables of keys give, that every example names the
-//! schema, and which mistakes it finds.
+//! The schema and the reference: that what is committed is what the tables of keys give, that every
+//! example names the schema, and which mistakes it finds.
 
 mod validator;
 
@@ -34,7 +34,8 @@ fn every_example_names_the_schema() {
     }
 }
 
-/// The broken files, service by service. What the schema lets pass is listed, to be seen when it grows.
+/// The broken files, service by service. What the schema lets pass is listed, to be seen when it
+/// grows.
 #[test]
 fn most_broken_services_are_refused() {
     let mut found = 0;

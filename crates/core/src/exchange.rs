@@ -384,8 +384,8 @@ impl Exchange {
         Some(Step::Sleep(interval.min(until.since(now))))
     }
 
-    /// Returns whether the request may be sent to another server if the attempt on `server` is given
-    /// up.
+    /// Returns whether the request may be sent to another server if the attempt on `server` is
+    /// given up.
     fn can_leave(&self, server: ServerId, state: &mut PoolState, now: Timestamp) -> bool {
         let given_up = Outcome::Failed(Failure::Unresponsive);
         self.request.rule(given_up, &state.service().retry).retryable
@@ -398,8 +398,8 @@ impl Exchange {
         self.attempts < state.service().retry.attempts || self.held_until.is_some_and(|until| now < until)
     }
 
-    /// Returns the servers that are out of the question while an attempt on `server` is in flight. A
-    /// held request may be sent to the others again.
+    /// Returns the servers that are out of the question while an attempt on `server` is in flight.
+    /// A held request may be sent to the others again.
     fn tried_beside(&self, server: ServerId) -> ServerSet {
         if self.held_until.is_some() { ServerSet::single(server) } else { self.tried }
     }

@@ -158,7 +158,8 @@ impl<C: HttpClient, K: Clock> Run<'_, C, K> {
     where
         F: Future<Output = Result<C::Response, C::Error>>,
     {
-        // A response that has arrived counts, however late this is: the process may have been suspended.
+        // A response that has arrived counts, however late this is: the process may have been
+        // suspended.
         if let Some(ended) = poll_fn(|context| Poll::Ready(poll_sends(sends, context))).await {
             return ended;
         }

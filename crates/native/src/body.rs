@@ -45,15 +45,18 @@ pub(crate) struct Timed {
     ended: bool,
     /// When the last piece came, at first when the headers did.
     last_piece: Instant,
-    /// How long the reader has waited for the sender since it paused; `None`: it did not pause, or has caught up.
+    /// How long the reader has waited for the sender since it paused; `None`: it did not pause, or
+    /// has caught up.
     behind: Option<Duration>,
 }
 
 impl Timed {
-    /// A reader that takes nothing for longer has paused. The sender may give up, which shows after the data before it.
+    /// A reader that takes nothing for longer has paused. The sender may give up, which shows after
+    /// the data before it.
     const PAUSE: Duration = Duration::from_secs(1);
 
-    /// A reader that has waited this long in all since its pause has read everything sent during the pause.
+    /// A reader that has waited this long in all since its pause has read everything sent during
+    /// the pause.
     const CAUGHT_UP: Duration = Duration::from_secs(1);
 
     pub(crate) fn new(body: Incoming, idle: Duration) -> Self {
@@ -83,7 +86,8 @@ impl Timed {
         self.ended || self.failed || self.is_end_stream() || reader_stopped
     }
 
-    /// Returns whether the reader paused and has not caught up. The sender may end the body because of the pause.
+    /// Returns whether the reader paused and has not caught up. The sender may end the body because
+    /// of the pause.
     fn is_behind(&self) -> bool {
         self.behind.is_some()
     }
@@ -138,7 +142,8 @@ impl Body for Timed {
 pub(crate) enum RequestBody {
     Empty,
     Kept(Full<Bytes>),
-    /// One stream, however often it is begun: only an attempt that never got a connection leaves it untouched.
+    /// One stream, however often it is begun: only an attempt that never got a connection leaves it
+    /// untouched.
     Stream(Arc<Mutex<Timed>>),
 }
 

@@ -5,7 +5,8 @@ use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 use tunnel_balancer_core::{Clock, Timestamp};
 
-/// Milliseconds since 1970 when it was made, and from then on by the monotonic clock: nobody who sets the time of day moves it.
+/// Milliseconds since 1970 when it was made, and from then on by the monotonic clock: nobody who
+/// sets the time of day moves it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TokioClock {
     began: Instant,

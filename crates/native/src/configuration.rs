@@ -1,7 +1,8 @@
 //! The file of the services: read at the start, and again whenever it changes.
 //!
-//! It is looked at, not listened to: a file may be replaced, mounted into a container or on a share, and events of the file
-//! system tell of none of these reliably. Reading some kilobytes a second costs nothing.
+//! It is looked at, not listened to: a file may be replaced, mounted into a container or on a
+//! share, and events of the file system tell of none of these reliably. Reading some kilobytes a
+//! second costs nothing.
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -34,8 +35,9 @@ impl File {
         Ok((file, config))
     }
 
-    /// Reads it, and tells what it says if that is new: not what was taken before, and the same twice in a row. An editor may
-    /// be in the middle of writing, and half a file can be a valid one.
+    /// Reads it, and tells what it says if that is new: not what was taken before, and the same
+    /// twice in a row. An editor may be in the middle of writing, and half a file can be a valid
+    /// one.
     pub(crate) fn look(&mut self) -> Option<Result<Config, String>> {
         let text = read(&self.path);
         let is_settled = text == self.seen;

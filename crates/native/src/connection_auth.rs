@@ -1,5 +1,6 @@
-//! NTLM and Negotiate authenticate a connection instead of a request. A connection to a server that took part in such an
-//! exchange serves one request and is then closed: the next request on it could be another client's.
+//! NTLM and Negotiate authenticate a connection instead of a request. A connection to a server that
+//! took part in such an exchange serves one request and is then closed: the next request on it
+//! could be another client's.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -24,7 +25,8 @@ pub(crate) async fn send(
     let response = poll_fn(|context| {
         let response = sent.as_mut().poll(context);
         if has_credentials {
-            // The connection is known before the response arrives, which would return it to the pool.
+            // The connection is known before the response arrives, which would return it to the
+            // pool.
             close_after_use(&connection);
         }
         response
@@ -36,8 +38,8 @@ pub(crate) async fn send(
     Ok(response)
 }
 
-/// Keeps the connection of a request from being reused. These schemes are not defined for HTTP/2, where requests share a
-/// connection.
+/// Keeps the connection of a request from being reused. These schemes are not defined for HTTP/2,
+/// where requests share a connection.
 fn close_after_use(connection: &CaptureConnection) {
     if let Some(connected) = connection.connection_metadata().as_ref().filter(|connected| !connected.is_negotiated_h2())
     {
@@ -45,7 +47,8 @@ fn close_after_use(connection: &CaptureConnection) {
     }
 }
 
-/// Returns whether a field names NTLM or Negotiate as one of its schemes. A parameter that looks like a scheme counts too.
+/// Returns whether a field names NTLM or Negotiate as one of its schemes. A parameter that looks
+/// like a scheme counts too.
 fn names_connection_scheme(headers: &HeaderMap, field: &HeaderName) -> bool {
     let schemes = headers.get_all(field).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
     schemes

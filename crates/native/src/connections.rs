@@ -1,4 +1,5 @@
-//! How many connections there are, in all and of each client: one client must not be able to take them all.
+//! How many connections there are, in all and of each client: one client must not be able to take
+//! them all.
 
 use std::collections::HashMap;
 use std::io;
@@ -62,8 +63,8 @@ pub(crate) struct Place(
     #[expect(dead_code, reason = "held for its drop")] pub(crate) Option<Counted>,
 );
 
-/// A connection with its place, which is given back when the connection is closed. A WebSocket leaves the task that its
-/// connection began in.
+/// A connection with its place, which is given back when the connection is closed. A WebSocket
+/// leaves the task that its connection began in.
 #[derive(Debug)]
 pub(crate) struct Placed<S> {
     pub(crate) stream: S,

@@ -6,13 +6,15 @@ use std::{io, iter};
 /// Returns an error and all its causes, outermost first.
 pub(crate) fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     iter::successors(Some(error), |&error| {
-        // The source of an `io::Error` is the source of the error inside it, which would be skipped.
+        // The source of an `io::Error` is the source of the error inside it, which would be
+        // skipped.
         let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
         inner.map(|inner| inner as &(dyn Error + 'static)).or_else(|| error.source())
     })
 }
 
-/// Returns whether the cause of an error is a lack of file descriptors, memory or ports on this machine.
+/// Returns whether the cause of an error is a lack of file descriptors, memory or ports on this
+/// machine.
 pub(crate) fn is_local(error: &(dyn Error + 'static)) -> bool {
     const EXHAUSTED: [i32; 5] = [libc::EMFILE, libc::ENFILE, libc::ENOMEM, libc::ENOBUFS, libc::EADDRNOTAVAIL];
     let code = |error: &(dyn Error + 'static)| error.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error);

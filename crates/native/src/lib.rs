@@ -1,10 +1,12 @@
 //! Tunnel Balancer as a reverse proxy of its own: `tunnel-balancer-core` on hyper and tokio.
 //!
-//! For those who run a machine in front of their servers, and for testing a configuration before it goes to the edge. What is
-//! decided is decided in the core, as in the Worker; this crate moves bytes, keeps connections and defends itself against
-//! slow, greedy and vanishing clients, which at the edge is Cloudflare's part.
+//! For those who run a machine in front of their servers, and for testing a configuration before it
+//! goes to the edge. What is decided is decided in the core, as in the Worker; this crate moves
+//! bytes, keeps connections and defends itself against slow, greedy and vanishing clients, which at
+//! the edge is Cloudflare's part.
 //!
-//! [`serve`] is the whole program. [`Proxy`] is one request's way through it, for a server that is yours already.
+//! [`serve`] is the whole program. [`Proxy`] is one request's way through it, for a server that is
+//! yours already.
 
 #![forbid(unsafe_code)]
 

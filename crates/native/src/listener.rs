@@ -1,4 +1,5 @@
-//! Taking connections in, and what each may take: time to say something, room for headers, patience with answers.
+//! Taking connections in, and what each may take: time to say something, room for headers, patience
+//! with answers.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -51,8 +52,9 @@ impl Gate {
             if counted.is_none() && !self.trusted.has(from.ip()) {
                 continue;
             }
-            // Who finds no room waits, with all behind in the machine's own queue. Not before there is a connection: a listener
-            // that nobody uses would keep room from the others. The semaphore is never closed.
+            // Who finds no room waits, with all behind in the machine's own queue. Not before there
+            // is a connection: a listener that nobody uses would keep room from the others. The
+            // semaphore is never closed.
             let Ok(room) = Arc::clone(&self.room).acquire_owned().await else { return };
             self.proxy.spawn(Arc::clone(&self).connection(stream, from, Place(room, counted)));
         }
@@ -76,7 +78,8 @@ impl Gate {
         let handshake = tokio::time::timeout(self.limits.idle, tls.accept(stream));
         let Some(Ok(Ok(mut stream))) = self.stop.run_until_cancelled(handshake).await else { return };
         if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
-            // Whoever is there answers pings. Those who have not even begun to speak HTTP/2 get none.
+            // Whoever is there answers pings. Those who have not even begun to speak HTTP/2 get
+            // none.
             let silence = self.ping() + self.limits.idle;
             stream.get_mut().0.as_mut().set_read_timeout_pinned(Some(silence));
             self.http2(stream, peer).await;
@@ -85,7 +88,8 @@ impl Gate {
         }
     }
 
-    /// HTTP/1.1, with upgrades. The version is told, not guessed from the first bytes: nobody would limit the wait for them.
+    /// HTTP/1.1, with upgrades. The version is told, not guessed from the first bytes: nobody would
+    /// limit the wait for them.
     async fn http1(self: Arc<Self>, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, peer: Peer) {
         let mut http = hyper::server::conn::http1::Builder::new();
         http.timer(TokioTimer::new())

@@ -1,7 +1,8 @@
 //! One JSON object a line: what happened, for people with `jq` and for programs.
 //!
-//! Requests do not wait for the log. Lines go through a bounded queue to a thread that writes them; when whoever reads the
-//! output is slower than that, lines are left out and counted, and the count is written as soon as there is room.
+//! Requests do not wait for the log. Lines go through a bounded queue to a thread that writes them;
+//! when whoever reads the output is slower than that, lines are left out and counted, and the count
+//! is written as soon as there is room.
 
 use std::io::Write;
 use std::sync::Arc;

@@ -1,4 +1,5 @@
-//! A single look at a server, for people: what its health check says, how long it took, and why it failed.
+//! A single look at a server, for people: what its health check says, how long it took, and why it
+//! failed.
 
 use std::error::Error;
 use std::io;
@@ -21,7 +22,8 @@ pub struct Look {
     pub fault: Option<String>,
     /// Where a redirect leads.
     pub location: Option<String>,
-    /// Whether the server, asked without its own headers, passes as well: whoever knows its name gets past what they open.
+    /// Whether the server, asked without its own headers, passes as well: whoever knows its name
+    /// gets past what they open.
     pub open: bool,
 }
 
@@ -36,7 +38,8 @@ impl Looker {
         Ok(Self(Upstream::new()?))
     }
 
-    /// Runs the health check of a server once, and once more without the server's own headers where it has some.
+    /// Runs the health check of a server once, and once more without the server's own headers where
+    /// it has some.
     pub async fn look(&self, server: &Server, check: &HealthCheck) -> Look {
         let began = Instant::now();
         let asked = self.ask(server, check).await;

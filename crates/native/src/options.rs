@@ -17,7 +17,8 @@ pub struct Options {
     pub tls: Option<TlsFiles>,
     /// Who may say where a client comes from.
     pub trusted: TrustedProxies,
-    /// What clients use, `http` or `https`, when a proxy in front of this one ends their TLS. Otherwise what this one speaks.
+    /// What clients use, `http` or `https`, when a proxy in front of this one ends their TLS.
+    /// Otherwise what this one speaks.
     pub public_scheme: Option<&'static str>,
     /// What one client may take.
     pub limits: Limits,
@@ -35,11 +36,12 @@ pub struct TlsFiles {
 /// Bounds that no client gets past.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// How long a client may be silent where it should not be: before a request, in its headers and body, and while an
-    /// answer waits to be taken. WebSockets may be silent for ever. Default 60 s.
+    /// How long a client may be silent where it should not be: before a request, in its headers and
+    /// body, and while an answer waits to be taken. WebSockets may be silent for ever. Default 60
+    /// s.
     pub idle: Duration,
-    /// How long a server may be silent within the body of an answer. Default 10 min: a stream of events says nothing for
-    /// minutes, and is well.
+    /// How long a server may be silent within the body of an answer. Default 10 min: a stream of
+    /// events says nothing for minutes, and is well.
     pub answer_idle: Duration,
     /// How long requests may take to end after the proxy was told to. Default 30 s.
     pub drain: Duration,

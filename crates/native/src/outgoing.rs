@@ -18,10 +18,11 @@ pub(crate) struct Outgoing {
     pub(crate) upgrade: bool,
 }
 
-/// Makes a request's headers those of the message alone: what is about the client's connection goes.
+/// Makes a request's headers those of the message alone: what is about the client's connection
+/// goes.
 ///
-/// Tells whether a WebSocket is wanted. No other protocol is upgraded to: through `h2c` a client would get past everything
-/// that is decided here.
+/// Tells whether a WebSocket is wanted. No other protocol is upgraded to: through `h2c` a client
+/// would get past everything that is decided here.
 pub(crate) fn strip(headers: &mut HeaderMap, version: Version) -> bool {
     let is_websocket = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"websocket");
     let upgrade = version == Version::HTTP_11
@@ -30,7 +31,8 @@ pub(crate) fn strip(headers: &mut HeaderMap, version: Version) -> bool {
             .ok()
             .flatten()
             .is_some_and(|named| named.split(',').any(|name| name.trim().eq_ignore_ascii_case("upgrade")));
-    // In HTTP/2, whose connections are not ours to forget, this says that trailers are understood; gRPC asks for it.
+    // In HTTP/2, whose connections are not ours to forget, this says that trailers are understood;
+    // gRPC asks for it.
     let trailers = version == Version::HTTP_2 && headers.get(TE).is_some_and(|te| te == "trailers");
     // Our own server says `100 Continue` when the body is asked for.
     headers.remove(EXPECT);
@@ -42,7 +44,8 @@ pub(crate) fn strip(headers: &mut HeaderMap, version: Version) -> bool {
     upgrade
 }
 
-/// HTTP/2 may send each cookie in a line of its own; for anything else they belong into one (RFC 9113, section 8.2.3).
+/// HTTP/2 may send each cookie in a line of its own; for anything else they belong into one (RFC
+/// 9113, section 8.2.3).
 fn join_cookies(headers: &mut HeaderMap) {
     let lines = headers.get_all(http::header::COOKIE);
     if lines.iter().count() < 2 {
@@ -65,7 +68,8 @@ impl Outgoing {
     ) -> Self {
         // The server is asked by its own name.
         headers.remove(HOST);
-        // HTTP/2 frames bodies by itself, whatever such lines say: one that is known to be true is left, or none.
+        // HTTP/2 frames bodies by itself, whatever such lines say: one that is known to be true is
+        // left, or none.
         match http_body::Body::size_hint(&body).exact() {
             Some(bytes) if headers.contains_key(CONTENT_LENGTH) => {
                 headers.insert(CONTENT_LENGTH, bytes.into());

@@ -1,7 +1,7 @@
 //! Who is at the other end of a connection, and whom it speaks for.
 //!
-//! A server believes the address in `X-Forwarded-For`, so it must be one that a client cannot choose: that of the connection,
-//! or what a proxy in front says that the operator has named.
+//! A server believes the address in `X-Forwarded-For`, so it must be one that a client cannot
+//! choose: that of the connection, or what a proxy in front says that the operator has named.
 
 use std::net::IpAddr;
 
@@ -35,7 +35,8 @@ impl TrustedProxies {
         self.header.is_some() && self.networks.iter().any(|network| network.contains(&ip))
     }
 
-    /// The client's address. Of a list, as in `X-Forwarded-For`, the last one: it is what the trusted proxy itself has seen.
+    /// The client's address. Of a list, as in `X-Forwarded-For`, the last one: it is what the
+    /// trusted proxy itself has seen.
     pub(crate) fn client(&self, peer: Peer, headers: &HeaderMap) -> IpAddr {
         let told = self.header.as_ref().filter(|_| self.has(peer.ip)).and_then(|name| {
             let last = headers.get_all(name).iter().next_back()?.to_str().ok()?;
@@ -55,8 +56,8 @@ impl TrustedProxies {
     }
 }
 
-/// Where applications look for a client's address, besides the headers that the core sets. At the edge Cloudflare overwrites
-/// what a client says there; here nobody else does.
+/// Where applications look for a client's address, besides the headers that the core sets. At the
+/// edge Cloudflare overwrites what a client says there; here nobody else does.
 const NAMING: [&str; 5] = ["cf-connecting-ip", "cf-connecting-ipv6", "cf-pseudo-ipv4", "true-client-ip", "x-client-ip"];
 
 #[cfg(test)]

@@ -71,20 +71,21 @@ impl Proxy {
         Arc::clone(&self.services.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Serves by a new configuration from now on. What is known of servers that are still the same is kept, and requests under
-    /// way end as they began.
+    /// Serves by a new configuration from now on. What is known of servers that are still the same
+    /// is kept, and requests under way end as they began.
     pub fn reload(&self, services: impl IntoIterator<Item = core::Service>) {
         let new = self.services().reloaded(services, fastrand::u64(..), self.clock.now());
         *self.services.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(new);
     }
 
-    /// Checks the servers of all services as they are now, until what it returns is dropped. To be called again after
-    /// [`reload`](Self::reload).
+    /// Checks the servers of all services as they are now, until what it returns is dropped. To be
+    /// called again after [`reload`](Self::reload).
     pub fn watch(self: &Arc<Self>) -> Watch {
         Watch::over(self)
     }
 
-    /// Answers one request. Dropping the future, as a server does when its client goes away, ends the attempt under way.
+    /// Answers one request. Dropping the future, as a server does when its client goes away, ends
+    /// the attempt under way.
     pub async fn answer(self: &Arc<Self>, mut request: Request<Incoming>, peer: Peer) -> Response<ProxyBody> {
         let id = RequestId::random(fastrand::u64(..));
         let client = self.trusted.client(peer, request.headers()).to_string();
@@ -157,7 +158,8 @@ impl Proxy {
 
     /// The body of a request, read when it is to be kept. `None` when it does not come to its end.
     ///
-    /// Its room in memory is counted until `deadline`. What has not come by then is streamed, after what has.
+    /// Its room in memory is counted until `deadline`. What has not come by then is streamed, after
+    /// what has.
     async fn body(&self, body: Incoming, keep: bool, deadline: Duration) -> Option<RequestBody> {
         if body.is_end_stream() {
             return Some(RequestBody::Empty);
@@ -262,8 +264,8 @@ impl Drop for Room {
     }
 }
 
-/// Whom a request is for: the authority of its target, else the one `Host` (RFC 9112, section 3.2). `None` when that is not
-/// clear, and for `CONNECT`, which asks for a tunnel to anywhere.
+/// Whom a request is for: the authority of its target, else the one `Host` (RFC 9112, section 3.2).
+/// `None` when that is not clear, and for `CONNECT`, which asks for a tunnel to anywhere.
 fn authority<B>(request: &Request<B>) -> Option<String> {
     if request.method() == Method::CONNECT {
         return None;

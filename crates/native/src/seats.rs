@@ -1,9 +1,11 @@
-//! Which connection of HTTP/2 a request goes by, where a server gets more requests than one connection takes.
+//! Which connection of HTTP/2 a request goes by, where a server gets more requests than one
+//! connection takes.
 //!
-//! On HTTP/2 all requests to a server share a connection, and the server says how many it takes at a time. hyper's pool opens no
-//! second one for the others: they wait, unseen, until one of those before them has ended, and a probe that waits so has
-//! its server taken for dead. A hundred streams of events are enough for that. So requests are counted, and every further
-//! hundred go by a pool of their own.
+//! On HTTP/2 all requests to a server share a connection, and the server says how many it takes at
+//! a time. hyper's pool opens no second one for the others: they wait, unseen, until one of those
+//! before them has ended, and a probe that waits so has its server taken for dead. A hundred
+//! streams of events are enough for that. So requests are counted, and every further hundred go by
+//! a pool of their own.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,7 +26,8 @@ pub(crate) struct Seat {
 }
 
 impl Seats {
-    /// In one pool, for one server. Servers should take no fewer on a connection (RFC 9113, section 6.5.2).
+    /// In one pool, for one server. Servers should take no fewer on a connection (RFC 9113, section
+    /// 6.5.2).
     pub(crate) const MOST: usize = 100;
 
     /// A place in the first pool that has one.

@@ -38,8 +38,9 @@ pub enum StartError {
     Machine(&'static str, std::io::Error),
 }
 
-/// Serves until SIGTERM or SIGINT, then lets what runs come to its end; a second signal cuts that short. SIGHUP has the
-/// configuration and the certificate read again, SIGUSR1 has traffic return where that waits for a command (`failback: manual`).
+/// Serves until SIGTERM or SIGINT, then lets what runs come to its end; a second signal cuts that
+/// short. SIGHUP has the configuration and the certificate read again, SIGUSR1 has traffic return
+/// where that waits for a command (`failback: manual`).
 ///
 /// # Errors
 /// When it cannot start. Whatever happens later is told in the log.

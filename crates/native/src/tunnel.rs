@@ -13,9 +13,9 @@ use tokio_util::io::InspectReader;
 
 use crate::access::Access;
 
-/// Joins the two connections when both have switched protocols. It may be silent for ever: the machines' own keepalive
-/// finds out whether the other side is still there. But it has no half: when one side has ended, the other gets `patience`
-/// to end as well.
+/// Joins the two connections when both have switched protocols. It may be silent for ever: the
+/// machines' own keepalive finds out whether the other side is still there. But it has no half:
+/// when one side has ended, the other gets `patience` to end as well.
 pub(crate) async fn join(client: OnUpgrade, server: OnUpgrade, mut access: Access, patience: Duration) {
     let Ok((client, server)) = tokio::try_join!(client, server) else {
         access.line.broken = Some("the upgrade failed");

@@ -44,16 +44,17 @@ pub(crate) type Connections = Client<Connector, RequestBody>;
 type Connector = HttpsConnector<HttpConnector>;
 
 impl Upstream {
-    /// A connection attempt takes no longer. Below the core's patience with a slow answer, so that a machine that is off
-    /// is told from one that is slow.
+    /// A connection attempt takes no longer. Below the core's patience with a slow answer, so that
+    /// a machine that is off is told from one that is slow.
     const CONNECT: Duration = Duration::from_millis(2500);
 
-    /// Many servers close a connection that was silent for 5 s (Node's default, Apache's): to reuse one at that very moment
-    /// loses a request.
+    /// Many servers close a connection that was silent for 5 s (Node's default, Apache's): to reuse
+    /// one at that very moment loses a request.
     const KEEP: Duration = Duration::from_secs(4);
 
-    /// What of one answer on HTTP/2 may wait here for its client, in bytes: enough for 25 MB/s at 20 ms. The connection has room for
-    /// as many as go by it; with less, clients that take nothing would hold up all others.
+    /// What of one answer on HTTP/2 may wait here for its client, in bytes: enough for 25 MB/s at
+    /// 20 ms. The connection has room for as many as go by it; with less, clients that take nothing
+    /// would hold up all others.
     const STREAM: u32 = 512 * 1024;
 
     /// Header fields of an HTTP/1 response. The size of the head has its own limit, 400 KB.
@@ -72,7 +73,8 @@ impl Upstream {
         let http1 = https()?.enable_http1().wrap_connector(tcp);
         let mut client = Client::builder(TokioExecutor::new());
         client.timer(TokioTimer::new()).pool_timer(TokioTimer::new()).pool_idle_timeout(Self::KEEP);
-        // A connection that a router has forgotten takes every request on it down, and the probe as well.
+        // A connection that a router has forgotten takes every request on it down, and the probe as
+        // well.
         client.http2_keep_alive_interval(Duration::from_secs(10)).http2_keep_alive_timeout(Duration::from_secs(5));
         client.http2_keep_alive_while_idle(true);
         client.http2_initial_stream_window_size(Self::STREAM);
@@ -85,7 +87,8 @@ impl Upstream {
         Ok(Self { any, http1, settings: client, pools: Arc::default(), seats: Seats::default() })
     }
 
-    /// Sends a request by a connection of any version. The answer has its seat among its extensions.
+    /// Sends a request by a connection of any version. The answer has its seat among its
+    /// extensions.
     async fn send(
         &self,
         request: Request<RequestBody>,

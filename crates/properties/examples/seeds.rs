@@ -1,4 +1,5 @@
-//! Writes the seeds of every property into `DIRECTORY/NAME/`, a file each, which is how a fuzzer takes them.
+//! Writes the seeds of every property into `DIRECTORY/NAME/`, a file each, which is how a fuzzer
+//! takes them.
 
 use std::error::Error;
 use std::fs;

@@ -22,7 +22,8 @@ pub(crate) const SEEDS: &[&str] = &[
     "text/html;q=99999999999999999999.999",
 ];
 
-/// Whatever `Accept` says, and whatever a request is called by others, the answer is of a known type and says what happened.
+/// Whatever `Accept` says, and whatever a request is called by others, the answer is of a known
+/// type and says what happened.
 pub fn accept(text: &str) {
     let id = RequestId::parse(text).unwrap_or_else(|| RequestId::random(text.len() as u64));
     let problems = [

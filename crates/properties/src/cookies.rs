@@ -19,7 +19,8 @@ pub(crate) const SEEDS: &[&str] = &[
 
 const NAME: &str = "lb";
 
-/// Exactly the cookies of one name are taken out, the others stay in their order, and none is left to be read.
+/// Exactly the cookies of one name are taken out, the others stay in their order, and none is left
+/// to be read.
 pub fn cookies(header: &str) {
     let left = cookie::remove(header, NAME).unwrap_or_default();
     assert_eq!(cookie::value_of(&left, NAME), None, "{header:?} became {left:?}");

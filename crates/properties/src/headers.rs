@@ -49,8 +49,9 @@ static SERVICES: LazyLock<Services> = LazyLock::new(|| {
     Services::new([service], 1)
 });
 
-/// Nothing of what a client writes into its headers passes for the balancer's word or for another server's secret; nor does
-/// anything about its connection pass. The text is lines of `name: value`.
+/// Nothing of what a client writes into its headers passes for the balancer's word or for another
+/// server's secret; nor does anything about its connection pass. The text is lines of `name:
+/// value`.
 pub fn headers(text: &str) {
     let sent = fields(text);
     without_hop_by_hop(&sent);

@@ -1,8 +1,8 @@
 //! What must hold for any text that a client, a server or an operator can write.
 //!
-//! Each property is one function that panics where it does not hold. `tests/properties` calls it with texts made up on
-//! purpose, on every run; `fuzz` with whatever a fuzzer finds, for as long as one likes. The seeds are the cases of the unit
-//! tests: where both start from.
+//! Each property is one function that panics where it does not hold. `tests/properties` calls it
+//! with texts made up on purpose, on every run; `fuzz` with whatever a fuzzer finds, for as long as
+//! one likes. The seeds are the cases of the unit tests: where both start from.
 
 mod accept;
 mod cookies;

@@ -40,8 +40,8 @@ static SERVICES: LazyLock<Services> = LazyLock::new(|| {
     Services::new([service], 1)
 });
 
-/// What is rewritten leads to the public host and nowhere else, and who answered is the balancer's word. The text is lines of
-/// `name: value`.
+/// What is rewritten leads to the public host and nowhere else, and who answered is the balancer's
+/// word. The text is lines of `name: value`.
 pub fn responses(text: &str) {
     let sent = fields(text);
     let matched = SERVICES.route("https://app.test:8443/x", false).expect("the only service");

@@ -34,7 +34,8 @@ static SERVICES: LazyLock<Services> = LazyLock::new(|| {
     Services::new(ADDRESSES.map(|address| service(address).expect("one server")), 1)
 });
 
-/// Of the services on a URL's host, the one with the longest path that serves it gets it, with nothing lost on the way.
+/// Of the services on a URL's host, the one with the longest path that serves it gets it, with
+/// nothing lost on the way.
 pub fn route(text: &str) {
     assert_eq!(SERVICES.route(text, true).err(), Some(LocalReply::Loop));
     let split = split_url(text);

@@ -23,7 +23,8 @@ pub(crate) const SEEDS: &[&str] = &[
     "0200",
 ];
 
-/// What is read covers the statuses between two ends, neither more nor less, and is read again as the same.
+/// What is read covers the statuses between two ends, neither more nor less, and is read again as
+/// the same.
 pub fn statuses(text: &str) {
     let expect = |list: &str| {
         let service = service(&format!("health_check: {{ expect_status: {list} }}"))?;

@@ -31,8 +31,8 @@ const SERVERS: [&str; 5] = [
     "b\u{fc}cher.example",
 ];
 
-/// No path leads away from the server, as a URL parser reads the target. The text is a path, or a server, a line break and
-/// a path.
+/// No path leads away from the server, as a URL parser reads the target. The text is a path, or a
+/// server, a line break and a path.
 pub fn target(text: &str) {
     for server in SERVERS {
         keeps_its_host(&server.parse().expect("a server's address"), text);

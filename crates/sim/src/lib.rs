@@ -4,8 +4,8 @@
 //! never ends. Tests that wait for them in real time are slow and flaky. Here the clock jumps from
 //! event to event. The servers and the clients are scripted. The engine is the real one, including
 //! [`forward`](tunnel_balancer_core::forward()) and
-//! [`run_probes`](tunnel_balancer_core::run_probes). Equal scripts and seeds produce traces that are
-//! equal to the byte.
+//! [`run_probes`](tunnel_balancer_core::run_probes). Equal scripts and seeds produce traces that
+//! are equal to the byte.
 //!
 //! ```
 //! use std::time::Duration;
@@ -52,8 +52,8 @@
 //!
 //! # Records and comparisons
 //!
-//! [`Sim::record`] enables a record of every request, attempt and probe with its times, for diagrams.
-//! [`Sim::baselines`] replaces the engine with another balancer, for comparisons.
+//! [`Sim::record`] enables a record of every request, attempt and probe with its times, for
+//! diagrams. [`Sim::baselines`] replaces the engine with another balancer, for comparisons.
 //!
 //! [`isolates`]: Sim::isolates
 //! [timeout]: Sim::client_timeout

@@ -11,8 +11,9 @@ use worker::{Date, Delay};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct JsClock;
 
-/// No timer is longer. When another request of the isolate panics, nobody is left to answer this one, and the runtime ends
-/// it only when nothing is pending any more: neither the server's answer nor a timer.
+/// No timer is longer. When another request of the isolate panics, nobody is left to answer this
+/// one, and the runtime ends it only when nothing is pending any more: neither the server's answer
+/// nor a timer.
 const LONGEST: Duration = Duration::from_secs(3);
 
 impl Clock for JsClock {

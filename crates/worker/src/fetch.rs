@@ -1,8 +1,9 @@
 //! Sending through the runtime's `fetch`.
 //!
-//! The runtime does not say why a `fetch` failed: a refused connection, a reset before and one after the request was read
-//! all read "Network connection lost.". So an exception leaves open whether the application saw the request, except for the
-//! one that says that the invocation has made all its subrequests.
+//! The runtime does not say why a `fetch` failed: a refused connection, a reset before and one
+//! after the request was read all read "Network connection lost.". So an exception leaves open
+//! whether the application saw the request, except for the one that says that the invocation has
+//! made all its subrequests.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -40,7 +41,8 @@ enum Payload {
     Kept(ArrayBuffer),
 }
 
-/// Whether a request's body could be sent twice. That of a `GET` cannot: it passes only as the stream it came as.
+/// Whether a request's body could be sent twice. That of a `GET` cannot: it passes only as the
+/// stream it came as.
 pub(crate) fn can_be_kept(request: &web_sys::Request) -> bool {
     request.body().is_some() && !matches!(request.method().as_str(), "GET" | "HEAD")
 }
@@ -91,7 +93,8 @@ impl Outgoing {
                 }
                 web_sys::Request::new_with_str_and_init(&target, &init)?
             }
-            // The incoming request as its own copy's settings: method, headers and body stream are taken over as they are.
+            // The incoming request as its own copy's settings: method, headers and body stream are
+            // taken over as they are.
             Payload::None | Payload::Stream => {
                 web_sys::Request::new_with_str_and_init(&target, self.request.unchecked_ref())?
             }
@@ -185,15 +188,15 @@ impl HttpClient for Fetch {
         let _ = response.body().map(|body| body.cancel());
     }
 
-    /// The runtime does not tell when a stream has been sent, so an upload that streams has no response timeout here. The
-    /// edge has one.
+    /// The runtime does not tell when a stream has been sent, so an upload that streams has no
+    /// response timeout here. The edge has one.
     fn is_body_sent(&self, request: &Outgoing) -> bool {
         !matches!(request.body, Payload::Stream)
     }
 }
 
-/// Returns what an exception of `fetch` means. An invocation that has made all its subrequests (50 on the free plan) cannot
-/// reach any server, so none is at fault.
+/// Returns what an exception of `fetch` means. An invocation that has made all its subrequests (50
+/// on the free plan) cannot reach any server, so none is at fault.
 ///
 /// Source: Cloudflare's documentation of the limits of Workers, "Too many subrequests".
 fn failure_of(error: &JsValue) -> Failure {
@@ -213,8 +216,8 @@ fn probe_request(probe: &ProbeRequest) -> Result<web_sys::Request, JsValue> {
     Ok(request)
 }
 
-/// Reads the first `limit` bytes of a response's body, or all of a shorter one, and cancels the rest. A body that is dropped
-/// before its end is canceled as well.
+/// Reads the first `limit` bytes of a response's body, or all of a shorter one, and cancels the
+/// rest. A body that is dropped before its end is canceled as well.
 async fn read_prefix(response: &web_sys::Response, limit: usize) -> Result<Vec<u8>, JsValue> {
     let Some(body) = response.body() else { return Ok(Vec::new()) };
     let reader = CancelOnDrop(body.get_reader().unchecked_into());
@@ -241,7 +244,8 @@ impl Drop for CancelOnDrop {
     }
 }
 
-/// Sends `request` and waits for response headers. Dropping the future, or what it gives, aborts the request.
+/// Sends `request` and waits for response headers. Dropping the future, or what it gives, aborts
+/// the request.
 async fn fetch(request: &web_sys::Request) -> Result<(web_sys::Response, AbortOnDrop), JsValue> {
     let abort = AbortOnDrop(Some(web_sys::AbortController::new()?));
     let init = web_sys::RequestInit::new();

@@ -27,7 +27,8 @@ impl HeaderFields for Fields {
         self.0.delete(name)
     }
 
-    /// Lines are written anew only when one of them changes. JavaScript tells those of `Set-Cookie` apart and joins all others.
+    /// Lines are written anew only when one of them changes. JavaScript tells those of `Set-Cookie`
+    /// apart and joins all others.
     fn rewrite(&mut self, name: &str, new: impl Fn(&str) -> Option<String>) -> Result<(), JsValue> {
         if name != "set-cookie" {
             let Some(value) = self.0.get(name)? else { return Ok(()) };

@@ -1,8 +1,8 @@
 //! Tunnel Balancer on Cloudflare Workers.
 //!
-//! A host of `tunnel-balancer-core` and nothing more: it turns JavaScript's requests into the core's facts and the core's
-//! decisions into `fetch` calls. Requests, responses and bodies stay JavaScript objects all the way; wasm sees a URL, a few
-//! headers and a status.
+//! A host of `tunnel-balancer-core` and nothing more: it turns JavaScript's requests into the
+//! core's facts and the core's decisions into `fetch` calls. Requests, responses and bodies stay
+//! JavaScript objects all the way; wasm sees a URL, a few headers and a status.
 
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 

@@ -1,6 +1,7 @@
 //! One JSON line per event, for Workers Logs to index.
 //!
-//! Every value goes through `JSON.stringify`, so that nothing a server or a file says can break out of its line.
+//! Every value goes through `JSON.stringify`, so that nothing a server or a file says can break out
+//! of its line.
 
 use tunnel_balancer_core::{LocalReply, Pool, RequestId};
 use worker::js_sys::{JSON, Object, Reflect};

@@ -13,8 +13,9 @@ compile_error!("`panic-on-demand` lets any client stop the Worker: it needs debu
 /// The header that asks, with the moment as its value.
 const HEADER: &str = "x-tunnel-balancer-panic";
 
-/// Panics if the request asks for it: `at-once`, `later` (after a wait, so in another turn of the event loop) or `locked` (in
-/// the middle of a change to the pool, which nobody could ever use again).
+/// Panics if the request asks for it: `at-once`, `later` (after a wait, so in another turn of the
+/// event loop) or `locked` (in the middle of a change to the pool, which nobody could ever use
+/// again).
 #[expect(clippy::panic, reason = "what it is for")]
 pub(crate) async fn if_wanted(request: &web_sys::Request, pool: &Pool) -> Result<()> {
     match request.headers().get(HEADER)?.as_deref() {

@@ -47,11 +47,13 @@ pub(crate) fn with_problem(
     Ok(response)
 }
 
-/// A copy of `response` with our headers: status, status text, headers and body stream stay what they are.
+/// A copy of `response` with our headers: status, status text, headers and body stream stay what
+/// they are.
 ///
 /// # Errors
-/// When the runtime has no way to copy it: a 101 belongs to its socket, and statuses outside 200-599 have no constructor.
-/// The client then gets the response itself. **Whatever happens here, the server has answered: nothing is sent again.**
+/// When the runtime has no way to copy it: a 101 belongs to its socket, and statuses outside
+/// 200-599 have no constructor. The client then gets the response itself. **Whatever happens here,
+/// the server has answered: nothing is sent again.**
 fn stamp(
     response: &web_sys::Response,
     inbound: &ProxiedRequest,

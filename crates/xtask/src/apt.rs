@@ -1,5 +1,5 @@
-//! Debian's packages: how any are installed, and those for Rust on wasm (the compiler, its source and a linker). See
-//! [`crate::debian`] for what becomes of them.
+//! Debian's packages: how any are installed, and those for Rust on wasm (the compiler, its source
+//! and a linker). See [`crate::debian`] for what becomes of them.
 
 use std::path::Path;
 use std::process::Command;
@@ -31,8 +31,8 @@ pub(crate) fn provide(cache: &Cache) -> Result<(), Failure> {
     install(cache, &PACKAGES, "130 MB", is_complete, otherwise)
 }
 
-/// Installs packages of about this `size` where `is_complete` says that something of them is missing; `otherwise` is what
-/// to say where there is no apt-get.
+/// Installs packages of about this `size` where `is_complete` says that something of them is
+/// missing; `otherwise` is what to say where there is no apt-get.
 pub(crate) fn install(
     cache: &Cache,
     packages: &[&str],

@@ -1,8 +1,10 @@
-//! What choosing a server costs, beside pingora and tower: runs `crates/bench` and makes one table of what it prints.
+//! What choosing a server costs, beside pingora and tower: runs `crates/bench` and makes one table
+//! of what it prints.
 //!
-//! Another program on the machine makes a run slower and never faster, for seconds on end. So the benchmark runs many
-//! times, shortly, and of the medians of each line the least counts, for everybody alike. What misses a target is named below the table; that is no
-//! failure, because the targets are those of a machine that does nothing else.
+//! Another program on the machine makes a run slower and never faster, for seconds on end. So the
+//! benchmark runs many times, shortly, and of the medians of each line the least counts, for
+//! everybody alike. What misses a target is named below the table; that is no failure, because the
+//! targets are those of a machine that does nothing else.
 
 mod divan;
 mod table;

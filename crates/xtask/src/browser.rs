@@ -1,5 +1,6 @@
-//! A real application in a real browser: JupyterLab behind the built Worker, used through Chromium while its server is
-//! killed. The test itself is `tests/browser/failover.mjs`; here is what it needs.
+//! A real application in a real browser: JupyterLab behind the built Worker, used through Chromium
+//! while its server is killed. The test itself is `tests/browser/failover.mjs`; here is what it
+//! needs.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -19,7 +20,8 @@ const CHROMIUMS: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "
 /// What is installed, all of it, in exact versions.
 const REQUIREMENTS: &str = "tests/browser/requirements.txt";
 
-/// Runs the test, after installing what it needs and, when all of that is there, building the Worker.
+/// Runs the test, after installing what it needs and, when all of that is there, building the
+/// Worker.
 pub(crate) fn check(workspace: &Workspace) -> Result<(), Failure> {
     let cache = Cache::from_env()?;
     let chromium = chromium(&cache)?;
@@ -89,7 +91,8 @@ fn create_environment(cache: &Cache, directory: &Path) -> Result<(), Failure> {
     run(Command::new("python3").args(["-m", "venv"]).arg(directory))
 }
 
-/// Only the interpreter survives that the directory is renamed: the programs beside it name the old one.
+/// Only the interpreter survives that the directory is renamed: the programs beside it name the old
+/// one.
 fn program(environment: &Path) -> PathBuf {
     environment.join("bin/python")
 }

@@ -1,8 +1,10 @@
-//! The machine-wide cache for tools that take minutes to build: outside the checkout, so that a fresh clone does not
-//! build them again, and named by version, so that several checkouts can want different ones.
+//! The machine-wide cache for tools that take minutes to build: outside the checkout, so that a
+//! fresh clone does not build them again, and named by version, so that several checkouts can want
+//! different ones.
 //!
-//! An interrupted run must not leave a half-made tool that counts as present. So whatever is made here is made in
-//! a directory named `*.partial` and renamed at the end, under a lock that the operating system drops with its process.
+//! An interrupted run must not leave a half-made tool that counts as present. So whatever is made
+//! here is made in a directory named `*.partial` and renamed at the end, under a lock that the
+//! operating system drops with its process.
 
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -40,8 +42,9 @@ impl Cache {
         self.directory.join(name)
     }
 
-    /// Returns an entry, and makes it first where `is_complete` says that it is not there. `make` works in a directory
-    /// of its own (its argument), which becomes the entry only when it succeeds.
+    /// Returns an entry, and makes it first where `is_complete` says that it is not there. `make`
+    /// works in a directory of its own (its argument), which becomes the entry only when it
+    /// succeeds.
     pub(crate) fn provide(
         &self,
         name: &str,
@@ -70,7 +73,8 @@ impl Cache {
         made.map(|()| entry)
     }
 
-    /// Waits until no other task of this machine installs `name`, and keeps others out until the result is dropped.
+    /// Waits until no other task of this machine installs `name`, and keeps others out until the
+    /// result is dropped.
     pub(crate) fn lock(&self, name: &str) -> Result<File, Failure> {
         create(&self.directory)?;
         let path = self.entry(&format!("{name}.lock"));

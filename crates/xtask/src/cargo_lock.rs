@@ -1,5 +1,5 @@
-//! Reading versions out of Cargo.lock. The wasm-bindgen program must be exactly the version of the wasm-bindgen library
-//! in the Worker, or the two do not understand each other.
+//! Reading versions out of Cargo.lock. The wasm-bindgen program must be exactly the version of the
+//! wasm-bindgen library in the Worker, or the two do not understand each other.
 
 use crate::failure::Failure;
 

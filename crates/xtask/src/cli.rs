@@ -1,5 +1,5 @@
-//! The command line, parsed into plain data. By hand: seven commands and four options do not earn a dependency that
-//! every `cargo xtask` would have to compile.
+//! The command line, parsed into plain data. By hand: seven commands and four options do not earn a
+//! dependency that every `cargo xtask` would have to compile.
 
 use std::path::PathBuf;
 

@@ -1,8 +1,9 @@
-//! A Rust toolchain for wasm, made from Debian's packages: for machines that can reach Debian and the crate registry,
-//! but not the servers rustup loads from.
+//! A Rust toolchain for wasm, made from Debian's packages: for machines that can reach Debian and
+//! the crate registry, but not the servers rustup loads from.
 //!
-//! Debian ships the compiler and the source of its standard library, but no wasm build of it. So we build that once
-//! (`-Zbuild-std`, which needs RUSTC_BOOTSTRAP) and put a small toolchain directory into the cache:
+//! Debian ships the compiler and the source of its standard library, but no wasm build of it. So we
+//! build that once (`-Zbuild-std`, which needs RUSTC_BOOTSTRAP) and put a small toolchain directory
+//! into the cache:
 //!
 //! ```text
 //! debian-rust-1.96.0/bin/rustc    a shell wrapper: Debian's rustc, with this directory as its sysroot
@@ -11,9 +12,9 @@
 //!                    lib/rustlib/wasm32-unknown-unknown/lib/*.rlib
 //! ```
 //!
-//! Nothing is written to /usr, and no rustup toolchain is linked, so that other projects see no difference. The name
-//! carries the compiler's version: after an upgrade of the packages a new directory is made, because a compiler reads
-//! only libraries of its own version.
+//! Nothing is written to /usr, and no rustup toolchain is linked, so that other projects see no
+//! difference. The name carries the compiler's version: after an upgrade of the packages a new
+//! directory is made, because a compiler reads only libraries of its own version.
 
 use std::fmt;
 use std::fs;
@@ -149,7 +150,8 @@ fn build_std(stub: &Path) -> Result<PathBuf, Failure> {
     cargo
         .current_dir(stub)
         .args(["build", "--release", "-Zbuild-std=std,panic_abort", "--target", WASM])
-        // Without bitcode in the libraries a link-time optimised build ends with "can't find section .llvmbc".
+        // Without bitcode in the libraries a link-time optimised build ends with "can't find
+        // section .llvmbc".
         .env("RUSTFLAGS", "-Cembed-bitcode=yes")
         .env("RUSTC", RUSTC)
         .env("RUSTC_BOOTSTRAP", "1")
@@ -179,7 +181,8 @@ fn host() -> Result<String, Failure> {
     host.map(str::to_owned).ok_or_else(|| Failure::new(format!("`{RUSTC} -vV` does not name its host")))
 }
 
-/// Makes a command independent of the rustup toolchain that runs us: cargo and rustup tell their children about it.
+/// Makes a command independent of the rustup toolchain that runs us: cargo and rustup tell their
+/// children about it.
 fn leave_rustup(command: &mut Command) {
     command.env_remove("RUSTUP_TOOLCHAIN").env_remove("LD_LIBRARY_PATH");
 }

@@ -1,4 +1,5 @@
-//! What we depend on: known licences, known sources, nothing banned (deny.toml says what), no known vulnerability.
+//! What we depend on: known licences, known sources, nothing banned (deny.toml says what), no known
+//! vulnerability.
 
 use std::process::Command;
 
@@ -8,7 +9,8 @@ use crate::process::{announce, capture, run};
 use crate::tools::Tool;
 use crate::workspace::Workspace;
 
-/// Checks licences, sources and bans, and advisories where their database can be loaded. Returns what was left out.
+/// Checks licences, sources and bans, and advisories where their database can be loaded. Returns
+/// what was left out.
 pub(crate) fn check(workspace: &Workspace) -> Result<Option<&'static str>, Failure> {
     let program = Tool::CARGO_DENY.provide(&Cache::from_env()?)?;
     let deny = |arguments: &[&str]| {

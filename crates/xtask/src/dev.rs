@@ -1,5 +1,5 @@
-//! The Worker on this machine, with demo servers to play with. All of that is a program of the tests crate, which has
-//! servers and workerd at hand anyway; here it is only built and started.
+//! The Worker on this machine, with demo servers to play with. All of that is a program of the
+//! tests crate, which has servers and workerd at hand anyway; here it is only built and started.
 
 use std::process::Command;
 
@@ -19,7 +19,8 @@ pub(crate) fn dev(workspace: &Workspace, port: Option<u16>) -> Result<(), Failur
     become_process(&mut demo)
 }
 
-/// Replaces this process, so that Ctrl-C and the exit code are the demo's own and nobody is left behind.
+/// Replaces this process, so that Ctrl-C and the exit code are the demo's own and nobody is left
+/// behind.
 #[cfg(unix)]
 fn become_process(command: &mut Command) -> Result<(), Failure> {
     use std::os::unix::process::CommandExt;

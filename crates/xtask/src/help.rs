@@ -1,4 +1,5 @@
-//! What `--help` says. Each text teaches: what the command does, with what defaults, and an example to copy.
+//! What `--help` says. Each text teaches: what the command does, with what defaults, and an example
+//! to copy.
 
 use crate::step::Step;
 

@@ -1,8 +1,9 @@
 //! The tasks of this repository, as one program that needs nothing but cargo: `cargo xtask`.
 //!
-//! Building a Worker takes a wasm standard library, two cargo tools of matching versions and three npm tools. Nobody
-//! should have to know that list, so every task first makes sure that its tools are there (`setup.rs`), and what
-//! CI runs is the same command that a contributor runs (`test.rs`).
+//! Building a Worker takes a wasm standard library, two cargo tools of matching versions and three
+//! npm tools. Nobody should have to know that list, so every task first makes sure that its tools
+//! are there (`setup.rs`), and what CI runs is the same command that a contributor runs
+//! (`test.rs`).
 
 #![forbid(unsafe_code)]
 

@@ -18,8 +18,9 @@ const FILES: [&str; 4] = [
     "crates/core/src/forward.rs",
 ];
 
-/// What cargo builds and runs: the tests of core, scenarios and properties. The conformance suite tests other code, and the fleets take
-/// too long. These are arguments of cargo because the baseline of cargo-mutants ignores `--test-package`.
+/// What cargo builds and runs: the tests of core, scenarios and properties. The conformance suite
+/// tests other code, and the fleets take too long. These are arguments of cargo because the
+/// baseline of cargo-mutants ignores `--test-package`.
 const TESTS: [&str; 7] = [
     "--cargo-arg=--package=tunnel-balancer-sim",
     "--cargo-arg=--package=tunnel-balancer-tests",

@@ -1,4 +1,5 @@
-//! The tools that come from npm: wrangler, workerd, miniflare, esbuild and binaryen, pinned by package-lock.json.
+//! The tools that come from npm: wrangler, workerd, miniflare, esbuild and binaryen, pinned by
+//! package-lock.json.
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -13,8 +14,8 @@ const OLDEST_NODE: u32 = 20;
 
 /// Makes node_modules agree with package-lock.json, and returns Node's version.
 ///
-/// `npm ci` removes node_modules before it installs, and wrangler, which calls us, lives in there: so it runs only when
-/// something is missing or of the wrong version, whoever installed it.
+/// `npm ci` removes node_modules before it installs, and wrangler, which calls us, lives in there:
+/// so it runs only when something is missing or of the wrong version, whoever installed it.
 pub(crate) fn provide(workspace: &Workspace, cache: &Cache) -> Result<String, Failure> {
     let node = node_version()?;
     if stale(workspace)?.is_none() {
@@ -56,8 +57,8 @@ fn major(version: &str) -> Option<u32> {
     version.strip_prefix('v')?.split('.').next()?.parse().ok()
 }
 
-/// What npm's record of installed packages lacks of the lock file, if anything. Optional packages may be missing: most
-/// of them are binaries for other machines.
+/// What npm's record of installed packages lacks of the lock file, if anything. Optional packages
+/// may be missing: most of them are binaries for other machines.
 fn difference(lock: &str, installed: &str) -> Option<String> {
     let installed = packages(installed);
     if installed.is_empty() {
@@ -80,7 +81,8 @@ struct Package<'text> {
     optional: bool,
 }
 
-/// The packages of a lock file by path. Reads the layout that npm writes, a field a line, which spares a JSON parser.
+/// The packages of a lock file by path. Reads the layout that npm writes, a field a line, which
+/// spares a JSON parser.
 fn packages(lock: &str) -> BTreeMap<&str, Package<'_>> {
     let mut packages = BTreeMap::new();
     let mut current = None;

@@ -1,5 +1,5 @@
-//! Running other programs: with their output shown, because most of them take longer than two seconds and a silent
-//! terminal looks like a hang; or captured, where the output is the answer.
+//! Running other programs: with their output shown, because most of them take longer than two
+//! seconds and a silent terminal looks like a hang; or captured, where the output is the answer.
 
 use std::ffi::OsStr;
 use std::path::PathBuf;
@@ -23,7 +23,8 @@ pub(crate) fn exit_code(command: &mut Command) -> Result<Option<i32>, Failure> {
     command.status().map(|status| status.code()).map_err(|error| cannot_start(command, &error))
 }
 
-/// Runs a command and returns what it printed; anything but success is a failure with the end of its error output.
+/// Runs a command and returns what it printed; anything but success is a failure with the end of
+/// its error output.
 pub(crate) fn capture(command: &mut Command) -> Result<String, Failure> {
     let output = command.stdin(Stdio::null()).output().map_err(|error| cannot_start(command, &error))?;
     if output.status.success() {

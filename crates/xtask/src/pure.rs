@@ -1,9 +1,10 @@
-//! The core decides and does nothing else: no clock, no random numbers, no JavaScript. On wasm that can be proved, since
-//! whatever a module does to the world it does through an import.
+//! The core decides and does nothing else: no clock, no random numbers, no JavaScript. On wasm that
+//! can be proved, since whatever a module does to the world it does through an import.
 //!
-//! The proof compiles the core as a module of its own and keeps every function in, called or not. So it covers the whole
-//! crate, and needs no list of what to call. (Generic functions are compiled where they are used, so not here; and a clock
-//! of std is no import, it panics: clippy's `disallowed-methods` look after that.)
+//! The proof compiles the core as a module of its own and keeps every function in, called or not.
+//! So it covers the whole crate, and needs no list of what to call. (Generic functions are compiled
+//! where they are used, so not here; and a clock of std is no import, it panics: clippy's
+//! `disallowed-methods` look after that.)
 
 use std::process::Command;
 

@@ -1,5 +1,5 @@
-//! Everything a Worker build needs, found or installed. Each part knows how to tell that it is there, so that a second
-//! run changes nothing and takes a fraction of a second.
+//! Everything a Worker build needs, found or installed. Each part knows how to tell that it is
+//! there, so that a second run changes nothing and takes a fraction of a second.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -24,7 +24,8 @@ pub(crate) struct Tools {
     node: String,
 }
 
-/// Finds or installs the tools. Quick failures come first: nobody likes to wait for minutes to hear that Node is too old.
+/// Finds or installs the tools. Quick failures come first: nobody likes to wait for minutes to hear
+/// that Node is too old.
 pub(crate) fn setup(workspace: &Workspace) -> Result<Tools, Failure> {
     let cache = Cache::from_env()?;
     let node = npm::provide(workspace, &cache)?;

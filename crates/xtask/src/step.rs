@@ -1,6 +1,7 @@
 //! The steps of `cargo xtask test`: their names, their order and one line about each.
 
-/// One step. The order of the variants is the order in which they run: from quick and likely to fail to slow.
+/// One step. The order of the variants is the order in which they run: from quick and likely to
+/// fail to slow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Step {
     /// Formatting.
@@ -40,7 +41,8 @@ impl Step {
         Self::Browser,
     ];
 
-    /// Whether it runs only when it is named: it needs more of the machine than a contributor should have to install.
+    /// Whether it runs only when it is named: it needs more of the machine than a contributor
+    /// should have to install.
     pub(crate) fn only_by_name(self) -> bool {
         self == Self::Browser
     }

@@ -8,8 +8,8 @@ use crate::process::capture;
 /// The target of the Worker.
 pub(crate) const WASM: &str = "wasm32-unknown-unknown";
 
-/// Whether a compiler has the standard library for [`WASM`]. Asks rustc rather than rustup: that is quicker, and right
-/// for compilers from elsewhere too.
+/// Whether a compiler has the standard library for [`WASM`]. Asks rustc rather than rustup: that is
+/// quicker, and right for compilers from elsewhere too.
 pub(crate) fn target_is_installed(rustc: &Path) -> bool {
     let printed = capture(Command::new(rustc).args(["--print", "target-libdir", "--target", WASM]));
     printed.is_ok_and(|directory| has_core(Path::new(&directory)))

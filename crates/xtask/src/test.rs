@@ -1,5 +1,5 @@
-//! Everything CI runs, as named steps. CI and contributors call the same command, so that a red build can be repeated
-//! at home by copying one line.
+//! Everything CI runs, as named steps. CI and contributors call the same command, so that a red
+//! build can be repeated at home by copying one line.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -15,8 +15,8 @@ use crate::{browser, deny, pure, worker};
 /// What a step that passed could not look at, if anything.
 type Omission = Option<&'static str>;
 
-/// Runs steps in order; the first failure ends the run. What could not be checked is repeated at the end, because
-/// a line in the middle of the output is overlooked.
+/// Runs steps in order; the first failure ends the run. What could not be checked is repeated at
+/// the end, because a line in the middle of the output is overlooked.
 pub(crate) fn test(workspace: &Workspace, steps: &[Step]) -> Result<(), Failure> {
     let begun = Instant::now();
     let mut omissions = Vec::new();
@@ -81,7 +81,8 @@ fn perform(workspace: &Workspace, step: Step) -> Result<Omission, Failure> {
     .map(|()| None)
 }
 
-/// All that a deployment does, short of the upload. Calls `cargo xtask build` through wrangler.toml.
+/// All that a deployment does, short of the upload. Calls `cargo xtask build` through
+/// wrangler.toml.
 fn wrangler(workspace: &Workspace) -> Result<(), Failure> {
     setup::setup(workspace)?;
     let mut wrangler = Command::new(workspace.npm_program("wrangler"));

@@ -1,8 +1,8 @@
 //! The Rust toolchain for wasm builds.
 //!
-//! Ordinarily that is the one in use, after `rustup target add wasm32-unknown-unknown`. Where rustup's servers cannot be
-//! reached it is one of our own making (see [`crate::debian`]), used for wasm only: everything native keeps the
-//! toolchain in use.
+//! Ordinarily that is the one in use, after `rustup target add wasm32-unknown-unknown`. Where
+//! rustup's servers cannot be reached it is one of our own making (see [`crate::debian`]), used for
+//! wasm only: everything native keeps the toolchain in use.
 
 use std::fmt;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,6 @@
-//! Programs that come as Rust crates, compiled once per machine into the cache. `worker-build` would download them by
-//! itself, from servers that not every machine reaches; what we compile is also what Cargo.lock asks for.
+//! Programs that come as Rust crates, compiled once per machine into the cache. `worker-build`
+//! would download them by itself, from servers that not every machine reaches; what we compile is
+//! also what Cargo.lock asks for.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

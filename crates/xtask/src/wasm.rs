@@ -1,5 +1,5 @@
-//! A reader for the two sections of a wasm module that tell whether it is pure: what it imports, and how many functions
-//! it defines (a module without any would be pure, and prove nothing).
+//! A reader for the two sections of a wasm module that tell whether it is pure: what it imports,
+//! and how many functions it defines (a module without any would be pure, and prove nothing).
 
 /// What the sections say.
 #[derive(Debug, PartialEq, Eq, Default)]

@@ -1,5 +1,5 @@
-//! Building the Worker: worker-build, told to use our tools only. It would download what it misses, in versions of its
-//! own choice, and a build must not depend on that.
+//! Building the Worker: worker-build, told to use our tools only. It would download what it misses,
+//! in versions of its own choice, and a build must not depend on that.
 
 use std::fs;
 use std::io::Write;
@@ -15,11 +15,12 @@ use crate::process::{announce, run};
 use crate::setup;
 use crate::workspace::Workspace;
 
-/// Cloudflare takes 3 MB on the free plan. We stop far below: size is start-up time, and growth should be noticed.
+/// Cloudflare takes 3 MB on the free plan. We stop far below: size is start-up time, and growth
+/// should be noticed.
 const LIMIT: usize = 400 * 1024;
 
-/// The release build but for one crate, so that what recovers is what is deployed and little is compiled anew. The
-/// feature refuses to be built without debug assertions.
+/// The release build but for one crate, so that what recovers is what is deployed and little is
+/// compiled anew. The feature refuses to be built without debug assertions.
 const PANIC_ON_DEMAND: &[&str] =
     &["--features=panic-on-demand", "--config=profile.release.package.tunnel-balancer-worker.debug-assertions=true"];
 
@@ -46,9 +47,11 @@ pub(crate) fn build(workspace: &Workspace, options: &BuildOptions) -> Result<(),
         .env("WASM_OPT_BIN", workspace.npm_program("wasm-opt"))
         .env("ESBUILD_BIN", workspace.npm_program("esbuild"))
         .env("CARGO_TARGET_DIR", workspace.wasm_target())
-        // The workspace's release profile is for the native proxy's speed; a Worker's time goes into its download.
+        // The workspace's release profile is for the native proxy's speed; a Worker's time goes
+        // into its download.
         .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "s")
-        // Stripping here would take the `target_features` section away that wasm-bindgen reads; wasm-opt strips later.
+        // Stripping here would take the `target_features` section away that wasm-bindgen reads;
+        // wasm-opt strips later.
         .env("CARGO_PROFILE_RELEASE_STRIP", "none");
     tools.toolchain.apply(&mut worker_build);
     run(&mut worker_build)?;
@@ -56,7 +59,8 @@ pub(crate) fn build(workspace: &Workspace, options: &BuildOptions) -> Result<(),
     check_size(&output, options)
 }
 
-/// The configuration to compile in, as an absolute path: cargo runs the build script in a directory of its own.
+/// The configuration to compile in, as an absolute path: cargo runs the build script in a directory
+/// of its own.
 fn services(workspace: &Workspace, options: &BuildOptions) -> Result<PathBuf, Failure> {
     let named = options.services.clone().or_else(|| {
         let variable = std::env::var_os("SERVICES_FILE")?;

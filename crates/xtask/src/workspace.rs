@@ -11,8 +11,9 @@ pub(crate) struct Workspace {
 }
 
 impl Workspace {
-    /// Finds the checkout. `cargo run` names our package's directory in the environment, which is right even after the
-    /// checkout was moved; the directory compiled in serves when the program is started by hand.
+    /// Finds the checkout. `cargo run` names our package's directory in the environment, which is
+    /// right even after the checkout was moved; the directory compiled in serves when the program
+    /// is started by hand.
     pub(crate) fn locate() -> Result<Self, Failure> {
         let package = std::env::var_os("CARGO_MANIFEST_DIR")
             .map(PathBuf::from)
@@ -52,8 +53,8 @@ impl Workspace {
         self.root.join("node_modules/.bin").join(name)
     }
 
-    /// Cargo's directory for wasm builds: of its own, because another compiler may be used for them, and sharing
-    /// a directory would rebuild everything at each change between the two.
+    /// Cargo's directory for wasm builds: of its own, because another compiler may be used for
+    /// them, and sharing a directory would rebuild everything at each change between the two.
     pub(crate) fn wasm_target(&self) -> PathBuf {
         self.root.join("target/wasm")
     }

@@ -1,7 +1,9 @@
-//! How a proxy of your own uses `tunnel-balancer-core`: say how to send a request and what time it is, and call `forward`.
+//! How a proxy of your own uses `tunnel-balancer-core`: say how to send a request and what time it
+//! is, and call `forward`.
 //!
-//! It is small so that the shape is seen: plain HTTP, one service, request bodies read before they are sent. What a proxy needs
-//! besides (streaming, TLS, limits, reloading, `X-Forwarded-*` by `ProxiedRequest`) is in `crates/native`.
+//! It is small so that the shape is seen: plain HTTP, one service, request bodies read before they
+//! are sent. What a proxy needs besides (streaming, TLS, limits, reloading, `X-Forwarded-*` by
+//! `ProxiedRequest`) is in `crates/native`.
 
 use std::convert::Infallible;
 use std::error::Error;

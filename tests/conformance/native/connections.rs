@@ -1,4 +1,5 @@
-//! Connections to servers, and what passes through them: reuse, probes without traffic, trailers, `Expect`.
+//! Connections to servers, and what passes through them: reuse, probes without traffic, trailers,
+//! `Expect`.
 
 use std::net::SocketAddr;
 
@@ -123,7 +124,8 @@ async fn te_reaches_no_server(bench: Bench) {
     }
 }
 
-/// A client that waits for leave to send its body gets it, and one whose request is refused keeps its body.
+/// A client that waits for leave to send its body gets it, and one whose request is refused keeps
+/// its body.
 async fn expect_is_answered_here(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     let proxy = bench.serve(Service::of([&primary]), &[]).await;
@@ -155,7 +157,8 @@ async fn switching_protocols_unasked_reaches_no_client(bench: Bench) {
     assert!(heard.starts_with("HTTP/1.1 50") && !heard.contains("evil"), "{heard:?}");
 }
 
-/// Where a server offers HTTP/2, requests share a connection: one that is not taken must not fill it for all.
+/// Where a server offers HTTP/2, requests share a connection: one that is not taken must not fill
+/// it for all.
 async fn clients_that_take_no_answer_hold_nobody_else_up(bench: Bench) {
     let files = Files::new("localhost");
     let port = tls::serve_http2(&files).await;
@@ -171,8 +174,8 @@ async fn clients_that_take_no_answer_hold_nobody_else_up(bench: Bench) {
     assert_eq!((response.status, response.text().as_str()), (200, "HTTP/2.0"));
 }
 
-/// A server takes so many requests at a time on one connection of HTTP/2. The next one must not wait for one of them to end,
-/// and a probe even less: its server would be taken for dead.
+/// A server takes so many requests at a time on one connection of HTTP/2. The next one must not
+/// wait for one of them to end, and a probe even less: its server would be taken for dead.
 async fn more_streams_than_a_connection_has_hold_nobody_up(bench: Bench) {
     let files = Files::new("localhost");
     let port = tls::serve_http2(&files).await;
@@ -190,7 +193,8 @@ async fn more_streams_than_a_connection_has_hold_nobody_up(bench: Bench) {
     assert!(!log.contains("unhealthy"), "{log}");
 }
 
-/// NTLM and Negotiate authenticate a connection, so another client must not get one that carried credentials.
+/// NTLM and Negotiate authenticate a connection, so another client must not get one that carried
+/// credentials.
 async fn authenticated_connections_are_not_shared(bench: Bench) {
     let addr = authenticating_server().await;
     let proxy = bench.serve(Service::at([("primary", format!("http://{addr}"))]), &[]).await;
@@ -252,7 +256,8 @@ async fn tolerated_header_syntax_is_passed_on(bench: Bench) {
     assert_eq!(replica.hits(), 0);
 }
 
-/// A server that authenticates connections: 401 until a request carried credentials, then 200 without them.
+/// A server that authenticates connections: 401 until a request carried credentials, then 200
+/// without them.
 async fn authenticating_server() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let addr = listener.local_addr().expect("an address");

@@ -1,4 +1,5 @@
-//! What only a program on a machine has: a file that changes, signals, sockets, and connections of its own.
+//! What only a program on a machine has: a file that changes, signals, sockets, and connections of
+//! its own.
 
 pub(crate) mod connections;
 pub(crate) mod limits;

@@ -89,7 +89,8 @@ async fn health_of_an_unchanged_service_survives(bench: Bench) {
     let mut traffic = Traffic::start(&proxy);
     traffic.served_by("b", 10).await;
     let hits = a.hits();
-    // From unknown a server would be used until its first probe is over, and this one is never over.
+    // From unknown a server would be used until its first probe is over, and this one is never
+    // over.
     let gate = Gate::closed();
     a.health(Answer::Held(gate.clone(), Box::default()));
     proxy.edit(vec![services(), Service::of([&b]).host("new.test")]);

@@ -1,7 +1,9 @@
-//! Requests that two readers could understand in two ways (T7). Refused, or passed on so that the server sees one request:
-//! what the proxy took for a body must never be a request to the server, and the other way round.
+//! Requests that two readers could understand in two ways (T7). Refused, or passed on so that the
+//! server sees one request: what the proxy took for a body must never be a request to the server,
+//! and the other way round.
 //!
-//! A server knows requests of the proxy by the header that only the proxy sets; a smuggled one would come without it.
+//! A server knows requests of the proxy by the header that only the proxy sets; a smuggled one
+//! would come without it.
 
 use tunnel_balancer_tests::proxy::Process;
 use tunnel_balancer_tests::{Answer, Bench, Digest, Request, Service};
@@ -145,7 +147,8 @@ async fn t07_bodies_of_get_requests_stay_bodies(bench: Bench) {
     }
 }
 
-/// What follows a handshake is no WebSocket before the server has said so, and is for the proxy to read (CVE-2026-2833).
+/// What follows a handshake is no WebSocket before the server has said so, and is for the proxy to
+/// read (CVE-2026-2833).
 async fn t07_refused_upgrades_end_with_their_answer(bench: Bench) {
     for upgrade in ["websocket", "h2c", "tls/1.2", "websocket, h2c"] {
         let head = format!(
@@ -176,7 +179,8 @@ async fn t07_odd_chunks_are_refused(bench: Bench) {
     }
 }
 
-/// A server that answers before it has read the body, and a request that is answered by the proxy itself.
+/// A server that answers before it has read the body, and a request that is answered by the proxy
+/// itself.
 async fn t07_unread_bodies_are_no_requests(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     let proxy = bench.serve(Service::of([&primary]), &["--idle-timeout", "1s"]).await;

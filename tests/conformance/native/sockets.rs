@@ -93,7 +93,8 @@ async fn only_a_trusted_proxy_names_the_client(bench: Bench) {
     }
 }
 
-/// Applications behind tunnels believe `CF-Connecting-IP`; here there is no edge that overwrites what a client sends.
+/// Applications behind tunnels believe `CF-Connecting-IP`; here there is no edge that overwrites
+/// what a client sends.
 async fn no_client_names_itself_in_another_header(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     let names = ["CF-Connecting-IP", "True-Client-IP", "X-Client-IP"];
@@ -299,8 +300,8 @@ async fn http2_headers_are_limited(bench: Bench) {
     assert_eq!(visitor.send(get("/")).await.expect("an answer").status(), 200);
 }
 
-/// Of two lengths in HTTP/2 neither counts, as its frames have their own; in HTTP/1.1 a server would wait for one of them, and
-/// take what comes next for a body (T7).
+/// Of two lengths in HTTP/2 neither counts, as its frames have their own; in HTTP/1.1 a server
+/// would wait for one of them, and take what comes next for a body (T7).
 async fn http2_requests_have_one_length(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     let files = Files::new("app.test");

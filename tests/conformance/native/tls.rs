@@ -129,11 +129,12 @@ pub(super) fn post(target: &str, body: impl Into<Bytes>) -> Request<Full<Bytes>>
     Request::post(format!("https://app.test{target}")).body(Full::new(body.into())).expect("a request")
 }
 
-/// Requests that the server takes at a time on one connection of HTTP/2, as many as the RFC asks for at least.
+/// Requests that the server takes at a time on one connection of HTTP/2, as many as the RFC asks
+/// for at least.
 pub(super) const STREAMS: u32 = 100;
 
-/// A server over TLS that speaks HTTP/2 to whoever can: `/film` never ends, `/events` has one and falls silent, anything else is
-/// answered with the version of the request.
+/// A server over TLS that speaks HTTP/2 to whoever can: `/film` never ends, `/events` has one and
+/// falls silent, anything else is answered with the version of the request.
 pub(super) async fn serve_http2(files: &Files) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let port = listener.local_addr().expect("an address").port();

@@ -1,10 +1,12 @@
-//! Three small servers to break, and the Worker in front of them: failover to watch before anything is deployed.
+//! Three small servers to break, and the Worker in front of them: failover to watch before anything
+//! is deployed.
 //!
 //! ```text
 //! cargo run -p tunnel-balancer-tests --bin demo -- --port 8787
 //! ```
 //!
-//! Needs the built Worker (`cargo xtask build`) and workerd (`npm ci`). Everything listens on loopback and ends with Ctrl-C.
+//! Needs the built Worker (`cargo xtask build`) and workerd (`npm ci`). Everything listens on
+//! loopback and ends with Ctrl-C.
 
 use std::error::Error;
 use std::process::ExitCode;

@@ -1,11 +1,12 @@
-//! The built Worker on workerd with a configuration of yours, for tests that are not written in Rust.
+//! The built Worker on workerd with a configuration of yours, for tests that are not written in
+//! Rust.
 //!
 //! ```text
 //! cargo run -p tunnel-balancer-tests --bin worker -- services.yaml --port 8787
 //! ```
 //!
-//! Says `listening on 127.0.0.1:8787` when it serves, then whatever the Worker logs. Ends with its standard input, so
-//! that it never outlives who started it, or by SIGTERM.
+//! Says `listening on 127.0.0.1:8787` when it serves, then whatever the Worker logs. Ends with its
+//! standard input, so that it never outlives who started it, or by SIGTERM.
 
 use std::error::Error;
 use std::process::ExitCode;

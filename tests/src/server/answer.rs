@@ -74,7 +74,8 @@ pub fn events() -> (Events, Answer) {
 }
 
 impl Reply {
-    /// An answer with a status and, where the status allows one, a body that names the server and the status.
+    /// An answer with a status and, where the status allows one, a body that names the server and
+    /// the status.
     pub fn status(status: u16) -> Self {
         let reason = if status == 200 { "OK" } else { "As Told" };
         Self { status, reason: reason.to_owned(), headers: Vec::new(), body: None }
@@ -254,7 +255,8 @@ fn echo(seen: &Seen, name: &str) -> Reply {
         text.push_str(&format!("{name}: {value}\n"));
     }
     text.push_str(&format!("\nbody: {}\n", seen.body));
-    // Whoever wants to keep answers may keep this one: it shows when somebody gets another visitor's.
+    // Whoever wants to keep answers may keep this one: it shows when somebody gets another
+    // visitor's.
     let reply = Reply::status(200).header("Cache-Control", "public, max-age=3600");
     reply.header("Content-Type", "text/plain; charset=utf-8").body(text)
 }

@@ -1,9 +1,11 @@
-//! A server that can be broken on purpose, in every way in which a tunnel or the application behind it breaks.
+//! A server that can be broken on purpose, in every way in which a tunnel or the application behind
+//! it breaks.
 //!
-//! It answers like a small application and can be told at any moment, for all paths or for one, to answer otherwise: with a
-//! status, a redirect, a stream, a reset, or not at all. Health checks go to a path of their own ([`HEALTH_PATH`]), with
-//! their own behaviour and their own counters, because "the probe passes, the application hangs" is the interesting case.
-//! Everything received is kept, as it was on the wire.
+//! It answers like a small application and can be told at any moment, for all paths or for one, to
+//! answer otherwise: with a status, a redirect, a stream, a reset, or not at all. Health checks go
+//! to a path of their own ([`HEALTH_PATH`]), with their own behaviour and their own counters,
+//! because "the probe passes, the application hangs" is the interesting case. Everything received
+//! is kept, as it was on the wire.
 
 mod answer;
 mod connection;
@@ -27,14 +29,16 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use crate::within;
 
-/// The path that is a health check and not traffic; [`crate::Service`] puts it into the configuration.
+/// The path that is a health check and not traffic; [`crate::Service`] puts it into the
+/// configuration.
 pub const HEALTH_PATH: &str = "/__health";
 
 /// A running (or stopped) server on a loopback port of its own.
 pub struct FaultyServer {
     shared: Arc<Shared>,
     addr: SocketAddr,
-    // Bound, but not listening: while the server is stopped nobody else gets its port, and connections are refused.
+    // Bound, but not listening: while the server is stopped nobody else gets its port, and
+    // connections are refused.
     _port: TcpSocket,
     listener: Mutex<Option<Listener>>,
 }
@@ -106,8 +110,8 @@ impl FaultyServer {
         }
     }
 
-    /// Waits until nobody has a connection to it any more: after a [`stop`](Self::stop), until all have noticed. Where the
-    /// system does not tell (there is no `/proc`), nobody waits.
+    /// Waits until nobody has a connection to it any more: after a [`stop`](Self::stop), until all
+    /// have noticed. Where the system does not tell (there is no `/proc`), nobody waits.
     pub async fn forgotten(&self) {
         let poll = async {
             while is_connected_to(self.addr.port()) {
@@ -129,7 +133,8 @@ impl FaultyServer {
         Ok(())
     }
 
-    /// The traffic received so far, health checks left out: every request whose body ended, in that order.
+    /// The traffic received so far, health checks left out: every request whose body ended, in that
+    /// order.
     pub fn requests(&self) -> Vec<Seen> {
         self.shared.seen.lock().expect("no panic while locked").clone()
     }
@@ -151,7 +156,8 @@ impl FaultyServer {
         self.shared.counts.borrow().clone()
     }
 
-    /// Number of requests that reached this server, health checks left out. Counted when the head arrives.
+    /// Number of requests that reached this server, health checks left out. Counted when the head
+    /// arrives.
     pub fn hits(&self) -> usize {
         self.counts().requests
     }
@@ -228,7 +234,8 @@ async fn accept(listener: TcpListener, mut stopped: oneshot::Receiver<()>, share
     connections.shutdown().await;
 }
 
-/// Whether some socket of this machine has a peer at this port of IPv4 and was not closed yet by its program.
+/// Whether some socket of this machine has a peer at this port of IPv4 and was not closed yet by
+/// its program.
 fn is_connected_to(port: u16) -> bool {
     const ESTABLISHED: &str = "01";
     const CLOSE_WAIT: &str = "08";

@@ -44,7 +44,8 @@ pub struct Counts {
     pub connections: usize,
     /// WebSocket sessions opened.
     pub websockets: usize,
-    /// How WebSocket sessions ended: code and reason of the client's close frame; `None` if the connection just ended.
+    /// How WebSocket sessions ended: code and reason of the client's close frame; `None` if the
+    /// connection just ended.
     pub websocket_closes: Vec<Option<(u16, String)>>,
 }
 

@@ -1,5 +1,5 @@
-//! A WebSocket that echoes and does as it is told: a text `close 4001 reason` makes the server close the session with that
-//! code, `drop` makes it reset the connection.
+//! A WebSocket that echoes and does as it is told: a text `close 4001 reason` makes the server
+//! close the session with that code, `drop` makes it reset the connection.
 
 use std::io;
 

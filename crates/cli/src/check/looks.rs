@@ -1,5 +1,5 @@
-//! What health checks say that were run once. A redirect passes by default, and often it leads to a login page or to https,
-//! which a web server does without its application.
+//! What health checks say that were run once. A redirect passes by default, and often it leads to a
+//! login page or to https, which a web server does without its application.
 
 use super::Remark;
 use crate::probe::Row;

@@ -2,8 +2,9 @@
 
 use tunnel_balancer_config::{masked_urls, names_a_secret};
 
-/// `line` with asterisks for what must not be seen: values of keys that usually hold a secret, but for references to one, and
-/// what stands before the `@` and behind the `?` in a URL. Everything else stays in its column.
+/// `line` with asterisks for what must not be seen: values of keys that usually hold a secret, but
+/// for references to one, and what stands before the `@` and behind the `?` in a URL. Everything
+/// else stays in its column.
 pub(super) fn masked(line: &str) -> String {
     let line = masked_urls(line);
     let mut shown = String::new();
@@ -42,7 +43,8 @@ fn holds_a_secret(key: &str, value: &str) -> bool {
     }
 }
 
-/// How long the value is that `text` begins with; rather too long than too short, for the line may have mistakes.
+/// How long the value is that `text` begins with; rather too long than too short, for the line may
+/// have mistakes.
 fn length(text: &str, is_in_brackets: bool) -> usize {
     let (mut quote, mut depth, mut is_escaped) = (None, 0, false);
     let is_closed = text.starts_with(['"', '\'', '[', '{']);

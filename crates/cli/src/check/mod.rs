@@ -1,4 +1,5 @@
-//! `tunnel-balancer check`: everything that can be said about a file; with `--probe`, what only its servers can tell as well.
+//! `tunnel-balancer check`: everything that can be said about a file; with `--probe`, what only its
+//! servers can tell as well.
 
 mod budget;
 mod github;
@@ -19,10 +20,11 @@ use crate::cloudflared::{Finding, IngressFile, compare, tunnel_hosts};
 use crate::tunnel::{Tunnel, Tunnels, tunnel};
 use crate::{input, output, probe};
 
-/// Check a services.yaml: its mistakes, what is probably not meant so, and what it costs on Cloudflare's free plan.
+/// Check a services.yaml: its mistakes, what is probably not meant so, and what it costs on
+/// Cloudflare's free plan.
 ///
-/// Without --probe nothing is sent anywhere, and no secret is needed: what the file refers to by `${NAME}` counts as set. Secrets
-/// that are written out are shown as asterisks.
+/// Without --probe nothing is sent anywhere, and no secret is needed: what the file refers to by
+/// `${NAME}` counts as set. Secrets that are written out are shown as asterisks.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -48,11 +50,13 @@ pub(crate) struct Check {
     #[arg(long)]
     deny_warnings: bool,
 
-    /// Compare with a tunnel's config.yml, and name what is missing in it. Given more than once: in all of them together.
+    /// Compare with a tunnel's config.yml, and name what is missing in it. Given more than once: in
+    /// all of them together.
     #[arg(long, value_name = "CONFIG")]
     cloudflared: Vec<PathBuf>,
 
-    /// With --cloudflared: look only for the hostnames of this tunnel, those that match. May be given more than once.
+    /// With --cloudflared: look only for the hostnames of this tunnel, those that match. May be
+    /// given more than once.
     #[arg(long, value_name = "NAME=PATTERN", value_parser = tunnel, requires = "cloudflared")]
     tunnel: Vec<Tunnel>,
 
@@ -60,8 +64,8 @@ pub(crate) struct Check {
     #[arg(long, requires = "cloudflared")]
     host_header: bool,
 
-    /// Run the health check of each server once from here, and warn of those that fail or redirect. Secrets come from
-    /// environment variables.
+    /// Run the health check of each server once from here, and warn of those that fail or redirect.
+    /// Secrets come from environment variables.
     #[arg(long)]
     probe: bool,
 
@@ -69,8 +73,8 @@ pub(crate) struct Check {
     #[arg(long, value_name = "NUMBER", default_value_t = 10_000)]
     requests_per_day: u64,
 
-    /// Isolates of the Worker that are alive at a time, for the budget. Each probes for itself; Cloudflare decides how many
-    /// there are, one at least in each data centre that clients reach.
+    /// Isolates of the Worker that are alive at a time, for the budget. Each probes for itself;
+    /// Cloudflare decides how many there are, one at least in each data centre that clients reach.
     #[arg(long, value_name = "NUMBER", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..))]
     isolates: u64,
 }
@@ -161,7 +165,8 @@ impl Check {
         Ok(Some(Compared { findings: compare(&hosts, &files, self.host_header), hosts: hosts.len() }))
     }
 
-    /// What servers say to their health checks, where they are to be asked. A file with mistakes names none for sure.
+    /// What servers say to their health checks, where they are to be asked. A file with mistakes
+    /// names none for sure.
     fn looks(&self, file: &str, source: &str) -> Result<Vec<Remark>, String> {
         if !self.probe || parse(source).is_err() {
             return Ok(Vec::new());

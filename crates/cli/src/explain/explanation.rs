@@ -83,7 +83,8 @@ impl Explanation {
     }
 }
 
-/// Whom the engine would choose, one after the other, each having failed before the next; and why it stops.
+/// Whom the engine would choose, one after the other, each having failed before the next; and why
+/// it stops.
 fn order(pool: &Pool, info: &RequestMeta) -> (Vec<Selection>, Option<String>) {
     let mut state: PoolState = pool.update(|state| state.clone());
     let (mut picks, mut tried) = (Vec::new(), ServerSet::EMPTY);

@@ -1,7 +1,7 @@
 //! `tunnel-balancer explain`: what would happen to one request, and why.
 //!
-//! The order of the servers and the fate of each outcome are asked of the engine itself, on a copy of what it would know; only
-//! the words are from here.
+//! The order of the servers and the fate of each outcome are asked of the engine itself, on a copy
+//! of what it would know; only the words are from here.
 
 mod explanation;
 mod outcomes;
@@ -19,8 +19,8 @@ use url::{Position, Url};
 use crate::{input, output};
 use explanation::Explanation;
 
-/// Say what would happen to a request: which service it is for, which servers are asked in which order and why, what is tried
-/// again, and what the first server would get.
+/// Say what would happen to a request: which service it is for, which servers are asked in which
+/// order and why, what is tried again, and what the first server would get.
 ///
 /// Nothing is sent. By default nothing is known of the servers yet; --down and --state change that.
 #[derive(Args, Debug)]
@@ -72,7 +72,8 @@ pub(crate) struct Explain {
     json: bool,
 }
 
-/// When the request comes, on a clock of our own: late enough for something to have happened before.
+/// When the request comes, on a clock of our own: late enough for something to have happened
+/// before.
 const NOW: Timestamp = Timestamp::from_millis(100_000);
 
 impl Explain {

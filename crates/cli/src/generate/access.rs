@@ -1,4 +1,5 @@
-//! `generate access`: which servers Cloudflare Access has to protect, and which of them the balancer can then still reach.
+//! `generate access`: which servers Cloudflare Access has to protect, and which of them the
+//! balancer can then still reach.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -10,10 +11,12 @@ use tunnel_balancer_core::{Server, Service};
 use super::{Source, Text, Written};
 use crate::cloudflared::{Elsewhere, tunnel_hosts};
 
-/// The servers to protect with Access: which are sent a service token, and the lines that are missing for the others.
+/// The servers to protect with Access: which are sent a service token, and the lines that are
+/// missing for the others.
 ///
-/// A server's own hostname is public: who knows it gets past the balancer. Behind an Access application with a service token
-/// only the balancer gets in. Whether Access is set up cannot be seen in the file; what can is who is sent a token.
+/// A server's own hostname is public: who knows it gets past the balancer. Behind an Access
+/// application with a service token only the balancer gets in. Whether Access is set up cannot be
+/// seen in the file; what can is who is sent a token.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:

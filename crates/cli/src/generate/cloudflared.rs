@@ -12,9 +12,10 @@ use crate::tunnel::Tunnels;
 
 /// The `config.yml` of each tunnel: a rule for each server's hostname.
 ///
-/// Without --tunnel all hostnames are in one file. With one --tunnel it is that tunnel's file, with several the files follow
-/// each other, separated by `---`. A tunnel that is configured in the dashboard has no such file: enter the same there. For those that
-/// exist, `tunnel-balancer check --cloudflared config.yml` tells what is missing.
+/// Without --tunnel all hostnames are in one file. With one --tunnel it is that tunnel's file, with
+/// several the files follow each other, separated by `---`. A tunnel that is configured in the
+/// dashboard has no such file: enter the same there. For those that exist, `tunnel-balancer check
+/// --cloudflared config.yml` tells what is missing.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -32,8 +33,8 @@ pub(super) struct Cloudflared {
     #[arg(long, value_name = "URL", value_parser = service_url)]
     service_url: Option<String>,
 
-    /// Give the application the public hostname in `Host`, for applications that make links or choose sites by it. Without
-    /// this it gets the server's own.
+    /// Give the application the public hostname in `Host`, for applications that make links or
+    /// choose sites by it. Without this it gets the server's own.
     #[arg(long)]
     host_header: bool,
 }

@@ -12,7 +12,8 @@ use crate::tunnel::Tunnels;
 
 /// The DNS records of the servers, as lines of a zone file: each hostname leads to its tunnel.
 ///
-/// The dashboard imports such a file (DNS > Records > Import). A public hostname with a custom domain needs no record of yours.
+/// The dashboard imports such a file (DNS > Records > Import). A public hostname with a custom
+/// domain needs no record of yours.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -27,8 +28,8 @@ pub(super) struct Dns {
     #[command(flatten)]
     tunnels: Tunnels,
 
-    /// The public hosts of this zone have routes, not custom domains: tell the record that they need. May be given more than
-    /// once.
+    /// The public hosts of this zone have routes, not custom domains: tell the record that they
+    /// need. May be given more than once.
     #[arg(long, value_name = "ZONE", value_parser = zone)]
     zone: Vec<String>,
 }
@@ -69,7 +70,8 @@ impl Dns {
         Ok(Text { text, left_out })
     }
 
-    /// What is to be said of the public hosts. Only comments: a record that is there must not be replaced.
+    /// What is to be said of the public hosts. Only comments: a record that is there must not be
+    /// replaced.
     fn public(&self, config: &Config) -> String {
         let mut hosts: Vec<&str> = Vec::new();
         for service in &config.services {
@@ -93,7 +95,8 @@ impl Dns {
     }
 }
 
-/// How an exported zone file of Cloudflare says that a record is proxied; the TTL 1 means `automatic` there.
+/// How an exported zone file of Cloudflare says that a record is proxied; the TTL 1 means
+/// `automatic` there.
 const PROXIED: &str = "; cf_tags=cf-proxied:true";
 
 /// Whether a tunnel is named by its ID, which is a UUID.

@@ -1,7 +1,9 @@
-//! `tunnel-balancer generate`: what other programs need to know of a services.yaml, in their own formats.
+//! `tunnel-balancer generate`: what other programs need to know of a services.yaml, in their own
+//! formats.
 //!
-//! A hostname has to stand in four places (the map, the Worker's routes, each tunnel's ingress, DNS), and one forgotten
-//! is an outage that no test of the map can see. So the other three are written from the map (and `check` compares).
+//! A hostname has to stand in four places (the map, the Worker's routes, each tunnel's ingress,
+//! DNS), and one forgotten is an outage that no test of the map can see. So the other three are
+//! written from the map (and `check` compares).
 
 mod access;
 mod cloudflared;
@@ -18,7 +20,8 @@ use crate::{input, output};
 
 /// Write what wrangler, cloudflared, DNS and Access need, from a services.yaml.
 ///
-/// Results go to stdout, with comments that say what to do with them; what was left out is told on stderr as well.
+/// Results go to stdout, with comments that say what to do with them; what was left out is told on
+/// stderr as well.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:

@@ -1,7 +1,7 @@
 //! `generate wrangler`: a route to the Worker for each public host.
 //!
-//! Tables (`[[routes]]`) rather than a list, because a key that is appended to a TOML file would belong to the last table
-//! in it.
+//! Tables (`[[routes]]`) rather than a list, because a key that is appended to a TOML file would
+//! belong to the last table in it.
 
 use std::fmt::Write;
 use std::net::IpAddr;
@@ -13,8 +13,9 @@ use super::{Source, Text, Written};
 
 /// The routes of wrangler.toml: one for each public host.
 ///
-/// A custom domain, for which Cloudflare makes the DNS record and the certificate; with --zone a route in front of the record
-/// that there is. A service that has only some of a host's paths needs --zone, as a custom domain takes the whole host.
+/// A custom domain, for which Cloudflare makes the DNS record and the certificate; with --zone a
+/// route in front of the record that there is. A service that has only some of a host's paths needs
+/// --zone, as a custom domain takes the whole host.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -26,7 +27,8 @@ pub(super) struct Wrangler {
     #[command(flatten)]
     source: Source,
 
-    /// The hosts of this zone have a proxied DNS record already: routes in front of it. May be given more than once.
+    /// The hosts of this zone have a proxied DNS record already: routes in front of it. May be
+    /// given more than once.
     #[arg(long, value_name = "ZONE", value_parser = zone)]
     zone: Vec<String>,
 }

@@ -1,7 +1,8 @@
 //! `import cloudflared`: the servers that tunnels serve already.
 //!
-//! Rules of two tunnels for the same port and path are taken for one application on two machines. Where many hostnames go
-//! to the same port, as behind another proxy, the beginning of the hostname has to be the same as well.
+//! Rules of two tunnels for the same port and path are taken for one application on two machines.
+//! Where many hostnames go to the same port, as behind another proxy, the beginning of the hostname
+//! has to be the same as well.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -16,9 +17,10 @@ use crate::input;
 
 /// From the config.yml of each tunnel: the hostnames of its rules become servers.
 ///
-/// With the files of several tunnels, rules for the same port and path become servers of one service. The public host of a
-/// service is one of --public that begins alike, else a hostname that several tunnels have, else the httpHostHeader of a rule,
-/// else a placeholder to be changed. A tunnel that is configured in the dashboard has no such file.
+/// With the files of several tunnels, rules for the same port and path become servers of one
+/// service. The public host of a service is one of --public that begins alike, else a hostname that
+/// several tunnels have, else the httpHostHeader of a rule, else a placeholder to be changed. A
+/// tunnel that is configured in the dashboard has no such file.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -85,7 +87,8 @@ fn import(files: &[(String, String)], public: &[String]) -> Result<Imported, Str
     };
     let mut publics = Publics { given: public, taken: BTreeSet::new(), found: &found };
     let groups = groups(&found);
-    // All public hosts before any server: a name that is proposed for a server must be none of them.
+    // All public hosts before any server: a name that is proposed for a server must be none of
+    // them.
     let services = groups.iter().enumerate().map(|(index, group)| {
         let (address, comments) = publics.of(group, groups.len()).unwrap_or_else(|| {
             let (host, change) = placeholder(index);
@@ -111,7 +114,8 @@ fn import(files: &[(String, String)], public: &[String]) -> Result<Imported, Str
     Ok(Imported { draft, notes })
 }
 
-/// The hostname of a rule that leads to an application; nothing for the last rule, which leads nowhere.
+/// The hostname of a rule that leads to an application; nothing for the last rule, which leads
+/// nowhere.
 fn understand(rule: &IngressRule, is_known: impl Fn(&str) -> bool) -> Result<Option<String>, String> {
     let Some(hostname) = &rule.hostname else {
         return match rule.leads_to() {
@@ -172,7 +176,8 @@ fn groups(found: &[Found]) -> Vec<Vec<&Found>> {
     groups
 }
 
-/// What is the same on all machines about where an application listens: port and path, but not the host.
+/// What is the same on all machines about where an application listens: port and path, but not the
+/// host.
 fn application(service: &str) -> String {
     let Some((scheme, rest)) = service.split_once("://") else { return service.to_owned() };
     let (authority, path) = rest.split_at_checked(rest.find('/').unwrap_or(rest.len())).unwrap_or((rest, ""));

@@ -26,8 +26,8 @@ pub(super) enum Value {
     Unknown,
 }
 
-/// Everything of the form `NAME = value` or `name: value`; of several the first that is written out. What is in an object about
-/// health checks is named as in `healthCheck.path`.
+/// Everything of the form `NAME = value` or `name: value`; of several the first that is written
+/// out. What is in an object about health checks is named as in `healthCheck.path`.
 pub(super) fn constants(tokens: &[Token]) -> Constants {
     let mut constants = Constants::new();
     // The object about health checks that was seen last, and where it ends.
@@ -48,7 +48,8 @@ pub(super) fn constants(tokens: &[Token]) -> Constants {
     constants
 }
 
-/// The key of a health check that a constant stands for, and its value in YAML, or why that cannot be said.
+/// The key of a health check that a constant stands for, and its value in YAML, or why that cannot
+/// be said.
 pub(super) fn setting(name: &str, value: &Value) -> Option<(&'static str, Result<String, &'static str>)> {
     let name = name.replace('_', "").to_ascii_lowercase().replace("checkout", "");
     let has = |words: &[&str]| words.iter().any(|word| name.contains(word));
@@ -137,7 +138,8 @@ fn without_unit(name: &str) -> &str {
     units.iter().find_map(|unit| name.strip_suffix(unit)).unwrap_or(name)
 }
 
-/// A time in the unit that its name tells, or else in milliseconds, in which timers count, if it can be no other.
+/// A time in the unit that its name tells, or else in milliseconds, in which timers count, if it
+/// can be no other.
 fn duration(name: &str, number: f64) -> Result<String, &'static str> {
     let milliseconds = if name.ends_with("ms") || name.ends_with("millis") || name.ends_with("milliseconds") {
         number

@@ -1,7 +1,8 @@
 //! As much of JavaScript as is needed to find constants in a script: lists of texts, and numbers.
 //!
-//! A scanner for tokens, not a parser. What is no text, number or name is a mark of its own, so nothing in a script is an
-//! error, and a list that is put together at run time is seen to be one that cannot be read.
+//! A scanner for tokens, not a parser. What is no text, number or name is a mark of its own, so
+//! nothing in a script is an error, and a list that is put together at run time is seen to be one
+//! that cannot be read.
 
 use std::collections::BTreeMap;
 
@@ -26,7 +27,8 @@ pub(super) enum Kind {
     Mark(char),
 }
 
-/// Brackets in brackets, as deep as nobody writes them: each of them may be looked through once more.
+/// Brackets in brackets, as deep as nobody writes them: each of them may be looked through once
+/// more.
 pub(super) const MOST_DEPTH: usize = 100;
 
 /// The tokens of a script, without its comments; or the line on which brackets are nested too deep.
@@ -41,8 +43,8 @@ struct Scanner<'s> {
     rest: &'s str,
     line: usize,
     tokens: Vec<Token>,
-    /// What was begun and does not end: by its first character, how much of the script is left where the search for its end
-    /// stopped. Nothing that begins before has to be searched again.
+    /// What was begun and does not end: by its first character, how much of the script is left
+    /// where the search for its end stopped. Nothing that begins before has to be searched again.
     endless: BTreeMap<char, usize>,
 }
 
@@ -128,7 +130,8 @@ fn is_name(c: char) -> bool {
     c.is_alphanumeric() || matches!(c, '_' | '$' | '#')
 }
 
-/// Finds which brackets belong together. One that is closed by none is over where one around it closes.
+/// Finds which brackets belong together. One that is closed by none is over where one around it
+/// closes.
 fn pair(tokens: &mut [Token]) -> Result<(), usize> {
     let mut open: Vec<(usize, char)> = Vec::new();
     for at in 0..tokens.len() {
@@ -153,7 +156,8 @@ fn pair(tokens: &mut [Token]) -> Result<(), usize> {
     Ok(())
 }
 
-/// Where the regular expression at the beginning ends; it does so on its line. Otherwise where the search stopped.
+/// Where the regular expression at the beginning ends; it does so on its line. Otherwise where the
+/// search stopped.
 fn pattern_end(script: &str) -> Result<usize, usize> {
     let (mut escaped, mut in_class) = (false, false);
     for (at, c) in script.char_indices().skip(1) {
@@ -170,8 +174,8 @@ fn pattern_end(script: &str) -> Result<usize, usize> {
     Err(script.len())
 }
 
-/// Where the text at the beginning ends, and what it says; no text where something has to be filled in. Where it does
-/// not end, where the search stopped.
+/// Where the text at the beginning ends, and what it says; no text where something has to be filled
+/// in. Where it does not end, where the search stopped.
 fn text(script: &str, quote: char) -> Result<(usize, Option<String>), usize> {
     let mut said = Some(String::new());
     // The braces that are open inside a `${ }`.
@@ -200,7 +204,8 @@ fn text(script: &str, quote: char) -> Result<(usize, Option<String>), usize> {
     Err(script.len())
 }
 
-/// What an escaped character stands for: nothing for the end of a line. `None` for a code, which no address is written in.
+/// What an escaped character stands for: nothing for the end of a line. `None` for a code, which no
+/// address is written in.
 fn escape(c: char) -> Option<Option<char>> {
     match c {
         'n' => Some(Some('\n')),

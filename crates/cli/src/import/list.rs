@@ -37,7 +37,8 @@ pub(super) enum Content<'t> {
     Unknown,
 }
 
-/// All lists of servers, in their order; none that is empty, and none that is made from another one.
+/// All lists of servers, in their order; none that is empty, and none that is made from another
+/// one.
 pub(super) fn lists(tokens: &[Token]) -> Vec<List<'_>> {
     let mut lists: Vec<List<'_>> = (0..tokens.len()).filter_map(|at| list_at(tokens, at)).collect();
     let names: BTreeSet<&str> =

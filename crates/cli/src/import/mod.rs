@@ -1,7 +1,7 @@
 //! `tunnel-balancer import`: a services.yaml to begin with, from what is there already.
 //!
-//! What another program's file does not say is left open in a way that cannot be overlooked, and what was not understood
-//! is said twice: in the file, and on stderr with its line.
+//! What another program's file does not say is left open in a way that cannot be overlooked, and
+//! what was not understood is said twice: in the file, and on stderr with its line.
 
 mod cloudflared;
 mod constants;
@@ -21,10 +21,11 @@ use clap::{Args, Subcommand};
 use crate::draft::{Draft, DraftServer, told, wrong_address};
 use crate::output;
 
-/// Begin a services.yaml from cloudflared's config.yml, or from the script that this program replaces.
+/// Begin a services.yaml from cloudflared's config.yml, or from the script that this program
+/// replaces.
 ///
-/// The result goes to stdout. It is a file without mistakes, but not finished: read its comments. What was not understood is told
-/// on stderr, with its line.
+/// The result goes to stdout. It is a file without mistakes, but not finished: read its comments.
+/// What was not understood is told on stderr, with its line.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -97,7 +98,8 @@ fn finish(imported: Imported, target: &Target) -> ExitCode {
         draft.comments.push("Left to you:".to_owned());
         draft.comments.extend(notes.iter().map(|note| format!("  {}", note.told())));
     }
-    // Each part was looked at; together they may still be too much, such as more servers than a service can have.
+    // Each part was looked at; together they may still be too much, such as more servers than a
+    // service can have.
     let mistakes = draft.mistakes();
     if !mistakes.is_empty() {
         mistakes.iter().for_each(|mistake| eprintln!("{}", told(mistake)));

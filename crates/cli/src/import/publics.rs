@@ -64,7 +64,8 @@ pub(super) fn host_of(address: &str) -> &str {
     address.split('/').next().unwrap_or(address)
 }
 
-/// What the hostnames of one service begin with: `chat` for `chat-a.example.com` and for `chat.home.example.com`.
+/// What the hostnames of one service begin with: `chat` for `chat-a.example.com` and for
+/// `chat.home.example.com`.
 pub(super) fn stem(hostname: &str) -> &str {
     let label = hostname.split('.').next().unwrap_or(hostname);
     label.rsplit_once(['-', '_']).map_or(label, |(stem, _)| stem)

@@ -1,7 +1,8 @@
-//! `import script`: the servers of a Worker script that goes through a list, as the script that this program grew out of.
+//! `import script`: the servers of a Worker script that goes through a list, as the script that
+//! this program grew out of.
 //!
-//! Only what is written out is taken: a list of texts or of objects with an address, and constants whose names say what
-//! they are. What is put together at run time is for its author to translate.
+//! Only what is written out is taken: a list of texts or of objects with an address, and constants
+//! whose names say what they are. What is put together at run time is for its author to translate.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -19,10 +20,11 @@ use crate::input;
 
 /// From a Worker script with a list of servers.
 ///
-/// The list is the first one with addresses in it whose name speaks of servers, backends or upstreams, or else of origins, as in
-/// `const SERVERS = ['https://chat-a.example.com', 'https://chat-b.example.com']`; objects with `url` and `name` will do as well,
-/// and so does an object with a list for each public host. The interval, timeout and path of health checks are taken from constants
-/// such as `HEALTH_CHECK_INTERVAL = 30000`.
+/// The list is the first one with addresses in it whose name speaks of servers, backends or
+/// upstreams, or else of origins, as in `const SERVERS = ['https://chat-a.example.com',
+/// 'https://chat-b.example.com']`; objects with `url` and `name` will do as well, and so does an
+/// object with a list for each public host. The interval, timeout and path of health checks are
+/// taken from constants such as `HEALTH_CHECK_INTERVAL = 30000`.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -106,8 +108,9 @@ fn drop_wrong_servers(draft: &mut Draft, file: &str, notes: &mut Vec<Note>) {
     draft.services.retain(|service| !service.servers.is_empty());
 }
 
-/// Adds to each service, given by its index, the servers that are not wrong. They are tried together, and where that does not
-/// do, in halves: to read the file anew for each of them would take long.
+/// Adds to each service, given by its index, the servers that are not wrong. They are tried
+/// together, and where that does not do, in halves: to read the file anew for each of them would
+/// take long.
 fn add(
     services: &mut Vec<DraftService>,
     servers: &[(usize, DraftServer)],

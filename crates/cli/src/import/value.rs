@@ -40,7 +40,8 @@ pub(super) fn given(tokens: &[Token], at: usize) -> Option<Given<'_>> {
     (!value.is_empty()).then_some(Given { name, value, start: tokens.len() - rest.len() })
 }
 
-/// What comes last where a script sets something only if nothing else does: behind `??`, `||`, or the `:` of a condition.
+/// What comes last where a script sets something only if nothing else does: behind `??`, `||`, or
+/// the `:` of a condition.
 pub(super) fn default_of(value: &[Token]) -> Option<&[Token]> {
     let depth = value.first()?.depth;
     let last = value.iter().enumerate().rposition(|(at, token)| match token.kind {

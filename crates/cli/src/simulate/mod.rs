@@ -24,13 +24,14 @@ use report::Report;
 
 /// Play an outage on a virtual clock: what is lost, how soon others take over, what it costs.
 ///
-/// A scenario is a short file that says which requests come and what servers do when: die, hang, slow down, come back.
-/// It runs through the same engine that serves, in as many isolates as it says, within a second or two. Printed are what
-/// happened when, the requests in all and those that were lost, how long it took until others served, the share of each
-/// server, and what was used of the free plan of Cloudflare Workers.
+/// A scenario is a short file that says which requests come and what servers do when: die, hang,
+/// slow down, come back. It runs through the same engine that serves, in as many isolates as it
+/// says, within a second or two. Printed are what happened when, the requests in all and those that
+/// were lost, how long it took until others served, the share of each server, and what was used of
+/// the free plan of Cloudflare Workers.
 ///
-/// Equal scenarios, settings and seeds give equal results. Not simulated are affinity cookies, secrets, and what
-/// `expect_header` and `expect_body` of a health check look for.
+/// Equal scenarios, settings and seeds give equal results. Not simulated are affinity cookies,
+/// secrets, and what `expect_header` and `expect_body` of a health check look for.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -47,7 +48,8 @@ pub(crate) struct Simulate {
     /// What happens. Without it, the tunnel of a service's first server is down for two minutes.
     scenario: Option<PathBuf>,
 
-    /// Take the services of this file, and not those in the scenario. Default without a scenario: services.yaml.
+    /// Take the services of this file, and not those in the scenario. Default without a scenario:
+    /// services.yaml.
     #[arg(long, value_name = "FILE")]
     services: Option<PathBuf>,
 
@@ -167,7 +169,8 @@ mod tests {
         tunnel_balancer_config::parse_scenario(&input::yaml(&file).unwrap(), None).unwrap()
     }
 
-    /// The reason why there is Tunnel Balancer: a 530 is a status, so the script passes it on until it probes again.
+    /// The reason why there is Tunnel Balancer: a 530 is a status, so the script passes it on until
+    /// it probes again.
     #[test]
     fn the_script_loses_requests_until_it_probes_again_and_ours_loses_none() {
         let scenario = example("primary-530.yaml");
@@ -178,8 +181,8 @@ mod tests {
         assert!(ours.faults[0].failover.unwrap() < Duration::from_secs(1), "{:?}", ours.faults);
         assert!(script.lost > 200, "{}", script.lost);
         assert_eq!(script.lost_by.keys().collect::<Vec<_>>(), ["530 from primary"]);
-        // Its interval is 30 s; some isolate probes nearly that long after the fault, and none later by more than the gap
-        // between two requests.
+        // Its interval is 30 s; some isolate probes nearly that long after the fault, and none
+        // later by more than the gap between two requests.
         let last = script.faults[0].last_lost.unwrap();
         assert!((Duration::from_secs(25)..Duration::from_secs(35)).contains(&last), "{last:?}");
 

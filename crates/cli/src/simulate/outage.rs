@@ -1,4 +1,5 @@
-//! The outage that is played when no scenario is named: the one that everybody has, whose names are those of the file.
+//! The outage that is played when no scenario is named: the one that everybody has, whose names are
+//! those of the file.
 
 use tunnel_balancer_config::scenario::Scenario;
 use tunnel_balancer_config::{normal_address, parse_scenario, yaml_text};

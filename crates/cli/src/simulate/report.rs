@@ -41,7 +41,8 @@ pub(super) struct Fault {
     /// When the server does something else; `None`: not in this run.
     #[serde(skip)]
     pub(super) until: Option<Duration>,
-    /// From the fault to the first good answer for a request that came after it; `None`: there was none before `until`.
+    /// From the fault to the first good answer for a request that came after it; `None`: there was
+    /// none before `until`.
     #[serde(rename = "failover_ms", serialize_with = "millis_or_null")]
     pub(super) failover: Option<Duration>,
     /// Requests that waited or came while it lasted, and were lost.

@@ -1,10 +1,11 @@
 //! The script of 100 lines that Tunnel Balancer took the place of, to show what has changed.
 //!
-//! Its logic, with its defects: servers in order, and a map of their health in the isolate's memory. When that is older
-//! than 30 s, the request that comes next probes all servers, one after the other, and waits for it; so does every other that
-//! comes meanwhile. The first healthy server is asked, or else the first. Only when `fetch` throws is another one asked,
-//! once; a body that was sent is gone then, and whatever goes wrong there is an error of the Worker. A status is passed on,
-//! 530 included.
+//! Its logic, with its defects: servers in order, and a map of their health in the isolate's
+//! memory. When that is older than 30 s, the request that comes next probes all servers, one after
+//! the other, and waits for it; so does every other that comes meanwhile. The first healthy server
+//! is asked, or else the first. Only when `fetch` throws is another one asked, once; a body that
+//! was sent is gone then, and whatever goes wrong there is an error of the Worker. A status is
+//! passed on, 530 included.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;

@@ -1,8 +1,9 @@
-//! The results as a picture: one file without anything around it, for a README, an issue or a browser.
+//! The results as a picture: one file without anything around it, for a README, an issue or a
+//! browser.
 //!
-//! Time goes from left to right. Each server has a lane with what came of the attempts sent to it, over bands for what the
-//! scenario does to it; the last lane has the requests that were lost. All lanes of all runs have one scale, so that they can
-//! be compared by eye.
+//! Time goes from left to right. Each server has a lane with what came of the attempts sent to it,
+//! over bands for what the scenario does to it; the last lane has the requests that were lost. All
+//! lanes of all runs have one scale, so that they can be compared by eye.
 
 use std::time::Duration;
 
@@ -157,7 +158,8 @@ impl Scale {
     }
 }
 
-/// What the scenario does to a server: the bands, and their names as far as there is room until the next.
+/// What the scenario does to a server: the bands, and their names as far as there is room until the
+/// next.
 fn bands(faults: &[&Fault], y: f64, scale: &Scale) -> String {
     let mut svg = String::new();
     for (place, fault) in faults.iter().enumerate() {

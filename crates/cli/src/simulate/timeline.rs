@@ -1,8 +1,8 @@
 //! What happened when.
 //!
-//! Twenty isolates find out the same twenty times. So what happens between one step of the scenario and the next is put
-//! together: one line for each server and each kind of thing, with when it began, when it was last seen and how often. A
-//! single isolate has a line for everything.
+//! Twenty isolates find out the same twenty times. So what happens between one step of the scenario
+//! and the next is put together: one line for each server and each kind of thing, with when it
+//! began, when it was last seen and how often. A single isolate has a line for everything.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

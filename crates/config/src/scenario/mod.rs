@@ -1,7 +1,8 @@
 //! Scenarios: which requests come, and what servers do when, for `tunnel-balancer simulate`.
 //!
-//! A scenario is read as `services.yaml` is, with every mistake told where it stands; `examples/scenarios/all-keys.yaml` has
-//! every key. Its timeline is a map from times to servers, so that it reads like the story it tells:
+//! A scenario is read as `services.yaml` is, with every mistake told where it stands;
+//! `examples/scenarios/all-keys.yaml` has every key. Its timeline is a map from times to servers,
+//! so that it reads like the story it tells:
 //!
 //! ```
 //! let text = "

@@ -52,8 +52,8 @@ struct Draft {
     client_timeout: Option<Duration>,
 }
 
-/// The scenario of a file; `None` when something is wrong with it, which is reported. `given` are services that take the
-/// place of its own.
+/// The scenario of a file; `None` when something is wrong with it, which is reported. `given` are
+/// services that take the place of its own.
 pub(crate) fn scenario(root: Field<'_>, given: Option<&[Service]>) -> Option<Scenario> {
     if let Value::Null = root.value() {
         let problem = Problem::new(Code::MissingKey, "the file is empty");

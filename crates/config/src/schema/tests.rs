@@ -1,4 +1,5 @@
-//! That what is told of a key is what its reader goes by, and that the schema accepts whatever the reader accepts.
+//! That what is told of a key is what its reader goes by, and that the schema accepts whatever the
+//! reader accepts.
 
 use boon::{Compiler, SchemaIndex, Schemas};
 use proptest::prelude::*;

@@ -1,4 +1,5 @@
-//! What an editor would say to a file: the schema, in the hands of a validator that knows nothing of us.
+//! What an editor would say to a file: the schema, in the hands of a validator that knows nothing
+//! of us.
 
 use std::sync::OnceLock;
 

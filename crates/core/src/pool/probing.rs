@@ -161,8 +161,8 @@ impl PoolState {
         }
     }
 
-    /// Returns whether, in the last ten seconds, several servers were silent at the same moment and no
-    /// other one was in traffic: they are overloaded, or the network is down. To move requests
+    /// Returns whether, in the last ten seconds, several servers were silent at the same moment and
+    /// no other one was in traffic: they are overloaded, or the network is down. To move requests
     /// between them would not help, and would prolong an overload.
     pub(crate) fn is_overloaded(&self, now: Timestamp) -> bool {
         self.all_silent_at.is_some_and(|at| now.since(at) < Self::OVERLOAD_MEMORY)
@@ -190,8 +190,8 @@ impl PoolState {
         }
     }
 
-    /// Records that no server responds, those aside that are unavailable for another reason. Several
-    /// servers hardly hang at the same moment.
+    /// Records that no server responds, those aside that are unavailable for another reason.
+    /// Several servers hardly hang at the same moment.
     fn detect_overload(&mut self, now: Timestamp) {
         let is_silent = |id: &ServerId| self.servers.get(id.index()).is_some_and(|server| server.is_silent(now));
         let silent: ServerSet = self.index.accepting.iter().filter(is_silent).collect();

@@ -95,7 +95,8 @@ impl ServerState {
         match self.ejection.state(now) {
             EjectionState::Active => {}
             EjectionState::Ejected(_) => return Availability::Unavailable(Reason::Ejected),
-            // A request could show nothing that its probes do not show, and would be delayed or lost.
+            // A request could show nothing that its probes do not show, and would be delayed or
+            // lost.
             EjectionState::Probation if self.is_stalled(service, now) => {
                 return Availability::Unavailable(Reason::Stalled);
             }

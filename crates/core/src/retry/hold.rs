@@ -11,8 +11,8 @@ use crate::time::Timestamp;
 
 /// The requests of one pool that are being held.
 ///
-/// A host may drop a request without [`Exchange::abandon`](crate::Exchange::abandon), so places also
-/// expire.
+/// A host may drop a request without [`Exchange::abandon`](crate::Exchange::abandon), so places
+/// also expire.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct HoldQueue(Vec<Timestamp>);
 

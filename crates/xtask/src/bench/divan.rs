@@ -1,5 +1,6 @@
-//! Reads what divan prints. It has no output for programs, but its tree is regular: groups, below them lines of
-//! `name  fastest │ slowest │ median │ ...`, and below those of lines that allocate, how often.
+//! Reads what divan prints. It has no output for programs, but its tree is regular: groups, below
+//! them lines of `name  fastest │ slowest │ median │ ...`, and below those of lines that allocate,
+//! how often.
 
 use std::collections::BTreeMap;
 

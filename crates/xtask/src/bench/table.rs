@@ -1,4 +1,5 @@
-//! The table: a line for every policy, weighting and number of servers, ours beside the others'; and what we aim at.
+//! The table: a line for every policy, weighting and number of servers, ours beside the others';
+//! and what we aim at.
 
 use std::fmt::Write;
 
@@ -63,7 +64,8 @@ fn lines() -> impl Iterator<Item = (&'static str, &'static str, u32)> {
     })
 }
 
-/// What a choice among eight equals may cost, in ns. An address as text has to be hashed first, which nobody can avoid.
+/// What a choice among eight equals may cost, in ns. An address as text has to be hashed first,
+/// which nobody can avoid.
 fn target(policy: &str, weights: &str, servers: u32) -> Option<f64> {
     match (policy, weights, servers) {
         ("failover" | "round_robin", "even", 8) => Some(15.0),
