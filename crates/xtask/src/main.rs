@@ -29,6 +29,7 @@ mod test;
 mod toolchain;
 mod tools;
 mod wasm;
+mod words;
 mod worker;
 mod workspace;
 

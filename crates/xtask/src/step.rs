@@ -24,11 +24,13 @@ pub(crate) enum Step {
     Deny,
     /// A real application in a real browser.
     Browser,
+    /// The wording and the layout of sources and documentation.
+    Words,
 }
 
 impl Step {
     /// All steps, in order.
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::Fmt,
         Self::Clippy,
         Self::Build,
@@ -39,12 +41,13 @@ impl Step {
         Self::Wrangler,
         Self::Deny,
         Self::Browser,
+        Self::Words,
     ];
 
-    /// Whether it runs only when it is named: it needs more of the machine than a contributor
-    /// should have to install.
-    pub(crate) fn only_by_name(self) -> bool {
-        self == Self::Browser
+    /// Whether it runs only when it is named. The browser needs more of the machine than a
+    /// contributor should have to install, and the words are still being replaced.
+    pub(crate) fn opt_in(self) -> bool {
+        matches!(self, Self::Browser | Self::Words)
     }
 
     /// The name on the command line.
@@ -60,6 +63,7 @@ impl Step {
             Self::Wrangler => "wrangler",
             Self::Deny => "deny",
             Self::Browser => "browser",
+            Self::Words => "words",
         }
     }
 
@@ -76,6 +80,7 @@ impl Step {
             Self::Wrangler => "`wrangler deploy --dry-run` accepts wrangler.toml and the Worker",
             Self::Deny => "licences, sources, bans and known vulnerabilities of the dependencies",
             Self::Browser => "JupyterLab in Chromium goes on when its server is killed (runs only by name)",
+            Self::Words => "no forbidden word, long line or long file (runs only by name)",
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::process::{announce, capture, run, succeeds};
 use crate::setup;
 use crate::step::Step;
 use crate::workspace::Workspace;
-use crate::{browser, deny, pure, worker};
+use crate::{browser, deny, pure, words, worker};
 
 /// What a step that passed could not look at, if anything.
 type Omission = Option<&'static str>;
@@ -77,6 +77,7 @@ fn perform(workspace: &Workspace, step: Step) -> Result<Omission, Failure> {
         Step::Wrangler => wrangler(workspace),
         Step::Deny => return deny::check(workspace),
         Step::Browser => browser::check(workspace),
+        Step::Words => words::check(workspace),
     }
     .map(|()| None)
 }
