@@ -244,3 +244,13 @@ fn a_neutral_outcome_does_not_eject_for_earlier_failures() {
     );
     assert!(attempt(&mut ejection, HealthImpact::Failure, at(2)).is_some());
 }
+
+#[test]
+fn a_restored_ejection_decays_from_its_end() {
+    let mut ejection = Ejection::restored(at(100_000), None, 1, Cause::Failures, None);
+    (0..20).for_each(|_| {
+        attempt(&mut ejection, HealthImpact::Success, at(100_000));
+    });
+    let change = ejection.on_hung(Cause::Hung, at(109_999), &settings());
+    assert_eq!(change, Some(Change::Ejected { duration: seconds(20) }), "in traffic for less than 10 s");
+}
