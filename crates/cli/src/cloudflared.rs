@@ -6,7 +6,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::path::Path;
 
-use tunnel_balancer_config::{Config, Ingress, IngressRule, LeadsTo, masked_urls, parse_ingress};
+use tunnel_balancer_config::{Config, Ingress, IngressRule, IngressTarget, masked_urls, parse_ingress};
 use tunnel_balancer_core::Server;
 
 use crate::input;
@@ -23,7 +23,7 @@ pub(crate) struct TunnelHost {
 
 /// A server that no tunnel stands for.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Elsewhere {
+pub(crate) struct NotTunneled {
     pub(crate) address: String,
     pub(crate) why: &'static str,
 }
@@ -39,16 +39,16 @@ impl fmt::Display for TunnelHost {
 
 /// The hostnames of all servers, each once, in the order of the file; and the servers that have
 /// none.
-pub(crate) fn tunnel_hosts(config: &Config) -> (Vec<TunnelHost>, Vec<Elsewhere>) {
-    let (mut hosts, mut elsewhere) = (Vec::<TunnelHost>::new(), Vec::new());
+pub(crate) fn tunnel_hosts(config: &Config) -> (Vec<TunnelHost>, Vec<NotTunneled>) {
+    let (mut hosts, mut not_tunneled) = (Vec::<TunnelHost>::new(), Vec::new());
     let mut at = BTreeMap::new();
     for service in &config.services {
         for server in service.servers() {
             let address = server.url.authority();
             if let Some(why) = no_tunnel(server) {
-                let other = Elsewhere { address: address.to_owned(), why };
-                if !elsewhere.contains(&other) {
-                    elsewhere.push(other);
+                let other = NotTunneled { address: address.to_owned(), why };
+                if !not_tunneled.contains(&other) {
+                    not_tunneled.push(other);
                 }
                 continue;
             }
@@ -60,7 +60,7 @@ pub(crate) fn tunnel_hosts(config: &Config) -> (Vec<TunnelHost>, Vec<Elsewhere>)
             hosts[index].public.insert(service.host.clone());
         }
     }
-    (hosts, elsewhere)
+    (hosts, not_tunneled)
 }
 
 fn no_tunnel(server: &Server) -> Option<&'static str> {
@@ -85,7 +85,7 @@ pub(crate) struct Finding {
     pub(crate) at: Option<(String, usize)>,
     pub(crate) message: String,
     /// Whether requests are lost by it. Otherwise it is worth knowing.
-    pub(crate) is_mistake: bool,
+    pub(crate) is_error: bool,
 }
 
 impl fmt::Display for Finding {
@@ -93,7 +93,7 @@ impl fmt::Display for Finding {
         if let Some((file, line)) = &self.at {
             write!(f, "{file}:{line}: ")?;
         }
-        write!(f, "{}: {}", if self.is_mistake { "error" } else { "note" }, self.message)
+        write!(f, "{}: {}", if self.is_error { "error" } else { "note" }, self.message)
     }
 }
 
@@ -120,14 +120,14 @@ impl IngressFile {
 pub(crate) fn compare(hosts: &[TunnelHost], files: &[IngressFile], host_header: bool) -> Vec<Finding> {
     let mut findings = Vec::new();
     for wanted in hosts {
-        let fates: Vec<(&IngressFile, Fate<'_>)> =
-            files.iter().map(|file| (file, fate(&file.ingress, &wanted.host))).collect();
-        let mut served = fates.iter().filter_map(|(file, fate)| match fate {
-            Fate::Served(rule) => Some((file, rule)),
+        let outcomes: Vec<(&IngressFile, RouteOutcome<'_>)> =
+            files.iter().map(|file| (file, outcome(&file.ingress, &wanted.host))).collect();
+        let mut served = outcomes.iter().filter_map(|(file, outcome)| match outcome {
+            RouteOutcome::Served(rule) => Some((file, rule)),
             _ => None,
         });
         let Some((file, rule)) = served.next() else {
-            findings.push(unserved(wanted, &fates));
+            findings.push(unserved(wanted, &outcomes));
             continue;
         };
         if let Some((other, rule)) = served.next() {
@@ -143,12 +143,12 @@ pub(crate) fn compare(hosts: &[TunnelHost], files: &[IngressFile], host_header: 
             findings.push(file.finding(rule, message, true));
         }
     }
-    files.iter().for_each(|file| findings.extend(oddities(hosts, file)));
+    files.iter().for_each(|file| findings.extend(lint(hosts, file)));
     findings
 }
 
 /// What a tunnel does with requests for a hostname.
-enum Fate<'a> {
+enum RouteOutcome<'a> {
     Served(&'a IngressRule),
     /// Only those with certain paths.
     PartlyServed(&'a IngressRule),
@@ -157,44 +157,44 @@ enum Fate<'a> {
     Unknown,
 }
 
-fn fate<'a>(ingress: &'a Ingress, host: &str) -> Fate<'a> {
+fn outcome<'a>(ingress: &'a Ingress, host: &str) -> RouteOutcome<'a> {
     let mut partly = None;
     for rule in ingress.rules.iter().filter(|rule| rule.is_for(host)) {
-        let turns_away = rule.leads_to() != LeadsTo::Application;
+        let turns_away = rule.target() != IngressTarget::Application;
         match (turns_away, rule.path.is_some()) {
             (true, true) => {}
             (false, true) => partly = partly.or(Some(rule)),
             (true, false) => {
-                let away = if rule.is_catch_all() { Fate::Unknown } else { Fate::TurnedAway(rule) };
-                return partly.map_or(away, Fate::PartlyServed);
+                let away = if rule.is_catch_all() { RouteOutcome::Unknown } else { RouteOutcome::TurnedAway(rule) };
+                return partly.map_or(away, RouteOutcome::PartlyServed);
             }
-            (false, false) => return Fate::Served(rule),
+            (false, false) => return RouteOutcome::Served(rule),
         }
     }
-    partly.map_or(Fate::Unknown, Fate::PartlyServed)
+    partly.map_or(RouteOutcome::Unknown, RouteOutcome::PartlyServed)
 }
 
-fn unserved(wanted: &TunnelHost, fates: &[(&IngressFile, Fate<'_>)]) -> Finding {
-    for (file, fate) in fates {
-        match fate {
-            Fate::PartlyServed(rule) => {
+fn unserved(wanted: &TunnelHost, outcomes: &[(&IngressFile, RouteOutcome<'_>)]) -> Finding {
+    for (file, outcome) in outcomes {
+        match outcome {
+            RouteOutcome::PartlyServed(rule) => {
                 let path = rule.path.as_deref().unwrap_or_default();
                 let message = format!("{} is served for paths that match {path:?} alone ({wanted})", wanted.host);
                 return file.finding(rule, message, true);
             }
-            Fate::TurnedAway(rule) => {
+            RouteOutcome::TurnedAway(rule) => {
                 let message =
                     format!("{} gets {} and no application ({wanted})", wanted.host, masked_urls(&rule.service));
                 return file.finding(rule, message, true);
             }
-            Fate::Served(_) | Fate::Unknown => {}
+            RouteOutcome::Served(_) | RouteOutcome::Unknown => {}
         }
     }
-    Finding { at: None, message: format!("{} is missing ({wanted})", wanted.host), is_mistake: true }
+    Finding { at: None, message: format!("{} is missing ({wanted})", wanted.host), is_error: true }
 }
 
 /// What is strange about one file by itself, or beside the map.
-fn oddities(hosts: &[TunnelHost], file: &IngressFile) -> Vec<Finding> {
+fn lint(hosts: &[TunnelHost], file: &IngressFile) -> Vec<Finding> {
     let rules = &file.ingress.rules;
     let mut findings = Vec::new();
     match rules.iter().position(IngressRule::is_catch_all) {
@@ -205,10 +205,10 @@ fn oddities(hosts: &[TunnelHost], file: &IngressFile) -> Vec<Finding> {
         Some(_) => {}
         None => {
             let message = format!("{}: the last rule must be one for all: `- service: http_status:404`", file.name);
-            findings.push(Finding { at: None, message, is_mistake: true });
+            findings.push(Finding { at: None, message, is_error: true });
         }
     }
-    let refused = rules.iter().filter_map(|rule| Some((rule, rule.fault()?)));
+    let refused = rules.iter().filter_map(|rule| Some((rule, rule.validate()?)));
     findings.extend(refused.map(|(rule, why)| file.finding(rule, format!("cloudflared does not start: {why}"), true)));
     let mut told = BTreeSet::new();
     for rule in rules {
@@ -218,7 +218,7 @@ fn oddities(hosts: &[TunnelHost], file: &IngressFile) -> Vec<Finding> {
         if hosts.iter().any(|wanted| wanted.public.contains(&name.to_ascii_lowercase())) {
             let message = format!("{name} is a public host: the Worker answers for it, and this rule has no use");
             findings.push(file.finding(rule, message, false));
-        } else if rule.leads_to() == LeadsTo::Application && !hosts.iter().any(|wanted| rule.is_for(&wanted.host)) {
+        } else if rule.target() == IngressTarget::Application && !hosts.iter().any(|wanted| rule.is_for(&wanted.host)) {
             findings.push(file.finding(rule, format!("{name} is no server of a service"), false));
         }
     }
@@ -226,8 +226,8 @@ fn oddities(hosts: &[TunnelHost], file: &IngressFile) -> Vec<Finding> {
 }
 
 impl IngressFile {
-    fn finding(&self, rule: &IngressRule, message: String, is_mistake: bool) -> Finding {
-        Finding { at: Some((self.name.clone(), rule.line(&self.text))), message, is_mistake }
+    fn finding(&self, rule: &IngressRule, message: String, is_error: bool) -> Finding {
+        Finding { at: Some((self.name.clone(), rule.line(&self.text))), message, is_error }
     }
 }
 
@@ -259,7 +259,7 @@ mod tests {
 
     #[test]
     fn each_hostname_of_a_tunnel_is_there_once() {
-        let (hosts, elsewhere) = tunnel_hosts(&parse(SERVICES).unwrap());
+        let (hosts, not_tunneled) = tunnel_hosts(&parse(SERVICES).unwrap());
         let hosts: Vec<String> = hosts.iter().map(|host| format!("{}: {host}", host.host)).collect();
         assert_eq!(
             hosts,
@@ -268,10 +268,10 @@ mod tests {
                 "chat-b.example.com: chat.example.com, server chat-b",
             ]
         );
-        let elsewhere: Vec<String> =
-            elsewhere.iter().map(|other| format!("{}: {}", other.address, other.why)).collect();
+        let not_tunneled: Vec<String> =
+            not_tunneled.iter().map(|other| format!("{}: {}", other.address, other.why)).collect();
         assert_eq!(
-            elsewhere,
+            not_tunneled,
             ["127.0.0.1:8080: an address, not a hostname", "nas:8443: a port of its own, which tunnels do not have"]
         );
     }

@@ -40,7 +40,7 @@ pub struct IngressRule {
 
 /// What answers the requests of a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LeadsTo {
+pub enum IngressTarget {
     /// An application that speaks HTTP.
     Application,
     /// A status, from cloudflared itself.
@@ -64,21 +64,21 @@ impl IngressRule {
     }
 
     /// What answers.
-    pub fn leads_to(&self) -> LeadsTo {
+    pub fn target(&self) -> IngressTarget {
         const APPLICATIONS: [&str; 8] =
             ["http://", "https://", "ws://", "wss://", "unix:", "unix+tls:", "hello_world", "hello-world"];
         if self.service.starts_with(STATUS) {
-            LeadsTo::Status
+            IngressTarget::Status
         } else if APPLICATIONS.iter().any(|start| self.service.starts_with(start)) {
-            LeadsTo::Application
+            IngressTarget::Application
         } else {
-            LeadsTo::Other
+            IngressTarget::Other
         }
     }
 
     /// Why cloudflared does not start with this rule, by what it checks itself (`validateIngress`
     /// in its `ingress.go`); regular expressions are left to it.
-    pub fn fault(&self) -> Option<String> {
+    pub fn validate(&self) -> Option<String> {
         if let Some(hostname) = &self.hostname {
             if hostname.rfind('*').is_some_and(|at| at > 0) {
                 return Some(format!("{hostname} has a `*` that is not at its beginning"));
@@ -245,10 +245,10 @@ ingress:
     }
 
     #[test]
-    fn what_cloudflared_refuses_is_a_fault() {
-        let fault = |hostname: &str, service: &str| {
+    fn rules_that_cloudflared_rejects_are_invalid() {
+        let validate = |hostname: &str, service: &str| {
             let yaml = format!("ingress: [{{ hostname: '{hostname}', service: '{service}' }}]");
-            parse_ingress(&yaml).unwrap().rules[0].fault()
+            parse_ingress(&yaml).unwrap().rules[0].validate()
         };
         let sound = [
             "http://localhost:80",
@@ -260,15 +260,15 @@ ingress:
             "bastion",
         ];
         for service in sound {
-            assert_eq!(fault("*.example.com", service), None, "{service}");
+            assert_eq!(validate("*.example.com", service), None, "{service}");
         }
         for service in
             ["localhost:8080", "http://", "http://:80", "http://localhost/", "http_status:x", "http_status:1"]
         {
-            assert!(fault("a.example.com", service).is_some(), "{service}");
+            assert!(validate("a.example.com", service).is_some(), "{service}");
         }
         for hostname in ["a-*.example.com", "a.example.com:80"] {
-            assert!(fault(hostname, "http://localhost:80").is_some(), "{hostname}");
+            assert!(validate(hostname, "http://localhost:80").is_some(), "{hostname}");
         }
     }
 

@@ -79,7 +79,7 @@ pub use diagnostic::{Code, Diagnostic, Errors, Severity};
 pub use duration::{parse as parse_duration, written as duration_text};
 pub use headers::names_a_secret;
 pub use host::normal_address;
-pub use ingress::{Ingress, IngressRule, LeadsTo, parse_ingress};
+pub use ingress::{Ingress, IngressRule, IngressTarget, parse_ingress};
 pub use mask::masked_urls;
 #[cfg(feature = "schema")]
 pub use reference::reference;

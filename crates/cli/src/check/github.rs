@@ -23,7 +23,7 @@ pub(super) fn write(report: &Report<'_>) -> String {
         text += &format!("::{} file={file},title={}::{}\n", Severity::Warning, remark.code, data(&remark.message));
     }
     for finding in report.tunnels.iter().flat_map(|compared| &compared.findings) {
-        let severity = if finding.is_mistake { "error" } else { "notice" };
+        let severity = if finding.is_error { "error" } else { "notice" };
         let at = finding
             .at
             .as_ref()

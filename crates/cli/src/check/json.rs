@@ -27,7 +27,7 @@ fn remark(remark: &Remark) -> Value {
 
 fn finding(finding: &Finding) -> Value {
     json!({
-        "severity": if finding.is_mistake { "error" } else { "note" },
+        "severity": if finding.is_error { "error" } else { "note" },
         "message": finding.message,
         "file": finding.at.as_ref().map(|(file, _)| file),
         "line": finding.at.as_ref().map(|(_, line)| line),

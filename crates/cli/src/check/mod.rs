@@ -180,7 +180,7 @@ impl Check {
 
 impl Compared {
     fn lacks_something(&self) -> bool {
-        self.findings.iter().any(|finding| finding.is_mistake)
+        self.findings.iter().any(|finding| finding.is_error)
     }
 }
 

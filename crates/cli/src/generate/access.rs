@@ -9,7 +9,7 @@ use tunnel_balancer_config::{Config, yaml_text};
 use tunnel_balancer_core::{Server, Service};
 
 use super::{Source, Text, Written};
-use crate::cloudflared::{Elsewhere, tunnel_hosts};
+use crate::cloudflared::{NotTunneled, tunnel_hosts};
 
 /// The servers to protect with Access: which are sent a service token, and the lines that are
 /// missing for the others.
@@ -36,9 +36,9 @@ const SECRET: &str = "cf-access-client-secret";
 impl Access {
     pub(super) fn write(&self) -> Written {
         let config = self.source.load()?;
-        let (hosts, elsewhere) = tunnel_hosts(&config);
+        let (hosts, not_tunneled) = tunnel_hosts(&config);
         let left_out: Vec<String> =
-            elsewhere.iter().map(|Elsewhere { address, why }| format!("{address} ({why})")).collect();
+            not_tunneled.iter().map(|NotTunneled { address, why }| format!("{address} ({why})")).collect();
         let mut text = format!(
             "# Servers of {file} that anybody can reach past the balancer, unless Cloudflare Access is in front of them.\n\
              # In the Zero Trust dashboard: an Access application for these hostnames, a service token, and a policy with the\n\

@@ -7,7 +7,7 @@ use tunnel_balancer_config::yaml_text;
 use tunnel_balancer_core::ServerUrl;
 
 use super::{Source, Text, Written};
-use crate::cloudflared::{Elsewhere, TunnelHost, tunnel_hosts};
+use crate::cloudflared::{NotTunneled, TunnelHost, tunnel_hosts};
 use crate::tunnel::Tunnels;
 
 /// The `config.yml` of each tunnel: a rule for each server's hostname.
@@ -48,10 +48,10 @@ fn service_url(text: &str) -> Result<String, String> {
 
 impl Cloudflared {
     pub(super) fn write(&self) -> Written {
-        let (hosts, elsewhere) = tunnel_hosts(&self.source.load()?);
+        let (hosts, not_tunneled) = tunnel_hosts(&self.source.load()?);
         let file = self.source.name();
         let mut left_out: Vec<String> =
-            elsewhere.iter().map(|Elsewhere { address, why }| format!("{address} ({why})")).collect();
+            not_tunneled.iter().map(|NotTunneled { address, why }| format!("{address} ({why})")).collect();
         let mut text = String::new();
         if self.tunnels.is_empty() {
             text += &self.config(None, &hosts.iter().collect::<Vec<_>>(), &file);

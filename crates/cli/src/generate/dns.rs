@@ -7,7 +7,7 @@ use tunnel_balancer_config::Config;
 
 use super::wrangler::{check_zones, unroutable, zone, zone_of};
 use super::{Source, Text, Written};
-use crate::cloudflared::{Elsewhere, tunnel_hosts};
+use crate::cloudflared::{NotTunneled, tunnel_hosts};
 use crate::tunnel::Tunnels;
 
 /// The DNS records of the servers, as lines of a zone file: each hostname leads to its tunnel.
@@ -39,7 +39,7 @@ impl Dns {
         let config = self.source.load()?;
         let file = self.source.name();
         check_zones(&config, &self.zone, &file)?;
-        let (hosts, elsewhere) = tunnel_hosts(&config);
+        let (hosts, not_tunneled) = tunnel_hosts(&config);
         self.tunnels.each(&hosts, &file)?;
         let mut text = format!(
             "; The DNS records of the servers of {file}. To import them: dashboard, DNS > Records > Import.\n\
@@ -59,7 +59,7 @@ impl Dns {
         }
         text += &self.public(&config);
         let mut left_out: Vec<String> =
-            elsewhere.iter().map(|Elsewhere { address, why }| format!("{address} ({why})")).collect();
+            not_tunneled.iter().map(|NotTunneled { address, why }| format!("{address} ({why})")).collect();
         for service in &config.services {
             let why = unroutable(&service.host).map(|why| format!("{} ({why})", service.host));
             left_out.extend(why.filter(|why| !left_out.contains(why)));

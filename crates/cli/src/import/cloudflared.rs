@@ -8,9 +8,9 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use clap::Args;
-use tunnel_balancer_config::{IngressRule, LeadsTo, masked_urls, parse_ingress};
+use tunnel_balancer_config::{IngressRule, IngressTarget, masked_urls, parse_ingress};
 
-use super::publics::{Publics, host_of, stem};
+use super::host_guesser::{HostGuesser, host_of, stem};
 use super::{Imported, Note, Target, placeholder, server};
 use crate::draft::{Draft, DraftServer, DraftService, told, wrong_server};
 use crate::input;
@@ -18,14 +18,14 @@ use crate::input;
 /// From the config.yml of each tunnel: the hostnames of its rules become servers.
 ///
 /// With the files of several tunnels, rules for the same port and path become servers of one
-/// service. The public host of a service is one of --public that begins alike, else a hostname that
+/// service. The public host of a service is one of --public-host that begins alike, else a hostname that
 /// several tunnels have, else the httpHostHeader of a rule, else a placeholder to be changed. A
 /// tunnel that is configured in the dashboard has no such file.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
   tunnel-balancer import cloudflared /etc/cloudflared/config.yml
-  tunnel-balancer import cloudflared home.yml office.yml --public chat.example.com --output services.yaml
+  tunnel-balancer import cloudflared home.yml office.yml --public-host chat.example.com --output services.yaml
 
 Exit codes: 0 written; 1 there is nothing to import, or the output is there already; 2 mistakes in a file or the command.")]
 pub(super) struct FromCloudflared {
@@ -40,7 +40,7 @@ pub(super) struct FromCloudflared {
 impl FromCloudflared {
     pub(super) fn import(&self) -> Result<Imported, String> {
         let files = self.files.iter().map(|path| Ok((path.display().to_string(), input::yaml(path)?)));
-        import(&files.collect::<Result<Vec<_>, String>>()?, &self.target.public)
+        import(&files.collect::<Result<Vec<_>, String>>()?, &self.target.public_host)
     }
 }
 
@@ -85,12 +85,12 @@ fn import(files: &[(String, String)], public: &[String]) -> Result<Imported, Str
         ],
         ..Draft::default()
     };
-    let mut publics = Publics { given: public, taken: BTreeSet::new(), found: &found };
+    let mut guesser = HostGuesser { given: public, taken: BTreeSet::new(), found: &found };
     let groups = groups(&found);
     // All public hosts before any server: a name that is proposed for a server must be none of
     // them.
     let services = groups.iter().enumerate().map(|(index, group)| {
-        let (address, comments) = publics.of(group, groups.len()).unwrap_or_else(|| {
+        let (address, comments) = guesser.of(group, groups.len()).unwrap_or_else(|| {
             let (host, change) = placeholder(index);
             (host, vec![change])
         });
@@ -99,7 +99,7 @@ fn import(files: &[(String, String)], public: &[String]) -> Result<Imported, Str
     draft.services = services.collect();
     for (service, group) in draft.services.iter_mut().zip(&groups) {
         for found in group {
-            let server = server_of(found, &service.address, &publics, &mut notes);
+            let server = server_of(found, &service.address, &guesser, &mut notes);
             if service.servers.iter().any(|other| other.url == server.url) {
                 let message = format!("{} has another tunnel above: give this one a hostname of its own", server.url);
                 notes.push(Note::new(found.place.clone(), message));
@@ -109,8 +109,8 @@ fn import(files: &[(String, String)], public: &[String]) -> Result<Imported, Str
         }
         service.name_apart();
     }
-    let unused = public.iter().filter(|host| !publics.taken.contains(*host));
-    notes.extend(unused.map(|host| Note::new(format!("--public {host}"), "no rule was taken for a server of it")));
+    let unused = public.iter().filter(|host| !guesser.taken.contains(*host));
+    notes.extend(unused.map(|host| Note::new(format!("--public-host {host}"), "no rule was taken for a server of it")));
     Ok(Imported { draft, notes })
 }
 
@@ -118,8 +118,8 @@ fn import(files: &[(String, String)], public: &[String]) -> Result<Imported, Str
 /// nowhere.
 fn understand(rule: &IngressRule, is_known: impl Fn(&str) -> bool) -> Result<Option<String>, String> {
     let Some(hostname) = &rule.hostname else {
-        return match rule.leads_to() {
-            LeadsTo::Status => Ok(None),
+        return match rule.target() {
+            IngressTarget::Status => Ok(None),
             _ => Err("a rule for any hostname: write out the hostnames it is for".to_owned()),
         };
     };
@@ -128,7 +128,7 @@ fn understand(rule: &IngressRule, is_known: impl Fn(&str) -> bool) -> Result<Opt
     if hostname.contains('*') {
         return Err(format!("{hostname} is a wildcard: write out the hostnames it stands for"));
     }
-    if rule.leads_to() != LeadsTo::Application {
+    if rule.target() != IngressTarget::Application {
         return Err(format!("{hostname} leads to {}, which is no web application", masked_urls(&rule.service)));
     }
     if is_known(&hostname) {
@@ -187,14 +187,14 @@ fn application(service: &str) -> String {
 }
 
 /// The server of a rule. The public hostname is none: its tunnel needs another, which is proposed.
-fn server_of(found: &Found, address: &str, publics: &Publics<'_>, notes: &mut Vec<Note>) -> DraftServer {
+fn server_of(found: &Found, address: &str, guesser: &HostGuesser<'_>, notes: &mut Vec<Note>) -> DraftServer {
     let Found { place, hostname, service, .. } = found;
     let service = masked_urls(service);
-    if hostname != host_of(address) && !publics.has(hostname) {
+    if hostname != host_of(address) && !guesser.has(hostname) {
         return DraftServer { comment: Some(format!("{place}: {service}")), ..server(hostname) };
     }
     let (label, rest) = hostname.split_once('.').unwrap_or((hostname, "invalid"));
-    let is_free = |name: &String| !publics.has(name) && !publics.found.iter().any(|other| other.hostname == *name);
+    let is_free = |name: &String| !guesser.has(name) && !guesser.found.iter().any(|other| other.hostname == *name);
     let letter = u8::try_from(found.file).ok().map(|file| char::from(b'a'.saturating_add(file.min(25)))).unwrap_or('z');
     let own = std::iter::once(format!("{label}-{letter}.{rest}"))
         .chain((1..).map(|number| format!("{label}-{letter}{number}.{rest}")))
@@ -278,7 +278,7 @@ mod tests {
                 "git.example.com: git-a.example.com, git-b.example.com",
                 "wiki.example.com: wiki-a.example.com",
             ],
-            &["--public shop.example.com: no rule was taken for a server of it"],
+            &["--public-host shop.example.com: no rule was taken for a server of it"],
         );
     }
 

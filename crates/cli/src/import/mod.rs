@@ -5,9 +5,9 @@
 
 mod cloudflared;
 mod constants;
+mod host_guesser;
 mod javascript;
 mod list;
-mod publics;
 mod script;
 mod servers;
 mod settings;
@@ -29,8 +29,8 @@ use crate::output;
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
-  tunnel-balancer import cloudflared home.yml office.yml --public chat.example.com > services.yaml
-  tunnel-balancer import script worker.js --public chat.example.com --output services.yaml
+  tunnel-balancer import cloudflared home.yml office.yml --public-host chat.example.com > services.yaml
+  tunnel-balancer import script worker.js --public-host chat.example.com --output services.yaml
 
 Exit codes: 0 written; 1 there is nothing to import, or the output is there already; 2 mistakes in a file or the command.")]
 pub(crate) struct Import {
@@ -49,7 +49,7 @@ enum From {
 struct Target {
     /// The public hostname of a service. May be given more than once.
     #[arg(long, value_name = "HOST", value_parser = public)]
-    public: Vec<String>,
+    public_host: Vec<String>,
 
     /// Write into this file, which must not be there yet.
     #[arg(long, value_name = "OUTPUT")]
@@ -140,7 +140,8 @@ fn placeholder(index: usize) -> (String, String) {
     let host = format!("change-me-{}.invalid", index + 1);
     (
         host,
-        "CHANGE THIS: the public hostname, which no server may have (or import again with `--public HOST`).".to_owned(),
+        "CHANGE THIS: the public hostname, which no server may have (or import again with `--public-host HOST`)."
+            .to_owned(),
     )
 }
 

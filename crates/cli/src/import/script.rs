@@ -28,9 +28,9 @@ use crate::input;
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
-  tunnel-balancer import script worker.js --public chat.example.com > services.yaml
+  tunnel-balancer import script worker.js --public-host chat.example.com > services.yaml
   With several public hosts, each gets the same servers:
-  tunnel-balancer import script worker.js --public chat.example.com --public www.example.com --output services.yaml
+  tunnel-balancer import script worker.js --public-host chat.example.com --public-host www.example.com --output services.yaml
 
 Exit codes: 0 written; 1 there is nothing to import, or the output is there already; 2 mistakes in the command, or a file that cannot be read.")]
 pub(super) struct FromScript {
@@ -43,7 +43,7 @@ pub(super) struct FromScript {
 
 impl FromScript {
     pub(super) fn import(&self) -> Result<Imported, String> {
-        import(&input::any(&self.file)?, &self.file, &self.target.public)
+        import(&input::any(&self.file)?, &self.file, &self.target.public_host)
     }
 }
 
@@ -75,7 +75,8 @@ pub(super) fn import(script: &str, file: &Path, public: &[String]) -> Result<Imp
     }
     if !draft.services.is_empty() {
         for host in public.iter().filter(|host| draft.services.iter().all(|service| service.address != **host)) {
-            notes.push(Note::new(format!("--public {host}"), "left out: the script itself names the public hosts"));
+            notes
+                .push(Note::new(format!("--public-host {host}"), "left out: the script itself names the public hosts"));
         }
     }
     drop_wrong_servers(&mut draft, &file, &mut notes);
@@ -355,7 +356,7 @@ mod tests {
                 "worker.js:4: `other.example.com` is left out: it has no address written out",
                 "worker.js:5: `primary` is left out: it is no public host",
                 "worker.js:6: this entry of `SERVERS` was not understood",
-                "--public www.example.com: left out: the script itself names the public hosts",
+                "--public-host www.example.com: left out: the script itself names the public hosts",
             ]
         );
         check(

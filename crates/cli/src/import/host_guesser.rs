@@ -6,13 +6,13 @@ use super::cloudflared::Found;
 use crate::draft::wrong_address;
 
 /// The public hosts, as far as they are known.
-pub(super) struct Publics<'a> {
+pub(super) struct HostGuesser<'a> {
     pub(super) given: &'a [String],
     pub(super) taken: BTreeSet<String>,
     pub(super) found: &'a [Found],
 }
 
-impl Publics<'_> {
+impl HostGuesser<'_> {
     /// The public address of a group of rules, and what there is to say of it.
     pub(super) fn of(&mut self, group: &[&Found], groups: usize) -> Option<(String, Vec<String>)> {
         let free = |address: &&String| !self.taken.contains(*address);
