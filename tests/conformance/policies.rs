@@ -9,7 +9,7 @@ cases![
     drained_server_gets_no_new_visitors,
     backup_waits_until_it_is_needed,
     full_servers_are_left_alone,
-    writes_go_to_the_primary_alone,
+    writes_are_sent_only_to_the_primary,
     added_statuses_are_tried_elsewhere,
     added_statuses_below_500_do_not_eject,
     unsafe_methods_can_be_allowed,
@@ -104,7 +104,7 @@ async fn full_servers_are_left_alone(bench: Bench) {
     assert_eq!(second.header("Retry-After"), Some("1"));
 }
 
-async fn writes_go_to_the_primary_alone(bench: Bench) {
+async fn writes_are_sent_only_to_the_primary(bench: Bench) {
     let [a, b] = bench.servers(["a", "b"]).await;
     let app = bench.start(Service::of([&a, &b]).with("writes: primary_only")).await;
     a.answer(Reply::status(530));

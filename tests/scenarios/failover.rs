@@ -5,7 +5,7 @@ use expect_test::expect;
 use crate::{check, check_with, run, without_probes};
 
 #[test]
-fn sel_10_the_first_server_gets_everything_while_it_is_well() {
+fn sel_10_failover_selects_the_first_available_server() {
     check_with(
         2,
         without_probes,
@@ -20,7 +20,7 @@ fn sel_10_the_first_server_gets_everything_while_it_is_well() {
 }
 
 #[test]
-fn sel_11_traffic_returns_to_the_first_server_once_its_probe_passes() {
+fn sel_11_traffic_returns_to_the_first_server_after_its_trial() {
     check(
         2,
         "0 GET; 1 a 530; 2 GET; 3 GET; 4 a 200; 5 GET; 14 GET; 30 GET; 31 end",
@@ -51,7 +51,7 @@ fn sel_11_traffic_returns_to_the_first_server_once_its_probe_passes() {
 }
 
 #[test]
-fn rty_02_a_post_that_was_never_delivered_goes_elsewhere() {
+fn rty_02_an_undelivered_post_is_retried() {
     check_with(
         2,
         without_probes,
@@ -70,7 +70,7 @@ fn rty_02_a_post_that_was_never_delivered_goes_elsewhere() {
 }
 
 #[test]
-fn rty_03_a_post_that_may_have_run_does_not_run_again() {
+fn rty_03_a_post_that_may_have_run_is_not_retried() {
     check_with(
         2,
         without_probes,
@@ -101,7 +101,7 @@ fn bod_02_a_streamed_body_is_sent_once() {
 }
 
 #[test]
-fn rty_05_what_the_application_says_is_passed_on() {
+fn rty_05_application_errors_are_passed_through() {
     check_with(
         2,
         without_probes,
@@ -116,7 +116,7 @@ fn rty_05_what_the_application_says_is_passed_on() {
 }
 
 #[test]
-fn rty_06_the_last_answer_is_the_clients_when_all_fail() {
+fn rty_06_the_last_response_is_passed_through_if_all_fail() {
     check_with(
         2,
         without_probes,
@@ -130,7 +130,7 @@ fn rty_06_the_last_answer_is_the_clients_when_all_fail() {
 }
 
 #[test]
-fn nobody_there_is_our_503() {
+fn undelivered_requests_end_with_a_local_503() {
     check_with(
         2,
         without_probes,
@@ -149,7 +149,7 @@ fn nobody_there_is_our_503() {
 }
 
 #[test]
-fn out_13_three_doubtful_failures_in_a_row_eject() {
+fn out_13_three_consecutive_failures_eject() {
     check_with(
         2,
         without_probes,
@@ -178,7 +178,7 @@ fn out_13_three_doubtful_failures_in_a_row_eject() {
 }
 
 #[test]
-fn rty_12_the_whole_request_is_bounded_in_time() {
+fn rty_12_the_request_timeout_bounds_all_attempts() {
     check_with(
         2,
         without_probes,
@@ -191,7 +191,7 @@ fn rty_12_the_whole_request_is_bounded_in_time() {
 }
 
 #[test]
-fn a_post_decides_no_probation_while_there_is_another_server() {
+fn a_post_is_no_trial_while_another_server_is_available() {
     check_with(
         2,
         without_probes,
@@ -212,7 +212,7 @@ fn a_post_decides_no_probation_while_there_is_another_server() {
 }
 
 #[test]
-fn out_21_a_single_server_is_asked_whatever_it_did() {
+fn out_21_the_only_server_is_never_ejected() {
     check_with(
         1,
         without_probes,
@@ -243,7 +243,7 @@ fn rty_01_attempts_are_limited() {
 }
 
 #[test]
-fn t_24_uploads_that_clients_break_off_take_no_server_out() {
+fn t24_aborted_uploads_do_not_eject() {
     let puts = "1 PUT streamed; 1.1 PUT streamed; 1.2 PUT streamed; 1.3 PUT streamed; ";
     let trace = run(2, |_| (), &format!("0 GET; 0.5 a reset; 0.5 probe a 200; {puts} 2 a 200; 3 GET; 4 end"));
     assert_eq!(trace.responses[5].served_by.as_deref(), Some("a"));
@@ -251,7 +251,7 @@ fn t_24_uploads_that_clients_break_off_take_no_server_out() {
 }
 
 #[test]
-fn t_24_what_an_application_refuses_takes_no_server_out() {
+fn t24_client_errors_do_not_eject() {
     let gets = (0..100).map(|n| format!("{} GET; ", 1.0 + f64::from(n) / 100.0)).collect::<String>();
     let trace = run(2, without_probes, &format!("0 a 404; {gets} 3 end"));
     assert_eq!(trace.requests.get("b"), None);

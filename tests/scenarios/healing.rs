@@ -27,7 +27,7 @@ fn everybody_asks_for_a_pause(state: &mut PoolState, code: u16) {
 }
 
 #[test]
-fn out_20_one_client_cannot_have_all_servers_pause() {
+fn out_20_one_request_cannot_pause_all_servers() {
     let mut state = plain(Policy::Failover, &[1, 1, 1]);
     everybody_asks_for_a_pause(&mut state, 503);
     let out = (0..3).filter(|server| state.ejection_state(id(*server), at(1)) != EjectionState::Active).count();
@@ -36,7 +36,7 @@ fn out_20_one_client_cannot_have_all_servers_pause() {
 }
 
 #[test]
-fn out_20_a_limit_for_one_client_is_no_pause_of_the_server() {
+fn out_20_retry_after_of_a_429_does_not_pause_a_server() {
     let mut state = pool(Policy::Failover, &[1, 1], |_, change| {
         change(|service| service.retry.statuses = StatusRanges(vec![(429, 429)]));
     });
@@ -45,7 +45,7 @@ fn out_20_a_limit_for_one_client_is_no_pause_of_the_server() {
 }
 
 #[test]
-fn out_20_a_probe_does_not_shorten_a_pause_that_was_asked_for() {
+fn out_20_a_passing_probe_does_not_shorten_a_pause() {
     let mut state = pool(Policy::Failover, &[1, 1], |_, change| {
         change(|service| service.health_check = Some(HealthCheck::default()));
     });
@@ -60,7 +60,7 @@ fn out_20_a_probe_does_not_shorten_a_pause_that_was_asked_for() {
 }
 
 #[test]
-fn a_trial_that_asks_for_a_pause_has_failed() {
+fn a_503_with_retry_after_fails_a_trial() {
     let mut state = plain(Policy::Failover, &[1, 1]);
     drive(&mut state, get(), at(0), |server| if server == 0 { 530 } else { 200 });
     let (mut exchange, Step::Attempt(attempt)) = Exchange::start(get(), &mut state, at(10_000)) else {
@@ -72,7 +72,7 @@ fn a_trial_that_asks_for_a_pause_has_failed() {
 }
 
 #[test]
-fn a_trial_that_the_budget_refused_is_there_for_the_next_request() {
+fn a_trial_refused_by_the_budget_remains_available() {
     let mut state = pool(Policy::Failover, &[1, 1], |_, change| {
         change(|service| (service.retry.budget.percent, service.retry.budget.min_per_second) = (0, 0));
     });
@@ -85,7 +85,7 @@ fn a_trial_that_the_budget_refused_is_there_for_the_next_request() {
 }
 
 #[test]
-fn looking_takes_nothing() {
+fn pick_does_not_start_a_trial() {
     let mut state = plain(Policy::Failover, &[1, 1]);
     drive(&mut state, get(), at(0), |server| if server == 0 { 530 } else { 200 });
     for _ in 0..3 {
@@ -94,7 +94,7 @@ fn looking_takes_nothing() {
 }
 
 #[test]
-fn a_long_poll_as_trial_does_not_hold_up_the_next() {
+fn an_overdue_trial_does_not_block_the_next() {
     let mut state = plain(Policy::Failover, &[1, 1]);
     drive(&mut state, get(), at(0), |server| if server == 0 { 530 } else { 200 });
     assert_eq!(begin(&mut state, get(), at(10_000)).as_deref(), Ok("a"));
@@ -103,7 +103,7 @@ fn a_long_poll_as_trial_does_not_hold_up_the_next() {
 }
 
 #[test]
-fn a_draining_server_comes_back_to_its_clients() {
+fn a_draining_server_is_tried_again_by_its_affinity_clients() {
     let mut state = pool(Policy::Failover, &[1, 1], |servers, _| servers[0].drain = true);
     let own = || RequestMeta { affinity_server: Some(id(0)), ..get() };
     assert_eq!(drive(&mut state, own(), at(0), |server| if server == 0 { 530 } else { 200 }), [0, 1]);
@@ -113,7 +113,7 @@ fn a_draining_server_comes_back_to_its_clients() {
 }
 
 #[test]
-fn where_there_are_only_posts_a_post_decides_in_the_end() {
+fn a_post_becomes_the_trial_if_no_other_request_comes() {
     let mut state = plain(Policy::Failover, &[1, 1]);
     let post = || RequestMeta::new(Method::POST);
     drive(&mut state, post(), at(0), |server| if server == 0 { 530 } else { 200 });
@@ -122,7 +122,7 @@ fn where_there_are_only_posts_a_post_decides_in_the_end() {
 }
 
 #[test]
-fn rty_16_partial_failure_stays_within_the_budget() {
+fn rty_16_retries_of_partial_failures_stay_within_the_budget() {
     let mut state = plain(Policy::RoundRobin, &[1, 1, 1]);
     let mut attempts = 0;
     for n in 0..2_000 {
@@ -134,7 +134,7 @@ fn rty_16_partial_failure_stays_within_the_budget() {
 }
 
 #[test]
-fn a_request_that_cannot_leave_a_hung_server_ends_after_a_grace() {
+fn a_request_without_another_server_ends_ten_seconds_after_its_server_hung() {
     let writes = |service: &mut Service| service.writes = Writes::PrimaryOnly;
     let trace = run(2, writes, "0 GET; 1 a slow; 1 probe a hang; 2 PUT; 100 end");
     assert_eq!((trace.responses[1].status.as_u16(), trace.responses[1].attempts), (503, 1));
@@ -168,7 +168,7 @@ fn a_liveness_probe_is_bounded_by_the_deadline() {
 }
 
 #[test]
-fn an_old_failure_of_a_probe_convicts_nobody() {
+fn stale_probe_failure_does_not_eject() {
     // Suspect at 95 s; the probe for the POST failed at 84 s.
     let script = "0 GET; 1 a late; 1 probe a 200; 2 GET; 80 probe a 500; 86 probe a 200; 84 POST; 110 end";
     let trace = run(2, |_| (), script).to_string();
@@ -178,7 +178,7 @@ fn an_old_failure_of_a_probe_convicts_nobody() {
 }
 
 #[test]
-fn a_key_changes_over_once_while_its_server_ramps_up() {
+fn a_hash_key_moves_once_during_slow_start() {
     let mut state = pool(Policy::Hash(HashOn::ClientIp), &[1, 1], |_, change| {
         change(|service| service.slow_start = Some(Duration::from_secs(100)));
     });
@@ -202,7 +202,7 @@ fn a_key_changes_over_once_while_its_server_ramps_up() {
 }
 
 #[test]
-fn a_primary_with_a_backup_ramps_up_too() {
+fn slow_start_applies_with_backups() {
     let mut state = pool(Policy::Failover, &[1, 1], |servers, change| {
         servers[1].backup = true;
         change(|service| service.slow_start = Some(Duration::from_secs(100)));
@@ -214,7 +214,7 @@ fn a_primary_with_a_backup_ramps_up_too() {
 }
 
 #[test]
-fn a_long_list_is_probed_to_its_end() {
+fn every_server_of_a_long_list_is_probed() {
     let mut state = pool(Policy::Failover, &[1; 16], |_, change| {
         change(|service| {
             let mut check = HealthCheck::default();
@@ -236,13 +236,13 @@ fn a_long_list_is_probed_to_its_end() {
 }
 
 #[test]
-fn rty_07_the_last_of_several_failures_is_the_clients() {
+fn rty_07_the_last_failure_is_passed_through() {
     let trace = run(4, without_probes, "0 a 502; 0 b 502; 0 c 504; 1 GET; 2 end");
     assert_eq!((trace.responses[0].status.as_u16(), trace.requests.get("d")), (504, None));
 }
 
 #[test]
-fn rty_14_as_many_tries_as_fit_into_the_time() {
+fn rty_14_no_attempt_starts_after_the_request_timeout() {
     let limits = |service: &mut Service| {
         service.health_check = None;
         service.retry.timeout = Duration::from_millis(3_800);
@@ -253,7 +253,7 @@ fn rty_14_as_many_tries_as_fit_into_the_time() {
 }
 
 #[test]
-fn hc_09_each_interval_is_used_in_its_state() {
+fn hc_09_the_probe_interval_depends_on_health() {
     let check = |service: &mut Service| {
         let check = service.health_check.as_mut().unwrap();
         (check.interval, check.unhealthy_interval) = (Duration::from_secs(100), Duration::from_secs(10));
@@ -266,19 +266,19 @@ fn hc_09_each_interval_is_used_in_its_state() {
 }
 
 #[test]
-fn sel_21_of_two_values_the_first_counts() {
+fn sel_21_the_first_of_duplicate_cookies_is_hashed() {
     let on = HashOn::Cookie("user".to_owned());
     assert_eq!(on.key(|_| Some("user=ann; user=bob".into()), "/", None), hash::key(b"ann"));
 }
 
 #[test]
-fn out_04_a_refused_connection_ejects_like_any_proof_that_nothing_is_there() {
+fn out_04_a_refused_connection_ejects_at_once() {
     let trace = run(2, without_probes, "0 a refuse; 1 GET; 2 GET; 3 end");
     assert_eq!((trace.requests["a"], trace.requests["b"]), (1, 2));
 }
 
 #[test]
-fn out_09_a_result_for_a_server_that_is_not_there_changes_nothing() {
+fn out_09_a_result_for_a_removed_server_is_ignored() {
     let mut three = plain(Policy::Random, &[0, 0, 1]);
     let (mut exchange, Step::Attempt(attempt)) = Exchange::start(RequestMeta::new(Method::POST), &mut three, at(0))
     else {
@@ -290,7 +290,7 @@ fn out_09_a_result_for_a_server_that_is_not_there_changes_nothing() {
 }
 
 #[test]
-fn out_19_with_one_of_two_out_the_other_is_chosen_under_every_policy() {
+fn out_19_every_policy_avoids_an_ejected_server() {
     for policy in
         [Policy::RoundRobin, Policy::Random, Policy::LeastRequests, Policy::Latency, Policy::Hash(HashOn::Path)]
     {
@@ -304,7 +304,7 @@ fn out_19_with_one_of_two_out_the_other_is_chosen_under_every_policy() {
 }
 
 #[test]
-fn who_breaks_its_answers_off_is_asked_after_others() {
+fn aborted_responses_rank_last() {
     let mut state = pool(Policy::Failover, &[1, 1], |_, change| {
         change(|service| service.health_check = Some(HealthCheck::default()));
     });

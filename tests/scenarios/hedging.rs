@@ -89,7 +89,7 @@ fn a_third_attempt_does_not_start_beside_two() {
 }
 
 #[test]
-fn how_long_a_liveness_probe_takes_is_not_usual_for_a_probe() {
+fn liveness_probes_do_not_change_the_usual_probe_time() {
     let (mut state, mut exchange, attempt, lease) = probing();
     state.on_probe(lease, &Ok(ProbeResponse::new(StatusCode::OK)), at(2_150));
     exchange.report(&mut state, attempt, status(200), at(2_150));
@@ -109,7 +109,7 @@ fn how_long_a_liveness_probe_takes_is_not_usual_for_a_probe() {
 }
 
 #[test]
-fn hedges_have_a_budget_of_their_own() {
+fn hedges_have_a_separate_budget() {
     let mut state = probed(|service| service.retry.budget.percent = 0);
     end(&mut state, 0, status(200), at(0));
     let mut waiting: Vec<_> = (0..11).map(|_| start(&mut state, get(), at(1_000))).collect();
@@ -140,7 +140,7 @@ fn an_affinity_client_stays_on_a_stalled_server_and_others_avoid_it() {
 }
 
 #[test]
-fn a_server_that_is_held_back_is_better_than_a_stalled_one() {
+fn a_server_held_for_failback_is_preferred_to_a_stalled_one() {
     let mut state = probed(|service| service.failback = Failback::Manual);
     end(&mut state, 1, status(530), at(0));
     probe(&mut state, [Ok(200), Ok(200)], at(500));

@@ -40,7 +40,7 @@ fn a_held_request_waits_for_a_server_to_return() {
 }
 
 #[test]
-fn a_held_request_ends_when_its_time_is_over() {
+fn a_held_request_ends_at_the_hold_timeout() {
     let trace = run(1, holding, "0 a refuse; 1 GET; 20 end");
     let response = &trace.responses[0];
     assert_eq!(response.status, 503);
@@ -89,7 +89,7 @@ fn a_held_request_is_sent_to_a_server_that_returned_before_others_that_fail() {
 }
 
 #[test]
-fn held_requests_whose_clients_left_take_no_place() {
+fn held_requests_whose_clients_left_occupy_no_place() {
     let mut service = Service::new("app.example", vec![Server::new("a.example".parse().unwrap())]).unwrap();
     service.retry.hold = Some(Duration::from_secs(30));
     let mut sim = Sim::new(service, 1);
@@ -171,7 +171,7 @@ fn held_requests_are_not_charged_for_an_unavailable_server() {
 }
 
 #[test]
-fn a_held_request_that_goes_on_leaves_its_place() {
+fn a_held_request_that_is_sent_releases_its_place() {
     let mut state = pool(Policy::Failover, &[1], |servers, change| {
         servers[0].max_requests = Some(1);
         change(|service| service.retry.hold = Some(Duration::from_secs(60)));

@@ -5,7 +5,7 @@ use expect_test::expect;
 use crate::{check, check_with, run, without_probes};
 
 #[test]
-fn with_nobody_usable_who_did_not_fail_comes_first() {
+fn last_resort_prefers_servers_that_did_not_fail() {
     let script = "0 probe a 500; 0 probe b 500; 1 GET; 1.5 a 502; 2 GET; 3 GET; 4 end";
     check(
         2,
@@ -27,7 +27,7 @@ fn with_nobody_usable_who_did_not_fail_comes_first() {
 }
 
 #[test]
-fn with_nobody_usable_who_passes_probes_comes_before_who_does_not() {
+fn last_resort_prefers_servers_with_passing_probes() {
     // The probes of `b` do not see what fails, so it serves its second ejection in full; meanwhile
     // it is well again.
     let script =
@@ -60,7 +60,7 @@ fn with_nobody_usable_who_passes_probes_comes_before_who_does_not() {
 }
 
 #[test]
-fn with_nobody_usable_the_last_word_decides() {
+fn last_resort_ranks_by_the_latest_signal() {
     let silent = "0 probe a 502; 0 probe b 502; 0 probe c 502; ";
     let trace = run(3, |_| (), &format!("{silent} 1 GET; 1.5 a 502; 1.5 b 502; 2 GET; 3 GET; 4 end"));
     assert_eq!((trace.responses[1].attempts, trace.responses[1].served_by.as_deref()), (3, Some("c")));
@@ -68,7 +68,7 @@ fn with_nobody_usable_the_last_word_decides() {
 }
 
 #[test]
-fn where_all_failed_they_take_turns() {
+fn the_last_available_server_is_not_ejected() {
     check_with(
         3,
         without_probes,
@@ -93,7 +93,7 @@ fn where_all_failed_they_take_turns() {
 }
 
 #[test]
-fn a_crowd_waits_for_who_finds_out_whether_a_server_is_back() {
+fn concurrent_retries_wait_for_one_trial() {
     // `b` was away and is well again. When `a` breaks under three requests, the first of them finds
     // that out.
     check_with(
@@ -124,7 +124,7 @@ fn a_crowd_waits_for_who_finds_out_whether_a_server_is_back() {
 }
 
 #[test]
-fn nobody_waits_for_others_where_somebody_is_usable() {
+fn no_trial_wait_while_a_server_is_available() {
     // `b` is slow, and failed once, long ago: no crowd, and no reason to let others find out.
     check_with(
         2,
@@ -145,7 +145,7 @@ fn nobody_waits_for_others_where_somebody_is_usable() {
 }
 
 #[test]
-fn checks_that_fail_everywhere_do_not_move_traffic() {
+fn probes_that_fail_on_all_servers_do_not_move_traffic() {
     let script = "0 probe a 503; 0 probe b 503; 0 probe c 503; 1 GET; 2 GET; 13 GET; 14 GET; 25 GET; 26 GET; 27 end";
     let trace = run(3, |_| (), script);
     let by: Vec<_> = trace.responses.iter().map(|answer| answer.served_by.as_deref()).collect();
@@ -153,7 +153,7 @@ fn checks_that_fail_everywhere_do_not_move_traffic() {
 }
 
 #[test]
-fn an_ejected_server_that_fails_its_checks_gets_its_chance() {
+fn last_resort_retries_an_ejected_server_with_failing_probes() {
     check(
         2,
         "0 probe a 500; 0 probe b 500; 1 GET; 2 a 530; 2 probe a 500; 3 GET; 4 a 200; 4 probe a 500; 5 GET; 14 POST; 15 GET; 16 GET; 17 end",
@@ -184,7 +184,7 @@ fn an_ejected_server_that_fails_its_checks_gets_its_chance() {
 }
 
 #[test]
-fn who_failed_once_is_asked_again_though_its_checks_never_pass() {
+fn failed_server_is_retried_even_if_probes_never_pass() {
     let script = "0 probe a 500; 0 probe b 500; 1 GET; 4 a 502; 4 probe a 500; 4.5 GET; 4.6 a 200; 4.6 probe a 500; 6 GET; 20 GET; \
                   40 GET; 41 end";
     let trace = run(2, |_| (), script);

@@ -36,7 +36,7 @@ fn times_out(took: u64, answered_at: u64) -> bool {
 }
 
 #[test]
-fn a_timeout_of_a_server_that_answers_others_is_no_failure() {
+fn a_timeout_of_a_responding_server_is_no_failure() {
     assert!(!times_out(0, 19_000) && times_out(0, 18_999));
 }
 
@@ -69,7 +69,7 @@ fn a_failure_makes_a_probe_due_unless_it_comes_from_one() {
 }
 
 #[test]
-fn only_a_503_that_counts_as_a_failure_asks_for_a_pause() {
+fn retry_after_counts_only_on_a_503_that_counts_as_a_failure() {
     let ejected = |result: AttemptResult, adjust: fn(&mut Service)| {
         let mut state = probed(adjust);
         end(&mut state, 0, result, at(1_000));
@@ -83,7 +83,7 @@ fn only_a_503_that_counts_as_a_failure_asks_for_a_pause() {
 }
 
 #[test]
-fn an_attempt_that_was_abandoned_after_a_second_makes_a_probe_due() {
+fn an_attempt_canceled_after_a_second_makes_a_probe_due() {
     let due = |abandoned_at: u64, heard_at: Option<u64>| {
         let mut state = probed(|_| ());
         let (mut exchange, attempt) = start(&mut state, get(), at(1_000));
@@ -155,7 +155,7 @@ fn a_server_whose_probes_pass_again_is_held_for_failback() {
 }
 
 #[test]
-fn a_probe_that_passes_during_an_ejection_does_not_make_a_server_more_likely() {
+fn a_passing_probe_during_an_ejection_does_not_raise_the_rank() {
     let mut state = probed(|_| ());
     for (server, start) in [(0, 1_000), (1, 3_000)] {
         end(&mut state, server, Outcome::Failed(Failure::Connect), at(start));
@@ -216,7 +216,7 @@ fn a_retry_waits_for_the_trial_of_another_request_on_a_failing_server() {
 }
 
 #[test]
-fn a_crowd_from_a_dead_server_is_charged_while_another_request_tries_the_next() {
+fn retries_are_charged_while_the_next_server_has_a_trial_in_flight() {
     let no_budget = |service: &mut Service| {
         (service.retry.budget.percent, service.retry.budget.min_per_second) = (0, 0);
         service.retry.timeout = Duration::from_secs(100);
@@ -256,7 +256,7 @@ fn a_released_lease_can_be_taken_again() {
 }
 
 #[test]
-fn only_writes_are_told_that_there_are_no_writes() {
+fn only_writes_are_rejected_with_no_writes() {
     let state = pool(Policy::Failover, &[1, 1], |_, change| change(|service| service.writes = Writes::PrimaryOnly));
     let rejection = |request: RequestMeta| state.clone().pick(state.service().all(), &request, at(0)).unwrap_err();
     assert!(matches!(rejection(RequestMeta::new(Method::POST)), LocalReply::NoWrites { .. }));
@@ -264,7 +264,7 @@ fn only_writes_are_told_that_there_are_no_writes() {
 }
 
 #[test]
-fn a_request_that_cannot_be_retried_avoids_a_server_that_failed_lately() {
+fn a_request_without_retries_avoids_a_server_that_failed_recently() {
     let first = |request: RequestMeta, now: u64| {
         let mut state = pool(Policy::Failover, &[1, 1], |_, _| ());
         end(&mut state, 0, status(502), at(0));
@@ -281,7 +281,7 @@ fn a_request_that_cannot_be_retried_avoids_a_server_that_failed_lately() {
 }
 
 #[test]
-fn writes_without_an_available_primary_are_refused_only_by_its_limit() {
+fn writes_without_an_available_primary_are_rejected_only_at_its_limit() {
     let mut state = pool(Policy::Failover, &[1, 1], |servers, change| {
         servers[0].max_requests = Some(1);
         change(|service| service.writes = Writes::PrimaryOnly);
@@ -296,7 +296,7 @@ fn writes_without_an_available_primary_are_refused_only_by_its_limit() {
 }
 
 #[test]
-fn the_next_probe_comes_soon_while_anything_speaks_against_a_server() {
+fn the_unhealthy_interval_applies_to_an_ejected_server() {
     let next = |happens: fn(&mut PoolState)| {
         let mut state = probed(|_| ());
         happens(&mut state);
@@ -314,7 +314,7 @@ fn the_next_probe_comes_soon_while_anything_speaks_against_a_server() {
 }
 
 #[test]
-fn a_client_with_affinity_leaves_a_server_at_its_limit() {
+fn an_affinity_client_leaves_a_server_at_its_limit() {
     let mut state = pool(Policy::Failover, &[1, 1], |servers, _| servers[1].max_requests = Some(1));
     let own = || RequestMeta { affinity_server: Some(id(1)), ..get() };
     let (_running, attempt) = start(&mut state, own(), at(0));
@@ -371,7 +371,7 @@ fn a_retry_does_not_recheck_a_server_that_failed_long_ago() {
 }
 
 #[test]
-fn only_a_scheduled_probe_that_starts_after_a_failure_ends_its_memory() {
+fn only_a_scheduled_probe_that_starts_after_a_failure_clears_it() {
     let mut state = probed(|_| ());
     let post = RequestMeta::new(Method::POST);
     let first = |state: &mut PoolState, now| state.pick(ServerSet::EMPTY, &post, at(now)).unwrap().server;

@@ -7,7 +7,7 @@ use crate::steps::{at, get, id, pool};
 use crate::{check, run, without_probes};
 
 #[test]
-fn hc_17_many_first_requests_cause_one_probe_a_server() {
+fn hc_17_concurrent_requests_cause_one_probe_per_server() {
     let script = format!("0 probe a hang; 0 probe b hang; {} 4 end", "1 GET; ".repeat(100));
     let trace = run(2, |_| (), &script);
     assert_eq!(trace.responses.len(), 100);
@@ -16,7 +16,7 @@ fn hc_17_many_first_requests_cause_one_probe_a_server() {
 }
 
 #[test]
-fn hc_16_at_most_four_probes_run_at_a_time_and_all_are_run() {
+fn hc_16_at_most_four_probes_run_at_a_time() {
     check(
         6,
         "1 GET; 2 end",
@@ -40,7 +40,7 @@ fn hc_16_at_most_four_probes_run_at_a_time_and_all_are_run() {
 }
 
 #[test]
-fn hc_15_a_hanging_probe_ends_at_its_timeout_and_holds_up_no_other() {
+fn hc_15_a_hung_probe_times_out_without_delaying_others() {
     check(
         3,
         "0 probe b hang; 1 GET; 7 GET; 18 GET; 40 end",
@@ -63,7 +63,7 @@ fn hc_15_a_hanging_probe_ends_at_its_timeout_and_holds_up_no_other() {
 }
 
 #[test]
-fn local_probe_failures_do_not_count_and_are_not_repeated_at_once() {
+fn local_probe_failures_do_not_count_and_are_repeated_after_a_second() {
     let mut state = probed_pool();
     for second in 0..10 {
         let now = at(second * 1000);
@@ -97,7 +97,7 @@ fn probed_pool() -> PoolState {
 }
 
 #[test]
-fn a_failure_in_traffic_makes_the_probe_due_at_once() {
+fn a_failed_attempt_makes_a_probe_due_at_once() {
     check(
         2,
         "0 GET; 1 a reset; 2 GET; 2.5 GET; 3 GET; 4 end",
@@ -126,7 +126,7 @@ fn a_failure_in_traffic_makes_the_probe_due_at_once() {
 }
 
 #[test]
-fn a_probe_that_is_blind_to_the_fault_does_not_bring_the_server_back_for_ever() {
+fn an_ineffective_probe_ends_only_the_first_ejection() {
     check(
         2,
         "0 a 502; 0 probe a 200; 1 GET; 1.1 GET; 1.2 GET; 2 GET; 2.1 GET; 2.2 GET; 3 GET; 4 GET; 25 GET; 26 GET; 27 end",
@@ -166,7 +166,7 @@ fn a_probe_that_is_blind_to_the_fault_does_not_bring_the_server_back_for_ever() 
 }
 
 #[test]
-fn with_everybody_unhealthy_everybody_is_tried_in_order() {
+fn unhealthy_servers_are_tried_in_order() {
     check(
         2,
         "0 probe a 500; 0 probe b 500; 1 GET; 2 GET; 3 end",
@@ -184,7 +184,7 @@ fn with_everybody_unhealthy_everybody_is_tried_in_order() {
 }
 
 #[test]
-fn a_server_known_to_be_away_is_not_probed_for_every_request_that_finds_it_so() {
+fn a_failing_server_is_not_probed_after_every_request() {
     let gets: String = (100..1100).map(|n| format!("{} GET; ", f64::from(n) / 100.0)).collect();
     let trace = run(1, |_| (), &format!("0 a 502; {gets} 12 end"));
     assert_eq!(trace.requests["a"], 1000);
@@ -192,7 +192,7 @@ fn a_server_known_to_be_away_is_not_probed_for_every_request_that_finds_it_so() 
 }
 
 #[test]
-fn a_server_that_fails_now_and_then_is_probed_once_a_second_at_most() {
+fn out_03_a_server_with_rare_failures_is_probed_once_per_second_and_never_ejected() {
     let turn = |n: u32| {
         let (time, status) = (f64::from(n) / 10.0, if n.is_multiple_of(5) { 502 } else { 200 });
         format!("{time} a {status}; {time} probe a 200; {} GET; ", time + 0.05)
@@ -203,7 +203,7 @@ fn a_server_that_fails_now_and_then_is_probed_once_a_second_at_most() {
 }
 
 #[test]
-fn rty_25_one_request_causes_one_probe_a_server_however_long_they_take() {
+fn rty_25_one_request_causes_one_probe_per_server() {
     let often = |service: &mut tunnel_balancer_core::Service| {
         let check = service.health_check.as_mut().unwrap();
         check.interval = std::time::Duration::from_secs(1);
@@ -218,7 +218,7 @@ fn rty_25_one_request_causes_one_probe_a_server_however_long_they_take() {
 }
 
 #[test]
-fn hc_08_the_next_probe_is_exact_for_a_seed_and_within_its_jitter() {
+fn hc_08_the_next_probe_is_reproducible_and_within_its_jitter() {
     let gets: String = (0..400).map(|n| format!("{} GET; ", f64::from(n) / 10.0)).collect();
     let trace = run(1, |_| (), &format!("{gets} 40 end")).to_string();
     let probes: Vec<&str> = trace.lines().filter(|line| line.contains("probe")).collect();
@@ -226,7 +226,7 @@ fn hc_08_the_next_probe_is_exact_for_a_seed_and_within_its_jitter() {
 }
 
 #[test]
-fn hc_13_without_a_check_nobody_is_probed_and_everybody_usable() {
+fn hc_13_servers_without_a_health_check_are_available_and_never_probed() {
     let trace = run(2, without_probes, "0 GET; 100 GET; 200 end");
     assert!(trace.probes.is_empty());
     assert!(trace.responses.iter().all(|answer| answer.served_by.as_deref() == Some("a")));

@@ -8,7 +8,7 @@ use tunnel_balancer_core::Service;
 use crate::{check_with, run, without_probes};
 
 #[test]
-fn rty_18_when_everybody_fails_retries_stay_within_the_budget() {
+fn rty_18_retries_stay_within_the_budget_if_all_servers_fail() {
     let gets = (0..1000).map(|n| format!("{} GET; ", 1.0 + f64::from(n) / 100.0)).collect::<String>();
     let trace = run(3, without_probes, &format!("0 a 502; 0 b 502; 0 c 502; {gets} 20 end"));
     let attempts: usize = trace.requests.values().sum();
@@ -17,7 +17,7 @@ fn rty_18_when_everybody_fails_retries_stay_within_the_budget() {
 }
 
 #[test]
-fn a_server_without_a_blemish_takes_all_that_a_dead_one_dropped() {
+fn retries_to_a_healthy_server_are_not_charged() {
     let gets = (0..200).map(|_| "1 GET; ").collect::<String>();
     let trace = run(2, without_probes, &format!("0 a reset; {gets} 2 end"));
     assert!(trace.responses.iter().all(|answer| answer.status == 200), "all were on their way when it died");
@@ -25,7 +25,7 @@ fn a_server_without_a_blemish_takes_all_that_a_dead_one_dropped() {
 }
 
 #[test]
-fn rty_10_a_limit_for_each_attempt_cuts_a_slow_one() {
+fn rty_10_per_try_timeout_ends_a_slow_attempt() {
     let cut = |service: &mut Service| {
         service.health_check = None;
         service.retry.per_try_timeout = Some(Duration::from_millis(500));

@@ -17,7 +17,7 @@ fn sel_01_round_robin_is_a_strict_rotation() {
 }
 
 #[test]
-fn sel_02_round_robin_skips_a_server_that_is_away_and_takes_it_back() {
+fn sel_02_round_robin_skips_an_ejected_server_until_its_trial() {
     let mut state = plain(Policy::RoundRobin, &[1, 1, 1]);
     assert_eq!(exchange(&mut state, 200, at(0)), "a");
     assert_eq!(exchange(&mut state, 530, at(0)), "b");
@@ -38,7 +38,7 @@ fn sel_03_a_server_at_its_limit_is_skipped() {
 }
 
 #[test]
-fn sel_04_weights_are_exact_in_every_cycle_and_spread_out() {
+fn sel_04_weights_are_exact_in_every_cycle_and_interleaved() {
     let picked = picks(&mut plain(Policy::RoundRobin, &[3, 2, 1]), 12, at(0));
     for cycle in [&picked[..6], &picked[6..]] {
         assert_eq!(counts(cycle), BTreeMap::from([('a', 3), ('b', 2), ('c', 1)]));
@@ -84,7 +84,7 @@ fn sel_08_the_attempts_of_a_request_never_repeat_a_server() {
 }
 
 #[test]
-fn sel_12_least_requests_prefers_the_less_busy() {
+fn sel_12_least_requests_prefers_the_less_loaded_server() {
     let mut state = plain(Policy::LeastRequests, &[1, 1]);
     let begun: Vec<_> = (0..100).map(|_| begin(&mut state, get(), at(0)).unwrap()).collect();
     let to_a = begun.iter().filter(|name| *name == "a").count();
@@ -100,14 +100,14 @@ fn least_requests_counts_by_weight() {
 }
 
 #[test]
-fn sel_13_ties_are_a_fair_draw() {
+fn sel_13_ties_are_broken_uniformly_at_random() {
     let counts = counts(&picks(&mut plain(Policy::LeastRequests, &[1, 1, 1]), 10_000, at(0)));
     let chi_squared: f64 = counts.values().map(|count| (*count as f64 - 3333.3).powi(2) / 3333.3).sum();
     assert!(chi_squared < 13.8, "99.9 % of fair draws are below: {chi_squared} {counts:?}");
 }
 
 #[test]
-fn sel_15_two_choices_of_two_servers_are_both_of_them() {
+fn sel_15_two_choices_of_two_servers_compare_both() {
     let mut state = plain(Policy::LeastRequests, &[1, 1]);
     begin(&mut state, get(), at(0)).unwrap();
     let busy = picks(&mut state, 1, at(0));
@@ -127,7 +127,7 @@ fn sel_16_the_same_key_goes_to_the_same_server() {
 }
 
 #[test]
-fn sel_17_a_lost_server_moves_only_its_own_keys() {
+fn sel_17_sel_18_only_the_keys_of_a_removed_server_move() {
     let mut state = plain(Policy::Hash(HashOn::ClientIp), &[3, 2, 1]);
     let mut moved = 0;
     for key in 0..10_000_u64 {
@@ -141,14 +141,14 @@ fn sel_17_a_lost_server_moves_only_its_own_keys() {
 }
 
 #[test]
-fn sel_20_the_path_is_a_key_without_its_query() {
+fn sel_20_the_path_hash_ignores_the_query() {
     let key = |path| HashOn::Path.key(|_| None, path, Some("192.0.2.1"));
     assert_eq!(key("/url1"), key("/url1?x=1"));
     assert_ne!(key("/url1"), key("/url2"));
 }
 
 #[test]
-fn a_missing_header_or_cookie_falls_back_to_the_address() {
+fn a_missing_hash_key_falls_back_to_the_client_address() {
     let address = HashOn::ClientIp.key(|_| None, "/", Some("192.0.2.1"));
     let header = HashOn::Header("x-user".to_owned());
     assert_eq!(header.key(|_| None, "/", Some("192.0.2.1")), address);
@@ -170,7 +170,7 @@ fn sel_23_with_no_server_available_all_are_tried() {
 }
 
 #[test]
-fn backups_are_used_only_when_nobody_else_is_usable() {
+fn backups_are_used_only_if_no_other_server_is_available() {
     let mut state = pool(Policy::RoundRobin, &[1, 1, 1], |servers, _| servers[0].backup = true);
     assert_eq!(counts(&picks(&mut state, 6, at(0))), BTreeMap::from([('b', 3), ('c', 3)]));
     exchange(&mut state, 530, at(0));
@@ -179,7 +179,7 @@ fn backups_are_used_only_when_nobody_else_is_usable() {
 }
 
 #[test]
-fn sel_28_all_at_their_limit_is_a_503_at_once() {
+fn sel_28_a_request_is_rejected_if_all_servers_are_at_their_limit() {
     let mut state = pool(Policy::Failover, &[1, 1], |servers, _| {
         servers.iter_mut().for_each(|server| server.max_requests = Some(1));
     });
@@ -190,7 +190,7 @@ fn sel_28_all_at_their_limit_is_a_503_at_once() {
 }
 
 #[test]
-fn sel_30_fast_failures_are_not_attractive() {
+fn sel_30_fast_failures_do_not_attract_traffic() {
     let mut state = pool(Policy::Latency, &[1, 1, 1], |_, change| {
         change(|service| service.ejection.consecutive_failures = 1_000_000)
     });
@@ -210,7 +210,7 @@ fn sel_30_fast_failures_are_not_attractive() {
 }
 
 #[test]
-fn aff_02_aff_03_a_client_keeps_its_server_while_it_is_well() {
+fn aff_02_aff_03_a_client_keeps_its_server_while_it_is_available() {
     let mut state = plain(Policy::Failover, &[1, 1]);
     let sticky = RequestMeta { affinity_server: Some(id(1)), ..get() };
     assert_eq!(begin(&mut state, sticky.clone(), at(0)).as_deref(), Ok("b"));
@@ -224,7 +224,7 @@ fn aff_02_aff_03_a_client_keeps_its_server_while_it_is_well() {
 }
 
 #[test]
-fn aff_06_a_draining_server_keeps_its_clients_and_gets_no_new_ones() {
+fn aff_06_a_draining_server_keeps_its_affinity_clients_and_gets_no_others() {
     let mut state = pool(Policy::RoundRobin, &[1, 1, 1, 1], |servers, _| servers[0].drain = true);
     let sticky = RequestMeta { affinity_server: Some(id(0)), ..get() };
     for _ in 0..4 {
@@ -234,7 +234,7 @@ fn aff_06_a_draining_server_keeps_its_clients_and_gets_no_new_ones() {
 }
 
 #[test]
-fn a_disabled_server_gets_nothing_at_all() {
+fn a_disabled_server_gets_no_requests_and_no_probes() {
     let mut state = pool(Policy::Failover, &[1, 1], |servers, change| {
         servers[0].enabled = false;
         change(|service| service.health_check = Some(tunnel_balancer_core::HealthCheck::default()));
@@ -246,7 +246,7 @@ fn a_disabled_server_gets_nothing_at_all() {
 }
 
 #[test]
-fn writes_go_to_the_primary_alone() {
+fn writes_are_sent_only_to_the_primary() {
     let mut state =
         pool(Policy::RoundRobin, &[1, 1], |_, change| change(|service| service.writes = Writes::PrimaryOnly));
     let post = || RequestMeta::new(Method::POST);
@@ -259,7 +259,7 @@ fn writes_go_to_the_primary_alone() {
 }
 
 #[test]
-fn sel_11_failback_can_wait_or_wait_for_a_command() {
+fn sel_11_failback_is_automatic_delayed_or_manual() {
     let away_and_back = |failback: fn(&mut Service)| {
         let mut state = pool(Policy::Failover, &[1, 1], |_, change| change(failback));
         exchange(&mut state, 530, at(0));
@@ -284,7 +284,7 @@ fn sel_11_failback_can_wait_or_wait_for_a_command() {
 }
 
 #[test]
-fn a_recovered_server_ramps_up() {
+fn slow_start_ramps_up_a_recovered_server() {
     let mut state = pool(Policy::RoundRobin, &[1, 1], |_, change| {
         change(|service| service.slow_start = Some(Duration::from_secs(100)));
     });
@@ -298,7 +298,7 @@ fn a_recovered_server_ramps_up() {
 }
 
 #[test]
-fn out_20_a_server_that_asks_to_be_left_alone_is() {
+fn out_20_retry_after_pauses_a_server() {
     let mut state = plain(Policy::Failover, &[1, 1]);
     let (mut exchange, Step::Attempt(attempt)) = Exchange::start(get(), &mut state, at(0)) else {
         panic!("no attempt")
@@ -315,7 +315,7 @@ fn out_20_a_server_that_asks_to_be_left_alone_is() {
 }
 
 #[test]
-fn out_07_no_more_than_a_share_is_left_out() {
+fn out_07_the_share_of_ejected_servers_is_limited() {
     let mut state = pool(Policy::RoundRobin, &[1, 1], |_, change| change(|service| service.ejection.max_percent = 1));
     assert_eq!(exchange(&mut state, 530, at(0)), "a");
     assert_eq!(exchange(&mut state, 530, at(0)), "b");
@@ -323,7 +323,7 @@ fn out_07_no_more_than_a_share_is_left_out() {
 }
 
 #[test]
-fn rty_26_a_client_that_goes_away_blames_nobody_and_leaves_nothing_taken() {
+fn rty_26_a_canceled_attempt_has_no_health_impact_and_releases_its_trial() {
     let mut state = pool(Policy::Failover, &[1, 1], |servers, _| servers[0].max_requests = Some(1));
     assert_eq!(exchange(&mut state, 530, at(0)), "a");
     let abandon = |state: &mut PoolState, now| {

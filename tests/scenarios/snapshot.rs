@@ -52,7 +52,7 @@ fn first_choice(state: &mut PoolState, now: Timestamp) -> ServerId {
 }
 
 #[test]
-fn a_server_of_which_nothing_is_known_is_not_exported() {
+fn a_server_without_state_changes_is_not_exported() {
     let mut state = isolate(1);
     assert!(state.export("first").servers.is_empty());
     send(&mut state, 200, at(0));
@@ -63,7 +63,7 @@ fn a_server_of_which_nothing_is_known_is_not_exported() {
 }
 
 #[test]
-fn an_isolate_that_knows_nothing_learns_all() {
+fn an_empty_isolate_adopts_facts_without_events() {
     let (mut old, mut new) = (isolate(1), isolate(2));
     probe(&mut old, 500, at(0));
     new.merge(&old.export("old"), at(1));
@@ -74,7 +74,7 @@ fn an_isolate_that_knows_nothing_learns_all() {
 }
 
 #[test]
-fn ejections_are_shared_to_their_end() {
+fn a_shared_ejection_keeps_its_end() {
     let (mut old, mut new) = (isolate(1), isolate(2));
     let (mut exchange, Step::Attempt(attempt)) = Exchange::start(RequestMeta::new(Method::GET), &mut old, at(0)) else {
         panic!("no attempt")
@@ -86,7 +86,7 @@ fn ejections_are_shared_to_their_end() {
 }
 
 #[test]
-fn a_probe_elsewhere_is_no_news_of_the_traffic_here() {
+fn a_probe_of_another_isolate_does_not_end_an_ejection() {
     let (mut teller, mut listener) = (isolate(1), isolate(2));
     let (mut exchange, Step::Attempt(attempt)) = Exchange::start(RequestMeta::new(Method::GET), &mut listener, at(0))
     else {
@@ -121,7 +121,7 @@ fn failing_probes_count_across_isolates_that_see_one_each() {
 }
 
 #[test]
-fn a_failing_liveness_probe_is_no_fact() {
+fn a_failing_liveness_probe_is_not_exported() {
     let mut state = isolate(1);
     probe(&mut state, 200, at(0));
     let (mut exchange, Step::Attempt(mut attempt)) = Exchange::start(RequestMeta::new(Method::GET), &mut state, at(0))
@@ -156,7 +156,7 @@ fn another_isolate_does_not_start_a_second_trial() {
 }
 
 #[test]
-fn a_later_observation_wins_over_a_fact_from_a_clock_that_is_ahead() {
+fn a_later_observation_supersedes_a_fact_from_a_fast_clock() {
     let (mut ahead, mut state) = (isolate(1), isolate(2));
     send(&mut ahead, 530, at(25));
     let fact = ahead.export("ahead");
@@ -171,7 +171,7 @@ fn a_later_observation_wins_over_a_fact_from_a_clock_that_is_ahead() {
 }
 
 #[test]
-fn an_ejection_elsewhere_and_its_end_are_signals_of_the_server() {
+fn ejections_of_another_isolate_are_signals() {
     let (mut other, mut state) = (isolate(1), isolate(2));
     send(&mut other, 530, at(0));
     state.merge(&other.export("x"), at(0));
@@ -191,7 +191,7 @@ fn an_ejection_elsewhere_and_its_end_are_signals_of_the_server() {
 }
 
 #[test]
-fn a_server_that_returns_elsewhere_starts_slowly_here() {
+fn slow_start_applies_to_a_recovery_in_another_isolate() {
     let slow = |service: &mut Service| service.slow_start = Some(Duration::from_secs(100));
     let first = |state: &mut PoolState, now| (0..100).filter(|_| first_choice(state, now) == a()).count();
     let (mut other, mut state) = (isolate_with(1, slow), isolate_with(2, slow));
@@ -210,7 +210,7 @@ fn a_server_that_returns_elsewhere_starts_slowly_here() {
 }
 
 #[test]
-fn a_release_elsewhere_slows_no_server_that_was_not_held() {
+fn a_failback_release_starts_slow_start_only_for_held_servers() {
     let adjust = |service: &mut Service| {
         service.failback = Failback::Manual;
         service.slow_start = Some(Duration::from_secs(100));
@@ -233,7 +233,7 @@ fn a_release_elsewhere_slows_no_server_that_was_not_held() {
 }
 
 #[test]
-fn a_server_is_held_only_where_failback_waits() {
+fn automatic_failback_ignores_a_held_server_of_another_isolate() {
     let mut manual = isolate_with(1, |service| service.failback = Failback::Manual);
     send(&mut manual, 530, at(0));
     send(&mut manual, 200, at(10));
@@ -243,7 +243,7 @@ fn a_server_is_held_only_where_failback_waits() {
 }
 
 #[test]
-fn isolates_give_one_failback_the_same_time() {
+fn isolates_report_one_failback_with_the_same_time() {
     let adjust = |service: &mut Service| service.failback = Failback::After(Duration::from_secs(60));
     let (mut state, mut other) = (isolate_with(1, adjust), isolate_with(2, adjust));
     send(&mut state, 530, at(0));
@@ -278,7 +278,7 @@ fn events_have_the_times_of_their_facts() {
 }
 
 #[test]
-fn a_probe_elsewhere_defers_the_next_one_but_not_that_of_a_later_failure() {
+fn a_probe_of_another_isolate_defers_the_next_one_unless_a_failure_is_newer() {
     let mut other = isolate(2);
     probe(&mut other, 200, at(5));
     let due = |failed_at: u64| {
@@ -294,7 +294,7 @@ fn a_probe_elsewhere_defers_the_next_one_but_not_that_of_a_later_failure() {
 }
 
 #[test]
-fn a_failing_probe_elsewhere_makes_the_next_one_due_soon() {
+fn a_failing_probe_of_another_isolate_applies_the_unhealthy_interval() {
     let due = |status: u16| {
         let (mut other, mut state) = (isolate(1), isolate(2));
         probe(&mut other, 200, at(0));

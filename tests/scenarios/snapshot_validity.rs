@@ -7,7 +7,7 @@ use tunnel_balancer_core::{Cause, EjectionState, Health, ServerId, Service, Snap
 use crate::snapshot::{a, at, isolate, isolate_with, probe, send};
 
 #[test]
-fn a_count_of_ejections_beyond_reason_is_limited() {
+fn the_ejection_count_of_a_fact_is_limited() {
     let mut state = isolate(1);
     let now = at(0).as_millis();
     let entry =
@@ -17,7 +17,7 @@ fn a_count_of_ejections_beyond_reason_is_limited() {
 }
 
 #[test]
-fn facts_come_late_twice_and_in_any_order() {
+fn facts_may_arrive_late_twice_and_in_any_order() {
     let mut teller = isolate(1);
     probe(&mut teller, 200, at(0));
     let early = teller.export("teller");
@@ -34,7 +34,7 @@ fn facts_come_late_twice_and_in_any_order() {
 }
 
 #[test]
-fn own_newer_knowledge_facts_from_the_future_and_strangers_change_nothing() {
+fn merge_ignores_stale_future_and_unknown_facts() {
     let (mut teller, mut listener) = (isolate(1), isolate(2));
     probe(&mut teller, 500, at(0));
     probe(&mut listener, 200, at(1));
@@ -53,7 +53,7 @@ fn own_newer_knowledge_facts_from_the_future_and_strangers_change_nothing() {
 }
 
 #[test]
-fn a_snapshot_survives_being_written_down() {
+fn a_snapshot_is_unchanged_by_a_json_round_trip() {
     let mut teller = isolate(1);
     probe(&mut teller, 500, at(0));
     let written = serde_json::to_string(&teller.export("teller")).unwrap();
@@ -66,7 +66,7 @@ fn a_snapshot_survives_being_written_down() {
 }
 
 #[test]
-fn an_ejection_from_a_snapshot_is_no_longer_than_our_own_would_be() {
+fn an_ejection_from_a_snapshot_lasts_at_most_max_time() {
     let (mut teller, mut listener) = (isolate(1), isolate(2));
     probe(&mut teller, 500, at(0));
     let mut snapshot = teller.export("teller");
@@ -77,7 +77,7 @@ fn an_ejection_from_a_snapshot_is_no_longer_than_our_own_would_be() {
 }
 
 #[test]
-fn a_trial_that_would_end_too_late_blocks_nothing() {
+fn a_trial_deadline_too_far_ahead_is_ignored() {
     let (mut state, mut other) = (isolate(1), isolate(2));
     send(&mut state, 530, at(0));
     let mut snapshot = state.export("x");
@@ -87,7 +87,7 @@ fn a_trial_that_would_end_too_late_blocks_nothing() {
 }
 
 #[test]
-fn views_from_elsewhere_count_only_without_a_scope() {
+fn facts_of_another_scope_are_ignored() {
     let mut west = isolate(1);
     west.set_scope("west");
     probe(&mut west, 500, at(0));
@@ -147,7 +147,7 @@ fn facts_are_valid_for_five_minutes_and_thirty_seconds_ahead() {
 }
 
 #[test]
-fn versions_can_be_mixed() {
+fn unknown_versions_fields_and_causes_are_accepted() {
     let text = format!(
         r#"{{"version": 9, "colour": "red", "servers": [
             {{"server": "a", "probed_at": {now}, "health": "unhealthy", "mood": [1, 2]}},
@@ -170,7 +170,7 @@ fn versions_can_be_mixed() {
 }
 
 #[test]
-fn a_fact_that_arrives_again_does_not_reset_what_has_been_counted_since() {
+fn a_repeated_fact_does_not_reset_the_failure_count() {
     let text =
         format!(r#"{{"servers": [{{"server": "a", "state_changed_at": {}, "cause": "hung"}}]}}"#, at(0).as_millis());
     let (snapshot, mut state) = (serde_json::from_str(&text).unwrap(), isolate(1));

@@ -7,7 +7,7 @@ use expect_test::expect;
 use crate::{check, run};
 
 #[test]
-fn a_hung_server_is_left_after_a_failed_probe_and_later_requests_avoid_it() {
+fn a_request_on_a_hung_server_is_hedged_and_later_ones_avoid_it() {
     check(
         2,
         "0 GET; 1 a hang; 2 GET; 11 GET; 12 POST; 13 end",
@@ -53,7 +53,7 @@ fn a_probe_from_before_a_request_does_not_delay_its_liveness_probe() {
 }
 
 #[test]
-fn a_long_poll_on_a_healthy_server_is_never_cut_and_never_counted() {
+fn a_long_poll_on_a_healthy_server_is_never_aborted() {
     check(
         2,
         "0 GET; 1 a slow; 1 probe a 200; 2 GET; 3 GET; 62 a 200; 63 GET; 70 end",
@@ -87,7 +87,7 @@ fn a_long_poll_on_a_healthy_server_is_never_cut_and_never_counted() {
 }
 
 #[test]
-fn a_server_that_hangs_later_is_left_at_the_next_look() {
+fn a_server_that_hangs_later_is_stalled_at_the_next_liveness_check() {
     check(
         2,
         "0 a slow; 0 probe a 200; 1 GET; 5 probe a hang; 30 end",
@@ -108,7 +108,7 @@ fn a_server_that_hangs_later_is_left_at_the_next_look() {
 }
 
 #[test]
-fn a_post_on_a_hung_server_waits_since_it_may_not_go_elsewhere() {
+fn a_post_on_a_hung_server_ends_with_503() {
     check(
         2,
         "0 GET; 1 a hang; 2 POST; 200 end",
@@ -130,7 +130,7 @@ fn a_post_on_a_hung_server_waits_since_it_may_not_go_elsewhere() {
 }
 
 #[test]
-fn a_hung_server_on_probation_is_left_to_its_probes() {
+fn a_hung_server_on_probation_gets_no_requests() {
     let requests = |method| (1..80).map(|n| format!("{} {method}; ", f64::from(n) / 2.0 + 12.0)).collect::<String>();
     for method in ["POST", "GET"] {
         let trace = run(2, |_| (), &format!("0 GET; 1 a hang; 2 POST; {} 60 end", requests(method)));
@@ -142,7 +142,7 @@ fn a_hung_server_on_probation_is_left_to_its_probes() {
 }
 
 #[test]
-fn the_last_server_is_not_suspected() {
+fn the_only_server_is_never_stalled() {
     check(
         1,
         "0 a slow; 0 probe a hang; 1 GET; 100 end",
@@ -157,7 +157,7 @@ fn the_last_server_is_not_suspected() {
 }
 
 #[test]
-fn many_requests_on_a_hung_server_share_its_probe() {
+fn requests_on_a_hung_server_share_one_liveness_probe() {
     let gets = (0..800).map(|n| format!("{} GET; ", f64::from(n) / 100.0)).collect::<String>();
     let trace = run(2, |_| (), &format!("{gets} 5 a hang; 10 end"));
     let slowest = trace.responses.iter().map(|response| response.latency).max().unwrap();

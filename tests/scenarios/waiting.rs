@@ -25,7 +25,7 @@ fn is_given_up(state: &mut PoolState, exchange: &mut Exchange, attempt: &mut Att
 }
 
 #[test]
-fn an_attempt_is_cut_only_if_another_server_can_still_be_tried() {
+fn an_attempt_is_aborted_only_if_another_server_can_still_be_tried() {
     let cut = |adjust: fn(&mut Service), request: RequestMeta| {
         let mut state = pool(Policy::Failover, &[1, 1], |_, change| {
             change(per_try);
@@ -59,7 +59,7 @@ fn an_attempt_is_cut_only_if_another_server_can_still_be_tried() {
 }
 
 #[test]
-fn no_time_runs_while_the_client_uploads() {
+fn no_timeout_runs_while_the_client_uploads() {
     let mut state = pool(Policy::Failover, &[1, 1], |_, change| change(per_try));
     let (mut exchange, mut attempt) = start(&mut state, get(), at(0));
     for second in 0..=200 {
@@ -83,7 +83,7 @@ fn no_time_runs_while_the_client_uploads() {
 }
 
 #[test]
-fn an_upload_that_the_client_broke_off_is_not_retried() {
+fn an_upload_aborted_by_the_client_is_not_retried() {
     let mut state = probed(|_| ());
     let (mut exchange, attempt) = start(&mut state, get(), at(1));
     let step = exchange.report(&mut state, attempt, Outcome::Failed(Failure::ClientAborted), at(2));
@@ -100,7 +100,7 @@ fn ten_waiting(adjust: fn(&mut Service)) -> (PoolState, Vec<(Exchange, Attempt)>
 }
 
 #[test]
-fn requests_on_a_hung_application_are_hedged_and_end_after_a_grace() {
+fn requests_on_a_hung_application_are_hedged_and_end_after_ten_seconds() {
     let (mut state, mut waiting) = ten_waiting(|_| ());
     let (exchange, attempt) = &mut waiting[0];
     assert!(matches!(exchange.wait(&mut state, attempt, true, at(3_999)), Wait::Sleep(_)));
@@ -118,7 +118,7 @@ fn requests_on_a_hung_application_are_hedged_and_end_after_a_grace() {
 }
 
 #[test]
-fn a_passing_probe_does_not_end_the_ejection_of_a_hung_application_elsewhere() {
+fn a_passing_probe_does_not_end_an_application_hung_ejection_of_another_isolate() {
     let check = |service: &mut Service| service.health_check = Some(HealthCheck::default());
     let (mut state, mut waiting) = ten_waiting(check);
     let (exchange, attempt) = &mut waiting[0];
@@ -131,7 +131,7 @@ fn a_passing_probe_does_not_end_the_ejection_of_a_hung_application_elsewhere() {
 }
 
 #[test]
-fn a_client_that_leaves_is_no_sign_of_a_hung_application() {
+fn a_canceled_request_is_no_sign_of_a_hung_application() {
     let (mut state, mut waiting) = ten_waiting(|_| ());
     let (mut exchange, attempt) = waiting.pop().unwrap();
     exchange.cancel(&mut state, attempt, at(1_500));
@@ -144,7 +144,7 @@ fn a_client_that_leaves_is_no_sign_of_a_hung_application() {
 }
 
 #[test]
-fn the_grace_starts_anew_when_a_server_hangs_again() {
+fn the_grace_period_restarts_when_a_server_hangs_again() {
     let (mut state, mut waiting) = ten_waiting(|_| ());
     let (mut exchange, mut attempt) = waiting.pop().unwrap();
     assert!(matches!(exchange.wait(&mut state, &mut attempt, true, at(4_000)), Wait::Sleep(_)));
@@ -209,7 +209,7 @@ fn both_waiting(answered: bool, adjust: fn(&mut Service)) -> (PoolState, Exchang
 }
 
 #[test]
-fn no_attempt_is_cut_for_ten_seconds_after_no_server_responded() {
+fn no_attempt_is_aborted_for_ten_seconds_after_no_server_responded() {
     let is_cut = |answered, now| {
         let limit = |service: &mut Service| service.retry.per_try_timeout = Some(Duration::from_secs(2));
         let (mut state, mut exchange, mut attempt, _) = both_waiting(answered, limit);
@@ -272,7 +272,7 @@ pub(crate) fn probing() -> (PoolState, Exchange, Attempt, Lease) {
 }
 
 #[test]
-fn a_request_is_given_up_when_a_probe_has_failed_since_it_started_and_its_time_is_over() {
+fn an_attempt_is_aborted_after_a_failed_probe_and_its_timeout() {
     let (mut state, mut exchange, mut attempt, lease) = probing();
     state.on_probe(lease, &Err(Failure::Timeout), at(6_250));
     assert!(!matches!(exchange.wait(&mut state, &mut attempt, true, at(8_999)), Wait::GiveUp(_)));
