@@ -8,7 +8,7 @@ use tunnel_balancer_core::{
     RequestMeta, ServerSet, Service, StatusRanges, Step, Wait, Writes, hash,
 };
 
-use crate::steps::{at, begin, drive, get, id, plain, pool};
+use crate::pool_driver::{at, begin, drive, get, id, plain, pool};
 use crate::{run, without_probes};
 
 fn asks_for_a_pause(code: u16, seconds: u64) -> AttemptResult {

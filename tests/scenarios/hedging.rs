@@ -6,7 +6,7 @@ use tunnel_balancer_core::{
     RequestMeta, Service, Step, Wait, Writes,
 };
 
-use crate::steps::{at, end, get, id, pool, probe, probed, start, status};
+use crate::pool_driver::{at, end, get, id, pool, probe, probed, start, status};
 use crate::waiting::{post, probing};
 
 /// A request at 1 s that waits on `a`, which answers neither it nor a probe; it is stalled at 1.5

@@ -6,7 +6,7 @@ use expect_test::expect;
 use tunnel_balancer_core::{Exchange, Failure, Finish, LocalReply, Outcome, Policy, Server, Service, Step};
 use tunnel_balancer_sim::{Behavior, Client, Sim};
 
-use crate::steps::{at, get, pool, start, status};
+use crate::pool_driver::{at, get, pool, start, status};
 use crate::{check_with, run};
 
 fn holding(service: &mut Service) {

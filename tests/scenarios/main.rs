@@ -12,14 +12,14 @@ mod healing;
 mod hedging;
 mod holding;
 mod last_resort;
+mod liveness;
 mod observations;
+mod pool_driver;
 mod probing;
 mod retries;
 mod selection;
 mod snapshot;
 mod snapshot_validity;
-mod steps;
-mod suspicion;
 mod waiting;
 
 use std::time::Duration;

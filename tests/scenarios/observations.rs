@@ -8,7 +8,7 @@ use tunnel_balancer_core::{
     Outcome, Policy, PoolState, ProbeResponse, RequestMeta, ServerSet, Service, StatusRanges, Step, Writes,
 };
 
-use crate::steps::{at, end, exchange_get, get, id, picks, pool, probe, probed, start, status};
+use crate::pool_driver::{at, end, exchange_get, get, id, picks, pool, probe, probed, start, status};
 
 const TIMEOUT: Outcome = Outcome::Failed(Failure::Timeout);
 

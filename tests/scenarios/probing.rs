@@ -3,7 +3,7 @@
 use expect_test::expect;
 use tunnel_balancer_core::{Exchange, Failure, Health, HealthCheck, Policy, PoolState, Step, Wait};
 
-use crate::steps::{at, get, id, pool};
+use crate::pool_driver::{at, get, id, pool};
 use crate::{check, run, without_probes};
 
 #[test]

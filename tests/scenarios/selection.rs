@@ -9,7 +9,7 @@ use tunnel_balancer_core::{
     Writes, hash,
 };
 
-use crate::steps::{at, begin, counts, exchange, exchange_get, get, id, name, picks, plain, pool};
+use crate::pool_driver::{at, begin, counts, exchange, exchange_get, get, id, name, picks, plain, pool};
 
 #[test]
 fn sel_01_round_robin_is_a_strict_rotation() {

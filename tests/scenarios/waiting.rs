@@ -8,7 +8,7 @@ use tunnel_balancer_core::{
     PoolState, ProbeResponse, RequestMeta, Service, Step, Wait,
 };
 
-use crate::steps::{at, end, get, id, pool, probe, probed, start, status};
+use crate::pool_driver::{at, end, get, id, pool, probe, probed, start, status};
 
 pub(crate) fn post() -> RequestMeta {
     RequestMeta::new(Method::POST)

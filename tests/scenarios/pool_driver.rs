@@ -1,4 +1,4 @@
-//! Single steps on a pool, for what is easier told step by step than as a script.
+//! Calls of the pool and the exchange step by step, for cases that are clearer so than as a script.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
