@@ -1,4 +1,4 @@
-//! Requests: who is asked, who is asked next, and what the client gets.
+//! Requests: the first server, the next one after a failure, and the response to the client.
 
 use expect_test::expect;
 
@@ -77,7 +77,7 @@ fn rty_03_a_post_that_may_have_run_is_not_retried() {
         "0 a reset; 1 POST; 2 a 502; 3 POST; 4 end",
         expect![[r#"
             1.000 POST #1 -> a
-            1.001 POST #1 <- 503 by us
+            1.001 POST #1 <- 503 by balancer
             3.000 POST #2 -> b
             3.001 POST #2 <- 200 by b
         "#]],
@@ -92,7 +92,7 @@ fn bod_02_a_streamed_body_is_sent_once() {
         "0 a 530; 1 PUT streamed; 20 a refuse; 21 PUT streamed; 30 end",
         expect![[r#"
         1.000 PUT #1 -> a
-        1.001 PUT #1 <- 503 by us
+        1.001 PUT #1 <- 503 by balancer
         1.001 a is ejected for 10s: status 530
         21.000 PUT #2 -> b
         21.001 PUT #2 <- 200 by b
@@ -139,11 +139,11 @@ fn undelivered_requests_end_with_a_local_503() {
             1.000 GET #1 -> a
             1.001 GET #1 -> b
             1.001 a is ejected for 10s: status 530
-            1.002 GET #1 <- 503 by us
+            1.002 GET #1 <- 503 by balancer
             1.002 b is ejected for 10s: connection failed
             2.000 GET #2 -> a
             2.001 GET #2 -> b
-            2.002 GET #2 <- 503 by us (last resort)
+            2.002 GET #2 <- 503 by balancer (last resort)
         "#]],
     );
 }
@@ -185,7 +185,7 @@ fn rty_12_the_request_timeout_bounds_all_attempts() {
         "0 a hang; 0 b hang; 1 GET; 200 end",
         expect![[r#"
         1.000 GET #1 -> a
-        101.000 GET #1 <- 504 by us
+        101.000 GET #1 <- 504 by balancer
     "#]],
     );
 }
@@ -238,7 +238,7 @@ fn out_21_the_only_server_is_never_ejected() {
 fn rty_01_attempts_are_limited() {
     let trace = run(5, without_probes, "0 a 530; 0 b 530; 0 c 530; 1 GET; 2 end");
     assert_eq!(trace.responses[0].attempts, 3);
-    assert_eq!(trace.discarded, 3, "BOD-16: what nobody gets is cancelled");
+    assert_eq!(trace.discarded, 3, "BOD-16: responses that are not used are canceled");
     assert_eq!(trace.requests.len(), 3);
 }
 
@@ -247,7 +247,7 @@ fn t24_aborted_uploads_do_not_eject() {
     let puts = "1 PUT streamed; 1.1 PUT streamed; 1.2 PUT streamed; 1.3 PUT streamed; ";
     let trace = run(2, |_| (), &format!("0 GET; 0.5 a reset; 0.5 probe a 200; {puts} 2 a 200; 3 GET; 4 end"));
     assert_eq!(trace.responses[5].served_by.as_deref(), Some("a"));
-    assert_eq!(trace.probes["a"], 2, "but it is looked at, once a second at most");
+    assert_eq!(trace.probes["a"], 2, "it is probed at most once per second");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Nothing stays taken, nobody is left for nothing, and no client can take servers out.
+//! Recovery: pauses, trials, slow start and the end of every wait.
 
 use std::time::Duration;
 
@@ -11,28 +11,32 @@ use tunnel_balancer_core::{
 use crate::pool_driver::{at, begin, drive, get, id, plain, pool};
 use crate::{run, without_probes};
 
-fn asks_for_a_pause(code: u16, seconds: u64) -> AttemptResult {
+fn with_retry_after(code: u16, seconds: u64) -> AttemptResult {
     AttemptResult {
         outcome: Outcome::Status(StatusCode::from_u16(code).unwrap()),
         retry_after: Some(Duration::from_secs(seconds)),
     }
 }
 
-/// Sends one request on which every server that is asked asks for a pause.
-fn everybody_asks_for_a_pause(state: &mut PoolState, code: u16) {
+/// Sends one request to which every server responds with `Retry-After`.
+fn pause_all(state: &mut PoolState, code: u16) {
     let (mut exchange, mut step) = Exchange::start(get(), state, at(0));
     while let Step::Attempt(attempt) = step {
-        step = exchange.report(state, attempt, asks_for_a_pause(code, 10), at(0));
+        step = exchange.report(state, attempt, with_retry_after(code, 10), at(0));
     }
 }
 
 #[test]
 fn out_20_one_request_cannot_pause_all_servers() {
     let mut state = plain(Policy::Failover, &[1, 1, 1]);
-    everybody_asks_for_a_pause(&mut state, 503);
-    let out = (0..3).filter(|server| state.ejection_state(id(*server), at(1)) != EjectionState::Active).count();
-    assert_eq!(out, 2, "the last one is not let go");
-    assert_eq!(state.ejection_state(id(0), at(1)), EjectionState::Ejected(at(10_000)), "and the others as they asked");
+    pause_all(&mut state, 503);
+    let ejected = (0..3).filter(|server| state.ejection_state(id(*server), at(1)) != EjectionState::Active).count();
+    assert_eq!(ejected, 2, "the last available server is not paused");
+    assert_eq!(
+        state.ejection_state(id(0), at(1)),
+        EjectionState::Ejected(at(10_000)),
+        "the others are paused as requested"
+    );
 }
 
 #[test]
@@ -40,7 +44,7 @@ fn out_20_retry_after_of_a_429_does_not_pause_a_server() {
     let mut state = pool(Policy::Failover, &[1, 1], |_, change| {
         change(|service| service.retry.statuses = StatusRanges(vec![(429, 429)]));
     });
-    everybody_asks_for_a_pause(&mut state, 429);
+    pause_all(&mut state, 429);
     assert_eq!((0..2).filter(|server| state.ejection_state(id(*server), at(1)) != EjectionState::Active).count(), 0);
 }
 
@@ -52,7 +56,7 @@ fn out_20_a_passing_probe_does_not_shorten_a_pause() {
     let (mut exchange, Step::Attempt(attempt)) = Exchange::start(get(), &mut state, at(0)) else {
         panic!("no attempt")
     };
-    exchange.report(&mut state, attempt, asks_for_a_pause(503, 10), at(0));
+    exchange.report(&mut state, attempt, with_retry_after(503, 10), at(0));
     while let Some(lease) = state.next_probe(at(1)) {
         state.on_probe(lease, &Ok(ProbeResponse::new(StatusCode::OK)), at(2));
     }
@@ -67,7 +71,7 @@ fn a_503_with_retry_after_fails_a_trial() {
         panic!("no attempt")
     };
     assert!(attempt.info().trial);
-    exchange.report(&mut state, attempt, asks_for_a_pause(503, 1), at(10_000));
+    exchange.report(&mut state, attempt, with_retry_after(503, 1), at(10_000));
     assert_eq!(state.ejection_state(id(0), at(10_000)), EjectionState::Ejected(at(30_000)));
 }
 
@@ -130,7 +134,7 @@ fn rty_16_retries_of_partial_failures_stay_within_the_budget() {
             attempts += drive(&mut state, get(), at(n * 10), |_| code).len();
         }
     }
-    assert!(attempts <= 9_620, "{attempts} attempts for 8000 requests, of which a quarter fails everywhere");
+    assert!(attempts <= 9_620, "{attempts} attempts for 8000 requests, a quarter of which fail on all servers");
 }
 
 #[test]
@@ -141,7 +145,7 @@ fn a_request_without_another_server_ends_ten_seconds_after_its_server_hung() {
     assert_eq!(
         trace.responses[1].latency,
         Duration::from_secs(18),
-        "8 s until the server is known to be hung, and 10 s"
+        "the server is hung after 8 s, and the request ends 10 s later"
     );
 
     let mut full = pool(Policy::Failover, &[1, 1], |servers, _| servers[1].max_requests = Some(1));
@@ -164,17 +168,17 @@ fn a_liveness_probe_is_bounded_by_the_deadline() {
     };
     assert_eq!(took(|service| service.retry.timeout = Duration::from_secs(4)), Duration::from_secs(4));
     let limit = took(|service| service.retry.per_try_timeout = Some(Duration::from_millis(3_500)));
-    assert_eq!(limit, Duration::from_millis(3_501), "and the millisecond of the other server");
+    assert_eq!(limit, Duration::from_millis(3_501), "plus the millisecond of the other server");
 }
 
 #[test]
 fn stale_probe_failure_does_not_eject() {
-    // Suspect at 95 s; the probe for the POST failed at 84 s.
+    // The liveness check is at 95 s. The probe for the POST failed at 84 s.
     let script = "0 GET; 1 a late; 1 probe a 200; 2 GET; 80 probe a 500; 86 probe a 200; 84 POST; 110 end";
     let trace = run(2, |_| (), script).to_string();
     assert!(!trace.contains("ejected"), "{trace}");
     let late = run(2, |_| (), "0 probe a hang; 0 a slow; 0 POST; 0.5 probe a 200; 4.5 GET; 80 end").to_string();
-    assert!(!late.contains("ejected"), "a probe that began before the request and ended soon after it did:\n{late}");
+    assert!(!late.contains("ejected"), "the probe started before the request:\n{late}");
 }
 
 #[test]
@@ -210,7 +214,7 @@ fn slow_start_applies_with_backups() {
     drive(&mut state, get(), at(0), |server| if server == 0 { 530 } else { 200 });
     drive(&mut state, get(), at(10_000), |_| 200);
     let to_primary = (0..1000).filter(|_| drive(&mut state, get(), at(35_000), |_| 200) == [0]).count();
-    assert!((200..300).contains(&to_primary), "{to_primary} of 1000 after a quarter of the time");
+    assert!((200..300).contains(&to_primary), "{to_primary} of 1000 after a quarter of the slow start");
 }
 
 #[test]
@@ -259,10 +263,10 @@ fn hc_09_the_probe_interval_depends_on_health() {
         (check.interval, check.unhealthy_interval) = (Duration::from_secs(100), Duration::from_secs(10));
     };
     let gets: String = (0..400).map(|second| format!("{second} GET; ")).collect();
-    let well = run(1, check, &format!("{gets} 400 end")).probes["a"];
-    assert!((4..=6).contains(&well), "{well} probes in 400 s of health");
-    let away = run(1, check, &format!("0 probe a 500; {gets} 400 end")).probes["a"];
-    assert!((34..=51).contains(&away), "{away} probes in 400 s of illness");
+    let healthy = run(1, check, &format!("{gets} 400 end")).probes["a"];
+    assert!((4..=6).contains(&healthy), "{healthy} probes of a healthy server in 400 s");
+    let unhealthy = run(1, check, &format!("0 probe a 500; {gets} 400 end")).probes["a"];
+    assert!((34..=51).contains(&unhealthy), "{unhealthy} probes of an unhealthy server in 400 s");
 }
 
 #[test]
@@ -298,8 +302,8 @@ fn out_19_every_policy_avoids_an_ejected_server() {
         drive(&mut state, RequestMeta { affinity_server: Some(id(0)), ..get() }, at(0), |server| {
             if server == 0 { 530 } else { 200 }
         });
-        let asked: Vec<_> = (0..100).flat_map(|_| drive(&mut state, get(), at(1), |_| 200)).collect();
-        assert_eq!(asked, [1; 100], "{policy:?}");
+        let tried: Vec<_> = (0..100).flat_map(|_| drive(&mut state, get(), at(1), |_| 200)).collect();
+        assert_eq!(tried, [1; 100], "{policy:?}");
     }
 }
 
@@ -312,7 +316,7 @@ fn aborted_responses_rank_last() {
         state.on_probe(lease, &Ok(ProbeResponse::new(StatusCode::INTERNAL_SERVER_ERROR)), at(0));
     }
     let first = |state: &mut PoolState, now| state.pick(ServerSet::EMPTY, &get(), now).unwrap().server;
-    assert_eq!(first(&mut state, at(1)), id(0), "nobody is well: the order of the list");
+    assert_eq!(first(&mut state, at(1)), id(0), "both are unhealthy: the order of the list");
     state.on_response_aborted(id(0), at(2));
     assert_eq!(first(&mut state, at(3)), id(1));
 }

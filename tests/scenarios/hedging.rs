@@ -1,4 +1,4 @@
-//! Stalled servers: which requests are hedged, and where new ones go.
+//! Stalled servers: hedged requests, and the selection of new ones.
 
 use http::{Method, StatusCode};
 use tunnel_balancer_core::{
@@ -9,8 +9,8 @@ use tunnel_balancer_core::{
 use crate::pool_driver::{at, end, get, id, pool, probe, probed, start, status};
 use crate::waiting::{post, probing};
 
-/// A request at 1 s that waits on `a`, which answers neither it nor a probe; it is stalled at 1.5
-/// s.
+/// Starts a request at 1 s on `a`, which responds neither to it nor to a probe. It is stalled at
+/// 1.5 s.
 fn stalled(adjust: fn(&mut Service), request: RequestMeta) -> (PoolState, Exchange, Attempt) {
     let mut state = probed(adjust);
     end(&mut state, 0, status(200), at(0));
@@ -44,7 +44,7 @@ fn only_safe_requests_with_an_attempt_left_are_hedged() {
         ("turned off", |service| service.retry.hedge = false, get()),
         ("no attempt left", |service| service.retry.attempts = 1, get()),
         ("no budget", |service| service.retry.budget.min_per_second = 0, get()),
-        ("the other one is disabled by writes", |service| service.writes = Writes::PrimaryOnly, post()),
+        ("no other server accepts writes", |service| service.writes = Writes::PrimaryOnly, post()),
     ];
     for (case, adjust, request) in table {
         assert_eq!(hedged(adjust, request), None, "{case}");
@@ -56,18 +56,18 @@ fn only_safe_requests_with_an_attempt_left_are_hedged() {
 
 #[test]
 fn two_attempts_are_in_flight_at_most_and_the_last_one_decides() {
-    let three = || {
+    let hedged = || {
         let (state, mut exchange, attempt) = stalled(|_| (), get());
         let mut state = state;
         let hedge = exchange.hedge(&mut state, &attempt, at(1_500)).unwrap();
         assert_eq!(exchange.hedge(&mut state, &attempt, at(1_500)), None);
         (state, exchange, attempt, hedge)
     };
-    let (mut state, mut exchange, attempt, hedge) = three();
+    let (mut state, mut exchange, attempt, hedge) = hedged();
     assert_eq!(exchange.report(&mut state, hedge, status(502), at(1_600)), Step::Await);
     assert_eq!(exchange.report(&mut state, attempt, status(200), at(1_700)), Step::Finish(Finish::Response));
 
-    let (mut state, mut exchange, attempt, hedge) = three();
+    let (mut state, mut exchange, attempt, hedge) = hedged();
     exchange.cancel(&mut state, attempt, at(1_600));
     let step = exchange.report(&mut state, hedge, status(502), at(1_700));
     assert_eq!(step, Step::Finish(Finish::Response), "no other attempt is in flight");
@@ -105,7 +105,7 @@ fn liveness_probes_do_not_change_the_usual_probe_time() {
         .into_iter()
         .collect();
     assert_eq!(waits.len(), 1);
-    assert!(waits[0] <= 5_000 + 1_250, "the probe is silent for longer than usual after 250 ms: {waits:?}");
+    assert!(waits[0] <= 5_000 + 1_250, "a probe is unanswered for longer than usual after 250 ms: {waits:?}");
 }
 
 #[test]
@@ -136,7 +136,7 @@ fn an_affinity_client_stays_on_a_stalled_server_and_others_avoid_it() {
     assert_eq!(start(&mut state, get(), at(1_500)).1.server(), id(1));
     end(&mut state, 1, Outcome::Failed(Failure::Connect), at(1_500));
     let info = start(&mut state, get(), at(1_500)).1.info();
-    assert_eq!((info.server, info.last_resort), (id(0), false), "better than an ejected one");
+    assert_eq!((info.server, info.last_resort), (id(0), false), "a stalled server is preferred to an ejected one");
 }
 
 #[test]

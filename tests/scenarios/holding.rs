@@ -1,4 +1,4 @@
-//! Held requests: which server they are sent to, how often, and how long they wait.
+//! Held requests: the server, the rate of attempts and the length of the wait.
 
 use std::time::Duration;
 
@@ -53,7 +53,7 @@ fn a_held_request_is_sent_once_per_interval_however_many_servers_fail() {
         let fail = (b'a'..).take(servers).map(|name| format!("1 {} 502; ", char::from(name))).collect::<String>();
         let trace = run(servers, holding, &format!("0 GET; {fail} 2 GET; 12 end"));
         let attempts: usize = trace.requests.values().sum::<usize>() - 1;
-        // The first attempts, and then one every 250 ms for 5 s.
+        // The first attempts, then one every 250 ms for 5 s.
         let most = servers.min(3) + 20;
         assert!((most - 2..=most).contains(&attempts), "{servers} servers: {attempts} attempts, {:?}", trace.requests);
         let least = trace.requests.values().min();
@@ -79,7 +79,7 @@ fn a_held_request_is_sent_to_a_server_that_returned_before_others_that_fail() {
     sim.probe_continuously();
     names.iter().for_each(|name| sim.server(Duration::ZERO, name, Behavior::status(530)));
     sim.server(Duration::from_secs(41), "a", Behavior::status(200));
-    // The second request finds out that the server has returned.
+    // The second request observes that the server has recovered.
     sim.get(Duration::from_secs(40));
     (0..20).for_each(|n| sim.get(Duration::from_millis(41_010 + n * 50)));
     let trace = sim.run(Duration::from_secs(60));
@@ -117,7 +117,7 @@ fn requests_that_wait_for_a_free_place_use_every_place() {
     (0..100).for_each(|_| sim.get(Duration::from_secs(1)));
     let responses = sim.run(Duration::from_secs(40)).responses;
     let served = responses.iter().filter(|response| response.status == 200).count();
-    assert_eq!(served, 100, "a hundred requests take a second");
+    assert_eq!(served, 100, "a hundred requests take a second at two places");
 }
 
 #[test]

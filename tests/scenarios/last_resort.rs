@@ -1,4 +1,4 @@
-//! No server is available: which ones are tried, and in what order.
+//! Selection while no server is available.
 
 use expect_test::expect;
 
@@ -28,8 +28,8 @@ fn last_resort_prefers_servers_that_did_not_fail() {
 
 #[test]
 fn last_resort_prefers_servers_with_passing_probes() {
-    // The probes of `b` do not see what fails, so it serves its second ejection in full; meanwhile
-    // it is well again.
+    // The probes of `b` pass while its requests fail, so its second ejection lasts its full time,
+    // although it recovers meanwhile.
     let script =
         "0 probe a 500; 0 b 530; 0 probe b 200; 1 GET; 2 GET; 3.5 GET; 4 b 200; 14 a hang; 15 GET; 20 GET; 21 end";
     check(
@@ -61,8 +61,8 @@ fn last_resort_prefers_servers_with_passing_probes() {
 
 #[test]
 fn last_resort_ranks_by_the_latest_signal() {
-    let silent = "0 probe a 502; 0 probe b 502; 0 probe c 502; ";
-    let trace = run(3, |_| (), &format!("{silent} 1 GET; 1.5 a 502; 1.5 b 502; 2 GET; 3 GET; 4 end"));
+    let unhealthy = "0 probe a 502; 0 probe b 502; 0 probe c 502; ";
+    let trace = run(3, |_| (), &format!("{unhealthy} 1 GET; 1.5 a 502; 1.5 b 502; 2 GET; 3 GET; 4 end"));
     assert_eq!((trace.responses[1].attempts, trace.responses[1].served_by.as_deref()), (3, Some("c")));
     assert_eq!((trace.responses[2].attempts, trace.responses[2].served_by.as_deref()), (1, Some("c")));
 }
@@ -79,7 +79,7 @@ fn the_last_available_server_is_not_ejected() {
             1.001 a is ejected for 10s: status 530
             1.002 GET #1 -> c
             1.002 b is ejected for 10s: status 530
-            1.003 GET #1 <- 503 by us
+            1.003 GET #1 <- 503 by balancer
             3.000 POST #2 -> c
             3.001 POST #2 <- 200 by c
             3.100 POST #3 -> c
@@ -94,17 +94,17 @@ fn the_last_available_server_is_not_ejected() {
 
 #[test]
 fn concurrent_retries_wait_for_one_trial() {
-    // `b` was away and is well again. When `a` breaks under three requests, the first of them finds
-    // that out.
+    // `b` has recovered, which is not known yet. When `a` resets three requests, the first of them
+    // tries `b`.
     check_with(
         2,
         without_probes,
-        "0 a 530; 0 b 530; 1 GET; 1.5 a 200; 2 GET; 3 a hang; 3 b 200; 4 GET; 4.1 GET; 4.2 GET; 5 a cut; 6 end",
+        "0 a 530; 0 b 530; 1 GET; 1.5 a 200; 2 GET; 3 a hang; 3 b 200; 4 GET; 4.1 GET; 4.2 GET; 5 a reset_connections; 6 end",
         expect![[r#"
             1.000 GET #1 -> a
             1.001 GET #1 -> b
             1.001 a is ejected for 10s: status 530
-            1.002 GET #1 <- 503 by us
+            1.002 GET #1 <- 503 by balancer
             2.000 GET #2 -> b
             2.001 GET #2 -> a
             2.002 GET #2 <- 200 by a (last resort)
@@ -125,7 +125,7 @@ fn concurrent_retries_wait_for_one_trial() {
 
 #[test]
 fn no_trial_wait_while_a_server_is_available() {
-    // `b` is slow, and failed once, long ago: no crowd, and no reason to let others find out.
+    // `b` is slow, and failed once, long ago, so its request is no trial to wait for.
     check_with(
         2,
         without_probes,
@@ -148,7 +148,7 @@ fn no_trial_wait_while_a_server_is_available() {
 fn probes_that_fail_on_all_servers_do_not_move_traffic() {
     let script = "0 probe a 503; 0 probe b 503; 0 probe c 503; 1 GET; 2 GET; 13 GET; 14 GET; 25 GET; 26 GET; 27 end";
     let trace = run(3, |_| (), script);
-    let by: Vec<_> = trace.responses.iter().map(|answer| answer.served_by.as_deref()).collect();
+    let by: Vec<_> = trace.responses.iter().map(|response| response.served_by.as_deref()).collect();
     assert_eq!(by, [Some("a"); 6]);
 }
 
@@ -188,6 +188,6 @@ fn failed_server_is_retried_even_if_probes_never_pass() {
     let script = "0 probe a 500; 0 probe b 500; 1 GET; 4 a 502; 4 probe a 500; 4.5 GET; 4.6 a 200; 4.6 probe a 500; 6 GET; 20 GET; \
                   40 GET; 41 end";
     let trace = run(2, |_| (), script);
-    let by: Vec<_> = trace.responses.iter().map(|answer| answer.served_by.as_deref()).collect();
+    let by: Vec<_> = trace.responses.iter().map(|response| response.served_by.as_deref()).collect();
     assert_eq!(by, [Some("a"), Some("b"), Some("b"), Some("a"), Some("a")]);
 }

@@ -1,4 +1,4 @@
-//! Slow answers: a hung server is left, a slow one is not.
+//! Liveness checks: hung servers are left, slow ones are not.
 
 use std::time::Duration;
 
@@ -124,7 +124,7 @@ fn a_post_on_a_hung_server_ends_with_503() {
             2.500 a is stalled
             7.250 probe -> a
             10.000 a is ejected for 10s: server not responding
-            20.000 POST #2 <- 503 by us
+            20.000 POST #2 <- 503 by balancer
         "#]],
     );
 }
@@ -137,7 +137,7 @@ fn a_hung_server_on_probation_gets_no_requests() {
         let later: Vec<_> =
             trace.responses.iter().filter(|response| response.latency > Duration::from_millis(10)).collect();
         assert!(trace.to_string().contains("10.000 a is ejected for 10s"), "{trace}");
-        assert_eq!(later.len(), 1, "the POST that waited on the server when it hung: {later:?}");
+        assert_eq!(later.len(), 1, "only the POST that was in flight when the server hung: {later:?}");
     }
 }
 
@@ -162,6 +162,6 @@ fn requests_on_a_hung_server_share_one_liveness_probe() {
     let trace = run(2, |_| (), &format!("{gets} 5 a hang; 10 end"));
     let slowest = trace.responses.iter().map(|response| response.latency).max().unwrap();
     assert!(trace.responses.iter().all(|response| response.status == 200));
-    assert!(slowest <= Duration::from_millis(510), "an overdue response and a silent probe: {slowest:?}");
-    assert_eq!(trace.probes["a"], 2, "one at the start, one for all that wait");
+    assert!(slowest <= Duration::from_millis(510), "250 ms for the response and 250 ms for the probe: {slowest:?}");
+    assert_eq!(trace.probes["a"], 2, "one at the start, one for all waiting requests");
 }

@@ -20,14 +20,14 @@ fn pause(code: u16, seconds: u64) -> AttemptResult {
     AttemptResult { retry_after: Some(Duration::from_secs(seconds)), ..status(code) }
 }
 
-/// Has `a` answer a request in `took` milliseconds, the last time at `answered_at`, and time out on
-/// three that started 1.5 s before. Returns whether it is ejected.
-fn times_out(took: u64, answered_at: u64) -> bool {
+/// Sends `a` a request that takes `took` milliseconds until `responded_at`, and three that started
+/// 1.5 s ago and time out. Returns whether `a` is ejected.
+fn times_out(took: u64, responded_at: u64) -> bool {
     let mut state = probed(|_| ());
     let own = || RequestMeta { affinity_server: Some(id(0)), ..get() };
-    let (mut exchange, attempt) = start(&mut state, own(), at(answered_at - took));
+    let (mut exchange, attempt) = start(&mut state, own(), at(responded_at - took));
     let waiting: Vec<_> = (0..3).map(|_| start(&mut state, own(), at(18_500))).collect();
-    exchange.report(&mut state, attempt, status(200), at(answered_at));
+    exchange.report(&mut state, attempt, status(200), at(responded_at));
     for (mut exchange, attempt) in waiting {
         exchange.report(&mut state, attempt, TIMEOUT, at(20_000));
     }
@@ -42,7 +42,7 @@ fn a_timeout_of_a_responding_server_is_no_failure() {
 
 #[test]
 fn a_timeout_within_the_usual_response_time_is_no_failure() {
-    // The mean and four times the deviation, which is half of the first value.
+    // The usual time is the mean plus four deviations. The first deviation is half of the value.
     assert!(!times_out(500, 18_999) && times_out(499, 18_999));
     assert!(!times_out(500, 10_000) && times_out(500, 9_999), "it has not responded for ten seconds");
 }
@@ -84,15 +84,15 @@ fn retry_after_counts_only_on_a_503_that_counts_as_a_failure() {
 
 #[test]
 fn an_attempt_canceled_after_a_second_makes_a_probe_due() {
-    let due = |abandoned_at: u64, heard_at: Option<u64>| {
+    let due = |canceled_at: u64, responded_at: Option<u64>| {
         let mut state = probed(|_| ());
         let (mut exchange, attempt) = start(&mut state, get(), at(1_000));
-        heard_at.into_iter().for_each(|heard_at| end(&mut state, 0, status(200), at(heard_at)));
-        exchange.cancel(&mut state, attempt, at(abandoned_at));
-        state.next_probe(at(abandoned_at)).is_some()
+        responded_at.into_iter().for_each(|now| end(&mut state, 0, status(200), at(now)));
+        exchange.cancel(&mut state, attempt, at(canceled_at));
+        state.next_probe(at(canceled_at)).is_some()
     };
     assert!(!due(1_999, None) && due(2_000, None));
-    assert!(due(2_000, Some(1_000)) && !due(2_000, Some(1_001)), "it has answered since");
+    assert!(due(2_000, Some(1_000)) && !due(2_000, Some(1_001)), "it has responded since");
 }
 
 #[test]
@@ -117,17 +117,17 @@ fn a_failing_probe_confirms_the_failures_of_the_only_server() {
         (0..3).for_each(|_| end(&mut state, 0, outcome, at(1_100)));
         is_ejected(&state, 0, 1_100)
     };
-    assert!(!ejected(Ok(200), status(502)), "the statuses of one page");
+    assert!(!ejected(Ok(200), status(502)), "statuses may be caused by one page");
     assert!(!ejected(Ok(200), status(530)));
     assert!(ejected(Ok(500), status(502)), "one failing probe is enough");
-    assert!(ejected(Ok(200), Outcome::Failed(Failure::Connect).into()), "nothing is there");
+    assert!(ejected(Ok(200), Outcome::Failed(Failure::Connect).into()), "no process listens");
 }
 
 #[test]
 fn the_failures_of_the_last_available_server_count_for_later() {
     let mut state = pool(Policy::Failover, &[1, 1], |servers, _| servers[1].drain = true);
     (0..5).for_each(|_| end(&mut state, 0, status(502), at(0)));
-    assert!(!is_ejected(&state, 0, 0), "the other one takes no new clients");
+    assert!(!is_ejected(&state, 0, 0), "the other server is draining");
 }
 
 #[test]
@@ -164,10 +164,10 @@ fn a_passing_probe_during_an_ejection_does_not_raise_the_rank() {
         assert!(is_ejected(&state, server, start + 1_500));
     }
     probe(&mut state, [Ok(500), Ok(200)], at(6_000));
-    assert!(is_ejected(&state, 1, 6_000), "its probe does not cover what fails");
+    assert!(is_ejected(&state, 1, 6_000), "its probe is ineffective");
     let selection = state.pick(ServerSet::single(id(0)), &get(), at(6_000)).unwrap();
     assert!(selection.last_resort && selection.server == id(1));
-    assert_eq!(picks(&mut state, 1, at(6_000)), "a", "the longest idle one");
+    assert_eq!(picks(&mut state, 1, at(6_000)), "a", "the server that was idle longest");
 }
 
 #[test]
@@ -183,7 +183,7 @@ fn an_undelivered_attempt_is_not_charged() {
     assert_eq!(step, Step::Finish(Finish::Response), "delivered, and the budget is empty");
 }
 
-/// A pool in which `b` failed at 0 s, and another request to it is in flight since `tried_at`.
+/// Returns a pool in which `b` failed at 0 s and a request to it is in flight since `tried_at`.
 fn with_a_trial_of_b(adjust: fn(&mut Service), tried_at: u64) -> (PoolState, Exchange, Attempt) {
     let mut state = pool(Policy::Failover, &[1, 1], |_, change| change(adjust));
     end(&mut state, 1, status(502), at(0));
@@ -200,14 +200,14 @@ fn a_retry_waits_for_the_trial_of_another_request_on_a_failing_server() {
         exchange.report(&mut state, attempt, outcome, at(300))
     };
     assert!(matches!(step(status(502)), Step::Sleep(_)));
-    assert!(matches!(step(TIMEOUT.into()), Step::Attempt(_)), "a busy server would only be delayed");
+    assert!(matches!(step(TIMEOUT.into()), Step::Attempt(_)), "a timeout may mean that the servers are overloaded");
     assert!(matches!(step(status(530)), Step::Attempt(_)), "never delivered");
 
     let (mut state, mut left, trial) = with_a_trial_of_b(|_| (), 100);
     left.cancel(&mut state, trial, at(150));
     let (mut exchange, attempt) = start(&mut state, get(), at(200));
     let step = exchange.report(&mut state, attempt, status(502), at(300));
-    assert!(matches!(step, Step::Attempt(_)), "that request is not waited for any more");
+    assert!(matches!(step, Step::Attempt(_)), "the trial was canceled");
 
     let (mut state, ..) = with_a_trial_of_b(|service| service.retry.timeout = Duration::from_secs(1), 900);
     let (mut exchange, attempt) = start(&mut state, get(), at(900));
@@ -228,20 +228,20 @@ fn retries_are_charged_while_the_next_server_has_a_trial_in_flight() {
         assert_eq!(attempt.server(), id(0));
         matches!(exchange.report(&mut state, attempt, status(502), at(11_000)), Step::Attempt(_))
     };
-    assert!(retried(1_000), "the request is not waited for any more");
+    assert!(retried(1_000), "the trial is overdue");
     assert!(!retried(10_000));
 }
 
 #[test]
 fn a_retry_is_free_only_from_a_server_that_fails_repeatedly() {
     let mut state = probed(|service| (service.retry.budget.percent, service.retry.budget.min_per_second) = (0, 0));
-    let mut goes_on = || {
+    let mut is_retried = || {
         let (mut exchange, attempt) = start(&mut state, get(), at(1_000));
         assert_eq!(attempt.server(), id(0));
         matches!(exchange.report(&mut state, attempt, status(502), at(1_000)), Step::Attempt(_))
     };
-    assert!(!goes_on(), "one failure may be the request's own");
-    assert!(goes_on());
+    assert!(!is_retried(), "one failure may be caused by the request");
+    assert!(is_retried());
 }
 
 #[test]
@@ -289,7 +289,7 @@ fn writes_without_an_available_primary_are_rejected_only_at_its_limit() {
     end(&mut state, 0, status(530), at(0));
     let post = || RequestMeta::new(Method::POST);
     let (mut exchange, attempt) = start(&mut state, post(), at(1));
-    assert_eq!(attempt.server(), id(0), "ejected, but there is no other");
+    assert_eq!(attempt.server(), id(0), "it is ejected, but no other server accepts writes");
     assert_eq!(state.pick(ServerSet::EMPTY, &post(), at(1)), Err(LocalReply::Overloaded));
     let step = exchange.report(&mut state, attempt, status(530), at(1));
     assert!(matches!(step, Step::Finish(Finish::LocalReply(LocalReply::NoWrites { .. }))), "{step:?}");
@@ -297,15 +297,15 @@ fn writes_without_an_available_primary_are_rejected_only_at_its_limit() {
 
 #[test]
 fn the_unhealthy_interval_applies_to_an_ejected_server() {
-    let next = |happens: fn(&mut PoolState)| {
+    let next_probe_in = |happens: fn(&mut PoolState)| {
         let mut state = probed(|_| ());
         happens(&mut state);
         let now = at(60_000);
         probe(&mut state, [Ok(200), Ok(200)], now);
         state.next_probe_at(now).unwrap().since(now).as_secs()
     };
-    assert!(next(|_| ()) >= 24, "30 s, at least 20 % less");
-    let ejected_again = next(|state| {
+    assert!(next_probe_in(|_| ()) >= 24, "30 s, minus at most 20 % of jitter");
+    let ejected_again = next_probe_in(|state| {
         end(state, 0, status(530), at(1_000));
         probe(state, [Ok(200), Ok(200)], at(2_000));
         end(state, 0, Outcome::Failed(Failure::Connect), at(59_000));
@@ -328,7 +328,7 @@ fn unavailable_servers_are_selected_in_a_fixed_order() {
         let selection = state.pick(ServerSet::EMPTY, request, at(now)).unwrap();
         (selection.server.index(), selection.last_resort)
     };
-    // `a` has returned and is held back; `b` fails.
+    // `a` has recovered and is held for failback; `b` fails.
     let held = |adjust: fn(&mut Service)| {
         let mut state = probed(adjust);
         end(&mut state, 0, status(530), at(1_000));
@@ -337,17 +337,17 @@ fn unavailable_servers_are_selected_in_a_fixed_order() {
     };
     let mut state = held(|service| service.failback = Failback::Manual);
     end(&mut state, 1, Outcome::Failed(Failure::Connect), at(12_000));
-    assert_eq!(pick(&mut state, &get(), 12_000), (0, false), "held back before ejected");
+    assert_eq!(pick(&mut state, &get(), 12_000), (0, false), "held for failback before ejected");
 
     let mut state = held(|service| service.slow_start = Some(Duration::from_secs(100)));
     end(&mut state, 1, Outcome::Failed(Failure::Connect), at(11_000));
-    assert_eq!(pick(&mut state, &get(), 11_000), (0, false), "a slow start before ejected");
+    assert_eq!(pick(&mut state, &get(), 11_000), (0, false), "slow start before ejected");
 
     let mut state = probed(|_| ());
     (0..2).for_each(|server| end(&mut state, server, Outcome::Failed(Failure::Connect), at(1_000)));
     let post = RequestMeta::new(Method::POST);
     assert_eq!(pick(&mut state, &post, 10_999), (0, true));
-    assert_eq!(pick(&mut state, &post, 11_000), (0, false), "on probation before ejected");
+    assert_eq!(pick(&mut state, &post, 11_000), (0, false), "probation before ejected");
 }
 
 #[test]
@@ -367,7 +367,7 @@ fn a_retry_does_not_recheck_a_server_that_failed_long_ago() {
     let (mut exchange, first) = start(&mut state, get(), at(20_000));
     assert_eq!(first.server(), id(0), "the recheck of a first attempt");
     let Step::Attempt(second) = exchange.report(&mut state, first, status(502), at(20_000)) else { panic!("no retry") };
-    assert_eq!(second.server(), id(2), "a retry goes where a response is likely");
+    assert_eq!(second.server(), id(2), "a retry prefers a server that did not fail");
 }
 
 #[test]
@@ -377,7 +377,7 @@ fn only_a_scheduled_probe_that_starts_after_a_failure_clears_it() {
     let first = |state: &mut PoolState, now| state.pick(ServerSet::EMPTY, &post, at(now)).unwrap().server;
     end(&mut state, 0, status(502), at(58_000));
     probe(&mut state, [Ok(200), Ok(200)], at(58_000));
-    assert_eq!(first(&mut state, 58_001), id(1), "the probe of the failure itself may not cover it");
+    assert_eq!(first(&mut state, 58_001), id(1), "the probe that the failure caused may not cover it");
     let mut state = probed(|_| ());
     let running: Vec<_> = std::iter::from_fn(|| state.next_probe(at(58_000))).collect();
     end(&mut state, 0, status(502), at(58_050));
@@ -395,7 +395,7 @@ fn response_times_count_errors_and_canceled_attempts() {
         state.status(at(10_000))[0].latency
     };
     let fast_error = latency(|state| end(state, 0, status(500), at(0)));
-    assert!(fast_error >= Some(Duration::from_secs(5)), "no sign of speed: {fast_error:?}");
+    assert!(fast_error >= Some(Duration::from_secs(5)), "a fast error does not count as fast: {fast_error:?}");
     let canceled = latency(|state| {
         let own = RequestMeta { affinity_server: Some(id(0)), ..get() };
         let (mut exchange, attempt) = start(state, own, at(0));

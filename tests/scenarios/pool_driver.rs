@@ -1,4 +1,6 @@
-//! Calls of the pool and the exchange step by step, for cases that are clearer so than as a script.
+//! Calls of the pool and the exchange, one step at a time.
+//!
+//! For cases in which the order of single calls matters, which a script does not control.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,7 +11,7 @@ use tunnel_balancer_core::{
     ProbeResponse, RequestMeta, Server, ServerId, ServerSet, Service, Step, Timestamp,
 };
 
-/// A pool of servers `a`, `b`, ... with these weights, never probed.
+/// Returns a pool of servers `a`, `b`, ... with these weights and without health checks.
 pub(crate) fn pool(
     policy: Policy,
     weights: &[u32],
@@ -52,7 +54,7 @@ pub(crate) fn id(index: usize) -> ServerId {
     ServerId::new(index).unwrap()
 }
 
-/// The names of `count` picks, one after the other.
+/// Returns the names of `count` picks in a row.
 pub(crate) fn picks(state: &mut PoolState, count: usize, now: Timestamp) -> String {
     let pick = |_| state.pick(ServerSet::EMPTY, &get(), now).map(|pick| name(state, pick.server)).unwrap();
     (0..count).map(pick).collect()
@@ -65,7 +67,7 @@ pub(crate) fn counts(picks: &str) -> BTreeMap<char, usize> {
     })
 }
 
-/// Starts a request and leaves it without a response.
+/// Starts a request that never gets a response. Returns the name of its server.
 pub(crate) fn begin(state: &mut PoolState, request: RequestMeta, now: Timestamp) -> Result<String, LocalReply> {
     match Exchange::start(request, state, now).1 {
         Step::Attempt(attempt) => Ok(name(state, attempt.server())),
@@ -93,7 +95,7 @@ fn send(state: &mut PoolState, request: RequestMeta, code: u16, now: Timestamp) 
     server
 }
 
-/// Starts a request, which is sent to a server.
+/// Starts a request. Returns its first attempt.
 pub(crate) fn start(state: &mut PoolState, request: RequestMeta, now: Timestamp) -> (Exchange, Attempt) {
     match Exchange::start(request, state, now) {
         (exchange, Step::Attempt(attempt)) => (exchange, attempt),
@@ -101,7 +103,7 @@ pub(crate) fn start(state: &mut PoolState, request: RequestMeta, now: Timestamp)
     }
 }
 
-/// Sends one request to a server and reports how it ends; a retry is not sent.
+/// Sends one request to a server and reports its result. A retry is not sent.
 pub(crate) fn end(state: &mut PoolState, server: usize, result: impl Into<AttemptResult>, now: Timestamp) {
     let (mut exchange, attempt) = start(state, RequestMeta { affinity_server: Some(id(server)), ..get() }, now);
     assert_eq!(attempt.server(), id(server));
@@ -110,7 +112,7 @@ pub(crate) fn end(state: &mut PoolState, server: usize, result: impl Into<Attemp
     }
 }
 
-/// A pool of two servers with health checks, which both have passed at the start.
+/// Returns a pool of two servers whose first probes have passed.
 pub(crate) fn probed(adjust: fn(&mut Service)) -> PoolState {
     let mut state = pool(Policy::Failover, &[1, 1], |_, change| {
         change(|service| service.health_check = Some(HealthCheck::default()));
@@ -129,25 +131,25 @@ pub(crate) fn probe(state: &mut PoolState, results: [Result<u16, Failure>; 2], n
     }
 }
 
-/// The result of an attempt that ends with a status.
+/// Returns the result of an attempt that ended with a status.
 pub(crate) fn status(code: u16) -> AttemptResult {
     Outcome::Status(StatusCode::from_u16(code).unwrap()).into()
 }
 
-/// Sends `request` until it has a response; `answer` returns the status of each server. Returns the
-/// servers that were tried.
+/// Runs `request` to its end; `respond` returns the status of each server. Returns the servers that
+/// were tried.
 pub(crate) fn drive(
     state: &mut PoolState,
     request: RequestMeta,
     now: Timestamp,
-    answer: impl Fn(usize) -> u16,
+    respond: impl Fn(usize) -> u16,
 ) -> Vec<usize> {
     let (mut exchange, mut step) = Exchange::start(request, state, now);
     let mut tried = Vec::new();
     while let Step::Attempt(attempt) = step {
         let server = attempt.server().index();
         tried.push(server);
-        step = exchange.report(state, attempt, status(answer(server)), now);
+        step = exchange.report(state, attempt, status(respond(server)), now);
     }
     tried
 }

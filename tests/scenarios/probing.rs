@@ -1,4 +1,4 @@
-//! Probes: when, how many, and what they change.
+//! Probes: their times, their number and their effects.
 
 use expect_test::expect;
 use tunnel_balancer_core::{Exchange, Failure, Health, HealthCheck, Policy, PoolState, Step, Wait};
@@ -11,7 +11,7 @@ fn hc_17_concurrent_requests_cause_one_probe_per_server() {
     let script = format!("0 probe a hang; 0 probe b hang; {} 4 end", "1 GET; ".repeat(100));
     let trace = run(2, |_| (), &script);
     assert_eq!(trace.responses.len(), 100);
-    assert!(trace.responses.iter().all(|answer| answer.latency.as_millis() == 1), "no request waits for a probe");
+    assert!(trace.responses.iter().all(|response| response.latency.as_millis() == 1), "no request waits for a probe");
     assert_eq!((trace.probes["a"], trace.probes["b"]), (1, 1));
 }
 
@@ -91,7 +91,7 @@ fn a_liveness_probe_that_fails_locally_is_not_repeated_at_once() {
     assert_eq!(state.next_probe(now), None);
 }
 
-/// A pool of two servers that are probed.
+/// Returns a pool of two servers with health checks.
 fn probed_pool() -> PoolState {
     pool(Policy::Failover, &[1, 1], |_, change| change(|service| service.health_check = Some(HealthCheck::default())))
 }
@@ -198,7 +198,7 @@ fn out_03_a_server_with_rare_failures_is_probed_once_per_second_and_never_ejecte
         format!("{time} a {status}; {time} probe a 200; {} GET; ", time + 0.05)
     };
     let trace = run(2, |_| (), &((10..110).map(turn).collect::<String>() + "12 end"));
-    assert_eq!(trace.requests["a"], 100, "OUT-03: never ejected");
+    assert_eq!(trace.requests["a"], 100, "it is never ejected");
     assert!(trace.probes["a"] >= 9 && trace.probes["a"] <= 12, "{} probes", trace.probes["a"]);
 }
 
@@ -222,12 +222,12 @@ fn hc_08_the_next_probe_is_reproducible_and_within_its_jitter() {
     let gets: String = (0..400).map(|n| format!("{} GET; ", f64::from(n) / 10.0)).collect();
     let trace = run(1, |_| (), &format!("{gets} 40 end")).to_string();
     let probes: Vec<&str> = trace.lines().filter(|line| line.contains("probe")).collect();
-    assert_eq!(probes, ["0.000 probe -> a", "30.800 probe -> a"], "30 s +-20 %, at the next request");
+    assert_eq!(probes, ["0.000 probe -> a", "30.800 probe -> a"], "after 30 s +-20 %, with the next request");
 }
 
 #[test]
 fn hc_13_servers_without_a_health_check_are_available_and_never_probed() {
     let trace = run(2, without_probes, "0 GET; 100 GET; 200 end");
     assert!(trace.probes.is_empty());
-    assert!(trace.responses.iter().all(|answer| answer.served_by.as_deref() == Some("a")));
+    assert!(trace.responses.iter().all(|response| response.served_by.as_deref() == Some("a")));
 }

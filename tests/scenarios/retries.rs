@@ -1,4 +1,4 @@
-//! Retries beyond the first round: budget, pauses, and settings that change what is tried again.
+//! Retries: their budget and the timeout of an attempt.
 
 use std::time::Duration;
 
@@ -13,26 +13,29 @@ fn rty_18_retries_stay_within_the_budget_if_all_servers_fail() {
     let trace = run(3, without_probes, &format!("0 a 502; 0 b 502; 0 c 502; {gets} 20 end"));
     let attempts: usize = trace.requests.values().sum();
     assert!((1_100..=1_210).contains(&attempts), "{attempts} attempts for 1000 requests");
-    assert!(trace.responses.iter().all(|answer| answer.status == 502), "and every client gets the servers' own answer");
+    assert!(
+        trace.responses.iter().all(|response| response.status == 502),
+        "every client gets the response of a server"
+    );
 }
 
 #[test]
 fn retries_to_a_healthy_server_are_not_charged() {
     let gets = (0..200).map(|_| "1 GET; ").collect::<String>();
     let trace = run(2, without_probes, &format!("0 a reset; {gets} 2 end"));
-    assert!(trace.responses.iter().all(|answer| answer.status == 200), "all were on their way when it died");
+    assert!(trace.responses.iter().all(|response| response.status == 200), "all were in flight when the server died");
     assert_eq!(trace.requests["b"], 200);
 }
 
 #[test]
 fn rty_10_per_try_timeout_ends_a_slow_attempt() {
-    let cut = |service: &mut Service| {
+    let limits = |service: &mut Service| {
         service.health_check = None;
         service.retry.per_try_timeout = Some(Duration::from_millis(500));
     };
     check_with(
         2,
-        cut,
+        limits,
         "0 a slow; 1 GET; 2 POST; 3 end",
         expect![[r#"
             1.000 GET #1 -> a

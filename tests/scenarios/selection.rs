@@ -1,4 +1,4 @@
-//! Choices: who is picked, under every policy and every rule that holds for all of them.
+//! Selection: every policy, and the rules that apply to all of them.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -23,8 +23,8 @@ fn sel_02_round_robin_skips_an_ejected_server_until_its_trial() {
     assert_eq!(exchange(&mut state, 530, at(0)), "b");
     let meanwhile = counts(&picks(&mut state, 60, at(1)));
     assert_eq!(meanwhile.keys().collect::<String>(), "ac");
-    assert!((29..=31).contains(&meanwhile[&'a']), "the rotation that was begun is finished: {meanwhile:?}");
-    // After its time b gets one request, which readmits it.
+    assert!((29..=31).contains(&meanwhile[&'a']), "the current rotation is finished first: {meanwhile:?}");
+    // After its ejection, `b` gets one request, whose success unejects it.
     let trial = (0..3).map(|_| exchange_get(&mut state, at(10_001))).collect::<String>();
     assert!(trial.contains('b'), "{trial}");
     assert!((29..=31).contains(&counts(&picks(&mut state, 90, at(10_002)))[&'b']));
@@ -33,8 +33,8 @@ fn sel_02_round_robin_skips_an_ejected_server_until_its_trial() {
 #[test]
 fn sel_03_a_server_at_its_limit_is_skipped() {
     let mut state = pool(Policy::RoundRobin, &[1, 1, 1], |servers, _| servers[1].max_requests = Some(1));
-    let begun: Vec<_> = (0..6).map(|_| begin(&mut state, get(), at(0)).unwrap()).collect();
-    assert_eq!(begun.iter().filter(|name| *name == "b").count(), 1, "{begun:?}");
+    let servers: Vec<_> = (0..6).map(|_| begin(&mut state, get(), at(0)).unwrap()).collect();
+    assert_eq!(servers.iter().filter(|name| *name == "b").count(), 1, "{servers:?}");
 }
 
 #[test]
@@ -86,24 +86,24 @@ fn sel_08_the_attempts_of_a_request_never_repeat_a_server() {
 #[test]
 fn sel_12_least_requests_prefers_the_less_loaded_server() {
     let mut state = plain(Policy::LeastRequests, &[1, 1]);
-    let begun: Vec<_> = (0..100).map(|_| begin(&mut state, get(), at(0)).unwrap()).collect();
-    let to_a = begun.iter().filter(|name| *name == "a").count();
-    assert_eq!(to_a, 50, "of two, the less busy one always: both stay level");
+    let servers: Vec<_> = (0..100).map(|_| begin(&mut state, get(), at(0)).unwrap()).collect();
+    let to_a = servers.iter().filter(|name| *name == "a").count();
+    assert_eq!(to_a, 50, "both servers stay equally loaded");
 }
 
 #[test]
 fn least_requests_counts_by_weight() {
     let mut state = plain(Policy::LeastRequests, &[3, 1]);
-    let begun: Vec<_> = (0..400).map(|_| begin(&mut state, get(), at(0)).unwrap()).collect();
-    let to_a = begun.iter().filter(|name| *name == "a").count();
-    assert!((295..=305).contains(&to_a), "{to_a} of 400 to the one with three quarters of the weight");
+    let servers: Vec<_> = (0..400).map(|_| begin(&mut state, get(), at(0)).unwrap()).collect();
+    let to_a = servers.iter().filter(|name| *name == "a").count();
+    assert!((295..=305).contains(&to_a), "{to_a} of 400 to the server with three quarters of the weight");
 }
 
 #[test]
 fn sel_13_ties_are_broken_uniformly_at_random() {
     let counts = counts(&picks(&mut plain(Policy::LeastRequests, &[1, 1, 1]), 10_000, at(0)));
     let chi_squared: f64 = counts.values().map(|count| (*count as f64 - 3333.3).powi(2) / 3333.3).sum();
-    assert!(chi_squared < 13.8, "99.9 % of fair draws are below: {chi_squared} {counts:?}");
+    assert!(chi_squared < 13.8, "99.9 % of uniform samples are below: {chi_squared} {counts:?}");
 }
 
 #[test]
@@ -112,7 +112,7 @@ fn sel_15_two_choices_of_two_servers_compare_both() {
     begin(&mut state, get(), at(0)).unwrap();
     let busy = picks(&mut state, 1, at(0));
     for _ in 0..100 {
-        assert_eq!(picks(&mut state, 1, at(0)), busy, "the idle one is always seen");
+        assert_eq!(picks(&mut state, 1, at(0)), busy, "the idle server is always compared");
     }
 }
 
@@ -137,7 +137,7 @@ fn sel_17_sel_18_only_the_keys_of_a_removed_server_move() {
         assert!(before == id(2) || before == after);
         moved += usize::from(before != after);
     }
-    assert!((1_467..=1_867).contains(&moved), "SEL-18: a sixth of the keys, within 2 %: {moved}");
+    assert!((1_467..=1_867).contains(&moved), "a sixth of the keys, within 2 %: {moved}");
 }
 
 #[test]
@@ -186,7 +186,7 @@ fn sel_28_a_request_is_rejected_if_all_servers_are_at_their_limit() {
     assert_eq!(begin(&mut state, get(), at(0)).as_deref(), Ok("a"));
     assert_eq!(begin(&mut state, get(), at(0)).as_deref(), Ok("b"));
     assert_eq!(begin(&mut state, get(), at(0)), Err(LocalReply::Overloaded));
-    assert!(begin(&mut state, get(), at(270_000)).is_ok(), "requests that never report back do not fill it for ever");
+    assert!(begin(&mut state, get(), at(270_000)).is_ok(), "requests that never report their end expire");
 }
 
 #[test]
@@ -206,7 +206,7 @@ fn sel_30_fast_failures_do_not_attract_traffic() {
         let outcome = Outcome::Status(StatusCode::from_u16(status).unwrap());
         exchange.report(&mut state, attempt, outcome, at(n * 10 + took));
     }
-    assert!(to_a <= 75, "PERF-7: 2.5 % at most, and not two thirds: {to_a} of 3000");
+    assert!(to_a <= 75, "at most 2.5 % of the traffic: {to_a} of 3000");
 }
 
 #[test]
@@ -219,7 +219,7 @@ fn aff_02_aff_03_a_client_keeps_its_server_while_it_is_available() {
     };
     let step = exchange.report(&mut state, attempt, Outcome::Status(StatusCode::from_u16(530).unwrap()), at(0));
     let Step::Attempt(second) = step else { panic!("no second attempt") };
-    assert_eq!(second.server(), id(0), "health wins");
+    assert_eq!(second.server(), id(0), "health takes precedence over affinity");
     assert_eq!(begin(&mut state, sticky, at(1)).as_deref(), Ok("a"));
 }
 
@@ -242,7 +242,7 @@ fn a_disabled_server_gets_no_requests_and_no_probes() {
     let sticky = RequestMeta { affinity_server: Some(id(0)), ..get() };
     assert_eq!(begin(&mut state, sticky, at(0)).as_deref(), Ok("b"));
     assert_eq!(state.next_probe(at(0)).map(|lease| lease.server()), Some(id(1)));
-    assert_eq!(state.next_probe(at(0)), None, "nor probes");
+    assert_eq!(state.next_probe(at(0)), None, "a disabled server is not probed");
 }
 
 #[test]
@@ -254,33 +254,33 @@ fn writes_are_sent_only_to_the_primary() {
         assert_eq!(begin(&mut state, post(), at(0)).as_deref(), Ok("a"));
     }
     assert_eq!(exchange(&mut state, 530, at(0)), "a");
-    assert_eq!(begin(&mut state, post(), at(1)).as_deref(), Ok("a"), "writes have no other server, so it is asked");
+    assert_eq!(begin(&mut state, post(), at(1)).as_deref(), Ok("a"), "no other server accepts writes");
     assert_eq!(begin(&mut state, get(), at(1)).as_deref(), Ok("b"), "reads avoid the ejected primary");
 }
 
 #[test]
 fn sel_11_failback_is_automatic_delayed_or_manual() {
-    let away_and_back = |failback: fn(&mut Service)| {
+    let ejected_and_recovered = |failback: fn(&mut Service)| {
         let mut state = pool(Policy::Failover, &[1, 1], |_, change| change(failback));
         exchange(&mut state, 530, at(0));
         assert_eq!(exchange_get(&mut state, at(10_000)), "a", "the trial");
         state
     };
-    let mut auto = away_and_back(|_| ());
+    let mut auto = ejected_and_recovered(|_| ());
     assert_eq!(picks(&mut auto, 1, at(10_001)), "a");
 
-    let mut late = away_and_back(|service| service.failback = Failback::After(Duration::from_secs(600)));
+    let mut late = ejected_and_recovered(|service| service.failback = Failback::After(Duration::from_secs(600)));
     assert_eq!(picks(&mut late, 1, at(609_999)), "b");
     assert_eq!(picks(&mut late, 1, at(610_000)), "a");
 
-    let mut manual = away_and_back(|service| service.failback = Failback::Manual);
+    let mut manual = ejected_and_recovered(|service| service.failback = Failback::Manual);
     assert_eq!(picks(&mut manual, 1, at(86_000_000)), "b");
     manual.release_failback(at(86_000_000));
     assert_eq!(picks(&mut manual, 1, at(86_000_000)), "a");
 
-    let mut alone = away_and_back(|service| service.failback = Failback::Manual);
+    let mut alone = ejected_and_recovered(|service| service.failback = Failback::Manual);
     exchange(&mut alone, 530, at(20_000));
-    assert_eq!(picks(&mut alone, 1, at(20_001)), "a", "held back is better than nobody");
+    assert_eq!(picks(&mut alone, 1, at(20_001)), "a", "a held server is preferred to an ejected one");
 }
 
 #[test]
@@ -319,7 +319,7 @@ fn out_07_the_share_of_ejected_servers_is_limited() {
     let mut state = pool(Policy::RoundRobin, &[1, 1], |_, change| change(|service| service.ejection.max_percent = 1));
     assert_eq!(exchange(&mut state, 530, at(0)), "a");
     assert_eq!(exchange(&mut state, 530, at(0)), "b");
-    assert_eq!(picks(&mut state, 2, at(1)), "bb", "one is out, and one only");
+    assert_eq!(picks(&mut state, 2, at(1)), "bb", "only one server is ejected");
 }
 
 #[test]
@@ -333,9 +333,9 @@ fn rty_26_a_canceled_attempt_has_no_health_impact_and_releases_its_trial() {
         (name(state, info.server), info.trial)
     };
     assert_eq!(abandon(&mut state, at(10_000)), ("a".to_owned(), true));
-    assert_eq!(abandon(&mut state, at(10_000)), ("a".to_owned(), true), "the trial is there for the next one");
+    assert_eq!(abandon(&mut state, at(10_000)), ("a".to_owned(), true), "the trial is available again");
     assert_eq!(exchange_get(&mut state, at(10_000)), "a");
     assert_eq!(abandon(&mut state, at(10_001)), ("a".to_owned(), false));
-    assert_eq!(exchange_get(&mut state, at(10_001)), "a", "and its one place is free");
+    assert_eq!(exchange_get(&mut state, at(10_001)), "a", "its only place is free");
     assert_eq!(state.status(at(10_001))[0].counters.failed_attempts, 1);
 }

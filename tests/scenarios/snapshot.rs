@@ -1,4 +1,4 @@
-//! What isolates tell each other: the newest fact about each server wins.
+//! State that isolates share: the newest fact about each server wins.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +21,7 @@ pub(crate) fn isolate_with(seed: u64, adjust: impl FnOnce(&mut Service)) -> Pool
 }
 
 pub(crate) const fn at(seconds: u64) -> Timestamp {
-    // Facts carry the hosts' common clock, so a start far from zero.
+    // Facts carry wall-clock times, which are far from zero.
     Timestamp::from_millis(1_700_000_000_000 + seconds * 1000)
 }
 
@@ -29,7 +29,7 @@ pub(crate) fn a() -> ServerId {
     ServerId::new(0).unwrap()
 }
 
-/// Probes both servers; `a` answers with `status`, `b` with 200.
+/// Probes both servers; `a` responds with `status`, `b` with 200.
 pub(crate) fn probe(state: &mut PoolState, status: u16, now: Timestamp) {
     while let Some(lease) = state.next_probe(now) {
         let status = if lease.server() == a() { status } else { 200 };
@@ -56,7 +56,7 @@ fn a_server_without_state_changes_is_not_exported() {
     let mut state = isolate(1);
     assert!(state.export("first").servers.is_empty());
     send(&mut state, 200, at(0));
-    assert!(state.export("first").servers.is_empty(), "a success is no fact: nothing changed");
+    assert!(state.export("first").servers.is_empty(), "a success changes no state");
     send(&mut state, 530, at(1));
     let servers = state.export("first").servers;
     assert_eq!(servers.iter().map(|server| server.server.as_str()).collect::<Vec<_>>(), ["a"]);
@@ -68,9 +68,9 @@ fn an_empty_isolate_adopts_facts_without_events() {
     probe(&mut old, 500, at(0));
     new.merge(&old.export("old"), at(1));
     assert_eq!(new.health(a()), Health::Unhealthy);
-    assert_ne!(first_choice(&mut new, at(1)), a(), "without having asked a server itself");
-    assert_eq!(new.next_probe(at(1)), None, "somebody has just looked");
-    assert!(new.drain_events().is_empty(), "whoever found it out has told it");
+    assert_ne!(first_choice(&mut new, at(1)), a(), "without a request or probe of its own");
+    assert_eq!(new.next_probe(at(1)), None, "the probe of the other isolate is recent");
+    assert!(new.drain_events().is_empty(), "the other isolate has reported the change");
 }
 
 #[test]
@@ -87,20 +87,16 @@ fn a_shared_ejection_keeps_its_end() {
 
 #[test]
 fn a_probe_of_another_isolate_does_not_end_an_ejection() {
-    let (mut teller, mut listener) = (isolate(1), isolate(2));
-    let (mut exchange, Step::Attempt(attempt)) = Exchange::start(RequestMeta::new(Method::GET), &mut listener, at(0))
+    let (mut source, mut target) = (isolate(1), isolate(2));
+    let (mut exchange, Step::Attempt(attempt)) = Exchange::start(RequestMeta::new(Method::GET), &mut target, at(0))
     else {
         panic!("no attempt")
     };
-    exchange.report(&mut listener, attempt, Outcome::Status(StatusCode::from_u16(530).unwrap()), at(0));
-    probe(&mut teller, 200, at(1));
-    listener.merge(&teller.export("teller"), at(2));
-    assert_eq!(listener.health(a()), Health::Healthy);
-    assert_eq!(
-        listener.ejection_state(a(), at(2)),
-        EjectionState::Ejected(at(10)),
-        "a probe may be blind to what failed"
-    );
+    exchange.report(&mut target, attempt, Outcome::Status(StatusCode::from_u16(530).unwrap()), at(0));
+    probe(&mut source, 200, at(1));
+    target.merge(&source.export("source"), at(2));
+    assert_eq!(target.health(a()), Health::Healthy);
+    assert_eq!(target.ejection_state(a(), at(2)), EjectionState::Ejected(at(10)), "the probe may be ineffective");
 }
 
 #[test]
@@ -132,7 +128,11 @@ fn a_failing_liveness_probe_is_not_exported() {
     let lease = state.next_probe(at(10)).unwrap();
     state.on_probe(lease, &Err(Failure::Timeout), at(15));
     let fact = &state.export("x").servers[0];
-    assert_eq!((fact.probed_at, fact.contrary_streak), (at(0).as_millis(), 0), "it would hide a streak elsewhere");
+    assert_eq!(
+        (fact.probed_at, fact.contrary_streak),
+        (at(0).as_millis(), 0),
+        "it would hide the streak of another isolate"
+    );
 }
 
 #[test]
@@ -148,7 +148,7 @@ fn another_isolate_does_not_start_a_second_trial() {
     assert_eq!(first_choice(&mut second, at(10)), a(), "the trial is not known yet");
     second.merge(&first.export("first"), at(10));
     assert_ne!(first_choice(&mut second, at(10)), a());
-    assert_eq!(first_choice(&mut second, at(16)), a(), "a trial that never reports does not block for ever");
+    assert_eq!(first_choice(&mut second, at(16)), a(), "a trial that never reports expires");
     exchange.report(&mut first, trial, Outcome::Status(StatusCode::OK), at(11));
     second.merge(&first.export("first"), at(12));
     assert_eq!(second.ejection_state(a(), at(12)), EjectionState::Active);
@@ -178,16 +178,16 @@ fn ejections_of_another_isolate_are_signals() {
     while let Some(lease) = state.next_probe(at(1)) {
         state.on_probe(lease, &Ok(ProbeResponse::new(StatusCode::INTERNAL_SERVER_ERROR)), at(1));
     }
-    assert_ne!(first_choice(&mut state, at(2)), a(), "neither is available, and `a` failed");
+    assert_ne!(first_choice(&mut state, at(2)), a(), "no server is available, and `a` failed last");
 
     let mut state = isolate(2);
     send(&mut state, 502, at(1));
     let post =
         |state: &mut PoolState| state.pick(ServerSet::EMPTY, &RequestMeta::new(Method::POST), at(11)).unwrap().server;
-    assert_ne!(post(&mut state), a(), "it failed lately");
+    assert_ne!(post(&mut state), a(), "it failed recently");
     send(&mut other, 200, at(10));
     state.merge(&other.export("x"), at(11));
-    assert_eq!(post(&mut state), a(), "it has worked since, elsewhere");
+    assert_eq!(post(&mut state), a(), "it has responded to another isolate since");
 }
 
 #[test]
@@ -219,7 +219,7 @@ fn a_failback_release_starts_slow_start_only_for_held_servers() {
     send(&mut state, 530, at(0));
     send(&mut state, 200, at(10));
     other.merge(&state.export("x"), at(11));
-    assert!(other.status(at(11))[0].awaiting_failback, "held here, too");
+    assert!(other.status(at(11))[0].awaiting_failback, "it is held by both isolates");
     let mut fresh = isolate_with(3, adjust);
     state.release_failback(at(20));
     for state_of in [&mut other, &mut fresh] {
@@ -260,11 +260,11 @@ fn isolates_report_one_failback_with_the_same_time() {
     send(&mut released, 200, at(10));
     released.drain_events();
     released.release_failback(at(200));
-    assert_eq!(released.drain_events(), events, "it was over before the command");
+    assert_eq!(released.drain_events(), events, "the delay had passed before the command");
     let mut late = isolate_with(3, adjust);
     late.merge(&state.export("x"), at(201));
     first_choice(&mut late, at(202));
-    assert_eq!(late.drain_events(), [], "it was over before it was known here");
+    assert_eq!(late.drain_events(), [], "the delay had passed before the merge");
 }
 
 #[test]
@@ -290,7 +290,7 @@ fn a_probe_of_another_isolate_defers_the_next_one_unless_a_failure_is_newer() {
     };
     assert_eq!(due(6), at(6));
     let deferred = due(4).since(at(5)).as_secs();
-    assert!((24..=36).contains(&deferred), "spread, so that isolates do not fall into step: {deferred}");
+    assert!((24..=36).contains(&deferred), "with jitter, so that isolates do not probe in step: {deferred}");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Which facts of a snapshot count: their age, clock, scope, subject and format.
+//! Valid facts of a snapshot: their age, clock, scope, identity and format.
 
 use std::time::Duration;
 
@@ -18,62 +18,59 @@ fn the_ejection_count_of_a_fact_is_limited() {
 
 #[test]
 fn facts_may_arrive_late_twice_and_in_any_order() {
-    let mut teller = isolate(1);
-    probe(&mut teller, 200, at(0));
-    let early = teller.export("teller");
-    probe(&mut teller, 500, at(60));
-    probe(&mut teller, 500, at(90));
-    let late = teller.export("teller");
+    let mut source = isolate(1);
+    probe(&mut source, 200, at(0));
+    let early = source.export("source");
+    probe(&mut source, 500, at(60));
+    probe(&mut source, 500, at(90));
+    let late = source.export("source");
     for order in [[&early, &late], [&late, &early]] {
-        let mut listener = isolate(2);
+        let mut target = isolate(2);
         for snapshot in order.into_iter().chain(order) {
-            listener.merge(snapshot, at(100));
+            target.merge(snapshot, at(100));
         }
-        assert_eq!(listener.health(a()), Health::Unhealthy);
+        assert_eq!(target.health(a()), Health::Unhealthy);
     }
 }
 
 #[test]
 fn merge_ignores_stale_future_and_unknown_facts() {
-    let (mut teller, mut listener) = (isolate(1), isolate(2));
-    probe(&mut teller, 500, at(0));
-    probe(&mut listener, 200, at(1));
-    listener.merge(&teller.export("teller"), at(2));
-    assert_eq!(listener.health(a()), Health::Healthy, "own knowledge is newer");
+    let (mut source, mut target) = (isolate(1), isolate(2));
+    probe(&mut source, 500, at(0));
+    probe(&mut target, 200, at(1));
+    target.merge(&source.export("source"), at(2));
+    assert_eq!(target.health(a()), Health::Healthy, "the local state is newer");
 
-    let mut snapshot = teller.export("teller");
+    let mut snapshot = source.export("source");
     snapshot.servers[0].probed_at = at(1000).as_millis();
-    listener.merge(&snapshot, at(3));
-    assert_eq!(listener.health(a()), Health::Healthy, "a fact from the future is ignored");
+    target.merge(&snapshot, at(3));
+    assert_eq!(target.health(a()), Health::Healthy, "a fact from the future is ignored");
 
     snapshot.servers[0].probed_at = at(4).as_millis();
     snapshot.servers[0].server = "z".to_owned();
-    listener.merge(&snapshot, at(5));
-    assert_eq!(listener.health(a()), Health::Healthy, "there is no z here");
+    target.merge(&snapshot, at(5));
+    assert_eq!(target.health(a()), Health::Healthy, "no server has this name");
 }
 
 #[test]
 fn a_snapshot_is_unchanged_by_a_json_round_trip() {
-    let mut teller = isolate(1);
-    probe(&mut teller, 500, at(0));
-    let written = serde_json::to_string(&teller.export("teller")).unwrap();
-    assert!(
-        written.contains(r#""server":"a","identity":"#) && written.contains(r#""health":"unhealthy""#),
-        "{written}"
-    );
-    let read: Snapshot = serde_json::from_str(&written).unwrap();
-    assert_eq!(read, teller.export("teller"));
+    let mut source = isolate(1);
+    probe(&mut source, 500, at(0));
+    let json = serde_json::to_string(&source.export("source")).unwrap();
+    assert!(json.contains(r#""server":"a","identity":"#) && json.contains(r#""health":"unhealthy""#), "{json}");
+    let read: Snapshot = serde_json::from_str(&json).unwrap();
+    assert_eq!(read, source.export("source"));
 }
 
 #[test]
 fn an_ejection_from_a_snapshot_lasts_at_most_max_time() {
-    let (mut teller, mut listener) = (isolate(1), isolate(2));
-    probe(&mut teller, 500, at(0));
-    let mut snapshot = teller.export("teller");
+    let (mut source, mut target) = (isolate(1), isolate(2));
+    probe(&mut source, 500, at(0));
+    let mut snapshot = source.export("source");
     snapshot.servers[0].state_changed_at = at(0).as_millis();
     snapshot.servers[0].ejected_until = Some(u64::MAX);
-    listener.merge(&snapshot, at(1));
-    assert_eq!(listener.ejection_state(a(), at(1)), EjectionState::Ejected(at(300)));
+    target.merge(&snapshot, at(1));
+    assert_eq!(target.ejection_state(a(), at(1)), EjectionState::Ejected(at(300)));
 }
 
 #[test]
@@ -100,7 +97,7 @@ fn facts_of_another_scope_are_ignored() {
         let mut everywhere = snapshot.clone();
         everywhere.scope.clear();
         state.merge(&everywhere, at(1));
-        assert_eq!(state.health(a()), Health::Unhealthy, "valid everywhere");
+        assert_eq!(state.health(a()), Health::Unhealthy, "without a scope it is valid everywhere");
     }
 }
 
@@ -124,12 +121,12 @@ fn facts_about_another_address_or_check_are_ignored() {
     }
     let mut other = isolate_with(2, |service| service.health_check.as_mut().unwrap().interval = Duration::from_secs(1));
     other.merge(&snapshot, at(1));
-    assert_eq!(other.health(a()), Health::Unhealthy, "how often it is probed does not change a result");
+    assert_eq!(other.health(a()), Health::Unhealthy, "the interval does not change a result");
 
     snapshot.servers[0].identity = 0;
     let mut unprobed = isolate_with(2, |service| service.health_check = None);
     unprobed.merge(&snapshot, at(1));
-    assert_eq!(unprobed.health(a()), Health::Unknown, "no probe here would ever pass");
+    assert_eq!(unprobed.health(a()), Health::Unknown, "no probe could ever clear it");
 }
 
 #[test]
@@ -162,8 +159,8 @@ fn unknown_versions_fields_and_causes_are_accepted() {
     assert_eq!(state.ejection_state(ServerId::new(1).unwrap(), at(1)), EjectionState::Ejected(at(10)));
     assert_eq!(serde_json::from_str::<Snapshot>("{}").unwrap(), Snapshot::default());
     for cause in [Cause::Failures, Cause::Hung, Cause::RetryAfter, Cause::ApplicationHung] {
-        let written = serde_json::to_string(&cause).unwrap();
-        assert_eq!(serde_json::from_str::<Cause>(&written).unwrap(), cause);
+        let json = serde_json::to_string(&cause).unwrap();
+        assert_eq!(serde_json::from_str::<Cause>(&json).unwrap(), cause);
     }
     let exported = state.export("x");
     assert!(exported.servers.iter().all(|server| (1..1 << 53).contains(&server.identity)), "{exported:?}");

@@ -19,41 +19,41 @@ fn per_try(service: &mut Service) {
     service.retry.liveness_check_after = None;
 }
 
-/// Returns whether an attempt that has waited for the time of `per_try` is given up.
-fn is_given_up(state: &mut PoolState, exchange: &mut Exchange, attempt: &mut Attempt, now: u64) -> bool {
+/// Returns whether an attempt ends with a timeout at `now`.
+fn times_out(state: &mut PoolState, exchange: &mut Exchange, attempt: &mut Attempt, now: u64) -> bool {
     matches!(exchange.wait(state, attempt, true, at(now)), Wait::GiveUp(Failure::Timeout))
 }
 
 #[test]
 fn an_attempt_is_aborted_only_if_another_server_can_still_be_tried() {
-    let cut = |adjust: fn(&mut Service), request: RequestMeta| {
+    let is_aborted = |adjust: fn(&mut Service), request: RequestMeta| {
         let mut state = pool(Policy::Failover, &[1, 1], |_, change| {
             change(per_try);
             change(adjust);
         });
         let (mut exchange, mut attempt) = start(&mut state, request, at(0));
-        is_given_up(&mut state, &mut exchange, &mut attempt, 1_000)
+        times_out(&mut state, &mut exchange, &mut attempt, 1_000)
     };
-    assert!(cut(|_| (), get()));
-    assert!(!cut(|_| (), post()), "it may not run twice");
-    assert!(!cut(|_| (), RequestMeta { body: Body::Once, ..get() }), "its body is gone");
-    assert!(!cut(|service| service.retry.attempts = 1, get()), "the last allowed attempt");
+    assert!(is_aborted(|_| (), get()));
+    assert!(!is_aborted(|_| (), post()), "it is not idempotent");
+    assert!(!is_aborted(|_| (), RequestMeta { body: Body::Once, ..get() }), "its body cannot be replayed");
+    assert!(!is_aborted(|service| service.retry.attempts = 1, get()), "the last allowed attempt");
     let mut full = pool(Policy::Failover, &[1, 1], |servers, change| {
         servers[1].max_requests = Some(1);
         change(per_try);
     });
     let _running = start(&mut full, RequestMeta { affinity_server: Some(id(1)), ..get() }, at(0));
     let (mut exchange, mut attempt) = start(&mut full, get(), at(0));
-    assert!(!is_given_up(&mut full, &mut exchange, &mut attempt, 1_000), "the other server is at its limit");
+    assert!(!times_out(&mut full, &mut exchange, &mut attempt, 1_000), "the other server is at its limit");
 
     let mut state = pool(Policy::Failover, &[1, 1], |_, change| change(per_try));
     let (mut exchange, mut attempt) = start(&mut state, get(), at(0));
-    assert!(!is_given_up(&mut state, &mut exchange, &mut attempt, 999));
-    assert!(is_given_up(&mut state, &mut exchange, &mut attempt, 1_000));
+    assert!(!times_out(&mut state, &mut exchange, &mut attempt, 999));
+    assert!(times_out(&mut state, &mut exchange, &mut attempt, 1_000));
     let step = exchange.report(&mut state, attempt, Outcome::Failed(Failure::Timeout), at(1_000));
     let Step::Attempt(mut last) = step else { panic!("no retry") };
-    assert!(!is_given_up(&mut state, &mut exchange, &mut last, 99_999), "no server is left");
-    assert!(is_given_up(&mut state, &mut exchange, &mut last, 100_000));
+    assert!(!times_out(&mut state, &mut exchange, &mut last, 99_999), "no server is left");
+    assert!(times_out(&mut state, &mut exchange, &mut last, 100_000));
     let step = exchange.report(&mut state, last, Outcome::Failed(Failure::Timeout), at(100_000));
     assert_eq!(step, Step::Finish(Finish::LocalReply(LocalReply::TimedOut)));
 }
@@ -66,20 +66,20 @@ fn no_timeout_runs_while_the_client_uploads() {
         let wait = exchange.wait(&mut state, &mut attempt, false, at(second * 1_000));
         assert!(matches!(wait, Wait::Sleep(_)), "{wait:?}");
     }
-    assert!(!is_given_up(&mut state, &mut exchange, &mut attempt, 200_999));
-    assert!(is_given_up(&mut state, &mut exchange, &mut attempt, 201_000), "a second after the upload");
+    assert!(!times_out(&mut state, &mut exchange, &mut attempt, 200_999));
+    assert!(times_out(&mut state, &mut exchange, &mut attempt, 201_000), "1 s after the end of the upload");
 
     let mut state = probed(|_| ());
     let (mut exchange, mut attempt) = start(&mut state, post(), at(0));
     assert!(matches!(exchange.wait(&mut state, &mut attempt, false, at(20_000)), Wait::Sleep(_)));
     assert_eq!(exchange.wait(&mut state, &mut attempt, true, at(20_999)), Wait::Sleep(Duration::from_millis(1)));
-    assert!(matches!(exchange.wait(&mut state, &mut attempt, true, at(21_000)), Wait::Probe(_)), "overdue from now on");
-    let wait = exchange.wait(&mut state, &mut attempt, true, at(119_999));
     assert!(
-        !matches!(wait, Wait::GiveUp(_)),
-        "the time for the response is counted from the end of the upload: {wait:?}"
+        matches!(exchange.wait(&mut state, &mut attempt, true, at(21_000)), Wait::Probe(_)),
+        "the response is overdue"
     );
-    assert!(is_given_up(&mut state, &mut exchange, &mut attempt, 120_000));
+    let wait = exchange.wait(&mut state, &mut attempt, true, at(119_999));
+    assert!(!matches!(wait, Wait::GiveUp(_)), "the timeout starts at the end of the upload: {wait:?}");
+    assert!(times_out(&mut state, &mut exchange, &mut attempt, 120_000));
 }
 
 #[test]
@@ -90,8 +90,7 @@ fn an_upload_aborted_by_the_client_is_not_retried() {
     assert_eq!(step, Step::Finish(Finish::LocalReply(LocalReply::Incomplete)));
 }
 
-/// Ten GETs that wait since 1 s on `a`, which has answered in an instant before, without health
-/// checks.
+/// Starts ten GETs at 1 s on `a`, which responded at once before. There are no health checks.
 fn ten_waiting(adjust: fn(&mut Service)) -> (PoolState, Vec<(Exchange, Attempt)>) {
     let mut state = pool(Policy::Failover, &[1, 1], |_, change| change(adjust));
     end(&mut state, 0, status(200), at(0));
@@ -148,8 +147,8 @@ fn the_grace_period_restarts_when_a_server_hangs_again() {
     let (mut state, mut waiting) = ten_waiting(|_| ());
     let (mut exchange, mut attempt) = waiting.pop().unwrap();
     assert!(matches!(exchange.wait(&mut state, &mut attempt, true, at(4_000)), Wait::Sleep(_)));
-    let (mut answered, response) = waiting.pop().unwrap();
-    answered.report(&mut state, response, status(200), at(5_000));
+    let (mut other, responding) = waiting.pop().unwrap();
+    other.report(&mut state, responding, status(200), at(5_000));
     assert!(matches!(exchange.wait(&mut state, &mut attempt, true, at(6_000)), Wait::Sleep(_)), "it responds");
     end(&mut state, 0, status(200), at(14_000));
     let more: Vec<_> = (0..10).map(|_| start(&mut state, get(), at(15_000))).collect();
@@ -159,8 +158,8 @@ fn the_grace_period_restarts_when_a_server_hangs_again() {
     assert_eq!(exchange.wait(&mut state, &mut attempt, true, at(35_000)), Wait::GiveUp(Failure::Unresponsive));
 }
 
-/// Has `a` hang for a POST since 1 s: its probes time out, while those of `b` have a result.
-/// Returns whether `a` is ejected.
+/// Makes `a` hang for a POST since 1 s: its probes time out, and those of `b` have the status
+/// `other`. Returns whether `a` is ejected.
 fn hangs(state: &mut PoolState, other: u16) -> bool {
     let (mut exchange, mut attempt) = start(state, RequestMeta { affinity_server: Some(id(0)), ..post() }, at(1_000));
     for now in (1_250..=9_250).step_by(250) {
@@ -177,7 +176,7 @@ fn a_hung_server_is_ejected_unless_too_many_are() {
     let (mut exchange, mut trial) = start(&mut state, get(), at(70_000));
     assert!(trial.info().trial);
     let wait = exchange.wait(&mut state, &mut trial, true, at(75_000));
-    assert!(!matches!(wait, Wait::GiveUp(_)), "that it was hung before the trial says nothing about it: {wait:?}");
+    assert!(!matches!(wait, Wait::GiveUp(_)), "the state from before the trial does not count: {wait:?}");
 
     let with_other_ejected = |adjust: fn(&mut Service)| {
         let mut state = probed(adjust);
@@ -188,12 +187,12 @@ fn a_hung_server_is_ejected_unless_too_many_are() {
     let mut state = with_other_ejected(|service| service.ejection.base_time = Duration::from_secs(60));
     assert!(hangs(&mut state, 500), "its probe has confirmed it");
     let mut state = with_other_ejected(|service| service.ejection.max_percent = 1);
-    assert!(!hangs(&mut state, 500), "the largest share is ejected");
+    assert!(!hangs(&mut state, 500), "max_percent is reached");
 }
 
-/// Two requests that wait on `a` and `b`, whose probes are in flight. Both are overdue at 2.75 s,
-/// unless `b` has answered before.
-fn both_waiting(answered: bool, adjust: fn(&mut Service)) -> (PoolState, Exchange, Attempt, Vec<Lease>) {
+/// Starts a request on `a` and on `b`, whose probes are in flight. Both are overdue at 2.75 s,
+/// unless `b` has responded before.
+fn both_waiting(responded: bool, adjust: fn(&mut Service)) -> (PoolState, Exchange, Attempt, Vec<Lease>) {
     let mut state = probed(adjust);
     let on = |server| RequestMeta { affinity_server: Some(id(server)), ..get() };
     let (mut other, mut overdue) = start(&mut state, on(1), at(1_000));
@@ -201,7 +200,7 @@ fn both_waiting(answered: bool, adjust: fn(&mut Service)) -> (PoolState, Exchang
     other.wait(&mut state, &mut overdue, true, at(2_000));
     exchange.wait(&mut state, &mut attempt, true, at(2_500));
     let leases = std::iter::from_fn(|| state.next_probe(at(2_500))).collect();
-    if answered {
+    if responded {
         other.report(&mut state, overdue, status(200), at(2_500));
     }
     exchange.wait(&mut state, &mut attempt, true, at(2_750));
@@ -210,27 +209,27 @@ fn both_waiting(answered: bool, adjust: fn(&mut Service)) -> (PoolState, Exchang
 
 #[test]
 fn no_attempt_is_aborted_for_ten_seconds_after_no_server_responded() {
-    let is_cut = |answered, now| {
+    let is_aborted = |responded, now| {
         let limit = |service: &mut Service| service.retry.per_try_timeout = Some(Duration::from_secs(2));
-        let (mut state, mut exchange, mut attempt, _) = both_waiting(answered, limit);
-        is_given_up(&mut state, &mut exchange, &mut attempt, now)
+        let (mut state, mut exchange, mut attempt, _) = both_waiting(responded, limit);
+        times_out(&mut state, &mut exchange, &mut attempt, now)
     };
-    assert!(is_cut(true, 3_000), "the other server responds");
-    assert!(!is_cut(false, 3_000) && !is_cut(false, 12_749) && is_cut(false, 12_750));
+    assert!(is_aborted(true, 3_000), "the other server responds");
+    assert!(!is_aborted(false, 3_000) && !is_aborted(false, 12_749) && is_aborted(false, 12_750));
 }
 
 #[test]
 fn no_server_is_ejected_for_silence_while_none_responds() {
-    let is_hung_server_ejected = |answered| {
-        let (mut state, mut exchange, mut attempt, leases) = both_waiting(answered, |_| ());
+    let is_hung_server_ejected = |responded| {
+        let (mut state, mut exchange, mut attempt, leases) = both_waiting(responded, |_| ());
         for lease in leases {
             let passed = Ok(ProbeResponse::new(StatusCode::OK));
-            let answers = answered && lease.server() == id(1);
-            state.on_probe(lease, if answers { &passed } else { &Err(Failure::Timeout) }, at(2_750));
+            let responds = responded && lease.server() == id(1);
+            state.on_probe(lease, if responds { &passed } else { &Err(Failure::Timeout) }, at(2_750));
         }
         for now in (2_750..=9_500).step_by(250) {
             exchange.wait(&mut state, &mut attempt, true, at(now));
-            let other = if answered { Ok(200) } else { Err(Failure::Timeout) };
+            let other = if responded { Ok(200) } else { Err(Failure::Timeout) };
             probe(&mut state, [Err(Failure::Timeout), other], at(now));
         }
         matches!(state.ejection_state(id(0), at(9_500)), EjectionState::Ejected(_))
@@ -253,7 +252,7 @@ fn a_response_is_lost_ten_seconds_after_its_server_was_found_to_be_hung() {
     assert!(hangs(&mut state, 200));
     let lost = |state: &PoolState, last_byte, now| state.is_response_lost(id(0), at(last_byte), at(now));
     assert!(!lost(&state, 5_000, 18_999) && lost(&state, 5_000, 19_000));
-    assert!(!lost(&state, 9_001, 30_000), "bytes have come since");
+    assert!(!lost(&state, 9_001, 30_000), "bytes have arrived since");
     end(&mut state, 0, status(200), at(19_500));
     assert!(!lost(&state, 5_000, 20_000), "it responds");
     let mut ejected = probed(|_| ());
@@ -261,7 +260,7 @@ fn a_response_is_lost_ten_seconds_after_its_server_was_found_to_be_hung() {
     assert!(!lost(&ejected, 500, 60_000), "ejected, but not hung");
 }
 
-/// A GET that has waited on `a` since 1 s, for which a probe has started at 1.25 s.
+/// Starts a GET at 1 s on `a`, for which a liveness probe starts at 1.25 s.
 pub(crate) fn probing() -> (PoolState, Exchange, Attempt, Lease) {
     let mut state = probed(|_| ());
     end(&mut state, 0, status(200), at(0));
@@ -307,18 +306,18 @@ fn an_error_response_to_a_probe_is_confirmed_by_a_second_probe() {
 
 #[test]
 fn no_probe_is_sent_for_a_response_that_is_not_later_than_usual() {
-    let waits = |answered_at: u64| {
+    let wait = |responded_at: u64| {
         let mut state = probed(|_| ());
         for n in 0..20 {
             let (mut exchange, attempt) = start(&mut state, get(), at(n));
             exchange.report(&mut state, attempt, status(200), at(n + 10_000));
         }
         let (mut exchange, mut attempt) = start(&mut state, get(), at(20_000));
-        end(&mut state, 0, status(200), at(answered_at));
+        end(&mut state, 0, status(200), at(responded_at));
         exchange.wait(&mut state, &mut attempt, true, at(23_000))
     };
-    assert!(matches!(waits(22_000), Wait::Sleep(_)), "others are answered");
-    assert!(matches!(waits(21_999), Wait::Probe(_)));
+    assert!(matches!(wait(22_000), Wait::Sleep(_)), "other requests get responses");
+    assert!(matches!(wait(21_999), Wait::Probe(_)));
 }
 
 #[test]

@@ -93,7 +93,7 @@ impl Trace {
             return end;
         }
         let served_by = forwarded.served_by.and_then(|id| service.server(id)).map(|server| server.name.clone());
-        let by = served_by.as_deref().unwrap_or("us");
+        let by = served_by.as_deref().unwrap_or("balancer");
         let last_resort = if forwarded.last_resort { " (last resort)" } else { "" };
         self.line(now, format_args!("{label} <- {} by {by}{last_resort}", status.as_u16()));
         let (request, attempts) = (label.to_owned(), forwarded.attempts);
