@@ -1,11 +1,11 @@
-//! Where requests go: never anywhere but to a configured server.
+//! Targets of requests: every request is sent to a configured server.
 
 use proptest::prelude::*;
 use tunnel_balancer_core::{ServerUrl, host};
 use tunnel_balancer_properties::{host, target};
 
-/// Paths as browsers and attackers write them: slashes, backslashes, dots, colons, at signs and
-/// anything else.
+/// Generates paths as browsers and attackers write them: slashes, backslashes, dots, colons, at
+/// signs and arbitrary characters.
 fn path() -> impl Strategy<Value = String> {
     prop_oneof![
         r#"[/\\@:.?#%a-z0-9 \t\r\n\[\]]{0,24}"#,
@@ -29,7 +29,7 @@ proptest! {
     }
 
     #[test]
-    fn a_normal_host_stays_as_it_is(authority in ".{0,30}") {
+    fn a_normalized_host_is_unchanged(authority in ".{0,30}") {
         host(&authority);
     }
 }

@@ -1,5 +1,5 @@
-//! One request over a whole pool: attempts, safety of repetition, and that it succeeds whenever it
-//! can.
+//! One request at a time: the number of attempts, safe retries, and success whenever a server can
+//! respond.
 
 use http::{Method, StatusCode};
 use proptest::prelude::*;
@@ -27,7 +27,7 @@ fn request() -> impl Strategy<Value = RequestMeta> {
     })
 }
 
-/// A clock that runs, stands still and jumps, both ways.
+/// Generates a clock that runs, stands still and leaps in both directions.
 fn reading() -> impl Strategy<Value = u64> {
     prop_oneof![0..200_000_u64, Just(0), any::<u64>()]
 }
@@ -36,7 +36,7 @@ fn state(servers: usize, attempts: u32) -> PoolState {
     let servers = (0..servers).map(|n| Server::new(format!("s{n}.example").parse().unwrap())).collect();
     let mut service = Service::new("app.example", servers).unwrap();
     service.retry.attempts = attempts;
-    // The budget has tests of its own; here it would only hide what the rest does.
+    // The budget has its own tests. Here it would hide other effects.
     service.retry.budget.percent = 10_000;
     PoolState::new(Arc::new(service), 1)
 }
@@ -44,9 +44,9 @@ fn state(servers: usize, attempts: u32) -> PoolState {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
-    /// `outcomes[request][server]` is what that server does with that request.
+    /// Each request has one outcome per server.
     #[test]
-    fn every_request_of_a_random_history_keeps_the_rules(
+    fn every_request_of_a_random_history_follows_the_retry_rules(
         attempts in 1..6_u32,
         history in prop::collection::vec((request(), reading(), prop::collection::vec(outcome(), 4)), 1..30),
     ) {
@@ -56,35 +56,35 @@ proptest! {
             let idempotent = request.method.is_idempotent() || request.idempotency_key;
             let replayable = request.body == Body::Replayable;
             let (mut exchange, mut step) = Exchange::start(request, &mut state, now);
-            let mut asked: Vec<usize> = Vec::new();
+            let mut tried: Vec<usize> = Vec::new();
             let finish = loop {
                 step = match step {
                     Step::Finish(finish) => break finish,
-                    Step::Sleep(pause) => return Err(TestCaseError::fail(format!("slept {pause:?}"))),
+                    Step::Sleep(pause) => return Err(TestCaseError::fail(format!("sleeps for {pause:?}"))),
                     Step::Await => return Err(TestCaseError::fail("awaits an attempt that is not in flight")),
                     Step::Attempt(attempt) => {
-                        if let Some(last) = asked.last() {
+                        if let Some(last) = tried.last() {
                             let delivery = outcomes[*last].classify().delivery;
-                            prop_assert_ne!(delivery, Delivery::Answered, "tried again after an answer");
-                            prop_assert!(idempotent || delivery == Delivery::Never, "might run twice");
+                            prop_assert_ne!(delivery, Delivery::Answered, "retried after a final response");
+                            prop_assert!(idempotent || delivery == Delivery::Never, "may run twice");
                         }
-                        prop_assert!(!asked.contains(&attempt.server().index()), "asked twice: {:?}", attempt.server());
+                        prop_assert!(!tried.contains(&attempt.server().index()), "tried twice: {:?}", attempt.server());
                         let server = attempt.server().index();
-                        asked.push(server);
+                        tried.push(server);
                         exchange.report(&mut state, attempt, outcomes[server], now)
                     }
                 };
             };
-            prop_assert!(!asked.is_empty() && asked.len() <= attempts as usize, "asked {asked:?}");
-            let answered = |server: &usize| outcomes[*server].classify().delivery == Delivery::Answered;
-            if idempotent && replayable && attempts >= 4 && (0..4).any(|server| answered(&server)) {
-                prop_assert!(asked.last().is_some_and(answered), "gave up with a server up: {asked:?} of {outcomes:?}");
+            prop_assert!(!tried.is_empty() && tried.len() <= attempts as usize, "tried {tried:?}");
+            let responds = |server: &usize| outcomes[*server].classify().delivery == Delivery::Answered;
+            if idempotent && replayable && attempts >= 4 && (0..4).any(|server| responds(&server)) {
+                prop_assert!(tried.last().is_some_and(responds), "failed although a server responds: {tried:?} of {outcomes:?}");
             }
-            match (finish, outcomes[asked[asked.len() - 1]]) {
+            match (finish, outcomes[tried[tried.len() - 1]]) {
                 (Finish::Response, Outcome::Status(status)) => prop_assert!(![521, 523, 525, 526, 530].contains(&status.as_u16())),
-                (Finish::Response, Outcome::Failed(_)) => prop_assert!(false, "no answer to give"),
-                (Finish::LocalReply(problem), outcome) => {
-                    prop_assert!(problem.status().is_server_error());
+                (Finish::Response, Outcome::Failed(_)) => prop_assert!(false, "no response to pass through"),
+                (Finish::LocalReply(reply), outcome) => {
+                    prop_assert!(reply.status().is_server_error());
                     prop_assert_ne!(outcome.classify().delivery, Delivery::Answered);
                 }
             }

@@ -1,5 +1,5 @@
-//! Several requests at a time over one pool: limits, hedges, uploads, probes and late responses in
-//! any order.
+//! Concurrent requests over one pool: limits, hedges, uploads, probes and late responses in any
+//! order.
 
 mod inputs;
 
@@ -16,13 +16,13 @@ use tunnel_balancer_core::{
 
 use inputs::{Move, moves, service};
 
-/// A request that has no response yet.
+/// A request that is not finished.
 struct Request {
     meta: RequestMeta,
     exchange: Exchange,
     in_flight: Vec<Attempt>,
     wake: Option<Timestamp>,
-    /// When it has to end: not known while it uploads.
+    /// The latest end. Unknown during the upload.
     deadline: Option<Timestamp>,
     sent: bool,
     tried: Vec<ServerId>,
@@ -37,13 +37,13 @@ struct World {
     state: PoolState,
     now: Timestamp,
     requests: Vec<Request>,
-    /// Attempts that never report.
+    /// Attempts that never report their result.
     lost: Vec<AttemptInfo>,
-    /// Probations whose trial is in flight since this time.
+    /// Start of the trial of each server that has one in flight.
     trials: BTreeMap<usize, Timestamp>,
     leases: Vec<Lease>,
     probed_until: BTreeMap<usize, Timestamp>,
-    /// Servers that have certainly failed since, with the start of the failed request.
+    /// Time of the last failure of each server that has not succeeded since.
     failing: BTreeMap<usize, Timestamp>,
     latest_success: BTreeMap<usize, Timestamp>,
     requests_at: Vec<u64>,
@@ -83,7 +83,7 @@ impl World {
                 self.report(request, slot, outcome)?;
             }
             Move::Sent(request) if request < self.requests.len() && !self.requests[request].sent => {
-                // The host looks after the request once more before its upload has ended.
+                // The host polls the request once more before its upload has ended.
                 let request = &mut self.requests[request];
                 for attempt in &mut request.in_flight {
                     request.exchange.wait(&mut self.state, attempt, false, now);
@@ -157,7 +157,7 @@ impl World {
         let (server, ruling) = (info.server.index(), request.meta.rule(outcome, &self.service.retry));
         let success = self.latest_success.entry(server).or_default();
         match ruling.impact {
-            // After a timeout the server may only be busy.
+            // After a timeout the server may be overloaded only.
             HealthImpact::Failure | HealthImpact::Fatal
                 if outcome != Outcome::Failed(Failure::Timeout) && info.started >= *success =>
             {
@@ -175,7 +175,7 @@ impl World {
         self.follow(index, step, before)
     }
 
-    /// Carries out a step.
+    /// Executes a step.
     fn follow(&mut self, index: usize, step: Step, before: PoolState) -> Check {
         let now = self.now;
         match step {
@@ -197,7 +197,7 @@ impl World {
         Ok(())
     }
 
-    /// Checks an attempt that starts. `before` is the state that it was selected by.
+    /// Checks an attempt that starts. `before` is the state before its selection.
     fn attempt(&mut self, index: usize, attempt: Attempt, mut before: PoolState) -> Check {
         let (info, now, retry) = (attempt.info(), self.now, &self.service.retry);
         let request = &mut self.requests[index];
@@ -205,10 +205,13 @@ impl World {
         let is_idempotent = request.meta.is_safe() || request.meta.method.is_idempotent();
         for outcome in &request.results {
             let delivery = outcome.classify().delivery;
-            prop_assert!(delivery == Delivery::Never || is_idempotent && delivery == Delivery::Unknown, "runs twice");
+            prop_assert!(
+                delivery == Delivery::Never || is_idempotent && delivery == Delivery::Unknown,
+                "may run twice"
+            );
             let is_untouched =
                 *outcome == Outcome::Failed(Failure::Connect) || *outcome == Outcome::Failed(Failure::Local);
-            prop_assert!(request.meta.body == Body::Replayable || is_untouched, "streams twice");
+            prop_assert!(request.meta.body == Body::Replayable || is_untouched, "a streamed body is sent twice");
         }
         request.attempts += 1;
         prop_assert!(held || request.attempts <= retry.attempts, "{} attempts", request.attempts);
@@ -227,8 +230,8 @@ impl World {
         let server = self.service.server(info.server).unwrap();
         let is_own = request.meta.affinity_server == Some(info.server);
         let accepts = |server: &Server| server.enabled && !server.drain && server.weight > 0;
-        prop_assert!(accepts(server) || (is_own && server.enabled), "configured otherwise");
-        prop_assert!(!write_to_another(info.server), "a write for a replica");
+        prop_assert!(accepts(server) || (is_own && server.enabled), "the settings exclude the server");
+        prop_assert!(!write_to_another(info.server), "a write is sent to a replica");
         if !is_available(info.server) && !info.trial && !is_own {
             let passed_over = self.service.servers().iter().enumerate().find(|(other, server)| {
                 let (id, in_flight) = (ServerId::new(*other).unwrap(), status[*other].in_flight);
@@ -259,15 +262,15 @@ impl World {
         }
         request.tried.push(info.server);
         request.in_flight.push(attempt);
-        self.respects_budgets()
+        self.check_budgets()
     }
 
-    fn respects_budgets(&self) -> Check {
+    fn check_budgets(&self) -> Check {
         let (second, budget) = (self.now.as_millis() / 1000, &self.service.retry.budget);
         let recent = |times: &[u64]| times.iter().filter(|at| *at + 10 > second).count() as u64;
         let share = recent(&self.requests_at) * u64::from(budget.percent) / 100;
         let allowed = share.max(u64::from(budget.min_per_second) * 10);
-        // A request is counted after its own retries might be, and a share may shrink later.
+        // The share may shrink later, so only the current second is checked.
         prop_assert!(self.hedges_at.last() != Some(&second) || recent(&self.hedges_at) <= allowed, "too many hedges");
         prop_assert!(
             self.retries_at.last() != Some(&second) || recent(&self.retries_at) <= allowed,
@@ -276,7 +279,7 @@ impl World {
         Ok(())
     }
 
-    /// Continues all requests whose time has come, until nothing changes.
+    /// Continues all requests that are due, until nothing changes.
     fn drive(&mut self) -> Check {
         let now = self.now;
         let mut index = 0;
@@ -296,7 +299,7 @@ impl World {
                 let attempt = &mut request.in_flight[slot];
                 match request.exchange.wait(&mut self.state, attempt, request.sent, now) {
                     Wait::Sleep(time) | Wait::Probe(time) => {
-                        prop_assert!(!time.is_zero(), "spins");
+                        prop_assert!(!time.is_zero(), "sleeps for zero time");
                         prop_assert!(request.deadline.is_none_or(|deadline| now + time <= deadline), "waits too long");
                     }
                     Wait::GiveUp(failure) => {
@@ -312,7 +315,7 @@ impl World {
                     continue;
                 }
             }
-            prop_assert!(request.deadline.is_none_or(|deadline| now < deadline), "goes on beyond its deadline");
+            prop_assert!(request.deadline.is_none_or(|deadline| now < deadline), "continues after its deadline");
             index += 1;
         }
         Ok(())
@@ -328,7 +331,7 @@ impl World {
                 .filter(|info| info.server.index() == index)
                 .map(|info| now.since(info.started))
                 .collect();
-            // Attempts are forgotten that take longer than a request may.
+            // Attempts expire that take longer than the timeout of a request.
             let recent = ages.iter().filter(|age| **age <= timeout).count();
             prop_assert!((recent..=ages.len()).contains(&(status.in_flight as usize)), "{status:?}: {ages:?}");
             let limit = self.service.servers()[index].max_requests.unwrap_or(u32::MAX);
@@ -347,7 +350,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(1_000) })]
 
     #[test]
-    fn interleaved_requests_keep_the_rules(service in service(), seed in any::<u64>(), moves in moves()) {
+    fn interleaved_requests_follow_the_rules(service in service(), seed in any::<u64>(), moves in moves()) {
         let mut world = World::new(service, seed);
         for step in moves {
             world.step(step)?;
@@ -356,7 +359,7 @@ proptest! {
         (0..world.requests.len()).try_for_each(|request| world.step(Move::Sent(request)))?;
         world.now = world.now + world.service.retry.timeout;
         world.drive()?;
-        prop_assert!(world.requests.is_empty(), "not ended by the deadline");
+        prop_assert!(world.requests.is_empty(), "a request continues after its deadline");
         world.lost.clear();
         let later = world.now + Duration::from_secs(100);
         prop_assert!(world.state.status(later).iter().all(|status| status.in_flight == 0));

@@ -1,5 +1,4 @@
-//! Leases over random histories: one prober a server, four a pool, and nothing that blocks for
-//! ever.
+//! Leases over random histories: one per server, four per pool, and none that never expires.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,13 +10,13 @@ use tunnel_balancer_core::{Lease, PoolState, ProbeResponse, Server, Service, Tim
 
 #[derive(Clone, Debug)]
 enum Move {
-    /// Take every lease there is.
+    /// Takes all leases that are due.
     Lease,
-    /// Report one that is out, if any.
+    /// Reports the result of a lease.
     Report(usize, u16),
-    /// Lose one that is out: its Worker was stopped.
+    /// Loses a lease: its Worker was stopped.
     Lose(usize),
-    /// Let time pass.
+    /// Advances the clock.
     Wait(u64),
 }
 
@@ -35,14 +34,13 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(1_000))]
 
     #[test]
-    fn at_most_one_live_lease_a_server_and_four_a_pool(servers in 1..9_usize, moves in moves()) {
+    fn leases_are_limited_to_one_per_server_and_four_per_pool(servers in 1..9_usize, moves in moves()) {
         let list = (0..servers).map(|n| Server::new(format!("s{n}.example").parse().unwrap())).collect();
         let service = Service::new("app.example", list).unwrap();
         let timeout = service.health_check.as_ref().unwrap().timeout;
         let mut state = PoolState::new(Arc::new(service), 1);
         let mut now = Timestamp::from_millis(1_000_000);
-        // Those still honoured: taken within the timeout, not reported. A lost one is remembered
-        // until then.
+        // Leases that have neither been reported nor expired, with the time of their expiry.
         let mut live: BTreeMap<usize, Timestamp> = BTreeMap::new();
         let mut held: Vec<Lease> = Vec::new();
         for step in moves {
@@ -57,21 +55,21 @@ proptest! {
                 Move::Report(index, status) if index < held.len() => {
                     let lease = held.swap_remove(index);
                     live.remove(&lease.server().index());
-                    let answer = ProbeResponse::new(StatusCode::from_u16(status).unwrap());
-                    state.on_probe(lease, &Ok(answer), now);
+                    let response = ProbeResponse::new(StatusCode::from_u16(status).unwrap());
+                    state.on_probe(lease, &Ok(response), now);
                 }
                 Move::Lose(index) if index < held.len() => drop(held.swap_remove(index)),
                 Move::Report(..) | Move::Lose(_) => {}
                 Move::Wait(millis) => now = now + Duration::from_millis(millis),
             }
         }
-        // Whatever was lost on the way, a minute later every server is probed again.
+        // All leases expire: a minute later every server is probed again.
         now = now + Duration::from_secs(60);
         let mut probed = 0;
         while let Some(lease) = state.next_probe(now) {
             probed += 1;
-            let answer = ProbeResponse::new(StatusCode::OK);
-            state.on_probe(lease, &Ok(answer), now);
+            let response = ProbeResponse::new(StatusCode::OK);
+            state.on_probe(lease, &Ok(response), now);
         }
         prop_assert_eq!(probed, servers);
     }

@@ -1,5 +1,5 @@
-//! Snapshots over random histories of several isolates: a merge keeps the newest facts, in any
-//! order, and nothing else.
+//! Snapshots over random histories of several isolates: a merge keeps the newest facts, whatever the
+//! order is.
 
 mod inputs;
 
@@ -17,14 +17,14 @@ use tunnel_balancer_core::{
 use inputs::{Act, history};
 
 const SERVERS: usize = 3;
-/// How far the clocks of two isolates differ. A second less than is tolerated, because facts of one
-/// millisecond are spread.
+/// Maximum difference of two clocks: a second less than is tolerated, because the times of facts in
+/// one millisecond are spread.
 const MAX_SKEW: Duration = Duration::from_secs(29);
-/// Snapshots carry the hosts' common clock, so a start far from zero.
+/// Snapshots carry wall-clock times, which are far from zero.
 const START: u64 = 1_700_000_000_000;
 const DAY: i64 = 24 * 60 * 60 * 1000;
 
-/// One isolate, with a clock of its own.
+/// An isolate with its own clock.
 struct Isolate {
     pool: Pool,
     ahead: u64,
@@ -40,7 +40,7 @@ impl Isolate {
         Self { pool, ahead, leap: 0, has_leapt: false, in_flight: Vec::new(), leases: Vec::new() }
     }
 
-    /// The time on its clock, `millis` after the start.
+    /// Returns the time of its clock, `millis` after the start.
     fn reading(&self, millis: u64) -> Timestamp {
         Timestamp::from_millis((START + millis + self.ahead).checked_add_signed(self.leap).unwrap())
     }
@@ -49,7 +49,7 @@ impl Isolate {
         self.pool.update(|state| state.clone())
     }
 
-    /// Its snapshot after its clock has returned.
+    /// Returns its snapshot after the end of a clock leap.
     fn returned(&mut self, millis: u64) -> Snapshot {
         self.leap = 0;
         let now = self.reading(millis);
@@ -169,8 +169,8 @@ fn is_not_older(before: &Snapshot, after: &Snapshot) -> Result<(), TestCaseError
     Ok(())
 }
 
-/// Returns the export of a pool that merged `snapshots` in this order, at a time when holds have
-/// ended on all clocks or none.
+/// Returns the export of a pool that merged `snapshots` in this order. At its time, failback delays
+/// have passed on all clocks or on none.
 fn merged<'a>(target: &PoolState, snapshots: impl IntoIterator<Item = &'a Snapshot>, now: Timestamp) -> Snapshot {
     let mut target = target.clone();
     snapshots.into_iter().for_each(|snapshot| target.merge(snapshot, now));
@@ -182,7 +182,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(1_000) })]
 
     #[test]
-    fn snapshots_merge_in_any_order_any_number_of_times_and_in_any_grouping((settings, clocks, moves) in history()) {
+    fn merge_is_commutative_associative_and_idempotent((settings, clocks, moves) in history()) {
         let (mut isolates, millis) = run(&settings.service(), &clocks, moves)?;
         let facts: Vec<_> = isolates.iter_mut().map(|isolate| isolate.returned(millis)).collect();
         let states: Vec<_> = isolates.iter().map(Isolate::state).collect();
@@ -215,14 +215,14 @@ proptest! {
             let now = isolate.reading(millis);
             isolate.pool.update(|state| facts.iter().for_each(|snapshot| state.merge(snapshot, now)));
         }
-        // A time at which holds have ended on all clocks or on none.
+        // Failback delays have passed on all clocks or on none.
         let now = Timestamp::from_millis(START + millis) + MAX_SKEW;
         let known: Vec<_> = isolates.iter().map(|isolate| isolate.pool.update(|state| {
             let known: Vec<_> = state.status(now).into_iter().map(|server| (server.health, server.ejection, server.awaiting_failback)).collect();
             (known, state.export("x"))
         })).collect();
         for other in &known[1..] {
-            // Facts of before a leap of the clock are known to one isolate only.
+            // Facts from before a clock leap are known to one isolate only.
             if isolates.iter().all(|isolate| !isolate.has_leapt) {
                 prop_assert_eq!(other, &known[0]);
             }
@@ -230,9 +230,9 @@ proptest! {
     }
 
     #[test]
-    fn an_empty_pool_learns_all_that_is_known((settings, clocks, moves) in history()) {
+    fn an_empty_pool_adopts_all_facts((settings, clocks, moves) in history()) {
         let (mut isolates, millis) = run(&settings.service(), &clocks, moves)?;
-        // Facts of before a leap of the clock are too old.
+        // Facts from before a clock leap are too old.
         let Some(isolate) = isolates.iter_mut().find(|isolate| !isolate.has_leapt) else { return Ok(()) };
         let (snapshot, now) = (isolate.returned(millis), isolate.reading(millis));
         let mut empty = PoolState::new(Arc::new(settings.service()), 9);
@@ -246,7 +246,7 @@ proptest! {
     }
 
     #[test]
-    fn facts_about_something_else_change_nothing((settings, clocks, moves) in history(), kind in 0..6_u32) {
+    fn facts_with_another_identity_time_or_scope_are_ignored((settings, clocks, moves) in history(), kind in 0..6_u32) {
         let (mut isolates, millis) = run(&settings.service(), &clocks, moves)?;
         let mut snapshot = isolates[0].returned(millis);
         let target = isolates[1].returned(millis);
@@ -276,7 +276,7 @@ proptest! {
     }
 
     #[test]
-    fn a_host_whose_clock_leapt_exchanges_facts_again(
+    fn facts_are_exchanged_again_after_a_clock_leap(
         (settings, clocks, moves) in history(),
         ahead in any::<bool>(),
         passed in any::<bool>(),
@@ -287,8 +287,8 @@ proptest! {
         leapt.act(Act::Leap(ahead), millis, &[]);
         leapt.act(Act::Probe(vec![!passed; SERVERS]), millis + 1_000, &[]);
         leapt.returned(millis + 2_000);
-        // Its new facts are newer than those of the others, and the reverse. The clocks may differ
-        // by 29 s.
+        // Its new facts are newer than those of the other isolate, although the clocks may differ by
+        // 29 s.
         millis += 65_000;
         leapt.act(Act::Probe(vec![passed; SERVERS]), millis, &[]);
         let facts = leapt.returned(millis);

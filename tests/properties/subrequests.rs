@@ -1,4 +1,4 @@
-//! The attempts of one request, of which a Worker may make 50, its probes included.
+//! The subrequests of one request. A Worker may make 50, probes included.
 
 use std::time::Duration;
 
@@ -54,7 +54,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(3_000))]
 
     #[test]
-    fn no_request_is_sent_more_often_than_is_stated(
+    fn attempts_stay_within_the_number_that_check_reports(
         service in service(),
         behaviors in prop::collection::vec((behavior(), behavior()), NAMES.len()),
         post in any::<bool>(),

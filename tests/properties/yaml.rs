@@ -1,17 +1,17 @@
-//! Any file at all: an answer, never a panic, and never a wrong place.
+//! Arbitrary files: a configuration or diagnostics with correct positions, and never a panic.
 
 use proptest::prelude::*;
 use tunnel_balancer_config::parse;
 use tunnel_balancer_properties::{diagnostics, yaml};
 
-/// Correct files with every kind of value in them, to be damaged.
+/// Valid files with every kind of value, which are damaged.
 const FILES: [&str; 3] = [
     include_str!("../../examples/all-settings.yaml"),
     include_str!("../../examples/stateful-application.yaml"),
     include_str!("../../examples/scenarios/all-keys.yaml"),
 ];
 
-/// What YAML and this format give a meaning to.
+/// Generates a string that has a meaning in YAML or in this format.
 fn piece() -> impl Strategy<Value = String> {
     const PIECES: &[&str] = &[
         "services",
@@ -109,7 +109,7 @@ fn piece() -> impl Strategy<Value = String> {
     prop_oneof![8 => proptest::sample::select(PIECES).prop_map(str::to_owned), 1 => any::<char>().prop_map(String::from)]
 }
 
-/// The file with some of its characters taken out or replaced.
+/// Generates a valid file in which some characters are removed or replaced.
 fn damaged() -> impl Strategy<Value = String> {
     let length = FILES.map(str::len).into_iter().max().unwrap();
     let damages = proptest::collection::vec((0..length, 0..20_usize, piece()), 1..6);
@@ -124,7 +124,7 @@ fn damaged() -> impl Strategy<Value = String> {
     })
 }
 
-/// The document `{services: {a.example.com: VALUE}}` with the mistake somewhere in VALUE.
+/// Generates a value of `health_check` with unknown keys at any depth.
 fn with_unknown_keys() -> impl Strategy<Value = String> {
     let leaf =
         prop_oneof![Just("x".to_owned()), Just("'ü'".to_owned()), Just("\"é\\n\"".to_owned()), Just("7".to_owned())];
@@ -144,17 +144,17 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(512) })]
 
     #[test]
-    fn any_pieces_of_a_file_get_an_answer(pieces in proptest::collection::vec(piece(), 0..60)) {
+    fn any_fragments_of_yaml_are_parsed_or_diagnosed(pieces in proptest::collection::vec(piece(), 0..60)) {
         yaml(&pieces.concat());
     }
 
     #[test]
-    fn a_damaged_file_gets_an_answer(text in damaged()) {
+    fn a_damaged_file_is_parsed_or_diagnosed(text in damaged()) {
         yaml(&text);
     }
 
     #[test]
-    fn unknown_keys_are_found_where_they_are(value in with_unknown_keys()) {
+    fn unknown_keys_are_reported_at_their_position(value in with_unknown_keys()) {
         let text = format!("services:\n  a.example.com:\n    servers: a-1.example.com\n    lost: 1\n    health_check: {value}\n");
         let errors = parse(&text).unwrap_err();
         diagnostics(&text, &errors);

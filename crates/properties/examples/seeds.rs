@@ -1,5 +1,4 @@
-//! Writes the seeds of every property into `DIRECTORY/NAME/`, a file each, which is how a fuzzer
-//! takes them.
+//! Writes each seed of every property into a file of its own in `DIRECTORY/NAME/`, for a fuzzer.
 
 use std::error::Error;
 use std::fs;
@@ -8,7 +7,7 @@ use std::path::PathBuf;
 use tunnel_balancer_properties::ALL;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let root = PathBuf::from(std::env::args_os().nth(1).ok_or("name a directory")?);
+    let root = PathBuf::from(std::env::args_os().nth(1).ok_or("usage: seeds DIRECTORY")?);
     for property in ALL {
         let directory = root.join(property.name);
         fs::create_dir_all(&directory)?;

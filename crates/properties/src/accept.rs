@@ -1,4 +1,4 @@
-//! Answers of our own, in the form that was asked for.
+//! Local replies in the form that `Accept` requests.
 
 use std::time::Duration;
 
@@ -22,11 +22,11 @@ pub(crate) const SEEDS: &[&str] = &[
     "text/html;q=99999999999999999999.999",
 ];
 
-/// Whatever `Accept` says, and whatever a request is called by others, the answer is of a known
-/// type and says what happened.
+/// Checks that every local reply has a known content type and states the error, for any `Accept`
+/// header and any request id.
 pub fn accept(text: &str) {
     let id = RequestId::parse(text).unwrap_or_else(|| RequestId::random(text.len() as u64));
-    let problems = [
+    let replies = [
         LocalReply::UnknownHost,
         LocalReply::unavailable(Duration::from_millis(text.len() as u64)),
         LocalReply::Overloaded,
@@ -36,25 +36,25 @@ pub fn accept(text: &str) {
         LocalReply::Incomplete,
         LocalReply::Misconfigured,
     ];
-    for problem in problems {
-        let answer = ReplyContext::new(Some(text.to_owned()), id.clone()).respond(problem, None);
-        assert_eq!(answer.status, problem.status());
-        assert!(answer.headers.iter().all(|(_, value)| http::HeaderValue::from_str(value).is_ok()), "{answer:?}");
+    for reply in replies {
+        let response = ReplyContext::new(Some(text.to_owned()), id.clone()).respond(reply, None);
+        assert_eq!(response.status, reply.status());
+        assert!(response.headers.iter().all(|(_, value)| http::HeaderValue::from_str(value).is_ok()), "{response:?}");
         let content_type =
-            answer.headers.iter().find_map(|(name, value)| (*name == "content-type").then_some(value.as_str()));
+            response.headers.iter().find_map(|(name, value)| (*name == "content-type").then_some(value.as_str()));
         match content_type {
-            Some("text/plain; charset=utf-8") => assert!(answer.body.ends_with(&format!("{}\n", problem.message()))),
+            Some("text/plain; charset=utf-8") => assert!(response.body.ends_with(&format!("{}\n", reply.message()))),
             Some("application/json") => {
                 let json: Value =
-                    serde_json::from_str(&answer.body).unwrap_or_else(|error| panic!("{}: {error}", answer.body));
-                assert_eq!(json["status"], problem.status().as_u16());
-                assert_eq!((&json["error"], &json["message"]), (&problem.code().into(), &problem.message().into()));
+                    serde_json::from_str(&response.body).unwrap_or_else(|error| panic!("{}: {error}", response.body));
+                assert_eq!(json["status"], reply.status().as_u16());
+                assert_eq!((&json["error"], &json["message"]), (&reply.code().into(), &reply.message().into()));
                 assert_eq!(json["request_id"], id.to_string());
             }
             Some("text/html; charset=utf-8") => {
-                assert!(answer.body.contains(problem.message()) && !answer.body.contains("{{"), "{}", answer.body);
+                assert!(response.body.contains(reply.message()) && !response.body.contains("{{"), "{}", response.body);
             }
-            other => panic!("the type {other:?}"),
+            other => panic!("unexpected content type {other:?}"),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! One cookie among others.
+//! The affinity cookie among others.
 
 use tunnel_balancer_core::cookie;
 
@@ -19,8 +19,7 @@ pub(crate) const SEEDS: &[&str] = &[
 
 const NAME: &str = "lb";
 
-/// Exactly the cookies of one name are taken out, the others stay in their order, and none is left
-/// to be read.
+/// Checks that exactly the cookies of one name are removed, and that the others keep their order.
 pub fn cookies(header: &str) {
     let left = cookie::remove(header, NAME).unwrap_or_default();
     assert_eq!(cookie::value_of(&left, NAME), None, "{header:?} became {left:?}");
@@ -31,7 +30,7 @@ pub fn cookies(header: &str) {
     assert_eq!(cookie::value_of(header, NAME), first, "{header:?}");
 }
 
-/// Names and values; what is empty is nothing.
+/// Returns the names and values. Empty parts are skipped.
 fn pairs(header: &str) -> impl Iterator<Item = (&str, Option<&str>)> {
     header.split(';').map(str::trim).filter(|pair| !pair.is_empty()).map(|pair| match pair.split_once('=') {
         Some((name, value)) => (name.trim(), Some(value.trim())),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tunnel_balancer_core::Service;
 
-use crate::written::{quoted, service};
+use crate::yaml_value::{quoted, service};
 
 pub(crate) const SEEDS: &[&str] = &[
     "500ms",
@@ -30,13 +30,13 @@ pub(crate) const SEEDS: &[&str] = &[
     "\u{663}s",
 ];
 
-/// A duration that is read is within a day, and read again as the same from what it was written as.
+/// Checks that a valid duration is at most a day, and that its milliseconds parse to the same value.
 pub fn durations(text: &str) {
     let Ok(service) = slow_start(text) else { return };
     let read = service.slow_start.expect("it is set");
     assert!((Duration::from_millis(1)..=Duration::from_secs(24 * 3600)).contains(&read), "{text:?} is {read:?}");
-    for written in [format!("{}ms", read.as_millis()), text.to_owned()] {
-        let again = slow_start(&written).unwrap_or_else(|errors| panic!("{written:?}: {errors}"));
+    for value in [format!("{}ms", read.as_millis()), text.to_owned()] {
+        let again = slow_start(&value).unwrap_or_else(|errors| panic!("{value:?}: {errors}"));
         assert_eq!(again.slow_start, Some(read), "{text:?}");
     }
 }

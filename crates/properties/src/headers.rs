@@ -1,4 +1,4 @@
-//! A client's headers on their way to a server.
+//! Headers of a client as a server receives them.
 
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
@@ -19,8 +19,8 @@ pub(crate) const SEEDS: &[&str] = &[
     "connection: \u{fc}, x-foo\nx-foo: 1",
 ];
 
-/// What a server gets of these only from us. (`x-tunnel-balancer-hop` is among [`OURS`].)
-const NEVER: [&str; 7] = [
+/// Headers that no server receives.
+const REMOVED: [&str; 7] = [
     "forwarded",
     "proxy",
     "x-http-method-override",
@@ -30,55 +30,55 @@ const NEVER: [&str; 7] = [
     "x-tunnel-balancer",
 ];
 
-/// What a server gets from us, with the value it has for server A and for server B.
-const OURS: [(&str, Option<&str>, Option<&str>); 6] = [
+/// Headers that the balancer sets, with their value for server A and for server B.
+const SET: [(&str, Option<&str>, Option<&str>); 6] = [
     ("x-forwarded-host", Some("app.test"), Some("app.test")),
     ("x-forwarded-proto", Some("https"), Some("https")),
     ("x-forwarded-for", Some("203.0.113.7"), Some("203.0.113.7")),
     ("x-real-ip", Some("203.0.113.7"), Some("203.0.113.7")),
-    ("x-secret-a", Some("of a"), None),
+    ("x-secret-a", Some("secret of a"), None),
     (LOOP_HEADER, Some("1"), Some("1")),
 ];
 
 static SERVICES: LazyLock<Services> = LazyLock::new(|| {
     let mut a = Server::new("a.example".parse().expect("an address"));
-    a.headers.push(ServerHeader::new("X-Secret-A", "of a"));
+    a.headers.push(ServerHeader::new("X-Secret-A", "secret of a"));
     let b = Server::new("b.example".parse().expect("an address"));
     let mut service = Service::new("app.test", vec![a, b]).expect("two servers");
     service.affinity = Some(Affinity::new("lb", *b"a key of this test"));
     Services::new([service], 1)
 });
 
-/// Nothing of what a client writes into its headers passes for the balancer's word or for another
-/// server's secret; nor does anything about its connection pass. The text is lines of `name:
-/// value`.
+/// Checks that no header of a client replaces one of the balancer, that no server receives the secret
+/// of another one, and that hop-by-hop headers are removed. The text consists of lines `name: value`.
 pub fn headers(text: &str) {
     let sent = fields(text);
     without_hop_by_hop(&sent);
     let matched = SERVICES.route("https://app.test/x", false).expect("the only service");
     for client_ip in [Some("203.0.113.7"), None] {
-        let inbound = ProxiedRequest::new(matched, &sent, client_ip.map(str::to_owned)).expect("a map takes anything");
+        let inbound =
+            ProxiedRequest::new(matched, &sent, client_ip.map(str::to_owned)).expect("every value is valid in a map");
         let [a, b] = [0, 1].map(|server| {
             let mut got = sent.clone();
             let server = &matched.pool.service().servers()[server];
-            inbound.prepare_request(&mut got, server).expect("a map takes what a map gave");
+            inbound.prepare_request(&mut got, server).expect("values of a map are valid");
             got
         });
-        for (name, to_a, to_b) in OURS {
+        for (name, to_a, to_b) in SET {
             let known =
                 |value: Option<&'static str>| value.filter(|value| client_ip.is_some() || *value != "203.0.113.7");
             assert!(a.get_all(name).iter().eq(known(to_a)), "{name} at A: {a:?}");
             assert!(b.get_all(name).iter().eq(known(to_b)), "{name} at B: {b:?}");
         }
         for got in [a, b] {
-            assert!(NEVER.iter().all(|name| !got.contains_key(*name)), "{got:?}");
+            assert!(REMOVED.iter().all(|name| !got.contains_key(*name)), "{got:?}");
             for line in got.get_all("cookie").iter().filter_map(|line| std::str::from_utf8(line.as_bytes()).ok()) {
                 assert_eq!(cookie::value_of(line, "lb"), None, "the affinity cookie reached a server: {got:?}");
             }
-            let is_own = |name: &HeaderName| {
-                name == "cookie" || NEVER.iter().chain(OURS.iter().map(|(name, ..)| name)).any(|own| name == own)
+            let is_of_the_balancer = |name: &HeaderName| {
+                name == "cookie" || REMOVED.iter().chain(SET.iter().map(|(name, ..)| name)).any(|own| name == own)
             };
-            for name in sent.keys().filter(|name| !is_own(name)) {
+            for name in sent.keys().filter(|name| !is_of_the_balancer(name)) {
                 assert!(got.get_all(name).iter().eq(sent.get_all(name)), "{name} was changed: {got:?}");
             }
         }
@@ -87,25 +87,28 @@ pub fn headers(text: &str) {
 
 fn without_hop_by_hop(sent: &HeaderMap) {
     let mut left = sent.clone();
-    headers::remove_hop_by_hop(&mut left).expect("a map takes what a map gave");
+    headers::remove_hop_by_hop(&mut left).expect("values of a map are valid");
     let lines = sent.get_all("connection").iter().filter_map(|line| std::str::from_utf8(line.as_bytes()).ok());
-    let mut gone: BTreeSet<String> =
+    let mut hop_by_hop: BTreeSet<String> =
         lines.flat_map(|line| line.split(',')).map(|name| name.trim().to_ascii_lowercase()).collect();
-    gone.extend(
+    hop_by_hop.extend(
         ["connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"]
             .map(str::to_owned),
     );
     for name in sent.keys() {
-        let stays = matches!(name.as_str(), "host" | "content-length");
-        if stays {
-            assert!(left.get_all(name).iter().eq(sent.get_all(name)), "{name} is what the message is about: {sent:?}");
-        } else if gone.contains(name.as_str()) {
-            assert!(!left.contains_key(name), "{name} is about the connection: {left:?}");
+        let is_end_to_end = matches!(name.as_str(), "host" | "content-length");
+        if is_end_to_end {
+            assert!(
+                left.get_all(name).iter().eq(sent.get_all(name)),
+                "{name} describes the message and must remain: {sent:?}"
+            );
+        } else if hop_by_hop.contains(name.as_str()) {
+            assert!(!left.contains_key(name), "{name} is hop-by-hop and must be removed: {left:?}");
         }
     }
 }
 
-/// The lines that can be header fields.
+/// Returns the lines that are valid header fields.
 pub(crate) fn fields(text: &str) -> HeaderMap {
     let mut fields = HeaderMap::new();
     for line in text.lines() {

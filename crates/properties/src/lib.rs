@@ -1,8 +1,8 @@
-//! What must hold for any text that a client, a server or an operator can write.
+//! Properties of any string that a client, a server or an operator can write.
 //!
-//! Each property is one function that panics where it does not hold. `tests/properties` calls it
-//! with texts made up on purpose, on every run; `fuzz` with whatever a fuzzer finds, for as long as
-//! one likes. The seeds are the cases of the unit tests: where both start from.
+//! A property is a function that panics if it is violated. `tests/properties` calls it with random
+//! strings on every run, and `fuzz` with the inputs of a fuzzer. Both start from the seeds, which
+//! are the cases of the unit tests.
 
 mod accept;
 mod cookies;
@@ -11,12 +11,12 @@ mod headers;
 mod host;
 mod responses;
 mod route;
-mod served;
+mod serve;
 mod sizes;
 mod statuses;
 mod target;
-mod written;
 mod yaml;
+mod yaml_value;
 
 pub use accept::accept;
 pub use cookies::cookies;
@@ -30,14 +30,14 @@ pub use statuses::statuses;
 pub use target::target;
 pub use yaml::{diagnostics, yaml};
 
-/// A property, and texts to start from.
+/// A property and its seeds.
 #[derive(Clone, Copy, Debug)]
 pub struct Property {
-    /// Its name: that of the function and of the fuzz target.
+    /// The name of the function and of the fuzz target.
     pub name: &'static str,
-    /// Panics where it does not hold.
+    /// Panics if the property is violated.
     pub check: fn(&str),
-    /// Texts that are about it.
+    /// Strings to start from.
     pub seeds: &'static [&'static str],
 }
 

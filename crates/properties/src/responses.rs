@@ -1,4 +1,4 @@
-//! A server's headers on their way to a client.
+//! Headers of a server as a client receives them.
 
 use std::sync::LazyLock;
 
@@ -40,26 +40,26 @@ static SERVICES: LazyLock<Services> = LazyLock::new(|| {
     Services::new([service], 1)
 });
 
-/// What is rewritten leads to the public host and nowhere else, and who answered is the balancer's
-/// word. The text is lines of `name: value`.
+/// Checks that rewritten headers name the public host, and that no server forges the headers of the
+/// balancer. The text consists of lines `name: value`.
 pub fn responses(text: &str) {
     let sent = fields(text);
     let matched = SERVICES.route("https://app.test:8443/x", false).expect("the only service");
     let service = matched.pool.service();
-    let inbound = ProxiedRequest::new(matched, &HeaderMap::new(), None).expect("a map takes anything");
+    let inbound = ProxiedRequest::new(matched, &HeaderMap::new(), None).expect("every value is valid in a map");
     for (index, server) in service.servers().iter().enumerate() {
         for value in texts(&sent, &rewrite::LOCATION_HEADERS) {
             location(value, &server.url, service);
-            let answer =
+            let response =
                 ProbeResponse { location: Some(value.to_owned()), ..ProbeResponse::new(http::StatusCode::FOUND) };
-            let _ = HealthCheck::default().evaluate(&Ok(answer));
+            let _ = HealthCheck::default().evaluate(&Ok(response));
         }
         for value in texts(&sent, &["set-cookie"]) {
             set_cookie(value, &server.url, service);
         }
         let mut got = sent.clone();
         let id = ServerId::new(index).expect("one of three");
-        inbound.prepare_response(&mut got, id, false).expect("a map takes what a map gave");
+        inbound.prepare_response(&mut got, id, false).expect("values of a map are valid");
         assert!(got.get_all("x-served-by").iter().eq([server.name.as_str()]), "{got:?}");
         assert!(!got.contains_key("x-tunnel-balancer"), "{got:?}");
         assert_eq!(got.get_all("set-cookie").iter().count(), sent.get_all("set-cookie").iter().count() + 1, "{got:?}");
@@ -73,14 +73,13 @@ pub fn responses(text: &str) {
 
 fn location(value: &str, server: &ServerUrl, service: &Service) {
     let Some(new) = rewrite::location(value, server, service, "https", "app.test:8443") else { return };
-    let asked = Url::parse(&server.target("/")).expect("an address");
-    let meant =
-        asked.join(value).unwrap_or_else(|error| panic!("{value:?} is no address ({error}) and became {new:?}"));
+    let base = Url::parse(&server.target("/")).expect("an address");
+    let target = base.join(value).unwrap_or_else(|error| panic!("{value:?} is not a URL ({error}) and became {new:?}"));
     let names =
-        |server: &Server| Url::parse(&server.url.target("/")).is_ok_and(|url| url.host_str() == meant.host_str());
-    let is_dotted = meant.host_str().is_some_and(|host| host.ends_with('.'));
-    assert!(is_dotted || service.servers().iter().any(names), "{value:?} names no server and became {new:?}");
-    assert!(matches!(meant.scheme(), "http" | "https"), "{value:?} is for another program and became {new:?}");
+        |server: &Server| Url::parse(&server.url.target("/")).is_ok_and(|url| url.host_str() == target.host_str());
+    let is_dotted = target.host_str().is_some_and(|host| host.ends_with('.'));
+    assert!(is_dotted || service.servers().iter().any(names), "{value:?} is on another host and became {new:?}");
+    assert!(matches!(target.scheme(), "http" | "https"), "{value:?} has another scheme and became {new:?}");
     let public = Url::parse(PUBLIC).expect("an address");
     let read = public.join(&new).unwrap_or_else(|error| panic!("{value:?} became {new:?}: {error}"));
     assert_eq!(read.origin(), public.origin(), "{value:?} became {new:?}");
@@ -100,7 +99,7 @@ fn set_cookie(value: &str, server: &ServerUrl, service: &Service) {
             );
         }
     }
-    // What is right already stays as it is, a path apart: `/base/base` is two of them.
+    // Rewriting is idempotent, except for `/base/base`, which contains the base path twice.
     assert!(new.contains("/base") || rewrite::set_cookie(&new, server, service, "app.test:8443").is_none(), "{new:?}");
 }
 

@@ -1,4 +1,4 @@
-//! From a URL to a service.
+//! The service of a URL.
 
 use std::cmp::Reverse;
 use std::sync::LazyLock;
@@ -20,7 +20,7 @@ pub(crate) const SEEDS: &[&str] = &[
     "https://APP.test.:443/api/x",
     "https://other.test/only/x",
     "https://other.test/",
-    "https://nobody.test/",
+    "https://unknown.test/",
     "https://svc.example\\@evil.example/",
     "/relative",
     "://",
@@ -34,8 +34,8 @@ static SERVICES: LazyLock<Services> = LazyLock::new(|| {
     Services::new(ADDRESSES.map(|address| service(address).expect("one server")), 1)
 });
 
-/// Of the services on a URL's host, the one with the longest path that serves it gets it, with
-/// nothing lost on the way.
+/// Checks that a URL is routed to the service of its host with the longest matching path, and that
+/// its parts are unchanged.
 pub fn route(text: &str) {
     assert_eq!(SERVICES.route(text, true).err(), Some(LocalReply::Loop));
     let split = split_url(text);
@@ -44,8 +44,8 @@ pub fn route(text: &str) {
     }
     let expected = split.and_then(|(_, authority, path)| {
         let host = normalize_host(authority)?;
-        let of_host = SERVICES.pools().filter(|pool| pool.service().host == host);
-        of_host
+        let on_host = SERVICES.pools().filter(|pool| pool.service().host == host);
+        on_host
             .filter(|pool| begins_with(path, &pool.service().path))
             .min_by_key(|pool| Reverse(pool.service().path.len()))
     });
@@ -54,11 +54,11 @@ pub fn route(text: &str) {
             assert_eq!(Some(matched.pool.service().name()), expected.map(|pool| pool.service().name()), "{text:?}");
             assert_eq!(Some((matched.scheme, matched.authority, matched.path_and_query)), split);
         }
-        Err(problem) => assert_eq!((problem, expected.is_none()), (LocalReply::UnknownHost, true), "{text:?}"),
+        Err(reply) => assert_eq!((reply, expected.is_none()), (LocalReply::UnknownHost, true), "{text:?}"),
     }
 }
 
-/// Whether the first parts of a path are `parts`.
+/// Returns whether the first segments of a path are `parts`.
 fn begins_with(path: &str, parts: &str) -> bool {
     let path = path.split(['?', '#']).next().unwrap_or_default();
     let mut own = path.split('/');

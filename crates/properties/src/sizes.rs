@@ -1,6 +1,6 @@
 //! Sizes in a file.
 
-use crate::written::{quoted, service};
+use crate::yaml_value::{quoted, service};
 
 pub(crate) const SEEDS: &[&str] = &[
     "0",
@@ -18,7 +18,7 @@ pub(crate) const SEEDS: &[&str] = &[
     "+1",
 ];
 
-/// A size that is read is within a mebibyte, and read again as the same from a number of bytes.
+/// Checks that a valid size is at most a mebibyte, and that its bytes parse to the same value.
 pub fn sizes(text: &str) {
     let limit = |text: &str| {
         service(&format!("retry: {{ max_buffered_body: {} }}", quoted(text)))

@@ -3,7 +3,7 @@
 use http::StatusCode;
 use tunnel_balancer_core::StatusRanges;
 
-use crate::written::{quoted, service};
+use crate::yaml_value::{quoted, service};
 
 pub(crate) const SEEDS: &[&str] = &[
     "200",
@@ -23,8 +23,8 @@ pub(crate) const SEEDS: &[&str] = &[
     "0200",
 ];
 
-/// What is read covers the statuses between two ends, neither more nor less, and is read again as
-/// the same.
+/// Checks that a range contains exactly the statuses between its ends, and that its text form parses
+/// to the same value.
 pub fn statuses(text: &str) {
     let expect = |list: &str| {
         let service = service(&format!("health_check: {{ expect_status: {list} }}"))?;
@@ -35,7 +35,7 @@ pub fn statuses(text: &str) {
     assert!((100..=599).contains(&first) && first <= last && last <= 599, "{text:?} is {read:?}");
     let is_covered = |code: u16| read.contains(StatusCode::from_u16(code).expect("a status"));
     assert!((100..1000).all(|code| is_covered(code) == (first..=last).contains(&code)), "{text:?} is {read:?}");
-    for written in [format!("{first}-{last}"), format!("[{first}-{last}]")] {
-        assert_eq!(expect(&written).as_ref(), Ok(&read), "{text:?}");
+    for value in [format!("{first}-{last}"), format!("[{first}-{last}]")] {
+        assert_eq!(expect(&value).as_ref(), Ok(&read), "{text:?}");
     }
 }

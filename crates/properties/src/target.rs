@@ -1,4 +1,4 @@
-//! Where a request is sent to.
+//! The target URL of a request.
 
 use tunnel_balancer_core::ServerUrl;
 use url::Url;
@@ -31,8 +31,8 @@ const SERVERS: [&str; 5] = [
     "b\u{fc}cher.example",
 ];
 
-/// No path leads away from the server, as a URL parser reads the target. The text is a path, or a
-/// server, a line break and a path.
+/// Checks that no path changes the host of the target, as a URL parser reads it. The text is a path,
+/// or a server, a line break and a path.
 pub fn target(text: &str) {
     for server in SERVERS {
         keeps_its_host(&server.parse().expect("a server's address"), text);
@@ -48,7 +48,7 @@ pub fn target(text: &str) {
 fn keeps_its_host(server: &ServerUrl, path: &str) {
     let target = server.target(path);
     assert!(server.matches(&target), "{target:?}");
-    assert!(target.ends_with(path), "{target:?}: not as the client wrote it");
+    assert!(target.ends_with(path), "{target:?}: the path was changed");
     let read = Url::parse(&target).unwrap_or_else(|error| panic!("{target:?}: {error}"));
     let port = read.port().map_or_else(String::new, |port| format!(":{port}"));
     let authority = read.host_str().unwrap_or_default().to_owned() + &port;

@@ -19,16 +19,20 @@ pub(crate) const SEEDS: &[&str] = &[
     "? [services]\n: !t x",
 ];
 
-/// Any text is a configuration that can serve, or gets an answer that says where it is wrong.
+/// Checks that any string is a configuration that can serve, or that it has diagnostics.
 pub fn yaml(text: &str) {
     let parsed = parse(text);
     let known = parse_with(text, &|_| Some("a secret that is long enough".to_owned()));
-    assert_eq!(parsed.as_ref().err(), known.as_ref().err(), "good secrets change nothing");
+    assert_eq!(parsed.as_ref().err(), known.as_ref().err(), "secrets do not change the diagnostics");
     match parsed {
         Ok(config) => {
             assert!(config.services.iter().all(|service| service.servers().iter().any(|server| server.enabled)));
-            assert_eq!(parse_with(text, &|_| None).is_ok(), config.secrets.is_empty(), "each secret is asked for");
-            serve(known.expect("as without secrets").services);
+            assert_eq!(
+                parse_with(text, &|_| None).is_ok(),
+                config.secrets.is_empty(),
+                "every missing secret is an error"
+            );
+            serve(known.expect("it is valid without secrets").services);
         }
         Err(errors) => diagnostics(text, &errors),
     }
@@ -37,14 +41,14 @@ pub fn yaml(text: &str) {
     }
 }
 
-/// Mistakes are told in their order, and each where it can be.
+/// Checks that diagnostics are sorted, limited in number, and inside the file.
 pub fn diagnostics(text: &str, errors: &Errors) {
-    let told = errors.diagnostics();
-    assert!(!told.is_empty() && told.len() <= Errors::MAX_DIAGNOSTICS);
-    assert!(told.is_sorted_by_key(|diagnostic| (diagnostic.line, diagnostic.column)));
-    // YAML knows more line ends than `\n`.
+    let diagnostics = errors.diagnostics();
+    assert!(!diagnostics.is_empty() && diagnostics.len() <= Errors::MAX_DIAGNOSTICS);
+    assert!(diagnostics.is_sorted_by_key(|diagnostic| (diagnostic.line, diagnostic.column)));
+    // YAML has more line ends than `\n`.
     let lines = 2 + text.matches(['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}']).count();
-    for diagnostic in told {
+    for diagnostic in diagnostics {
         assert!((1..=lines).contains(&diagnostic.line) && diagnostic.column >= 1, "{diagnostic}");
         assert!(!diagnostic.message.contains('\n') && !diagnostic.path.contains('\n'), "{diagnostic}");
         assert!(diagnostic.message.len() < 1_000, "{diagnostic}");

@@ -19,7 +19,7 @@ pub(super) enum Move {
     Leave(usize),
     /// A request never reports: its host was stopped.
     Vanish(usize),
-    /// All requests whose time has come go on.
+    /// All requests that are due continue.
     Drive,
     Lease,
     Probe(usize, u16),

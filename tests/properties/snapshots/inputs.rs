@@ -25,7 +25,7 @@ pub(super) enum Act {
     AbortResponse(usize),
     ReleaseFailback,
     Reload,
-    /// Merges what another isolate exports.
+    /// Merges the snapshot of another isolate.
     Merge(usize),
     /// The clock leaps by a day, or returns.
     Leap(bool),
@@ -106,7 +106,8 @@ impl Settings {
     }
 }
 
-/// Several isolates of one service after a history, and the time since its start in milliseconds.
+/// Generates settings, the clock offsets of four isolates, and a history of actions with pauses in
+/// milliseconds.
 pub(super) fn history() -> impl Strategy<Value = (Settings, Vec<u64>, Vec<(usize, u64, Act)>)> {
     let moves = prop::collection::vec((0..4_usize, prop_oneof![Just(0), 0..8_000_u64], act()), 1..30);
     (settings(), prop::collection::vec(prop_oneof![Just(0), 0..MAX_SKEW.as_millis() as u64], 4), moves)

@@ -1,5 +1,6 @@
-//! The properties that a fuzzer looks into as well (`fuzz`), with the cases they start from and
-//! with texts that look like them: pieces of seeds put together, and any characters at all.
+//! The properties of `crates/properties`, with their seeds and with random strings.
+//!
+//! Random strings are made of pieces of the seeds and of arbitrary characters.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -9,23 +10,23 @@ use tunnel_balancer_properties::{ALL, Property};
 
 #[test]
 fn every_property_holds_for_its_seeds() {
-    let broken: Vec<String> =
-        ALL.iter().flat_map(|property| property.seeds.iter().filter_map(|seed| broken(property, seed))).collect();
-    assert!(broken.is_empty(), "{}", broken.join("\n"));
+    let violations: Vec<String> =
+        ALL.iter().flat_map(|property| property.seeds.iter().filter_map(|seed| violation(property, seed))).collect();
+    assert!(violations.is_empty(), "{}", violations.join("\n"));
 }
 
-/// What a property says against a text.
-fn broken(property: &Property, text: &str) -> Option<String> {
+/// Returns the violation of a property by `text`, if there is one.
+fn violation(property: &Property, text: &str) -> Option<String> {
     let panic = catch_unwind(AssertUnwindSafe(|| (property.check)(text))).err()?;
-    Some(format!("{}: {text:?}: {}", property.name, said(&*panic)))
+    Some(format!("{}: {text:?}: {}", property.name, message(&*panic)))
 }
 
-fn said(panic: &(dyn Any + Send)) -> String {
+fn message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().cloned();
     text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_default()
 }
 
-/// A property, and a text made of pieces of its seeds and of other characters.
+/// Generates a property and a string of pieces of its seeds and of other characters.
 fn text() -> impl Strategy<Value = (Property, String)> {
     prop::sample::select(&ALL[..]).prop_flat_map(|property| {
         let pieces: Vec<&str> =
@@ -35,8 +36,8 @@ fn text() -> impl Strategy<Value = (Property, String)> {
             2 => r#"[/\\@:.?#%=;,"' \t\r\n\[\]*a-zA-Z0-9-]"#,
             1 => any::<char>().prop_map(String::from),
         ];
-        let made_up = prop::collection::vec(piece, 0..16).prop_map(|pieces| pieces.concat());
-        (Just(property), prop_oneof![8 => made_up, 1 => any::<String>()])
+        let mutated = prop::collection::vec(piece, 0..16).prop_map(|pieces| pieces.concat());
+        (Just(property), prop_oneof![8 => mutated, 1 => any::<String>()])
     })
 }
 
@@ -44,7 +45,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(4_000) })]
 
     #[test]
-    fn every_property_holds_for_texts_like_its_seeds((property, text) in text()) {
+    fn every_property_holds_for_mutations_of_its_seeds((property, text) in text()) {
         (property.check)(&text);
     }
 }

@@ -1,5 +1,7 @@
-//! Whatever has happened to a pool: nobody usable is passed over for somebody who is not, and what
-//! the operator decided holds.
+//! Selection after a random history of a pool.
+//!
+//! No available server is passed over for an unavailable one, and the settings of the operator
+//! hold.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,25 +13,26 @@ use tunnel_balancer_core::{
     ServerId, Service, Step, Timestamp, Writes,
 };
 
-/// One thing that happens, on a clock that may jump.
+/// One request and its circumstances, on a clock that may leap.
 #[derive(Clone, Debug)]
-struct Happening {
+struct Event {
     reading: u64,
-    /// What each server answers to requests and to probes.
+    /// The status of each server for requests.
     statuses: Vec<u16>,
+    /// The status of each server for probes.
     probes: Vec<u16>,
     method: Method,
     key: u64,
     sticky: Option<usize>,
 }
 
-fn happening() -> impl Strategy<Value = Happening> {
+fn event() -> impl Strategy<Value = Event> {
     let status = || prop::sample::select(vec![200_u16, 200, 200, 404, 500, 502, 503, 530]);
     let reading = prop_oneof![8 => 0..600_000_u64, 1 => any::<u64>()];
     let method = prop::sample::select(vec![Method::GET, Method::PUT, Method::POST]);
     let (statuses, probes) = (prop::collection::vec(status(), 5), prop::collection::vec(status(), 5));
     (reading, statuses, probes, method, any::<u64>(), prop::option::of(0..5_usize)).prop_map(
-        |(reading, statuses, probes, method, key, sticky)| Happening { reading, statuses, probes, method, key, sticky },
+        |(reading, statuses, probes, method, key, sticky)| Event { reading, statuses, probes, method, key, sticky },
     )
 }
 
@@ -72,56 +75,55 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(1_000))]
 
     #[test]
-    fn nobody_usable_is_passed_over_and_decisions_hold(
+    fn no_available_server_is_passed_over(
         service in service(),
         seed in any::<u64>(),
-        history in prop::collection::vec(happening(), 1..40),
+        history in prop::collection::vec(event(), 1..40),
     ) {
         let primary_only = service.writes == Writes::PrimaryOnly;
         let mut state = PoolState::new(Arc::new(service.clone()), seed);
         let mut other = PoolState::new(Arc::new(service.clone()), !seed);
-        for happening in history {
-            let now = Timestamp::from_millis(happening.reading);
+        for event in history {
+            let now = Timestamp::from_millis(event.reading);
             while let Some(lease) = state.next_probe(now) {
                 prop_assert!(service.servers()[lease.server().index()].enabled);
-                let answer = ProbeResponse::new(status(happening.probes[lease.server().index()]));
-                state.on_probe(lease, &Ok(answer), now);
+                let response = ProbeResponse::new(status(event.probes[lease.server().index()]));
+                state.on_probe(lease, &Ok(response), now);
             }
-            let sticky = happening.sticky.and_then(ServerId::new);
-            let request = RequestMeta { hash_key: happening.key, affinity_server: sticky, ..RequestMeta::new(happening.method.clone()) };
+            let sticky = event.sticky.and_then(ServerId::new);
+            let request = RequestMeta { hash_key: event.key, affinity_server: sticky, ..RequestMeta::new(event.method.clone()) };
             let mut before = state.clone();
             let (mut exchange, mut step) = Exchange::start(request, &mut state, now);
-            let mut asked = Vec::new();
+            let mut tried = Vec::new();
             while let Step::Attempt(attempt) = step {
                 let server = attempt.server();
-                let chosen = &service.servers()[server.index()];
+                let selected = &service.servers()[server.index()];
                 let own = sticky == Some(server);
-                prop_assert!(chosen.enabled && (own || (!chosen.drain && chosen.weight > 0)), "{chosen:?}");
-                let write = !happening.method.is_safe();
-                prop_assert!(!(primary_only && write) || server.index() == 0, "a write for a replica");
+                prop_assert!(selected.enabled && (own || (!selected.drain && selected.weight > 0)), "{selected:?}");
+                let write = !event.method.is_safe();
+                prop_assert!(!(primary_only && write) || server.index() == 0, "a write is sent to a replica");
 
-                let well = |state: &PoolState, id| state.health(id) != Health::Unhealthy && state.ejection_state(id, now) == EjectionState::Active;
-                if !attempt.info().trial && !well(&before, server) {
+                let is_available = |state: &PoolState, id| state.health(id) != Health::Unhealthy && state.ejection_state(id, now) == EjectionState::Active;
+                if !attempt.info().trial && !is_available(&before, server) {
                     let passed_over = (0..5).filter_map(ServerId::new).find(|id| {
                         let server = &service.servers()[id.index()];
-                        let open = server.enabled && !server.drain && server.weight > 0;
-                        open && !(primary_only && write) && !asked.contains(id) && well(&before, *id)
+                        let accepts = server.enabled && !server.drain && server.weight > 0;
+                        accepts && !(primary_only && write) && !tried.contains(id) && is_available(&before, *id)
                     });
                     prop_assert_eq!(passed_over, None, "for {:?}", server);
                 }
-                asked.push(server);
+                tried.push(server);
                 before = state.clone();
-                let outcome = Outcome::Status(status(happening.statuses[server.index()]));
+                let outcome = Outcome::Status(status(event.statuses[server.index()]));
                 step = exchange.report(&mut state, attempt, outcome, now);
             }
             state.status(now);
             state.drain_events();
-            // Another isolate has its own story; what it says may be older, newer, or of a server
-            // that is well here.
+            // The facts of another isolate may be older, newer, or contradict the local state.
             other.merge(&state.export("here"), now);
             while let Some(lease) = other.next_probe(now) {
-                let answer = ProbeResponse::new(status(happening.statuses[lease.server().index()]));
-                other.on_probe(lease, &Ok(answer), now);
+                let response = ProbeResponse::new(status(event.statuses[lease.server().index()]));
+                other.on_probe(lease, &Ok(response), now);
             }
             state.merge(&other.export("there"), now);
         }

@@ -1,16 +1,16 @@
-//! Values on their way through a file, since only the reader of files knows how they are written.
+//! Values inside a file, because values are parsed only as a part of one.
 
 use tunnel_balancer_config::{Errors, parse};
 use tunnel_balancer_core::Service;
 
-/// The service that a file with these settings describes.
+/// Parses a file with these settings of a service.
 pub(crate) fn service(settings: &str) -> Result<Service, Errors> {
     let yaml = format!("services:\n  app.test:\n    servers: [a.example]\n    {settings}\n");
     let config = parse(&yaml)?;
     Ok(config.services.into_iter().next().expect("the only service"))
 }
 
-/// A text in quotes, with nothing left in it that YAML would take for anything else.
+/// Returns `text` as a double-quoted YAML scalar.
 pub(crate) fn quoted(text: &str) -> String {
     let mut quoted = String::from("\"");
     for c in text.chars() {
