@@ -89,7 +89,7 @@ fn perf_7_the_policy_alone_keeps_most_errors_from_clients() {
 /// Each of a hundred isolates sees one request per second and learns on its own, unless they share
 /// state.
 #[test]
-fn perf_7_over_a_hundred_isolates() {
+fn perf_7_ejection_keeps_errors_low_over_a_hundred_isolates() {
     // By policy: separate and shared, with probes that fail; the same with probes that pass.
     let bounds = [[1.7, 1.25, 10.8, 8.2], [1.7, 1.25, 15.5, 6.2], [0.85, 0.55, 14.0, 4.2], [0.85, 0.55, 3.6, 5.7]];
     for_seeds(1, |seed| {
@@ -105,10 +105,10 @@ fn perf_7_over_a_hundred_isolates() {
     });
 }
 
-/// A POST is lost when it is the trial of a server that still fails, so others are waited for. A
-/// service with nothing but POSTs must not lose a server for good.
+/// A POST that is a trial may be lost, so other requests are preferred as trials. A service that
+/// receives only POSTs must still recover its servers.
 #[test]
-fn a_server_returns_to_a_service_with_nothing_but_posts() {
+fn a_server_recovers_although_all_requests_are_posts() {
     for_seeds(1, |seed| {
         let mut service = service(2, Policy::RoundRobin);
         service.health_check = None;

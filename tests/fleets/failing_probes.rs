@@ -14,7 +14,7 @@ const RATE: u32 = 100;
 
 /// Checks either fail from the start, in many isolates, or later, in one.
 #[test]
-fn probes_that_fail_everywhere_do_not_change_the_distribution() {
+fn probes_that_fail_on_all_servers_do_not_change_the_distribution() {
     for_seeds(1, |seed| {
         for (isolates, from) in [(1, 20), (100, 0)] {
             check_distribution(seed, isolates, from);
@@ -30,8 +30,8 @@ fn check_distribution(seed: &Seed, isolates: usize, from: u64) {
         ("latency", Policy::Latency),
     ];
     let checks = [
-        ("are answered 500", Behavior::status(500)),
-        ("are answered 503", Behavior::status(503)),
+        ("respond with 500", Behavior::status(500)),
+        ("respond with 503", Behavior::status(503)),
         ("hang", Behavior::hangs()),
     ];
     for (policy, balancing) in policies {

@@ -1,7 +1,7 @@
 //! One of several servers hangs: it accepts requests and probes and never responds.
 //!
 //! A hung server responds to nothing, while a slow one responds to something. So the balancer can
-//! leave a hung server long before it would give up a slow response (see [`slow`](crate::slow)).
+//! avoid a hung server long before it would abort a slow response (see [`slow`](crate::slow)).
 
 use std::time::Duration;
 
@@ -48,7 +48,7 @@ fn worst(stats: &Stats) -> f64 {
 }
 
 #[test]
-fn requests_leave_a_hung_server_within_550_ms() {
+fn requests_on_a_hung_server_are_served_within_550_ms() {
     for_seeds(1, |seed| {
         for servers in [2, 3, 10] {
             for (name, policy) in &POLICIES {
@@ -71,9 +71,10 @@ fn requests_leave_a_hung_server_within_550_ms() {
     });
 }
 
-/// Nothing is known about a server that hangs from the start. The first check then takes longer.
+/// The usual response time of a server that hangs from the start is unknown, so the first liveness
+/// check takes longer.
 #[test]
-fn requests_leave_a_server_that_hangs_from_the_start_within_2_s() {
+fn requests_on_a_server_that_hangs_from_the_start_are_served_within_2_s() {
     for_seeds(1, |seed| {
         for (name, policy) in &POLICIES {
             for (rate, length) in [(1.0, s(60)), (10.0, s(60)), (200.0, s(12))] {
@@ -95,7 +96,7 @@ fn requests_leave_a_server_that_hangs_from_the_start_within_2_s() {
 
 /// A `POST` that was sent cannot be sent to another server, but the next one can go elsewhere.
 #[test]
-fn few_posts_wait_for_a_hung_server() {
+fn few_posts_are_lost_on_a_hung_server() {
     for_seeds(1, |seed| {
         for servers in [2, 3] {
             for (name, policy) in &POLICIES {
@@ -108,9 +109,9 @@ fn few_posts_wait_for_a_hung_server() {
     });
 }
 
-/// Two hung servers must not be taken for an overload, since the third one responds.
+/// Two hung servers are not overloaded servers, because the third one responds.
 #[test]
-fn requests_leave_two_of_three_hung_servers() {
+fn requests_are_served_while_two_of_three_servers_hang() {
     for_seeds(1, |seed| {
         for (name, policy) in [("round_robin", Policy::RoundRobin), ("least_requests", Policy::LeastRequests)] {
             let mut sim = Sim::new(service(3, policy), seed.0);

@@ -1,20 +1,25 @@
-//! The quality of balancing in figures: slow and lost requests while servers are slow, failing,
-//! hung or overloaded, in one isolate and in many that share no state.
+//! Fleets: figures of many requests, such as the share of slow and lost ones.
 //!
-//! Every test prints its figures: `cargo test --test fleets -- --nocapture`. Names that start with
-//! `perf_n` refer to published results. Tests run for a fixed seed, `FLEET_SEED=7` selects another
-//! one, and `FLEET_SEEDS=40` reports the distribution over 40 seeds. A test that fails prints its
-//! seed and the trace of its last run.
+//! A case belongs here if its result is a number with a bound. Servers are slow, failing, hung or
+//! overloaded, and isolates may share no state. Run one case and print its figures with:
+//!
+//! ```text
+//! cargo test -p tunnel-balancer-tests --test fleets -- --nocapture hung
+//! ```
+//!
+//! Names that start with `perf_n` refer to published results. Tests run with a fixed seed.
+//! `FLEET_SEED=7` selects another one, and `FLEET_SEEDS=40` reports the distribution over 40 seeds.
+//! A failed test prints its seed and the trace of its last run.
 //!
 //! # Bounds
 //!
 //! A bound is either a target of the engine, or the mean and four standard deviations of 40 seeds.
 
 mod chaos;
+mod client_timeouts;
 mod failing;
 mod failing_probes;
 mod hung;
-mod impatient;
 mod ineffective_probe;
 mod overload;
 mod partial;
@@ -24,7 +29,7 @@ mod seed;
 mod seeds;
 mod shares;
 mod slow;
-mod stalled;
+mod slowdown;
 mod two_choices;
 
 use std::fmt::Display;

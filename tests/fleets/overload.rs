@@ -50,7 +50,7 @@ fn perf_12_a_service_recovers_soon_from_overload() {
 /// A timeout of a server that responds to other requests must not eject it: an ejection would move
 /// its load to the other overloaded servers.
 #[test]
-fn a_limit_per_attempt_does_not_prevent_recovery() {
+fn per_try_timeout_does_not_prevent_recovery() {
     for_seeds(1, |seed| {
         for (name, policy) in [("least_requests", Policy::LeastRequests), ("latency", Policy::Latency)] {
             for isolates in [1, 10] {
@@ -93,7 +93,7 @@ fn overloaded_servers_are_not_ejected() {
 }
 
 /// An application hangs behind a health check that passes. The other server responds, so this is no
-/// overload, although long polls and slow requests wait on it as well.
+/// overload, although long polls and slow requests wait on it, too.
 #[test]
 fn a_hung_application_beside_slow_requests_is_no_overload() {
     let fast = Behavior::status(200).after(ms(5)).normal(ms(1));
@@ -128,7 +128,7 @@ fn a_hung_application_beside_slow_requests_is_no_overload() {
     });
 }
 
-/// No server responds for 15 s: the network is down. One of three may be dead as well.
+/// No server responds for 15 s: the network is down. One of three may also be dead.
 #[test]
 fn no_server_is_ejected_while_the_network_is_down() {
     for_seeds(1, |seed| {
@@ -162,7 +162,7 @@ fn amplification(isolates: usize, failure: Behavior, seed: &Seed) -> f64 {
 }
 
 #[test]
-fn perf_13_retries_add_a_fifth_to_the_load_when_all_fails() {
+fn perf_13_retries_add_a_fifth_to_the_load_if_all_servers_fail() {
     for_seeds(1, |seed| {
         let failures = [("502", Behavior::status(502)), ("lost connections", Behavior::fails(Failure::ConnectionLost))];
         for (name, failure) in failures {
@@ -185,7 +185,7 @@ fn perf_13_retries_add_a_fifth_to_the_load_when_all_fails() {
 
 /// Failures arrive late, so many requests are in flight whose failure is not known yet.
 #[test]
-fn perf_13_late_failures_do_not_get_around_the_budget() {
+fn perf_13_late_failures_do_not_bypass_the_budget() {
     for_seeds(1, |seed| {
         for (what, failures) in [("ejected after 3", 3), ("never ejected", u32::MAX)] {
             let mut service = service(3, Policy::Failover);

@@ -1,6 +1,6 @@
 //! A server that fails some of its requests at random.
 //!
-//! `POST` requests are lost with the attempt that fails, so they show how soon the server is left.
+//! A `POST` is lost with its failed attempt, so lost requests show how soon the server is ejected.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ fn lost(stats: &Stats) -> f64 {
 }
 
 #[test]
-fn a_server_that_fails_some_requests_is_left() {
+fn a_server_that_fails_some_requests_is_ejected() {
     for_seeds(1, |seed| {
         // (share of failures, requests per second, length in seconds, largest share of lost
         // requests in percent)

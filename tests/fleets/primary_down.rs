@@ -65,8 +65,8 @@ fn perf_14_only_posts_that_were_sent_fail_when_the_primary_goes_down() {
     });
 }
 
-/// Requests leave a hung server after 250 ms without a response to them, and 250 ms without one to
-/// a probe.
+/// A request on a hung server is hedged after 250 ms without a response to it, and 250 ms without
+/// one to a probe.
 #[test]
 fn no_get_fails_when_the_primary_hangs() {
     for_seeds(1, |seed| {

@@ -96,21 +96,21 @@ impl Seed {
     }
 
     /// Returns the report of a test that fails now.
-    fn story(&self) -> String {
-        let mut story = format!("the seed was {}: FLEET_SEED={0} runs it again\n", self.0);
+    fn failure_report(&self) -> String {
+        let mut report = format!("the seed was {}: FLEET_SEED={0} repeats the run\n", self.0);
         if let Some((sim, end)) = self.1.take() {
             let trace = sim.run(end).to_string();
             // Writing to a string cannot fail.
-            let _ = writeln!(story, "{}\n{}", save(&trace), excerpt(&trace, Self::SHOWN));
+            let _ = writeln!(report, "{}\n{}", save(&trace), excerpt(&trace, Self::SHOWN));
         }
-        story
+        report
     }
 }
 
 impl Drop for Seed {
     fn drop(&mut self) {
         if thread::panicking() {
-            eprintln!("{}", self.story());
+            eprintln!("{}", self.failure_report());
         }
     }
 }

@@ -62,7 +62,7 @@ fn a_test_that_fails_prints_its_seed_and_trace() {
     let output = output.unwrap();
     let printed = String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap();
     assert!(!output.status.success() && printed.contains("were served"), "{printed}");
-    assert!(printed.contains("the seed was 7: FLEET_SEED=7 runs it again"), "{printed}");
+    assert!(printed.contains("the seed was 7: FLEET_SEED=7 repeats the run"), "{printed}");
     let trace = run(7).to_string();
     let fault = trace.lines().find(|line| line.ends_with(" timed out")).unwrap();
     let shown: Vec<_> = printed.lines().filter(|line| trace.lines().any(|own| own == line.trim_start())).collect();

@@ -34,7 +34,7 @@ fn worst(counts: &BTreeMap<String, usize>, weights: &[u32]) -> f64 {
 }
 
 #[test]
-fn weights_are_shares() {
+fn each_server_gets_the_share_of_its_weight() {
     for_seeds(1, |seed| {
         let table = [
             ("round_robin", Policy::RoundRobin, 0.0),

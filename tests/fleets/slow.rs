@@ -1,4 +1,4 @@
-//! Slow but healthy servers: nothing may be cut off, and no server ejected.
+//! Slow but healthy servers: no attempt may be aborted, and no server ejected.
 //!
 //! The counterpart of [`hung`](crate::hung). Every case is an everyday situation in which responses
 //! take long although the server works. Sending a request to a second server too is allowed
@@ -165,11 +165,11 @@ const CASES: [Case; 23] = [
         slow_path(sim, servers, slow, Arrivals::poisson(1.0).until(s(60)));
         arrivals(sim, 9.0, 60);
     }),
-    Case::new("the first server becomes slow for good", 180, Some(5.0), |sim, servers| {
+    Case::new("the first server becomes slow permanently", 180, Some(5.0), |sim, servers| {
         sim.server(s(30), &servers[0], Behavior::status(200).after(ms(1_500)).normal(ms(100)));
         arrivals(sim, 5.0, 180);
     }),
-    Case::new("all servers become slow for good", 180, Some(5.0), |sim, servers| {
+    Case::new("all servers become slow permanently", 180, Some(5.0), |sim, servers| {
         servers.iter().for_each(|name| sim.server(s(30), name, Behavior::status(200).after(ms(1_500)).normal(ms(100))));
         arrivals(sim, 5.0, 180);
     }),
@@ -188,7 +188,7 @@ const CASES: [Case; 23] = [
 ];
 
 #[test]
-fn slow_servers_are_neither_cut_off_nor_ejected() {
+fn requests_on_slow_servers_are_not_aborted_and_servers_not_ejected() {
     for_seeds(1, |seed| {
         for case in &CASES {
             for servers in [1, 2, 3] {

@@ -35,7 +35,7 @@ fn within_a_second(stats: &Stats) -> f64 {
 }
 
 #[test]
-fn perf_8_one_of_eleven_stalls() {
+fn perf_8_slow_requests_are_few_if_one_of_eleven_servers_slows_down() {
     for_seeds(1, |seed| {
         for ((name, policy), bound) in POLICIES.into_iter().zip([95.4, 99.4, 99.9]) {
             let share = within_a_second(&run(service(11, policy), 1_000.0, 1, false, seed));
@@ -44,10 +44,10 @@ fn perf_8_one_of_eleven_stalls() {
     });
 }
 
-/// Each isolate learns from at least one slow request. For a hundred isolates that is 1.7 % of
-/// 6,000 requests, so learning alone cannot reach 99 %. A limit per attempt can.
+/// Each isolate observes at least one slow request. For a hundred isolates that is 1.7 % of
+/// 6,000 requests, so no policy reaches 99 %. A limit per attempt does.
 #[test]
-fn perf_9_one_of_three_stalls() {
+fn perf_9_slow_requests_are_few_if_one_of_three_servers_slows_down() {
     let bounds = [(1, [83.2, 97.4, 99.5]), (10, [83.2, 94.8, 99.2]), (100, [83.0, 88.1, 97.0])];
     for_seeds(1, |seed| {
         for (isolates, bounds) in &bounds {

@@ -1,5 +1,4 @@
-//! Clients that cannot wait for a retry: they disconnect early, or their requests may run only
-//! once.
+//! Clients that get no retry: they disconnect early, or their requests may run only once.
 
 use std::time::Duration;
 
@@ -9,9 +8,9 @@ use tunnel_balancer_sim::{Behavior, Client, Sim};
 
 use crate::{Seed, at_most, for_seeds, ms, names, s, service};
 
-/// A single client meets a hung primary. Returns the number of its lost requests and the time until
-/// it was served.
-fn alone(timeout: Duration, is_native: bool, seed: &Seed) -> (usize, f64) {
+/// Runs a single client whose primary hangs. Returns the number of lost requests, and the seconds
+/// until one is served.
+fn single_client(timeout: Duration, is_native: bool, seed: &Seed) -> (usize, f64) {
     let mut sim = Sim::new(service(2, Policy::Failover), seed.0);
     if is_native {
         sim.probe_continuously();
@@ -30,7 +29,7 @@ fn a_client_that_disconnects_early_is_served_soon() {
     for_seeds(1, |seed| {
         for (host, is_native) in [("native", true), ("Worker", false)] {
             for (seconds, bound) in [(2, 2.0), (5, 1.0)] {
-                let (lost, served_after) = alone(s(seconds), is_native, seed);
+                let (lost, served_after) = single_client(s(seconds), is_native, seed);
                 let what = format!("{host}, primary hangs, one client that waits for {seconds} s");
                 at_most(bound, format!("{what}: lost"), lost as f64);
                 at_most(8.0, format!("{what}: s until served"), served_after);
@@ -52,8 +51,8 @@ fn session(methods: &[Method], failure: Behavior, seed: &Seed) -> usize {
     seed.run(sim, s(200)).stats.between(s(30)..s(100)).lost()
 }
 
-/// An application restarts behind a tunnel that stays up. Reading moves to the other server, and so
-/// must the login or the push that follows.
+/// An application restarts behind a tunnel that stays up. GETs move to the other server, and the
+/// POSTs that follow must move, too.
 #[test]
 fn posts_avoid_a_server_that_just_failed() {
     for_seeds(1, |seed| {
