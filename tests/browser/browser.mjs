@@ -1,35 +1,34 @@
-// Chromium, and what it shows of the network: each navigation's answers, each failure, each
-// WebSocket.
+// Chromium, and its network traffic: navigations, failed responses and WebSockets.
 
 import { EventEmitter, once } from 'node:events';
 import { chromium } from 'playwright-core';
-import { PATIENCE } from './processes.mjs';
+import { TIMEOUT } from './processes.mjs';
 
 const FLAGS = [
   '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
   '--disable-background-networking', '--disable-component-update', '--disable-sync',
 ];
 
-/** Starts Chromium. It ends by `close()`; signals are the test's business. */
+/** Starts Chromium. It ends by `close()`; the test handles signals. */
 export function startBrowser(executablePath) {
   const signals = { handleSIGINT: false, handleSIGTERM: false, handleSIGHUP: false };
   return chromium.launch({ executablePath, args: FLAGS, headless: true, ...signals });
 }
 
-/** What a page has asked for and got, from its first request on. */
+/** The traffic of a page since its first request. */
 export class Traffic {
-  /** Answers to navigations of the page, redirects included: `{ method, path, status, server }`. */
+  /** Responses to navigations of the page, redirects included: `{ method, path, status, server }`. */
   navigations = [];
-  /** Answers of any kind with a status of 500 or more. */
+  /** All responses with a status of 500 or more. */
   errors = [];
-  /** WebSockets in the order in which they were opened: `{ path, status, received, closed }`. */
+  /** WebSockets in the order of their start: `{ path, status, received, closed }`. */
   sockets = [];
   #events = new EventEmitter();
 
   static async of(page) {
     const traffic = new Traffic();
-    page.on('response', (response) => traffic.#answered(page, response));
-    // Not Playwright's own events: they tell nothing of the answer to a handshake.
+    page.on('response', (response) => traffic.#record(page, response));
+    // Playwright's own events do not contain the response to a handshake.
     const devtools = await page.context().newCDPSession(page);
     await devtools.send('Network.enable');
     const sockets = new Map();
@@ -49,30 +48,30 @@ export class Traffic {
     return traffic;
   }
 
-  /** The answer to the latest navigation. */
+  /** The response to the latest navigation. */
   get latest() {
     return this.navigations.at(-1);
   }
 
-  /** Waits for a WebSocket that `matches`, passing over the first `skipped`. */
+  /** Waits for a WebSocket that `matches`, without the first `skipped`. */
   async socket(what, skipped, matches) {
-    const signal = AbortSignal.timeout(PATIENCE);
+    const signal = AbortSignal.timeout(TIMEOUT);
     for (;;) {
       const socket = this.sockets.slice(skipped).find(matches);
       if (socket) return socket;
       await once(this.#events, 'change', { signal }).catch(() => {
         const latest = this.sockets.slice(-8).map((socket) => `\n  ${JSON.stringify(socket)}`).join('');
-        throw new Error(`waited in vain for ${what}; the latest sockets were${latest}`);
+        throw new Error(`timed out waiting for ${what}; the latest sockets are${latest}`);
       });
     }
   }
 
-  #answered(page, response) {
+  #record(page, response) {
     const request = response.request();
     const path = new URL(response.url()).pathname;
     const server = response.headers()['x-served-by'];
-    const answer = { method: request.method(), path, status: response.status(), server };
-    if (request.isNavigationRequest() && request.frame() === page.mainFrame()) this.navigations.push(answer);
-    if (answer.status >= 500) this.errors.push(answer);
+    const entry = { method: request.method(), path, status: response.status(), server };
+    if (request.isNavigationRequest() && request.frame() === page.mainFrame()) this.navigations.push(entry);
+    if (entry.status >= 500) this.errors.push(entry);
   }
 }

@@ -1,9 +1,9 @@
-// A person at work in a browser, and the server that they work on dies.
+// A browser session that continues after its server is killed.
 //
-// JupyterLab is an application as people run them behind tunnels: a login with a redirect and a
-// signed cookie, files up and down, and WebSockets that stay open. Two servers of it share one
-// directory; the built Worker is in front of them, and Chromium in front of that. Started by `cargo
-// xtask test browser`, which installs what it needs.
+// JupyterLab is a typical application behind a tunnel: a login with a redirect and a signed cookie,
+// uploads, downloads, and long-lived WebSockets. Two JupyterLab servers share one directory, the
+// built Worker is in front of them, and Chromium is the client. `cargo xtask test browser` installs
+// all of them and runs this test.
 
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
@@ -17,9 +17,9 @@ import { Lab, startServer } from './jupyter.mjs';
 import { endAll, Program } from './processes.mjs';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
-/** Where the run leaves its logs; emptied by the next one. */
+/** The directory of the logs, which the next run empties. */
 const DIRECTORY = join(ROOT, 'target/browser');
-/** More than the 64 KiB that the Worker keeps of a body, so that the upload is a stream. */
+/** More than the 64 KiB that the Worker buffers of a body, so that the upload is streamed. */
 const SIZE = 300 * 1024;
 
 const { values: programs } = parseArgs({ options: { chromium: { type: 'string' }, python: { type: 'string' } } });
@@ -30,47 +30,47 @@ async function test() {
   cleanUp.push(() => browser.close());
   const page = await browser.newPage();
   const traffic = await Traffic.of(page);
-  cleanUp.push(() => leaveTraces(page, traffic));
+  cleanUp.push(() => saveTraces(page, traffic));
   const lab = new Lab(page);
 
   await page.goto(origin);
-  assert.equal(pathOf(page), '/login', 'who is not logged in is sent to the login');
-  say(`opened ${origin}: sent to ${page.url()}`);
+  assert.equal(pathOf(page), '/login', 'without a login, the page redirects to the login');
+  log(`opened ${origin}: redirected to ${page.url()}`);
   await lab.logIn();
   assert.equal(pathOf(page), '/lab');
   const first = serverOf(servers, traffic.latest);
-  say(`logged in; ${first.name} answers`);
+  log(`logged in; ${first.name} responds`);
 
   await upload(lab, 'before.bin');
   await download(lab, 'before.bin');
 
-  // A kernel is a child of its server, and so says who is at the other end of the socket.
+  // A kernel is a child process of its server, so its parent identifies the server of the socket.
   await lab.newNotebook();
-  assert.equal(await lab.execute('import os; answer = 42; print(os.getppid())'), String(first.program.pid));
+  assert.equal(await lab.execute('import os; value = 42; print(os.getppid())'), String(first.program.pid));
   const kernel = await traffic.socket('a socket to the kernel', 0, isKernel);
   const events = await traffic.socket('the socket for events', 0, isEvents);
   const received = kernel.received;
-  assert.equal(await lab.execute('print(answer)'), '42', 'the kernel remembers');
-  assert.ok(kernel.received > received, 'the second answer came through the socket of the first');
+  assert.equal(await lab.execute('print(value)'), '42', 'the kernel keeps its state');
+  assert.ok(kernel.received > received, 'the second result arrives through the same socket');
   await lab.save();
   assert.deepEqual([kernel, events].map(isOpen), [true, true]);
-  say(`a kernel of ${first.name} calculates; the sockets for it and for events are open`);
+  log(`a kernel of ${first.name} runs code; the sockets for it and for events are open`);
 
   const opened = traffic.sockets.length;
   await first.program.kill();
-  say(`killed ${first.name} (SIGKILL), which was answering`);
+  log(`killed ${first.name} (SIGKILL), the server of all requests`);
   await traffic.socket('the end of the socket to the kernel', 0, (socket) => socket === kernel && socket.closed);
   await traffic.socket('the end of the socket for events', 0, (socket) => socket === events && socket.closed);
   await traffic.socket('another socket for events', opened, isEvents);
-  say('both sockets have ended; the page has opened another one for events by itself');
+  log('both sockets have ended; the page has opened another one for events by itself');
 
   const navigated = traffic.navigations.length;
   await page.goto(`${origin}/lab/tree/Untitled.ipynb`);
   await lab.shown();
-  assert.equal(traffic.navigations.length, navigated + 1, 'no redirect, so no login');
+  assert.equal(traffic.navigations.length, navigated + 1, 'there is no redirect to the login');
   const second = serverOf(servers, traffic.latest);
   assert.notEqual(second.name, first.name);
-  say(`opened the notebook again: still logged in; ${second.name} answers`);
+  log(`opened the notebook again: still logged in; ${second.name} responds`);
 
   await download(lab, 'before.bin');
   await upload(lab, 'after.bin');
@@ -78,24 +78,24 @@ async function test() {
 
   assert.equal(await lab.execute('import os; print(os.getppid())'), String(second.program.pid));
   await traffic.socket('a socket to the new kernel', opened, (socket) => isKernel(socket) && isOpen(socket));
-  say(`a kernel of ${second.name} calculates, through a socket of its own`);
+  log(`a kernel of ${second.name} runs code through a new socket`);
 
   assert.deepEqual(traffic.navigations.filter(({ status }) => status >= 400), [], 'a navigation failed');
-  assert.deepEqual(traffic.errors, [], 'the page was given errors');
-  say(`passed: ${traffic.navigations.length} navigations, none failed; no answer was a 5xx`);
+  assert.deepEqual(traffic.errors, [], 'the page received errors');
+  log(`passed: ${traffic.navigations.length} navigations, none failed; no response was a 5xx`);
 }
 
 async function start() {
   rmSync(DIRECTORY, { recursive: true, force: true });
   mkdirSync(DIRECTORY, { recursive: true });
   const port = await freePort();
-  // Names below `localhost` need no DNS, and browsers trust them as they trust https.
+  // Names below `localhost` need no DNS, and browsers treat them as secure origins.
   const host = `jupyter.localhost:${port}`;
   const origin = `http://${host}`;
   const options = { python: programs.python, directory: DIRECTORY, origin };
-  // One after the other: the first writes the secret that signs cookies.
+  // In sequence, because the first server writes the secret that signs cookies.
   const servers = [await startServer('a', options), await startServer('b', options)];
-  say(`two servers of JupyterLab run: ${servers.map(({ name, url }) => `${name} on ${url}`).join(', ')}`);
+  log(`two JupyterLab servers run: ${servers.map(({ name, url }) => `${name} on ${url}`).join(', ')}`);
 
   const services = join(DIRECTORY, 'services.yaml');
   writeFileSync(services, `services:
@@ -112,27 +112,27 @@ ${servers.map(({ name, url }) => `      - { url: "${url}", name: ${name} }\n`).j
     log: join(DIRECTORY, 'worker.log'),
     ready: /^listening on /,
   });
-  say(`the Worker runs on workerd, for ${host}`);
+  log(`the Worker runs on workerd for ${host}`);
   return { origin, servers };
 }
 
-/** Uploads random bytes, and looks at them on the servers' disk. */
+/** Uploads random bytes and compares them with the file on the server's disk. */
 async function upload(lab, name) {
   const source = join(DIRECTORY, name);
   writeFileSync(source, randomBytes(SIZE));
   await lab.upload(source, name);
-  assert.ok(readFileSync(join(DIRECTORY, 'files', name)).equals(readFileSync(source)), `${name} arrived as it was`);
-  say(`uploaded ${name}, ${SIZE} bytes: identical on the disk`);
+  assert.ok(readFileSync(join(DIRECTORY, 'files', name)).equals(readFileSync(source)), `${name} is unchanged on the server`);
+  log(`uploaded ${name}, ${SIZE} bytes: identical on the disk`);
 }
 
 async function download(lab, name) {
   const copy = join(DIRECTORY, `${name}.downloaded`);
   await lab.download(name, copy);
-  assert.ok(readFileSync(copy).equals(readFileSync(join(DIRECTORY, name))), `${name} comes back as it was`);
-  say(`downloaded ${name}: identical`);
+  assert.ok(readFileSync(copy).equals(readFileSync(join(DIRECTORY, name))), `${name} is unchanged after the download`);
+  log(`downloaded ${name}: identical`);
 }
 
-async function leaveTraces(page, traffic) {
+async function saveTraces(page, traffic) {
   writeFileSync(join(DIRECTORY, 'traffic.json'), JSON.stringify(traffic, null, 2));
   await page.screenshot({ path: join(DIRECTORY, 'page.png') });
 }
@@ -142,9 +142,9 @@ const isKernel = ({ path, status }) => /^\/api\/kernels\/[^/]+\/channels$/.test(
 const isEvents = ({ path, status }) => path === '/api/events/subscribe' && status === 101;
 const isOpen = ({ status, closed }) => status === 101 && !closed;
 
-function serverOf(servers, answer) {
-  const server = servers.find(({ name }) => name === answer.server);
-  assert.ok(server, `X-Served-By names a server: ${JSON.stringify(answer)}`);
+function serverOf(servers, response) {
+  const server = servers.find(({ name }) => name === response.server);
+  assert.ok(server, `X-Served-By names a server: ${JSON.stringify(response)}`);
   return server;
 }
 
@@ -158,24 +158,24 @@ function freePort() {
   });
 }
 
-const begun = performance.now();
-function say(what) {
-  console.log(`${((performance.now() - begun) / 1000).toFixed(1).padStart(6)} s  ${what}`);
+const started = performance.now();
+function log(what) {
+  console.log(`${((performance.now() - started) / 1000).toFixed(1).padStart(6)} s  ${what}`);
 }
 
-/** What to do at the end, the latest first. */
+/** Tasks of the end, which run in reverse order. */
 const cleanUp = [endAll];
 async function finish() {
   for (const task of cleanUp.splice(0).reverse()) await task().catch((error) => console.error(String(error)));
 }
 
-for (const accident of ['SIGINT', 'SIGTERM', 'SIGHUP', 'uncaughtException']) {
-  process.once(accident, (cause) => {
+for (const event of ['SIGINT', 'SIGTERM', 'SIGHUP', 'uncaughtException']) {
+  process.once(event, (cause) => {
     console.error('browser: ended by', cause);
     finish().then(() => process.exit(1));
   });
 }
-process.stdout.on('error', () => {}); // Nobody reads on, and that is no reason to leave programs behind.
+process.stdout.on('error', () => {}); // A closed pipe must not prevent the end of the programs.
 try {
   await test();
 } catch (error) {

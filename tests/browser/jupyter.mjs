@@ -1,20 +1,20 @@
-// JupyterLab: starting a server of it, and using its page the way a person does.
+// JupyterLab: starting its servers, and using its page.
 
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { PATIENCE, Program } from './processes.mjs';
+import { TIMEOUT, Program } from './processes.mjs';
 
 export const PASSWORD = 'open sesame';
 const CONFIG = fileURLToPath(new URL('jupyter_server_config.py', import.meta.url));
 
-/** Starts a server. All servers share the files and the login; each has its own list of what it runs. */
+/** Starts a server. All servers share the files and the login, and each has its own kernels. */
 export async function startServer(name, { python, directory, origin }) {
-  const shared = (what) => made(join(directory, what));
+  const shared = (name) => created(join(directory, name));
   const [program, match] = await Program.start({
     name: `JupyterLab ${name}`,
     command: python,
-    // Not by its script in bin/, which names the directory that it was installed in.
+    // Not by its script in bin/, which contains the directory of its installation.
     args: ['-m', 'jupyterlab', `--config=${CONFIG}`, `--ServerApp.root_dir=${shared('files')}`],
     options: {
       env: {
@@ -38,9 +38,9 @@ export async function startServer(name, { python, directory, origin }) {
 export class Lab {
   constructor(page) {
     this.page = page;
-    page.setDefaultTimeout(PATIENCE);
-    page.setDefaultNavigationTimeout(PATIENCE);
-    // Leaving a page with something unsaved asks first.
+    page.setDefaultTimeout(TIMEOUT);
+    page.setDefaultNavigationTimeout(TIMEOUT);
+    // A page with unsaved changes shows a dialog when it is closed.
     page.on('dialog', (dialog) => dialog.accept());
   }
 
@@ -68,28 +68,28 @@ export class Lab {
 
   async download(name, path) {
     await this.file(name).click({ button: 'right' });
-    const begun = this.page.waitForEvent('download');
+    const started = this.page.waitForEvent('download');
     await this.page.locator('.lm-Menu-item[data-command="filebrowser:download"]').click();
-    await (await begun).saveAs(path);
+    await (await started).saveAs(path);
   }
 
   async newNotebook() {
     await this.page.locator('.jp-LauncherCard[data-category="Notebook"]').first().click();
   }
 
-  /** Saves the new notebook, under the name that JupyterLab proposes the first time. */
+  /** Saves the new notebook under the name that JupyterLab proposes. */
   async save() {
-    // What it does last.
+    // The checkpoint is the last request of a save.
     const isCheckpoint = (request) => request.method() === 'POST' && request.url().includes('/checkpoints');
-    const saved = this.page.waitForResponse((answer) => isCheckpoint(answer.request()));
+    const saved = this.page.waitForResponse((response) => isCheckpoint(response.request()));
     await this.page.keyboard.press('Control+s');
     await this.page.locator('.jp-Dialog .jp-mod-accept').click();
     await saved;
   }
 
-  /** Runs code in the notebook's last cell, and returns what it printed. */
+  /** Runs code in the notebook's last cell and returns its output. */
   async execute(code) {
-    // Who is quicker than the kernel makes JupyterLab start a second one.
+    // Code that is run before the kernel is ready makes JupyterLab start a second one.
     await this.page.locator('#jp-main-statusbar', { hasText: '| Idle' }).waitFor();
     const cell = this.page.locator('.jp-Notebook .jp-CodeCell').last();
     await cell.locator('.cm-content').click();
@@ -102,7 +102,7 @@ export class Lab {
   }
 }
 
-function made(directory) {
+function created(directory) {
   mkdirSync(directory, { recursive: true });
   return directory;
 }

@@ -1,30 +1,30 @@
-"""What JupyterLab needs on two servers behind one public hostname. An operator's own file would say the same.
+"""Settings of JupyterLab for two servers behind one public hostname.
 
-Nothing here is for the test's convenience but the last part.
+Only the last section is for the test. An operator needs the others, too.
 """
 
 import hashlib
 import os
 
-c = get_config()  # noqa: F821, a name that Jupyter gives to its configuration files
+c = get_config()  # noqa: F821, Jupyter defines it for configuration files
 
 # --- One public hostname -----------------------------------------------------------------------------------------------
 
-# Jupyter compares `Origin` with `Host`, and its own `Host` is not the public one: it would refuse every socket.
+# Jupyter compares `Origin` with `Host`, which is not the public host, so it would reject every WebSocket.
 c.ServerApp.allow_origin = os.environ["PUBLIC_ORIGIN"]
 
 # --- One login for both servers ----------------------------------------------------------------------------------------
 
-# By default the cookie's name is made of `Host`, so that each server would look for a cookie of its own.
+# By default the name of the cookie contains `Host`, so each server would use a different one.
 c.IdentityProvider.cookie_name = "jupyter-login"
-# Cookies are signed by this file and the password's hash together. Two salts would be two logins.
+# Cookies are signed with this file and the hash of the password. Different salts would be different logins.
 c.ServerApp.cookie_secret_file = os.environ["COOKIE_SECRET_FILE"]
-salt = "one for both"
+salt = "shared by both"
 digest = hashlib.sha256((os.environ["PASSWORD"] + salt).encode()).hexdigest()
 c.PasswordIdentityProvider.hashed_password = f"sha256:{salt}:{digest}"
 c.PasswordIdentityProvider.password_required = True
 
-# --- A server that is told its port by the system, and that asks nobody outside this machine -----------------------------
+# --- The test: any free port, and no requests to other machines --------------------------------------------------------
 
 c.ServerApp.ip = "127.0.0.1"
 c.ServerApp.port = 0

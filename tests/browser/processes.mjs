@@ -1,31 +1,30 @@
-// Starting and ending programs. Whatever a test starts is ended by its process id, also when the
-// test fails.
+// Child processes. All of them are ended by their process ids, also if the test fails.
 
 import { execFileSync, spawn } from 'node:child_process';
 import { createWriteStream } from 'node:fs';
 import { createInterface } from 'node:readline';
 
-/** How long anything may take before it counts as a hang. Generous, because machines are busy; nothing is measured. */
-export const PATIENCE = 90_000;
+/** The time limit of every wait in milliseconds. It is long, because the machine may be busy. */
+export const TIMEOUT = 90_000;
 
-/** Everything that runs, the latest last. */
+/** All running programs, the latest last. */
 const running = [];
 
-/** A program, with its output in a file of its own. */
+/** A program whose output is written to a file. */
 export class Program {
-  /** Resolves with the match of `ready` in a line of its output; fails when it ends before, or says nothing for too long. */
+  /** Resolves with the match of `ready` in a line of the output. Fails if the program ends before, or times out. */
   static start({ name, command, args, options, log, ready }) {
-    // A group of its own: Ctrl-C in the terminal is for the test, which ends its programs in order.
+    // In a separate process group: on Ctrl-C the test ends its programs in order.
     const child = spawn(command, args, { ...options, detached: true, stdio: ['pipe', 'pipe', 'pipe'] });
     child.stdin.on('error', () => {}); // It has ended already.
     const program = new Program(name, child);
     running.push(program);
     const file = createWriteStream(log);
     return new Promise((resolve, reject) => {
-      const refuse = (why) => reject(new Error(`${name} ${why}; what it said is in ${log}`));
-      const timer = setTimeout(() => refuse('did not start'), PATIENCE);
-      child.on('error', (error) => refuse(`cannot be started (${error.message})`));
-      program.over.then((how) => refuse(`ended (${how})`)).finally(() => clearTimeout(timer));
+      const fail = (reason) => reject(new Error(`${name} ${reason}; its output is in ${log}`));
+      const timer = setTimeout(() => fail('did not start'), TIMEOUT);
+      child.on('error', (error) => fail(`cannot be started (${error.message})`));
+      program.exited.then((status) => fail(`ended (${status})`)).finally(() => clearTimeout(timer));
       for (const output of [child.stdout, child.stderr]) {
         createInterface({ input: output }).on('line', (line) => {
           file.write(`${line}\n`);
@@ -42,7 +41,7 @@ export class Program {
   constructor(name, child) {
     this.name = name;
     this.child = child;
-    this.over = new Promise((resolve) => {
+    this.exited = new Promise((resolve) => {
       child.on('exit', (code, signal) => resolve(signal ?? `exit code ${code}`));
       child.on('error', () => resolve('never started'));
     });
@@ -52,24 +51,24 @@ export class Program {
     return this.child.pid;
   }
 
-  /** Ends it and all that it started at once, as when its machine loses power. */
+  /** Kills the program and its descendants, as a power failure does. */
   async kill() {
     for (const pid of [this.pid, ...descendants(this.pid)]) signal(pid, 'SIGKILL');
-    await this.over;
+    await this.exited;
   }
 
-  /** Asks it to end, and insists when it does not. */
+  /** Terminates the program, and kills it after 10 s. */
   async end() {
     if (this.pid === undefined) return;
-    const insist = setTimeout(() => this.kill(), 10_000);
+    const timer = setTimeout(() => this.kill(), 10_000);
     this.child.stdin.end();
     signal(this.pid, 'SIGTERM');
-    await this.over;
-    clearTimeout(insist);
+    await this.exited;
+    clearTimeout(timer);
   }
 }
 
-/** Ends whatever still runs, the latest first. */
+/** Ends all running programs, the latest first. */
 export async function endAll() {
   for (const program of running.splice(0).reverse()) await program.end();
 }
