@@ -1,13 +1,13 @@
-//! Affinity: the cookie is ours, health wins, and no server ever sees it.
+//! Affinity: the cookie belongs to the balancer, and health takes precedence over it.
 
 use tunnel_balancer_tests::{Bench, FaultyServer, Reply, Request, Response, Service};
 
 cases![
-    first_answer_sets_a_guarded_cookie,
-    cookie_keeps_the_server,
-    cookie_of_a_dead_server_is_replaced,
-    forged_cookies_count_as_none,
-    servers_see_the_other_cookies_alone,
+    first_response_sets_a_protected_cookie,
+    cookie_keeps_a_client_on_its_server,
+    cookie_of_an_ejected_server_is_replaced,
+    forged_cookies_are_ignored,
+    affinity_cookie_is_removed_from_requests,
     websocket_handshakes_follow_the_cookie,
 ];
 
@@ -15,29 +15,29 @@ fn sticky<'a>(servers: impl IntoIterator<Item = &'a FaultyServer>) -> Service {
     Service::of(servers).with("policy: round_robin").with("affinity: { cookie: lb, ttl: 1h, key: \"${AFFINITY_KEY}\" }")
 }
 
-/// The pair that a browser would send back.
+/// Returns the affinity cookie as a browser sends it back.
 fn pair(response: &Response) -> String {
     let cookie =
-        response.headers.every("Set-Cookie").find(|cookie| cookie.starts_with("lb=")).expect("a cookie of ours");
+        response.headers.every("Set-Cookie").find(|cookie| cookie.starts_with("lb=")).expect("an affinity cookie");
     cookie.split(';').next().unwrap_or_default().to_owned()
 }
 
 /// AFF-01.
-async fn first_answer_sets_a_guarded_cookie(bench: Bench) {
+async fn first_response_sets_a_protected_cookie(bench: Bench) {
     let [a, b] = bench.servers(["a", "b"]).await;
     let app = bench.start(sticky([&a, &b])).await;
-    a.answer(Reply::status(200).header("Set-Cookie", "session=1"));
+    a.respond(Reply::status(200).header("Set-Cookie", "session=1"));
     let response = app.get("/").await;
     let cookies = response.headers.every("Set-Cookie").collect::<Vec<_>>();
     assert_eq!(cookies[0], "session=1");
     let (value, attributes) = cookies[1].split_once(';').expect("attributes");
-    assert_eq!(attributes, " Path=/; Max-Age=3600; HttpOnly; SameSite=Lax", "and Secure, over https");
-    let code = value.strip_prefix("lb=").expect("our cookie");
-    assert!(code.len() >= 32 && !code.contains("127.0.0.1"), "{code}");
+    assert_eq!(attributes, " Path=/; Max-Age=3600; HttpOnly; SameSite=Lax", "Secure is added only over https");
+    let token = value.strip_prefix("lb=").expect("the affinity cookie");
+    assert!(token.len() >= 32 && !token.contains("127.0.0.1"), "{token}");
 }
 
 /// AFF-02.
-async fn cookie_keeps_the_server(bench: Bench) {
+async fn cookie_keeps_a_client_on_its_server(bench: Bench) {
     let [a, b, c] = bench.servers(["a", "b", "c"]).await;
     let app = bench.start(sticky([&a, &b, &c])).await;
     app.get("/").await;
@@ -50,21 +50,21 @@ async fn cookie_keeps_the_server(bench: Bench) {
 }
 
 /// AFF-03.
-async fn cookie_of_a_dead_server_is_replaced(bench: Bench) {
+async fn cookie_of_an_ejected_server_is_replaced(bench: Bench) {
     let [a, b] = bench.servers(["a", "b"]).await;
     let app = bench.start(sticky([&a, &b])).await;
     let first = app.get("/").await;
     assert_eq!(first.served_by(), "a");
-    a.answer(Reply::status(530));
+    a.respond(Reply::status(530));
     let second = app.send(Request::get("/").header("Cookie", &pair(&first))).await;
     assert_eq!(second.served_by(), "b");
     a.recover();
     let third = app.send(Request::get("/").header("Cookie", &pair(&second))).await;
-    assert_eq!((third.served_by(), third.header("Set-Cookie")), ("b", None), "and it stays there");
+    assert_eq!((third.served_by(), third.header("Set-Cookie")), ("b", None), "the client stays on the new server");
 }
 
 /// AFF-04, AFF-09; T10.
-async fn forged_cookies_count_as_none(bench: Bench) {
+async fn forged_cookies_are_ignored(bench: Bench) {
     let [a, b] = bench.servers(["a", "b"]).await;
     let app = bench.start(sticky([&a, &b])).await;
     let good = pair(&app.get("/").await);
@@ -72,12 +72,12 @@ async fn forged_cookies_count_as_none(bench: Bench) {
     for forged in [format!("{}{end}", &good[..good.len() - 1]), "lb=a".to_owned(), "lb=".to_owned()] {
         let response = app.send(Request::get("/").header("Cookie", &forged)).await;
         assert_eq!(response.status, 200);
-        assert_ne!(pair(&response), forged, "it gets a cookie of ours");
+        assert_ne!(pair(&response), forged, "it is replaced by a valid cookie");
     }
 }
 
 /// AFF-08, AFF-09.
-async fn servers_see_the_other_cookies_alone(bench: Bench) {
+async fn affinity_cookie_is_removed_from_requests(bench: Bench) {
     let [a, b] = bench.servers(["a", "b"]).await;
     let app = bench.start(sticky([&a, &b])).await;
     let cookie = pair(&app.get("/").await);
@@ -100,5 +100,5 @@ async fn websocket_handshakes_follow_the_cookie(bench: Bench) {
         Request::get("/").header("Cookie", &cookie).header("Upgrade", "websocket").header("Connection", "Upgrade");
     let request = request.header("Sec-WebSocket-Version", "13").header("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==");
     app.send(request).await;
-    assert_eq!((a.hits(), b.hits()), (1, 2), "the second server's visitor stays with it");
+    assert_eq!((a.hits(), b.hits()), (1, 2), "the client stays on the second server");
 }

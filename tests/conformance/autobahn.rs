@@ -1,9 +1,8 @@
-//! The Autobahn test suite: its client against its own server, directly and through the target,
-//! with the same verdicts.
+//! The Autobahn test suite: its client and its server, directly and through the target, with the same
+//! verdicts.
 //!
-//! It knows more ways to be wrong than `websocket_peers`, compression above all, but its package
-//! (`autobahntestsuite`) wants Python 2.7. So it runs where [`WSTEST`] names its program, and says
-//! that it did not where it is not:
+//! It covers more errors than `websocket_peers`, above all of compression, but its package
+//! (`autobahntestsuite`) needs Python 2.7. It is skipped unless [`WSTEST`] names its program:
 //!
 //! ```text
 //! TUNNEL_BALANCER_WSTEST=wstest cargo test -p tunnel-balancer-tests --test conformance -- autobahn --nocapture
@@ -23,22 +22,21 @@ use tunnel_balancer_tests::client::HOST;
 use tunnel_balancer_tests::wire::Wire;
 use tunnel_balancer_tests::{Bench, Service, within};
 
-cases![same_verdicts_as_directly];
+cases![verdicts_are_the_same_through_the_target];
 
-/// The program `wstest` of Autobahn's package.
+/// The variable that names the program `wstest` of Autobahn's package.
 const WSTEST: &str = "TUNNEL_BALANCER_WSTEST";
 
-/// Framing, pings, reserved bits, opcodes, fragments, UTF-8 and closes in full; of the hundreds of
-/// cases about sizes (9) and compression (12, 13), which differ in figures only and take minutes,
-/// one of a kind.
+/// All cases about framing, pings, reserved bits, opcodes, fragments, UTF-8 and closes. Of the
+/// hundreds of cases about sizes (9) and compression (12, 13), one of each kind.
 const CASES_OF_AUTOBAHN: [&str; 22] = [
     "1.*", "2.*", "3.*", "4.*", "5.*", "6.*", "7.*", "9.1.3", "9.2.3", "9.3.1", "9.7.1", "9.8.1", "10.*", "12.1.1",
     "12.1.10", "12.3.5", "13.1.1", "13.2.1", "13.3.1", "13.4.1", "13.5.1", "13.7.5",
 ];
 
-async fn same_verdicts_as_directly(bench: Bench) {
+async fn verdicts_are_the_same_through_the_target(bench: Bench) {
     let Some(program) = env::var_os(WSTEST) else {
-        println!("the Autobahn test suite is not run: {WSTEST} does not name its program");
+        println!("skipped the Autobahn test suite: {WSTEST} is not set");
         return;
     };
     let files = tempfile::tempdir().expect("a temporary directory");
@@ -69,11 +67,11 @@ async fn same_verdicts_as_directly(bench: Bench) {
     println!("Autobahn: {} cases, the same verdicts directly and through the target", direct.len());
 }
 
-/// By agent and case: the verdicts on the conversation and on its close, and the code that the
-/// server closed with.
+/// Returns, by agent and case, the verdicts on the session and on its close, and the close code of
+/// the server.
 fn verdicts(index: &Path) -> BTreeMap<String, BTreeMap<String, [Value; 3]>> {
     let index = fs::read_to_string(index).expect("Autobahn's client wrote a report");
-    let index: BTreeMap<String, BTreeMap<String, Value>> = serde_json::from_str(&index).expect("a sound report");
+    let index: BTreeMap<String, BTreeMap<String, Value>> = serde_json::from_str(&index).expect("a valid report");
     let verdict = |case: Value| ["behavior", "behaviorClose", "remoteCloseCode"].map(|field| case[field].clone());
     index
         .into_iter()
@@ -81,7 +79,7 @@ fn verdicts(index: &Path) -> BTreeMap<String, BTreeMap<String, [Value; 3]>> {
         .collect()
 }
 
-/// A program of the case. Killed on drop.
+/// A child process, which is killed when it is dropped.
 struct Program(Child);
 
 impl Program {
@@ -106,27 +104,27 @@ async fn free_port() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").await.and_then(|listener| listener.local_addr()).expect("a free port on loopback")
 }
 
-/// Somebody else's program tells nobody when it is ready, so it is asked again and again.
+/// Connects until it succeeds: the program does not report when it is ready.
 async fn listening(addr: SocketAddr) {
     while TcpStream::connect(addr).await.is_err() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
-/// Autobahn's client calls a server by its address; the target knows its service by name. The relay
-/// puts the name in.
+/// Starts a relay that replaces the `Host` of Autobahn's client, which is an address, by the host of
+/// the service.
 async fn relay(target: SocketAddr) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port on loopback");
     let addr = listener.local_addr().expect("a bound listener");
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            tokio::spawn(pass(stream, target));
+            tokio::spawn(relay_connection(stream, target));
         }
     });
     addr
 }
 
-async fn pass(stream: TcpStream, target: SocketAddr) -> std::io::Result<()> {
+async fn relay_connection(stream: TcpStream, target: SocketAddr) -> std::io::Result<()> {
     let mut wire = Wire::new(stream);
     let Some(head) = wire.head().await? else { return Ok(()) };
     let mut text = format!("{}\r\nHost: {HOST}\r\n", head.first_line);

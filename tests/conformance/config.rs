@@ -1,20 +1,20 @@
-//! A configuration that cannot be used: the visitor learns nothing, the operator everything.
+//! Invalid configurations: clients get no details, and the operator gets all errors.
 
 use tunnel_balancer_tests::{Bench, Response};
 
 cases![
-    bad_configuration_is_a_fixed_500 not on Native: "it does not start with a bad file, so that nobody can ask it",
-    bad_configuration_keeps_it_from_starting not on Worker: "nothing can keep a Worker from being asked",
-    bad_configuration_is_explained_to_the_operator,
-    every_mistake_is_named_at_once,
+    invalid_configuration_is_a_fixed_500 not on Native: "it does not start with an invalid file",
+    invalid_configuration_prevents_the_start not on Worker: "a deployed Worker always receives requests",
+    configuration_errors_are_logged_with_line_and_hint,
+    all_configuration_errors_are_reported,
 ];
 
-/// With a mistake in line 4, an unknown key, and a name that no answer may repeat.
+/// A file with an unknown key in line 4, and a name that no response may contain.
 const UNKNOWN_KEY: &str =
     "services:\n  app.test:\n    servers: [\"http://very-secret.internal\"]\n    polcy: failover\n";
 
-/// Each with a mistake of its own.
-const BAD: [&str; 9] = [
+/// Files with one error each.
+const INVALID: [&str; 9] = [
     UNKNOWN_KEY,
     "services: [very-secret.internal",
     "services:\n  app.test: \"ftp://very-secret.internal\"\n",
@@ -27,38 +27,40 @@ const BAD: [&str; 9] = [
 ];
 
 /// CFG-13.
-async fn bad_configuration_is_a_fixed_500(bench: Bench) {
-    let mut answers = Vec::new();
-    for yaml in BAD {
+async fn invalid_configuration_is_a_fixed_500(bench: Bench) {
+    let mut bodies = Vec::new();
+    for yaml in INVALID {
         let app = bench.start(yaml).await;
         let response = app.get("/").await;
         let kind = response.header("Content-Type").unwrap_or_default();
         assert!(response.status == 500 && kind.starts_with("text/plain"), "{yaml}\n{response:?}");
-        assert!(!all(&response).contains("very-secret"), "tells the configuration: {response:?}");
-        answers.push(response.text());
+        assert!(!all(&response).contains("very-secret"), "contains the configuration: {response:?}");
+        bodies.push(response.text());
     }
-    answers.dedup();
-    assert_eq!(answers.len(), 1, "the text depends on the mistake: {answers:?}");
+    bodies.dedup();
+    assert_eq!(bodies.len(), 1, "the body depends on the error: {bodies:?}");
 }
 
-async fn bad_configuration_keeps_it_from_starting(bench: Bench) {
-    for yaml in BAD {
-        let rejection = bench.try_serve(yaml, &[]).await.err().unwrap_or_else(|| panic!("it serves with {yaml}"));
+async fn invalid_configuration_prevents_the_start(bench: Bench) {
+    for yaml in INVALID {
+        let rejection = bench.try_serve(yaml, &[]).await.err().unwrap_or_else(|| panic!("it starts with {yaml}"));
         let code = rejection.status.and_then(|status| status.code());
         assert_eq!(code, Some(2), "{yaml}\n{rejection}");
-        assert!(!rejection.errors.trim().is_empty(), "not a word about {yaml}");
+        assert!(!rejection.errors.trim().is_empty(), "no error for {yaml}");
     }
 }
 
-async fn bad_configuration_is_explained_to_the_operator(bench: Bench) {
-    let told = bench.complaint(UNKNOWN_KEY).await;
-    assert!(told.contains("polcy") && (told.contains("line 4") || told.contains("4:5")), "without the place: {told}");
-    assert!(told.contains("policy"), "no hint at the key that was meant: {told}");
+async fn configuration_errors_are_logged_with_line_and_hint(bench: Bench) {
+    let error = bench.configuration_error(UNKNOWN_KEY).await;
+    assert!(error.contains("polcy") && (error.contains("line 4") || error.contains("4:5")), "no position: {error}");
+    assert!(error.contains("policy"), "no hint at the similar key: {error}");
 }
 
-async fn every_mistake_is_named_at_once(bench: Bench) {
-    let told = bench.complaint("services:\n  one.test: \"ftp://a.test\"\n  two.test: \"https://user@b.test\"\n").await;
-    assert!(told.contains("ftp") && told.contains("two.test"), "{told}");
+async fn all_configuration_errors_are_reported(bench: Bench) {
+    let error = bench
+        .configuration_error("services:\n  one.test: \"ftp://a.test\"\n  two.test: \"https://user@b.test\"\n")
+        .await;
+    assert!(error.contains("ftp") && error.contains("two.test"), "{error}");
 }
 
 fn all(response: &Response) -> String {

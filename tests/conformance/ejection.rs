@@ -1,34 +1,33 @@
-//! How long a server is left alone after failures, and how it comes back. Without health checks,
-//! unless a case says so.
+//! Ejection after failures, and its end. Most cases have no health checks.
 
-use tunnel_balancer_tests::{Answer, Bench, Reply, Request, Service, Traffic};
+use tunnel_balancer_tests::{Action, Bench, Reply, Request, Service, Traffic};
 
 cases![
     one_undelivered_request_ejects,
-    three_unknown_in_a_row_eject,
-    an_answer_clears_the_count,
-    five_failures_among_twenty_answers_eject,
+    three_consecutive_failures_eject,
+    a_response_resets_the_failure_count,
+    five_failures_of_twenty_responses_eject,
     ejected_servers_are_the_last_resort,
     the_last_available_server_is_not_ejected_for_statuses,
-    one_request_decides_after_the_ejection,
+    one_trial_decides_after_an_ejection,
     passing_probe_ends_the_ejection,
 ];
 
 async fn one_undelivered_request_ejects(bench: Bench) {
     let [primary, replica] = bench.servers(["primary", "replica"]).await;
     let app = bench.start(Service::of([&primary, &replica])).await;
-    primary.answer(Reply::status(530));
+    primary.respond(Reply::status(530));
     for _ in 0..5 {
         assert_eq!(app.get("/").await.served_by(), "replica");
     }
     assert_eq!((primary.hits(), replica.hits()), (1, 5));
 }
 
-async fn three_unknown_in_a_row_eject(bench: Bench) {
-    for fault in [Answer::from(Reply::status(502)), Answer::Reset] {
+async fn three_consecutive_failures_eject(bench: Bench) {
+    for fault in [Action::from(Reply::status(502)), Action::Reset] {
         let [primary, replica] = bench.servers(["primary", "replica"]).await;
         let app = bench.start(Service::of([&primary, &replica])).await;
-        primary.answer(fault.clone());
+        primary.respond(fault.clone());
         for _ in 0..6 {
             assert_eq!(app.get("/").await.served_by(), "replica", "after {fault:?}");
         }
@@ -36,28 +35,28 @@ async fn three_unknown_in_a_row_eject(bench: Bench) {
     }
 }
 
-async fn an_answer_clears_the_count(bench: Bench) {
-    for answered in [200, 404, 500] {
+async fn a_response_resets_the_failure_count(bench: Bench) {
+    for status in [200, 404, 500] {
         let [primary, replica] = bench.servers(["primary", "replica"]).await;
         let app = bench.start(Service::of([&primary, &replica])).await;
         for _ in 0..2 {
-            primary.answer(Reply::status(502));
+            primary.respond(Reply::status(502));
             assert_eq!(app.get("/").await.served_by(), "replica");
             assert_eq!(app.get("/").await.served_by(), "replica");
-            primary.answer(Reply::status(answered));
-            assert_eq!(app.get("/").await.served_by(), "primary", "two failures, then {answered}");
+            primary.respond(Reply::status(status));
+            assert_eq!(app.get("/").await.served_by(), "primary", "two failures, then {status}");
         }
-        assert_eq!((primary.hits(), replica.hits()), (6, 4), "{answered}");
+        assert_eq!((primary.hits(), replica.hits()), (6, 4), "{status}");
     }
 }
 
-async fn five_failures_among_twenty_answers_eject(bench: Bench) {
+async fn five_failures_of_twenty_responses_eject(bench: Bench) {
     let [primary, replica] = bench.servers(["primary", "replica"]).await;
     let app = bench.start(Service::of([&primary, &replica])).await;
     for nth in 1..=5 {
-        primary.answer(Reply::status(502));
+        primary.respond(Reply::status(502));
         assert_eq!(app.get("/").await.served_by(), "replica");
-        primary.answer(Answer::Echo);
+        primary.respond(Action::Echo);
         let expected = if nth < 5 { "primary" } else { "replica" };
         assert_eq!(app.get("/").await.served_by(), expected, "after {nth} failures, none in a row");
     }
@@ -75,37 +74,36 @@ async fn ejected_servers_are_the_last_resort(bench: Bench) {
     primary.recover();
     replica.recover();
     let response = app.send(Request::post("/", "order")).await;
-    // Which one is tried first depends on which failed first: a probe or the request, of either
-    // server.
-    assert_eq!(response.status, 200, "no server is available, and both respond");
+    // The order depends on which signal of each server came first, the probe or the request.
+    assert_eq!(response.status, 200, "both servers respond, although none is available");
     assert_eq!(response.header("X-Tunnel-Balancer"), Some("fallback"), "{response:?}");
 }
 
-/// The statuses of one page must not make every server unavailable. The probe of the last one has
-/// to confirm them.
+/// The statuses of one page must not make every server unavailable. A failing probe has to confirm
+/// them.
 async fn the_last_available_server_is_not_ejected_for_statuses(bench: Bench) {
     let [primary, replica] = bench.servers(["primary", "replica"]).await;
     let app = bench.start(Service::of([&primary, &replica])).await;
     for server in [&primary, &replica] {
-        server.answer_at("/broken", Reply::status(530));
+        server.respond_at("/broken", Reply::status(530));
     }
     assert_eq!(app.get("/broken").await.status, 503);
     let response = app.get("/").await;
     assert_eq!((response.served_by(), response.header("X-Tunnel-Balancer")), ("replica", None), "{response:?}");
 }
 
-/// The one case that lets an ejection (10 seconds) pass.
-async fn one_request_decides_after_the_ejection(bench: Bench) {
+/// Waits for the end of an ejection, which takes 10 s.
+async fn one_trial_decides_after_an_ejection(bench: Bench) {
     let [primary, replica] = bench.servers(["primary", "replica"]).await;
     let app = bench.start(Service::of([&primary, &replica])).await;
     let mut traffic = Traffic::start(&app);
     traffic.served_by("primary", 5).await;
-    primary.answer(Reply::status(530));
+    primary.respond(Reply::status(530));
     traffic.served_by("replica", 5).await;
-    let out = primary.hits();
+    let ejected_after = primary.hits();
     primary.recover();
     traffic.served_by("primary", 20).await;
-    assert!(primary.hits() >= out + 20);
+    assert!(primary.hits() >= ejected_after + 20);
     traffic.ends_without_failure().await;
 }
 
@@ -114,10 +112,9 @@ async fn passing_probe_ends_the_ejection(bench: Bench) {
     let app = bench.start(Service::of([&primary, &replica]).checked()).await;
     app.get("/").await;
     primary.until("the first probe", |counts| counts.probes_done() == 1).await;
-    primary.answer_at("/once", Reply::status(530));
+    primary.respond_at("/once", Reply::status(530));
     assert_eq!(app.get("/once").await.served_by(), "replica");
-    // A failure makes a probe due at once; it passes, and no ejection of 10 seconds has to be
-    // waited for.
+    // The failure makes a probe due at once, which passes and ends the ejection early.
     let mut traffic = Traffic::start(&app);
     traffic.served_by("primary", 5).await;
     traffic.ends_without_failure().await;

@@ -4,24 +4,24 @@ use tunnel_balancer_tests::target::SECRET;
 use tunnel_balancer_tests::{Bench, FaultyServer, Reply, Request, Service};
 
 cases![
-    request_headers_arrive,
-    forwarded_headers_tell_the_truth,
-    unknown_client_address_is_not_the_clients_to_name,
-    forwarded_headers_survive_failover,
-    served_by_can_be_turned_off,
-    location_of_a_server_becomes_public,
-    location_elsewhere_is_untouched,
-    cookie_domain_of_a_server_becomes_public,
-    headers_of_a_server_reach_it_alone,
-    headers_of_a_server_go_with_probes,
-    t14_secrets_are_in_no_answer_and_no_log,
-    hdr_01_headers_of_a_clients_connection_reach_no_server,
-    hdr_02_headers_of_a_servers_connection_reach_no_client,
-    t13_headers_that_name_another_path_or_method_reach_no_server,
-    t26_a_proxy_header_reaches_no_server,
+    request_headers_are_passed_through,
+    forwarded_headers_describe_the_client,
+    clients_cannot_set_their_address,
+    forwarded_headers_are_set_on_retries,
+    served_by_header_can_be_disabled,
+    location_of_a_server_gets_the_public_host,
+    other_locations_are_unchanged,
+    cookie_domain_of_a_server_gets_the_public_host,
+    server_headers_are_sent_only_to_their_server,
+    server_headers_are_sent_with_probes,
+    t14_secrets_appear_in_no_response_and_no_log,
+    hdr_01_hop_by_hop_headers_of_requests_are_removed,
+    hdr_02_hop_by_hop_headers_of_responses_are_removed,
+    t13_override_headers_are_removed,
+    t26_the_proxy_header_is_removed,
 ];
 
-async fn request_headers_arrive(bench: Bench) {
+async fn request_headers_are_passed_through(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     let app = bench.start(Service::of([&primary])).await;
     let sent = [
@@ -44,8 +44,8 @@ async fn request_headers_arrive(bench: Bench) {
     assert!(seen.header("X-Special").is_some_and(|value| value.ends_with("; \"quoted\"")), "{seen:?}");
 }
 
-/// HDR-04 (always replaced: there are no modes `append` and `if-none`), HDR-05; T4, T5.
-async fn forwarded_headers_tell_the_truth(bench: Bench) {
+/// HDR-04, HDR-05; T4, T5.
+async fn forwarded_headers_describe_the_client(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     let app = bench.start(Service::of([&primary])).await;
     let request = Request::get("/")
@@ -69,7 +69,7 @@ async fn forwarded_headers_tell_the_truth(bench: Bench) {
     assert!(!seen.header("Forwarded").is_some_and(|value| value.contains("bank.test")), "{seen:?}");
 }
 
-async fn unknown_client_address_is_not_the_clients_to_name(bench: Bench) {
+async fn clients_cannot_set_their_address(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     let app = bench.start(Service::of([&primary])).await;
     app.send(Request::get("/").header("X-Forwarded-For", "1.2.3.4").header("X-Real-IP", "1.2.3.4")).await;
@@ -79,18 +79,18 @@ async fn unknown_client_address_is_not_the_clients_to_name(bench: Bench) {
     }
 }
 
-async fn served_by_can_be_turned_off(bench: Bench) {
+async fn served_by_header_can_be_disabled(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     let app = bench.start(Service::of([&primary]).with("served_by_header: false")).await;
-    primary.answer(Reply::status(200).header("X-Served-By", "the server's own"));
+    primary.respond(Reply::status(200).header("X-Served-By", "forged by the server"));
     let response = app.get("/").await;
     assert_eq!((response.status, response.header("X-Served-By")), (200, None));
 }
 
-async fn forwarded_headers_survive_failover(bench: Bench) {
+async fn forwarded_headers_are_set_on_retries(bench: Bench) {
     let [primary, replica] = bench.servers(["primary", "replica"]).await;
     let app = bench.start(Service::of([&primary, &replica])).await;
-    primary.answer(Reply::status(502));
+    primary.respond(Reply::status(502));
     let request = Request::get("/").header("CF-Connecting-IP", "203.0.113.7").header("X-Served-By", "me");
     assert_eq!(app.send(request).await.served_by(), "replica");
     let seen = replica.only_request();
@@ -101,12 +101,12 @@ async fn forwarded_headers_survive_failover(bench: Bench) {
 }
 
 /// HDR-13.
-async fn location_of_a_server_becomes_public(bench: Bench) {
+async fn location_of_a_server_gets_the_public_host(bench: Bench) {
     let [primary, replica] = bench.servers(["primary", "replica"]).await;
     let app = bench.start(Service::of([&primary, &replica])).await;
     for server in [&primary, &replica] {
         let location = format!("{}/login?next=%2Fa#top", server.url());
-        primary.answer(Reply::redirect(302, location.clone()).header("Content-Location", location));
+        primary.respond(Reply::redirect(302, location.clone()).header("Content-Location", location));
         let response = app.get("/").await;
         for name in ["Location", "Content-Location"] {
             assert_eq!(response.header(name), Some("http://app.test/login?next=%2Fa#top"), "{}", server.name());
@@ -114,7 +114,7 @@ async fn location_of_a_server_becomes_public(bench: Bench) {
     }
 }
 
-async fn location_elsewhere_is_untouched(bench: Bench) {
+async fn other_locations_are_unchanged(bench: Bench) {
     let [primary, stranger] = bench.servers(["primary", "stranger"]).await;
     let app = bench.start(Service::of([&primary])).await;
     for location in [
@@ -125,7 +125,7 @@ async fn location_elsewhere_is_untouched(bench: Bench) {
         &format!("{}/x", stranger.url()),
         &format!("{}.evil.test/x", primary.url()),
     ] {
-        primary.answer(Reply::redirect(307, location));
+        primary.respond(Reply::redirect(307, location));
         let response = app.get("/").await;
         assert_eq!((response.status, response.header("Location")), (307, Some(location)));
     }
@@ -133,10 +133,10 @@ async fn location_elsewhere_is_untouched(bench: Bench) {
 }
 
 /// HDR-14.
-async fn cookie_domain_of_a_server_becomes_public(bench: Bench) {
+async fn cookie_domain_of_a_server_gets_the_public_host(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     let app = bench.start(Service::of([&primary])).await;
-    primary.answer(
+    primary.respond(
         Reply::status(200)
             .header("Set-Cookie", "a=1; Domain=127.0.0.1; Path=/; Secure")
             .header("Set-Cookie", "b=2; Domain=example.com")
@@ -147,8 +147,8 @@ async fn cookie_domain_of_a_server_becomes_public(bench: Bench) {
     assert_eq!(cookies, ["a=1; Domain=app.test; Path=/; Secure", "b=2; Domain=example.com", "c=Domain=127.0.0.1"]);
 }
 
-/// Two servers, each with a secret of its own.
-fn guarded(a: &FaultyServer, b: &FaultyServer, health_check: &str) -> String {
+/// Returns a configuration of two servers with different secret headers.
+fn with_secrets(a: &FaultyServer, b: &FaultyServer, health_check: &str) -> String {
     let server = |server: &FaultyServer, header: &str| {
         format!("{{ url: \"{}\", name: {}, headers: {{ {header} }} }}", server.url(), server.name())
     };
@@ -157,11 +157,11 @@ fn guarded(a: &FaultyServer, b: &FaultyServer, health_check: &str) -> String {
     format!("services:\n  app.test:\n    servers: [{a}, {b}]\n    health_check: {health_check}\n")
 }
 
-/// HDR-06 for headers that let us in; T14, T15.
-async fn headers_of_a_server_reach_it_alone(bench: Bench) {
+/// HDR-06, T14, T15.
+async fn server_headers_are_sent_only_to_their_server(bench: Bench) {
     let [a, b] = bench.servers(["a", "b"]).await;
-    let app = bench.start(guarded(&a, &b, "false").as_str()).await;
-    a.answer(Reply::status(530));
+    let app = bench.start(with_secrets(&a, &b, "false").as_str()).await;
+    a.respond(Reply::status(530));
     let request = Request::get("/").header("CF-Access-Client-Id", "mine").header("X-Token", "mine");
     assert_eq!(app.send(request).await.served_by(), "b");
     let (to_a, to_b) = (a.only_request(), b.only_request());
@@ -174,9 +174,9 @@ async fn headers_of_a_server_reach_it_alone(bench: Bench) {
     assert_eq!((to_b.header("CF-Access-Client-Id"), to_b.header("CF-Access-Client-Secret")), (None, None));
 }
 
-async fn headers_of_a_server_go_with_probes(bench: Bench) {
+async fn server_headers_are_sent_with_probes(bench: Bench) {
     let [a, b] = bench.servers(["a", "b"]).await;
-    let app = bench.start(guarded(&a, &b, "{ path: /__health }").as_str()).await;
+    let app = bench.start(with_secrets(&a, &b, "{ path: /__health }").as_str()).await;
     app.get("/").await;
     for server in [&a, &b] {
         server.until("its probe", |counts| counts.probes_done() == 1).await;
@@ -185,31 +185,31 @@ async fn headers_of_a_server_go_with_probes(bench: Bench) {
     assert_eq!((a.probes()[0].header("X-Token"), b.probes()[0].header("CF-Access-Client-Secret")), (None, None));
 }
 
-async fn t14_secrets_are_in_no_answer_and_no_log(bench: Bench) {
+async fn t14_secrets_appear_in_no_response_and_no_log(bench: Bench) {
     let [a, b] = bench.servers(["a", "b"]).await;
     let app = bench
-        .start(guarded(&a, &b, "{ path: /__health, interval: 1s, unhealthy_interval: 1s, timeout: 1s }").as_str())
+        .start(with_secrets(&a, &b, "{ path: /__health, interval: 1s, unhealthy_interval: 1s, timeout: 1s }").as_str())
         .await;
-    let mut told = format!("{:?}", app.get("/").await.headers);
+    let mut responses = format!("{:?}", app.get("/").await.headers);
     for server in [&a, &b] {
         server.outage(Reply::status(530));
     }
     for accept in ["text/plain", "text/html"] {
         let response = app.send(Request::get("/").header("Accept", accept)).await;
         assert_eq!(response.status, 503);
-        told += &format!("{response:?} {}", response.text());
+        responses += &format!("{response:?} {}", response.text());
     }
     a.stop().await;
     b.stop().await;
     assert_eq!(app.get("/").await.status, 503);
     let log =
         app.log().until("both servers' failures", |log| log.contains("ejected") || log.contains("unhealthy")).await;
-    assert!(!told.contains(SECRET.1), "{told}");
+    assert!(!responses.contains(SECRET.1), "{responses}");
     assert!(!log.contains(SECRET.1), "{log}");
 }
 
 /// T6.
-async fn hdr_01_headers_of_a_clients_connection_reach_no_server(bench: Bench) {
+async fn hdr_01_hop_by_hop_headers_of_requests_are_removed(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     let app = bench.start(Service::of([&primary])).await;
     let request = Request::get("/")
@@ -235,13 +235,13 @@ async fn hdr_01_headers_of_a_clients_connection_reach_no_server(bench: Bench) {
     }
     assert!(!seen.header("Connection").is_some_and(|value| value.contains("X-Foo")), "{seen:?}");
     assert_eq!(seen.header("X-Bar"), Some("stays"));
-    assert_eq!(seen.header("X-Forwarded-For"), Some("203.0.113.7"), "what is ours cannot be taken away");
+    assert_eq!(seen.header("X-Forwarded-For"), Some("203.0.113.7"), "headers of the balancer are kept");
 }
 
-async fn hdr_02_headers_of_a_servers_connection_reach_no_client(bench: Bench) {
+async fn hdr_02_hop_by_hop_headers_of_responses_are_removed(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     let app = bench.start(Service::of([&primary])).await;
-    primary.answer(
+    primary.respond(
         Reply::status(200)
             .header("Connection", "X-Custom, X-Served-By")
             .header("X-Custom", "1")
@@ -263,7 +263,7 @@ async fn hdr_02_headers_of_a_servers_connection_reach_no_client(bench: Bench) {
     assert_eq!((response.header("X-Bar"), response.served_by()), (Some("stays"), "primary"));
 }
 
-async fn t13_headers_that_name_another_path_or_method_reach_no_server(bench: Bench) {
+async fn t13_override_headers_are_removed(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     let app = bench.start(Service::of([&primary])).await;
     let names = ["X-Original-URL", "X-Rewrite-URL", "X-HTTP-Method-Override"];
@@ -273,8 +273,8 @@ async fn t13_headers_that_name_another_path_or_method_reach_no_server(bench: Ben
     assert_eq!(names.map(|name| seen.header(name)), [None; 3], "{seen:?}");
 }
 
-/// CGI programs find it in their environment as `HTTP_PROXY` ("httpoxy").
-async fn t26_a_proxy_header_reaches_no_server(bench: Bench) {
+/// CGI programs read it as the environment variable `HTTP_PROXY` ("httpoxy").
+async fn t26_the_proxy_header_is_removed(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     let app = bench.start(Service::of([&primary])).await;
     app.send(Request::get("/").header("Proxy", "http://evil.test:3128")).await;

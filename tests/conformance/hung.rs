@@ -1,28 +1,27 @@
-//! A server that accepts connections and answers nothing: neither requests nor health checks.
+//! Hung servers: they accept connections and respond to neither requests nor probes.
 //!
-//! The bounds allow for a busy machine. Without stall detection every one of them is missed by
-//! seconds.
+//! The bounds allow for a busy machine. Without stall detection, each would be missed by seconds.
 
 use std::time::{Duration, Instant};
 
 use tunnel_balancer_tests::steady::{Sample, slowest, steady};
-use tunnel_balancer_tests::{Answer, App, Bench, FaultyServer, Gate, Request, Service};
+use tunnel_balancer_tests::{Action, App, Bench, FaultyServer, Gate, Request, Service};
 
 cases![
-    a_hung_primary_delays_a_get_by_a_second,
-    a_post_ends_when_its_server_is_found_hung,
-    a_hung_application_behind_a_passing_probe_is_left,
-    a_stalled_body_of_a_hung_server_is_cut
-        not on Worker: "the runtime passes bodies on by itself",
-    a_client_that_leaves_does_not_cancel_the_liveness_probe,
+    a_get_on_a_hung_primary_is_served_within_1500_ms,
+    a_post_on_a_hung_server_ends_with_503,
+    a_hung_application_behind_a_passing_probe_is_ejected,
+    a_stalled_body_of_a_hung_server_is_aborted
+        not on Worker: "the runtime streams bodies without the Worker",
+    a_disconnecting_client_does_not_cancel_the_liveness_probe,
 ];
 
 const PACE: Duration = Duration::from_millis(250);
 
-async fn a_hung_primary_delays_a_get_by_a_second(bench: Bench) {
+async fn a_get_on_a_hung_primary_is_served_within_1500_ms(bench: Bench) {
     let [primary, replica] = bench.servers(["primary", "replica"]).await;
     let app = warm(&bench, &primary, &replica).await;
-    primary.outage(Answer::Hang);
+    primary.outage(Action::Hang);
     let gets = steady(&app, &Request::get("/"), PACE, 24).await;
     println!("slowest GET {:?}", slowest(&gets));
     assert!(gets.iter().all(|get| get.status == Some(200)), "{gets:#?}");
@@ -36,26 +35,26 @@ async fn a_hung_primary_delays_a_get_by_a_second(bench: Bench) {
     assert!(slowest(&later) < Duration::from_millis(1_500), "{later:#?}");
 }
 
-/// Nothing but requests that cannot be sent twice.
-async fn a_post_ends_when_its_server_is_found_hung(bench: Bench) {
+/// All requests are POSTs, which cannot be retried.
+async fn a_post_on_a_hung_server_ends_with_503(bench: Bench) {
     let [primary, replica] = bench.servers(["primary", "replica"]).await;
     let app = warm(&bench, &primary, &replica).await;
-    primary.outage(Answer::Hang);
+    primary.outage(Action::Hang);
     let posts = steady(&app, &Request::post("/", "order"), PACE, 80).await;
     let (lost, served): (Vec<_>, Vec<_>) = posts.into_iter().partition(|post| post.status != Some(200));
     println!("{} of 80 POSTs lost, slowest {:?}", lost.len(), slowest(&lost));
-    assert!((1..=8).contains(&lost.len()), "those sent before the stall was found: {lost:#?}");
+    assert!((1..=8).contains(&lost.len()), "only those sent before the server was stalled: {lost:#?}");
     assert!(lost.iter().all(|post| post.status == Some(503)), "{lost:#?}");
     assert!(slowest(&lost) < Duration::from_secs(20), "{lost:#?}");
     assert!(served.iter().all(served_by_replica), "{served:#?}");
     assert!(slowest(&served) < Duration::from_millis(500), "{served:#?}");
 }
 
-/// Ten requests that wait are evidence enough.
-async fn a_hung_application_behind_a_passing_probe_is_left(bench: Bench) {
+/// Ten unanswered requests are sufficient evidence.
+async fn a_hung_application_behind_a_passing_probe_is_ejected(bench: Bench) {
     let [primary, replica] = bench.servers(["primary", "replica"]).await;
     let app = warm(&bench, &primary, &replica).await;
-    primary.answer(Answer::Hang);
+    primary.respond(Action::Hang);
     let gets = steady(&app, &Request::get("/"), PACE, 40).await;
     println!("slowest GET {:?}", slowest(&gets));
     assert!(gets.iter().all(served_by_replica), "{gets:#?}");
@@ -64,39 +63,39 @@ async fn a_hung_application_behind_a_passing_probe_is_left(bench: Bench) {
     assert!(app.log().text().contains("ejected"), "{}", app.log().text());
 }
 
-async fn a_stalled_body_of_a_hung_server_is_cut(bench: Bench) {
+async fn a_stalled_body_of_a_hung_server_is_aborted(bench: Bench) {
     let [primary, replica] = bench.servers(["primary", "replica"]).await;
     let app = warm(&bench, &primary, &replica).await;
-    primary.answer_at("/film", Answer::Download(1_000_000, Gate::closed()));
+    primary.respond_at("/film", Action::Download(1_000_000, Gate::closed()));
     let mut download = app.open(Request::get("/film")).await;
     assert!(download.piece().await.is_some());
-    primary.outage(Answer::Hang);
+    primary.outage(Action::Hang);
     let started = Instant::now();
-    let cut = async {
+    let abort = async {
         let pieces = async { while let Ok(Some(_)) = download.try_piece().await {} };
         let ended = tokio::time::timeout(Duration::from_secs(45), pieces).await;
         ended.map(|()| started.elapsed())
     };
     let others = async { steady(&app, &Request::get("/"), PACE, 120).await };
-    let (cut, others) = tokio::join!(cut, others);
-    println!("cut after {cut:?}");
+    let (aborted, others) = tokio::join!(abort, others);
+    println!("aborted after {aborted:?}");
     assert!(others.iter().all(served_by_replica), "{others:#?}");
-    assert!(cut.as_ref().is_ok_and(|after| *after < Duration::from_secs(25)), "{cut:?}");
+    assert!(aborted.as_ref().is_ok_and(|after| *after < Duration::from_secs(25)), "{aborted:?}");
 }
 
-async fn a_client_that_leaves_does_not_cancel_the_liveness_probe(bench: Bench) {
+async fn a_disconnecting_client_does_not_cancel_the_liveness_probe(bench: Bench) {
     let [primary, replica] = bench.servers(["primary", "replica"]).await;
     let app = warm(&bench, &primary, &replica).await;
-    primary.outage(Answer::Hang);
+    primary.outage(Action::Hang);
     let (mut client, request) = (app.connect().await, Request::post("/", "order"));
     tokio::select! {
-        response = client.send(&request) => panic!("a hung server answered: {response:?}"),
-        _ = primary.until("the liveness probe", |counts| counts.probes_open == 1) => {}
+        response = client.send(&request) => panic!("a hung server responded: {response:?}"),
+        _ = primary.until("the liveness probe", |counts| counts.probes_in_flight == 1) => {}
     }
-    client.leave();
-    let left = Instant::now();
-    primary.until("the end of the probe", |counts| counts.probes_open == 0).await;
-    assert!(left.elapsed() > Duration::from_secs(3), "a probe ends after 5 s, this one after {:?}", left.elapsed());
+    client.disconnect();
+    let disconnected = Instant::now();
+    primary.until("the end of the probe", |counts| counts.probes_in_flight == 0).await;
+    assert!(disconnected.elapsed() > Duration::from_secs(3), "it ended after {:?}, not 5 s", disconnected.elapsed());
     for _ in 0..3 {
         let response = app.post("/", "order").await;
         assert_eq!((response.status, response.served_by()), (200, "replica"));
@@ -104,7 +103,7 @@ async fn a_client_that_leaves_does_not_cancel_the_liveness_probe(bench: Bench) {
     assert_eq!(primary.hits(), 21, "20 to warm up and the canceled one");
 }
 
-/// A target that knows the usual response time of both servers.
+/// Starts a target that has measured the usual response time of both servers.
 async fn warm(bench: &Bench, primary: &FaultyServer, replica: &FaultyServer) -> App {
     let app = bench.start(Service::of([primary, replica]).checked()).await;
     app.get("/").await;

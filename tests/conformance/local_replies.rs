@@ -1,22 +1,21 @@
-//! The balancer's own answers: in the form that the client asks for, with an id that the log knows,
-//! and without a word about where the servers are.
+//! Local replies: their content type, their request id, and no information about servers.
 
 use serde_json::Value;
-use tunnel_balancer_tests::{Answer, App, Bench, Gate, Reply, Request, Response, Service};
+use tunnel_balancer_tests::{Action, App, Bench, Gate, Reply, Request, Response, Service};
 
 cases![
-    accept_decides_the_form,
-    every_form_says_the_same,
-    pages_of_the_operator_are_filled_in,
-    ids_are_new_for_every_request_and_in_the_log,
-    answers_to_head_have_no_body,
-    t25_no_answer_tells_where_servers_are,
+    accept_selects_the_content_type,
+    all_content_types_have_the_same_content,
+    placeholders_of_the_error_page_are_replaced,
+    request_ids_are_unique_and_logged,
+    replies_to_head_have_no_body,
+    t25_replies_do_not_reveal_servers,
 ];
 
 const BROWSER: &str = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8";
 
-async fn accept_decides_the_form(bench: Bench) {
-    let app = nobody_home(&bench, "").await;
+async fn accept_selects_the_content_type(bench: Bench) {
+    let app = unavailable(&bench, "").await;
     let (text, json, html) = ("text/plain; charset=utf-8", "application/json", "text/html; charset=utf-8");
     for (accept, expected) in [
         ("", text),
@@ -34,8 +33,8 @@ async fn accept_decides_the_form(bench: Bench) {
     assert_eq!(app.get("/").await.header("Content-Type"), Some(text), "without Accept");
 }
 
-async fn every_form_says_the_same(bench: Bench) {
-    let app = nobody_home(&bench, "").await;
+async fn all_content_types_have_the_same_content(bench: Bench) {
+    let app = unavailable(&bench, "").await;
     for accept in ["text/plain", "application/json", "text/html"] {
         let response = app.send(Request::get("/").header("Accept", accept)).await;
         let seconds: u32 = response.header("Retry-After").expect("a Retry-After").parse().expect("whole seconds");
@@ -44,10 +43,10 @@ async fn every_form_says_the_same(bench: Bench) {
         let (id, body) = (id(&response), response.text());
         match accept {
             "application/json" => {
-                let told: Value = serde_json::from_str(&body).expect("JSON");
-                assert_eq!((&told["status"], &told["error"]), (&503.into(), &"unavailable".into()), "{told}");
-                assert_eq!(told["request_id"], id.as_str(), "{told}");
-                assert!(told["message"].as_str().is_some_and(|text| text.contains("No server responded")), "{told}");
+                let json: Value = serde_json::from_str(&body).expect("JSON");
+                assert_eq!((&json["status"], &json["error"]), (&503.into(), &"unavailable".into()), "{json}");
+                assert_eq!(json["request_id"], id.as_str(), "{json}");
+                assert!(json["message"].as_str().is_some_and(|text| text.contains("No server responded")), "{json}");
             }
             "text/html" => {
                 for part in ["<title>503 Service Unavailable</title>", "No server responded", &id] {
@@ -60,9 +59,9 @@ async fn every_form_says_the_same(bench: Bench) {
     }
 }
 
-async fn pages_of_the_operator_are_filled_in(bench: Bench) {
+async fn placeholders_of_the_error_page_are_replaced(bench: Bench) {
     let page = "error_page: \"<h1>{{status}} {{reason}}</h1><p>{{message}}</p><i>{{request_id}}</i>{{other}}\"";
-    let app = nobody_home(&bench, page).await;
+    let app = unavailable(&bench, page).await;
     let html = app.send(Request::get("/").header("Accept", BROWSER)).await;
     let id = id(&html);
     assert_eq!(
@@ -72,13 +71,13 @@ async fn pages_of_the_operator_are_filled_in(bench: Bench) {
         )
     );
     assert_eq!(html.header("Content-Type"), Some("text/html; charset=utf-8"));
-    assert!(!app.get("/").await.text().contains("<h1>"), "a page for a program");
+    assert!(!app.get("/").await.text().contains("<h1>"), "programs get no page");
     let unknown = app.send(Request::get("/").host("other.test").header("Accept", BROWSER)).await;
-    assert!(unknown.status == 404 && !unknown.text().contains("<i>"), "the page of a service for none: {unknown:?}");
+    assert!(unknown.status == 404 && !unknown.text().contains("<i>"), "an unknown host has no error page: {unknown:?}");
 }
 
-async fn ids_are_new_for_every_request_and_in_the_log(bench: Bench) {
-    let app = nobody_home(&bench, "").await;
+async fn request_ids_are_unique_and_logged(bench: Bench) {
+    let app = unavailable(&bench, "").await;
     let (first, second) = (id(&app.get("/").await), id(&app.get("/").await));
     assert_ne!(first, second);
     for id in [first, second] {
@@ -86,16 +85,16 @@ async fn ids_are_new_for_every_request_and_in_the_log(bench: Bench) {
     }
 }
 
-async fn answers_to_head_have_no_body(bench: Bench) {
-    let app = nobody_home(&bench, "").await;
+async fn replies_to_head_have_no_body(bench: Bench) {
+    let app = unavailable(&bench, "").await;
     let mut kept = app.connect().await;
     for _ in 0..2 {
-        let response = kept.send(&Request::new("HEAD", "/")).await.expect("a whole answer");
+        let response = kept.send(&Request::new("HEAD", "/")).await.expect("a complete response");
         assert_eq!((response.status, response.body.len()), (503, 0));
     }
 }
 
-async fn t25_no_answer_tells_where_servers_are(bench: Bench) {
+async fn t25_replies_do_not_reveal_servers(bench: Bench) {
     let [down, stuck, full] = bench.servers(["very-secret-down", "very-secret-stuck", "very-secret-full"]).await;
     let services = vec![
         Service::of([&down]),
@@ -104,13 +103,13 @@ async fn t25_no_answer_tells_where_servers_are(bench: Bench) {
         Service::of([&full]).host("full.test").each_with("max_requests: 1"),
     ];
     let app = bench.start(services).await;
-    down.answer(Reply::status(530));
-    stuck.answer(Answer::Hang);
+    down.respond(Reply::status(530));
+    stuck.respond(Action::Hang);
     let gate = Gate::closed();
-    full.answer(Answer::Held(gate.clone(), Box::default()));
-    let asked = async {
+    full.respond(Action::Held(gate.clone(), Box::default()));
+    let requests = async {
         full.until("the request that fills it", |counts| counts.requests == 1).await;
-        let mut told = Vec::new();
+        let mut replies = Vec::new();
         for accept in ["text/plain", "application/json", "text/html"] {
             for (status, request) in [
                 (404, Request::get("/").host("other.test")),
@@ -123,27 +122,27 @@ async fn t25_no_answer_tells_where_servers_are(bench: Bench) {
                 let response = app.send(request.clone().header("Accept", accept)).await;
                 assert_eq!(response.status, status, "{request:?}: {response:?}");
                 assert!(response.header("Content-Type").is_some_and(|kind| kind.starts_with(accept)), "{response:?}");
-                told.push(format!("{:?} {}", response.headers, response.text()));
+                replies.push(format!("{:?} {}", response.headers, response.text()));
             }
         }
         gate.open();
-        told
+        replies
     };
-    let (filling, told) = tokio::join!(app.send(Request::get("/").host("full.test")), asked);
+    let (filling, replies) = tokio::join!(app.send(Request::get("/").host("full.test")), requests);
     assert_eq!(filling.status, 200);
-    for told in told {
+    for reply in replies {
         let ports = [&down, &stuck, &full].map(|server| server.addr().port().to_string());
         let secrets = ["127.0.0.1", "very-secret"].into_iter().chain(ports.iter().map(String::as_str));
         for secret in secrets {
-            assert!(!told.contains(secret), "tells {secret}: {told}");
+            assert!(!reply.contains(secret), "contains {secret}: {reply}");
         }
     }
 }
 
-/// A service whose only server is away, with one more line of settings.
-async fn nobody_home(bench: &Bench, setting: &str) -> App {
+/// Starts a target with a service whose only server is stopped, with one more line of settings.
+async fn unavailable(bench: &Bench, setting: &str) -> App {
     let [down] = bench.servers(["down"]).await;
-    down.answer(Reply::status(530));
+    down.respond(Reply::status(530));
     down.stop().await;
     bench.start(Service::of([&down]).with(setting)).await
 }

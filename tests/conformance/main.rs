@@ -1,14 +1,18 @@
-//! The conformance suite: what every host of the balancer has to do, seen from outside.
+//! The conformance suite: black-box tests of every host of the balancer on real sockets.
 //!
-//! Each pair of target and case is one test, named `worker::failover::unknown_host_is_404`, so that
-//! a filter picks targets, themes or single cases:
+//! A case belongs here if it depends on bytes, connections, processes or the runtime of a host. What
+//! can be decided on the virtual clock belongs to `scenarios`. `native` contains the cases of the
+//! native proxy alone.
+//!
+//! Each pair of host and case is one test, such as `worker::failover::unknown_host_is_404`. A filter
+//! selects hosts, themes or cases:
 //!
 //! ```text
-//! cargo test -p tunnel-balancer-tests --test conformance -- worker::original
+//! cargo test -p tunnel-balancer-tests --test conformance -- native::failover::unknown_host_is_404
 //! ```
 //!
-//! With `--nocapture` the logs of the targets are shown for cases that pass, too. At the end stands
-//! what the hosts differ in.
+//! `--nocapture` prints the logs of passed cases, too. The differences between the hosts are printed
+//! at the end.
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -22,12 +26,12 @@ use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use tunnel_balancer_tests::log::Log;
 use tunnel_balancer_tests::{Bench, Host, Target};
 
-use crate::report::{Classification, Report};
+use crate::report::{CaseResult, Report};
 
-/// Lists the cases of a file. A case that is missing here is dead code, and the compiler says so.
+/// Lists the cases of a file. The compiler reports a case that is not listed as dead code.
 ///
-/// `name not on Worker: "reason"` keeps a case from a host; `not on Worker: "reason";` in front
-/// keeps all of them from it.
+/// `name not on Worker: "reason"` excludes a case on a host, and a leading `not on Worker:
+/// "reason";` excludes all cases of the file.
 macro_rules! cases {
     (not on $host:ident: $why:literal; $($name:ident),+ $(,)?) => { cases![$($name not on $host: $why),+]; };
     ($($name:ident $(not on $host:ident: $why:literal)?),+ $(,)?) => {
@@ -42,8 +46,6 @@ macro_rules! cases {
 mod affinity;
 mod autobahn;
 mod chaos;
-
-mod answers;
 mod config;
 mod ejection;
 mod failover;
@@ -51,6 +53,7 @@ mod headers;
 mod hostile;
 mod hung;
 mod load;
+mod local_replies;
 mod native;
 mod original;
 mod outage;
@@ -67,11 +70,11 @@ mod volume;
 mod websocket;
 mod websocket_peers;
 
-/// One case: a name and what it does on a bench.
+/// One case.
 #[derive(Clone, Copy)]
 pub(crate) struct Case {
     pub(crate) name: &'static str,
-    /// Hosts that it does not apply to, and why.
+    /// Hosts to which it does not apply, with the reasons.
     pub(crate) except: &'static [(Host, &'static str)],
     pub(crate) run: fn(Bench) -> Pin<Box<dyn Future<Output = ()>>>,
 }
@@ -99,7 +102,7 @@ const THEMES: &[(&str, &[Case])] = &[
     ("outage", outage::CASES),
     ("chaos", chaos::CASES),
     ("prefixes", prefixes::CASES),
-    ("answers", answers::CASES),
+    ("local_replies", local_replies::CASES),
     ("hostile", hostile::CASES),
     ("reload", native::reload::CASES),
     ("shutdown", native::shutdown::CASES),
@@ -110,26 +113,25 @@ const THEMES: &[(&str, &[Case])] = &[
     ("log", native::log::CASES),
 ];
 
-/// A whole case may take this long. Its single waits give up much sooner, and say what they waited
-/// for.
+/// The time limit of a case. Single waits time out earlier, with a better message.
 const CASE_LIMIT: Duration = Duration::from_secs(120);
 
-/// Each case has a process of its own: more at a time would only make each of them slower.
-const AT_A_TIME: usize = 4;
+/// The number of concurrent cases. Each starts a process, so more would not be faster.
+const CONCURRENT_CASES: usize = 4;
 
-/// Themes whose cases want the whole machine. They run after the others, one at a time.
+/// Themes whose cases need the whole machine. They run after the others, one at a time.
 const ALONE: [&str; 4] = ["autobahn", "volume", "outage", "chaos"];
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
-    arguments.test_threads.get_or_insert(AT_A_TIME);
+    arguments.test_threads.get_or_insert(CONCURRENT_CASES);
     let report = Arc::<Report>::default();
     let trials: Vec<Trial> =
         Host::ALL.into_iter().flat_map(|host| trials(host, &report, arguments.nocapture)).collect();
     let missing = Host::ALL.into_iter().filter(|host| trials.iter().any(|trial| is_to_run(trial, *host, &arguments)));
     let missing: Vec<String> = missing.filter_map(|host| host.find().err()).collect();
     if !missing.is_empty() && !arguments.list {
-        missing.iter().for_each(|what_to_do| eprintln!("conformance: {what_to_do}"));
+        missing.iter().for_each(|instruction| eprintln!("conformance: {instruction}"));
         return ExitCode::FAILURE;
     }
     panic::set_hook(Box::new(|panic| PANICS.with_borrow_mut(|panics| panics.push(panic.to_string()))));
@@ -145,7 +147,7 @@ fn main() -> ExitCode {
     if first.has_failed() || second.has_failed() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
-/// All cases on one host.
+/// Returns all cases as tests of one host.
 fn trials(host: Host, report: &Arc<Report>, show_logs: bool) -> Vec<Trial> {
     let target = host.find();
     let cases = THEMES.iter().flat_map(|(theme, cases)| cases.iter().map(move |case| (theme, *case)));
@@ -153,11 +155,11 @@ fn trials(host: Host, report: &Arc<Report>, show_logs: bool) -> Vec<Trial> {
         let (name, target, report) = (format!("{theme}::{}", case.name), target.clone(), Arc::clone(report));
         Trial::ignorable_test(format!("{}::{name}", host.name()), move || {
             if let Some((_, why)) = case.except.iter().find(|(except, _)| *except == host) {
-                report.add(name, host, Classification::NotApplicable(why));
+                report.add(name, host, CaseResult::NotApplicable(why));
                 return Ok(Completion::ignored_with(why));
             }
             let outcome = run(target?, case, show_logs);
-            report.add(name, host, if outcome.is_ok() { Classification::Passed } else { Classification::Failed });
+            report.add(name, host, if outcome.is_ok() { CaseResult::Passed } else { CaseResult::Failed });
             outcome.map(|()| Completion::Completed)
         })
     };
@@ -169,11 +171,11 @@ fn is_to_run(trial: &Trial, host: Host, arguments: &Arguments) -> bool {
 }
 
 thread_local! {
-    /// Messages of the panics on this thread. A case, its servers and its traffic all run on one.
+    /// Messages of the panics on this thread, on which a case, its servers and its traffic run.
     static PANICS: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
 }
 
-/// What no log may ever contain: a crash of the Worker, or a request that it forgot.
+/// Strings that no log may contain: crashes of the Worker and requests without a response.
 const NEVER_LOGGED: [&str; 4] = ["panicked at", "unreachable", "will never generate a response", "Uncaught exception"];
 
 fn run(target: Target, case: Case, show_logs: bool) -> Result<(), Failed> {
@@ -190,7 +192,7 @@ fn run(target: Target, case: Case, show_logs: bool) -> Result<(), Failed> {
     }
     match outcome {
         Ok(Ok(())) if panics.is_empty() => match NEVER_LOGGED.into_iter().find(|bad| tails(&logs).contains(bad)) {
-            Some(bad) => Err(report(&[format!("the log says {bad:?}")], &logs)),
+            Some(bad) => Err(report(&[format!("the log contains {bad:?}")], &logs)),
             None => Ok(()),
         },
         Ok(Ok(())) => Err(report(&panics, &logs)),

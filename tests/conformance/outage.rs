@@ -1,60 +1,60 @@
-//! A server hangs under load: how many requests notice, and for how long.
+//! A server hangs under load: the number of delayed requests, and their latency.
 //!
-//! The figures are printed. Without stall detection, the hung server gets every request of the
-//! outage. With `TUNNEL_BALANCER_FULL` set, each load takes as long as in the tables of the
-//! engine's targets, and response times are checked as well, which needs an idle machine.
+//! Without stall detection, the hung server gets every request of the outage. With
+//! `TUNNEL_BALANCER_FULL` set, each load is longer, and response times are checked, which needs an
+//! idle machine. The figures are printed.
 
 use std::env;
 use std::time::Duration;
 
 use tunnel_balancer_tests::steady::{Sample, slowest, steady};
-use tunnel_balancer_tests::{Answer, App, Bench, FaultyServer, Request, Service};
+use tunnel_balancer_tests::{Action, App, Bench, FaultyServer, Request, Service};
 
 cases![
-    failover_leaves_a_hung_primary,
-    round_robin_leaves_a_hung_server,
-    posts_leave_a_hung_primary,
+    failover_avoids_a_hung_primary,
+    round_robin_avoids_a_hung_server,
+    posts_avoid_a_hung_primary,
     a_hung_application_loses_no_get,
 ];
 
 const FULL: &str = "TUNNEL_BALANCER_FULL";
 
-async fn failover_leaves_a_hung_primary(bench: Bench) {
+async fn failover_avoids_a_hung_primary(bench: Bench) {
     hang_under_load(&bench, "policy: failover", 800, 120).await;
 }
 
-async fn round_robin_leaves_a_hung_server(bench: Bench) {
+async fn round_robin_avoids_a_hung_server(bench: Bench) {
     hang_under_load(&bench, "policy: round_robin", 400, 60).await;
 }
 
-async fn posts_leave_a_hung_primary(bench: Bench) {
+async fn posts_avoid_a_hung_primary(bench: Bench) {
     let [primary, replica] = bench.servers(["primary", "replica"]).await;
     let app = warm(&bench, "policy: failover", &primary, &replica).await;
-    primary.outage(Answer::Hang);
+    primary.outage(Action::Hang);
     let posts = steady(&app, &Request::post("/", "order"), Duration::from_millis(50), seconds(60, 10) * 20).await;
     let lost = posts.iter().filter(|post| post.status != Some(200)).count();
     println!("{lost} of {} POSTs lost, slowest {:?}", posts.len(), slowest(&posts));
     assert!(lost < 20, "{lost} lost: {:#?}", failed(&posts));
 }
 
-/// Its health check passes.
+/// The health check of the server passes.
 async fn a_hung_application_loses_no_get(bench: Bench) {
     let [primary, replica] = bench.servers(["primary", "replica"]).await;
     let app = warm(&bench, "policy: failover", &primary, &replica).await;
-    primary.answer(Answer::Hang);
+    primary.respond(Action::Hang);
     let gets = steady(&app, &Request::get("/"), Duration::from_millis(20), seconds(25, 10) * 50).await;
     println!("{}", figures(&gets));
     assert!(gets.iter().all(|get| get.status == Some(200)), "{:#?}", failed(&gets));
 }
 
-/// 200 GETs a second from one address, with the default settings. `share` is how many of 800 the
-/// hung server gets without stall detection; on an idle machine, about `slow` take more than 100
-/// ms.
+/// Sends 200 GETs per second from one address, with the default settings. `share` is the number of 800
+/// that the hung server gets without stall detection. On an idle machine, about `slow` take more than
+/// 100 ms.
 async fn hang_under_load(bench: &Bench, policy: &str, share: usize, slow: usize) {
     let [primary, replica] = bench.servers(["primary", "replica"]).await;
     let app = warm(bench, policy, &primary, &replica).await;
     let before = primary.hits();
-    primary.outage(Answer::Hang);
+    primary.outage(Action::Hang);
     let gets = steady(&app, &Request::get("/"), Duration::from_millis(5), seconds(12, 4) * 200).await;
     let hits = primary.hits() - before;
     println!("{policy}: {hits} to the hung server, {}", figures(&gets));
@@ -66,7 +66,7 @@ async fn hang_under_load(bench: &Bench, policy: &str, share: usize, slow: usize)
     }
 }
 
-/// A target that knows the usual response time of both servers.
+/// Starts a target that has measured the usual response time of both servers.
 async fn warm(bench: &Bench, policy: &str, primary: &FaultyServer, replica: &FaultyServer) -> App {
     let app = bench.start(Service::of([primary, replica]).checked().with(policy)).await;
     let gets = steady(&app, &Request::get("/"), Duration::from_millis(5), 600).await;

@@ -1,5 +1,5 @@
-//! What a visitor must not notice: everything that is not a failure passes as it is. The original
-//! did most of this well.
+//! Passthrough: requests and responses without a failure are unchanged, except for the headers of
+//! the balancer.
 
 use std::io::Write;
 
@@ -11,18 +11,18 @@ use tunnel_balancer_tests::{Bench, Digest, Reply, Request, Service};
 cases![
     servers_are_tried_in_list_order,
     each_host_has_its_own_servers,
-    host_matches_in_any_spelling,
+    hosts_match_regardless_of_case_dot_and_port,
     path_and_query_arrive_byte_for_byte,
-    methods_and_request_bodies_arrive,
-    chunked_request_body_arrives,
-    status_reason_headers_and_body_come_back,
+    methods_and_request_bodies_are_passed_through,
+    chunked_request_bodies_are_passed_through,
+    status_reason_headers_and_body_are_passed_through,
     head_has_headers_and_no_body,
-    no_content_and_not_modified,
-    gzip_is_not_touched,
-    part_of_a_file,
-    cookies_stay_apart,
-    bodies_of_get_requests_pass,
-    our_own_headers_are_ours,
+    responses_204_and_304_have_no_body,
+    gzip_is_passed_through,
+    partial_content_is_passed_through,
+    set_cookie_headers_are_not_joined,
+    bodies_of_gets_are_passed_through,
+    balancer_headers_of_servers_are_removed,
 ];
 
 async fn servers_are_tried_in_list_order(bench: Bench) {
@@ -47,7 +47,7 @@ async fn each_host_has_its_own_servers(bench: Bench) {
     assert_eq!(app_server.hits(), 2);
 }
 
-async fn host_matches_in_any_spelling(bench: Bench) {
+async fn hosts_match_regardless_of_case_dot_and_port(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     let app = bench.start(Service::of([&primary])).await;
     for host in ["app.test", "App.TEST", "app.test.", "app.test:80", "APP.test.:80"] {
@@ -94,10 +94,10 @@ async fn path_and_query_arrive_byte_for_byte(bench: Bench) {
 }
 
 /// BOD-07.
-async fn methods_and_request_bodies_arrive(bench: Bench) {
+async fn methods_and_request_bodies_are_passed_through(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     let app = bench.start(Service::of([&primary])).await;
-    // Around 64 KiB, up to where a body is kept for another attempt.
+    // Sizes around 64 KiB, up to which a body is buffered for a retry.
     for size in [0, 1, 1024, 64 * 1024, 64 * 1024 + 1, 1024 * 1024] {
         for method in ["POST", "PUT", "PATCH", "DELETE"] {
             let body = "0123456789abcdef".repeat(size / 16 + 1)[..size].to_owned();
@@ -112,11 +112,11 @@ async fn methods_and_request_bodies_arrive(bench: Bench) {
         app.send(Request::new(method, "/")).await;
         let seen = primary.requests().pop().expect("a request arrived");
         assert_eq!((seen.method.as_str(), seen.body.bytes), (method, 0));
-        assert_eq!(seen.header("Transfer-Encoding"), None, "a body where there was none: {seen:?}");
+        assert_eq!(seen.header("Transfer-Encoding"), None, "a request without a body got one: {seen:?}");
     }
 }
 
-async fn chunked_request_body_arrives(bench: Bench) {
+async fn chunked_request_bodies_are_passed_through(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     let app = bench.start(Service::of([&primary])).await;
     let mut upload = app.chunked_upload(Request::new("POST", "/upload")).await;
@@ -125,14 +125,14 @@ async fn chunked_request_body_arrives(bench: Bench) {
         upload.chunk(&piece).await;
     }
     upload.chunk("").await;
-    assert_eq!(upload.answer().await.status, 200);
+    assert_eq!(upload.response().await.status, 200);
     assert_eq!(primary.only_request().body, Digest::of(piece.repeat(4)));
 }
 
-async fn status_reason_headers_and_body_come_back(bench: Bench) {
+async fn status_reason_headers_and_body_are_passed_through(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     let app = bench.start(Service::of([&primary])).await;
-    primary.answer(
+    primary.respond(
         Reply::status(201)
             .reason("Made It")
             .header("Content-Type", "application/x-special")
@@ -162,25 +162,25 @@ async fn status_reason_headers_and_body_come_back(bench: Bench) {
 async fn head_has_headers_and_no_body(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     let app = bench.start(Service::of([&primary])).await;
-    primary.answer(Reply::status(200).header("X-Kept", "yes").body("twelve bytes"));
+    primary.respond(Reply::status(200).header("X-Kept", "yes").body("twelve bytes"));
     let mut connection = app.connect().await;
     for _ in 0..2 {
-        // Twice on one connection: a body would be taken for the head of the next answer.
-        let response = connection.send(&Request::new("HEAD", "/")).await.expect("a complete answer");
+        // Twice on one connection: a body would be read as the head of the next response.
+        let response = connection.send(&Request::new("HEAD", "/")).await.expect("a complete response");
         assert_eq!((response.status, response.header("Content-Length")), (200, Some("12")));
         assert_eq!((response.header("X-Kept"), response.served_by()), (Some("yes"), "primary"));
     }
     assert_eq!(primary.requests()[1].method, "HEAD");
 }
 
-async fn no_content_and_not_modified(bench: Bench) {
+async fn responses_204_and_304_have_no_body(bench: Bench) {
     let [primary, replica] = bench.servers(["primary", "replica"]).await;
     let app = bench.start(Service::of([&primary, &replica])).await;
     let mut connection = app.connect().await;
     for status in [204, 304, 204] {
-        primary.answer(Reply::status(status).header("ETag", "\"v1\""));
+        primary.respond(Reply::status(status).header("ETag", "\"v1\""));
         let request = Request::get("/").header("If-None-Match", "\"v1\"");
-        let response = connection.send(&request).await.expect("a complete answer");
+        let response = connection.send(&request).await.expect("a complete response");
         assert_eq!((response.status, response.header("ETag")), (status, Some("\"v1\"")));
         assert_eq!(response.served_by(), "primary");
         assert_eq!(primary.requests().pop().expect("a request").header("If-None-Match"), Some("\"v1\""));
@@ -189,13 +189,13 @@ async fn no_content_and_not_modified(bench: Bench) {
 }
 
 /// BOD-14.
-async fn gzip_is_not_touched(bench: Bench) {
+async fn gzip_is_passed_through(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     let app = bench.start(Service::of([&primary])).await;
     let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
-    gzip.write_all("a page ".repeat(5000).as_bytes()).expect("memory takes everything");
-    let packed = gzip.finish().expect("memory takes everything");
-    primary.answer(
+    gzip.write_all("a page ".repeat(5000).as_bytes()).expect("writing to memory succeeds");
+    let packed = gzip.finish().expect("writing to memory succeeds");
+    primary.respond(
         Reply::status(200)
             .header("Content-Encoding", "gzip")
             .header("Content-Type", "text/html")
@@ -211,10 +211,10 @@ async fn gzip_is_not_touched(bench: Bench) {
 }
 
 /// BOD-15.
-async fn part_of_a_file(bench: Bench) {
+async fn partial_content_is_passed_through(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     let app = bench.start(Service::of([&primary])).await;
-    primary.answer(Reply::status(206).header("Content-Range", "bytes 2-5/10").body("cdef"));
+    primary.respond(Reply::status(206).header("Content-Range", "bytes 2-5/10").body("cdef"));
     let response = app.send(Request::get("/film").header("Range", "bytes=2-5")).await;
     assert_eq!((response.status, response.header("Content-Range")), (206, Some("bytes 2-5/10")));
     assert_eq!(response.text(), "cdef");
@@ -222,17 +222,17 @@ async fn part_of_a_file(bench: Bench) {
 }
 
 /// HDR-08.
-async fn cookies_stay_apart(bench: Bench) {
+async fn set_cookie_headers_are_not_joined(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     let app = bench.start(Service::of([&primary])).await;
     let (one, two) = ("a=1; Path=/; Expires=Wed, 21 Oct 2026 07:28:00 GMT", "b=2; HttpOnly");
-    primary.answer(Reply::status(200).header("Set-Cookie", one).header("Set-Cookie", two));
+    primary.respond(Reply::status(200).header("Set-Cookie", one).header("Set-Cookie", two));
     let response = app.send(Request::get("/").host(HOST).header("Cookie", "x=1; y=2")).await;
     assert_eq!(response.headers.every("Set-Cookie").collect::<Vec<_>>(), [one, two]);
     assert_eq!(primary.only_request().header("Cookie"), Some("x=1; y=2"));
 }
 
-async fn bodies_of_get_requests_pass(bench: Bench) {
+async fn bodies_of_gets_are_passed_through(bench: Bench) {
     let [primary, replica] = bench.servers(["primary", "replica"]).await;
     let app = bench.start(Service::of([&primary, &replica])).await;
     for body in ["", "{\"query\": \"all\"}"] {
@@ -241,14 +241,14 @@ async fn bodies_of_get_requests_pass(bench: Bench) {
         assert_eq!((response.status, response.served_by()), (200, "primary"), "{body:?}");
         assert_eq!(primary.requests().last().map(|seen| seen.body.bytes), Some(body.len() as u64));
     }
-    primary.answer(Reply::status(530));
+    primary.respond(Reply::status(530));
     let empty = app.send(Request::get("/").header("Content-Length", "0")).await;
-    assert_eq!((empty.status, empty.served_by()), (200, "replica"), "nothing can be sent twice");
+    assert_eq!((empty.status, empty.served_by()), (200, "replica"), "an empty body can be replayed");
 }
 
-async fn our_own_headers_are_ours(bench: Bench) {
+async fn balancer_headers_of_servers_are_removed(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     let app = bench.start(Service::of([&primary])).await;
-    primary.answer(Reply::status(200).header("X-Tunnel-Balancer", "fallback"));
+    primary.respond(Reply::status(200).header("X-Tunnel-Balancer", "fallback"));
     assert_eq!(app.get("/").await.header("X-Tunnel-Balancer"), None);
 }

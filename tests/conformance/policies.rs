@@ -1,25 +1,25 @@
-//! What the operator decides about the order and the use of servers, on real sockets.
+//! Policies and other settings of the selection and of health checks.
 
 use tunnel_balancer_tests::{Bench, FaultyServer, Gate, Reply, Request, Response, Service};
 
 cases![
-    round_robin_takes_turns,
-    hash_keeps_a_user_with_a_server,
-    an_empty_hash_key_is_replaced_by_the_address,
-    drained_server_gets_no_new_visitors,
-    backup_waits_until_it_is_needed,
-    full_servers_are_left_alone,
+    round_robin_rotates,
+    hash_keeps_a_key_on_its_server,
+    an_empty_hash_key_falls_back_to_the_client_address,
+    drained_server_gets_no_new_clients,
+    backup_is_used_only_without_other_servers,
+    servers_at_their_limit_get_no_requests,
     writes_are_sent_only_to_the_primary,
-    added_statuses_are_tried_elsewhere,
+    added_statuses_are_retried,
     added_statuses_below_500_do_not_eject,
-    unsafe_methods_can_be_allowed,
-    server_that_asks_for_a_pause_gets_it,
-    health_can_depend_on_the_body,
-    health_can_depend_on_a_header,
-    body_of_a_probe_that_stalls_is_cut,
+    non_idempotent_allows_retries_of_posts,
+    retry_after_pauses_a_server,
+    expect_body_decides_health,
+    expect_header_decides_health,
+    stalled_body_of_a_probe_is_aborted,
 ];
 
-/// A service of servers given as lines of YAML, without health checks.
+/// Returns a service whose servers have additional keys, without health checks.
 fn service(servers: &[(&FaultyServer, &str)], settings: &str) -> String {
     let line = |(server, keys): &(&FaultyServer, &str)| {
         format!("      - {{ url: \"{}\", name: {}{keys} }}\n", server.url(), server.name())
@@ -28,7 +28,7 @@ fn service(servers: &[(&FaultyServer, &str)], settings: &str) -> String {
     format!("services:\n  app.test:\n    servers:\n{servers}    health_check: false\n    {settings}\n")
 }
 
-async fn round_robin_takes_turns(bench: Bench) {
+async fn round_robin_rotates(bench: Bench) {
     let [a, b, c] = bench.servers(["a", "b", "c"]).await;
     let app = bench.start(Service::of([&a, &b, &c]).with("policy: round_robin")).await;
     let mut order = String::new();
@@ -38,7 +38,7 @@ async fn round_robin_takes_turns(bench: Bench) {
     assert_eq!(order, "abcabc");
 }
 
-async fn hash_keeps_a_user_with_a_server(bench: Bench) {
+async fn hash_keeps_a_key_on_its_server(bench: Bench) {
     let [a, b, c] = bench.servers(["a", "b", "c"]).await;
     let app = bench.start(Service::of([&a, &b, &c]).with("policy: { hash: { header: X-User } }")).await;
     for user in ["ann", "bob", "cyd", "dan", "eve", "fay", "gus", "hal"] {
@@ -49,11 +49,11 @@ async fn hash_keeps_a_user_with_a_server(bench: Bench) {
         }
     }
     let used = [&a, &b, &c].iter().filter(|server| server.hits() > 0).count();
-    assert!(used > 1, "all eight users went to one server");
+    assert!(used > 1, "all eight keys are on one server");
 }
 
-/// Not one key for every client: they would all meet at one server.
-async fn an_empty_hash_key_is_replaced_by_the_address(bench: Bench) {
+/// An empty key for all clients would select one server for all of them.
+async fn an_empty_hash_key_falls_back_to_the_client_address(bench: Bench) {
     let [a, b, c] = bench.servers(["a", "b", "c"]).await;
     for key in ["header: X-User", "cookie: user"] {
         let app = bench.start(Service::of([&a, &b, &c]).with(&format!("policy: {{ hash: {{ {key} }} }}"))).await;
@@ -69,7 +69,7 @@ async fn an_empty_hash_key_is_replaced_by_the_address(bench: Bench) {
     }
 }
 
-async fn drained_server_gets_no_new_visitors(bench: Bench) {
+async fn drained_server_gets_no_new_clients(bench: Bench) {
     let [a, b] = bench.servers(["a", "b"]).await;
     let app = bench.start(service(&[(&a, ", drain: true"), (&b, "")], "").as_str()).await;
     for _ in 0..3 {
@@ -78,21 +78,21 @@ async fn drained_server_gets_no_new_visitors(bench: Bench) {
     assert_eq!(a.hits(), 0);
 }
 
-async fn backup_waits_until_it_is_needed(bench: Bench) {
+async fn backup_is_used_only_without_other_servers(bench: Bench) {
     let [a, b] = bench.servers(["a", "b"]).await;
     let app = bench.start(service(&[(&a, ", backup: true"), (&b, "")], "policy: round_robin").as_str()).await;
     for _ in 0..3 {
         assert_eq!(app.get("/").await.served_by(), "b");
     }
-    b.answer(Reply::status(530));
+    b.respond(Reply::status(530));
     assert_eq!(app.get("/").await.served_by(), "a");
 }
 
-async fn full_servers_are_left_alone(bench: Bench) {
+async fn servers_at_their_limit_get_no_requests(bench: Bench) {
     let [a] = bench.servers(["a"]).await;
     let app = bench.start(service(&[(&a, ", max_requests: 1")], "").as_str()).await;
     let gate = Gate::closed();
-    a.answer(tunnel_balancer_tests::Answer::Held(gate.clone(), Box::default()));
+    a.respond(tunnel_balancer_tests::Action::Held(gate.clone(), Box::default()));
     let second = async {
         a.until("the first request", |counts| counts.requests == 1).await;
         let response = app.get("/").await;
@@ -107,53 +107,53 @@ async fn full_servers_are_left_alone(bench: Bench) {
 async fn writes_are_sent_only_to_the_primary(bench: Bench) {
     let [a, b] = bench.servers(["a", "b"]).await;
     let app = bench.start(Service::of([&a, &b]).with("writes: primary_only")).await;
-    a.answer(Reply::status(530));
+    a.respond(Reply::status(530));
     assert_eq!(app.get("/").await.served_by(), "b");
-    let refused = app.post("/", "x").await;
-    assert_eq!((refused.status, b.hits()), (503, 1));
-    assert!(refused.text().contains("reading"), "{}", refused.text());
-    assert!(refused.header("Retry-After").is_some());
+    let rejection = app.post("/", "x").await;
+    assert_eq!((rejection.status, b.hits()), (503, 1));
+    assert!(rejection.text().contains("reading"), "{}", rejection.text());
+    assert!(rejection.header("Retry-After").is_some());
 }
 
-async fn added_statuses_are_tried_elsewhere(bench: Bench) {
+async fn added_statuses_are_retried(bench: Bench) {
     let [a, b] = bench.servers(["a", "b"]).await;
     let app = bench.start(Service::of([&a, &b]).with("retry: { statuses: 429, passthrough_statuses: 503 }")).await;
-    a.answer(Reply::status(429));
+    a.respond(Reply::status(429));
     assert_eq!(app.get("/").await.served_by(), "b");
-    a.answer(Reply::status(503));
+    a.respond(Reply::status(503));
     assert_eq!(app.get("/").await.status, 503);
 }
 
-/// Any client can provoke a 404 on every server.
+/// Any client can cause a 404 on every server.
 async fn added_statuses_below_500_do_not_eject(bench: Bench) {
     let [a, b] = bench.servers(["a", "b"]).await;
     let app = bench
         .start(Service::of([&a, &b]).with("retry: { statuses: [404, 429], budget: { min_per_second: 10 } }"))
         .await;
     for status in [404, 429] {
-        a.answer_at("/missing", Reply::status(status));
+        a.respond_at("/missing", Reply::status(status));
         for _ in 0..6 {
             assert_eq!(app.get("/missing").await.served_by(), "b");
         }
     }
-    assert_eq!(a.hits(), 12, "every request tried it first");
+    assert_eq!(a.hits(), 12, "every request is tried on it first");
     assert_eq!((app.get("/").await.served_by(), app.post("/", "order").await.served_by()), ("a", "a"));
 }
 
-async fn unsafe_methods_can_be_allowed(bench: Bench) {
+async fn non_idempotent_allows_retries_of_posts(bench: Bench) {
     let [a, b] = bench.servers(["a", "b"]).await;
     let app = bench.start(Service::of([&a, &b]).with("retry: { non_idempotent: true }")).await;
-    a.answer(Reply::status(502));
+    a.respond(Reply::status(502));
     let response = app.post("/", "hello").await;
     assert_eq!((response.status, response.served_by()), (200, "b"));
 }
 
-async fn server_that_asks_for_a_pause_gets_it(bench: Bench) {
+async fn retry_after_pauses_a_server(bench: Bench) {
     // A pause over 10 s needs as many responses in a row as an ejection.
     for (pause, responses) in [("10", 1), ("30", 3)] {
         let [a, b] = bench.servers(["a", "b"]).await;
         let app = bench.start(Service::of([&a, &b])).await;
-        a.answer(Reply::status(503).header("Retry-After", pause));
+        a.respond(Reply::status(503).header("Retry-After", pause));
         for _ in 0..responses {
             assert_eq!(app.get("/").await.served_by(), "b", "{pause} s");
         }
@@ -164,21 +164,21 @@ async fn server_that_asks_for_a_pause_gets_it(bench: Bench) {
 }
 
 /// HC-12.
-async fn health_can_depend_on_the_body(bench: Bench) {
+async fn expect_body_decides_health(bench: Bench) {
     let [a, b] = bench.servers(["a", "b"]).await;
-    a.health(Reply::status(200).body("nothing to see"));
-    b.health(Reply::status(200).body("x".repeat(900) + "all is well" + &"x".repeat(5_000)));
-    assert_eq!(served_after_probes(&bench, [&a, &b], "expect_body: all is well").await, "b");
+    a.respond_to_probes(Reply::status(200).body("nothing to see"));
+    b.respond_to_probes(Reply::status(200).body("x".repeat(900) + "all is fine" + &"x".repeat(5_000)));
+    assert_eq!(served_after_probes(&bench, [&a, &b], "expect_body: all is fine").await, "b");
 }
 
-async fn health_can_depend_on_a_header(bench: Bench) {
+async fn expect_header_decides_health(bench: Bench) {
     let [a, b] = bench.servers(["a", "b"]).await;
-    a.health(Reply::status(200).header("X-App", "default page"));
-    b.health(Reply::status(200).header("X-App", "the wiki, 3.1"));
+    a.respond_to_probes(Reply::status(200).header("X-App", "default page"));
+    b.respond_to_probes(Reply::status(200).header("X-App", "the wiki, 3.1"));
     assert_eq!(served_after_probes(&bench, [&a, &b], "expect_header: { name: X-App, contains: wiki }").await, "b");
 }
 
-/// Who serves once both servers have been probed.
+/// Returns the server of requests after both servers have been probed.
 async fn served_after_probes(bench: &Bench, servers: [&FaultyServer; 2], expect: &str) -> String {
     let check = format!("health_check: {{ path: /__health, {expect} }}");
     let yaml = service(&servers.map(|server| (server, "")), "").replace("health_check: false", &check);
@@ -187,7 +187,7 @@ async fn served_after_probes(bench: &Bench, servers: [&FaultyServer; 2], expect:
     for server in servers {
         server.until("its probe", |counts| counts.probes_done() == 1).await;
     }
-    // The answer to a probe is on its way to the target; what follows is decided once it is there.
+    // The response to a probe may still be in transit to the target.
     for _ in 0..100 {
         if app.get("/").await.served_by() == "b" {
             return "b".to_owned();
@@ -197,18 +197,18 @@ async fn served_after_probes(bench: &Bench, servers: [&FaultyServer; 2], expect:
 }
 
 /// HC-12.
-async fn body_of_a_probe_that_stalls_is_cut(bench: Bench) {
+async fn stalled_body_of_a_probe_is_aborted(bench: Bench) {
     let [a] = bench.servers(["a"]).await;
-    a.health(tunnel_balancer_tests::Answer::Endless(Reply::status(200).body("almost")));
-    let check = "health_check: { path: /__health, timeout: 1s, interval: 5s, expect_body: all is well }";
+    a.respond_to_probes(tunnel_balancer_tests::Action::Endless(Reply::status(200).body("almost")));
+    let check = "health_check: { path: /__health, timeout: 1s, interval: 5s, expect_body: all is fine }";
     let yaml = service(&[(&a, "")], "").replace("health_check: false", check);
     let app = bench.start(yaml.as_str()).await;
     let gate = Gate::closed();
-    a.answer(tunnel_balancer_tests::Answer::Held(gate.clone(), Box::default()));
-    let cut = async {
+    a.respond(tunnel_balancer_tests::Action::Held(gate.clone(), Box::default()));
+    let abort = async {
         a.until("the end of the probe", |counts| counts.aborted == 1).await;
         gate.open();
     };
-    let (response, ()) = tokio::join!(app.get("/"), cut);
-    assert_eq!(response.status, 200, "while the visitor's request went on");
+    let (response, ()) = tokio::join!(app.get("/"), abort);
+    assert_eq!(response.status, 200, "the request of the client continues");
 }

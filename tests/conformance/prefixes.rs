@@ -1,15 +1,15 @@
-//! Several services on one host, each with the paths that begin with its own.
+//! Several services on one host, each for the paths below its own path.
 
 use tunnel_balancer_tests::{Bench, Reply, Request, Service};
 
 cases![
-    the_longest_prefix_decides,
-    the_path_is_passed_on_whole,
-    a_prefix_alone_leaves_the_rest_of_the_host_unknown,
-    services_of_one_host_fail_apart,
+    the_longest_path_prefix_selects_the_service,
+    the_path_prefix_is_passed_through,
+    other_paths_of_the_host_are_404,
+    services_of_one_host_fail_independently,
 ];
 
-async fn the_longest_prefix_decides(bench: Bench) {
+async fn the_longest_path_prefix_selects_the_service(bench: Bench) {
     let [all, api, second] = bench.servers(["all", "api", "second"]).await;
     let app = bench
         .start(vec![
@@ -39,7 +39,7 @@ async fn the_longest_prefix_decides(bench: Bench) {
     }
 }
 
-async fn the_path_is_passed_on_whole(bench: Bench) {
+async fn the_path_prefix_is_passed_through(bench: Bench) {
     let [api] = bench.servers(["api"]).await;
     let based = Service::at([("based", api.url() + "/base")]);
     let app = bench.start(vec![Service::of([&api]).host("app.test/api"), based.host("app.test/based")]).await;
@@ -51,7 +51,7 @@ async fn the_path_is_passed_on_whole(bench: Bench) {
     }
 }
 
-async fn a_prefix_alone_leaves_the_rest_of_the_host_unknown(bench: Bench) {
+async fn other_paths_of_the_host_are_404(bench: Bench) {
     let [api] = bench.servers(["api"]).await;
     let app = bench.start(Service::of([&api]).host("app.test/api")).await;
     for target in ["/", "/apix", "/ap", "/x/api", "/?/api"] {
@@ -60,11 +60,11 @@ async fn a_prefix_alone_leaves_the_rest_of_the_host_unknown(bench: Bench) {
     assert_eq!((app.get("/api").await.status, api.hits()), (200, 1));
 }
 
-async fn services_of_one_host_fail_apart(bench: Bench) {
+async fn services_of_one_host_fail_independently(bench: Bench) {
     let [all, api] = bench.servers(["all", "api"]).await;
     let app = bench.start(vec![Service::of([&all]), Service::of([&api]).host("app.test/api")]).await;
-    api.answer(Reply::status(530));
+    api.respond(Reply::status(530));
     assert_eq!(app.get("/api").await.status, 503);
     assert_eq!(app.get("/").await.served_by(), "all");
-    assert_eq!((all.hits(), api.hits()), (1, 1), "another service is no replica");
+    assert_eq!((all.hits(), api.hits()), (1, 1), "the servers of another service are not used");
 }

@@ -1,26 +1,26 @@
-//! Health checks as the servers see them: how many, when, and what is in them.
+//! Probes: their number, their time, their content and their effect.
 
 use tunnel_balancer_tests::server::{Counts, HEALTH_PATH};
 use tunnel_balancer_tests::target::SECRET;
-use tunnel_balancer_tests::{Answer, Bench, Gate, Reply, Request, Service, Traffic};
+use tunnel_balancer_tests::{Action, Bench, Gate, Reply, Request, Service, Traffic};
 
 cases![
-    probe_carries_nothing_of_the_visitor,
-    only_the_service_asked_for_is_probed not on Native: "it probes without being asked: see probes_run_without_traffic",
+    probe_contains_nothing_of_the_client_request,
+    only_requested_services_are_probed not on Native: "it probes without traffic: see probes_run_without_traffic",
     no_probes_without_a_health_check,
     eight_servers_are_probed_four_at_a_time,
-    failing_probe_takes_a_server_out,
-    hanging_probe_takes_a_server_out,
+    failing_probe_makes_a_server_unhealthy,
+    unanswered_probe_makes_a_server_unhealthy,
     redirect_is_healthy,
-    every_key_of_a_health_check_decides,
-    everybody_unhealthy_is_still_served,
-    hc_16_every_result_of_many_probes_counts,
-    hc_20_interim_answers_are_no_answers
-        not on Worker: "workerd takes an interim answer for the answer; Cloudflare's edge stands between them elsewhere",
+    every_health_check_key_is_applied,
+    unhealthy_servers_are_used_if_none_is_healthy,
+    hc_16_all_probe_results_are_recorded,
+    hc_20_interim_responses_are_skipped
+        not on Worker: "workerd takes an interim response for the final one, which Cloudflare's edge would remove",
 ];
 
 /// HC-11.
-async fn probe_carries_nothing_of_the_visitor(bench: Bench) {
+async fn probe_contains_nothing_of_the_client_request(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     let app = bench.start(Service::of([&primary]).checked()).await;
     let request = Request::post("/orders?token=secret", "secret")
@@ -36,7 +36,7 @@ async fn probe_carries_nothing_of_the_visitor(bench: Bench) {
     assert!(probe.header("User-Agent").is_some_and(|name| name.contains("tunnel-balancer")), "{text}");
 }
 
-async fn only_the_service_asked_for_is_probed(bench: Bench) {
+async fn only_requested_services_are_probed(bench: Bench) {
     let [primary, media] = bench.servers(["primary", "media"]).await;
     let services = vec![Service::of([&primary]).checked(), Service::of([&media]).host("media.test").checked()];
     let app = bench.start(services).await;
@@ -49,7 +49,7 @@ async fn only_the_service_asked_for_is_probed(bench: Bench) {
 async fn no_probes_without_a_health_check(bench: Bench) {
     let [primary, replica] = bench.servers(["primary", "replica"]).await;
     let app = bench.start(Service::of([&primary, &replica])).await;
-    primary.answer(Reply::status(530));
+    primary.respond(Reply::status(530));
     for _ in 0..20 {
         app.get("/").await;
     }
@@ -61,77 +61,77 @@ async fn eight_servers_are_probed_four_at_a_time(bench: Bench) {
     let servers = bench.servers(["a", "b", "c", "d", "e", "f", "g", "h"]).await;
     let gate = Gate::closed();
     for server in &servers {
-        server.health(Answer::Held(gate.clone(), Answer::Echo.into()));
+        server.respond_to_probes(Action::Held(gate.clone(), Action::Echo.into()));
     }
     let app = bench.start(Service::of(&servers).checked()).await;
     assert_eq!(app.get("/").await.served_by(), "a");
     servers[0].until("a probe", |counts| counts.probes == 1).await;
     for _ in 0..20 {
-        app.get("/").await; // time enough for a fifth, if there were one
+        app.get("/").await; // enough time for a fifth probe to start
     }
-    let open: usize = servers.iter().map(|server| server.counts().probes_open).sum();
+    let open: usize = servers.iter().map(|server| server.counts().probes_in_flight).sum();
     assert!(open <= 4, "{open} probes at the same time");
     gate.open();
     let traffic = Traffic::start(&app);
     for server in &servers {
         let counts = server.until("a probe", |counts| counts.probes_done() >= 1).await;
-        assert_eq!(counts.probes_at_once, 1, "{}", server.name());
+        assert_eq!(counts.max_probes_in_flight, 1, "{}", server.name());
     }
     traffic.ends_without_failure().await;
 }
 
 /// HC-10.
-async fn failing_probe_takes_a_server_out(bench: Bench) {
+async fn failing_probe_makes_a_server_unhealthy(bench: Bench) {
     for status in [404, 500, 503, 530] {
         let [primary, replica] = bench.servers(["primary", "replica"]).await;
-        primary.health(Reply::status(status));
+        primary.respond_to_probes(Reply::status(status));
         let app = bench.start(Service::of([&primary, &replica]).checked()).await;
         let mut traffic = Traffic::start(&app);
         traffic.served_by("replica", 10).await;
         traffic.ends_without_failure().await;
-        assert_eq!(primary.counts().probes, 1, "from unknown the first result decides");
+        assert_eq!(primary.counts().probes, 1, "the first result decides");
     }
 }
 
-async fn hanging_probe_takes_a_server_out(bench: Bench) {
+async fn unanswered_probe_makes_a_server_unhealthy(bench: Bench) {
     let [primary, replica] = bench.servers(["primary", "replica"]).await;
-    primary.health(Answer::Hang);
+    primary.respond_to_probes(Action::Hang);
     let app = bench.start(Service::of([&primary, &replica]).checked_often()).await;
     let mut traffic = Traffic::start(&app);
     traffic.served_by("replica", 10).await;
-    primary.until("the abandoned probe", |counts| counts.aborted >= 1).await;
+    primary.until("the aborted probe", |counts| counts.aborted >= 1).await;
     traffic.ends_without_failure().await;
 }
 
 async fn redirect_is_healthy(bench: Bench) {
     let [primary, replica] = bench.servers(["primary", "replica"]).await;
-    primary.health(Reply::redirect(302, "/login"));
+    primary.respond_to_probes(Reply::redirect(302, "/login"));
     let app = bench.start(Service::of([&primary, &replica]).checked()).await;
     app.get("/").await;
     primary.until("a probe", |counts| counts.probes_done() == 1).await;
     for _ in 0..10 {
         assert_eq!(app.get("/").await.served_by(), "primary");
     }
-    assert_eq!(primary.counts().probes, 1, "a failed probe would soon be followed by another");
+    assert_eq!(primary.counts().probes, 1, "a failed probe would be followed by another one soon");
 }
 
-/// One server passes; each of the others differs from it in what one key is about.
-async fn every_key_of_a_health_check_decides(bench: Bench) {
-    let (wiki, well) = ("the wiki, 3.1", "x".repeat(900) + "all is well");
+/// One server passes. Each of the others fails the expectation of one key.
+async fn every_health_check_key_is_applied(bench: Bench) {
+    let (wiki, ok) = ("the wiki, 3.1", "x".repeat(900) + "all is fine");
     let reply = |status, app, body: &str| Reply::status(status).header("X-App", app).body(body.to_owned());
     let servers = bench.servers(["status", "header", "body", "path", "passes"]).await;
     let [status, header, body, path, passes] = &servers;
-    status.answer_at("/ready", reply(200, wiki, &well));
-    header.answer_at("/ready", reply(418, "default page", &well));
-    body.answer_at("/ready", reply(418, wiki, "nothing to see"));
-    path.answer_at("/ready", Reply::status(404));
-    path.answer(reply(418, wiki, &well));
-    passes.answer_at("/ready", reply(418, wiki, &well));
+    status.respond_at("/ready", reply(200, wiki, &ok));
+    header.respond_at("/ready", reply(418, "default page", &ok));
+    body.respond_at("/ready", reply(418, wiki, "nothing to see"));
+    path.respond_at("/ready", Reply::status(404));
+    path.respond(reply(418, wiki, &ok));
+    passes.respond_at("/ready", reply(418, wiki, &ok));
     let lines: String = servers.iter().map(|server| {
         let (url, name) = (server.url(), server.name());
         format!("      - {{ url: \"{url}\", name: {name}, headers: {{ X-Token: \"${{AFFINITY_KEY}}\", X-Of: {name} }} }}\n")
     }).collect();
-    let check = "{ path: \"/ready?full=1\", expect_status: 418, expect_header: { name: X-App, contains: wiki }, expect_body: all is well }";
+    let check = "{ path: \"/ready?full=1\", expect_status: 418, expect_header: { name: X-App, contains: wiki }, expect_body: all is fine }";
     let app =
         bench.start(format!("services:\n  app.test:\n    servers:\n{lines}    health_check: {check}\n").as_str()).await;
     let mut traffic = Traffic::start(&app);
@@ -146,10 +146,10 @@ async fn every_key_of_a_health_check_decides(bench: Bench) {
     }
 }
 
-async fn everybody_unhealthy_is_still_served(bench: Bench) {
+async fn unhealthy_servers_are_used_if_none_is_healthy(bench: Bench) {
     let [primary, replica] = bench.servers(["primary", "replica"]).await;
     for server in [&primary, &replica] {
-        server.health(Reply::status(500));
+        server.respond_to_probes(Reply::status(500));
     }
     let app = bench.start(Service::of([&primary, &replica]).checked()).await;
     let mut traffic = Traffic::start(&app);
@@ -160,34 +160,34 @@ async fn everybody_unhealthy_is_still_served(bench: Bench) {
     traffic.ends_without_failure().await;
 }
 
-async fn hc_16_every_result_of_many_probes_counts(bench: Bench) {
+async fn hc_16_all_probe_results_are_recorded(bench: Bench) {
     let servers = bench.servers(["a", "b", "c", "d", "e", "f", "g", "h"]).await;
-    let [ill @ .., well] = &servers;
-    for server in ill {
-        server.health(Answer::Endless(Reply::status(500)));
+    let [unhealthy @ .., healthy] = &servers;
+    for server in unhealthy {
+        server.respond_to_probes(Action::Endless(Reply::status(500)));
     }
-    well.health(Answer::Endless(Reply::status(200)));
+    healthy.respond_to_probes(Action::Endless(Reply::status(200)));
     let app = bench.start(Service::of(&servers).checked()).await;
     let mut traffic = Traffic::start(&app);
     traffic.served_by("h", 20).await;
     for server in &servers {
-        let cancelled = |counts: &Counts| counts.probes_open == 0 && counts.aborted == counts.probes;
-        server.until("the end of its probes, their bodies unread", cancelled).await;
+        let canceled = |counts: &Counts| counts.probes_in_flight == 0 && counts.aborted == counts.probes;
+        server.until("the end of its probes with unread bodies", canceled).await;
         assert_eq!(server.counts().probes, 1, "{}", server.name());
     }
     traffic.ends_without_failure().await;
 }
 
-async fn hc_20_interim_answers_are_no_answers(bench: Bench) {
+async fn hc_20_interim_responses_are_skipped(bench: Bench) {
     let [primary, replica] = bench.servers(["primary", "replica"]).await;
-    primary.health(Reply::status(500));
+    primary.respond_to_probes(Reply::status(500));
     let app = bench.start(Service::of([&primary, &replica]).checked_often()).await;
     let mut traffic = Traffic::start(&app);
     traffic.served_by("replica", 10).await;
     let interim = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\n";
-    let answer = Answer::raw(format!("{interim}HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"));
-    primary.health(answer.clone());
-    primary.answer_at("/page", answer);
+    let action = Action::raw(format!("{interim}HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"));
+    primary.respond_to_probes(action.clone());
+    primary.respond_at("/page", action);
     traffic.served_by("primary", 10).await;
     let response = app.get("/page").await;
     assert_eq!((response.status, response.text().as_str(), response.served_by()), (200, "ok", "primary"));

@@ -1,7 +1,7 @@
-//! What the hosts differ in, printed at the end of a run.
+//! The differences between the hosts, printed at the end of a run.
 //!
-//! A suite for several hosts is worth what it says about their differences: that a case does not
-//! apply to one of them, and why, has to be seen by whoever reads "all passed".
+//! "All passed" is misleading if cases do not apply to a host, so these cases are listed with their
+//! reasons.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,22 +10,22 @@ use std::sync::Mutex;
 use tunnel_balancer_tests::Host;
 use tunnel_balancer_tests::target::LIMITS;
 
-/// How all cases that were run ended.
+/// The results of all cases of a run.
 #[derive(Default)]
-pub(crate) struct Report(Mutex<BTreeMap<String, BTreeMap<Host, Classification>>>);
+pub(crate) struct Report(Mutex<BTreeMap<String, BTreeMap<Host, CaseResult>>>);
 
-/// How a case ended on a host.
+/// The result of a case on a host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Classification {
+pub(crate) enum CaseResult {
     Passed,
     Failed,
     NotApplicable(&'static str),
 }
 
 impl Report {
-    /// Notes the end of a case.
-    pub(crate) fn add(&self, case: String, host: Host, verdict: Classification) {
-        self.0.lock().expect("no panic while locked").entry(case).or_default().insert(host, verdict);
+    /// Adds the result of a case.
+    pub(crate) fn add(&self, case: String, host: Host, result: CaseResult) {
+        self.0.lock().expect("no panic while locked").entry(case).or_default().insert(host, result);
     }
 }
 
@@ -34,12 +34,12 @@ impl fmt::Display for Report {
         let cases = self.0.lock().expect("no panic while locked");
         writeln!(f, "host      passed  failed  not applicable")?;
         for host in Host::ALL {
-            let count = |wanted: fn(Classification) -> bool| {
-                cases.values().filter_map(|verdicts| verdicts.get(&host)).filter(|verdict| wanted(**verdict)).count()
+            let count = |wanted: fn(CaseResult) -> bool| {
+                cases.values().filter_map(|results| results.get(&host)).filter(|result| wanted(**result)).count()
             };
-            let passed = count(|verdict| verdict == Classification::Passed);
-            let failed = count(|verdict| verdict == Classification::Failed);
-            let others = count(|verdict| matches!(verdict, Classification::NotApplicable(_)));
+            let passed = count(|result| result == CaseResult::Passed);
+            let failed = count(|result| result == CaseResult::Failed);
+            let others = count(|result| matches!(result, CaseResult::NotApplicable(_)));
             writeln!(f, "{:<8}  {passed:>6}  {failed:>6}  {others:>14}", host.name())?;
         }
 
@@ -49,23 +49,23 @@ impl fmt::Display for Report {
             names.iter().try_for_each(|name| writeln!(f, "  {name}"))?;
         }
         let limits = LIMITS.map(|(host, limit, why)| format!("  {} without {limit:?}: {why}\n", host.name())).concat();
-        writeln!(f, "\nCases that look at a part less on one host:\n{limits}")?;
+        writeln!(f, "\nCases that check less on one host:\n{limits}")?;
 
-        let uneven = cases.iter().filter(|(_, verdicts)| is_uneven(verdicts));
-        let uneven: Vec<String> = uneven.map(|(name, verdicts)| format!("\n  {name}: {verdicts:?}")).collect();
-        let besides = if listed.is_empty() { "" } else { " besides those above" };
-        let none = format!(" none{besides}");
-        writeln!(f, "Differences between the hosts:{}\n", if uneven.is_empty() { none } else { uneven.concat() })
+        let differing = cases.iter().filter(|(_, results)| is_differing(results));
+        let differing: Vec<String> = differing.map(|(name, results)| format!("\n  {name}: {results:?}")).collect();
+        let others = if listed.is_empty() { "" } else { " other than those above" };
+        let none = format!(" none{others}");
+        writeln!(f, "Differences between the hosts:{}\n", if differing.is_empty() { none } else { differing.concat() })
     }
 }
 
 type Exceptions<'a> = BTreeMap<(Host, &'static str), Vec<&'a str>>;
 
-fn exceptions(cases: &BTreeMap<String, BTreeMap<Host, Classification>>) -> Exceptions<'_> {
+fn exceptions(cases: &BTreeMap<String, BTreeMap<Host, CaseResult>>) -> Exceptions<'_> {
     let mut exceptions = Exceptions::new();
-    for (name, verdicts) in cases {
-        for (host, verdict) in verdicts {
-            if let Classification::NotApplicable(why) = verdict {
+    for (name, results) in cases {
+        for (host, result) in results {
+            if let CaseResult::NotApplicable(why) = result {
                 exceptions.entry((*host, why)).or_default().push(name);
             }
         }
@@ -73,7 +73,7 @@ fn exceptions(cases: &BTreeMap<String, BTreeMap<Host, Classification>>) -> Excep
     exceptions
 }
 
-fn is_uneven(verdicts: &BTreeMap<Host, Classification>) -> bool {
-    let has = |wanted| verdicts.values().any(|verdict| *verdict == wanted);
-    has(Classification::Passed) && has(Classification::Failed)
+fn is_differing(results: &BTreeMap<Host, CaseResult>) -> bool {
+    let has = |wanted| results.values().any(|result| *result == wanted);
+    has(CaseResult::Passed) && has(CaseResult::Failed)
 }

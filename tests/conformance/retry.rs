@@ -1,30 +1,29 @@
-//! What may be sent again: everything that was certainly not delivered, and what may safely run
-//! twice.
+//! Retries: requests that were not delivered, and idempotent ones.
 //!
-//! Every status has a public host of its own here, so that no case sees what an earlier one did to
-//! the state of a server.
+//! Every status has its own public host, so that no request changes the state of a server for a later
+//! one.
 
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use tokio::time::sleep;
-use tunnel_balancer_tests::{Answer, App, Bench, Digest, FaultyServer, Reply, Request, Service};
+use tunnel_balancer_tests::{Action, App, Bench, Digest, FaultyServer, Reply, Request, Service};
 
 cases![
-    undelivered_goes_elsewhere_with_its_body,
-    get_with_unknown_delivery_goes_elsewhere,
-    post_with_unknown_delivery_stays,
+    undelivered_request_is_retried_with_its_body,
+    get_with_unknown_delivery_is_retried,
+    post_with_unknown_delivery_is_not_retried,
     post_on_a_broken_connection_is_sent_once,
-    post_to_a_stopped_server,
-    put_and_delete_go_elsewhere,
-    post_with_an_idempotency_key_goes_elsewhere,
-    answers_pass_with_one_hit,
-    replay_ends_at_64_kib,
+    post_to_a_stopped_server_is_retried_if_the_host_reports_refusals,
+    put_and_delete_are_retried,
+    post_with_an_idempotency_key_is_retried,
+    application_errors_are_not_retried,
+    bodies_up_to_64_kib_are_replayed,
     large_body_is_never_sent_twice,
     chunked_body_is_never_sent_twice,
-    bod_06_body_is_the_same_at_every_attempt,
-    a_post_avoids_a_server_that_has_just_failed,
-    safe_methods_of_webdav_go_elsewhere,
+    bod_06_body_is_the_same_in_every_attempt,
+    a_post_avoids_a_server_that_just_failed,
+    safe_webdav_methods_are_retried,
     requests_are_held_while_the_only_server_restarts,
     a_post_is_held_while_its_tunnel_is_down,
 ];
@@ -35,11 +34,11 @@ const NEVER: [u16; 5] = [530, 521, 523, 525, 526];
 /// The application may have seen the request.
 const UNKNOWN: [u16; 7] = [502, 503, 504, 520, 522, 524, 527];
 
-async fn undelivered_goes_elsewhere_with_its_body(bench: Bench) {
+async fn undelivered_request_is_retried_with_its_body(bench: Bench) {
     let (app, primary, replica) = a_host_per_status(&bench, &NEVER).await;
     let body = "k".repeat(1024);
     for (i, status) in NEVER.into_iter().enumerate() {
-        primary.answer(Reply::status(status));
+        primary.respond(Reply::status(status));
         let request = Request::post("/orders", body.clone()).host(&host(status));
         let response = app.send(request).await;
         assert_eq!((response.status, response.served_by()), (200, "replica"), "{status}");
@@ -49,27 +48,31 @@ async fn undelivered_goes_elsewhere_with_its_body(bench: Bench) {
     }
 }
 
-async fn get_with_unknown_delivery_goes_elsewhere(bench: Bench) {
+async fn get_with_unknown_delivery_is_retried(bench: Bench) {
     let (app, primary, _replica) = a_host_per_status(&bench, &UNKNOWN).await;
     for status in UNKNOWN {
-        primary.answer(Reply::status(status));
+        primary.respond(Reply::status(status));
         for method in ["GET", "HEAD"] {
             let response = app.send(Request::new(method, "/").host(&host(status))).await;
             assert_eq!((response.status, response.served_by()), (200, "replica"), "{method} after {status}");
         }
     }
-    primary.answer(Answer::Reset);
+    primary.respond(Action::Reset);
     assert_eq!(app.get("/").await.served_by(), "replica", "after a reset");
     assert_eq!(primary.hits(), 2 * UNKNOWN.len() + 1);
 }
 
-async fn post_with_unknown_delivery_stays(bench: Bench) {
+async fn post_with_unknown_delivery_is_not_retried(bench: Bench) {
     for method in ["POST", "PATCH"] {
         let (app, primary, replica) = a_host_per_status(&bench, &UNKNOWN).await;
         for (i, status) in UNKNOWN.into_iter().enumerate() {
-            primary.answer(Reply::status(status).header("X-Reason", "own"));
+            primary.respond(Reply::status(status).header("X-Reason", "own"));
             let response = app.send(Request::new(method, "/orders").body("order").host(&host(status))).await;
-            assert_eq!((response.status, response.text()), (status, format!("primary says {status}\n")), "{method}");
+            assert_eq!(
+                (response.status, response.text()),
+                (status, format!("status {status} of primary\n")),
+                "{method}"
+            );
             assert_eq!((response.served_by(), response.header("X-Reason")), ("primary", Some("own")));
             assert_eq!((primary.hits(), replica.hits()), (i + 1, 0), "{method} after {status}");
         }
@@ -79,14 +82,14 @@ async fn post_with_unknown_delivery_stays(bench: Bench) {
 async fn post_on_a_broken_connection_is_sent_once(bench: Bench) {
     let [primary, replica] = bench.servers(["primary", "replica"]).await;
     let app = bench.start(Service::of([&primary, &replica])).await;
-    primary.answer(Answer::Reset);
+    primary.respond(Action::Reset);
     let response = app.post("/orders", "order").await;
     assert_eq!(response.status, 503);
     assert!(response.header("Retry-After").is_some(), "{response:?}");
     assert_eq!((primary.hits(), replica.hits()), (1, 0));
 }
 
-async fn post_to_a_stopped_server(bench: Bench) {
+async fn post_to_a_stopped_server_is_retried_if_the_host_reports_refusals(bench: Bench) {
     let [primary, replica] = bench.servers(["primary", "replica"]).await;
     let app = bench.start(Service::of([&primary, &replica])).await;
     primary.stop().await;
@@ -99,10 +102,10 @@ async fn post_to_a_stopped_server(bench: Bench) {
     }
 }
 
-async fn put_and_delete_go_elsewhere(bench: Bench) {
+async fn put_and_delete_are_retried(bench: Bench) {
     let [primary, replica] = bench.servers(["primary", "replica"]).await;
     let app = bench.start(Service::of([&primary, &replica])).await;
-    primary.answer(Reply::status(502));
+    primary.respond(Reply::status(502));
     for method in ["PUT", "DELETE"] {
         let response = app.send(Request::new(method, "/orders/1").body("order")).await;
         assert_eq!((response.status, response.served_by()), (200, "replica"), "{method}");
@@ -111,11 +114,11 @@ async fn put_and_delete_go_elsewhere(bench: Bench) {
     }
 }
 
-async fn post_with_an_idempotency_key_goes_elsewhere(bench: Bench) {
+async fn post_with_an_idempotency_key_is_retried(bench: Bench) {
     let [primary, replica] = bench.servers(["primary", "replica"]).await;
     let app = bench.start(Service::of([&primary, &replica])).await;
-    for fault in [Answer::from(Reply::status(502)), Answer::Reset] {
-        primary.answer(fault);
+    for fault in [Action::from(Reply::status(502)), Action::Reset] {
+        primary.respond(fault);
         let response = app.send(Request::post("/orders", "order").header("Idempotency-Key", "42")).await;
         assert_eq!((response.status, response.served_by()), (200, "replica"));
         let seen = replica.requests().pop().expect("a request arrived");
@@ -124,25 +127,25 @@ async fn post_with_an_idempotency_key_goes_elsewhere(bench: Bench) {
     assert_eq!((primary.hits(), replica.hits()), (2, 2));
 }
 
-async fn answers_pass_with_one_hit(bench: Bench) {
+async fn application_errors_are_not_retried(bench: Bench) {
     let [primary, replica] = bench.servers(["primary", "replica"]).await;
     let app = bench.start(Service::of([&primary, &replica])).await;
     for status in [500, 404, 403, 400, 401, 408, 425, 429, 501, 505, 507, 529] {
         let before = primary.hits();
-        primary.answer(Reply::status(status));
+        primary.respond(Reply::status(status));
         for request in [Request::get("/"), Request::post("/", "order")] {
             let response = app.send(request).await;
-            assert_eq!((response.status, response.text()), (status, format!("primary says {status}\n")));
+            assert_eq!((response.status, response.text()), (status, format!("status {status} of primary\n")));
         }
         assert_eq!((primary.hits(), replica.hits()), (before + 2, 0), "{status}");
     }
 }
 
-async fn replay_ends_at_64_kib(bench: Bench) {
+async fn bodies_up_to_64_kib_are_replayed(bench: Bench) {
     let [primary, replica] = bench.servers(["primary", "replica"]).await;
     for (bytes, replayed) in [(64 * 1024, true), (64 * 1024 + 1, false)] {
         let app = bench.start(Service::of([&primary, &replica])).await;
-        primary.answer(Reply::status(530));
+        primary.respond(Reply::status(530));
         let body = "b".repeat(bytes);
         let (before, hits) = (replica.hits(), primary.hits());
         let response = app.post("/orders", body.clone()).await;
@@ -157,10 +160,10 @@ async fn replay_ends_at_64_kib(bench: Bench) {
 }
 
 async fn large_body_is_never_sent_twice(bench: Bench) {
-    for fault in [Answer::Reset, Reply::status(502).into(), Reply::status(530).into()] {
+    for fault in [Action::Reset, Reply::status(502).into(), Reply::status(530).into()] {
         let [primary, replica] = bench.servers(["primary", "replica"]).await;
         let app = bench.start(Service::of([&primary, &replica])).await;
-        primary.answer(fault.clone());
+        primary.respond(fault.clone());
         let response = app.send(Request::new("PUT", "/film").body("b".repeat(200_000))).await;
         assert!(matches!(response.status, 502 | 503), "after {fault:?}: {response:?}");
         assert_eq!((primary.hits(), replica.hits()), (1, 0), "after {fault:?}");
@@ -170,12 +173,12 @@ async fn large_body_is_never_sent_twice(bench: Bench) {
 async fn chunked_body_is_never_sent_twice(bench: Bench) {
     let [primary, replica] = bench.servers(["primary", "replica"]).await;
     let app = bench.start(Service::of([&primary, &replica])).await;
-    primary.answer(Reply::status(502));
+    primary.respond(Reply::status(502));
     let mut upload = app.chunked_upload(Request::new("PUT", "/film")).await;
     for chunk in ["a piece of ", "unknown total", ""] {
         upload.chunk(chunk).await;
     }
-    let response = upload.answer().await;
+    let response = upload.response().await;
     assert_eq!((response.status, response.served_by()), (502, "primary"));
     assert_eq!((primary.hits(), replica.hits()), (1, 0));
 }
@@ -191,11 +194,11 @@ fn host(status: u16) -> String {
     format!("s{status}.test")
 }
 
-async fn bod_06_body_is_the_same_at_every_attempt(bench: Bench) {
+async fn bod_06_body_is_the_same_in_every_attempt(bench: Bench) {
     let [a, b, c] = bench.servers(["a", "b", "c"]).await;
     let app = bench.start(Service::of([&a, &b, &c])).await;
-    a.answer(Reply::status(530));
-    b.answer(Reply::status(530));
+    a.respond(Reply::status(530));
+    b.respond(Reply::status(530));
     let body: Vec<u8> = (0..64 * 1024).map(|n: u32| (n % 251) as u8).collect();
     assert_eq!(app.post("/orders", body.clone()).await.served_by(), "c");
     for server in [&a, &b, &c] {
@@ -203,26 +206,26 @@ async fn bod_06_body_is_the_same_at_every_attempt(bench: Bench) {
     }
 }
 
-/// A page moves on and succeeds; the form on it must not return to the server that has just failed.
-async fn a_post_avoids_a_server_that_has_just_failed(bench: Bench) {
-    for fault in [Answer::from(Reply::status(502)), Answer::Reset] {
+/// The GET of a page is retried. The POST of its form must not be sent to the server that failed.
+async fn a_post_avoids_a_server_that_just_failed(bench: Bench) {
+    for fault in [Action::from(Reply::status(502)), Action::Reset] {
         let [a, b] = bench.servers(["a", "b"]).await;
         let app = bench.start(Service::of([&a, &b])).await;
-        a.answer(fault.clone());
+        a.respond(fault.clone());
         assert_eq!(app.get("/login").await.served_by(), "b", "after {fault:?}");
         let response = app.post("/login", "password").await;
         assert_eq!((response.status, response.served_by()), (200, "b"), "after {fault:?}");
         assert_eq!((a.hits(), b.hits()), (1, 2), "after {fault:?}");
         a.recover();
         assert_eq!(app.get("/").await.served_by(), "a", "it is not ejected");
-        assert_eq!(app.post("/", "order").await.served_by(), "a", "a success ends the memory of the failure");
+        assert_eq!(app.post("/", "order").await.served_by(), "a", "a success clears the failure");
     }
 }
 
-async fn safe_methods_of_webdav_go_elsewhere(bench: Bench) {
+async fn safe_webdav_methods_are_retried(bench: Bench) {
     let [primary, replica] = bench.servers(["primary", "replica"]).await;
     let app = bench.start(Service::of([&primary, &replica]).with("ejection: { consecutive_failures: 9 }")).await;
-    primary.answer(Answer::Reset);
+    primary.respond(Action::Reset);
     for method in ["PROPFIND", "REPORT", "SEARCH"] {
         let response = app.send(Request::new(method, "/").header("Depth", "1").body("<propfind/>")).await;
         assert_eq!((response.status, response.served_by()), (200, "replica"), "{method}");
@@ -251,7 +254,7 @@ async fn requests_are_held_while_the_only_server_restarts(bench: Bench) {
 async fn a_post_is_held_while_its_tunnel_is_down(bench: Bench) {
     let [only] = bench.servers(["only"]).await;
     let app = bench.start(Service::of([&only]).with("retry: { hold: 10s }")).await;
-    only.answer(Reply::status(530));
+    only.respond(Reply::status(530));
     let restart = async {
         sleep(Duration::from_millis(1_500)).await;
         only.recover();
@@ -260,6 +263,6 @@ async fn a_post_is_held_while_its_tunnel_is_down(bench: Bench) {
     for response in responses {
         assert_eq!((response.status, response.served_by()), (200, "only"), "{response:?}");
     }
-    let tries = only.requests().iter().filter(|request| request.told == Some(530)).count();
-    assert!(tries < 20 + 10, "one held request at a time tries the server, four times a second: {tries}");
+    let attempts = only.requests().iter().filter(|request| request.replied_status == Some(530)).count();
+    assert!(attempts < 20 + 10, "held requests are sent one at a time, four per second: {attempts}");
 }

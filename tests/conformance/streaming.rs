@@ -1,25 +1,24 @@
-//! Bodies of any size pass as they come: nobody waits for their end, and nothing is sent twice once
-//! they have begun.
+//! Streaming: bodies of any size are passed through as they arrive, and not retried after their start.
 //!
-//! Whether a body is streamed is not a matter of seconds: the far end withholds the rest until the
-//! near end has seen the beginning, which never happens if somebody between them collects it first.
+//! Cases do not measure time. One end withholds the rest of a body until the other end has received
+//! its beginning, which never happens if the target buffers the body.
 
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use tokio::time::sleep;
-use tunnel_balancer_tests::digest::{Running, made_up};
+use tunnel_balancer_tests::digest::{RunningDigest, generated};
 use tunnel_balancer_tests::server::events;
-use tunnel_balancer_tests::{Answer, Bench, Client, Gate, Reply, Request, Response, Service};
+use tunnel_balancer_tests::{Action, Bench, Client, Gate, Reply, Request, Response, Service};
 
 cases![
     events_arrive_one_by_one,
-    visitor_who_leaves_ends_the_stream,
-    download_of_20_mb,
-    upload_of_8_mb,
+    disconnecting_client_ends_the_stream,
+    download_is_streamed,
+    upload_is_streamed,
     uploads_may_take_longer_than_the_timeout,
-    body_that_breaks_off_breaks_off,
-    broken_uploads_blame_no_server,
+    truncated_response_is_passed_through_as_truncated,
+    aborted_uploads_have_no_health_impact,
 ];
 
 const MB: u64 = 1024 * 1024;
@@ -28,8 +27,8 @@ const MB: u64 = 1024 * 1024;
 async fn events_arrive_one_by_one(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     let app = bench.start(Service::of([&primary])).await;
-    let (events, answer) = events();
-    primary.answer(answer);
+    let (events, action) = events();
+    primary.respond(action);
     let mut stream = app.open(Request::get("/events").header("Accept", "text/event-stream")).await;
     assert_eq!(stream.headers.first("Content-Type"), Some("text/event-stream"));
     assert_eq!(stream.headers.first("X-Served-By"), Some("primary"));
@@ -41,41 +40,41 @@ async fn events_arrive_one_by_one(bench: Bench) {
     assert_eq!(stream.piece().await, None);
 }
 
-async fn visitor_who_leaves_ends_the_stream(bench: Bench) {
+async fn disconnecting_client_ends_the_stream(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     let app = bench.start(Service::of([&primary])).await;
-    let (events, answer) = events();
-    primary.answer(answer);
+    let (events, action) = events();
+    primary.respond(action);
     let mut stream = app.open(Request::get("/events")).await;
     events.send("hello".to_owned()).expect("the server streams");
     stream.until("\n\n").await;
-    stream.leave();
-    primary.until("the end of the abandoned stream", |counts| counts.aborted == 1).await;
+    stream.disconnect();
+    primary.until("the end of the aborted stream", |counts| counts.aborted == 1).await;
 }
 
-/// BOD-09, at a size that suits a test.
-async fn download_of_20_mb(bench: Bench) {
+/// BOD-09, with 20 MB.
+async fn download_is_streamed(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     let app = bench.start(Service::of([&primary])).await;
     let second_half = Gate::closed();
-    primary.answer(Answer::Download(20 * MB, second_half.clone()));
+    primary.respond(Action::Download(20 * MB, second_half.clone()));
     let mut download = app.open(Request::get("/film")).await;
     assert_eq!(download.headers.first("Content-Length"), Some((20 * MB).to_string().as_str()));
-    let (mut received, mut expected) = (Running::default(), Running::default());
+    let (mut received, mut expected) = (RunningDigest::default(), RunningDigest::default());
     while let Some(piece) = download.piece().await {
-        second_half.open(); // the first bytes are here: the rest may follow
+        second_half.open(); // the first bytes have arrived
         received.add(&piece);
     }
-    made_up(20 * MB).for_each(|piece| expected.add(&piece));
+    generated(20 * MB).for_each(|piece| expected.add(&piece));
     assert_eq!(received.digest(), expected.digest());
 }
 
-/// BOD-08, at a size that suits a test.
-async fn upload_of_8_mb(bench: Bench) {
+/// BOD-08, with 8 MB.
+async fn upload_is_streamed(bench: Bench) {
     let [primary, replica] = bench.servers(["primary", "replica"]).await;
     let app = bench.start(Service::of([&primary, &replica])).await;
     let mut upload = app.upload(Request::new("POST", "/film"), 8 * MB).await;
-    let (mut sent, mut pieces) = (Running::default(), made_up(8 * MB));
+    let (mut sent, mut pieces) = (RunningDigest::default(), generated(8 * MB));
     for piece in pieces.by_ref().take(16) {
         upload.piece(&piece).await;
         sent.add(&piece);
@@ -85,7 +84,7 @@ async fn upload_of_8_mb(bench: Bench) {
         upload.piece(&piece).await;
         sent.add(&piece);
     }
-    assert_eq!(upload.answer().await.served_by(), "primary");
+    assert_eq!(upload.response().await.served_by(), "primary");
     assert_eq!(primary.only_request().body, sent.digest());
     assert_eq!(replica.hits(), 0);
 }
@@ -94,13 +93,13 @@ async fn upload_of_8_mb(bench: Bench) {
 async fn uploads_may_take_longer_than_the_timeout(bench: Bench) {
     let [primary, replica] = bench.servers(["primary", "replica"]).await;
     let app = bench.start(Service::of([&primary, &replica]).with("retry: { timeout: 3s }")).await;
-    // Streamed ones, and one that is small enough to be buffered.
+    // Four streamed uploads, and one that is small enough to be buffered.
     let uploads = [20_000, 20_000, 20_000, 20_000, 1_000].map(|piece| upload(app.client(), piece));
     for response in join_all(uploads).await {
         assert_eq!((response.status, response.served_by()), (200, "primary"), "{response:?}");
     }
     let response = app.post("/", "order").await;
-    assert_eq!((response.status, response.served_by()), (200, "primary"), "none of them counts as a failure");
+    assert_eq!((response.status, response.served_by()), (200, "primary"), "no upload counts as a failure");
     assert_eq!(replica.hits(), 0);
 }
 
@@ -111,22 +110,21 @@ async fn upload(client: Client, piece: usize) -> Response {
         sleep(Duration::from_millis(200)).await;
         upload.piece(vec![b'u'; piece]).await;
     }
-    upload.answer().await
+    upload.response().await
 }
 
 /// RTY-09.
-async fn body_that_breaks_off_breaks_off(bench: Bench) {
+async fn truncated_response_is_passed_through_as_truncated(bench: Bench) {
     let [primary, replica] = bench.servers(["primary", "replica"]).await;
     let app = bench.start(Service::of([&primary, &replica])).await;
-    primary.answer(Answer::Cut(Reply::status(200).body("x".repeat(100_000))));
-    // Whether the beginning still arrives is a matter of luck: a proxy may hear of the end before
-    // it has passed it on.
+    primary.respond(Action::Truncated(Reply::status(200).body("x".repeat(100_000))));
+    // The beginning may arrive or not: a proxy may notice the reset before it has sent it.
     let broken = app.connect().await.send(&Request::get("/film")).await;
-    assert!(broken.is_err(), "half a body passed for a whole one: {broken:?}");
+    assert!(broken.is_err(), "a truncated body appears complete: {broken:?}");
     assert_eq!((primary.hits(), replica.hits()), (1, 0));
 }
 
-async fn broken_uploads_blame_no_server(bench: Bench) {
+async fn aborted_uploads_have_no_health_impact(bench: Bench) {
     let [primary, replica] = bench.servers(["primary", "replica"]).await;
     let app = bench.start(Service::of([&primary, &replica])).await;
     for bytes in [1000, MB] {
@@ -137,12 +135,12 @@ async fn broken_uploads_blame_no_server(bench: Bench) {
             if bytes == MB {
                 primary.until("half of the upload", |counts| counts.body_bytes > before).await;
             }
-            upload.leave();
+            upload.disconnect();
         }
     }
-    assert!(primary.counts().connections <= 4, "half a small body is never sent, half a large one once");
+    assert!(primary.counts().connections <= 4, "an incomplete small body is not sent, an incomplete large one once");
     let response = app.get("/").await;
     assert_eq!((response.status, response.served_by()), (200, "primary"));
-    assert_eq!(primary.only_request().method, "GET", "half an upload passed for a whole one");
+    assert_eq!(primary.only_request().method, "GET", "an incomplete upload appears complete");
     assert_eq!(replica.hits(), 0);
 }

@@ -1,4 +1,4 @@
-//! The subrequests of one request, of which Cloudflare allows 50.
+//! The limit of subrequests per request: Cloudflare allows 50.
 
 use std::time::Duration;
 
@@ -7,10 +7,10 @@ use tunnel_balancer_tests::{Bench, Reply, Service};
 cases![
     not on Native: "only Cloudflare limits subrequests";
     probes_leave_enough_for_held_attempts,
-    a_server_is_not_blamed_for_the_limit,
+    the_subrequest_limit_has_no_health_impact,
 ];
 
-/// Twenty servers to probe, and an attempt every 250 ms for as long as none responds.
+/// Twenty servers are due to be probed, and an attempt is made every 250 ms until one responds.
 async fn probes_leave_enough_for_held_attempts(bench: Bench) {
     const NAMES: [&str; 20] =
         ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n", "o", "p", "q", "r", "s", "t"];
@@ -30,7 +30,7 @@ async fn probes_leave_enough_for_held_attempts(bench: Bench) {
     assert!((1..=10).contains(&probes), "{probes} probes");
 }
 
-async fn a_server_is_not_blamed_for_the_limit(bench: Bench) {
+async fn the_subrequest_limit_has_no_health_impact(bench: Bench) {
     let [only] = bench.servers(["only"]).await;
     let app = bench.start_with_max_subrequests(Service::of([&only]), 1).await;
     assert_eq!(app.get("/").await.status, 200);

@@ -1,9 +1,7 @@
-//! Much: bodies larger than any memory, and many large ones at once, through a process that does
-//! not grow.
+//! Large bodies and many large bodies at once, with bounded memory of the target.
 //!
-//! What is bounded is the resident set of the target's process, at its highest (`VmHWM`), so that
-//! no moment is missed. The usual run moves enough to show any body that is collected or buffered;
-//! the full one takes a few times longer:
+//! The bound applies to the peak of the resident set (`VmHWM`). The default run is large enough to
+//! reveal a buffered body; the full run takes several times as long:
 //!
 //! ```text
 //! TUNNEL_BALANCER_FULL=1 cargo test -p tunnel-balancer-tests --test conformance -- volume --nocapture
@@ -13,34 +11,32 @@ use std::time::Instant;
 use std::{env, fs};
 
 use futures_util::future::join_all;
-use tunnel_balancer_tests::digest::{Running, made_up};
-use tunnel_balancer_tests::{Answer, App, Bench, Digest, Gate, Request, Service};
+use tunnel_balancer_tests::digest::{RunningDigest, generated};
+use tunnel_balancer_tests::{Action, App, Bench, Digest, Gate, Request, Service};
 
-cases![download_in_flat_memory, upload_in_flat_memory, two_hundred_large_posts_at_once];
+cases![download_uses_constant_memory, upload_uses_constant_memory, two_hundred_concurrent_posts_use_bounded_memory];
 
 const MB: u64 = 1024 * 1024;
 
-/// If set, a whole gigabyte.
+/// The variable that increases the size to a gigabyte.
 const FULL: &str = "TUNNEL_BALANCER_FULL";
 
-/// How much a process may grow while one body passes: buffers, and what the runtime has not
-/// collected yet.
+/// The allowed growth for one body: buffers, and garbage of the runtime.
 const GROWTH_BY_ONE: u64 = 64 * MB;
 
-/// How much for two hundred at once, which is less than a tenth of their bodies: the buffers of
-/// them all.
+/// The allowed growth for two hundred bodies at once: their buffers, less than a tenth of the bodies.
 const GROWTH_BY_MANY: u64 = 128 * MB;
 
-async fn download_in_flat_memory(bench: Bench) {
+async fn download_uses_constant_memory(bench: Bench) {
     let bytes = size();
     let [primary] = bench.servers(["primary"]).await;
     let app = bench.start(Service::of([&primary])).await;
     let memory = Memory::of(&app, "download", bytes).await;
     let gate = Gate::closed();
     gate.open();
-    primary.answer(Answer::Download(bytes, gate));
+    primary.respond(Action::Download(bytes, gate));
     let mut download = app.open(Request::get("/film")).await;
-    let mut received = Running::default();
+    let mut received = RunningDigest::default();
     while let Some(piece) = download.piece().await {
         received.add(&piece);
     }
@@ -48,21 +44,21 @@ async fn download_in_flat_memory(bench: Bench) {
     memory.grew_less_than(GROWTH_BY_ONE);
 }
 
-async fn upload_in_flat_memory(bench: Bench) {
+async fn upload_uses_constant_memory(bench: Bench) {
     let bytes = size();
     let [primary] = bench.servers(["primary"]).await;
     let app = bench.start(Service::of([&primary])).await;
     let memory = Memory::of(&app, "upload", bytes).await;
     let mut upload = app.upload(Request::new("POST", "/film"), bytes).await;
-    for piece in made_up(bytes) {
+    for piece in generated(bytes) {
         upload.piece(&piece).await;
     }
-    assert_eq!(upload.answer().await.status, 200);
+    assert_eq!(upload.response().await.status, 200);
     assert_eq!(primary.requests().last().expect("the upload").body, digest(bytes));
     memory.grew_less_than(GROWTH_BY_ONE);
 }
 
-async fn two_hundred_large_posts_at_once(bench: Bench) {
+async fn two_hundred_concurrent_posts_use_bounded_memory(bench: Bench) {
     const POSTS: u64 = 200;
     let bytes = 10 * MB;
     let [primary, replica] = bench.servers(["primary", "replica"]).await;
@@ -70,13 +66,13 @@ async fn two_hundred_large_posts_at_once(bench: Bench) {
     let memory = Memory::of(&app, "200 POSTs", POSTS * bytes).await;
     let post = async || {
         let mut upload = app.upload(Request::new("POST", "/film"), bytes).await;
-        let mut pieces = made_up(bytes);
+        let mut pieces = generated(bytes);
         upload.piece(pieces.next().expect("a first piece")).await;
         primary.until("the beginning of all uploads", |counts| counts.requests as u64 > POSTS).await;
         for piece in pieces {
             upload.piece(&piece).await;
         }
-        upload.answer().await
+        upload.response().await
     };
     for response in join_all((0..POSTS).map(|_| post())).await {
         assert_eq!((response.status, response.served_by()), (200, "primary"));
@@ -94,44 +90,41 @@ fn size() -> u64 {
 }
 
 fn digest(bytes: u64) -> Digest {
-    let mut expected = Running::default();
-    made_up(bytes).for_each(|piece| expected.add(&piece));
+    let mut expected = RunningDigest::default();
+    generated(bytes).for_each(|piece| expected.add(&piece));
     expected.digest()
 }
 
-/// The memory of a target at the beginning of a transfer.
+/// The memory of a target at the start of a transfer.
 struct Memory {
     pid: u32,
     what: &'static str,
     bytes: u64,
     resident: u64,
-    began: Instant,
+    started: Instant,
 }
 
 impl Memory {
-    /// Taken after a first request, because that is when a runtime loads what it needs.
+    /// Measures after a first request, because the runtime loads code on demand.
     async fn of(app: &App, what: &'static str, bytes: u64) -> Self {
         assert_eq!(app.get("/").await.status, 200);
         let resident = status(app.pid(), "VmRSS:").unwrap_or_default();
-        Self { pid: app.pid(), what, bytes, resident, began: Instant::now() }
+        Self { pid: app.pid(), what, bytes, resident, started: Instant::now() }
     }
 
     fn grew_less_than(&self, bound: u64) {
-        let (what, seconds) = (self.what, self.began.elapsed().as_secs_f32());
+        let (what, seconds) = (self.what, self.started.elapsed().as_secs_f32());
         let Some(peak) = status(self.pid, "VmHWM:") else {
-            println!("{what}: the memory of the target is not checked, there is no /proc here");
+            println!("{what}: skipped the memory check, because there is no /proc");
             return;
         };
         let (before, peak_mb) = (self.resident / MB, peak / MB);
-        println!(
-            "{what}: {} MB in {seconds:.1} s; resident before {before} MB, at the highest {peak_mb} MB",
-            self.bytes / MB
-        );
+        println!("{what}: {} MB in {seconds:.1} s; resident {before} MB, peak {peak_mb} MB", self.bytes / MB);
         assert!(peak < self.resident + bound, "{what}: {before} MB grew to {peak_mb} MB");
     }
 }
 
-/// A figure of `/proc/<pid>/status`, in bytes; `None` where there is no such thing.
+/// Reads a value of `/proc/<pid>/status` in bytes. `None` if it does not exist.
 fn status(pid: u32, name: &str) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix(name))?;

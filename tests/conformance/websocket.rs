@@ -1,42 +1,42 @@
-//! WebSockets: a handshake that fails over like a GET, then a session that nobody touches.
+//! WebSockets: the handshake is retried like a GET, and the session is relayed unchanged.
 
 use tokio_tungstenite::tungstenite::Message;
 use tunnel_balancer_tests::server::Reply;
 use tunnel_balancer_tests::websocket::{End, Socket};
-use tunnel_balancer_tests::{Answer, App, Bench, FaultyServer, Request, Service};
+use tunnel_balancer_tests::{Action, App, Bench, FaultyServer, Request, Service};
 
 cases![
-    echo,
-    subprotocol,
+    messages_are_relayed,
+    subprotocol_is_negotiated,
     handshake_has_path_and_headers,
     unknown_host_is_404,
-    refused_handshake_passes,
-    fails_over_before_101,
-    everybody_down_is_503,
-    client_closes,
-    server_closes,
-    server_breaks_off,
+    rejected_handshake_is_passed_through,
+    handshake_is_retried_before_101,
+    handshake_without_a_server_is_503,
+    close_of_the_client_is_relayed,
+    close_of_the_server_is_relayed,
+    reset_of_the_server_ends_the_session,
     session_outlives_ejection,
-    t16_a_handshake_takes_the_way_of_every_request,
-    hdr_03_headers_of_a_servers_connection_stay_behind_at_101,
+    t16_handshakes_follow_the_rules_of_requests,
+    hdr_03_hop_by_hop_headers_of_a_101_are_removed,
 ];
 
 /// WS-01.
-async fn echo(bench: Bench) {
+async fn messages_are_relayed(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     let (_app, mut socket) = connected(&bench, &primary).await;
     for text in ["hello", "", "caf\u{e9}", &"long ".repeat(20_000)] {
-        socket.say(text).await;
-        assert_eq!(socket.hear().await, Message::text(text));
+        socket.send_text(text).await;
+        assert_eq!(socket.receive().await, Message::text(text));
     }
     let bytes = Message::binary((0..=255).collect::<Vec<u8>>());
     socket.send(bytes.clone()).await;
-    assert_eq!(socket.hear().await, bytes);
+    assert_eq!(socket.receive().await, bytes);
     assert_eq!(primary.hits(), 1);
 }
 
 /// WS-07.
-async fn subprotocol(bench: Bench) {
+async fn subprotocol_is_negotiated(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     let app = served(&bench, &primary).await;
     let request = Request::get("/socket").header("Sec-WebSocket-Protocol", "graphql-ws, json");
@@ -64,45 +64,45 @@ async fn handshake_has_path_and_headers(bench: Bench) {
 async fn unknown_host_is_404(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     let app = served(&bench, &primary).await;
-    let refused = app.websocket(Request::get("/socket").host("other.test")).await.err().expect("no session");
-    assert_eq!(refused.status, 404);
+    let rejection = app.websocket(Request::get("/socket").host("other.test")).await.err().expect("a rejection");
+    assert_eq!(rejection.status, 404);
     assert_eq!(primary.counts().connections, 0);
 }
 
-async fn refused_handshake_passes(bench: Bench) {
+async fn rejected_handshake_is_passed_through(bench: Bench) {
     let [primary, replica] = bench.servers(["primary", "replica"]).await;
-    primary.answer(Reply::status(401).header("WWW-Authenticate", "Bearer"));
+    primary.respond(Reply::status(401).header("WWW-Authenticate", "Bearer"));
     let app = bench.start(Service::of([&primary, &replica])).await;
-    let refused = app.websocket(Request::get("/socket")).await.err().expect("no session");
-    assert_eq!((refused.status, refused.header("WWW-Authenticate")), (401, Some("Bearer")));
+    let rejection = app.websocket(Request::get("/socket")).await.err().expect("a rejection");
+    assert_eq!((rejection.status, rejection.header("WWW-Authenticate")), (401, Some("Bearer")));
     assert_eq!((primary.hits(), replica.hits()), (1, 0));
 }
 
 /// WS-06.
-async fn fails_over_before_101(bench: Bench) {
-    for fault in [Answer::from(Reply::status(530)), Reply::status(502).into(), Answer::Reset] {
+async fn handshake_is_retried_before_101(bench: Bench) {
+    for fault in [Action::from(Reply::status(530)), Reply::status(502).into(), Action::Reset] {
         let [primary, replica] = bench.servers(["primary", "replica"]).await;
-        primary.answer(fault.clone());
-        replica.answer(Answer::WebSocket);
+        primary.respond(fault.clone());
+        replica.respond(Action::WebSocket);
         let app = bench.start(Service::of([&primary, &replica])).await;
         let mut socket = open(&app, Request::get("/socket")).await;
-        socket.say("hello").await;
-        assert_eq!(socket.hear().await, Message::text("hello"), "after {fault:?}");
+        socket.send_text("hello").await;
+        assert_eq!(socket.receive().await, Message::text("hello"), "after {fault:?}");
         assert_eq!((primary.hits(), replica.hits()), (1, 1), "after {fault:?}");
     }
 }
 
-async fn everybody_down_is_503(bench: Bench) {
+async fn handshake_without_a_server_is_503(bench: Bench) {
     let [primary, replica] = bench.servers(["primary", "replica"]).await;
     let app = bench.start(Service::of([&primary, &replica])).await;
     primary.stop().await;
     replica.stop().await;
-    let refused = app.websocket(Request::get("/socket")).await.err().expect("no session");
-    assert_eq!(refused.status, 503);
+    let rejection = app.websocket(Request::get("/socket")).await.err().expect("a rejection");
+    assert_eq!(rejection.status, 503);
 }
 
 /// WS-03.
-async fn client_closes(bench: Bench) {
+async fn close_of_the_client_is_relayed(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     let (_app, socket) = connected(&bench, &primary).await;
     socket.close(4001, "enough").await;
@@ -111,45 +111,45 @@ async fn client_closes(bench: Bench) {
 }
 
 /// WS-02.
-async fn server_closes(bench: Bench) {
+async fn close_of_the_server_is_relayed(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     let (_app, mut socket) = connected(&bench, &primary).await;
-    socket.say("close 4002 going away").await;
-    assert_eq!(socket.end().await, End::Closed(4002, "going away".to_owned()));
+    socket.send_text("close 4002 shutting down").await;
+    assert_eq!(socket.end().await, End::Closed(4002, "shutting down".to_owned()));
 }
 
-/// WS-02, abruptly.
-async fn server_breaks_off(bench: Bench) {
+/// WS-02, by a reset.
+async fn reset_of_the_server_ends_the_session(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     let (_app, mut socket) = connected(&bench, &primary).await;
-    socket.say("drop").await;
-    socket.end().await; // with a close frame or without: it ends
+    socket.send_text("drop").await;
+    socket.end().await; // with or without a close frame
     assert_eq!(primary.hits(), 1);
 }
 
 /// WS-09.
 async fn session_outlives_ejection(bench: Bench) {
     let [primary, replica] = bench.servers(["primary", "replica"]).await;
-    primary.answer_at("/socket", Answer::WebSocket);
+    primary.respond_at("/socket", Action::WebSocket);
     let app = bench.start(Service::of([&primary, &replica])).await;
     let mut socket = open(&app, Request::get("/socket")).await;
-    primary.answer(Reply::status(530));
+    primary.respond(Reply::status(530));
     assert_eq!(app.get("/").await.served_by(), "replica");
     assert_eq!(app.get("/").await.served_by(), "replica");
-    assert_eq!(primary.hits(), 2, "one session, one failure, then ejected");
-    socket.say("still there?").await;
-    assert_eq!(socket.hear().await, Message::text("still there?"));
+    assert_eq!(primary.hits(), 2, "a session, a failure, then an ejection");
+    socket.send_text("still there?").await;
+    assert_eq!(socket.receive().await, Message::text("still there?"));
 }
 
-async fn t16_a_handshake_takes_the_way_of_every_request(bench: Bench) {
+async fn t16_handshakes_follow_the_rules_of_requests(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     let app = served(&bench, &primary).await;
     for (status, request) in [
         (404, Request::get("/socket").host("other.test")),
         (508, Request::get("/socket").header("X-Tunnel-Balancer-Hop", "1")),
     ] {
-        let refused = app.websocket(request).await.err().expect("no session");
-        assert_eq!((refused.status, refused.served_by()), (status, "tunnel-balancer"));
+        let rejection = app.websocket(request).await.err().expect("a rejection");
+        assert_eq!((rejection.status, rejection.served_by()), (status, "tunnel-balancer"));
     }
     assert_eq!(primary.counts().connections, 0);
     let request = Request::get("/socket").header("X-Forwarded-For", "1.2.3.4").header("Proxy", "http://evil.test");
@@ -161,7 +161,7 @@ async fn t16_a_handshake_takes_the_way_of_every_request(bench: Bench) {
     assert!(seen.header("X-Tunnel-Balancer-Hop").is_some());
 }
 
-async fn hdr_03_headers_of_a_servers_connection_stay_behind_at_101(bench: Bench) {
+async fn hdr_03_hop_by_hop_headers_of_a_101_are_removed(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     let reply = Reply::status(101)
         .header("Connection", "X-Custom")
@@ -170,7 +170,7 @@ async fn hdr_03_headers_of_a_servers_connection_stay_behind_at_101(bench: Bench)
         .header("Proxy-Authenticate", "Basic")
         .header("Alt-Svc", "h3")
         .header("X-Bar", "stays");
-    primary.answer(Answer::WebSocketWith(reply));
+    primary.respond(Action::WebSocketWith(reply));
     let app = bench.start(Service::of([&primary])).await;
     let socket = open(&app, Request::get("/socket")).await;
     let mut all = vec!["Keep-Alive"];
@@ -184,7 +184,7 @@ async fn hdr_03_headers_of_a_servers_connection_stay_behind_at_101(bench: Bench)
 }
 
 async fn served(bench: &Bench, primary: &FaultyServer) -> App {
-    primary.answer(Answer::WebSocket);
+    primary.respond(Action::WebSocket);
     bench.start(Service::of([primary])).await
 }
 
@@ -197,6 +197,6 @@ async fn connected(bench: &Bench, primary: &FaultyServer) -> (App, Socket) {
 async fn open(app: &App, request: Request) -> Socket {
     match app.websocket(request).await {
         Ok(socket) => socket,
-        Err(refused) => panic!("no session: {refused:?}"),
+        Err(rejection) => panic!("no session: {rejection:?}"),
     }
 }

@@ -1,4 +1,4 @@
-//! A server that fails at once looks fast and idle, so it attracts traffic ("black hole").
+//! A server that fails at once appears fast and idle, so it attracts traffic ("black hole").
 //!
 //! PERF-7: three servers receive 100 requests per second for a minute. One fails after 5 ms, the
 //! others respond after 167 ms. The policy `least_requests` alone sends two thirds of the requests

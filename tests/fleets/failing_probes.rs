@@ -1,7 +1,7 @@
 //! Health checks fail on every server while requests are served, for example because their path is
 //! wrong.
 //!
-//! Traffic must stay distributed as the policy says. If one server after another left the
+//! Traffic must stay distributed according to the policy. If one server after another left the
 //! selection, the last one would receive all traffic and be overloaded.
 
 use tunnel_balancer_core::Policy;

@@ -1,12 +1,11 @@
-//! Where a case does its work: servers, the target in front of them, and what is known when it
-//! fails.
+//! The context of a case: servers, the target in front of them, and their logs.
 
 use std::ops::Deref;
 use std::sync::{Arc, Mutex};
 
 use crate::client::Client;
 use crate::log::Log;
-use crate::proxy::{Process, Refusal};
+use crate::proxy::{Process, StartError};
 use crate::server::FaultyServer;
 use crate::target::{Running, Target};
 use crate::yaml::Yaml;
@@ -17,7 +16,7 @@ pub struct Bench {
     logs: Arc<Mutex<Vec<Log>>>,
 }
 
-/// A target that runs, as its visitors see it. A [`Client`] with a log.
+/// A running target: a [`Client`] of it, and its log.
 pub struct App {
     client: Client,
     log: Log,
@@ -25,12 +24,12 @@ pub struct App {
 }
 
 impl Bench {
-    /// A bench for one case. Logs of all targets that the case starts are collected in `logs`.
+    /// Creates the context of one case. `logs` collects the logs of all targets that it starts.
     pub fn new(target: Target, logs: Arc<Mutex<Vec<Log>>>) -> Self {
         Self { target, logs }
     }
 
-    /// The kind of target.
+    /// Returns the kind of target.
     pub fn target(&self) -> &Target {
         &self.target
     }
@@ -53,47 +52,46 @@ impl Bench {
         }
     }
 
-    /// Starts the Worker on a platform that refuses more subrequests than `limit`.
+    /// Starts the Worker on a platform that rejects more subrequests than `limit`.
     pub async fn start_with_max_subrequests(&self, yaml: impl Into<Yaml>, limit: u32) -> App {
-        let Target::Worker(worker) = &self.target else { panic!("a case for the Worker alone") };
+        let Target::Worker(worker) = &self.target else { panic!("this case is only for the Worker") };
         let target = Target::Worker(worker.clone().with_max_subrequests(limit));
         Self { target, logs: Arc::clone(&self.logs) }.start(yaml).await
     }
 
-    /// Starts the native proxy with a configuration and these arguments alone, for cases that are
-    /// about it.
+    /// Starts the native proxy with a configuration and no other arguments than these.
     pub async fn serve(&self, yaml: impl Into<Yaml>, arguments: &[&str]) -> Process {
         self.try_serve(yaml, arguments).await.unwrap_or_else(|rejection| panic!("{rejection}"))
     }
 
     /// Starts the native proxy with a limit of open files.
-    pub async fn serve_with_open_files(&self, yaml: impl Into<Yaml>, most: u32) -> Process {
-        let Target::Native(proxy) = &self.target else { panic!("a case for the native proxy alone") };
-        let started = proxy.with_open_files(most).start(&yaml.into().0, &[], &self.log(), None).await;
+    pub async fn serve_with_open_files(&self, yaml: impl Into<Yaml>, limit: u32) -> Process {
+        let Target::Native(proxy) = &self.target else { panic!("this case is only for the native proxy") };
+        let started = proxy.with_open_files(limit).start(&yaml.into().0, &[], &self.log(), None).await;
         started.unwrap_or_else(|rejection| panic!("{rejection}"))
     }
 
-    /// The same, where it may refuse.
-    pub async fn try_serve(&self, yaml: impl Into<Yaml>, arguments: &[&str]) -> Result<Process, Refusal> {
-        let Target::Native(proxy) = &self.target else { panic!("a case for the native proxy alone") };
+    /// Starts the native proxy, or returns why it did not start.
+    pub async fn try_serve(&self, yaml: impl Into<Yaml>, arguments: &[&str]) -> Result<Process, StartError> {
+        let Target::Native(proxy) = &self.target else { panic!("this case is only for the native proxy") };
         proxy.start(&yaml.into().0, arguments, &self.log(), None).await
     }
 
-    /// The same for one that knows servers by this certificate alone, a file.
-    pub async fn serve_trusting(&self, yaml: impl Into<Yaml>, arguments: &[&str], certificate: &str) -> Process {
-        let Target::Native(proxy) = &self.target else { panic!("a case for the native proxy alone") };
+    /// Starts the native proxy with the root certificates of a file.
+    pub async fn serve_with_roots(&self, yaml: impl Into<Yaml>, arguments: &[&str], certificate: &str) -> Process {
+        let Target::Native(proxy) = &self.target else { panic!("this case is only for the native proxy") };
         let started = proxy.start(&yaml.into().0, arguments, &self.log(), Some(certificate)).await;
         started.unwrap_or_else(|rejection| panic!("{rejection}"))
     }
 
-    /// What the operator is told about a configuration that cannot be used.
-    pub async fn complaint(&self, yaml: &str) -> String {
+    /// Returns the error that the operator gets for an invalid configuration.
+    pub async fn configuration_error(&self, yaml: &str) -> String {
         if matches!(self.target, Target::Native(_)) {
             return self.try_serve(yaml, &[]).await.err().expect("it does not start").errors;
         }
         let app = self.start(yaml).await;
         app.get("/").await;
-        app.log().until("a complaint in the log", |log| log.contains("invalid configuration")).await
+        app.log().until("an error in the log", |log| log.contains("invalid configuration")).await
     }
 
     fn log(&self) -> Log {
@@ -104,17 +102,17 @@ impl Bench {
 }
 
 impl App {
-    /// Its client, for use in another task.
+    /// Returns the client, for use in another task.
     pub fn client(&self) -> Client {
         self.client
     }
 
-    /// Its process.
+    /// Returns the id of the process.
     pub fn pid(&self) -> u32 {
         self.running.pid
     }
 
-    /// What it has logged.
+    /// Returns its log.
     pub fn log(&self) -> &Log {
         &self.log
     }

@@ -1,31 +1,30 @@
-//! A door that a case opens when it has seen enough.
+//! A gate that a case opens after an event.
 //!
-//! It replaces sleeping: instead of "be slow for two seconds" a server is told "answer when I open
-//! the gate", so that the order of events is the case's and not the clock's.
+//! It replaces sleeping: a server responds when the case opens the gate, so the case decides the
+//! order of events, not the clock.
 
 use std::sync::Arc;
 
 use tokio::sync::watch;
 
-/// A one-way door, closed at first. Clones share it.
+/// A gate, closed at first. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Gate(Arc<watch::Sender<bool>>);
 
 impl Gate {
-    /// A gate that holds everybody back until [`open`](Self::open).
+    /// Creates a closed gate.
     pub fn closed() -> Self {
         Self(Arc::new(watch::Sender::new(false)))
     }
 
-    /// Lets everybody through, now and later.
+    /// Opens the gate permanently.
     pub fn open(&self) {
         self.0.send_replace(true);
     }
 
-    /// Waits until the gate is open. Has no deadline of its own: the side that waits for the effect
-    /// has one.
+    /// Waits until the gate is open, without a timeout: the wait for the effect has one.
     pub async fn passed(&self) {
-        let mut door = self.0.subscribe();
-        door.wait_for(|open| *open).await.expect("the gate itself keeps the sender alive");
+        let mut state = self.0.subscribe();
+        state.wait_for(|open| *open).await.expect("the gate keeps the sender alive");
     }
 }

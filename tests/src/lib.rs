@@ -1,14 +1,12 @@
-//! What the conformance suite and the demo are made of.
+//! The test kit of the conformance suite and of the demo.
 //!
-//! A balancer shows what it is worth when a server hangs, resets or lies, and mocks hide exactly
-//! that. So a case here talks over real sockets to a real target: [`FaultyServer`]s on loopback
-//! stand behind it and can be broken in every way a tunnel breaks, a [`Client`] in front of it
-//! sends exactly the bytes it is told to. A case sees nothing of the target but its address and its
-//! log; another target can be added without touching a case.
+//! Mocks hide hung connections, resets and malformed responses, so cases use real sockets. Behind
+//! the target are [`FaultyServer`]s on loopback, which fail in every way in which a tunnel fails. In
+//! front of it is a [`Client`], which sends exact bytes. A case depends only on the address and the
+//! log of the target, so a target can be added without changing a case.
 //!
-//! Nothing here sleeps to wait for something: cases wait for a count, a gate or a line of the log,
-//! and every wait gives up after [`PATIENCE`], so that a hung case fails with a message instead of
-//! blocking the suite.
+//! No case sleeps until an event: it waits for a count, a gate or a line of the log. Every wait ends
+//! after [`TIMEOUT`], so that a hung case fails with a message instead of blocking the suite.
 
 pub mod bench;
 pub mod client;
@@ -30,22 +28,20 @@ pub use bench::{App, Bench};
 pub use client::{Client, Request, Response};
 pub use digest::Digest;
 pub use gate::Gate;
-pub use server::{Answer, FaultyServer, Reply};
+pub use server::{Action, FaultyServer, Reply};
 pub use target::{Host, Target};
 pub use traffic::Traffic;
 pub use yaml::Service;
 
 use std::time::Duration;
 
-/// How long a wait may take before it counts as a hang. Generous, because the machine may be busy;
-/// no case measures it.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+/// The longest time of a wait before it counts as hung. It is long, because the machine may be busy.
+pub const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Waits for `future`, and panics with `what` was waited for when it takes longer than
-/// [`PATIENCE`].
+/// Waits for `future`. Panics with `what` it waited for if this takes longer than [`TIMEOUT`].
 pub async fn within<F: Future>(what: &str, future: F) -> F::Output {
-    match tokio::time::timeout(PATIENCE, future).await {
+    match tokio::time::timeout(TIMEOUT, future).await {
         Ok(output) => output,
-        Err(_) => panic!("gave up after {PATIENCE:?}, waiting for {what}"),
+        Err(_) => panic!("timed out after {TIMEOUT:?}, waiting for {what}"),
     }
 }

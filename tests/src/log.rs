@@ -1,4 +1,4 @@
-//! What a target has logged so far, line by line.
+//! The log of a target.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use tokio::sync::watch;
 
 use crate::within;
 
-/// A growing text. Clones share it; it may be written from any thread.
+/// A growing text. Clones share it, and any thread may write to it.
 #[derive(Clone, Debug, Default)]
 pub struct Log(Arc<watch::Sender<String>>);
 
@@ -19,29 +19,29 @@ impl Log {
         });
     }
 
-    /// Everything so far.
+    /// Returns the log so far.
     pub fn text(&self) -> String {
         self.0.borrow().clone()
     }
 
-    /// The last lines, for a report.
+    /// Returns the last lines, for a report.
     pub fn tail(&self, lines: usize) -> String {
         let text = self.text();
         let skipped = text.lines().count().saturating_sub(lines);
         text.lines().skip(skipped).map(|line| format!("{line}\n")).collect()
     }
 
-    /// Waits, as long as it takes, until there is more than `shown` bytes; returns everything.
+    /// Waits without a timeout until the log has more than `shown` bytes. Returns all of it.
     pub async fn longer_than(&self, shown: usize) -> String {
         let mut changes = self.0.subscribe();
         let longer = changes.wait_for(|text| text.len() > shown);
-        longer.await.expect("the log itself keeps the sender alive").clone()
+        longer.await.expect("the log keeps the sender alive").clone()
     }
 
-    /// Waits until the log, as a whole, satisfies `condition`; returns it.
+    /// Waits until the log satisfies `condition`. Returns it.
     pub async fn until(&self, what: &str, condition: impl Fn(&str) -> bool) -> String {
         let mut changes = self.0.subscribe();
         let wait = changes.wait_for(|text| condition(text));
-        within(what, wait).await.expect("the log itself keeps the sender alive").clone()
+        within(what, wait).await.expect("the log keeps the sender alive").clone()
     }
 }

@@ -1,13 +1,12 @@
-//! Both ends of a WebSocket in one hand.
+//! A WebSocket client and server that follow a script.
 //!
-//! Whether something between two peers is transparent shows only when both are asked what they saw.
-//! So here a script says what each end does, and its outcome is a [`Transcript`]: everything that
-//! the client saw, and everything that the server saw, one line each. The same script runs directly
-//! and through a target, and the transcripts are compared whole.
+//! Whether an intermediary is transparent is visible only at both ends. A script defines the actions
+//! of each end, and its result is a [`Transcript`] of everything that each end received. The same
+//! script runs directly and through a target, and the transcripts are compared.
 //!
-//! After each turn the end that acted sends a mark and waits until it comes back: order is kept on
-//! a WebSocket, so by then everything it sent has arrived, been answered, and been written down.
-//! That is what makes transcripts repeatable.
+//! After each turn, the acting end sends a mark and waits until it is returned. A WebSocket keeps
+//! the order of messages, so everything before the mark has arrived and has been recorded by then.
+//! This makes transcripts reproducible.
 
 use std::fmt;
 
@@ -31,43 +30,43 @@ pub struct Peers {
     listener: TcpListener,
 }
 
-/// What the two ends do.
+/// The actions of the two ends.
 #[derive(Clone, Debug)]
 pub struct Script {
-    /// Its name, unique in a suite.
+    /// The name, unique in a suite.
     pub name: String,
     offer: Vec<(&'static str, &'static str)>,
     accept: Vec<(&'static str, &'static str)>,
     rejection: Option<u16>,
-    turns: Vec<(Who, Vec<Act>)>,
-    ending: (Who, Vec<Act>),
+    turns: Vec<(Side, Vec<Action>)>,
+    ending: (Side, Vec<Action>),
 }
 
-/// Whose turn it is.
+/// The end that acts in a turn.
 #[derive(Clone, Copy, Debug)]
-pub enum Who {
-    /// The client's. The server answers pings and closes, and nothing else.
+pub enum Side {
+    /// The client. The server responds only to pings and closes.
     Client,
-    /// The server's.
+    /// The server.
     Server,
-    /// Both act at the same time.
+    /// Both at the same time.
     Both,
 }
 
-/// One thing that an end does.
+/// One action of an end.
 #[derive(Clone, Debug)]
-pub enum Act {
-    /// Sends a message, or a sound frame.
+pub enum Action {
+    /// Sends a message or a valid frame.
     Send(Message),
-    /// Sends bytes that the library would refuse to send.
+    /// Sends bytes that the library would reject.
     Bytes(Vec<u8>),
-    /// Closes its half of the connection without a word.
+    /// Closes its half of the connection without a close frame.
     Leave,
     /// Resets the connection.
     Reset,
 }
 
-/// What each end saw.
+/// Everything that each end received.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Transcript {
     /// The client.
@@ -76,49 +75,49 @@ pub struct Transcript {
     pub server: Vec<String>,
 }
 
-/// What is sent after a turn, and not written down.
+/// The text that is sent after a turn. It is not recorded.
 const MARK: &str = "\u{1}mark";
 
-/// What a transcript tells of a handshake.
+/// The headers of a handshake that a transcript contains.
 const NEGOTIATED: [&str; 2] = ["Sec-WebSocket-Protocol", "Sec-WebSocket-Extensions"];
 
 // === impl Script ===
 
 impl Script {
-    /// A script in which nothing happens before the client closes.
+    /// Creates a script in which the client closes the session.
     pub fn new(name: impl Into<String>) -> Self {
-        let ending = (Who::Client, vec![close(1000, "done")]);
+        let ending = (Side::Client, vec![close(1000, "done")]);
         let (offer, accept, turns) = (Vec::new(), Vec::new(), Vec::new());
         Self { name: name.into(), offer, accept, rejection: None, turns, ending }
     }
 
-    /// The client sends this header in the handshake.
+    /// Adds a header of the client to the handshake.
     pub fn offer(mut self, name: &'static str, value: &'static str) -> Self {
         self.offer.push((name, value));
         self
     }
 
-    /// The server sends this header with its 101.
+    /// Adds a header of the server to its 101.
     pub fn accept(mut self, name: &'static str, value: &'static str) -> Self {
         self.accept.push((name, value));
         self
     }
 
-    /// The server answers the handshake with this status.
+    /// Makes the server reject the handshake with a status.
     pub fn refuse(mut self, status: u16) -> Self {
         self.rejection = Some(status);
         self
     }
 
-    /// A turn.
-    pub fn turn(mut self, who: Who, acts: impl Into<Vec<Act>>) -> Self {
-        self.turns.push((who, acts.into()));
+    /// Adds a turn.
+    pub fn turn(mut self, side: Side, actions: impl Into<Vec<Action>>) -> Self {
+        self.turns.push((side, actions.into()));
         self
     }
 
-    /// The last turn, after which both ends wait for the end of the session.
-    pub fn ending(mut self, who: Who, acts: impl Into<Vec<Act>>) -> Self {
-        self.ending = (who, acts.into());
+    /// Sets the last turn, after which both ends wait for the end of the session.
+    pub fn ending(mut self, side: Side, actions: impl Into<Vec<Action>>) -> Self {
+        self.ending = (side, actions.into());
         self
     }
 }
@@ -131,12 +130,12 @@ impl Peers {
         Self { listener: TcpListener::bind("127.0.0.1:0").await.expect("a free port on loopback") }
     }
 
-    /// A client that reaches the server directly.
+    /// Returns a client that connects to the server directly.
     pub fn client(&self) -> Client {
         Client::new(self.listener.local_addr().expect("a bound listener"))
     }
 
-    /// Its URL.
+    /// Returns the URL of the server.
     pub fn url(&self) -> String {
         format!("http://{}", self.client().addr())
     }
@@ -145,62 +144,62 @@ impl Peers {
     pub async fn run(&self, script: &Script, client: Client) -> Transcript {
         let request =
             script.offer.iter().fold(Request::get("/socket"), |request, (name, value)| request.header(name, value));
-        let (outcome, (mut server_saw, server)) = tokio::join!(client.websocket(request), self.accept(script));
+        let (outcome, (mut server_observed, server)) = tokio::join!(client.websocket(request), self.accept(script));
         let (mut client, server) = match (outcome, server) {
             (Ok(socket), Some(server)) => {
                 let lines = negotiated(&socket.headers);
-                (End::new(socket.into_stream(), lines), End::new(server, server_saw))
+                (End::new(socket.into_stream(), lines), End::new(server, server_observed))
             }
-            (Ok(_), None) => panic!("a session that the server refused"),
+            (Ok(_), None) => panic!("the client has a session that the server rejected"),
             (Err(response), server) => {
                 if server.is_some() {
-                    server_saw.push("a session that the client does not have".to_owned());
+                    server_observed.push("the server has a session that the client does not have".to_owned());
                 }
                 return Transcript {
                     client: vec![format!("{} {}", response.status, response.text())],
-                    server: server_saw,
+                    server: server_observed,
                 };
             }
         };
         let mut server = server;
-        for (who, acts) in &script.turns {
-            match who {
-                Who::Client => tokio::join!(client.speak(acts), server.listen()),
-                Who::Server => tokio::join!(server.speak(acts), client.listen()),
-                Who::Both => tokio::join!(client.speak(acts), server.speak(acts)),
+        for (side, actions) in &script.turns {
+            match side {
+                Side::Client => tokio::join!(client.take_turn(actions), server.listen()),
+                Side::Server => tokio::join!(server.take_turn(actions), client.listen()),
+                Side::Both => tokio::join!(client.take_turn(actions), server.take_turn(actions)),
             };
         }
-        let (who, acts) = &script.ending;
-        match who {
-            Who::Client => tokio::join!(client.finish(acts), server.finish(&[])),
-            Who::Server => tokio::join!(client.finish(&[]), server.finish(acts)),
-            Who::Both => tokio::join!(client.finish(acts), server.finish(acts)),
+        let (side, actions) = &script.ending;
+        match side {
+            Side::Client => tokio::join!(client.finish(actions), server.finish(&[])),
+            Side::Server => tokio::join!(client.finish(&[]), server.finish(actions)),
+            Side::Both => tokio::join!(client.finish(actions), server.finish(actions)),
         };
-        Transcript { client: client.saw, server: server.saw }
+        Transcript { client: client.observed, server: server.observed }
     }
 
     async fn accept(&self, script: &Script) -> (Vec<String>, Option<WebSocketStream<TcpStream>>) {
-        let (stream, _) = within("a handshake", self.listener.accept()).await.expect("a sound listener");
+        let (stream, _) = within("a handshake", self.listener.accept()).await.expect("an open listener");
         let mut wire = Wire::new(stream);
         let head = within("the head of a handshake", wire.head()).await.expect("a connection").expect("a request");
-        let saw = negotiated(&head.headers);
+        let observed = negotiated(&head.headers);
         if let Some(status) = script.rejection {
             wire.send(format!("HTTP/1.1 {status} No\r\nContent-Length: 2\r\n\r\nno"))
                 .await
                 .expect("an open connection");
-            return (saw, None);
+            return (observed, None);
         }
         let key = head.headers.first("Sec-WebSocket-Key").expect("a key");
-        let mut answer = format!(
+        let mut head = format!(
             "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {}\r\n",
             derive_accept_key(key.as_bytes())
         );
         for (name, value) in &script.accept {
-            answer.push_str(&format!("{name}: {value}\r\n"));
+            head.push_str(&format!("{name}: {value}\r\n"));
         }
-        wire.send(answer + "\r\n").await.expect("an open connection");
+        wire.send(head + "\r\n").await.expect("an open connection");
         let (stream, ahead) = wire.into_parts();
-        (saw, Some(WebSocketStream::from_partially_read(stream, ahead, Role::Server, None).await))
+        (observed, Some(WebSocketStream::from_partially_read(stream, ahead, Role::Server, None).await))
     }
 }
 
@@ -209,71 +208,71 @@ fn negotiated(headers: &Headers) -> Vec<String> {
     NEGOTIATED.into_iter().flat_map(lines).collect()
 }
 
-/// One end at work.
+/// One end of a running script.
 struct End {
-    /// `None` once it has left.
+    /// `None` after a reset.
     socket: Option<WebSocketStream<TcpStream>>,
-    saw: Vec<String>,
+    observed: Vec<String>,
     over: bool,
 }
 
 impl End {
-    fn new(socket: WebSocketStream<TcpStream>, saw: Vec<String>) -> Self {
-        Self { socket: Some(socket), saw, over: false }
+    fn new(socket: WebSocketStream<TcpStream>, observed: Vec<String>) -> Self {
+        Self { socket: Some(socket), observed, over: false }
     }
 
-    /// Its own turn: acts, sends the mark, and hears until the mark is back.
-    async fn speak(&mut self, acts: &[Act]) {
-        for act in acts {
-            self.act(act).await;
+    /// Runs its own turn: acts, sends the mark, and receives until the mark is returned.
+    async fn take_turn(&mut self, actions: &[Action]) {
+        for action in actions {
+            self.perform(action).await;
         }
-        self.act(&text(MARK)).await;
-        self.hear(true).await;
+        self.perform(&text(MARK)).await;
+        self.receive(true).await;
     }
 
-    /// The other's turn: hears until the mark, and gives it back.
+    /// Runs the turn of the other end: receives until the mark, and returns it.
     async fn listen(&mut self) {
-        self.hear(true).await;
-        self.act(&text(MARK)).await;
+        self.receive(true).await;
+        self.perform(&text(MARK)).await;
     }
 
-    /// The last turn: acts, and hears until the session is over.
-    async fn finish(&mut self, acts: &[Act]) {
-        for act in acts {
-            self.act(act).await;
+    /// Runs the last turn: acts, and receives until the session is over.
+    async fn finish(&mut self, actions: &[Action]) {
+        for action in actions {
+            self.perform(action).await;
         }
-        self.hear(false).await;
+        self.receive(false).await;
     }
 
-    async fn act(&mut self, act: &Act) {
+    async fn perform(&mut self, action: &Action) {
         let Some(socket) = self.socket.as_mut().filter(|_| !self.over) else { return };
-        // What cannot be sent any more shows in what the other end saw.
-        match act {
-            Act::Send(message) => {
+        // A failed send is visible in the transcript of the other end.
+        match action {
+            Action::Send(message) => {
                 let _ = within("a peer to take a message", socket.send(message.clone())).await;
             }
-            Act::Bytes(bytes) => {
+            Action::Bytes(bytes) => {
                 let _ = within("a peer to take bytes", socket.get_mut().write_all(bytes)).await;
             }
-            Act::Leave => {
+            Action::Leave => {
                 let _ = socket.get_mut().shutdown().await;
             }
-            Act::Reset => {
+            Action::Reset => {
                 let _ = socket.get_ref().set_zero_linger();
                 self.socket = None;
                 self.over = true;
-                self.saw.push("left".to_owned());
+                self.observed.push("reset by this end".to_owned());
             }
         }
     }
 
-    async fn hear(&mut self, until_mark: bool) {
+    async fn receive(&mut self, until_mark: bool) {
         while let Some(socket) = self.socket.as_mut().filter(|_| !self.over) {
-            match within("a peer's next word", socket.next()).await {
+            match within("a message of the peer", socket.next()).await {
                 Some(Ok(Message::Text(word))) if until_mark && word == MARK => return,
-                Some(Ok(message)) => self.saw.push(line(&message)),
+                Some(Ok(message)) => self.observed.push(line(&message)),
                 ended => {
-                    self.saw.push(end(socket, ended.and_then(Result::err)).await);
+                    self.observed.push(end(socket, ended.and_then(Result::err)).await);
                     self.over = true;
                 }
             }
@@ -281,7 +280,7 @@ impl End {
     }
 }
 
-/// Ends the connection as RFC 6455 wants it, and says why it ended.
+/// Ends the connection as RFC 6455 requires. Returns the reason.
 async fn end(socket: &mut WebSocketStream<TcpStream>, error: Option<Error>) -> String {
     let (line, code) = match error {
         None | Some(Error::ConnectionClosed | Error::AlreadyClosed) => ("end".to_owned(), None),
@@ -294,7 +293,7 @@ async fn end(socket: &mut WebSocketStream<TcpStream>, error: Option<Error>) -> S
         let frame = CloseFrame { code: u16::into(code), reason: "violation".into() };
         let _ = within("a peer to take a close", socket.send(Message::Close(Some(frame)))).await;
     }
-    // Its own half is closed, and the rest is read: a close with unread bytes would be a reset, and
+    // The rest is read after the shutdown, because a close with unread bytes would be a reset, which
     // could overtake the frame.
     let stream = socket.get_mut();
     let _ = stream.shutdown().await;
@@ -303,9 +302,9 @@ async fn end(socket: &mut WebSocketStream<TcpStream>, error: Option<Error>) -> S
     line
 }
 
-const BROKEN: &str = "broken off";
+const BROKEN: &str = "connection lost";
 
-/// How the library calls a connection that ends without a close frame.
+/// The message of the library for a connection that ends without a close frame.
 const RESET: &str = "WebSocket protocol error: Connection reset without closing handshake";
 
 fn line(message: &Message) -> String {
@@ -328,60 +327,60 @@ impl fmt::Display for Transcript {
     }
 }
 
-// === acts ===
+// === actions ===
 
 /// Sends a text.
-pub fn text(word: impl Into<String>) -> Act {
-    Act::Send(Message::text(word.into()))
+pub fn text(word: impl Into<String>) -> Action {
+    Action::Send(Message::text(word.into()))
 }
 
 /// Sends a binary message.
-pub fn binary(bytes: impl Into<Vec<u8>>) -> Act {
-    Act::Send(Message::binary(bytes.into()))
+pub fn binary(bytes: impl Into<Vec<u8>>) -> Action {
+    Action::Send(Message::binary(bytes.into()))
 }
 
 /// Sends a ping.
-pub fn ping(payload: impl Into<Vec<u8>>) -> Act {
-    Act::Send(Message::Ping(payload.into().into()))
+pub fn ping(payload: impl Into<Vec<u8>>) -> Action {
+    Action::Send(Message::Ping(payload.into().into()))
 }
 
-/// Sends a pong that nobody asked for.
-pub fn pong(payload: impl Into<Vec<u8>>) -> Act {
-    Act::Send(Message::Pong(payload.into().into()))
+/// Sends an unsolicited pong.
+pub fn pong(payload: impl Into<Vec<u8>>) -> Action {
+    Action::Send(Message::Pong(payload.into().into()))
 }
 
 /// Closes with a code.
-pub fn close(code: u16, reason: &str) -> Act {
-    Act::Send(Message::Close(Some(CloseFrame { code: code.into(), reason: reason.to_owned().into() })))
+pub fn close(code: u16, reason: &str) -> Action {
+    Action::Send(Message::Close(Some(CloseFrame { code: code.into(), reason: reason.to_owned().into() })))
 }
 
 /// Closes without a code.
-pub fn close_empty() -> Act {
-    Act::Send(Message::Close(None))
+pub fn close_empty() -> Action {
+    Action::Send(Message::Close(None))
 }
 
-/// Sends the first frame of a text that goes on.
-pub fn begin(word: &str) -> Act {
+/// Sends the first frame of a text.
+pub fn first_frame(word: &str) -> Action {
     fragment(Data::Text, word, false)
 }
 
 /// Sends a frame in the middle of a message.
-pub fn go_on(word: &str) -> Act {
+pub fn middle_frame(word: &str) -> Action {
     fragment(Data::Continue, word, false)
 }
 
 /// Sends the last frame of a message.
-pub fn finish(word: &str) -> Act {
+pub fn last_frame(word: &str) -> Action {
     fragment(Data::Continue, word, true)
 }
 
-fn fragment(kind: Data, word: &str, last: bool) -> Act {
-    Act::Send(Message::Frame(Frame::message(word.as_bytes().to_vec(), OpCode::Data(kind), last)))
+fn fragment(kind: Data, word: &str, last: bool) -> Action {
+    Action::Send(Message::Frame(Frame::message(word.as_bytes().to_vec(), OpCode::Data(kind), last)))
 }
 
-/// Sends a frame of any first byte (FIN, reserved bits, opcode), sound or not. A mask of zeros
-/// leaves the payload readable.
-pub fn frame(first: u8, masked: bool, payload: &[u8]) -> Act {
+/// Sends a frame with any first byte (FIN, reserved bits, opcode), valid or not. Its mask is zero, so
+/// the payload stays readable.
+pub fn frame(first: u8, masked: bool, payload: &[u8]) -> Action {
     assert!(payload.len() < 1 << 16, "a payload with a length in 7 or 16 bits");
     let mask_bit = if masked { 0x80 } else { 0 };
     let mut bytes = vec![first];
@@ -394,5 +393,5 @@ pub fn frame(first: u8, masked: bool, payload: &[u8]) -> Act {
     }
     bytes.extend(masked.then_some([0; 4]).into_iter().flatten());
     bytes.extend(payload);
-    Act::Bytes(bytes)
+    Action::Bytes(bytes)
 }

@@ -1,8 +1,8 @@
-//! The native proxy, as an operator runs it: the program `tunnel-balancer serve`.
+//! The native proxy: the program `tunnel-balancer serve`.
 //!
-//! A case sees what an operator sees: the file, the arguments, the log on stdout, signals, and how
-//! it ends. Each one has a process of its own, which is killed and waited for when it is dropped,
-//! also by a panic.
+//! A case uses the interface of an operator: the file, the arguments, the log on stdout, signals and
+//! the exit status. Each target is a separate process, which is killed when it is dropped, also by a
+//! panic.
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
@@ -24,38 +24,38 @@ use crate::yaml::Yaml;
 
 pub use rustix::process::Signal;
 
-/// The program, instead of the one that `cargo build -p tunnel-balancer` puts beside this suite.
+/// The variable that names another program than the one that `cargo build -p tunnel-balancer` builds.
 pub const PROXY: &str = "TUNNEL_BALANCER_PROXY";
 
 /// The program.
 #[derive(Clone, Debug)]
 pub struct Proxy {
     program: PathBuf,
-    /// The limit of open files; `None`: that of this process.
+    /// The limit of open files. `None`: that of this process.
     open_files: Option<u32>,
 }
 
 /// A running proxy: a [`Client`] of its first address, with a log. Killed and waited for on drop.
 pub struct Process {
     child: Child,
-    over: Gate,
+    exited: Gate,
     log: Log,
     addrs: Vec<SocketAddr>,
     file: TempDir,
     client: Client,
 }
 
-/// Why it does not run.
+/// The reason why the proxy did not start.
 #[derive(Debug)]
-pub struct Refusal {
-    /// How it ended; `None` if it could not be started.
+pub struct StartError {
+    /// The exit status. `None` if the program could not be started.
     pub status: Option<ExitStatus>,
-    /// What it wrote to stderr, or why it could not be started.
+    /// The text on stderr, or why the program could not be started.
     pub errors: String,
 }
 
 impl Proxy {
-    /// Finds it, or says what to do.
+    /// Finds the program, or returns how to build it.
     pub fn find() -> Result<Self, String> {
         let named = env::var_os(PROXY).map(PathBuf::from);
         // target/debug/deps/conformance-0123 -> target/debug/tunnel-balancer
@@ -71,38 +71,37 @@ impl Proxy {
     }
 
     /// Sets a limit of open files, which the program cannot raise.
-    pub fn with_open_files(&self, most: u32) -> Self {
-        Self { open_files: Some(most), ..self.clone() }
+    pub fn with_open_files(&self, limit: u32) -> Self {
+        Self { open_files: Some(limit), ..self.clone() }
     }
 
     fn command(&self) -> Command {
-        let Some(most) = self.open_files else { return Command::new(&self.program) };
+        let Some(limit) = self.open_files else { return Command::new(&self.program) };
         let mut shell = Command::new("sh");
-        shell.arg("-c").arg(format!("ulimit -n {most} && exec \"$0\" \"$@\"")).arg(&self.program);
+        shell.arg("-c").arg(format!("ulimit -n {limit} && exec \"$0\" \"$@\"")).arg(&self.program);
         shell
     }
 
-    /// Starts it with a configuration and more arguments; `roots`, a file, replaces the machine's
-    /// root certificates. Serves, on any port of loopback unless the arguments say otherwise, when
-    /// this returns.
+    /// Starts the proxy with a configuration and more arguments, by default on any port of loopback.
+    /// `roots`, a file, replaces the root certificates of the machine. Returns when the proxy listens.
     pub async fn start(
         &self,
         yaml: &str,
         arguments: &[&str],
         log: &Log,
         roots: Option<&str>,
-    ) -> Result<Process, Refusal> {
-        let unable = |error: std::io::Error| Refusal { status: None, errors: error.to_string() };
+    ) -> Result<Process, StartError> {
+        let unable = |error: std::io::Error| StartError { status: None, errors: error.to_string() };
         let file = tempfile::Builder::new().prefix("tunnel-balancer-").tempdir().map_err(unable)?;
         let path = file.path().join("services.yaml");
         fs::write(&path, yaml).map_err(unable)?;
         let listeners = arguments.iter().filter(|argument| **argument == "--listen").count();
-        let anywhere: &[&str] = if listeners == 0 { &["--listen", "127.0.0.1:0"] } else { &[] };
+        let default_listener: &[&str] = if listeners == 0 { &["--listen", "127.0.0.1:0"] } else { &[] };
         let mut child = self
             .command()
             .arg("serve")
             .arg(&path)
-            .args(anywhere)
+            .args(default_listener)
             .args(arguments)
             .env(SECRET.0, SECRET.1)
             .envs(roots.map(|file| ("SSL_CERT_FILE", file)))
@@ -111,76 +110,75 @@ impl Proxy {
             .stderr(Stdio::piped())
             .spawn()
             .map_err(unable)?;
-        let (errors, over, told) = (Log::default(), Gate::closed(), Gate::closed());
-        read(child.stderr.take(), vec![log.clone(), errors.clone()], told.clone());
-        read(child.stdout.take(), vec![log.clone()], over.clone());
+        let (errors, exited, errors_end) = (Log::default(), Gate::closed(), Gate::closed());
+        read(child.stderr.take(), vec![log.clone(), errors.clone()], errors_end.clone());
+        read(child.stdout.take(), vec![log.clone()], exited.clone());
         let client = Client::new(SocketAddr::from(([127, 0, 0, 1], 0)));
-        let mut process = Process { child, over, log: log.clone(), addrs: Vec::new(), file, client };
+        let mut process = Process { child, exited, log: log.clone(), addrs: Vec::new(), file, client };
         tokio::select! {
             text = log.until("the proxy to listen", |text| listening(text).len() >= listeners.max(1)) => {
                 process.addrs = listening(&text);
                 process.client = Client::new(process.addrs[0]);
                 Ok(process)
             }
-            () = process.over.passed() => {
+            () = process.exited.passed() => {
                 let status = process.exit().await;
-                told.passed().await;
-                Err(Refusal { status: Some(status), errors: errors.text() })
+                errors_end.passed().await;
+                Err(StartError { status: Some(status), errors: errors.text() })
             }
         }
     }
 }
 
 impl Process {
-    /// Where it listens, in the order of the arguments.
+    /// Returns the addresses of the listeners, in the order of the arguments.
     pub fn addrs(&self) -> &[SocketAddr] {
         &self.addrs
     }
 
-    /// The id of the process.
+    /// Returns the id of the process.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// What it has logged.
+    /// Returns its log.
     pub fn log(&self) -> &Log {
         &self.log
     }
 
-    /// The events of this name that it has logged so far.
+    /// Returns the logged events of this name so far.
     pub fn events(&self, name: &str) -> Vec<Value> {
         events(&self.log.text()).filter(|event| event["event"] == name).collect()
     }
 
-    /// Waits until it has logged `count` events of this name; returns them.
+    /// Waits for `count` logged events of this name. Returns them.
     pub async fn logged(&self, name: &str, count: usize) -> Vec<Value> {
-        let wanted = |text: &str| events(text).filter(|event| event["event"] == name).collect::<Vec<_>>();
+        let matching = |text: &str| events(text).filter(|event| event["event"] == name).collect::<Vec<_>>();
         let what = format!("{count} events {name:?} in the log");
-        let text = self.log.until(&what, |text| wanted(text).len() >= count).await;
-        wanted(&text)
+        let text = self.log.until(&what, |text| matching(text).len() >= count).await;
+        matching(&text)
     }
 
-    /// Puts another configuration in the place of the one it was started with, in one step, as
-    /// editors do.
+    /// Replaces the configuration file atomically, as editors do.
     pub fn edit(&self, yaml: impl Into<Yaml>) {
         let (path, new) = (self.file.path().join("services.yaml"), self.file.path().join("new"));
-        fs::write(&new, yaml.into().0).and_then(|()| fs::rename(new, path)).expect("a directory of our own");
+        fs::write(&new, yaml.into().0).and_then(|()| fs::rename(new, path)).expect("a writable temporary directory");
     }
 
-    /// Removes the file of the configuration.
+    /// Removes the configuration file.
     pub fn remove(&self) {
-        fs::remove_file(self.file.path().join("services.yaml")).expect("a directory of our own");
+        fs::remove_file(self.file.path().join("services.yaml")).expect("a writable temporary directory");
     }
 
     /// Sends a signal.
     pub fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.child), signal).expect("a process of our own");
+        kill_process(Pid::from_child(&self.child), signal).expect("a child process");
     }
 
-    /// Waits until it has ended by itself.
+    /// Waits until the process has ended by itself.
     pub async fn exit(&mut self) -> ExitStatus {
-        within("the proxy to end", self.over.passed()).await;
-        self.child.wait().expect("a process of our own")
+        within("the proxy to end", self.exited.passed()).await;
+        self.child.wait().expect("a child process")
     }
 }
 
@@ -199,7 +197,7 @@ impl Drop for Process {
     }
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.status {
             Some(status) => write!(f, "the proxy has ended ({status}):\n{}", self.errors),
@@ -208,7 +206,7 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// The lines of a log that are objects of JSON.
+/// Returns the lines of a log that are JSON objects.
 pub fn events(log: &str) -> impl Iterator<Item = Value> {
     log.lines().filter_map(|line| serde_json::from_str(line).ok()).filter(Value::is_object)
 }
@@ -218,14 +216,14 @@ fn listening(log: &str) -> Vec<SocketAddr> {
     announced.filter_map(|event| event["address"].as_str()?.parse().ok()).collect()
 }
 
-/// Copies an output into logs, on a thread that ends with the process, and opens `over` at the end.
-fn read(output: Option<impl Read + Send + 'static>, logs: Vec<Log>, over: Gate) {
+/// Copies an output into logs on a thread of its own, and opens `end` when the output ends.
+fn read(output: Option<impl Read + Send + 'static>, logs: Vec<Log>, end: Gate) {
     let output = BufReader::new(output.expect("the output is piped"));
     std::thread::spawn(move || {
         for line in output.split(b'\n').map_while(Result::ok) {
             let line = String::from_utf8_lossy(&line);
             logs.iter().for_each(|log| log.line(&line));
         }
-        over.open();
+        end.open();
     });
 }

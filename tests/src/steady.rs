@@ -1,7 +1,7 @@
-//! A steady load: requests that start at fixed times, whatever becomes of the ones before them.
+//! A steady load: requests that start at fixed times, independently of earlier ones (open loop).
 //!
-//! Where [`Traffic`](crate::Traffic) waits for each response, this shows what a hung server does to
-//! independent clients.
+//! [`Traffic`](crate::Traffic) waits for each response. This load shows the effect of a hung server
+//! on independent clients.
 
 use std::time::{Duration, Instant};
 
@@ -13,18 +13,18 @@ use crate::client::{Client, Request};
 /// One request of a steady load.
 #[derive(Clone, Debug)]
 pub struct Sample {
-    /// When it started, counted from the start of the load.
+    /// The start, relative to the start of the load.
     pub started: Duration,
-    /// From its start to the end of the response.
+    /// The time from its start to the end of the response.
     pub took: Duration,
-    /// The status; `None` if the connection broke.
+    /// The status. `None` if the connection broke.
     pub status: Option<u16>,
     /// The server that responded.
     pub served_by: String,
 }
 
-/// Sends `count` requests, each on a connection of its own, `pace` apart. Returns them in the order
-/// of their starts when all have ended.
+/// Sends `count` requests, each on a new connection, one per `pace`. Returns them in the order of
+/// their starts when all have ended.
 pub async fn steady(client: &Client, request: &Request, pace: Duration, count: usize) -> Vec<Sample> {
     let (start, mut ticks, mut running) = (Instant::now(), interval(pace), JoinSet::new());
     ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
@@ -37,7 +37,7 @@ pub async fn steady(client: &Client, request: &Request, pace: Duration, count: u
     samples
 }
 
-/// The longest time that a request of a load took.
+/// Returns the longest time of a request.
 pub fn slowest(samples: &[Sample]) -> Duration {
     samples.iter().map(|sample| sample.took).max().unwrap_or_default()
 }

@@ -1,9 +1,8 @@
-//! What a case drives: any host of the balancer.
+//! The targets of the suite: all hosts of the balancer.
 //!
-//! A case knows a target by its address and its log. To add one, add a variant, say how it starts,
-//! and list it in `conformance/main.rs`. Where hosts are bound to differ inside a case, [`Limit`]
-//! says what one of them cannot do and why, so that the difference is written down once; it is
-//! printed with the results.
+//! A case depends only on the address and the log of a target. To add one, add a variant of [`Host`]
+//! and of [`Target`]. [`Limit`] lists the differences of hosts inside cases, with their reasons,
+//! which are printed with the results.
 
 use std::net::SocketAddr;
 
@@ -11,9 +10,8 @@ use crate::log::Log;
 use crate::proxy::Proxy;
 use crate::workerd::BuiltWorker;
 
-/// The secret that every target is started with, and its value: a configuration writes
-/// `"${AFFINITY_KEY}"`.
-pub const SECRET: (&str, &str) = ("AFFINITY_KEY", "a key that only this suite knows");
+/// The name and the value of the secret of every target: `"${AFFINITY_KEY}"` in a configuration.
+pub const SECRET: (&str, &str) = ("AFFINITY_KEY", "a key of the conformance suite");
 
 /// The kinds of host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,42 +33,49 @@ pub enum Target {
 
 /// A started target. It ends when this is dropped.
 pub struct Running {
-    /// Where it serves.
+    /// The address that it serves.
     pub addr: SocketAddr,
-    /// Its process.
+    /// The id of its process.
     pub pid: u32,
     _guard: Box<dyn Send>,
 }
 
-/// What some hosts cannot do.
+/// A feature that some hosts lack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Limit {
-    /// Telling "connection refused" (never delivered, any method may go elsewhere) from a broken
-    /// connection (unknown).
+    /// Distinguishing refused connections (never delivered, any method is retried) from broken ones
+    /// (delivery unknown).
     RefusedConnections,
-    /// Passing on paths with dot segments, backslashes and characters such as `{` as they were
-    /// sent.
+    /// Passing paths with dot segments, backslashes and characters such as `{` through unchanged.
     OddPaths,
-    /// Taking requests such as `GET http://host/path`.
+    /// Accepting requests such as `GET http://host/path`.
     AbsoluteForm,
-    /// Removing the headers that `Connection` names, and those that are about a proxy
-    /// (`Proxy-Authorization`, `Alt-Svc`).
+    /// Removing the headers that `Connection` names, and those of proxies (`Proxy-Authorization`,
+    /// `Alt-Svc`).
     ProxyHeaders,
 }
 
-/// Who is limited in what, and why.
+/// The limits of each host, and their reasons.
 pub const LIMITS: [(Host, Limit, &str); 4] = [
-    (Host::Worker, Limit::RefusedConnections, "the fetch of workerd gives one exception for refused and for broken"),
-    (Host::Worker, Limit::OddPaths, "workerd parses every URL as WHATWG says, and normalises these"),
-    (Host::Worker, Limit::AbsoluteForm, "workerd ends such requests itself, with a 500"),
-    (Host::Worker, Limit::ProxyHeaders, "a Worker is not shown Connection, and leaves the others to Cloudflare's edge"),
+    (
+        Host::Worker,
+        Limit::RefusedConnections,
+        "fetch of workerd throws the same exception for refused and for broken connections",
+    ),
+    (Host::Worker, Limit::OddPaths, "workerd parses every URL by the WHATWG standard, which normalizes these"),
+    (Host::Worker, Limit::AbsoluteForm, "workerd responds to such requests itself, with a 500"),
+    (
+        Host::Worker,
+        Limit::ProxyHeaders,
+        "a Worker does not receive Connection, and Cloudflare's edge removes the others",
+    ),
 ];
 
 impl Host {
-    /// All of them.
+    /// All hosts.
     pub const ALL: [Self; 2] = [Self::Worker, Self::Native];
 
-    /// First part of the names of its tests.
+    /// Returns the first part of the names of its tests.
     pub fn name(self) -> &'static str {
         match self {
             Self::Worker => "worker",
@@ -78,7 +83,7 @@ impl Host {
         }
     }
 
-    /// Finds what it takes to start it, or says what to do.
+    /// Finds the programs of the host, or returns how to build them.
     pub fn find(self) -> Result<Target, String> {
         match self {
             Self::Worker => BuiltWorker::find().map(Target::Worker),
@@ -88,7 +93,7 @@ impl Host {
 }
 
 impl Target {
-    /// What kind it is of.
+    /// Returns the kind of host.
     pub fn host(&self) -> Host {
         match self {
             Self::Worker(_) => Host::Worker,
@@ -96,7 +101,7 @@ impl Target {
         }
     }
 
-    /// Starts it with a configuration; it writes to `log`.
+    /// Starts it with a configuration. Its output is written to `log`.
     pub async fn start(&self, yaml: &str, log: &Log) -> Result<Running, String> {
         match self {
             Self::Worker(worker) => {
@@ -104,8 +109,7 @@ impl Target {
                 Ok(Running { addr, pid: process.id(), _guard: Box::new(process) })
             }
             Self::Native(proxy) => {
-                // As behind Cloudflare, so that both hosts learn a client's address in the same
-                // way.
+                // As behind Cloudflare, so that both hosts get the address of a client in the same way.
                 let behind_cloudflare = ["--client-ip-header", "cf-connecting-ip"];
                 let started = proxy.start(yaml, &behind_cloudflare, log, None).await;
                 let process = started.map_err(|rejection| rejection.to_string())?;
@@ -114,22 +118,22 @@ impl Target {
         }
     }
 
-    /// Whether it does what [`Limit::RefusedConnections`] is about.
+    /// Returns whether it has no [`Limit::RefusedConnections`].
     pub fn sees_refused_connections(&self) -> bool {
         self.can(Limit::RefusedConnections)
     }
 
-    /// Whether it does what [`Limit::OddPaths`] is about.
+    /// Returns whether it has no [`Limit::OddPaths`].
     pub fn keeps_odd_paths(&self) -> bool {
         self.can(Limit::OddPaths)
     }
 
-    /// Whether it does what [`Limit::AbsoluteForm`] is about.
+    /// Returns whether it has no [`Limit::AbsoluteForm`].
     pub fn takes_absolute_form(&self) -> bool {
         self.can(Limit::AbsoluteForm)
     }
 
-    /// Whether it does what [`Limit::ProxyHeaders`] is about.
+    /// Returns whether it has no [`Limit::ProxyHeaders`].
     pub fn removes_proxy_headers(&self) -> bool {
         self.can(Limit::ProxyHeaders)
     }

@@ -1,7 +1,7 @@
-//! A visitor who never stops clicking: GETs without pause on one connection, each checked.
+//! A client that sends GETs in a closed loop on one connection and checks each response.
 //!
-//! Cases about failover change the servers under this traffic and wait for what it sees, for
-//! example "ten answers in a row by replica"; at the end no request may have failed.
+//! Cases change the servers under this traffic and wait for an effect, for example ten consecutive
+//! responses of a replica. At the end no request may have failed.
 
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -15,48 +15,47 @@ pub struct Traffic {
     task: JoinHandle<()>,
 }
 
-/// What the traffic has seen.
+/// The results of the traffic so far.
 #[derive(Clone, Debug, Default)]
 pub struct Stats {
-    /// Answers so far.
-    pub answers: usize,
-    /// What was not a 200: a description each.
+    /// Responses so far.
+    pub responses: usize,
+    /// Descriptions of all responses other than 200.
     pub failures: Vec<String>,
-    /// Who served the last answer.
+    /// The server of the last response.
     pub server: String,
-    /// How many answers in a row it served.
-    pub in_a_row: usize,
+    /// The number of consecutive responses of this server.
+    pub consecutive: usize,
 }
 
 impl Traffic {
-    /// Starts GETs for `/`.
+    /// Starts sending GETs for `/`.
     pub fn start(client: &Client) -> Self {
         let client = *client;
         let (sender, seen) = watch::channel(Stats::default());
-        Self { seen, task: tokio::spawn(visit(client, sender)) }
+        Self { seen, task: tokio::spawn(send_gets(client, sender)) }
     }
 
-    /// Waits until `server` has served `count` answers in a row, the ones to come, not those of
-    /// before.
+    /// Waits for `count` consecutive responses of `server` from now on.
     pub async fn served_by(&mut self, server: &str, count: usize) {
-        let before = self.seen.borrow_and_update().answers;
-        let wait = self
-            .seen
-            .wait_for(|tally| tally.server == server && tally.in_a_row >= count && tally.answers >= before + count);
-        let waited = tokio::time::timeout(crate::PATIENCE, wait).await.is_ok();
-        assert!(waited, "no {count} answers in a row by {server}; seen: {:?}", self.seen.borrow());
+        let before = self.seen.borrow_and_update().responses;
+        let wait = self.seen.wait_for(|stats| {
+            stats.server == server && stats.consecutive >= count && stats.responses >= before + count
+        });
+        let waited = tokio::time::timeout(crate::TIMEOUT, wait).await.is_ok();
+        assert!(waited, "no {count} consecutive responses of {server}; results: {:?}", self.seen.borrow());
     }
 
     /// Stops and checks that no request failed.
     pub async fn ends_without_failure(self) {
         self.task.abort();
-        let tally = self.seen.borrow().clone();
+        let stats = self.seen.borrow().clone();
         assert!(
-            tally.failures.is_empty(),
+            stats.failures.is_empty(),
             "{} of {} failed: {:?}",
-            tally.failures.len(),
-            tally.answers,
-            tally.failures
+            stats.failures.len(),
+            stats.responses,
+            stats.failures
         );
     }
 }
@@ -67,30 +66,30 @@ impl Drop for Traffic {
     }
 }
 
-async fn visit(client: Client, tally: watch::Sender<Stats>) {
+async fn send_gets(client: Client, stats: watch::Sender<Stats>) {
     let request = Request::get("/");
     let mut connection: Option<Connection> = None;
-    while !tally.is_closed() {
+    while !stats.is_closed() {
         let mut open = match connection.take() {
             Some(open) => open,
             None => client.connect().await,
         };
-        match within("an answer to the steady traffic", open.send(&request)).await {
+        match within("a response to the traffic", open.send(&request)).await {
             Ok(response) => {
                 let failed = (response.status != 200)
                     .then(|| format!("{} by {}: {}", response.status, response.served_by(), response.text()));
-                tally.send_modify(|tally| tally.add(response.served_by(), failed));
+                stats.send_modify(|stats| stats.add(response.served_by(), failed));
                 connection = Some(open);
             }
-            Err(error) => tally.send_modify(|tally| tally.add("", Some(format!("broken connection: {error}")))),
+            Err(error) => stats.send_modify(|stats| stats.add("", Some(format!("broken connection: {error}")))),
         }
     }
 }
 
 impl Stats {
     fn add(&mut self, server: &str, failure: Option<String>) {
-        self.answers += 1;
-        self.in_a_row = if self.server == server { self.in_a_row + 1 } else { 1 };
+        self.responses += 1;
+        self.consecutive = if self.server == server { self.consecutive + 1 } else { 1 };
         server.clone_into(&mut self.server);
         self.failures.extend(failure);
     }

@@ -1,7 +1,7 @@
 //! The client's end of a WebSocket.
 //!
-//! The handshake is an ordinary request of [`Client`], so that a case can look at a rejection as at
-//! any other response; the frames are tungstenite's.
+//! The handshake is a request of [`Client`], so a rejection is an ordinary response. The frames are
+//! those of tungstenite.
 
 use futures_util::{SinkExt, StreamExt};
 use tokio::net::TcpStream;
@@ -14,7 +14,7 @@ use crate::client::{Client, Request, Response};
 use crate::wire::Headers;
 use crate::within;
 
-/// Any 16 bytes in base64 will do; this is the example of RFC 6455.
+/// The example of RFC 6455: any 16 bytes in base64.
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 
 /// An open WebSocket.
@@ -24,7 +24,7 @@ pub struct Socket {
     stream: WebSocketStream<TcpStream>,
 }
 
-/// How a session ended, seen from the client.
+/// The end of a session as the client observed it.
 #[derive(Debug, PartialEq, Eq)]
 pub enum End {
     /// With a close frame.
@@ -34,7 +34,7 @@ pub enum End {
 }
 
 impl Client {
-    /// Asks for a WebSocket. The response, if it is not a 101.
+    /// Opens a WebSocket, or returns the response if it is not a 101.
     pub async fn websocket(&self, request: Request) -> Result<Socket, Response> {
         let request = request
             .header("Connection", "Upgrade")
@@ -55,13 +55,13 @@ impl Client {
 }
 
 impl Socket {
-    /// The socket without this wrapping.
+    /// Returns the stream.
     pub fn into_stream(self) -> WebSocketStream<TcpStream> {
         self.stream
     }
 
     /// Sends a text.
-    pub async fn say(&mut self, text: &str) {
+    pub async fn send_text(&mut self, text: &str) {
         self.send(Message::text(text)).await;
     }
 
@@ -70,15 +70,15 @@ impl Socket {
         within("the socket to take a message", self.stream.send(message)).await.expect("an open socket");
     }
 
-    /// The next text or binary message.
-    pub async fn hear(&mut self) -> Message {
-        within("a message", self.stream.next()).await.expect("an open socket").expect("a sound message")
+    /// Receives the next text or binary message.
+    pub async fn receive(&mut self) -> Message {
+        within("a message", self.stream.next()).await.expect("an open socket").expect("a valid message")
     }
 
-    /// Leaves without a word, by a reset.
-    pub fn leave(self) {
+    /// Disconnects by a reset, without a close frame.
+    pub fn disconnect(self) {
         let stream = self.stream.into_inner();
-        let _ = stream.set_zero_linger(); // it is a connection of our own
+        let _ = stream.set_zero_linger();
     }
 
     /// Closes the session from this side and waits for its end.

@@ -1,9 +1,8 @@
-//! HTTP/1.1 as bytes on a socket, for both ends.
+//! HTTP/1.1 messages as bytes on a socket, for both ends.
 //!
-//! An HTTP library tidies up: it lowers header names, joins and sorts them, refuses odd paths,
-//! hides resets. The suite is about exactly these things, so both the client and the servers read
-//! and write messages themselves. What comes in is taken as Latin-1, one character a byte, so that
-//! nothing is lost.
+//! HTTP libraries change header names, join and sort headers, reject unusual paths and hide resets.
+//! The suite has to observe all of these, so the client and the servers read and write messages
+//! themselves. Bytes are decoded as Latin-1, one character per byte, so that none is lost.
 
 use std::io;
 
@@ -11,14 +10,13 @@ use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// One connection: a socket and what was read from it ahead.
+/// One connection: a socket and the bytes that were read ahead.
 pub struct Wire {
     stream: TcpStream,
     buffer: BytesMut,
 }
 
-/// The first line and the headers of a message, in the order of the wire, duplicates and letter
-/// case kept.
+/// The first line and the headers of a message, in their order, with duplicates and letter case.
 #[derive(Clone, Debug)]
 pub struct Head {
     /// Request line or status line.
@@ -31,29 +29,28 @@ pub struct Head {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Headers(pub Vec<(String, String)>);
 
-/// How the end of a body is found.
+/// The framing of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Framing {
-    /// So many bytes are still to come.
+    /// The number of remaining bytes.
     Length(u64),
-    /// Chunks; so many bytes of the present chunk are still to come.
+    /// Chunks. The number of remaining bytes of the current one.
     Chunked(u64),
-    /// Everything until the connection closes.
+    /// The body ends when the connection closes.
     UntilClose,
     /// The body is complete.
     Done,
 }
 
 impl Wire {
-    /// Takes over a fresh connection.
+    /// Wraps a new connection.
     pub fn new(stream: TcpStream) -> Self {
-        // Small messages, asked and answered in turn: waiting to fill a packet would only slow the
-        // suite down.
+        // Messages are small and alternate, so waiting for a full packet would be slow.
         let _ = stream.set_nodelay(true);
         Self { stream, buffer: BytesMut::with_capacity(16 * 1024) }
     }
 
-    /// Reads the next head; `None` if the peer closed before sending a byte of it.
+    /// Reads the next head. `None` if the peer closed before the first byte.
     pub async fn head(&mut self) -> io::Result<Option<Head>> {
         loop {
             if let Some(end) = self.buffer.windows(4).position(|bytes| bytes == b"\r\n\r\n") {
@@ -66,12 +63,12 @@ impl Wire {
         }
     }
 
-    /// Reads the next piece of a body, as soon as there is one; `None` at its end.
+    /// Reads the next piece of a body as soon as it arrives. `None` at its end.
     pub async fn piece(&mut self, framing: &mut Framing) -> io::Result<Option<Bytes>> {
         if *framing == Framing::Chunked(0) {
             *framing = self.next_chunk().await?;
         }
-        let most = match *framing {
+        let limit = match *framing {
             Framing::Done | Framing::Length(0) => {
                 *framing = Framing::Done;
                 return Ok(None);
@@ -86,7 +83,7 @@ impl Wire {
             *framing = Framing::Done;
             return Ok(None);
         }
-        let size = most.min(self.buffer.len() as u64);
+        let size = limit.min(self.buffer.len() as u64);
         let piece = self.buffer.split_to(size as usize).freeze();
         match framing {
             Framing::Length(left) => *left -= size,
@@ -101,12 +98,12 @@ impl Wire {
         Ok(Some(piece))
     }
 
-    /// Sends bytes as they are.
+    /// Sends bytes.
     pub async fn send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
         self.stream.write_all(bytes.as_ref()).await
     }
 
-    /// Sends one chunk of a chunked body; an empty one ends the body.
+    /// Sends one chunk. An empty one ends the body.
     pub async fn send_chunk(&mut self, data: &[u8]) -> io::Result<()> {
         let mut chunk = format!("{:x}\r\n", data.len()).into_bytes();
         chunk.extend_from_slice(data);
@@ -114,18 +111,17 @@ impl Wire {
         self.send(chunk).await
     }
 
-    /// Waits until the peer is gone: it closed or reset the connection.
+    /// Waits until the peer has closed or reset the connection.
     pub async fn gone(&mut self) {
         while let Ok(1..) = self.fill().await {}
     }
 
-    /// Ends the connection with a reset (RST), as a crashed program does, instead of a proper
-    /// close.
+    /// Ends the connection with a reset (RST), as a crashed program does.
     pub fn reset(self) {
         let _ = self.stream.set_zero_linger();
     }
 
-    /// The socket and what was read from it ahead, for another protocol.
+    /// Returns the socket and the bytes that were read ahead, for another protocol.
     pub fn into_parts(self) -> (TcpStream, Vec<u8>) {
         (self.stream, self.buffer.to_vec())
     }
@@ -139,7 +135,7 @@ impl Wire {
                 Ok(Framing::Done)
             }
             Ok(size) => Ok(Framing::Chunked(size)),
-            Err(_) => Err(io::Error::new(io::ErrorKind::InvalidData, format!("not a chunk size: {line:?}"))),
+            Err(_) => Err(io::Error::new(io::ErrorKind::InvalidData, format!("invalid chunk size: {line:?}"))),
         }
     }
 
@@ -173,12 +169,12 @@ impl Head {
         Self { first_line, headers: Headers(headers.collect()) }
     }
 
-    /// How the body of this request ends.
+    /// Returns the framing of the body of this request.
     pub fn request_framing(&self) -> Framing {
         self.framing().unwrap_or(Framing::Done)
     }
 
-    /// How the body of this response to a `method` request with `status` ends.
+    /// Returns the framing of the body of this response with `status` to a `method` request.
     pub fn response_framing(&self, method: &str, status: u16) -> Framing {
         let bodiless = method == "HEAD" || matches!(status, 100..=199 | 204 | 304);
         if bodiless { Framing::Done } else { self.framing().unwrap_or(Framing::UntilClose) }
@@ -193,12 +189,12 @@ impl Head {
 }
 
 impl Headers {
-    /// The first value of `name`, in any letter case.
+    /// Returns the first value of `name`, in any letter case.
     pub fn first(&self, name: &str) -> Option<&str> {
         self.every(name).next()
     }
 
-    /// All values of `name`, in order.
+    /// Returns all values of `name`, in order.
     pub fn every(&self, name: &str) -> impl Iterator<Item = &str> {
         self.0.iter().filter(move |(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }

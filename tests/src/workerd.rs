@@ -1,9 +1,8 @@
-//! The built Worker on real workerd, the runtime that Cloudflare runs.
+//! The built Worker on workerd, the runtime of Cloudflare.
 //!
-//! Only the real runtime has the real `fetch`: its redirects, its body streams, its exceptions, its
-//! cancelled waiters. Each target gets a process (and so a cold isolate) of its own, with a
-//! configuration that allows connections to loopback and nowhere else, and is killed and waited for
-//! when it is dropped, also by a panic.
+//! Redirects, body streams, exceptions and cancellation depend on the `fetch` of the runtime, so no
+//! substitute is used. Each target is a separate process with a cold isolate. Its configuration
+//! allows connections to loopback only. It is killed when it is dropped, also by a panic.
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
@@ -18,14 +17,14 @@ use crate::gate::Gate;
 use crate::log::Log;
 use crate::target::SECRET;
 
-/// Must be the compatibility date of `wrangler.toml`: it decides how the runtime behaves.
+/// The compatibility date, which must be that of `wrangler.toml`.
 pub const COMPATIBILITY_DATE: &str = "2026-04-24";
 
-/// Directory with `index.js` and `index_bg.wasm`, instead of the one that `cargo xtask build`
-/// writes.
+/// The variable that names another directory with `index.js` and `index_bg.wasm` than that of `cargo
+/// xtask build`.
 pub const WORKER_DIR: &str = "TUNNEL_BALANCER_WORKER_DIR";
 
-/// The workerd program, instead of the one in `node_modules`.
+/// The variable that names another workerd than the one in `node_modules`.
 pub const WORKERD: &str = "TUNNEL_BALANCER_WORKERD";
 
 /// The Worker that panics on demand, at the root of the repository.
@@ -37,7 +36,7 @@ const WASM: &str = "index_bg.wasm";
 /// The module that limits subrequests.
 const LIMIT: &str = "limit.js";
 
-/// A built Worker and a runtime for it.
+/// A built Worker and its runtime.
 #[derive(Clone, Debug)]
 pub struct BuiltWorker {
     directory: PathBuf,
@@ -48,23 +47,23 @@ pub struct BuiltWorker {
 /// A running workerd. Killed and waited for on drop.
 pub struct Process {
     child: Child,
-    over: Gate,
+    exited: Gate,
     _files: TempDir,
 }
 
 impl BuiltWorker {
-    /// Finds both, or says what to do.
+    /// Finds both, or returns how to build or install them.
     pub fn find() -> Result<Self, String> {
         let directory = env::var_os(WORKER_DIR).map_or_else(|| root().join("crates/worker/build"), PathBuf::from);
         Self::at(directory, "cargo xtask build")
     }
 
-    /// Finds the debug build that panics when a request asks for it, or says what to do.
+    /// Finds the build that panics on request, or returns how to build it.
     pub fn find_panicking() -> Result<Self, String> {
         Self::at(root().join(PANICKING), "cargo xtask build --panic-on-demand")
     }
 
-    /// The compiled Worker.
+    /// Reads the compiled Worker.
     pub fn wasm(&self) -> std::io::Result<Vec<u8>> {
         fs::read(self.directory.join(WASM))
     }
@@ -73,7 +72,7 @@ impl BuiltWorker {
         for file in [SCRIPT, WASM] {
             if !directory.join(file).is_file() {
                 let directory = directory.display();
-                return Err(format!("no {file} in {directory}: build the Worker first, with `{built_by}`"));
+                return Err(format!("no {file} in {directory}: run `{built_by}` first"));
             }
         }
         let program = match env::var_os(WORKERD) {
@@ -81,21 +80,20 @@ impl BuiltWorker {
             None => root().join(format!("node_modules/@cloudflare/{}/bin/workerd", package()?)),
         };
         if !program.is_file() {
-            return Err(format!("no workerd at {}: install it first, with `npm ci`", program.display()));
+            return Err(format!("no workerd at {}: run `npm ci` first", program.display()));
         }
         Ok(Self { directory, program, max_subrequests: None })
     }
 
-    /// Has the platform refuse subrequests beyond `limit`, as Cloudflare does for each invocation.
-    /// workerd has no limit, so a module around the Worker counts those of the whole process.
+    /// Limits subrequests, as Cloudflare does per invocation. workerd has no such limit, so a module
+    /// around the Worker counts those of the whole process.
     #[must_use]
     pub fn with_max_subrequests(mut self, limit: u32) -> Self {
         self.max_subrequests = Some(limit);
         self
     }
 
-    /// Starts it with a configuration, on a loopback port (0: any). Ready to serve when this
-    /// returns.
+    /// Starts it with a configuration on a loopback port (0: any). Returns when it listens.
     pub async fn start(&self, yaml: &str, port: u16, log: &Log) -> Result<(SocketAddr, Process), String> {
         let files =
             self.files(yaml, port).map_err(|error| format!("cannot write the configuration of workerd: {error}"))?;
@@ -108,14 +106,14 @@ impl BuiltWorker {
             .spawn()
             .map_err(|error| format!("cannot start {}: {error}", self.program.display()))?;
         let (sender, listening) = oneshot::channel();
-        let over = Gate::closed();
+        let exited = Gate::closed();
         read(child.stderr.take(), log.clone(), None, Gate::closed());
-        read(child.stdout.take(), log.clone(), Some(sender), over.clone());
-        let process = Process { child, over, _files: files };
-        match tokio::time::timeout(crate::PATIENCE, listening).await {
+        read(child.stdout.take(), log.clone(), Some(sender), exited.clone());
+        let process = Process { child, exited, _files: files };
+        match tokio::time::timeout(crate::TIMEOUT, listening).await {
             Ok(Ok(port)) => Ok((SocketAddr::from(([127, 0, 0, 1], port)), process)),
             Ok(Err(_)) => Err(format!("workerd ended before it listened:\n{}", log.text())),
-            Err(_) => Err(format!("workerd did not listen within {:?}:\n{}", crate::PATIENCE, log.text())),
+            Err(_) => Err(format!("workerd did not listen within {:?}:\n{}", crate::TIMEOUT, log.text())),
         }
     }
 
@@ -134,14 +132,14 @@ impl BuiltWorker {
 }
 
 impl Process {
-    /// Its process id.
+    /// Returns the id of the process.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
 
     /// Waits until it has ended by itself.
-    pub async fn over(&self) {
-        self.over.passed().await;
+    pub async fn exited(&self) {
+        self.exited.passed().await;
     }
 }
 
@@ -156,11 +154,11 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// workerd's own configuration. `allow = ["local"]` is loopback only: a case can never reach the
-/// outside.
+/// Returns the configuration of workerd. `allow = ["local"]` is loopback only, so a case cannot reach
+/// any other host.
 fn config(port: u16, is_limited: bool) -> String {
     let (secret, value) = SECRET;
-    // The first module is the one that is run.
+    // The first module is the main one.
     let limit = if is_limited { format!(r#"(name = "{LIMIT}", esModule = embed "{LIMIT}"),"#) } else { String::new() };
     format!(
         r#"using Workerd = import "/workerd/workerd.capnp";
@@ -188,8 +186,8 @@ const config :Workerd.Config = (
     )
 }
 
-/// A module that runs the Worker with a limit of subrequests. The message is that of Cloudflare's
-/// runtime.
+/// Returns a module that runs the Worker with a limit of subrequests. The message is that of
+/// Cloudflare's runtime.
 fn limiting_module(limit: u32) -> String {
     format!(
         r#"const send = globalThis.fetch;
@@ -202,20 +200,20 @@ export {{ default }} from "./{SCRIPT}";
     )
 }
 
-/// The npm package that holds workerd for this machine.
+/// Returns the npm package of workerd for this machine.
 fn package() -> Result<&'static str, String> {
     match (env::consts::OS, env::consts::ARCH) {
         ("linux", "x86_64") => Ok("workerd-linux-64"),
         ("linux", "aarch64") => Ok("workerd-linux-arm64"),
         ("macos", "x86_64") => Ok("workerd-darwin-64"),
         ("macos", "aarch64") => Ok("workerd-darwin-arm64"),
-        (os, arch) => Err(format!("no workerd is published for {os} on {arch}; name one in {WORKERD}")),
+        (os, arch) => Err(format!("no workerd is published for {os} on {arch}; set {WORKERD} to its path")),
     }
 }
 
-/// Copies an output into the log, on a thread that ends with the process, reports the port that
-/// workerd announces, and opens `over` at the end.
-fn read(output: Option<impl Read + Send + 'static>, log: Log, mut announce: Option<oneshot::Sender<u16>>, over: Gate) {
+/// Copies an output into the log on a thread of its own, reports the port that workerd announces,
+/// and opens `end` when the output ends.
+fn read(output: Option<impl Read + Send + 'static>, log: Log, mut announce: Option<oneshot::Sender<u16>>, end: Gate) {
     let output = BufReader::new(output.expect("the output is piped"));
     std::thread::spawn(move || {
         for line in output.split(b'\n').map_while(Result::ok) {
@@ -227,11 +225,11 @@ fn read(output: Option<impl Read + Send + 'static>, log: Log, mut announce: Opti
                 _ => log.line(&line),
             }
         }
-        over.open();
+        end.open();
     });
 }
 
-/// The port in `{"event":"listen","socket":"http","port":8787}`, what `--control-fd` writes.
+/// Returns the port in `{"event":"listen","socket":"http","port":8787}`, a line of `--control-fd`.
 fn announced_port(line: &str) -> Option<u16> {
     let rest = line.strip_prefix(r#"{"event":"listen","socket":"http","port":"#)?;
     rest.trim_end_matches('}').parse().ok()

@@ -1,13 +1,14 @@
-//! The configuration of a case: which public host is served by which servers.
+//! The configuration of a case.
 
 use std::fmt::Write;
 
 use crate::client::HOST;
 use crate::server::{FaultyServer, HEALTH_PATH};
 
-/// One service of the configuration. By default on [`HOST`], by list order, and without health
-/// checks: most cases count requests, and a count is exact only if nothing but the case decides
-/// when a server is tried again.
+/// One service of the configuration, by default on [`HOST`], with the policy `failover` and without
+/// health checks.
+///
+/// Most cases count requests, and probes would make the time of a retry unpredictable.
 #[derive(Clone, Debug)]
 pub struct Service {
     host: String,
@@ -20,42 +21,41 @@ pub struct Service {
 pub struct Yaml(pub String);
 
 impl Service {
-    /// A service on [`HOST`] with these servers.
+    /// Creates a service on [`HOST`] with these servers.
     pub fn of<'a>(servers: impl IntoIterator<Item = &'a FaultyServer>) -> Self {
         Self::at(servers.into_iter().map(|server| (server.name(), server.url())))
     }
 
-    /// A service on [`HOST`] with servers given by name and URL.
+    /// Creates a service on [`HOST`] with servers given by name and URL.
     pub fn at<'a>(servers: impl IntoIterator<Item = (&'a str, String)>) -> Self {
         let server = |(name, url)| format!("{{ url: \"{url}\", name: {name} }}");
         let servers = servers.into_iter().map(server).collect();
         Self { host: HOST.to_owned(), servers, health_check: "false".to_owned(), settings: Vec::new() }
     }
 
-    /// On another public host.
+    /// Sets another public host.
     pub fn host(mut self, host: &str) -> Self {
         host.clone_into(&mut self.host);
         self
     }
 
-    /// With health checks as an operator has them: seldom.
+    /// Enables health checks with the default intervals.
     pub fn checked(self) -> Self {
         self.checked_every("30s", "10s")
     }
 
-    /// With health checks as often as the configuration allows, for cases in which a server has to
-    /// come back.
+    /// Enables health checks with the shortest intervals, for cases in which a server recovers.
     pub fn checked_often(self) -> Self {
         self.checked_every("1s", "1s")
     }
 
-    /// With one more line of settings, such as `retry: { attempts: 3 }`.
+    /// Adds a line of settings, such as `retry: { attempts: 3 }`.
     pub fn with(mut self, setting: &str) -> Self {
         self.settings.push(setting.to_owned());
         self
     }
 
-    /// With one more key for each of its servers, such as `max_requests: 1`.
+    /// Adds a key to each of its servers, such as `max_requests: 1`.
     pub fn each_with(mut self, key: &str) -> Self {
         for server in &mut self.servers {
             *server = format!("{}, {key} }}", server.trim_end_matches(" }"));
@@ -63,7 +63,7 @@ impl Service {
         self
     }
 
-    /// With health checks this often, and this often while a server is unhealthy.
+    /// Enables health checks with these intervals.
     pub fn checked_every(mut self, interval: &str, unhealthy: &str) -> Self {
         let timeout = if interval == "1s" { "1s" } else { "5s" };
         self.health_check = format!(

@@ -2,7 +2,7 @@
 
 use tunnel_balancer_config::{Errors, parse, parse_scenario, parse_with};
 
-use crate::served::serve;
+use crate::serve::serve;
 
 pub(crate) const SEEDS: &[&str] = &[
     include_str!("../../../examples/access-protected.yaml"),

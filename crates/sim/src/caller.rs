@@ -29,7 +29,7 @@ pub struct Caller {
     pub(super) progress: Rc<Progress>,
 }
 
-/// The state of a request that tells hedges and aborted attempts apart.
+/// The state of a request that distinguishes hedges from aborted attempts.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
     /// Attempts in flight.

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use tokio::net::{TcpListener, TcpStream};
 use tunnel_balancer_tests::wire::{Head, Wire};
-use tunnel_balancer_tests::{Answer, Bench, Digest, Reply, Request, Service};
+use tunnel_balancer_tests::{Action, Bench, Digest, Reply, Request, Service};
 
 use super::tls::{self, Files};
 
@@ -44,7 +44,7 @@ async fn connections_that_died_meanwhile_cost_nobody_a_request(bench: Bench) {
         assert_eq!(proxy.get("/").await.served_by(), "primary", "{nth}");
         primary.stop().await;
         // What is sent before the proxy can know of it may have run, and is not sent again.
-        primary.forgotten().await;
+        primary.until_disconnected().await;
         primary.restart().expect("its port is held");
         let response = proxy.post("/", "order").await;
         assert_eq!((response.status, response.served_by()), (200, "primary"), "{nth}");
@@ -55,11 +55,11 @@ async fn connections_that_died_meanwhile_cost_nobody_a_request(bench: Bench) {
 async fn broken_answers_end_their_connection(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     let proxy = bench.serve(Service::of([&primary]), &[]).await;
-    primary.answer_at("/endless", Answer::Endless(Reply::status(200).body("the beginning")));
+    primary.respond_at("/endless", Action::Endless(Reply::status(200).body("the beginning")));
     for nth in 1..=3 {
         let mut answer = proxy.open(Request::get("/endless")).await;
         answer.until("the beginning").await;
-        answer.leave();
+        answer.disconnect();
         primary.until("the end of the connection", |counts| counts.aborted == nth).await;
         let next = proxy.get("/").await;
         assert_eq!((next.status, next.served_by()), (200, "primary"));
@@ -74,7 +74,7 @@ async fn probes_run_without_traffic(bench: Bench) {
     let _proxy = bench.serve(services, &[]).await;
     for server in [&primary, &media] {
         let counts = server.until("three probes", |counts| counts.probes_done() >= 3).await;
-        assert_eq!((counts.requests, counts.probes_at_once), (0, 1));
+        assert_eq!((counts.requests, counts.max_probes_in_flight), (0, 1));
     }
 }
 
@@ -82,7 +82,7 @@ async fn servers_are_out_before_anybody_asks(bench: Bench) {
     let [primary, replica] = bench.servers(["primary", "replica"]).await;
     let proxy = bench.serve(Service::of([&primary, &replica]).checked_often(), &[]).await;
     proxy.logged("healthy", 2).await;
-    primary.outage(Answer::Reset);
+    primary.outage(Action::Reset);
     proxy.log().until("its end", |log| log.contains("\"unhealthy")).await;
     assert_eq!(proxy.get("/").await.served_by(), "replica");
     primary.recover();
@@ -95,7 +95,7 @@ async fn trailers_end_a_body_and_are_no_headers(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     let proxy = bench.serve(Service::of([&primary]), &[]).await;
     let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n";
-    primary.answer(Answer::raw(format!("{head}4\r\nbody\r\n0\r\nX-Sum: 1\r\nX-Served-By: evil\r\n\r\n")));
+    primary.respond(Action::raw(format!("{head}4\r\nbody\r\n0\r\nX-Sum: 1\r\nX-Served-By: evil\r\n\r\n")));
     for te in ["", "trailers"] {
         let mut connection = proxy.connect().await;
         let response = connection.send(&Request::get("/").header("TE", te)).await.expect("a whole answer");
@@ -107,8 +107,8 @@ async fn trailers_end_a_body_and_are_no_headers(bench: Bench) {
     let mut connection = proxy.connect().await;
     let head = "POST /up HTTP/1.1\r\nHost: app.test\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n";
     let chunks = "4\r\nbody\r\n0\r\nX-Sum: 1\r\nX-Forwarded-For: 1.2.3.4\r\n\r\n";
-    connection.say(format!("{head}{chunks}")).await.expect("an open connection");
-    assert!(connection.hear().await.starts_with("HTTP/1.1 200 "));
+    connection.send_bytes(format!("{head}{chunks}")).await.expect("an open connection");
+    assert!(connection.read_to_end().await.starts_with("HTTP/1.1 200 "));
     let seen = primary.requests().pop().expect("a request");
     assert_eq!((seen.body, seen.header("X-Sum")), (Digest::of("body"), None));
     assert_ne!(seen.header("X-Forwarded-For"), Some("1.2.3.4"));
@@ -132,28 +132,31 @@ async fn expect_is_answered_here(bench: Bench) {
     for bytes in [4, 1_000_000] {
         let mut connection = proxy.connect().await;
         let head = "POST /up HTTP/1.1\r\nHost: app.test\r\nExpect: 100-continue\r\nConnection: close\r\n";
-        connection.say(format!("{head}Content-Length: {bytes}\r\n\r\n")).await.expect("an open connection");
-        assert_eq!(connection.hear_head().await, "HTTP/1.1 100 Continue");
+        connection.send_bytes(format!("{head}Content-Length: {bytes}\r\n\r\n")).await.expect("an open connection");
+        assert_eq!(connection.read_first_line().await, "HTTP/1.1 100 Continue");
         let body = "b".repeat(bytes);
-        connection.say(&body).await.expect("an open connection");
-        assert!(connection.hear().await.starts_with("HTTP/1.1 200 "));
+        connection.send_bytes(&body).await.expect("an open connection");
+        assert!(connection.read_to_end().await.starts_with("HTTP/1.1 200 "));
         let seen = primary.requests().pop().expect("a request");
         assert_eq!((seen.body, seen.header("Expect")), (Digest::of(&body), None));
     }
     let mut connection = proxy.connect().await;
     let head = "POST /up HTTP/1.1\r\nHost: other.test\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\n";
-    connection.say(head).await.expect("an open connection");
-    assert!(connection.hear_head().await.starts_with("HTTP/1.1 404 "));
+    connection.send_bytes(head).await.expect("an open connection");
+    assert!(connection.read_first_line().await.starts_with("HTTP/1.1 404 "));
 }
 
 async fn switching_protocols_unasked_reaches_no_client(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     let proxy = bench.serve(Service::of([&primary]), &[]).await;
     let head = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: evil\r\n\r\n";
-    primary.answer(Answer::raw(format!("{head}HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil")));
+    primary.respond(Action::raw(format!("{head}HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil")));
     let mut connection = proxy.connect().await;
-    connection.say("POST / HTTP/1.1\r\nHost: app.test\r\nConnection: close\r\n\r\n").await.expect("an open connection");
-    let heard = connection.hear().await;
+    connection
+        .send_bytes("POST / HTTP/1.1\r\nHost: app.test\r\nConnection: close\r\n\r\n")
+        .await
+        .expect("an open connection");
+    let heard = connection.read_to_end().await;
     assert!(heard.starts_with("HTTP/1.1 50") && !heard.contains("evil"), "{heard:?}");
 }
 
@@ -163,7 +166,7 @@ async fn clients_that_take_no_answer_hold_nobody_else_up(bench: Bench) {
     let files = Files::new("localhost");
     let port = tls::serve_http2(&files).await;
     let service = Service::at([("primary", format!("https://localhost:{port}"))]);
-    let proxy = bench.serve_trusting(service, &[], files.certificate()).await;
+    let proxy = bench.serve_with_roots(service, &[], files.certificate()).await;
     let mut held = Vec::new();
     for nth in 0..90 {
         let mut film = proxy.open(Request::get("/film")).await;
@@ -180,7 +183,7 @@ async fn more_streams_than_a_connection_has_hold_nobody_up(bench: Bench) {
     let files = Files::new("localhost");
     let port = tls::serve_http2(&files).await;
     let service = Service::at([("primary", format!("https://localhost:{port}"))]).checked_often();
-    let proxy = bench.serve_trusting(service, &["--max-connections-per-client", "1000"], files.certificate()).await;
+    let proxy = bench.serve_with_roots(service, &["--max-connections-per-client", "1000"], files.certificate()).await;
     let mut open = Vec::new();
     for _ in 0..2 * tls::STREAMS + 10 {
         let mut events = proxy.open(Request::get("/events")).await;
@@ -225,7 +228,7 @@ async fn challenged_connections_are_not_reused(bench: Bench) {
         (&["Basic realm=\"a\", NTLM TlRMTVNTUAAC"], false),
         (&["Bearer realm=\"Negotiate\""], true),
     ] {
-        primary.answer(challenge(values));
+        primary.respond(challenge(values));
         assert_eq!(proxy.get("/").await.status, 401);
         let before = primary.counts().connections;
         assert_eq!(proxy.get("/").await.status, 401);
@@ -237,9 +240,9 @@ async fn challenged_connections_are_not_reused(bench: Bench) {
 async fn tolerated_header_syntax_is_passed_on(bench: Bench) {
     let [primary, replica] = bench.servers(["primary", "replica"]).await;
     let proxy = bench.serve(Service::of([&primary, &replica]), &[]).await;
-    let raw = |fields: String| Answer::raw(format!("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n{fields}\r\nbody"));
+    let raw = |fields: String| Action::raw(format!("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n{fields}\r\nbody"));
     for number in [130, 400] {
-        primary.answer(raw((0..number).map(|n| format!("X-{n}: {n}\r\n")).collect()));
+        primary.respond(raw((0..number).map(|n| format!("X-{n}: {n}\r\n")).collect()));
         let response = proxy.get("/").await;
         assert_eq!((response.status, response.served_by(), response.text().as_str()), (200, "primary", "body"));
         for n in 0..number {
@@ -247,7 +250,7 @@ async fn tolerated_header_syntax_is_passed_on(bench: Bench) {
         }
     }
     for (field, expected) in [("X-A : b", "b"), ("X-A\t: b", "b"), ("X-A: b\r\n c", "b c"), ("X-A: b\r\n\tc", "b c")] {
-        primary.answer(raw(format!("{field}\r\n")));
+        primary.respond(raw(format!("{field}\r\n")));
         let response = proxy.get("/").await;
         assert_eq!((response.status, response.served_by(), response.text().as_str()), (200, "primary", "body"));
         let value = response.header("X-A").map(|value| value.split_whitespace().collect::<Vec<_>>().join(" "));

@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use tunnel_balancer_tests::{Answer, Bench, Gate, Reply, Request, Service, within};
+use tunnel_balancer_tests::{Action, Bench, Gate, Reply, Request, Service, within};
 
 cases![
     not on Worker: "Cloudflare's edge holds the clients' connections, and has limits of its own";
@@ -33,8 +33,8 @@ async fn headers_that_are_too_large_are_431(bench: Bench) {
     for request in [sized(20 * 1024), sized(1024 * 1024), Request::get(&format!("/{}", "p".repeat(20 * 1024)))] {
         let mut connection = proxy.connect().await;
         // It may close while we are still sending: what it has said by then counts.
-        let _ = connection.say(&request.to_string()).await;
-        let heard = connection.hear().await;
+        let _ = connection.send_bytes(&request.to_string()).await;
+        let heard = connection.read_to_end().await;
         assert!(heard.starts_with("HTTP/1.1 431 ") || heard.starts_with("HTTP/1.1 414 "), "{heard:?}");
     }
     assert_eq!(primary.hits(), 1);
@@ -46,8 +46,8 @@ async fn too_many_headers_are_431(bench: Bench) {
     let proxy = bench.serve(Service::of([&primary]), &[]).await;
     let request = (0..2000).fold(Request::get("/"), |request, n| request.header(&format!("X-{n}"), ""));
     let mut connection = proxy.connect().await;
-    let _ = connection.say(&request.to_string()).await;
-    let heard = connection.hear().await;
+    let _ = connection.send_bytes(&request.to_string()).await;
+    let heard = connection.read_to_end().await;
     assert!(heard.starts_with("HTTP/1.1 431 "), "{heard:?}");
     assert_eq!(primary.hits(), 0);
 }
@@ -57,8 +57,8 @@ async fn slow_headers_are_cut(bench: Bench) {
     let proxy = bench.serve(Service::of([&primary]), &SHORT).await;
     for begun in ["G", "GET / HTTP/1.1\r\nHost: app.te", "GET / HTTP/1.1\r\nHost: app.test\r\nX-A: 1\r\n"] {
         let mut connection = proxy.connect().await;
-        connection.say(begun).await.expect("an open connection");
-        let heard = connection.hear().await;
+        connection.send_bytes(begun).await.expect("an open connection");
+        let heard = connection.read_to_end().await;
         assert!(heard.is_empty() || heard.starts_with("HTTP/1.1 408 "), "{begun:?}: {heard:?}");
     }
     assert_eq!(primary.hits(), 0);
@@ -69,13 +69,13 @@ async fn silent_connections_are_closed(bench: Bench) {
     let proxy = bench.serve(Service::of([&primary]), &SHORT).await;
     let mut used = proxy.connect().await;
     assert_eq!(used.send(&Request::get("/")).await.expect("an answer").status, 200);
-    assert_eq!(used.hear().await, "");
+    assert_eq!(used.read_to_end().await, "");
 }
 
 async fn connections_that_never_say_a_word_are_closed(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     let proxy = bench.serve(Service::of([&primary]), &SHORT).await;
-    assert_eq!(proxy.connect().await.hear().await, "");
+    assert_eq!(proxy.connect().await.read_to_end().await, "");
 }
 
 async fn uploads_that_stall_are_cut_and_blame_nobody(bench: Bench) {
@@ -85,8 +85,8 @@ async fn uploads_that_stall_are_cut_and_blame_nobody(bench: Bench) {
         for bytes in [1000, 1_000_000] {
             let mut connection = proxy.connect().await;
             let head = format!("POST / HTTP/1.1\r\nHost: app.test\r\nContent-Length: {bytes}\r\n\r\n");
-            connection.say(head + "the beginning").await.expect("an open connection");
-            let heard = connection.hear().await;
+            connection.send_bytes(head + "the beginning").await.expect("an open connection");
+            let heard = connection.read_to_end().await;
             assert!(heard.is_empty() || heard.starts_with("HTTP/1.1 4"), "{nth}: {heard:?}");
         }
     }
@@ -100,7 +100,7 @@ async fn bod_12_answers_that_stall_are_cut_and_counted(bench: Bench) {
     let seldom = Service::of([&primary, &replica]).checked_every("1h", "1h");
     let proxy = bench.serve(seldom, &["--answer-idle-timeout", "1s"]).await;
     primary.until("the first probe", |counts| counts.probes_done() == 1).await;
-    primary.answer_at("/stalls", Answer::Endless(Reply::status(200).body("the beginning")));
+    primary.respond_at("/stalls", Action::Endless(Reply::status(200).body("the beginning")));
     for nth in 1..=3 {
         let mut answer = proxy.open(Request::get("/stalls")).await;
         answer.until("the beginning").await;
@@ -109,7 +109,7 @@ async fn bod_12_answers_that_stall_are_cut_and_counted(bench: Bench) {
         primary.until("a probe, to see what it has", |counts| counts.probes_done() > nth).await;
     }
     assert_eq!((primary.hits(), replica.hits()), (3, 0), "nothing is tried again once an answer has begun");
-    primary.health(Reply::status(530));
+    primary.respond_to_probes(Reply::status(530));
     for _ in 0..2 {
         let mut answer = proxy.open(Request::get("/stalls")).await;
         while let Ok(Some(_)) = answer.try_piece().await {}
@@ -121,8 +121,8 @@ async fn bod_12_answers_that_stall_are_cut_and_counted(bench: Bench) {
 async fn clients_that_take_no_answer_are_cut(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     let proxy = bench.serve(Service::of([&primary]), &SHORT).await;
-    let endless = Answer::Download(1 << 40, Gate::closed());
-    primary.answer_at("/film", endless);
+    let endless = Action::Download(1 << 40, Gate::closed());
+    primary.respond_at("/film", endless);
     let download = proxy.open(Request::get("/film")).await;
     let line = &proxy.logged("request", 1).await[0];
     assert_eq!(line["path"], "/film");
@@ -135,8 +135,8 @@ async fn clients_that_take_no_answer_are_cut(bench: Bench) {
 async fn responses_read_late_by_the_client_blame_no_server(bench: Bench) {
     let [primary, replica] = bench.servers(["primary", "replica"]).await;
     let proxy = bench.serve(Service::of([&primary, &replica]), &[]).await;
-    primary.answer_at("/film", Answer::Download(1 << 40, Gate::closed()));
-    primary.answer_at("/events", Answer::Endless(Reply::status(200).body("the beginning")));
+    primary.respond_at("/film", Action::Download(1 << 40, Gate::closed()));
+    primary.respond_at("/events", Action::Endless(Reply::status(200).body("the beginning")));
     for (path, then) in [("/film", "primary"), ("/events", "replica")] {
         let mut responses = Vec::new();
         for _ in 0..4 {
@@ -179,13 +179,13 @@ async fn connections_of_one_client_are_limited(bench: Bench) {
 async fn open_websockets_are_connections(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     let proxy = bench.serve(Service::of([&primary]), &["--max-connections-per-client", "1"]).await;
-    primary.answer_at("/socket", Answer::WebSocket);
+    primary.respond_at("/socket", Action::WebSocket);
     let Ok(mut socket) = proxy.websocket(Request::get("/socket")).await else { panic!("no session") };
-    socket.say("hello").await;
-    socket.hear().await;
+    socket.send_text("hello").await;
+    socket.receive().await;
     assert!(proxy.connect().await.send(&Request::get("/")).await.is_err(), "a second connection of one client");
-    socket.say("still there?").await;
-    socket.hear().await;
+    socket.send_text("still there?").await;
+    socket.receive().await;
     socket.close(1000, "").await;
     let mut again = Err(std::io::ErrorKind::NotConnected.into());
     while again.is_err() {
@@ -197,11 +197,11 @@ async fn half_of_a_websocket_does_not_stay(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     let proxy = bench.serve(Service::of([&primary]), &SHORT).await;
     primary
-        .answer(Answer::raw("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"));
+        .respond(Action::raw("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"));
     let mut connection = proxy.connect().await;
     let head = "GET / HTTP/1.1\r\nHost: app.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
-    connection.say(head).await.expect("an open connection");
-    assert!(connection.hear().await.starts_with("HTTP/1.1 101 "));
+    connection.send_bytes(head).await.expect("an open connection");
+    assert!(connection.read_to_end().await.starts_with("HTTP/1.1 101 "));
     // The server has gone, and the client holds on to its half.
     let line = &proxy.logged("request", 1).await[0];
     assert!(line["broken"].is_string(), "{line}");

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use tunnel_balancer_tests::proxy::Signal;
-use tunnel_balancer_tests::{Answer, Bench, Reply, Request, Service};
+use tunnel_balancer_tests::{Action, Bench, Reply, Request, Service};
 
 use super::tls::{Files, Visitor, get};
 
@@ -22,8 +22,8 @@ cases![
 async fn every_request_is_a_line(bench: Bench) {
     let [primary, replica] = bench.servers(["primary", "replica"]).await;
     let proxy = bench.serve(Service::of([&primary, &replica]), &[]).await;
-    primary.answer(Reply::status(502));
-    replica.answer(Reply::status(201).body("twelve bytes"));
+    primary.respond(Reply::status(502));
+    replica.respond(Reply::status(201).body("twelve bytes"));
     let request = Request::new("PUT", "/a/b?token=secret").body("x").host("APP.test.:80");
     assert_eq!(proxy.send(request).await.status, 201);
     let line = &proxy.logged("request", 1).await[0];
@@ -51,7 +51,7 @@ async fn every_request_is_a_line(bench: Bench) {
 async fn own_answers_are_found_by_their_id(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     let proxy = bench.serve(Service::of([&primary]), &[]).await;
-    primary.answer(Reply::status(530));
+    primary.respond(Reply::status(530));
     for (nth, (status, request)) in
         [(404, Request::get("/").host("other.test")), (503, Request::get("/"))].into_iter().enumerate()
     {
@@ -83,11 +83,11 @@ async fn failed_attempts_and_changes_are_told(bench: Bench) {
 async fn the_line_comes_when_all_is_over(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     let proxy = bench.serve(Service::of([&primary]), &[]).await;
-    primary.answer(Answer::WebSocket);
+    primary.respond(Action::WebSocket);
     let Ok(mut socket) = proxy.websocket(Request::get("/socket")).await else { panic!("no session") };
-    socket.say("hello").await;
-    socket.hear().await;
-    primary.answer(Answer::Echo);
+    socket.send_text("hello").await;
+    socket.receive().await;
+    primary.respond(Action::Echo);
     proxy.get("/meanwhile").await;
     assert_eq!(proxy.logged("request", 1).await[0]["path"], "/meanwhile");
     socket.close(1000, "").await;
@@ -99,13 +99,13 @@ async fn the_line_comes_when_all_is_over(bench: Bench) {
 async fn requests_that_nobody_waited_for_are_told(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     let proxy = bench.serve(Service::of([&primary]), &[]).await;
-    primary.answer(Answer::Hang);
+    primary.respond(Action::Hang);
     let (mut visitor, request) = (proxy.connect().await, Request::get("/slow"));
     tokio::select! {
         response = visitor.send(&request) => panic!("a hung server answered: {response:?}"),
         _ = primary.until("the request", |counts| counts.requests == 1) => {}
     }
-    visitor.leave();
+    visitor.disconnect();
     let line = &proxy.logged("request", 1).await[0];
     assert_eq!((&line["path"], &line["status"]), (&"/slow".into(), &Value::Null), "{line}");
 }
@@ -114,7 +114,7 @@ async fn answers_without_a_body_are_whole(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     let proxy = bench.serve(Service::of([&primary]), &[]).await;
     let requests = [Request::new("HEAD", "/").host("other.test"), Request::new("HEAD", "/"), Request::get("/none")];
-    primary.answer_at("/none", Reply::status(204));
+    primary.respond_at("/none", Reply::status(204));
     for (nth, request) in requests.into_iter().enumerate() {
         proxy.send(request).await;
         let line = &proxy.logged("request", nth + 1).await[nth];
@@ -125,11 +125,11 @@ async fn answers_without_a_body_are_whole(bench: Bench) {
 async fn what_a_broken_websocket_carried_is_told(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     let proxy = bench.serve(Service::of([&primary]), &[]).await;
-    primary.answer(Answer::WebSocket);
+    primary.respond(Action::WebSocket);
     let Ok(mut socket) = proxy.websocket(Request::get("/socket")).await else { panic!("no session") };
-    socket.say("hello").await;
-    socket.hear().await;
-    socket.leave();
+    socket.send_text("hello").await;
+    socket.receive().await;
+    socket.disconnect();
     let line = &proxy.logged("request", 1).await[0];
     assert!(line["broken"].is_string(), "{line}");
     assert!(line["bytes"].as_u64().is_some_and(|bytes| bytes >= 14), "five letters and a header, twice: {line}");
@@ -141,7 +141,7 @@ async fn what_is_cut_in_the_end_is_told(bench: Bench) {
     let short = ["--drain-timeout", "1s"];
     for arguments in [short.to_vec(), files.arguments().into_iter().chain(short).collect()] {
         let mut proxy = bench.serve(Service::of([&primary]), &arguments).await;
-        primary.answer(Answer::Hang);
+        primary.respond(Action::Hang);
         let asked = primary.counts().requests + 1;
         let request = async {
             if arguments.len() > short.len() {

@@ -1,7 +1,7 @@
 //! A new configuration while it runs: by a change of the file, or at once by SIGHUP.
 
 use tunnel_balancer_tests::proxy::Signal;
-use tunnel_balancer_tests::{Answer, Bench, Gate, Reply, Request, Service, Traffic};
+use tunnel_balancer_tests::{Action, Bench, Gate, Reply, Request, Service, Traffic};
 
 cases![
     not on Worker: "a Worker has no file to read again: a change of it is a deployment";
@@ -72,7 +72,7 @@ async fn what_is_known_of_a_server_survives(bench: Bench) {
     let [a, b, c] = bench.servers(["a", "b", "c"]).await;
     let long = "ejection: { base_time: 5m }";
     let proxy = bench.serve(Service::of([&a, &b]).with(long), &[]).await;
-    a.answer(Reply::status(530));
+    a.respond(Reply::status(530));
     assert_eq!(proxy.get("/").await.served_by(), "b");
     a.recover();
     proxy.edit(Service::of([&a, &c, &b]).with(long));
@@ -83,7 +83,7 @@ async fn what_is_known_of_a_server_survives(bench: Bench) {
 
 async fn health_of_an_unchanged_service_survives(bench: Bench) {
     let [a, b] = bench.servers(["a", "b"]).await;
-    a.health(Reply::status(500));
+    a.respond_to_probes(Reply::status(500));
     let services = || Service::of([&a, &b]).checked();
     let proxy = bench.serve(services(), &[]).await;
     let mut traffic = Traffic::start(&proxy);
@@ -92,7 +92,7 @@ async fn health_of_an_unchanged_service_survives(bench: Bench) {
     // From unknown a server would be used until its first probe is over, and this one is never
     // over.
     let gate = Gate::closed();
-    a.health(Answer::Held(gate.clone(), Box::default()));
+    a.respond_to_probes(Action::Held(gate.clone(), Box::default()));
     proxy.edit(vec![services(), Service::of([&b]).host("new.test")]);
     proxy.logged(RELOADED, 1).await;
     traffic.served_by("b", 10).await;
@@ -119,7 +119,7 @@ async fn a_request_under_way_ends_with_the_old_one(bench: Bench) {
     let [a, b] = bench.servers(["a", "b"]).await;
     let proxy = bench.serve(Service::of([&a, &b]), &[]).await;
     let gate = Gate::closed();
-    a.answer(Answer::Held(gate.clone(), Answer::from(Reply::status(502)).into()));
+    a.respond(Action::Held(gate.clone(), Action::from(Reply::status(502)).into()));
     let change = async {
         a.until("the request", |counts| counts.requests == 1).await;
         proxy.edit(Service::of([&a]).host("other.test"));

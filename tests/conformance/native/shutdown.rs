@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 
 use tunnel_balancer_tests::proxy::{Process, Signal};
-use tunnel_balancer_tests::{Answer, Bench, Gate, Reply, Request, Service, within};
+use tunnel_balancer_tests::{Action, Bench, Gate, Reply, Request, Service, within};
 
 use super::tls::{Files, tls};
 
@@ -25,7 +25,7 @@ async fn a_running_download_comes_to_its_end(bench: Bench) {
     for signal in [Signal::TERM, Signal::INT] {
         let mut proxy = bench.serve(Service::of([&primary]), &[]).await;
         let gate = Gate::closed();
-        primary.answer(Answer::Download(8 * MB, gate.clone()));
+        primary.respond(Action::Download(8 * MB, gate.clone()));
         let mut download = proxy.open(Request::get("/film")).await;
         let mut bytes = download.piece().await.expect("a beginning").len();
         proxy.signal(signal);
@@ -43,7 +43,7 @@ async fn a_running_request_comes_to_its_end(bench: Bench) {
     let [primary, replica] = bench.servers(["primary", "replica"]).await;
     let mut proxy = bench.serve(Service::of([&primary, &replica]), &[]).await;
     let gate = Gate::closed();
-    primary.answer(Answer::Held(gate.clone(), Answer::from(Reply::status(502)).into()));
+    primary.respond(Action::Held(gate.clone(), Action::from(Reply::status(502)).into()));
     let stop = async {
         primary.until("the request", |counts| counts.requests == 1).await;
         proxy.signal(Signal::TERM);
@@ -66,7 +66,7 @@ async fn silent_connections_are_closed(bench: Bench) {
     let mut fresh = proxy.connect().await;
     proxy.get("/").await; // it has accepted the one before
     proxy.signal(Signal::TERM);
-    assert_eq!((used.hear().await.as_str(), fresh.hear().await.as_str()), ("", ""));
+    assert_eq!((used.read_to_end().await.as_str(), fresh.read_to_end().await.as_str()), ("", ""));
     assert_eq!(proxy.exit().await.code(), Some(0));
 }
 
@@ -79,14 +79,14 @@ async fn handshakes_that_do_not_go_on_are_closed(bench: Bench) {
     let mut silent = proxy.connect().await;
     tls(proxy.addr(), &files, "h2").await.expect("a handshake"); // it has accepted the one before
     proxy.signal(Signal::TERM);
-    assert_eq!(silent.hear().await, "");
+    assert_eq!(silent.read_to_end().await, "");
     assert_eq!(proxy.exit().await.code(), Some(0));
 }
 
 async fn what_does_not_end_is_cut(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     let mut proxy = bench.serve(Service::of([&primary]), &["--drain-timeout", "1s"]).await;
-    primary.answer(Answer::Endless(Reply::status(200).body("and so on")));
+    primary.respond(Action::Endless(Reply::status(200).body("and so on")));
     let mut stream = proxy.open(Request::get("/events")).await;
     stream.until("and so on").await;
     proxy.signal(Signal::TERM);
@@ -97,7 +97,7 @@ async fn what_does_not_end_is_cut(bench: Bench) {
 async fn a_second_signal_does_not_wait(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     let mut proxy = bench.serve(Service::of([&primary]), &["--drain-timeout", "10m"]).await;
-    primary.answer(Answer::Endless(Reply::status(200).body("and so on")));
+    primary.respond(Action::Endless(Reply::status(200).body("and so on")));
     let mut stream = proxy.open(Request::get("/events")).await;
     stream.until("and so on").await;
     proxy.signal(Signal::TERM);
@@ -109,14 +109,14 @@ async fn a_second_signal_does_not_wait(bench: Bench) {
 async fn an_open_websocket_is_cut_in_the_end(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     let mut proxy = bench.serve(Service::of([&primary]), &["--drain-timeout", "1s"]).await;
-    primary.answer(Answer::WebSocket);
+    primary.respond(Action::WebSocket);
     let Ok(mut socket) = proxy.websocket(Request::get("/socket")).await else { panic!("no session") };
-    socket.say("hello").await;
-    socket.hear().await;
+    socket.send_text("hello").await;
+    socket.receive().await;
     proxy.signal(Signal::TERM);
     proxy.logged("stopping", 1).await;
-    socket.say("still there?").await;
-    assert_eq!(socket.hear().await.to_string(), "still there?", "as long as it may");
+    socket.send_text("still there?").await;
+    assert_eq!(socket.receive().await.to_string(), "still there?", "as long as it may");
     socket.end().await;
     assert_eq!(proxy.exit().await.code(), Some(0));
 }

@@ -6,7 +6,7 @@
 //! would come without it.
 
 use tunnel_balancer_tests::proxy::Process;
-use tunnel_balancer_tests::{Answer, Bench, Digest, Request, Service};
+use tunnel_balancer_tests::{Action, Bench, Digest, Request, Service};
 
 cases![
     not on Worker: "Cloudflare's edge reads what clients send; a Worker gets requests, not bytes";
@@ -48,8 +48,8 @@ async fn sent(bench: &Bench, bytes: &str) -> (String, Vec<String>) {
 async fn say(proxy: &Process, bytes: &str) -> String {
     let mut connection = proxy.connect().await;
     // It may close while we are still sending: what it has said by then counts.
-    let _ = connection.say(bytes).await;
-    connection.hear().await
+    let _ = connection.send_bytes(bytes).await;
+    connection.read_to_end().await
 }
 
 fn is_refusal(heard: &str) -> bool {
@@ -207,7 +207,7 @@ async fn t07_answers_have_one_length(bench: Bench) {
         "Content-Length: 30\r\nTransfer-Encoding: chunked",
     ] {
         let raw = format!("HTTP/1.1 200 OK\r\n{lengths}\r\nConnection: close\r\n\r\n4\r\nbody\r\n0\r\n\r\n");
-        primary.answer(Answer::raw(raw));
+        primary.respond(Action::raw(raw));
         let response = proxy.get("/").await;
         assert_eq!((response.status, response.text().as_str()), (200, "body"), "{lengths}");
         let told = response.headers.every("Content-Length").count();

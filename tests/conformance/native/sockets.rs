@@ -7,7 +7,7 @@ use http_body_util::BodyExt;
 use hyper::Version;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tunnel_balancer_tests::proxy::Signal;
-use tunnel_balancer_tests::{Answer, Bench, Digest, Gate, Reply, Request, Service, within};
+use tunnel_balancer_tests::{Action, Bench, Digest, Gate, Reply, Request, Service, within};
 
 use super::tls::{Files, Visitor, get, post, tls};
 
@@ -121,7 +121,7 @@ async fn the_public_scheme_can_be_told(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     let sticky = "affinity: { cookie: lb, key: \"${AFFINITY_KEY}\" }";
     let proxy = bench.serve(Service::of([&primary]).with(sticky), &["--public-scheme", "https"]).await;
-    primary.answer(Reply::redirect(302, format!("{}/login", primary.url())));
+    primary.respond(Reply::redirect(302, format!("{}/login", primary.url())));
     let response = proxy.send(Request::get("/").header("X-Forwarded-Proto", "http")).await;
     assert_eq!(primary.only_request().header("X-Forwarded-Proto"), Some("https"));
     assert_eq!(response.header("Location"), Some("https://app.test/login"));
@@ -134,7 +134,7 @@ async fn certificates_are_read_from_pem(bench: Bench) {
     let sticky = "affinity: { cookie: lb, key: \"${AFFINITY_KEY}\" }";
     let proxy = bench.serve(Service::of([&primary]).with(sticky), &files.arguments()).await;
     assert_eq!(proxy.events("listening")[0]["scheme"], "https");
-    primary.answer(Reply::redirect(302, format!("{}/login", primary.url())));
+    primary.respond(Reply::redirect(302, format!("{}/login", primary.url())));
     for alpn in ["http/1.1", "h2"] {
         let mut visitor = Visitor::connect(proxy.addr(), &files, alpn).await.expect("a handshake");
         let response = visitor.send(get("/")).await.expect("an answer");
@@ -190,8 +190,8 @@ async fn plain_http_to_a_tls_port_harms_nobody(bench: Bench) {
     let files = Files::new("app.test");
     let proxy = bench.serve(Service::of([&primary]), &files.arguments()).await;
     let mut plain = proxy.connect().await;
-    plain.say("GET / HTTP/1.1\r\nHost: app.test\r\n\r\n").await.expect("an open connection");
-    assert!(!plain.hear().await.contains("200"));
+    plain.send_bytes("GET / HTTP/1.1\r\nHost: app.test\r\n\r\n").await.expect("an open connection");
+    assert!(!plain.read_to_end().await.contains("200"));
     let mut visitor = Visitor::connect(proxy.addr(), &files, "h2").await.expect("a handshake");
     assert_eq!(visitor.send(get("/")).await.expect("an answer").status(), 200);
     assert_eq!(primary.hits(), 1);
@@ -203,7 +203,7 @@ async fn http2_carries_many_requests_at_a_time(bench: Bench) {
     let proxy = bench.serve(Service::of([&primary]), &files.arguments()).await;
     let visitor = Visitor::connect(proxy.addr(), &files, "h2").await.expect("a handshake");
     let gate = Gate::closed();
-    primary.answer(Answer::Held(gate.clone(), Box::default()));
+    primary.respond(Action::Held(gate.clone(), Box::default()));
     let ask = |n: usize| {
         let mut visitor = visitor.clone();
         async move { visitor.send(get(&format!("/{n}"))).await }
@@ -248,7 +248,7 @@ async fn http2_bodies_pass_both_ways(bench: Bench) {
     let mut visitor = Visitor::connect(proxy.addr(), &files, "h2").await.expect("a handshake");
     for bytes in [0, 1, 64 * 1024, 3 * 1024 * 1024] {
         let body = "0123456789abcdef".repeat(bytes / 16 + 1)[..bytes].to_owned();
-        primary.answer(Reply::status(200).body(body.clone()));
+        primary.respond(Reply::status(200).body(body.clone()));
         let response = visitor.send(post("/film", body.clone())).await.expect("an answer");
         let received = response.into_body().collect().await.expect("a whole body").to_bytes();
         assert_eq!(Digest::of(received), Digest::of(&body));
@@ -262,7 +262,7 @@ async fn http2_trailers_reach_the_client(bench: Bench) {
     let proxy = bench.serve(Service::of([&primary]), &files.arguments()).await;
     let mut visitor = Visitor::connect(proxy.addr(), &files, "h2").await.expect("a handshake");
     let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n";
-    primary.answer(Answer::raw(format!("{head}4\r\nbody\r\n0\r\nX-Sum: 1\r\n\r\n")));
+    primary.respond(Action::raw(format!("{head}4\r\nbody\r\n0\r\nX-Sum: 1\r\n\r\n")));
     let mut request = get("/");
     request.headers_mut().append("te", "trailers".parse().unwrap());
     let body = visitor.send(request).await.expect("an answer").into_body().collect().await.expect("a whole body");
@@ -275,7 +275,7 @@ async fn http2_visitors_can_leave_a_single_request(bench: Bench) {
     let files = Files::new("app.test");
     let proxy = bench.serve(Service::of([&primary]), &files.arguments()).await;
     let mut visitor = Visitor::connect(proxy.addr(), &files, "h2").await.expect("a handshake");
-    primary.answer_at("/slow", Answer::Hang);
+    primary.respond_at("/slow", Action::Hang);
     tokio::select! {
         response = visitor.send(get("/slow")) => panic!("a hung server answered: {response:?}"),
         _ = primary.until("the request", |counts| counts.requests == 1) => {}
@@ -340,7 +340,7 @@ async fn http2_connections_that_never_say_a_word_are_closed(bench: Bench) {
     }
     // Somebody who answers pings, as every client does, may be silent for longer.
     let mut visitor = Visitor::connect(proxy.addr(), &files, "h2").await.expect("a handshake");
-    primary.answer(Answer::Late(std::time::Duration::from_secs(4), Box::default()));
+    primary.respond(Action::Delayed(std::time::Duration::from_secs(4), Box::default()));
     assert_eq!(visitor.send(get("/")).await.expect("an answer").status(), 200);
 }
 
@@ -349,8 +349,8 @@ async fn http2_without_tls_reaches_no_server(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     let proxy = bench.serve(Service::of([&primary]), &["--idle-timeout", "1s"]).await;
     let mut connection = proxy.connect().await;
-    connection.say("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.expect("an open connection");
-    let heard = connection.hear().await;
+    connection.send_bytes("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.expect("an open connection");
+    let heard = connection.read_to_end().await;
     assert!(!heard.contains(" 200 "), "{heard:?}");
     assert_eq!(primary.counts().connections, 0);
 }

@@ -1,5 +1,5 @@
-//! Three small servers to break, and the Worker in front of them: failover to watch before anything
-//! is deployed.
+//! A demo of failover before a deployment: three servers with faults on demand, and the Worker in
+//! front of them.
 //!
 //! ```text
 //! cargo run -p tunnel-balancer-tests --bin demo -- --port 8787
@@ -20,7 +20,7 @@ use tunnel_balancer_tests::log::Log;
 use tunnel_balancer_tests::server::HEALTH_PATH;
 use tunnel_balancer_tests::wire::Wire;
 use tunnel_balancer_tests::workerd::BuiltWorker;
-use tunnel_balancer_tests::{Answer, FaultyServer, Reply};
+use tunnel_balancer_tests::{Action, FaultyServer, Reply};
 
 const USAGE: &str = "usage: demo [--port N]    (default 8787)";
 
@@ -55,12 +55,12 @@ async fn run() -> Result<(), Box<dyn Error>> {
     tokio::spawn(accept(control, Arc::clone(&servers)));
     tokio::spawn(print(log));
     tokio::select! {
-        () = told_to_stop()? => {}
-        () = process.over() => {
-            // Ctrl-C in a terminal ends workerd as well: then this is not an accident.
-            let accident = tokio::time::timeout(Duration::from_millis(500), told_to_stop()?).await.is_err();
-            if accident {
-                return Err("workerd has ended by itself; its last words are above".into());
+        () = stop_signal()? => {}
+        () = process.exited() => {
+            // Ctrl-C in a terminal also ends workerd.
+            let is_unexpected = tokio::time::timeout(Duration::from_millis(500), stop_signal()?).await.is_err();
+            if is_unexpected {
+                return Err("workerd has exited; its last output is above".into());
             }
         }
     }
@@ -100,7 +100,7 @@ fn yaml(port: u16, servers: &Servers) -> String {
 
 fn introduction(port: u16, control: u16, servers: &Servers) -> String {
     let (demo, media) = (format!("http://demo.localhost:{port}"), format!("http://media.localhost:{port}"));
-    let order = |order: &str| format!("curl -X POST http://127.0.0.1:{control}/{order}");
+    let command = |command: &str| format!("curl -X POST http://127.0.0.1:{control}/{command}");
     let list: String = servers.iter().map(|server| format!("  {:<8} {}\n", server.name(), server.url())).collect();
     let watch = "curl -s -o /dev/null -w '%{http_code} %header{x-served-by}\\n'";
     let sections = [
@@ -112,37 +112,37 @@ fn introduction(port: u16, control: u16, servers: &Servers) -> String {
             ],
         ),
         (
-            "Watch a failover: leave this running, break primary from a third terminal, and see nothing but 200:",
+            "Watch a failover: keep this running, break primary from a third terminal, and see only 200:",
             vec![
                 (format!("while sleep 0.2; do {watch} {demo}/; done"), ""),
-                (order("primary/stop"), "the program is gone: connections are refused"),
-                (order("primary/start"), "and back"),
-                (order("primary/530"), "the tunnel is down"),
-                (order("primary/502"), "the tunnel is up, the application is not"),
-                (order("primary/hang"), "takes requests and never answers"),
-                (order("primary/ok"), "everything as in the beginning"),
+                (command("primary/stop"), "the server is stopped: connections are refused"),
+                (command("primary/start"), "it listens again"),
+                (command("primary/530"), "the tunnel is down"),
+                (command("primary/502"), "the tunnel is up, the application is not"),
+                (command("primary/hang"), "accepts requests and never responds"),
+                (command("primary/ok"), "no fault"),
             ],
         ),
         (
-            "A POST that may have been executed is not executed twice (first ok, until primary serves again):",
+            "A POST that may have run is not retried (first ok, until primary serves again):",
             vec![
-                (order("primary/502"), ""),
-                (format!("curl -i -d 'one order' {demo}/orders"), "primary's own 502, until it is left alone"),
-                (order("primary/530"), ""),
-                (format!("curl -i -d 'one order' {demo}/orders"), "certainly not delivered: replica takes it"),
+                (command("primary/502"), ""),
+                (format!("curl -i -d 'one order' {demo}/orders"), "the 502 of primary, until it is ejected"),
+                (command("primary/530"), ""),
+                (format!("curl -i -d 'one order' {demo}/orders"), "never delivered: replica gets it"),
             ],
         ),
         (
-            "Nobody left:",
+            "No server available:",
             vec![
-                (order("primary/stop"), ""),
-                (order("replica/stop"), ""),
-                (format!("curl -i {demo}/"), "a clean 503 with Retry-After"),
+                (command("primary/stop"), ""),
+                (command("replica/stop"), ""),
+                (format!("curl -i {demo}/"), "a local 503 with Retry-After"),
             ],
         ),
     ];
     let mut text =
-        format!("Tunnel Balancer on workerd\n\n  {demo}/   primary, then replica\n  {media}/  spare alone\n\n{list}");
+        format!("Tunnel Balancer on workerd\n\n  {demo}/   primary, then replica\n  {media}/  spare\n\n{list}");
     for (title, lines) in sections {
         text.push_str(&format!("\n{title}\n"));
         for (command, comment) in lines {
@@ -150,41 +150,41 @@ fn introduction(port: u16, control: u16, servers: &Servers) -> String {
             text.push_str(&format!("  {line}\n"));
         }
     }
-    text + "\nCtrl-C ends everything. What the Worker logs:\n"
+    text + "\nCtrl-C ends the demo. Log of the Worker:\n"
 }
 
 /// The control server: `POST /primary/502`, one request for each connection.
 async fn accept(control: TcpListener, servers: Servers) {
     while let Ok((stream, _)) = control.accept().await {
-        tokio::spawn(obey(stream, Arc::clone(&servers)));
+        tokio::spawn(execute(stream, Arc::clone(&servers)));
     }
 }
 
-async fn obey(stream: TcpStream, servers: Servers) -> io::Result<()> {
+async fn execute(stream: TcpStream, servers: Servers) -> io::Result<()> {
     let mut wire = Wire::new(stream);
     let Some(head) = wire.head().await? else { return Ok(()) };
     let mut words = head.first_line.split(' ');
     let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
     let mut path = target.trim_matches('/').splitn(2, '/');
-    let (name, order) = (path.next().unwrap_or_default(), path.next().unwrap_or_default());
+    let (name, command) = (path.next().unwrap_or_default(), path.next().unwrap_or_default());
     let (status, text) = match servers.iter().find(|server| server.name() == name) {
-        _ if method != "POST" => ("405 Method Not Allowed", "orders are given with POST".to_owned()),
-        None => ("404 Not Found", "no such server: primary, replica or spare".to_owned()),
-        Some(server) => match change(server, order).await {
-            true => ("200 OK", format!("{name}: {order}")),
-            false => ("404 Not Found", "no such order: stop, start, hang, slow, ok, or a status".to_owned()),
+        _ if method != "POST" => ("405 Method Not Allowed", "commands need POST".to_owned()),
+        None => ("404 Not Found", "unknown server: expected primary, replica or spare".to_owned()),
+        Some(server) => match change(server, command).await {
+            true => ("200 OK", format!("{name}: {command}")),
+            false => ("404 Not Found", "unknown command: expected stop, start, hang, slow, ok or a status".to_owned()),
         },
     };
     let length = text.len() + 1;
     wire.send(format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{text}\n")).await
 }
 
-async fn change(server: &FaultyServer, order: &str) -> bool {
-    match order {
+async fn change(server: &FaultyServer, command: &str) -> bool {
+    match command {
         "stop" => server.stop().await,
         "start" => return server.restart().is_ok(),
-        "hang" => server.outage(Answer::Hang),
-        "slow" => server.answer(Answer::Late(Duration::from_secs(5), Answer::Echo.into())),
+        "hang" => server.outage(Action::Hang),
+        "slow" => server.respond(Action::Delayed(Duration::from_secs(5), Action::Echo.into())),
         "ok" => {
             server.recover();
             return server.restart().is_ok();
@@ -206,8 +206,8 @@ async fn print(log: Log) {
     }
 }
 
-/// Resolves on Ctrl-C, on a polite kill, and when the terminal is closed.
-fn told_to_stop() -> io::Result<impl Future<Output = ()>> {
+/// Resolves on Ctrl-C, on SIGTERM, and when the terminal is closed.
+fn stop_signal() -> io::Result<impl Future<Output = ()>> {
     let [mut interrupt, mut terminate, mut hang_up] =
         [signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?, signal(SignalKind::hangup())?];
     Ok(async move {
@@ -224,7 +224,7 @@ fn port(mut arguments: impl Iterator<Item = String>) -> Result<u16, String> {
         (None, _, _) => Ok(8787),
         (Some("--port"), Some(port), None) => match port.parse() {
             Ok(port) if port > 0 => Ok(port),
-            _ => Err(format!("not a port: {port}\n{USAGE}")),
+            _ => Err(format!("invalid port: {port}\n{USAGE}")),
         },
         _ => Err(USAGE.to_owned()),
     }

@@ -1,12 +1,11 @@
-//! The built Worker on workerd with a configuration of yours, for tests that are not written in
-//! Rust.
+//! Runs the built Worker on workerd with a configuration, for tests that are not written in Rust.
 //!
 //! ```text
 //! cargo run -p tunnel-balancer-tests --bin worker -- services.yaml --port 8787
 //! ```
 //!
-//! Says `listening on 127.0.0.1:8787` when it serves, then whatever the Worker logs. Ends with its
-//! standard input, so that it never outlives who started it, or by SIGTERM.
+//! Prints `listening on 127.0.0.1:8787`, then the log of the Worker. Ends by SIGTERM, and with its
+//! standard input, so that it does not outlive its parent.
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -37,24 +36,24 @@ async fn run() -> Result<(), Box<dyn Error>> {
     let (addr, process) = BuiltWorker::find()?.start(&yaml, port, &log).await?;
     println!("listening on {addr}");
 
-    let mut told_to_stop = signal(SignalKind::terminate())?;
+    let mut terminate = signal(SignalKind::terminate())?;
     tokio::select! {
         () = end_of_input() => Ok(()),
-        _ = told_to_stop.recv() => Ok(()),
+        _ = terminate.recv() => Ok(()),
         () = print(log) => Ok(()),
-        () = process.over() => Err("workerd has ended by itself; its last words are above".into()),
+        () = process.exited() => Err("workerd has exited; its last output is above".into()),
     }
 }
 
-/// A thread, because tokio reads standard input on one that keeps the runtime from ending.
+/// Reads on a thread of its own: that of tokio would delay the end of the runtime.
 async fn end_of_input() {
-    let over = Gate::closed();
-    let open = over.clone();
+    let end = Gate::closed();
+    let reader = end.clone();
     std::thread::spawn(move || {
         let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
-        open.open();
+        reader.open();
     });
-    over.passed().await;
+    end.passed().await;
 }
 
 async fn print(log: Log) {

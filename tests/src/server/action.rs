@@ -1,4 +1,4 @@
-//! The ways a server can answer, or fail to.
+//! The actions of a server: responses and faults.
 
 use std::io;
 use std::sync::Arc;
@@ -7,44 +7,44 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::{Mutex, mpsc};
 
-use super::{Seen, Shared, websocket};
-use crate::digest::made_up;
+use super::{ReceivedRequest, Shared, websocket};
+use crate::digest::generated;
 use crate::gate::Gate;
 use crate::wire::Wire;
 
-/// What a server does with a request. Except for `Late` nothing depends on the clock.
+/// The reaction of a server to a request. Only `Delayed` depends on the clock.
 #[derive(Clone, Debug, Default)]
-pub enum Answer {
-    /// 200 with a text that describes the request, as a friendly application would.
+pub enum Action {
+    /// A 200 with a text that describes the request.
     #[default]
     Echo,
-    /// A fixed answer.
+    /// A fixed response.
     Reply(Reply),
-    /// These bytes, and the end of the connection.
+    /// These bytes and the end of the connection.
     Raw(Bytes),
-    /// Reads the request and never answers.
+    /// Reads the request and never responds.
     Hang,
-    /// Answers once the gate is open.
+    /// Responds when the gate is open.
     Held(Gate, Box<Self>),
-    /// Answers after a delay. For people who watch the demo; cases use `Held`.
-    Late(Duration, Box<Self>),
+    /// Responds after a delay. For the demo: cases use `Held`.
+    Delayed(Duration, Box<Self>),
     /// Reads the request, then resets the connection.
     Reset,
     /// Sends the head and half of the body, then resets the connection.
-    Cut(Reply),
-    /// Sends the head and the body and then keeps the answer open for ever.
+    Truncated(Reply),
+    /// Sends the head and the body, and never ends the response.
     Endless(Reply),
-    /// 200 with a body made up on the fly; the second half follows once the gate is open.
+    /// A 200 with a generated body. The second half follows when the gate is open.
     Download(u64, Gate),
-    /// 200 with a `text/event-stream`, an event for every text sent to the [`Events`].
+    /// A 200 with a `text/event-stream`, with an event for every text sent to the [`Events`].
     Events(Feed),
-    /// Accepts a WebSocket and echoes. Texts that are orders: `close 4001 reason`, `drop`.
+    /// Accepts a WebSocket and echoes messages. Commands are `close 4001 reason` and `drop`.
     WebSocket,
     /// The same, with the headers of this reply in the 101.
     WebSocketWith(Reply),
 }
 
-/// A fixed answer: status, headers, body. Comes with a `Content-Length`.
+/// A fixed response: status, headers and body, with a `Content-Length`.
 #[derive(Clone, Debug)]
 pub struct Reply {
     status: u16,
@@ -53,8 +53,8 @@ pub struct Reply {
     body: Option<Bytes>,
 }
 
-impl Answer {
-    /// Bytes as they stand.
+impl Action {
+    /// Creates an action that sends these bytes.
     pub fn raw(bytes: impl Into<Bytes>) -> Self {
         Self::Raw(bytes.into())
     }
@@ -67,38 +67,38 @@ pub type Events = mpsc::UnboundedSender<String>;
 #[derive(Clone, Debug)]
 pub struct Feed(Arc<Mutex<mpsc::UnboundedReceiver<String>>>);
 
-/// An answer that streams events, and the end to send them with.
-pub fn events() -> (Events, Answer) {
+/// Creates an action that streams events, and the end to send them with.
+pub fn events() -> (Events, Action) {
     let (events, feed) = mpsc::unbounded_channel();
-    (events, Answer::Events(Feed(Arc::new(Mutex::new(feed)))))
+    (events, Action::Events(Feed(Arc::new(Mutex::new(feed)))))
 }
 
 impl Reply {
-    /// An answer with a status and, where the status allows one, a body that names the server and
-    /// the status.
+    /// Creates a response with a status and, if the status allows one, a body that names the server
+    /// and the status.
     pub fn status(status: u16) -> Self {
-        let reason = if status == 200 { "OK" } else { "As Told" };
+        let reason = if status == 200 { "OK" } else { "Custom" };
         Self { status, reason: reason.to_owned(), headers: Vec::new(), body: None }
     }
 
-    /// A redirect to `location`.
+    /// Creates a redirect to `location`.
     pub fn redirect(status: u16, location: impl Into<String>) -> Self {
         Self::status(status).header("Location", location)
     }
 
-    /// With another status text.
+    /// Sets the status text.
     pub fn reason(mut self, reason: &str) -> Self {
         self.reason = reason.to_owned();
         self
     }
 
-    /// With one more header line.
+    /// Adds a header line.
     pub fn header(mut self, name: &str, value: impl Into<String>) -> Self {
         self.headers.push((name.to_owned(), value.into()));
         self
     }
 
-    /// With this body.
+    /// Sets the body.
     pub fn body(mut self, body: impl Into<Bytes>) -> Self {
         self.body = Some(body.into());
         self
@@ -112,7 +112,7 @@ impl Reply {
         match &self.body {
             Some(body) => body.clone(),
             None if self.status == 205 => Bytes::new(),
-            None => format!("{name} says {}\n", self.status).into(),
+            None => format!("status {} of {name}\n", self.status).into(),
         }
     }
 
@@ -129,48 +129,53 @@ impl Reply {
     }
 }
 
-impl From<Reply> for Answer {
+impl From<Reply> for Action {
     fn from(reply: Reply) -> Self {
         Self::Reply(reply)
     }
 }
 
-impl Answer {
-    /// The status, if it is a fixed answer.
-    pub(super) fn told(&self) -> Option<u16> {
+impl Action {
+    /// Returns the status if the response is fixed.
+    pub(super) fn status(&self) -> Option<u16> {
         match self {
             Self::Reply(reply) => Some(reply.status),
             _ => None,
         }
     }
 
-    /// Answers `seen`. Gives the connection back if it can carry another request.
-    pub(super) async fn give(self, mut wire: Wire, seen: &Seen, shared: &Shared) -> io::Result<Option<Wire>> {
+    /// Responds to a request. Returns the connection if it can carry another request.
+    pub(super) async fn perform(
+        self,
+        mut wire: Wire,
+        seen: &ReceivedRequest,
+        shared: &Shared,
+    ) -> io::Result<Option<Wire>> {
         let head_only = seen.method == "HEAD";
         match self {
             Self::Echo => send(wire, &echo(seen, &shared.name), &shared.name, head_only).await,
             Self::Reply(reply) => send(wire, &reply, &shared.name, head_only).await,
             Self::Raw(bytes) => wire.send(bytes).await.map(|()| None),
-            Self::Hang => abandoned(wire, shared).await,
-            Self::Held(gate, answer) => {
+            Self::Hang => until_gone(wire, shared).await,
+            Self::Held(gate, action) => {
                 tokio::select! {
                     () = gate.passed() => {}
                     () = wire.gone() => return count_aborted(shared),
                 }
-                Box::pin(answer.give(wire, seen, shared)).await
+                Box::pin(action.perform(wire, seen, shared)).await
             }
-            Self::Late(delay, answer) => {
+            Self::Delayed(delay, action) => {
                 tokio::select! {
                     () = tokio::time::sleep(delay) => {}
                     () = wire.gone() => return count_aborted(shared),
                 }
-                Box::pin(answer.give(wire, seen, shared)).await
+                Box::pin(action.perform(wire, seen, shared)).await
             }
             Self::Reset => {
                 wire.reset();
                 Ok(None)
             }
-            Self::Cut(reply) => {
+            Self::Truncated(reply) => {
                 let body = reply.text(&shared.name);
                 wire.send(reply.head(&length(body.len()))).await?;
                 wire.send(&body[..body.len() / 2]).await?;
@@ -180,7 +185,7 @@ impl Answer {
             Self::Endless(reply) => {
                 wire.send(reply.head(CHUNKED)).await?;
                 wire.send_chunk(&reply.text(&shared.name)).await?;
-                abandoned(wire, shared).await
+                until_gone(wire, shared).await
             }
             Self::Download(bytes, gate) => download(wire, bytes, gate).await,
             Self::Events(feed) => stream_events(wire, feed, shared).await,
@@ -213,7 +218,7 @@ async fn send(mut wire: Wire, reply: &Reply, name: &str, head_only: bool) -> io:
 async fn download(mut wire: Wire, bytes: u64, gate: Gate) -> io::Result<Option<Wire>> {
     let mut sent = 0;
     wire.send(Reply::status(200).head(&format!("Content-Length: {bytes}"))).await?;
-    for piece in made_up(bytes) {
+    for piece in generated(bytes) {
         if sent >= bytes / 2 {
             gate.passed().await;
         }
@@ -239,7 +244,7 @@ async fn stream_events(mut wire: Wire, feed: Feed, shared: &Shared) -> io::Resul
     Ok(Some(wire))
 }
 
-async fn abandoned(mut wire: Wire, shared: &Shared) -> io::Result<Option<Wire>> {
+async fn until_gone(mut wire: Wire, shared: &Shared) -> io::Result<Option<Wire>> {
     wire.gone().await;
     count_aborted(shared)
 }
@@ -249,14 +254,13 @@ fn count_aborted(shared: &Shared) -> io::Result<Option<Wire>> {
     Ok(None)
 }
 
-fn echo(seen: &Seen, name: &str) -> Reply {
+fn echo(seen: &ReceivedRequest, name: &str) -> Reply {
     let mut text = format!("server: {name}\n{} {}\n", seen.method, seen.target);
     for (name, value) in &seen.headers.0 {
         text.push_str(&format!("{name}: {value}\n"));
     }
     text.push_str(&format!("\nbody: {}\n", seen.body));
-    // Whoever wants to keep answers may keep this one: it shows when somebody gets another
-    // visitor's.
+    // The response is cacheable, so a case notices if a client gets the response of another one.
     let reply = Reply::status(200).header("Cache-Control", "public, max-age=3600");
     reply.header("Content-Type", "text/plain; charset=utf-8").body(text)
 }

@@ -1,21 +1,18 @@
-//! A server that can be broken on purpose, in every way in which a tunnel or the application behind
-//! it breaks.
+//! A server with faults on demand, for every way in which a tunnel or its application fails.
 //!
-//! It answers like a small application and can be told at any moment, for all paths or for one, to
-//! answer otherwise: with a status, a redirect, a stream, a reset, or not at all. Health checks go
-//! to a path of their own ([`HEALTH_PATH`]), with their own behaviour and their own counters,
-//! because "the probe passes, the application hangs" is the interesting case. Everything received
-//! is kept, as it was on the wire.
+//! By default it echoes requests. Its [`Action`] can be changed at any time, for all paths or for
+//! one. Probes use a path of their own ([`HEALTH_PATH`]) with an action and counters of their own,
+//! because an application may fail while its probes pass. All requests are recorded unchanged.
 
-mod answer;
+mod action;
 mod connection;
 mod record;
 #[cfg(test)]
 mod tests;
 mod websocket;
 
-pub use answer::{Answer, Events, Feed, Reply, events};
-pub use record::{Counts, Seen};
+pub use action::{Action, Events, Feed, Reply, events};
+pub use record::{Counts, ReceivedRequest};
 
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -29,16 +26,15 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use crate::within;
 
-/// The path that is a health check and not traffic; [`crate::Service`] puts it into the
-/// configuration.
+/// The path of health checks, which [`crate::Service`] configures.
 pub const HEALTH_PATH: &str = "/__health";
 
-/// A running (or stopped) server on a loopback port of its own.
+/// A running or stopped server on its own loopback port.
 pub struct FaultyServer {
     shared: Arc<Shared>,
     addr: SocketAddr,
-    // Bound, but not listening: while the server is stopped nobody else gets its port, and
-    // connections are refused.
+    // Bound, but not listening: while the server is stopped, its port stays reserved and connections
+    // are refused.
     _port: TcpSocket,
     listener: Mutex<Option<Listener>>,
 }
@@ -59,49 +55,49 @@ impl FaultyServer {
         Ok(server)
     }
 
-    /// The name, as it goes into the configuration and comes back in `X-Served-By`.
+    /// Returns the name: that of the configuration and of `X-Served-By`.
     pub fn name(&self) -> &str {
         &self.shared.name
     }
 
-    /// Where it listens.
+    /// Returns the address.
     pub fn addr(&self) -> SocketAddr {
         self.addr
     }
 
-    /// Its URL, without a path.
+    /// Returns the URL without a path.
     pub fn url(&self) -> String {
         format!("http://{}", self.addr)
     }
 
-    /// From now on gives this answer to traffic on every path that has no answer of its own.
-    pub fn answer(&self, answer: impl Into<Answer>) {
-        self.shared.behaviour().traffic = answer.into();
+    /// Sets the action for requests on every path without an action of its own.
+    pub fn respond(&self, action: impl Into<Action>) {
+        self.shared.behavior().traffic = action.into();
     }
 
-    /// From now on gives this answer to traffic on one path.
-    pub fn answer_at(&self, path: &str, answer: impl Into<Answer>) {
-        self.shared.behaviour().paths.insert(path.to_owned(), answer.into());
+    /// Sets the action for requests on one path.
+    pub fn respond_at(&self, path: &str, action: impl Into<Action>) {
+        self.shared.behavior().paths.insert(path.to_owned(), action.into());
     }
 
-    /// From now on gives this answer to health checks.
-    pub fn health(&self, answer: impl Into<Answer>) {
-        self.shared.behaviour().health = answer.into();
+    /// Sets the action for probes.
+    pub fn respond_to_probes(&self, action: impl Into<Action>) {
+        self.shared.behavior().probes = action.into();
     }
 
-    /// From now on gives this answer to everything, as a tunnel without a connector does.
-    pub fn outage(&self, answer: impl Into<Answer>) {
-        let answer = answer.into();
-        self.answer(answer.clone());
-        self.health(answer);
+    /// Sets the action for requests and probes, as for a tunnel without a connector.
+    pub fn outage(&self, action: impl Into<Action>) {
+        let action = action.into();
+        self.respond(action.clone());
+        self.respond_to_probes(action);
     }
 
-    /// Everything is as in the beginning.
+    /// Restores the actions of the start.
     pub fn recover(&self) {
-        *self.shared.behaviour() = Behaviour::default();
+        *self.shared.behavior() = Behavior::default();
     }
 
-    /// Stops listening and drops every connection. New connections are refused.
+    /// Stops listening and drops all connections. New connections are refused.
     pub async fn stop(&self) {
         let listener = self.listener.lock().expect("no panic while locked").take();
         if let Some(Listener { stop, task }) = listener {
@@ -110,18 +106,18 @@ impl FaultyServer {
         }
     }
 
-    /// Waits until nobody has a connection to it any more: after a [`stop`](Self::stop), until all
-    /// have noticed. Where the system does not tell (there is no `/proc`), nobody waits.
-    pub async fn forgotten(&self) {
+    /// Waits until all peers have closed their connections, after a [`stop`](Self::stop). Returns at
+    /// once if there is no `/proc`.
+    pub async fn until_disconnected(&self) {
         let poll = async {
             while is_connected_to(self.addr.port()) {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
-        within("everybody to notice that a server stopped", poll).await;
+        within("all peers to disconnect from a stopped server", poll).await;
     }
 
-    /// Listens again, on the same port. Does nothing when it does already.
+    /// Listens again on the same port, if the server is stopped.
     pub fn restart(&self) -> io::Result<()> {
         let mut listener = self.listener.lock().expect("no panic while locked");
         if listener.is_none() {
@@ -133,36 +129,34 @@ impl FaultyServer {
         Ok(())
     }
 
-    /// The traffic received so far, health checks left out: every request whose body ended, in that
-    /// order.
-    pub fn requests(&self) -> Vec<Seen> {
+    /// Returns all requests so far whose body has ended, in that order, without probes.
+    pub fn requests(&self) -> Vec<ReceivedRequest> {
         self.shared.seen.lock().expect("no panic while locked").clone()
     }
 
-    /// The only request received so far.
-    pub fn only_request(&self) -> Seen {
+    /// Returns the only request so far.
+    pub fn only_request(&self) -> ReceivedRequest {
         let mut requests = self.requests();
         assert_eq!(requests.len(), 1, "requests at {}: {requests:#?}", self.name());
         requests.remove(0)
     }
 
-    /// The health checks received so far.
-    pub fn probes(&self) -> Vec<Seen> {
+    /// Returns the probes so far.
+    pub fn probes(&self) -> Vec<ReceivedRequest> {
         self.shared.probes.lock().expect("no panic while locked").clone()
     }
 
-    /// The counters.
+    /// Returns the counters.
     pub fn counts(&self) -> Counts {
         self.shared.counts.borrow().clone()
     }
 
-    /// Number of requests that reached this server, health checks left out. Counted when the head
-    /// arrives.
+    /// Returns the number of requests, without probes. A request counts when its head arrives.
     pub fn hits(&self) -> usize {
         self.counts().requests
     }
 
-    /// Waits until the counters satisfy `condition`; returns them.
+    /// Waits until the counters satisfy `condition`. Returns them.
     pub async fn until(&self, what: &str, condition: impl Fn(&Counts) -> bool) -> Counts {
         let mut changes = self.shared.counts.subscribe();
         let wait = changes.wait_for(|counts| condition(counts));
@@ -170,20 +164,20 @@ impl FaultyServer {
     }
 }
 
-/// What the connections of one server share.
+/// The state that all connections of a server share.
 struct Shared {
     name: String,
-    behaviour: Mutex<Behaviour>,
+    behavior: Mutex<Behavior>,
     counts: watch::Sender<Counts>,
-    seen: Mutex<Vec<Seen>>,
-    probes: Mutex<Vec<Seen>>,
+    seen: Mutex<Vec<ReceivedRequest>>,
+    probes: Mutex<Vec<ReceivedRequest>>,
 }
 
 #[derive(Default)]
-struct Behaviour {
-    traffic: Answer,
-    health: Answer,
-    paths: HashMap<String, Answer>,
+struct Behavior {
+    traffic: Action,
+    probes: Action,
+    paths: HashMap<String, Action>,
 }
 
 struct Listener {
@@ -195,15 +189,15 @@ impl Shared {
     fn new(name: &str) -> Self {
         Self {
             name: name.to_owned(),
-            behaviour: Mutex::default(),
+            behavior: Mutex::default(),
             counts: watch::Sender::default(),
             seen: Mutex::default(),
             probes: Mutex::default(),
         }
     }
 
-    fn behaviour(&self) -> MutexGuard<'_, Behaviour> {
-        self.behaviour.lock().expect("no panic while locked")
+    fn behavior(&self) -> MutexGuard<'_, Behavior> {
+        self.behavior.lock().expect("no panic while locked")
     }
 
     fn count(&self, change: impl FnOnce(&mut Counts)) {
@@ -211,10 +205,10 @@ impl Shared {
     }
 }
 
-impl Behaviour {
-    fn answer(&self, path: &str) -> Answer {
-        let usual = if path == HEALTH_PATH { &self.health } else { &self.traffic };
-        self.paths.get(path).unwrap_or(usual).clone()
+impl Behavior {
+    fn action(&self, path: &str) -> Action {
+        let default = if path == HEALTH_PATH { &self.probes } else { &self.traffic };
+        self.paths.get(path).unwrap_or(default).clone()
     }
 }
 
@@ -234,8 +228,7 @@ async fn accept(listener: TcpListener, mut stopped: oneshot::Receiver<()>, share
     connections.shutdown().await;
 }
 
-/// Whether some socket of this machine has a peer at this port of IPv4 and was not closed yet by
-/// its program.
+/// Returns whether a socket of this machine has a peer at this port of IPv4 and is not closed.
 fn is_connected_to(port: u16) -> bool {
     const ESTABLISHED: &str = "01";
     const CLOSE_WAIT: &str = "08";

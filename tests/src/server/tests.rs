@@ -1,21 +1,21 @@
-//! The servers themselves, asked directly: a fault that does not happen would let every case pass.
+//! Tests of the servers themselves: a fault without an effect would let every case pass.
 
 use std::io::ErrorKind;
 
 use tokio::net::TcpStream;
 
-use super::{Answer, FaultyServer, HEALTH_PATH, Reply, events};
+use super::{Action, FaultyServer, HEALTH_PATH, Reply, events};
 use crate::{Client, Digest, Gate, Request};
 
 #[tokio::test]
-async fn stopped_means_refused_and_the_port_is_kept() {
+async fn a_stopped_server_refuses_connections_and_keeps_its_port() {
     let server = FaultyServer::start("one").await;
     let client = Client::new(server.addr());
     let mut kept = client.connect().await;
-    assert_eq!(kept.send(&Request::get("/")).await.expect("an answer").status, 200);
+    assert_eq!(kept.send(&Request::get("/")).await.expect("a response").status, 200);
     server.stop().await;
     assert!(kept.send(&Request::get("/")).await.is_err(), "kept connections are dropped");
-    let refused = TcpStream::connect(server.addr()).await.expect_err("nobody listens");
+    let refused = TcpStream::connect(server.addr()).await.expect_err("no process listens");
     assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
     server.restart().expect("its port is held");
     assert_eq!(client.get("/").await.status, 200);
@@ -23,7 +23,7 @@ async fn stopped_means_refused_and_the_port_is_kept() {
 }
 
 #[tokio::test]
-async fn requests_are_recorded_as_they_were_on_the_wire() {
+async fn requests_are_recorded_unchanged() {
     let server = FaultyServer::start("one").await;
     let request = Request::post("//a/../b?\\{}", "body").header("x-A", "1").header("B", "2").header("X-a", "3");
     Client::new(server.addr()).send(request).await;
@@ -34,42 +34,42 @@ async fn requests_are_recorded_as_they_were_on_the_wire() {
 }
 
 #[tokio::test]
-async fn broken_answers_are_broken() {
+async fn faults_are_visible_to_the_client() {
     let server = FaultyServer::start("one").await;
     let client = Client::new(server.addr());
-    server.answer(Answer::Reset);
-    let error = client.connect().await.send(&Request::get("/")).await.expect_err("no answer");
+    server.respond(Action::Reset);
+    let error = client.connect().await.send(&Request::get("/")).await.expect_err("no response");
     assert_eq!(error.kind(), ErrorKind::ConnectionReset);
-    server.answer(Answer::Cut(Reply::status(200).body("x".repeat(1000))));
+    server.respond(Action::Truncated(Reply::status(200).body("x".repeat(1000))));
     assert!(client.open(Request::get("/")).await.complete().await.is_err());
-    server.answer(Answer::Endless(Reply::status(200).body("x")));
+    server.respond(Action::Endless(Reply::status(200).body("x")));
     let mut endless = client.open(Request::get("/")).await;
     assert_eq!(endless.piece().await.as_deref(), Some(b"x".as_slice()));
     drop(endless);
-    server.until("the abandoned answer", |counts| counts.aborted == 1).await;
+    server.until("the aborted response", |counts| counts.aborted == 1).await;
 }
 
 #[tokio::test]
-async fn probes_are_counted_apart() {
+async fn probes_are_counted_separately() {
     let server = FaultyServer::start("one").await;
     let (client, gate) = (Client::new(server.addr()), Gate::closed());
-    server.health(Answer::Held(gate.clone(), Box::new(Reply::status(503).into())));
+    server.respond_to_probes(Action::Held(gate.clone(), Box::new(Reply::status(503).into())));
     let both_wait = async {
-        server.until("two probes", |counts| counts.probes_open == 2).await;
+        server.until("two probes", |counts| counts.probes_in_flight == 2).await;
         gate.open();
     };
     let (one, two, ()) = tokio::join!(client.get(HEALTH_PATH), client.get(HEALTH_PATH), both_wait);
     assert_eq!((one.status, two.status, client.get("/").await.status), (503, 503, 200));
-    let counts = server.until("their end", |counts| counts.probes_open == 0).await;
-    assert_eq!((counts.probes, counts.probes_at_once, counts.requests), (2, 2, 1));
+    let counts = server.until("their end", |counts| counts.probes_in_flight == 0).await;
+    assert_eq!((counts.probes, counts.max_probes_in_flight, counts.requests), (2, 2, 1));
 }
 
 #[tokio::test]
 async fn streams_are_complete() {
     let server = FaultyServer::start("one").await;
     let client = Client::new(server.addr());
-    let (events, answer) = events();
-    server.answer(answer);
+    let (events, action) = events();
+    server.respond(action);
     let mut stream = client.open(Request::get("/")).await;
     events.send("hello".to_owned()).expect("the server streams");
     assert_eq!(stream.until("\n\n").await, "data: hello\n\n");
@@ -78,6 +78,6 @@ async fn streams_are_complete() {
 
     let gate = Gate::closed();
     gate.open();
-    server.answer(Answer::Download(200_000, gate));
+    server.respond(Action::Download(200_000, gate));
     assert_eq!(client.get("/").await.body.len(), 200_000);
 }

@@ -1,5 +1,5 @@
-//! A WebSocket that echoes and does as it is told: a text `close 4001 reason` makes the server
-//! close the session with that code, `drop` makes it reset the connection.
+//! A WebSocket server that echoes messages. The text `close 4001 reason` makes it close the session
+//! with that code, and `drop` makes it reset the connection.
 
 use std::io;
 
@@ -9,10 +9,15 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role};
 
-use super::{Seen, Shared};
+use super::{ReceivedRequest, Shared};
 use crate::wire::Wire;
 
-pub(super) async fn session(mut wire: Wire, seen: &Seen, shared: &Shared, more: &str) -> io::Result<Option<Wire>> {
+pub(super) async fn session(
+    mut wire: Wire,
+    seen: &ReceivedRequest,
+    shared: &Shared,
+    more: &str,
+) -> io::Result<Option<Wire>> {
     let Some(key) = seen.header("Sec-WebSocket-Key") else {
         wire.send("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n").await?;
         return Ok(Some(wire));
@@ -54,7 +59,7 @@ fn accept(key: &str, offered: Option<&str>, more: &str) -> String {
     head + "\r\n"
 }
 
-fn close_frame(order: &str) -> Option<CloseFrame> {
-    let (code, reason) = order.strip_prefix("close ")?.split_once(' ')?;
+fn close_frame(command: &str) -> Option<CloseFrame> {
+    let (code, reason) = command.strip_prefix("close ")?.split_once(' ')?;
     Some(CloseFrame { code: code.parse::<u16>().ok()?.into(), reason: reason.to_owned().into() })
 }
