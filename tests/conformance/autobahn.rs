@@ -1,5 +1,5 @@
-//! The Autobahn test suite: its client and its server, directly and through the target, with the same
-//! verdicts.
+//! The Autobahn test suite: its client and its server, directly and through the target, with the
+//! same verdicts.
 //!
 //! It covers more errors than `websocket_peers`, above all of compression, but its package
 //! (`autobahntestsuite`) needs Python 2.7. It is skipped unless [`WSTEST`] names its program:
@@ -111,8 +111,8 @@ async fn listening(addr: SocketAddr) {
     }
 }
 
-/// Starts a relay that replaces the `Host` of Autobahn's client, which is an address, by the host of
-/// the service.
+/// Starts a relay that replaces the `Host` of Autobahn's client, which is an address, by the host
+/// of the service.
 async fn relay(target: SocketAddr) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port on loopback");
     let addr = listener.local_addr().expect("a bound listener");

@@ -1,12 +1,12 @@
-//! Random faults under a steady load: servers are killed, hung, restarted, or respond with 502 or 530.
-//! No GET may fail, and no POST may run twice.
+//! Random faults under a steady load: servers are killed, hung, restarted, or respond with 502 or
+//! 530. No GET may fail, and no POST may run twice.
 //!
 //! One server at a time, the rock, has no fault. The others get random faults from a seed. When the
-//! rock changes, the old one works until all earlier GETs have ended. Otherwise a GET with two failed
-//! attempts could find the third server failing, too, which no balancer can prevent.
+//! rock changes, the old one works until all earlier GETs have ended. Otherwise a GET with two
+//! failed attempts could find the third server failing, too, which no balancer can prevent.
 //!
-//! The probes of the new rock may not have passed yet, so all servers may be marked unavailable for a
-//! moment. `tests/fleets/chaos.rs` is the same test on the virtual clock, where a loss is
+//! The probes of the new rock may not have passed yet, so all servers may be marked unavailable for
+//! a moment. `tests/fleets/chaos.rs` is the same test on the virtual clock, where a loss is
 //! reproducible.
 //!
 //! The full run is longer. A failure prints its seed, and any seed can be repeated:
@@ -68,8 +68,8 @@ async fn no_get_fails_and_no_post_runs_twice(bench: Bench) {
     let unexecuted = load.successful_posts().into_iter().filter(|id| !executed.contains_key(id)).count();
     let retried = servers.iter().map(seen_gets).sum::<usize>().saturating_sub(load.gets() - gets.len());
     println!(
-        "seed {seed}: {} requests, {} failed GETs of {}, {} POSTs executed twice of {}, {} failed POSTs; {} faults, {} changes \
-         of the responding server, {retried} retried GETs (without refused connections), slowest GET {:?}",
+        "seed {seed}: {} requests, {} failed GETs of {}, {} POSTs executed twice of {}, {} failed POSTs; {} faults, \
+         {} changes of the responding server, {retried} retried GETs (without refused connections), slowest GET {:?}",
         load.outcomes.borrow().len(),
         gets.len(),
         load.gets(),
@@ -89,7 +89,8 @@ async fn no_get_fails_and_no_post_runs_twice(bench: Bench) {
 
 // === the load ===
 
-/// Repeats three GETs and a POST at fixed times, independently of earlier requests. Each has a number.
+/// Repeats three GETs and a POST at fixed times, independently of earlier requests. Each has a
+/// number.
 struct Load {
     client: Client,
     outcomes: RefCell<Vec<Outcome>>,
@@ -146,8 +147,8 @@ impl Load {
     }
 
     async fn result(&self, request: &Request) -> Result<String, String> {
-        // Each request has its own connection: the target may close an idle one at the moment at which
-        // it is used again.
+        // Each request has its own connection: the target may close an idle one at the moment at
+        // which it is used again.
         let mut connection = self.client.connect().await;
         let response = connection.send(request).await.map_err(|error| format!("broken connection: {error}"))?;
         match response.status {
@@ -202,8 +203,8 @@ fn order(id: usize) -> String {
     format!("order {id}")
 }
 
-/// Returns the servers that executed each POST. A server executes a POST that it has read to its end,
-/// unless it responds with 530, which means that the tunnel reached no server.
+/// Returns the servers that executed each POST. A server executes a POST that it has read to its
+/// end, unless it responds with 530, which means that the tunnel reached no server.
 fn executed<'a>(servers: impl Iterator<Item = &'a FaultyServer>) -> BTreeMap<usize, Vec<String>> {
     let mut executed = BTreeMap::<_, Vec<_>>::new();
     for server in servers {
@@ -225,8 +226,8 @@ fn seen_gets(server: &FaultyServer) -> usize {
 
 // === the faults ===
 
-/// The faults. The seed decides their kinds, their order and their times, except for the wait at the
-/// end of each phase.
+/// The faults. The seed decides their kinds, their order and their times, except for the wait at
+/// the end of each phase.
 struct Chaos<'a> {
     servers: &'a [FaultyServer],
     rng: Cell<u64>,

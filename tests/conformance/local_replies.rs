@@ -67,7 +67,8 @@ async fn placeholders_of_the_error_page_are_replaced(bench: Bench) {
     assert_eq!(
         html.text(),
         format!(
-            "<h1>503 Service Unavailable</h1><p>No server responded. Please try again in a moment.</p><i>{id}</i>{{{{other}}}}"
+            "<h1>503 Service Unavailable</h1><p>No server responded. Please try again in a moment.</p>\
+             <i>{id}</i>{{{{other}}}}"
         )
     );
     assert_eq!(html.header("Content-Type"), Some("text/html; charset=utf-8"));

@@ -1,18 +1,18 @@
 //! The conformance suite: black-box tests of every host of the balancer on real sockets.
 //!
-//! A case belongs here if it depends on bytes, connections, processes or the runtime of a host. What
-//! can be decided on the virtual clock belongs to `scenarios`. `native` contains the cases of the
-//! native proxy alone.
+//! A case belongs here if it depends on bytes, connections, processes or the runtime of a host.
+//! What can be decided on the virtual clock belongs to `scenarios`. `native` contains the cases of
+//! the native proxy alone.
 //!
-//! Each pair of host and case is one test, such as `worker::failover::unknown_host_is_404`. A filter
-//! selects hosts, themes or cases:
+//! Each pair of host and case is one test, such as `worker::failover::unknown_host_is_404`. A
+//! filter selects hosts, themes or cases:
 //!
 //! ```text
 //! cargo test -p tunnel-balancer-tests --test conformance -- native::failover::unknown_host_is_404
 //! ```
 //!
-//! `--nocapture` prints the logs of passed cases, too. The differences between the hosts are printed
-//! at the end.
+//! `--nocapture` prints the logs of passed cases, too. The differences between the hosts are
+//! printed at the end.
 
 use std::any::Any;
 use std::cell::RefCell;

@@ -74,8 +74,8 @@ async fn s04_nothing_is_retried_after_a_response(bench: Bench) {
         assert_eq!(app.post("/", "order").await.status, status);
         assert_eq!(primary.hits(), before + 2, "{status}");
     }
-    // The runtime cannot create a Response with these statuses. Whatever the client gets, the request
-    // is sent once.
+    // The runtime cannot create a Response with these statuses. Whatever the client gets, the
+    // request is sent once.
     for status in [600, 999] {
         let before = primary.hits();
         primary.respond(Reply::status(status));

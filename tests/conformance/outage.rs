@@ -47,9 +47,9 @@ async fn a_hung_application_loses_no_get(bench: Bench) {
     assert!(gets.iter().all(|get| get.status == Some(200)), "{:#?}", failed(&gets));
 }
 
-/// Sends 200 GETs per second from one address, with the default settings. `share` is the number of 800
-/// that the hung server gets without stall detection. On an idle machine, about `slow` take more than
-/// 100 ms.
+/// Sends 200 GETs per second from one address, with the default settings. `share` is the number of
+/// 800 that the hung server gets without stall detection. On an idle machine, about `slow` take
+/// more than 100 ms.
 async fn hang_under_load(bench: &Bench, policy: &str, share: usize, slow: usize) {
     let [primary, replica] = bench.servers(["primary", "replica"]).await;
     let app = warm(bench, policy, &primary, &replica).await;

@@ -127,11 +127,16 @@ async fn every_health_check_key_is_applied(bench: Bench) {
     path.respond_at("/ready", Reply::status(404));
     path.respond(reply(418, wiki, &ok));
     passes.respond_at("/ready", reply(418, wiki, &ok));
-    let lines: String = servers.iter().map(|server| {
-        let (url, name) = (server.url(), server.name());
-        format!("      - {{ url: \"{url}\", name: {name}, headers: {{ X-Token: \"${{AFFINITY_KEY}}\", X-Of: {name} }} }}\n")
-    }).collect();
-    let check = "{ path: \"/ready?full=1\", expect_status: 418, expect_header: { name: X-App, contains: wiki }, expect_body: all is fine }";
+    let lines: String = servers
+        .iter()
+        .map(|server| {
+            let (url, name) = (server.url(), server.name());
+            let headers = format!("X-Token: \"${{AFFINITY_KEY}}\", X-Of: {name}");
+            format!("      - {{ url: \"{url}\", name: {name}, headers: {{ {headers} }} }}\n")
+        })
+        .collect();
+    let check = "{ path: \"/ready?full=1\", expect_status: 418, \
+                 expect_header: { name: X-App, contains: wiki }, expect_body: all is fine }";
     let app =
         bench.start(format!("services:\n  app.test:\n    servers:\n{lines}    health_check: {check}\n").as_str()).await;
     let mut traffic = Traffic::start(&app);

@@ -1,7 +1,7 @@
 //! Retries: requests that were not delivered, and idempotent ones.
 //!
-//! Every status has its own public host, so that no request changes the state of a server for a later
-//! one.
+//! Every status has its own public host, so that no request changes the state of a server for a
+//! later one.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! Streaming: bodies of any size are passed through as they arrive, and not retried after their start.
+//! Streaming: bodies of any size are passed through as they arrive, and not retried after their
+//! start.
 //!
 //! Cases do not measure time. One end withholds the rest of a body until the other end has received
 //! its beginning, which never happens if the target buffers the body.

@@ -24,7 +24,8 @@ const FULL: &str = "TUNNEL_BALANCER_FULL";
 /// The allowed growth for one body: buffers, and garbage of the runtime.
 const GROWTH_BY_ONE: u64 = 64 * MB;
 
-/// The allowed growth for two hundred bodies at once: their buffers, less than a tenth of the bodies.
+/// The allowed growth for two hundred bodies at once: their buffers, less than a tenth of the
+/// bodies.
 const GROWTH_BY_MANY: u64 = 128 * MB;
 
 async fn download_uses_constant_memory(bench: Bench) {

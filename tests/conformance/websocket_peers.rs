@@ -1,8 +1,8 @@
 //! Transparency of WebSocket sessions.
 //!
-//! Every script runs directly and through the target, and both ends have to receive the same. A host
-//! that parses frames itself may differ: [`differences`] lists each difference with its reason and
-//! the exact transcript. A listed difference that does not occur fails the case, too.
+//! Every script runs directly and through the target, and both ends have to receive the same. A
+//! host that parses frames itself may differ: [`differences`] lists each difference with its reason
+//! and the exact transcript. A listed difference that does not occur fails the case, too.
 
 use tunnel_balancer_tests::peers::{
     Action, Peers, Script, Side, Transcript, binary, close, close_empty, first_frame, frame, last_frame, middle_frame,
@@ -84,11 +84,11 @@ async fn messages_of_all_sizes(bench: Bench) {
 async fn fragments(bench: Bench) {
     let scripts = ENDS.into_iter().flat_map(|(side, name)| {
         [
-            Script::new(format!("a text in three frames from the {name}"))
+            Script::new(format!("a message in three frames from the {name}"))
                 .turn(side, [first_frame("one "), middle_frame("two "), last_frame("three")]),
-            Script::new(format!("a text in empty frames from the {name}"))
+            Script::new(format!("a message in empty frames from the {name}"))
                 .turn(side, [first_frame(""), middle_frame(""), middle_frame(""), last_frame("")]),
-            Script::new(format!("a text cut in a character by the {name}"))
+            Script::new(format!("a message split inside a character by the {name}"))
                 .turn(side, [frame_of(side, 0x01, b"caf\xC3"), frame_of(side, 0x80, b"\xA9")]),
             Script::new(format!("pings between frames from the {name}")).turn(
                 side,
@@ -107,7 +107,7 @@ async fn pings_and_pongs(bench: Bench) {
             Script::new(format!("an empty ping from the {name}")).turn(side, [ping("")]),
             Script::new(format!("a ping from the {name}")).turn(side, [ping("ping payload")]),
             Script::new(format!("the largest ping from the {name}")).turn(side, [ping("p".repeat(125))]),
-            Script::new(format!("pings among texts from the {name}"))
+            Script::new(format!("pings among messages from the {name}"))
                 .turn(side, [text("1"), ping("a"), text("2"), ping("b"), text("3")]),
             Script::new(format!("an unsolicited pong from the {name}")).turn(side, [pong("unsolicited")]),
         ]

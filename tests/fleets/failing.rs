@@ -1,6 +1,6 @@
 //! A server that fails at once appears fast and idle, so it attracts traffic ("black hole").
 //!
-//! PERF-7: three servers receive 100 requests per second for a minute. One fails after 5 ms, the
+//! PERF-07: three servers receive 100 requests per second for a minute. One fails after 5 ms, the
 //! others respond after 167 ms. The policy `least_requests` alone sends two thirds of the requests
 //! to the failing server. Retries are off, so that clients see every failure.
 
@@ -59,7 +59,7 @@ impl Case {
 }
 
 #[test]
-fn perf_7_ejection_keeps_errors_from_clients() {
+fn perf_07_ejection_keeps_errors_from_clients() {
     for_seeds(1, |seed| {
         for (name, policy) in &POLICIES {
             for (probes, probed) in [("fail", 502), ("pass", 200)] {
@@ -71,7 +71,7 @@ fn perf_7_ejection_keeps_errors_from_clients() {
 }
 
 #[test]
-fn perf_7_the_policy_alone_keeps_most_errors_from_clients() {
+fn perf_07_the_policy_alone_keeps_most_errors_from_clients() {
     for_seeds(1, |seed| {
         // The other policies, for comparison.
         for ((name, policy), expected) in POLICIES[1..3].iter().zip([33.3, 66.4]) {
@@ -89,7 +89,7 @@ fn perf_7_the_policy_alone_keeps_most_errors_from_clients() {
 /// Each of a hundred isolates sees one request per second and learns on its own, unless they share
 /// state.
 #[test]
-fn perf_7_ejection_keeps_errors_low_over_a_hundred_isolates() {
+fn perf_07_ejection_keeps_errors_low_over_a_hundred_isolates() {
     // By policy: separate and shared, with probes that fail; the same with probes that pass.
     let bounds = [[1.7, 1.25, 10.8, 8.2], [1.7, 1.25, 15.5, 6.2], [0.85, 0.55, 14.0, 4.2], [0.85, 0.55, 3.6, 5.7]];
     for_seeds(1, |seed| {

@@ -1,8 +1,8 @@
 //! A server slows down: every response is good and takes 2 s.
 //!
 //! Nothing fails, so only a policy that considers latency or a limit per attempt helps. The cases
-//! are those of linkerd's "Beyond round robin" (PERF-8), and the same with few servers and many
-//! isolates (PERF-9). Responses take 167 +- 5 ms, and for 30 s of 60 s those of the first server
+//! are those of linkerd's "Beyond round robin" (PERF-08), and the same with few servers and many
+//! isolates (PERF-09). Responses take 167 +- 5 ms, and for 30 s of 60 s those of the first server
 //! take 2 s. The figure is the share of requests that are served within 1 s.
 
 use tunnel_balancer_core::{Policy, Service};
@@ -35,7 +35,7 @@ fn within_a_second(stats: &Stats) -> f64 {
 }
 
 #[test]
-fn perf_8_slow_requests_are_few_if_one_of_eleven_servers_slows_down() {
+fn perf_08_slow_requests_are_few_if_one_of_eleven_servers_slows_down() {
     for_seeds(1, |seed| {
         for ((name, policy), bound) in POLICIES.into_iter().zip([95.4, 99.4, 99.9]) {
             let share = within_a_second(&run(service(11, policy), 1_000.0, 1, false, seed));
@@ -47,7 +47,7 @@ fn perf_8_slow_requests_are_few_if_one_of_eleven_servers_slows_down() {
 /// Each isolate observes at least one slow request. For a hundred isolates that is 1.7 % of
 /// 6,000 requests, so no policy reaches 99 %. A limit per attempt does.
 #[test]
-fn perf_9_slow_requests_are_few_if_one_of_three_servers_slows_down() {
+fn perf_09_slow_requests_are_few_if_one_of_three_servers_slows_down() {
     let bounds = [(1, [83.2, 97.4, 99.5]), (10, [83.2, 94.8, 99.2]), (100, [83.0, 88.1, 97.0])];
     for_seeds(1, |seed| {
         for (isolates, bounds) in &bounds {

@@ -18,7 +18,7 @@ fn theory(load: f64, choices: i32) -> f64 {
 }
 
 #[test]
-fn perf_6_the_engine_matches_the_theory_at_64_servers() {
+fn perf_06_the_engine_matches_the_theory_at_64_servers() {
     for_seeds(1, |seed| {
         let mut service = service(64, Policy::LeastRequests);
         service.health_check = None;

@@ -2,12 +2,12 @@
 //!
 //! A panic may leave the memory of a wasm instance inconsistent, possibly with a lock held, so the
 //! instance is not used again. The code of `worker-build` creates a new one for the next request.
-//! Bodies and WebSockets that the runtime already transfers continue. Requests that wait for a server
-//! inside the instance are lost.
+//! Bodies and WebSockets that the runtime already transfers continue. Requests that wait for a
+//! server inside the instance are lost.
 //!
-//! The tests use a build that panics on request (`cargo xtask build --panic-on-demand`), which `cargo
-//! xtask test conformance` creates. They are not a part of the conformance suite, because it fails
-//! any case whose log contains a panic.
+//! The tests use a build that panics on request (`cargo xtask build --panic-on-demand`), which
+//! `cargo xtask test conformance` creates. They are not a part of the conformance suite, because it
+//! fails any case whose log contains a panic.
 
 use std::sync::Arc;
 

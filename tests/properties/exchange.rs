@@ -10,10 +10,11 @@ use tunnel_balancer_core::{
 
 fn outcome() -> impl Strategy<Value = Outcome> {
     let status = |code: u16| Outcome::Status(StatusCode::from_u16(code).unwrap());
+    let failures = vec![Failure::Connect, Failure::ConnectionLost, Failure::Timeout];
     prop_oneof![
         3 => Just(status(200)),
         1 => prop::sample::select(vec![500, 404, 502, 503, 504, 520, 521, 522, 524, 526, 530]).prop_map(status),
-        1 => prop::sample::select(vec![Failure::Connect, Failure::ConnectionLost, Failure::Timeout]).prop_map(Outcome::Failed),
+        1 => prop::sample::select(failures).prop_map(Outcome::Failed),
     ]
 }
 
@@ -78,10 +79,13 @@ proptest! {
             prop_assert!(!tried.is_empty() && tried.len() <= attempts as usize, "tried {tried:?}");
             let responds = |server: &usize| outcomes[*server].classify().delivery == Delivery::Answered;
             if idempotent && replayable && attempts >= 4 && (0..4).any(|server| responds(&server)) {
-                prop_assert!(tried.last().is_some_and(responds), "failed although a server responds: {tried:?} of {outcomes:?}");
+                let has_response = tried.last().is_some_and(responds);
+                prop_assert!(has_response, "failed although a server responds: {tried:?} of {outcomes:?}");
             }
             match (finish, outcomes[tried[tried.len() - 1]]) {
-                (Finish::Response, Outcome::Status(status)) => prop_assert!(![521, 523, 525, 526, 530].contains(&status.as_u16())),
+                (Finish::Response, Outcome::Status(status)) => {
+                    prop_assert!(![521, 523, 525, 526, 530].contains(&status.as_u16()));
+                }
                 (Finish::Response, Outcome::Failed(_)) => prop_assert!(false, "no response to pass through"),
                 (Finish::LocalReply(reply), outcome) => {
                     prop_assert!(reply.status().is_server_error());

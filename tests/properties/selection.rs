@@ -91,7 +91,8 @@ proptest! {
                 state.on_probe(lease, &Ok(response), now);
             }
             let sticky = event.sticky.and_then(ServerId::new);
-            let request = RequestMeta { hash_key: event.key, affinity_server: sticky, ..RequestMeta::new(event.method.clone()) };
+            let meta = RequestMeta::new(event.method.clone());
+            let request = RequestMeta { hash_key: event.key, affinity_server: sticky, ..meta };
             let mut before = state.clone();
             let (mut exchange, mut step) = Exchange::start(request, &mut state, now);
             let mut tried = Vec::new();
@@ -103,7 +104,10 @@ proptest! {
                 let write = !event.method.is_safe();
                 prop_assert!(!(primary_only && write) || server.index() == 0, "a write is sent to a replica");
 
-                let is_available = |state: &PoolState, id| state.health(id) != Health::Unhealthy && state.ejection_state(id, now) == EjectionState::Active;
+                let is_available = |state: &PoolState, id| {
+                    let is_active = state.ejection_state(id, now) == EjectionState::Active;
+                    is_active && state.health(id) != Health::Unhealthy
+                };
                 if !attempt.info().trial && !is_available(&before, server) {
                     let passed_over = (0..5).filter_map(ServerId::new).find(|id| {
                         let server = &service.servers()[id.index()];

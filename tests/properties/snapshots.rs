@@ -1,5 +1,5 @@
-//! Snapshots over random histories of several isolates: a merge keeps the newest facts, whatever the
-//! order is.
+//! Snapshots over random histories of several isolates: a merge keeps the newest facts, whatever
+//! the order is.
 
 mod inputs;
 
@@ -11,7 +11,8 @@ use std::time::Duration;
 use http::StatusCode;
 use proptest::prelude::*;
 use tunnel_balancer_core::{
-    Attempt, Exchange, Lease, Pool, PoolState, ProbeResponse, RequestMeta, ServerId, Service, Snapshot, Step, Timestamp,
+    Attempt, EjectionState, Exchange, Health, Lease, Pool, PoolState, ProbeResponse, RequestMeta, ServerId,
+    ServerStatus, Service, Snapshot, Step, Timestamp,
 };
 
 use inputs::{Act, history};
@@ -125,6 +126,12 @@ impl Isolate {
     }
 }
 
+/// Returns the state of each server that all isolates have to agree on.
+fn known(state: &mut PoolState, now: Timestamp) -> Vec<(Health, EjectionState, bool)> {
+    let known = |server: ServerStatus| (server.health, server.ejection, server.awaiting_failback);
+    state.status(now).into_iter().map(known).collect()
+}
+
 fn probed(state: &mut PoolState, lease: Lease, passed: bool, now: Timestamp) {
     let status = if passed { StatusCode::OK } else { StatusCode::INTERNAL_SERVER_ERROR };
     state.on_probe(lease, &Ok(ProbeResponse::new(status)), now);
@@ -218,8 +225,7 @@ proptest! {
         // Failback delays have passed on all clocks or on none.
         let now = Timestamp::from_millis(START + millis) + MAX_SKEW;
         let known: Vec<_> = isolates.iter().map(|isolate| isolate.pool.update(|state| {
-            let known: Vec<_> = state.status(now).into_iter().map(|server| (server.health, server.ejection, server.awaiting_failback)).collect();
-            (known, state.export("x"))
+            (known(state, now), state.export("x"))
         })).collect();
         for other in &known[1..] {
             // Facts from before a clock leap are known to one isolate only.
@@ -239,10 +245,7 @@ proptest! {
         empty.merge(&snapshot, now);
         prop_assert_eq!(empty.export("x"), snapshot);
         prop_assert!(empty.drain_events().is_empty());
-        let known = |state: &mut PoolState| -> Vec<_> {
-            state.status(now).into_iter().map(|server| (server.health, server.ejection, server.awaiting_failback)).collect()
-        };
-        prop_assert_eq!(known(&mut empty), isolate.pool.update(known));
+        prop_assert_eq!(known(&mut empty, now), isolate.pool.update(|state| known(state, now)));
     }
 
     #[test]
@@ -287,8 +290,8 @@ proptest! {
         leapt.act(Act::Leap(ahead), millis, &[]);
         leapt.act(Act::Probe(vec![!passed; SERVERS]), millis + 1_000, &[]);
         leapt.returned(millis + 2_000);
-        // Its new facts are newer than those of the other isolate, although the clocks may differ by
-        // 29 s.
+        // Its new facts are newer than those of the other isolate, although the clocks may differ
+        // by 29 s.
         millis += 65_000;
         leapt.act(Act::Probe(vec![passed; SERVERS]), millis, &[]);
         let facts = leapt.returned(millis);
@@ -310,8 +313,9 @@ proptest! {
             state.merge(&facts, now);
             state.export("x")
         });
-        for (known, fact) in learned.servers.iter().zip(&facts.servers) {
-            prop_assert_eq!((known.probed_at, known.health, known.contrary_streak), (fact.probed_at, fact.health, fact.contrary_streak));
-        }
+        let probes = |snapshot: &Snapshot| -> Vec<_> {
+            snapshot.servers.iter().map(|fact| (fact.probed_at, fact.health, fact.contrary_streak)).collect()
+        };
+        prop_assert_eq!(probes(&learned), probes(&facts));
     }
 }

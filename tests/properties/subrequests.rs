@@ -37,8 +37,8 @@ prop_compose! {
         hold in prop::option::of(time(&[1_000, 5_000, 20_000])),
         hedge in any::<bool>(),
     ) -> Service {
-        let servers = NAMES[..servers].iter().map(|name| Server::new(format!("{name}.example").parse().unwrap())).collect();
-        let mut service = Service::new("app.example", servers).unwrap();
+        let servers = NAMES[..servers].iter().map(|name| Server::new(format!("{name}.example").parse().unwrap()));
+        let mut service = Service::new("app.example", servers.collect()).unwrap();
         service.health_check = probe_timeout.map(|timeout| {
             let mut check = HealthCheck::default();
             check.timeout = timeout;

@@ -106,7 +106,8 @@ fn piece() -> impl Strategy<Value = String> {
         "\u{85}",
         "\u{2028}",
     ];
-    prop_oneof![8 => proptest::sample::select(PIECES).prop_map(str::to_owned), 1 => any::<char>().prop_map(String::from)]
+    let piece = proptest::sample::select(PIECES).prop_map(str::to_owned);
+    prop_oneof![8 => piece, 1 => any::<char>().prop_map(String::from)]
 }
 
 /// Generates a valid file in which some characters are removed or replaced.
@@ -155,17 +156,19 @@ proptest! {
 
     #[test]
     fn unknown_keys_are_reported_at_their_position(value in with_unknown_keys()) {
-        let text = format!("services:\n  a.example.com:\n    servers: a-1.example.com\n    lost: 1\n    health_check: {value}\n");
+        let text = format!(
+            "services:\n  a.example.com:\n    servers: a-1.example.com\n    lost: 1\n    health_check: {value}\n"
+        );
         let errors = parse(&text).unwrap_err();
         diagnostics(&text, &errors);
         for diagnostic in errors.diagnostics() {
-            let Some(key) = diagnostic.message.strip_prefix("unknown key `").and_then(|rest| rest.strip_suffix('`')) else {
-                continue;
-            };
+            let key = diagnostic.message.strip_prefix("unknown key `").and_then(|rest| rest.strip_suffix('`'));
+            let Some(key) = key else { continue };
             let line = text.lines().nth(diagnostic.line - 1).unwrap();
             let here: String = line.chars().skip(diagnostic.column - 1).collect();
             prop_assert!(here.starts_with(key), "{diagnostic}\n{text}");
         }
-        prop_assert!(errors.to_string().contains("4:5: error[unknown-key]: unknown key `lost` at services.\"a.example.com\""));
+        let expected = "4:5: error[unknown-key]: unknown key `lost` at services.\"a.example.com\"";
+        prop_assert!(errors.to_string().contains(expected));
     }
 }

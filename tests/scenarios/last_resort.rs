@@ -72,7 +72,8 @@ fn the_last_available_server_is_not_ejected() {
     check_with(
         3,
         without_probes,
-        "0 a 530; 0 b 530; 0 c 530; 1 GET; 1.1 a reset; 1.1 b reset; 2 c 200; 3 POST; 3.1 POST; 3.2 POST; 3.3 POST; 4 end",
+        "0 a 530; 0 b 530; 0 c 530; 1 GET; 1.1 a reset; 1.1 b reset; 2 c 200; \
+         3 POST; 3.1 POST; 3.2 POST; 3.3 POST; 4 end",
         expect![[r#"
             1.000 GET #1 -> a
             1.001 GET #1 -> b
@@ -99,7 +100,8 @@ fn concurrent_retries_wait_for_one_trial() {
     check_with(
         2,
         without_probes,
-        "0 a 530; 0 b 530; 1 GET; 1.5 a 200; 2 GET; 3 a hang; 3 b 200; 4 GET; 4.1 GET; 4.2 GET; 5 a reset_connections; 6 end",
+        "0 a 530; 0 b 530; 1 GET; 1.5 a 200; 2 GET; 3 a hang; 3 b 200; \
+         4 GET; 4.1 GET; 4.2 GET; 5 a reset_connections; 6 end",
         expect![[r#"
             1.000 GET #1 -> a
             1.001 GET #1 -> b
@@ -156,7 +158,8 @@ fn probes_that_fail_on_all_servers_do_not_move_traffic() {
 fn last_resort_retries_an_ejected_server_with_failing_probes() {
     check(
         2,
-        "0 probe a 500; 0 probe b 500; 1 GET; 2 a 530; 2 probe a 500; 3 GET; 4 a 200; 4 probe a 500; 5 GET; 14 POST; 15 GET; 16 GET; 17 end",
+        "0 probe a 500; 0 probe b 500; 1 GET; 2 a 530; 2 probe a 500; 3 GET; \
+         4 a 200; 4 probe a 500; 5 GET; 14 POST; 15 GET; 16 GET; 17 end",
         expect![[r#"
             1.000 GET #1 -> a
             1.000 probe -> a
@@ -185,8 +188,8 @@ fn last_resort_retries_an_ejected_server_with_failing_probes() {
 
 #[test]
 fn failed_server_is_retried_even_if_probes_never_pass() {
-    let script = "0 probe a 500; 0 probe b 500; 1 GET; 4 a 502; 4 probe a 500; 4.5 GET; 4.6 a 200; 4.6 probe a 500; 6 GET; 20 GET; \
-                  40 GET; 41 end";
+    let script = "0 probe a 500; 0 probe b 500; 1 GET; 4 a 502; 4 probe a 500; 4.5 GET; 4.6 a 200; 4.6 probe a 500; \
+                  6 GET; 20 GET; 40 GET; 41 end";
     let trace = run(2, |_| (), script);
     let by: Vec<_> = trace.responses.iter().map(|response| response.served_by.as_deref()).collect();
     assert_eq!(by, [Some("a"), Some("b"), Some("b"), Some("a"), Some("a")]);

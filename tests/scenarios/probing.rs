@@ -129,7 +129,8 @@ fn a_failed_attempt_makes_a_probe_due_at_once() {
 fn an_ineffective_probe_ends_only_the_first_ejection() {
     check(
         2,
-        "0 a 502; 0 probe a 200; 1 GET; 1.1 GET; 1.2 GET; 2 GET; 2.1 GET; 2.2 GET; 3 GET; 4 GET; 25 GET; 26 GET; 27 end",
+        "0 a 502; 0 probe a 200; 1 GET; 1.1 GET; 1.2 GET; 2 GET; 2.1 GET; 2.2 GET; \
+         3 GET; 4 GET; 25 GET; 26 GET; 27 end",
         expect![[r#"
         1.000 GET #1 -> a
         1.000 probe -> a

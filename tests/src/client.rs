@@ -237,8 +237,8 @@ impl Connection {
         head.ok().flatten().map(|head| head.first_line).unwrap_or_default()
     }
 
-    /// Disconnects as a closed browser tab does. This is a reset, because after a close the response
-    /// could continue.
+    /// Disconnects as a closed browser tab does. This is a reset, because after a close the
+    /// response could continue.
     pub fn disconnect(self) {
         self.wire.reset();
     }

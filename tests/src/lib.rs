@@ -1,12 +1,12 @@
 //! The test kit of the conformance suite and of the demo.
 //!
 //! Mocks hide hung connections, resets and malformed responses, so cases use real sockets. Behind
-//! the target are [`FaultyServer`]s on loopback, which fail in every way in which a tunnel fails. In
-//! front of it is a [`Client`], which sends exact bytes. A case depends only on the address and the
-//! log of the target, so a target can be added without changing a case.
+//! the target are [`FaultyServer`]s on loopback, which fail in every way in which a tunnel fails.
+//! In front of it is a [`Client`], which sends exact bytes. A case depends only on the address and
+//! the log of the target, so a target can be added without changing a case.
 //!
-//! No case sleeps until an event: it waits for a count, a gate or a line of the log. Every wait ends
-//! after [`TIMEOUT`], so that a hung case fails with a message instead of blocking the suite.
+//! No case sleeps until an event: it waits for a count, a gate or a line of the log. Every wait
+//! ends after [`TIMEOUT`], so that a hung case fails with a message instead of blocking the suite.
 
 pub mod bench;
 pub mod client;
@@ -35,7 +35,8 @@ pub use yaml::Service;
 
 use std::time::Duration;
 
-/// The longest time of a wait before it counts as hung. It is long, because the machine may be busy.
+/// The longest time of a wait before it counts as hung. It is long, because the machine may be
+/// busy.
 pub const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Waits for `future`. Panics with `what` it waited for if this takes longer than [`TIMEOUT`].

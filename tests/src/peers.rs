@@ -1,8 +1,8 @@
 //! A WebSocket client and server that follow a script.
 //!
-//! Whether an intermediary is transparent is visible only at both ends. A script defines the actions
-//! of each end, and its result is a [`Transcript`] of everything that each end received. The same
-//! script runs directly and through a target, and the transcripts are compared.
+//! Whether an intermediary is transparent is visible only at both ends. A script defines the
+//! actions of each end, and its result is a [`Transcript`] of everything that each end received.
+//! The same script runs directly and through a target, and the transcripts are compared.
 //!
 //! After each turn, the acting end sends a mark and waits until it is returned. A WebSocket keeps
 //! the order of messages, so everything before the mark has arrived and has been recorded by then.
@@ -191,7 +191,8 @@ impl Peers {
         }
         let key = head.headers.first("Sec-WebSocket-Key").expect("a key");
         let mut head = format!(
-            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {}\r\n",
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+             Sec-WebSocket-Accept: {}\r\n",
             derive_accept_key(key.as_bytes())
         );
         for (name, value) in &script.accept {
@@ -293,8 +294,8 @@ async fn end(socket: &mut WebSocketStream<TcpStream>, error: Option<Error>) -> S
         let frame = CloseFrame { code: u16::into(code), reason: "violation".into() };
         let _ = within("a peer to take a close", socket.send(Message::Close(Some(frame)))).await;
     }
-    // The rest is read after the shutdown, because a close with unread bytes would be a reset, which
-    // could overtake the frame.
+    // The rest is read after the shutdown, because a close with unread bytes would be a reset,
+    // which could overtake the frame.
     let stream = socket.get_mut();
     let _ = stream.shutdown().await;
     let mut rest = [0; 4096];
@@ -329,7 +330,7 @@ impl fmt::Display for Transcript {
 
 // === actions ===
 
-/// Sends a text.
+/// Sends a text message.
 pub fn text(word: impl Into<String>) -> Action {
     Action::Send(Message::text(word.into()))
 }
@@ -359,7 +360,7 @@ pub fn close_empty() -> Action {
     Action::Send(Message::Close(None))
 }
 
-/// Sends the first frame of a text.
+/// Sends the first frame of a text message.
 pub fn first_frame(word: &str) -> Action {
     fragment(Data::Text, word, false)
 }
@@ -378,8 +379,8 @@ fn fragment(kind: Data, word: &str, last: bool) -> Action {
     Action::Send(Message::Frame(Frame::message(word.as_bytes().to_vec(), OpCode::Data(kind), last)))
 }
 
-/// Sends a frame with any first byte (FIN, reserved bits, opcode), valid or not. Its mask is zero, so
-/// the payload stays readable.
+/// Sends a frame with any first byte (FIN, reserved bits, opcode), valid or not. Its mask is zero,
+/// so the payload stays readable.
 pub fn frame(first: u8, masked: bool, payload: &[u8]) -> Action {
     assert!(payload.len() < 1 << 16, "a payload with a length in 7 or 16 bits");
     let mask_bit = if masked { 0x80 } else { 0 };

@@ -1,8 +1,8 @@
 //! The native proxy: the program `tunnel-balancer serve`.
 //!
-//! A case uses the interface of an operator: the file, the arguments, the log on stdout, signals and
-//! the exit status. Each target is a separate process, which is killed when it is dropped, also by a
-//! panic.
+//! A case uses the interface of an operator: the file, the arguments, the log on stdout, signals
+//! and the exit status. Each target is a separate process, which is killed when it is dropped, also
+//! by a panic.
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
@@ -24,7 +24,8 @@ use crate::yaml::Yaml;
 
 pub use rustix::process::Signal;
 
-/// The variable that names another program than the one that `cargo build -p tunnel-balancer` builds.
+/// The variable that names another program than the one that `cargo build -p tunnel-balancer`
+/// builds.
 pub const PROXY: &str = "TUNNEL_BALANCER_PROXY";
 
 /// The program.
@@ -82,8 +83,9 @@ impl Proxy {
         shell
     }
 
-    /// Starts the proxy with a configuration and more arguments, by default on any port of loopback.
-    /// `roots`, a file, replaces the root certificates of the machine. Returns when the proxy listens.
+    /// Starts the proxy with a configuration and more arguments, by default on any port of
+    /// loopback. `roots`, a file, replaces the root certificates of the machine. Returns when the
+    /// proxy listens.
     pub async fn start(
         &self,
         yaml: &str,

@@ -1,8 +1,8 @@
 //! The targets of the suite: all hosts of the balancer.
 //!
-//! A case depends only on the address and the log of a target. To add one, add a variant of [`Host`]
-//! and of [`Target`]. [`Limit`] lists the differences of hosts inside cases, with their reasons,
-//! which are printed with the results.
+//! A case depends only on the address and the log of a target. To add one, add a variant of
+//! [`Host`] and of [`Target`]. [`Limit`] lists the differences of hosts inside cases, with their
+//! reasons, which are printed with the results.
 
 use std::net::SocketAddr;
 
@@ -109,7 +109,8 @@ impl Target {
                 Ok(Running { addr, pid: process.id(), _guard: Box::new(process) })
             }
             Self::Native(proxy) => {
-                // As behind Cloudflare, so that both hosts get the address of a client in the same way.
+                // As behind Cloudflare, so that both hosts get the address of a client in the same
+                // way.
                 let behind_cloudflare = ["--client-ip-header", "cf-connecting-ip"];
                 let started = proxy.start(yaml, &behind_cloudflare, log, None).await;
                 let process = started.map_err(|rejection| rejection.to_string())?;

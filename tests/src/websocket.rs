@@ -60,7 +60,7 @@ impl Socket {
         self.stream
     }
 
-    /// Sends a text.
+    /// Sends a text message.
     pub async fn send_text(&mut self, text: &str) {
         self.send(Message::text(text)).await;
     }

@@ -20,8 +20,8 @@ use crate::target::SECRET;
 /// The compatibility date, which must be that of `wrangler.toml`.
 pub const COMPATIBILITY_DATE: &str = "2026-04-24";
 
-/// The variable that names another directory with `index.js` and `index_bg.wasm` than that of `cargo
-/// xtask build`.
+/// The variable that names another directory with `index.js` and `index_bg.wasm` than that of
+/// `cargo xtask build`.
 pub const WORKER_DIR: &str = "TUNNEL_BALANCER_WORKER_DIR";
 
 /// The variable that names another workerd than the one in `node_modules`.
@@ -85,8 +85,8 @@ impl BuiltWorker {
         Ok(Self { directory, program, max_subrequests: None })
     }
 
-    /// Limits subrequests, as Cloudflare does per invocation. workerd has no such limit, so a module
-    /// around the Worker counts those of the whole process.
+    /// Limits subrequests, as Cloudflare does per invocation. workerd has no such limit, so a
+    /// module around the Worker counts those of the whole process.
     #[must_use]
     pub fn with_max_subrequests(mut self, limit: u32) -> Self {
         self.max_subrequests = Some(limit);
@@ -154,8 +154,8 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// Returns the configuration of workerd. `allow = ["local"]` is loopback only, so a case cannot reach
-/// any other host.
+/// Returns the configuration of workerd. `allow = ["local"]` is loopback only, so a case cannot
+/// reach any other host.
 fn config(port: u16, is_limited: bool) -> String {
     let (secret, value) = SECRET;
     // The first module is the main one.

@@ -1,11 +1,11 @@
-//! Measures every contestant by the same loop, and counts what it allocates. `cargo xtask bench`
+//! Measures the time and the allocations of every balancer in the same loop. `cargo xtask bench`
 //! reads the output.
 //!
-//! One sample is the mean of a thousand choices, because a clock cannot time one; the median of a
-//! hundred samples is what counts, because other programs on the machine make some slower.
+//! One sample is the mean of a thousand selections, because a single one is too short for the
+//! clock. The result is the median of a hundred samples, because other programs delay some of them.
 
 use divan::{AllocProfiler, Bencher};
-use tunnel_balancer_bench::{Case, Chooser, Floor, Ours, Policy, pingora, tower};
+use tunnel_balancer_bench::{Case, Floor, Ours, Policy, Selector, pingora, tower};
 
 #[global_allocator]
 static ALLOCATOR: AllocProfiler = AllocProfiler::system();
@@ -14,9 +14,9 @@ fn main() {
     divan::Divan::default().sample_size(1000).sample_count(100).config_with_args().main();
 }
 
-fn measure(bencher: Bencher<'_, '_>, mut chooser: Chooser) {
-    assert!(chooser(), "every server is well, so there is a choice");
-    bencher.bench_local(chooser);
+fn measure(bencher: Bencher<'_, '_>, mut selector: Selector) {
+    assert!(selector(), "all servers are healthy, so one is selected");
+    bencher.bench_local(selector);
 }
 
 #[divan::bench(args = Case::even_and_uneven(&Policy::OURS))]
@@ -34,7 +34,7 @@ fn exchange(bencher: Bencher<'_, '_>, case: &Case) {
     measure(bencher, Ours::new(*case).exchange());
 }
 
-#[divan::bench(name = "pingora", args = Case::even_and_uneven(&[Policy::RoundRobin, Policy::Random, Policy::HashText, Policy::FnvModulo]))]
+#[divan::bench(name = "pingora", args = Case::even_and_uneven(&Policy::PINGORA))]
 fn pingora_select(bencher: Bencher<'_, '_>, case: &Case) {
     measure(bencher, pingora(*case));
 }
@@ -46,5 +46,5 @@ fn tower_call(bencher: Bencher<'_, '_>, case: &Case) {
 
 #[divan::bench(args = Floor::ALL)]
 fn floor(bencher: Bencher<'_, '_>, floor: &Floor) {
-    measure(bencher, floor.chooser());
+    measure(bencher, floor.selector());
 }

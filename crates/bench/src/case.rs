@@ -1,34 +1,36 @@
-//! What is measured: a policy, its weights and a number of servers, and how a line of the output
-//! names them.
+//! The cases of the benchmark: a policy, weights and a number of servers.
 
 use std::fmt;
 
 use tunnel_balancer_core::{HashOn, Server, Service};
 
-/// How servers are chosen, by the names of services.yaml.
+/// A policy, mostly by its name in `services.yaml`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Policy {
-    /// The first.
+    /// The first server.
     Failover,
-    /// In turn.
+    /// Weighted rotation.
     RoundRobin,
-    /// By lot.
+    /// Random.
     Random,
-    /// The less busy of two.
+    /// The less loaded of two random servers.
     LeastRequests,
-    /// The faster of two.
+    /// The faster of two random servers.
     Latency,
-    /// The same for the same client. The address is a number already.
+    /// The same server for the same client. The address is already hashed.
     Hash,
-    /// The same, with the address as text, to be hashed first.
+    /// The same server for the same client. The address is a string and is hashed first.
     HashText,
-    /// The same by FNV-1a modulo the number of servers: not consistent, almost all clients move
-    /// when a server goes.
+    /// FNV-1a modulo the number of servers. It is not consistent: almost all clients move when a
+    /// server is removed.
     FnvModulo,
 }
 
 impl Policy {
-    /// Ours.
+    /// The policies of pingora.
+    pub const PINGORA: [Self; 4] = [Self::RoundRobin, Self::Random, Self::HashText, Self::FnvModulo];
+
+    /// The policies of this balancer.
     pub const OURS: [Self; 7] = [
         Self::Failover,
         Self::RoundRobin,
@@ -40,36 +42,37 @@ impl Policy {
     ];
 }
 
-/// Whether all servers weigh the same.
+/// The weights of the servers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Weights {
-    /// 1 each.
+    /// 1 for each server.
     Even,
-    /// 3, 2, 1 and over again.
+    /// 3, 2, 1, repeated.
     Uneven,
 }
 
-/// One thing to measure.
+/// One case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Case {
-    /// How servers are chosen.
+    /// The policy.
     pub policy: Policy,
-    /// What they weigh.
+    /// The weights of the servers.
     pub weights: Weights,
-    /// How many there are.
+    /// The number of servers.
     pub servers: usize,
 }
 
 impl Case {
-    /// Few, as for most people; more than most; as many as a service can have.
+    /// A typical number of servers, a large one, and the maximum.
     const SIZES: [usize; 3] = [3, 8, 64];
 
-    /// These policies in all sizes, with even weights.
+    /// Returns the cases of these policies in all sizes, with even weights.
     pub fn even(policies: &[Policy]) -> Vec<Self> {
         Self::all(policies, Weights::Even)
     }
 
-    /// These policies in all sizes, with even weights and then with uneven ones where these matter.
+    /// Returns the cases of these policies in all sizes, with even weights, and with uneven ones if
+    /// the policy considers weights.
     pub fn even_and_uneven(policies: &[Policy]) -> Vec<Self> {
         let weighted = |policy: &Policy| {
             matches!(policy, Policy::RoundRobin | Policy::Random | Policy::Hash | Policy::HashText | Policy::FnvModulo)
@@ -94,13 +97,13 @@ impl Case {
         use tunnel_balancer_core::Policy as Ours;
 
         let server = |index| {
-            let url = format!("chat-{index}.example").parse().expect("a hostname is an address");
+            let url = format!("chat-{index}.example").parse().expect("a valid URL");
             let mut server = Server::new(url);
             server.weight = self.weight(index);
             server
         };
         let servers = (0..self.servers).map(server).collect();
-        let mut service = Service::new("app.example", servers).expect("the sizes are those of services");
+        let mut service = Service::new("app.example", servers).expect("a valid number of servers");
         service.policy = match self.policy {
             Policy::Failover => Ours::Failover,
             Policy::RoundRobin => Ours::RoundRobin,
@@ -113,7 +116,7 @@ impl Case {
     }
 }
 
-/// As `round_robin/uneven/8`: what `cargo xtask bench` reads.
+/// Formats the case as `cargo xtask bench` reads it, such as `round_robin/uneven/8`.
 impl fmt::Display for Case {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let policy = match self.policy {

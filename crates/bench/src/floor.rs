@@ -1,5 +1,4 @@
-//! The least that it could cost: the bare methods, with no health, limits, retries or clock around
-//! them.
+//! The minimum cost: algorithms without health, limits, retries or a clock.
 
 use std::fmt;
 use std::hint::black_box;
@@ -7,27 +6,27 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tunnel_balancer_core::hash;
 
-use crate::Chooser;
+use crate::Selector;
 use crate::clients::Clients;
 
-/// A bare method.
+/// An algorithm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Floor {
-    /// Nothing at all: what the measuring itself costs.
+    /// No work: the cost of the measurement.
     Nothing,
-    /// A counter modulo 8, as every tutorial has it.
+    /// A counter modulo 8.
     Counter,
     /// Rendezvous hashing of a number over 8 servers.
     Rendezvous,
 }
 
 impl Floor {
-    /// All.
+    /// All algorithms.
     pub const ALL: [Self; 3] = [Self::Nothing, Self::Counter, Self::Rendezvous];
     const SERVERS: usize = 8;
 
-    /// The method, ready.
-    pub fn chooser(self) -> Chooser {
+    /// Returns a selector.
+    pub fn selector(self) -> Selector {
         match self {
             Self::Nothing => Box::new(|| black_box(true)),
             Self::Counter => {
@@ -37,7 +36,7 @@ impl Floor {
             }
             Self::Rendezvous => {
                 let mut clients = Clients::new();
-                let keys: Vec<u64> = (0..Clients::MANY).map(|_| hash::key(clients.next().as_bytes())).collect();
+                let keys: Vec<u64> = (0..Clients::COUNT).map(|_| hash::key(clients.next().as_bytes())).collect();
                 let servers: Vec<u64> = (0..Self::SERVERS).map(|n| hash::key(format!("chat-{n}").as_bytes())).collect();
                 let mut next = 0;
                 Box::new(move || {
@@ -50,7 +49,7 @@ impl Floor {
     }
 }
 
-/// The mix of `splitmix64`, as in the core.
+/// The finalizer of `splitmix64`.
 fn mix(mut z: u64) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

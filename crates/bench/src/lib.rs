@@ -1,17 +1,16 @@
-//! What choosing a server costs, side by side: ours, pingora's, tower's, and the least that it
-//! could cost.
+//! The cost of a selection in this balancer, in pingora and in tower, and the minimum cost.
 //!
-//! Nobody publishes numbers for this, so they are measured here, all in one run on one machine.
-//! Each module makes one contestant ready to choose, and `benches/pick.rs` measures them all by the
-//! same loop. To be fair:
+//! There are no published numbers, so all are measured in one run on one machine. Each module
+//! creates the selector of one balancer, and `benches/pick.rs` measures them in the same loop. For
+//! a fair comparison:
 //!
-//! * All have the same servers with the same weights, all healthy and none tried. Nobody's health
-//!   checks run.
-//! * Who hashes, hashes a client's address, from the same list, a new one for each choice.
-//! * pingora's and tower's answers are used as they come. Ours is a number; a host looks the server
-//!   up by it, which is part of neither `pick` nor `locked`.
-//! * pingora chooses through `&self` from many threads. The like of that is `locked`: ours behind
-//!   [`Pool`]'s lock, which nobody else holds here, as nobody writes to pingora's counter either.
+//! * All have the same servers with the same weights, all healthy and none tried. No health checks
+//!   run.
+//! * Hash policies hash the address of a client, from the same list, a new one per selection.
+//! * The results of pingora and tower are used directly. Ours is a server id. A host finds the
+//!   server of an id, which is part of neither `pick` nor `locked`.
+//! * pingora selects through `&self` from many threads. `locked` is the equivalent: a selection
+//!   behind the lock of a [`Pool`], without contention, as on pingora's counter.
 //!
 //! [`Pool`]: tunnel_balancer_core::Pool
 
@@ -28,5 +27,5 @@ pub use ours::Ours;
 pub use pingora::pingora;
 pub use tower::tower;
 
-/// A contestant, ready: each call is one choice, and answers whether there was one.
-pub type Chooser = Box<dyn FnMut() -> bool>;
+/// A function that makes one selection per call. Returns whether a server was selected.
+pub type Selector = Box<dyn FnMut() -> bool>;

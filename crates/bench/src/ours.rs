@@ -1,8 +1,8 @@
-//! Ours, in three ways: the choice alone; the same behind the pool's lock; and a whole exchange,
-//! from the arrival of a request to its answer, with all that is learnt from it.
+//! This balancer in three ways: a selection, a selection behind the pool's lock, and a whole
+//! exchange from the arrival of a request to its response.
 //!
-//! Before it is measured a pool serves some requests, of different lengths and not all answered: on
-//! idle servers that nothing is known of, `least_requests` and `latency` would compare zeros.
+//! Before the measurement a pool serves some requests of different lengths, some without a
+//! response. Otherwise `least_requests` and `latency` would compare zeros.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use tunnel_balancer_core::{
     Exchange, Outcome, Pool, PoolState, RequestMeta, ServerSet, Service, Step, Timestamp, hash,
 };
 
-use crate::Chooser;
+use crate::Selector;
 use crate::case::{Case, Policy};
 use crate::clients::Clients;
 
@@ -29,15 +29,15 @@ impl Ours {
     const SEED: u64 = 42;
     const OK: Outcome = Outcome::Status(StatusCode::OK);
 
-    /// For one case.
+    /// Creates the pool of a case.
     pub fn new(case: Case) -> Self {
         let mut clients = Clients::new();
-        let keys = (0..Clients::MANY).map(|_| hash::key(clients.next().as_bytes())).collect();
+        let keys = (0..Clients::COUNT).map(|_| hash::key(clients.next().as_bytes())).collect();
         Self { case, clients, keys, millis: 0 }
     }
 
-    /// `PoolState::pick`.
-    pub fn pick(mut self) -> Chooser {
+    /// Measures `PoolState::pick`.
+    pub fn pick(mut self) -> Selector {
         let mut state = self.state();
         let mut request = self.request();
         Box::new(move || {
@@ -46,8 +46,8 @@ impl Ours {
         })
     }
 
-    /// `PoolState::pick` inside `Pool::update`.
-    pub fn locked(mut self) -> Chooser {
+    /// Measures `PoolState::pick` inside `Pool::update`.
+    pub fn locked(mut self) -> Selector {
         let pool = Pool::new(self.service(), Self::SEED);
         pool.update(|state| self.warm_up(state));
         let mut request = self.request();
@@ -58,8 +58,8 @@ impl Ours {
         })
     }
 
-    /// A request that the first server responds to: `Exchange::start` and `report`.
-    pub fn exchange(mut self) -> Chooser {
+    /// Measures `Exchange::start` and `report` of a request with a response.
+    pub fn exchange(mut self) -> Selector {
         let mut state = self.state();
         Box::new(move || {
             let request = self.request();
@@ -79,15 +79,15 @@ impl Ours {
 
     fn service(&self) -> Service {
         let mut service = self.case.service();
-        // Requests are counted for as long as they can take: let that be the whole run.
+        // Requests without an end are counted until their timeout, here for the whole run.
         service.retry.timeout = Duration::from_secs(24 * 60 * 60);
         service
     }
 
     fn warm_up(&mut self, state: &mut PoolState) {
         for n in 0..16 * self.case.servers as u64 {
-            let began = self.tick();
-            let (mut exchange, Step::Attempt(attempt)) = Exchange::start(self.request(), state, began) else { continue };
+            let now = self.tick();
+            let (mut exchange, Step::Attempt(attempt)) = Exchange::start(self.request(), state, now) else { continue };
             self.millis += 5 + 7 * attempt.server().index() as u64 % 40;
             if n % 5 != 0 {
                 exchange.report(state, attempt, Self::OK, self.tick());
@@ -101,7 +101,7 @@ impl Ours {
 
     fn key(&mut self) -> u64 {
         match self.case.policy {
-            Policy::Hash => self.keys[self.millis as usize % Clients::MANY],
+            Policy::Hash => self.keys[self.millis as usize % Clients::COUNT],
             Policy::HashText => hash::key(self.clients.next().as_bytes()),
             _ => 0,
         }

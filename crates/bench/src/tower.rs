@@ -1,9 +1,9 @@
-//! tower's `Balance`: the better of two drawn by lot, like our `least_requests` and `latency`.
+//! tower's `Balance`: the better of two random servers, like the policies `least_requests` and
+//! `latency`.
 //!
-//! It has no choice without a call. What is measured is a whole call of a service that is always
-//! ready and answers at once: `poll_ready` (where the choice is made), `call`, the answer, and the
-//! counting around it. So the fair comparison is with our whole exchange, not with our choice
-//! alone.
+//! It has no selection without a call. The benchmark measures a whole call of a service that is
+//! always ready and responds at once: `poll_ready` (which selects), `call`, the response, and the
+//! counting around it. The fair comparison is a whole exchange, not a selection.
 
 use std::future::{Future, Ready, ready};
 use std::hint::black_box;
@@ -16,28 +16,28 @@ use tower::discover::ServiceList;
 use tower::load::{CompleteOnResponse, Load, PeakEwma, PendingRequests};
 use tower::{BoxError, Service};
 
-use crate::Chooser;
+use crate::Selector;
 use crate::case::{Case, Policy};
 
-/// The like of a case's policy.
+/// Returns a selector for the policy of a case.
 ///
 /// # Panics
-/// For a policy that tower has not.
-pub fn tower(case: Case) -> Chooser {
+/// If tower has no equivalent policy.
+pub fn tower(case: Case) -> Selector {
     let services = 0..case.servers;
     let completion = CompleteOnResponse::default;
     match case.policy {
-        Policy::LeastRequests => chooser(services.map(|_| PendingRequests::new(AtOnce, completion())).collect()),
+        Policy::LeastRequests => selector(services.map(|_| PendingRequests::new(AtOnce, completion())).collect()),
         Policy::Latency => {
-            // Start at 30 ms; fade by 1/e in 10 s, as ours does.
+            // It starts at 30 ms and decays to 1/e in 10 s, as that of this balancer.
             let ewma = |_| PeakEwma::new(AtOnce, Duration::from_millis(30), 10e9, completion());
-            chooser(services.map(ewma).collect())
+            selector(services.map(ewma).collect())
         }
-        policy => panic!("tower has nothing like {policy:?}"),
+        policy => panic!("tower has no equivalent of {policy:?}"),
     }
 }
 
-fn chooser<S>(services: Vec<S>) -> Chooser
+fn selector<S>(services: Vec<S>) -> Selector
 where
     S: Service<(), Error = BoxError> + Load + 'static,
     S::Metric: std::fmt::Debug,
@@ -48,11 +48,11 @@ where
         if !matches!(balance.poll_ready(&mut context), Poll::Ready(Ok(()))) {
             return false;
         }
-        now(black_box(balance.call(()))).is_some_and(|answer| answer.is_ok())
+        now(black_box(balance.call(()))).is_some_and(|response| response.is_ok())
     })
 }
 
-/// What a future answers that needs no waiting.
+/// Polls a future once. Returns its output if it is ready.
 pub(crate) fn now<F: Future>(future: F) -> Option<F::Output> {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(output) => Some(output),

@@ -1,21 +1,20 @@
-//! Choosing allocates nothing: on a Worker it runs for every request, and a balancer that sheds
-//! load must not itself press on memory.
+//! Selections do not allocate: they run for every request, also under overload.
 
-use tunnel_balancer_bench::{Case, Chooser, Ours, Policy, pingora};
+use tunnel_balancer_bench::{Case, Ours, Policy, Selector, pingora};
 
-const CHOICES: u64 = 1000;
+const SELECTIONS: u64 = 1000;
 
-fn allocations(mut chooser: Chooser) -> u64 {
+fn allocations(mut selector: Selector) -> u64 {
     let counted = allocation_counter::measure(|| {
-        for _ in 0..CHOICES {
-            assert!(chooser());
+        for _ in 0..SELECTIONS {
+            assert!(selector());
         }
     });
     counted.count_total
 }
 
 #[test]
-fn neither_a_choice_nor_an_exchange_allocates() {
+fn selections_and_exchanges_do_not_allocate() {
     for case in Case::even_and_uneven(&Policy::OURS) {
         assert_eq!(allocations(Ours::new(case).pick()), 0, "pick, {case}");
         assert_eq!(allocations(Ours::new(case).locked()), 0, "locked, {case}");
@@ -24,8 +23,8 @@ fn neither_a_choice_nor_an_exchange_allocates() {
 }
 
 #[test]
-fn the_counting_counts() {
+fn allocations_of_pingora_are_counted() {
     for case in Case::even(&[Policy::RoundRobin]) {
-        assert_eq!(allocations(pingora(case)), CHOICES, "{case}");
+        assert_eq!(allocations(pingora(case)), SELECTIONS, "{case}");
     }
 }

@@ -74,7 +74,7 @@ impl Attempt {
 pub struct AttemptResult {
     /// What happened.
     pub outcome: Outcome,
-    /// The pause that the response's `Retry-After` asks for, if there is one.
+    /// The pause in the response's `Retry-After`, if there is one.
     pub retry_after: Option<Duration>,
 }
 

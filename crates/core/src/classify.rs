@@ -56,7 +56,7 @@ pub enum Failure {
 pub struct Classification {
     /// Whether the application can have seen the request.
     pub delivery: Delivery,
-    /// What the outcome says about the server.
+    /// The effect on the health of the server.
     pub impact: HealthImpact,
 }
 
@@ -66,13 +66,13 @@ pub struct Classification {
 pub struct Ruling {
     /// Whether the application can have seen the request.
     pub delivery: Delivery,
-    /// What the outcome says about the server.
+    /// The effect on the health of the server.
     pub impact: HealthImpact,
     /// Whether the request may be sent again.
     pub retryable: bool,
 }
 
-/// What an attempt says about its server.
+/// The effect of an attempt on the health of its server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HealthImpact {
     /// Nothing.

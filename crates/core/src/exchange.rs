@@ -208,7 +208,7 @@ impl Exchange {
                 now + attempt.check_interval
             }
             Liveness::Undecided { until } => until,
-            // An unavailable server that answers nothing is not waited for.
+            // An unavailable server that responds to nothing is not awaited.
             Liveness::Stalled if attempt.info.last_resort && can_leave => {
                 return Wait::GiveUp(Failure::Unresponsive);
             }
@@ -376,7 +376,7 @@ impl Exchange {
             return None;
         }
         (self.held, self.held_until) = (true, Some(until));
-        // Requests that wait for a free place must not all look for it at the same moment.
+        // Requests that wait for a free place must not all check for it at the same moment.
         let interval = match self.rejection {
             Some(LocalReply::Overloaded) => state.random_up_to(RetrySettings::HOLD_INTERVAL),
             _ => RetrySettings::HOLD_INTERVAL,

@@ -5,7 +5,7 @@
 /// Returns the hash of a key, computed from eight bytes at a time. It never changes, since it is
 /// part of the format.
 pub const fn key(bytes: &[u8]) -> u64 {
-    // Words are padded or overlap, so the length is hashed as well.
+    // Words are padded or overlap, so the length is hashed, too.
     let mut hash = 0x2d35_8dcc_aa6c_78a5 ^ (bytes.len() as u64).rotate_right(8);
     let mut rest = bytes;
     while let Some((word, tail)) = rest.split_first_chunk()
@@ -67,33 +67,33 @@ mod tests {
 
     #[test]
     fn keys_of_all_lengths_differ() {
-        // Includes texts whose words differ only by padding or overlap.
-        let texts = (0..100).flat_map(|len| [vec![0; len], vec![b'a'; len], vec![0xff; len]]);
-        let keys: BTreeSet<u64> = texts.map(|text| key(&text)).collect();
-        assert_eq!(keys.len(), 298, "three of the 300 texts are empty");
+        // Includes keys whose words differ only by padding or overlap.
+        let inputs = (0..100).flat_map(|len| [vec![0; len], vec![b'a'; len], vec![0xff; len]]);
+        let keys: BTreeSet<u64> = inputs.map(|input| key(&input)).collect();
+        assert_eq!(keys.len(), 298, "three of the 300 inputs are empty");
     }
 
-    /// The avalanche criterion: when a bit of the text flips, each bit of the key flips with a
+    /// The avalanche criterion: when a bit of the input flips, each bit of the key flips with a
     /// probability of one half.
     #[test]
-    fn every_bit_of_a_text_affects_the_key() {
-        const TEXTS: usize = 256;
+    fn every_input_bit_affects_the_key() {
+        const INPUTS: usize = 256;
         let mut rng = Rng::new(1);
         for len in [3, 4, 7, 8, 9, 11, 15, 16, 17, 39] {
             let mut flips = vec![[0_usize; 64]; len * 8];
-            for _ in 0..TEXTS {
-                let mut text: Vec<u8> = (0..len).map(|_| rng.next_u64() as u8).collect();
-                let before = key(&text);
+            for _ in 0..INPUTS {
+                let mut input: Vec<u8> = (0..len).map(|_| rng.next_u64() as u8).collect();
+                let before = key(&input);
                 for (bit, flips) in flips.iter_mut().enumerate() {
-                    text[bit / 8] ^= 1 << (bit % 8);
-                    let changed = before ^ key(&text);
+                    input[bit / 8] ^= 1 << (bit % 8);
+                    let changed = before ^ key(&input);
                     flips.iter_mut().enumerate().for_each(|(bit, flips)| *flips += (changed >> bit) as usize & 1);
-                    text[bit / 8] ^= 1 << (bit % 8);
+                    input[bit / 8] ^= 1 << (bit % 8);
                 }
             }
             // Six standard deviations.
-            let off = flips.iter().flatten().map(|flips| flips.abs_diff(TEXTS / 2)).max();
-            assert!(off < Some(48), "{len} bytes: {off:?} from {}", TEXTS / 2);
+            let off = flips.iter().flatten().map(|flips| flips.abs_diff(INPUTS / 2)).max();
+            assert!(off < Some(48), "{len} bytes: {off:?} from {}", INPUTS / 2);
         }
     }
 

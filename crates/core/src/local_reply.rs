@@ -1,7 +1,7 @@
 //! Replies that the balancer itself makes.
 //!
-//! Their texts are constant: an error text may contain a hostname, and clients must not learn the
-//! names of servers. Without a server's response the status is 503 rather than 502, because
+//! Their messages are constant: an error message may contain a hostname, and clients must not learn
+//! the names of servers. Without a server's response the status is 503 rather than 502, because
 //! Cloudflare's edge may replace the body of a 502 or 504.
 
 use std::time::Duration;

@@ -30,7 +30,8 @@ pub(crate) const SEEDS: &[&str] = &[
     "\u{663}s",
 ];
 
-/// Checks that a valid duration is at most a day, and that its milliseconds parse to the same value.
+/// Checks that a valid duration is at most a day, and that its milliseconds parse to the same
+/// value.
 pub fn durations(text: &str) {
     let Ok(service) = slow_start(text) else { return };
     let read = service.slow_start.expect("it is set");

@@ -49,8 +49,9 @@ static SERVICES: LazyLock<Services> = LazyLock::new(|| {
     Services::new([service], 1)
 });
 
-/// Checks that no header of a client replaces one of the balancer, that no server receives the secret
-/// of another one, and that hop-by-hop headers are removed. The text consists of lines `name: value`.
+/// Checks that no header of a client replaces one of the balancer, that no server receives the
+/// secret of another one, and that hop-by-hop headers are removed. The text consists of lines
+/// `name: value`.
 pub fn headers(text: &str) {
     let sent = fields(text);
     without_hop_by_hop(&sent);

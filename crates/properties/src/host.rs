@@ -25,8 +25,8 @@ pub(crate) const SEEDS: &[&str] = &[
     "\u{130}.example",
 ];
 
-/// Checks that normalization is idempotent, ignores case, and leaves no character that ends the host
-/// of a URL.
+/// Checks that normalization is idempotent, ignores case, and leaves no character that ends the
+/// host of a URL.
 pub fn host(authority: &str) {
     let Some(normal) = host::normalize_host(authority) else { return };
     assert!(!normal.is_empty() && !normal.contains(['/', '\\', '@', '?', '#', '%', ' ']), "{authority:?}: {normal:?}");

@@ -6,8 +6,8 @@ use tunnel_balancer_core::{
     Timestamp,
 };
 
-/// Checks that every service receives the requests for its host and path, and that no failure of its
-/// servers causes a panic.
+/// Checks that every service receives the requests for its host and path, and that no failure of
+/// its servers causes a panic.
 pub(crate) fn serve(services: Vec<Service>) {
     let names: Vec<String> = services.iter().map(Service::name).collect();
     let services = Services::new(services, 1);

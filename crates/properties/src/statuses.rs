@@ -23,8 +23,8 @@ pub(crate) const SEEDS: &[&str] = &[
     "0200",
 ];
 
-/// Checks that a range contains exactly the statuses between its ends, and that its text form parses
-/// to the same value.
+/// Checks that a range contains exactly the statuses between its ends, and that its text form
+/// parses to the same value.
 pub fn statuses(text: &str) {
     let expect = |list: &str| {
         let service = service(&format!("health_check: {{ expect_status: {list} }}"))?;

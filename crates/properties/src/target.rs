@@ -31,8 +31,8 @@ const SERVERS: [&str; 5] = [
     "b\u{fc}cher.example",
 ];
 
-/// Checks that no path changes the host of the target, as a URL parser reads it. The text is a path,
-/// or a server, a line break and a path.
+/// Checks that no path changes the host of the target, as a URL parser reads it. The text is a
+/// path, or a server, a line break and a path.
 pub fn target(text: &str) {
     for server in SERVERS {
         keeps_its_host(&server.parse().expect("a server's address"), text);

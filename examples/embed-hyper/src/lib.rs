@@ -1,9 +1,8 @@
-//! How a proxy of your own uses `tunnel-balancer-core`: say how to send a request and what time it
-//! is, and call `forward`.
+//! A reverse proxy that embeds `tunnel-balancer-core`: it implements `HttpClient` and `Clock`, and
+//! calls `forward`.
 //!
-//! It is small so that the shape is seen: plain HTTP, one service, request bodies read before they
-//! are sent. What a proxy needs besides (streaming, TLS, limits, reloading, `X-Forwarded-*` by
-//! `ProxiedRequest`) is in `crates/native`.
+//! It is minimal: plain HTTP, one service, buffered request bodies. `crates/native` shows
+//! streaming, TLS, limits, reloading, and `X-Forwarded-*` headers with `ProxiedRequest`.
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -22,7 +21,8 @@ use tunnel_balancer_core::{
     headers, run_probes,
 };
 
-/// hyper's client for the core. A request's body is in memory, so it can be sent again.
+/// The HTTP client of the core, implemented with hyper. Request bodies are in memory, so they can
+/// be replayed.
 #[derive(Clone)]
 struct Hyper {
     client: Client<HttpConnector, Full<Bytes>>,
@@ -40,7 +40,7 @@ impl HttpClient for Hyper {
         let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
         *addressed.uri_mut() = server.url.target(path).parse().map_err(|_| Failure::InvalidRequest)?;
         addressed.headers_mut().remove(header::HOST);
-        // A request without a connection may be sent elsewhere, whatever its method is.
+        // A request that was not sent is retried, whatever its method is.
         let failure = |error: hyper_util::client::legacy::Error| match error.is_connect() {
             true => Failure::Connect,
             false => Failure::ConnectionLost,
@@ -98,36 +98,36 @@ impl Clock for Uptime {
     }
 }
 
-async fn answer(proxy: Hyper, request: Request<Incoming>) -> Response<Either<Incoming, Full<Bytes>>> {
-    // The largest body that is worth keeping in memory for a second try.
+async fn respond(proxy: Hyper, request: Request<Incoming>) -> Response<Either<Incoming, Full<Bytes>>> {
+    // The limit of a buffered body is 1 MiB.
     let (mut parts, body) = request.into_parts();
-    let Ok(body) = Limited::new(body, 1 << 20).collect().await else { return own(LocalReply::Incomplete) };
+    let Ok(body) = Limited::new(body, 1 << 20).collect().await else { return local_reply(LocalReply::Incomplete) };
     if headers::remove_hop_by_hop(&mut parts.headers).is_err() {
-        return own(LocalReply::BadRequest);
+        return local_reply(LocalReply::BadRequest);
     }
     let meta = RequestMeta::new(parts.method.clone());
     let request = Request::from_parts(parts, body.to_bytes());
-    // A proxy that should probe without traffic as well also spawns `keep_probing`.
+    // To probe without traffic, a proxy also spawns `keep_probing`.
     let forwarded = forward(&proxy.pool, &proxy, &proxy.clock, request, meta).await;
     match forwarded.response {
         Ok(mut response) => match headers::remove_hop_by_hop(response.headers_mut()) {
             Ok(()) => response.map(Either::Left),
-            Err(_) => own(LocalReply::unavailable(Duration::ZERO)),
+            Err(_) => local_reply(LocalReply::unavailable(Duration::ZERO)),
         },
-        Err(reply) => own(reply),
+        Err(reply) => local_reply(reply),
     }
 }
 
-fn own(reply: LocalReply) -> Response<Either<Incoming, Full<Bytes>>> {
+fn local_reply(reply: LocalReply) -> Response<Either<Incoming, Full<Bytes>>> {
     let mut response = Response::new(Either::Right(Full::from(reply.message())));
     *response.status_mut() = reply.status();
     response
 }
 
-/// Serves what comes to `listener` with the servers of `pool`.
+/// Serves the connections of `listener` with the servers of `pool`.
 ///
 /// # Errors
-/// When the listener fails.
+/// If the listener fails.
 pub async fn serve(listener: TcpListener, pool: Pool) -> Result<Infallible, Box<dyn Error + Send + Sync>> {
     let client = Client::builder(TokioExecutor::new()).build_http();
     let proxy = Hyper { client, pool: Arc::new(pool), clock: Uptime(Instant::now()) };
@@ -136,7 +136,7 @@ pub async fn serve(listener: TcpListener, pool: Pool) -> Result<Infallible, Box<
         let proxy = proxy.clone();
         let service = service_fn(move |request| {
             let proxy = proxy.clone();
-            async move { Ok::<_, Infallible>(answer(proxy, request).await) }
+            async move { Ok::<_, Infallible>(respond(proxy, request).await) }
         });
         tokio::spawn(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service));
     }

@@ -1,4 +1,4 @@
-//! The example, with a server that refuses connections and one that answers.
+//! The example with a server that refuses connections and one that responds.
 
 use std::error::Error;
 
@@ -7,7 +7,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tunnel_balancer_core::{Pool, Server, Service};
 
 #[tokio::test]
-async fn a_post_goes_to_the_server_that_is_up() -> Result<(), Box<dyn Error + Send + Sync>> {
+async fn a_post_is_retried_on_the_server_that_is_up() -> Result<(), Box<dyn Error + Send + Sync>> {
     let (down, up) = (TcpListener::bind("127.0.0.1:0").await?, TcpListener::bind("127.0.0.1:0").await?);
     let urls = [down.local_addr()?, up.local_addr()?].map(|address| format!("http://{address}"));
     drop(down);
@@ -34,8 +34,8 @@ async fn a_post_goes_to_the_server_that_is_up() -> Result<(), Box<dyn Error + Se
     let mut client = TcpStream::connect(address).await?;
     let request = "POST / HTTP/1.1\r\nHost: app.test\r\nConnection: close\r\nContent-Length: 5\r\n\r\norder";
     client.write_all(request.as_bytes()).await?;
-    let mut answer = String::new();
-    client.read_to_string(&mut answer).await?;
-    assert!(answer.starts_with("HTTP/1.1 201 Created\r\n") && answer.ends_with("\r\n\r\ntrue"), "{answer}");
+    let mut response = String::new();
+    client.read_to_string(&mut response).await?;
+    assert!(response.starts_with("HTTP/1.1 201 Created\r\n") && response.ends_with("\r\n\r\ntrue"), "{response}");
     Ok(())
 }

@@ -56,13 +56,15 @@ fn outcome() -> impl Strategy<Value = Outcome> {
 pub(super) fn moves() -> impl Strategy<Value = Vec<Move>> {
     let one = prop_oneof![
         6 => (request(), prop::bool::weighted(0.9)).prop_map(|(request, sent)| Move::Start(request, sent)),
-        5 => (0..8_usize, 0..2_usize, outcome()).prop_map(|(request, slot, outcome)| Move::Report(request, slot, outcome)),
+        5 => (0..8_usize, 0..2_usize, outcome())
+            .prop_map(|(request, slot, outcome)| Move::Report(request, slot, outcome)),
         1 => (0..8_usize).prop_map(Move::Sent),
         1 => (0..8_usize).prop_map(Move::Leave),
         1 => (0..8_usize).prop_map(Move::Vanish),
         6 => Just(Move::Drive),
         3 => Just(Move::Lease),
-        3 => (0..4_usize, prop::sample::select(vec![200, 200, 500, 502])).prop_map(|(lease, code)| Move::Probe(lease, code)),
+        3 => (0..4_usize, prop::sample::select(vec![200, 200, 500, 502]))
+            .prop_map(|(lease, code)| Move::Probe(lease, code)),
         1 => (0..4_usize).prop_map(Move::LoseProbe),
         1 => (0..4_usize).prop_map(Move::Abort),
         1 => Just(Move::ReleaseFailback),
@@ -83,6 +85,10 @@ prop_compose! {
     }
 }
 
+fn failback() -> impl Strategy<Value = Failback> {
+    prop::sample::select(vec![Failback::Auto, Failback::After(Duration::from_secs(5)), Failback::Manual])
+}
+
 fn policy() -> impl Strategy<Value = Policy> {
     prop::sample::select(vec![
         Policy::Failover,
@@ -98,7 +104,7 @@ prop_compose! {
     pub(super) fn service()(
         servers in prop::collection::vec(server(), 2..5),
         policy in policy(),
-        failback in prop::sample::select(vec![Failback::Auto, Failback::After(Duration::from_secs(5)), Failback::Manual]),
+        failback in failback(),
         slow_start in prop::option::weighted(0.3, Just(Duration::from_secs(20))),
         primary_only in prop::bool::weighted(0.2),
         has_probes in prop::bool::weighted(0.8),
@@ -119,7 +125,8 @@ prop_compose! {
         service.health_check = service.health_check.filter(|_| has_probes);
         service.writes = if primary_only { Writes::PrimaryOnly } else { Writes::Anywhere };
         let retry = &mut service.retry;
-        (retry.attempts, retry.timeout, retry.per_try_timeout) = (attempts, Duration::from_secs(timeout), per_try_timeout);
+        (retry.attempts, retry.timeout) = (attempts, Duration::from_secs(timeout));
+        retry.per_try_timeout = per_try_timeout;
         (retry.liveness_check_after, retry.hold) = (liveness_check_after, hold);
         (retry.budget.percent, retry.budget.min_per_second) = budget;
         service

@@ -48,7 +48,8 @@ fn result() -> impl Strategy<Value = AttemptResult> {
 fn act() -> impl Strategy<Value = Act> {
     let method = || prop::sample::select(vec![Method::GET, Method::POST]);
     prop_oneof![
-        4 => (method(), prop::collection::vec(result(), SERVERS)).prop_map(|(method, results)| Act::Request(method, results)),
+        4 => (method(), prop::collection::vec(result(), SERVERS))
+            .prop_map(|(method, results)| Act::Request(method, results)),
         2 => method().prop_map(Act::Start),
         2 => (0..4_usize, result()).prop_map(|(index, result)| Act::Finish(index, result)),
         1 => (0..4_usize).prop_map(Act::Cancel),

@@ -15,7 +15,7 @@ use crate::wire::Wire;
 /// The reaction of a server to a request. Only `Delayed` depends on the clock.
 #[derive(Clone, Debug, Default)]
 pub enum Action {
-    /// A 200 with a text that describes the request.
+    /// A 200 with a description of the request.
     #[default]
     Echo,
     /// A fixed response.

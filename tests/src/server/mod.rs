@@ -33,8 +33,8 @@ pub const HEALTH_PATH: &str = "/__health";
 pub struct FaultyServer {
     shared: Arc<Shared>,
     addr: SocketAddr,
-    // Bound, but not listening: while the server is stopped, its port stays reserved and connections
-    // are refused.
+    // Bound, but not listening: while the server is stopped, its port stays reserved and
+    // connections are refused.
     _port: TcpSocket,
     listener: Mutex<Option<Listener>>,
 }
@@ -106,8 +106,8 @@ impl FaultyServer {
         }
     }
 
-    /// Waits until all peers have closed their connections, after a [`stop`](Self::stop). Returns at
-    /// once if there is no `/proc`.
+    /// Waits until all peers have closed their connections, after a [`stop`](Self::stop). Returns
+    /// at once if there is no `/proc`.
     pub async fn until_disconnected(&self) {
         let poll = async {
             while is_connected_to(self.addr.port()) {

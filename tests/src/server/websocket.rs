@@ -50,7 +50,8 @@ pub(super) async fn session(
 
 fn accept(key: &str, offered: Option<&str>, more: &str) -> String {
     let mut head = format!(
-        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {}\r\n{more}",
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Accept: {}\r\n{more}",
         derive_accept_key(key.as_bytes())
     );
     if let Some(first) = offered.and_then(|list| list.split(',').next()) {

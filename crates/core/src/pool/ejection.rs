@@ -9,7 +9,7 @@
 //!
 //! A passing probe ends the first ejection at once. A server that is ejected again soon after has
 //! shown that its probe does not cover what fails. From then on the ejection lasts its time,
-//! whatever probes say.
+//! whatever the results of probes are.
 
 use std::time::Duration;
 

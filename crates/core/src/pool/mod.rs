@@ -243,7 +243,7 @@ impl PoolState {
         self.observe(info.server, Signal::AttemptCanceled { info, was_faster }, now);
     }
 
-    /// Records how an attempt ended and what that says about its server.
+    /// Records the result of an attempt and its health impact.
     pub(crate) fn on_attempt_finished(
         &mut self,
         info: AttemptInfo,
@@ -370,7 +370,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_is_lost_when_its_server_answers_neither_requests_nor_probes() {
+    fn a_body_is_lost_if_its_server_responds_to_neither_requests_nor_probes() {
         let servers = ["a.example", "b.example"].map(|url| Server::new(url.parse().unwrap()));
         let mut state = PoolState::new(Arc::new(Service::new("app.example", servers.to_vec()).unwrap()), 7);
         let (a, get) = (ServerId::new(0).unwrap(), RequestMeta::new(Method::GET));
@@ -383,8 +383,8 @@ mod tests {
         };
         exchange.wait(&mut state, &mut attempt, true, at(46_000));
         assert!(!is_lost(&state, 49_999) && is_lost(&state, 50_000), "a request is overdue, too");
-        assert!(!state.is_response_lost(a, at(40_001), at(60_000)), "a byte has come since");
+        assert!(!state.is_response_lost(a, at(40_001), at(60_000)), "a byte has arrived since");
         probe(&mut state, None, at(58_000), at(58_000));
-        assert!(!is_lost(&state, 60_000), "a probe was answered");
+        assert!(!is_lost(&state, 60_000), "a probe got a response");
     }
 }

@@ -113,8 +113,8 @@ impl PoolState {
         !allowed.difference(self.at_capacity(allowed, now)).is_empty()
     }
 
-    /// Sorts the enabled servers by their availability. Settled ones are available without a look
-    /// at their state.
+    /// Sorts the enabled servers by their availability. Settled ones are available without a
+    /// check of their state.
     fn view(&mut self, now: Timestamp) -> View {
         let enabled = self.index.enabled;
         for id in self.index.recovering.iter() {

@@ -179,7 +179,7 @@ impl PoolState {
         })
     }
 
-    /// Ejects a server whose application answers no requests, whatever its probes say.
+    /// Ejects a server whose application responds to no requests, even if its probes pass.
     fn detect_hung_application(&mut self, id: ServerId, started: Timestamp, check_after: Duration, now: Timestamp) {
         let hung = self
             .servers

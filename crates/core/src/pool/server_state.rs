@@ -208,7 +208,7 @@ impl ServerState {
     }
 
     /// Returns whether the server is hung, or may be: a request is overdue, a probe is in flight or
-    /// unanswered, and nothing was answered within the last second.
+    /// unanswered, and the server has not responded within the last second.
     pub(super) fn is_silent(&self, now: Timestamp) -> bool {
         let is_suspected = self.stall.is_suspected() && self.schedule.silence(now).is_some();
         let is_hung = self.hung_since().is_some_and(|(_, confirmed)| confirmed);

@@ -142,8 +142,8 @@ impl Signals {
         }
     }
 
-    /// Returns whether a signal is the newest: what started earlier says less, even when it ends
-    /// later.
+    /// Returns whether a signal is the newest: one that started earlier counts less, even if it
+    /// ends later.
     fn supersedes(&mut self, started: Timestamp, now: Timestamp) -> bool {
         self.on_canceled(started);
         let is_newest = started >= self.newest_start;

@@ -1,11 +1,11 @@
 //! Detects servers that have stopped responding, before a timeout does.
 //!
 //! A hung server responds to nothing; a slow one responds to something. Neither a request nor a
-//! probe alone can tell them apart quickly: a request may be a long poll, and a probe may be
+//! probe alone can distinguish them quickly: a request may be a long poll, and a probe may be
 //! delayed by a garbage collection. So a server is *stalled* when a request **and** a probe have
 //! both been unanswered for longer than usual and the server did not respond to anything meanwhile.
 //! The consequence is as soft as the evidence is fast: new requests prefer other servers, and safe
-//! requests that wait are hedged. No attempt is cut, and the server is not ejected.
+//! requests that wait are hedged. No attempt is aborted, and the server is not ejected.
 //!
 //! "Usual" is the mean of the server's own response times plus four mean deviations, as in TCP's
 //! retransmission timer (RFC 6298). It is separate from the peak-sensitive average that the policy
@@ -25,9 +25,9 @@ pub(super) struct StallDetector {
     requests: ResponseTimes,
     probes: ResponseTimes,
     longest: LongestResponse,
-    /// When a request or a probe was last answered.
+    /// The time of the last response to a request or a probe.
     last_alive: Timestamp,
-    /// When a request was last answered.
+    /// The time of the last response to a request.
     last_response: Timestamp,
     /// Whether a request has been unanswered for longer than usual since.
     suspected: bool,
@@ -67,8 +67,8 @@ impl StallDetector {
 
     /// Returns the age at which an attempt is overdue: the usual response time, at most `limit`. It
     /// is doubled with every stall that no response within the usual time followed, so that a
-    /// server that became slow for good is recognised. An attempt of `last_resort` is not worth
-    /// that patience.
+    /// server that became slow for good is recognised. An attempt of the last resort is not
+    /// doubled.
     pub(super) fn first_check(&self, limit: Duration, last_resort: bool) -> Duration {
         let interval = self.requests.usual().unwrap_or(Self::UNKNOWN).clamp(Self::FLOOR, limit.max(Self::FLOOR));
         let doublings = if last_resort { 0 } else { self.stalls.min(Self::MAX_BACKOFF) };
@@ -91,22 +91,22 @@ impl StallDetector {
         self.probes.usual().unwrap_or(Self::UNKNOWN).clamp(Self::FLOOR, timeout.max(Self::FLOOR))
     }
 
-    /// Returns whether a request or a probe was answered after `since`.
+    /// Returns whether the server responded to a request or a probe after `since`.
     pub(super) fn was_alive_after(&self, since: Timestamp) -> bool {
         self.last_alive > since
     }
 
-    /// Returns whether a request or a probe was answered within `window`.
+    /// Returns whether the server responded to a request or a probe within `window`.
     pub(super) fn was_alive_within(&self, window: Duration, now: Timestamp) -> bool {
         self.last_alive != Timestamp::ZERO && now.since(self.last_alive) <= window
     }
 
-    /// Returns whether a request was answered after `since`.
+    /// Returns whether the server responded to a request after `since`.
     pub(super) fn responded_after(&self, since: Timestamp) -> bool {
         self.last_response > since
     }
 
-    /// Returns whether a request is overdue and no answer has come since.
+    /// Returns whether a request is overdue and the server has not responded since.
     pub(super) const fn is_suspected(&self) -> bool {
         self.suspected
     }
@@ -161,8 +161,8 @@ impl StallDetector {
         self.on_alive(now)
     }
 
-    /// Records the answer to a probe; `took` is given for scheduled ones. Returns whether it ends a
-    /// reported stall.
+    /// Records the response to a probe; `took` is given for scheduled ones. Returns whether it ends
+    /// a reported stall.
     pub(super) fn on_probe_answered(&mut self, took: Option<Duration>, now: Timestamp) -> bool {
         if let Some(took) = took {
             self.probes.observe(took);

@@ -14,7 +14,7 @@ pub fn split_url(url: &str) -> Option<(&str, &str, &str)> {
     Some((scheme, authority, path_and_query))
 }
 
-/// Returns a host in the form by which services are looked up: in lower case, without a trailing
+/// Returns a host in the form that selects a service: in lower case, without a trailing
 /// dot and without a default port.
 ///
 /// `None` if this is not a host with an optional port.

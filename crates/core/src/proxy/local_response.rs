@@ -1,8 +1,8 @@
 //! Renders local replies as an HTML page, JSON or plain text, whichever the client accepts.
 //!
-//! A line of text looks broken in a browser, and programs cannot parse a page, so `Accept` decides.
-//! Every response carries the id of the request in the host's log, since it reveals nothing else
-//! about the cause.
+//! A line of text is hard to read in a browser, and programs cannot parse a page, so `Accept`
+//! decides. Every response carries the id of the request in the host's log, since it reveals
+//! nothing else about the cause.
 
 use std::cmp::Reverse;
 use std::fmt;
@@ -99,7 +99,7 @@ impl LocalReply {
         LocalResponse { status, headers, body }
     }
 
-    /// Nothing needs escaping: the texts are constant, and ids contain no quotes.
+    /// Nothing needs escaping: the messages are constant, and ids contain no quotes.
     fn json(self, id: &RequestId) -> String {
         let (status, code, message) = (self.status().as_u16(), self.code(), self.message());
         format!(r#"{{"status":{status},"error":"{code}","message":"{message}","request_id":"{id}"}}"#) + "\n"
@@ -232,7 +232,8 @@ mod tests {
         let json = reply.response(Some("application/json"), &id, None).body;
         assert_eq!(
             json,
-            "{\"status\":503,\"error\":\"unavailable\",\"message\":\"No server responded. Please try again in a moment.\",\
+            "{\"status\":503,\"error\":\"unavailable\",\
+             \"message\":\"No server responded. Please try again in a moment.\",\
              \"request_id\":\"0000000000000abc\"}\n"
         );
         let html = reply.response(Some("text/html"), &id, None).body;
@@ -248,15 +249,16 @@ mod tests {
         let html = LocalReply::Loop.response(Some("text/html"), &RequestId::random(1), Some(page)).body;
         assert_eq!(
             html,
-            "<h1>508 Loop Detected</h1>This request has already passed through a load balancer.<i>0000000000000001</i>{{other}}"
+            "<h1>508 Loop Detected</h1>This request has already passed through a load balancer.\
+             <i>0000000000000001</i>{{other}}"
         );
     }
 
     #[test]
     fn only_valid_ids_are_accepted() {
         assert_eq!(RequestId::parse("8f0e1d-FRA_1").unwrap().to_string(), "8f0e1d-FRA_1");
-        for text in ["", "a b", "<script>", "a\"b", "\u{fc}", &"a".repeat(65)] {
-            assert_eq!(RequestId::parse(text), None, "{text}");
+        for id in ["", "a b", "<script>", "a\"b", "\u{fc}", &"a".repeat(65)] {
+            assert_eq!(RequestId::parse(id), None, "{id}");
         }
     }
 }

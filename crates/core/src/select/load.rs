@@ -73,7 +73,7 @@ pub(crate) fn epoch(at: Timestamp, max_duration: Duration) -> u64 {
 /// slower response replaces the estimate at once, faster ones lower it gradually.
 ///
 /// A failure counts as at least [`PENALTY`](Self::PENALTY), however fast it was. Otherwise a server
-/// that fails in 5 ms looks like the fastest and attracts all traffic (linkerd2-proxy PR 4537).
+/// that fails in 5 ms appears to be the fastest and attracts all traffic (linkerd2-proxy PR 4537).
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Latency {
     /// In seconds; 0 before the first response.
@@ -91,7 +91,7 @@ impl Latency {
     const MAX_IDLE_MILLIS: u64 = 6_931_472;
     /// The response time of a failure, in seconds: longer than the wait at a working server with a
     /// queue, shorter than a timeout. With 2 s, 100 requests/s of 167 ms on two servers made a
-    /// failing third one look as good.
+    /// failing third one appear equally good.
     const PENALTY: f64 = 5.0;
 
     /// Records the response time of a request.

@@ -8,7 +8,7 @@
 //!
 //! With equal weights the state is the set of servers that were selected in this round. The next
 //! server is the first in list order that was not. A round ends when every candidate was selected.
-//! Retries count as well, so that the rotation stays fair when a server fails.
+//! Retries count, too, so that the rotation stays fair when a server fails.
 
 use super::SelectionInput;
 use crate::server_set::ServerId;

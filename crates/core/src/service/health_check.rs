@@ -226,7 +226,7 @@ mod tests {
                 response(302, Some("HTTPS://T.CloudflareAccess.COM")),
                 Err("blocked by Access (redirect to its login page)"),
             ),
-            ("a look-alike", &check, response(302, Some("https://cloudflareaccess.com.example/")), Ok(())),
+            ("a similar host", &check, response(302, Some("https://cloudflareaccess.com.example/")), Ok(())),
             ("Access in the path", &check, response(302, Some("https://a.example/x.cloudflareaccess.com")), Ok(())),
             ("HC-03", &check, Err(Failure::Timeout), Err("response timeout")),
         ];

@@ -78,7 +78,7 @@ pub enum Writes {
     /// All servers.
     #[default]
     Anywhere,
-    /// The first server of the list. If it cannot serve them, writes are answered with 503, while
+    /// The first server of the list. If it cannot serve them, writes are rejected with 503, while
     /// reads go to other servers. For applications whose replicas would lose writes.
     PrimaryOnly,
 }

@@ -26,7 +26,7 @@ pub struct RetrySettings {
     /// Default yes.
     pub hedge: bool,
     /// How long a request waits for a server to return, or for a free place under `max_requests`,
-    /// before it is answered with 503. Default none.
+    /// before it is rejected with 503. Default none.
     pub hold: Option<Duration>,
     /// Statuses that are retried in addition. Those from 500 count as failures of the server.
     pub statuses: StatusRanges,
@@ -41,7 +41,7 @@ pub struct RetrySettings {
 }
 
 impl RetrySettings {
-    /// How often a held request looks for an available server, and how often an unavailable one is
+    /// How often a held request checks for an available server, and how often an unavailable one is
     /// tried.
     pub const HOLD_INTERVAL: Duration = Duration::from_millis(250);
 

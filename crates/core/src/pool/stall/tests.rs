@@ -11,7 +11,7 @@ const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
-/// A server that has answered 20 requests in `took`, the last one at 1 s.
+/// Returns a server that has responded to 20 requests within `took`, the last time at 1 s.
 fn warm(took: Duration) -> StallDetector {
     let mut detector = StallDetector::default();
     for _ in 0..20 {
@@ -40,7 +40,7 @@ fn usual_is_the_mean_and_four_deviations() {
     assert_eq!(times.usual(), Some(Duration::from_micros(112_500 + 4 * 62_500)));
     times.observe(ms(120));
     let usual = times.usual().unwrap_or_default().as_micros();
-    assert_eq!(usual, 113_437 + 4 * 48_750, "a shorter time than the mean deviates as well");
+    assert_eq!(usual, 113_437 + 4 * 48_750, "a shorter time than the mean deviates, too");
 }
 
 #[test]
