@@ -149,35 +149,6 @@ fn undelivered_requests_end_with_a_local_503() {
 }
 
 #[test]
-fn out_13_three_consecutive_failures_eject() {
-    check_with(
-        2,
-        without_probes,
-        "0 a 502; 1 GET; 2 GET; 3 GET; 4 GET; 14 GET; 34 GET; 35 end",
-        expect![[r#"
-        1.000 GET #1 -> a
-        1.001 GET #1 -> b
-        1.002 GET #1 <- 200 by b
-        2.000 GET #2 -> a
-        2.001 GET #2 -> b
-        2.002 GET #2 <- 200 by b
-        3.000 GET #3 -> a
-        3.001 GET #3 -> b
-        3.001 a is ejected for 10s: status 502
-        3.002 GET #3 <- 200 by b
-        4.000 GET #4 -> b
-        4.001 GET #4 <- 200 by b
-        14.000 GET #5 -> a (trial)
-        14.001 GET #5 -> b
-        14.001 a is ejected for 20s: status 502
-        14.002 GET #5 <- 200 by b
-        34.000 GET #6 -> b
-        34.001 GET #6 <- 200 by b
-    "#]],
-    );
-}
-
-#[test]
 fn rty_12_the_request_timeout_bounds_all_attempts() {
     check_with(
         2,
@@ -191,68 +162,9 @@ fn rty_12_the_request_timeout_bounds_all_attempts() {
 }
 
 #[test]
-fn a_post_is_no_trial_while_another_server_is_available() {
-    check_with(
-        2,
-        without_probes,
-        "0 a 530; 1 GET; 11.5 POST; 12 GET; 13 end",
-        expect![[r#"
-        1.000 GET #1 -> a
-        1.001 GET #1 -> b
-        1.001 a is ejected for 10s: status 530
-        1.002 GET #1 <- 200 by b
-        11.500 POST #2 -> b
-        11.501 POST #2 <- 200 by b
-        12.000 GET #3 -> a (trial)
-        12.001 GET #3 -> b
-        12.001 a is ejected for 20s: status 530
-        12.002 GET #3 <- 200 by b
-    "#]],
-    );
-}
-
-#[test]
-fn out_21_the_only_server_is_never_ejected() {
-    check_with(
-        1,
-        without_probes,
-        "0 a 502; 1 GET; 2 GET; 3 GET; 4 GET; 5 a 200; 6 GET; 7 GET; 8 end",
-        expect![[r#"
-            1.000 GET #1 -> a
-            1.001 GET #1 <- 502 by a
-            2.000 GET #2 -> a
-            2.001 GET #2 <- 502 by a
-            3.000 GET #3 -> a
-            3.001 GET #3 <- 502 by a
-            4.000 GET #4 -> a
-            4.001 GET #4 <- 502 by a
-            6.000 GET #5 -> a
-            6.001 GET #5 <- 200 by a
-            7.000 GET #6 -> a
-            7.001 GET #6 <- 200 by a
-        "#]],
-    );
-}
-
-#[test]
 fn rty_01_attempts_are_limited() {
     let trace = run(5, without_probes, "0 a 530; 0 b 530; 0 c 530; 1 GET; 2 end");
     assert_eq!(trace.responses[0].attempts, 3);
     assert_eq!(trace.discarded, 3, "BOD-16: responses that are not used are canceled");
     assert_eq!(trace.requests.len(), 3);
-}
-
-#[test]
-fn t24_aborted_uploads_do_not_eject() {
-    let puts = "1 PUT streamed; 1.1 PUT streamed; 1.2 PUT streamed; 1.3 PUT streamed; ";
-    let trace = run(2, |_| (), &format!("0 GET; 0.5 a reset; 0.5 probe a 200; {puts} 2 a 200; 3 GET; 4 end"));
-    assert_eq!(trace.responses[5].served_by.as_deref(), Some("a"));
-    assert_eq!(trace.probes["a"], 2, "it is probed at most once per second");
-}
-
-#[test]
-fn t24_client_errors_do_not_eject() {
-    let gets = (0..100).map(|n| format!("{} GET; ", 1.0 + f64::from(n) / 100.0)).collect::<String>();
-    let trace = run(2, without_probes, &format!("0 a 404; {gets} 3 end"));
-    assert_eq!(trace.requests.get("b"), None);
 }

@@ -1,7 +1,15 @@
 //! Selection while no server is available.
 
-use expect_test::expect;
+use std::time::Duration;
 
+use expect_test::expect;
+use http::{Method, StatusCode};
+use tunnel_balancer_core::{
+    Exchange, Failback, Failure, HealthCheck, Outcome, Policy, PoolState, ProbeResponse, RequestMeta, ServerSet,
+    Service, Step,
+};
+
+use crate::pool_driver::{at, end, get, id, is_ejected, picks, plain, pool, probe, probed, status};
 use crate::{check, check_with, run, without_probes};
 
 #[test]
@@ -193,4 +201,73 @@ fn failed_server_is_retried_even_if_probes_never_pass() {
     let trace = run(2, |_| (), script);
     let by: Vec<_> = trace.responses.iter().map(|response| response.served_by.as_deref()).collect();
     assert_eq!(by, [Some("a"), Some("b"), Some("b"), Some("a"), Some("a")]);
+}
+
+#[test]
+fn sel_23_with_no_server_available_all_are_tried() {
+    let mut state = plain(Policy::Failover, &[1, 1]);
+    let (mut exchange, mut step) = Exchange::start(get(), &mut state, at(0));
+    while let Step::Attempt(attempt) = step {
+        step = exchange.report(&mut state, attempt, Outcome::Failed(Failure::Connect), at(0));
+    }
+    let selection = state.pick(ServerSet::EMPTY, &get(), at(1)).unwrap();
+    assert!(selection.last_resort);
+}
+
+#[test]
+fn unavailable_servers_are_selected_in_a_fixed_order() {
+    let pick = |state: &mut PoolState, request: &RequestMeta, now| {
+        let selection = state.pick(ServerSet::EMPTY, request, at(now)).unwrap();
+        (selection.server.index(), selection.last_resort)
+    };
+    // `a` has recovered and is held for failback; `b` fails.
+    let held = |adjust: fn(&mut Service)| {
+        let mut state = probed(adjust);
+        end(&mut state, 0, status(530), at(1_000));
+        end(&mut state, 0, status(200), at(11_000));
+        state
+    };
+    let mut state = held(|service| service.failback = Failback::Manual);
+    end(&mut state, 1, Outcome::Failed(Failure::Connect), at(12_000));
+    assert_eq!(pick(&mut state, &get(), 12_000), (0, false), "held for failback before ejected");
+
+    let mut state = held(|service| service.slow_start = Some(Duration::from_secs(100)));
+    end(&mut state, 1, Outcome::Failed(Failure::Connect), at(11_000));
+    assert_eq!(pick(&mut state, &get(), 11_000), (0, false), "slow start before ejected");
+
+    let mut state = probed(|_| ());
+    (0..2).for_each(|server| end(&mut state, server, Outcome::Failed(Failure::Connect), at(1_000)));
+    let post = RequestMeta::new(Method::POST);
+    assert_eq!(pick(&mut state, &post, 10_999), (0, true));
+    assert_eq!(pick(&mut state, &post, 11_000), (0, false), "probation before ejected");
+}
+
+#[test]
+fn a_passing_probe_during_an_ejection_does_not_raise_the_rank() {
+    let mut state = probed(|_| ());
+    for (server, start) in [(0, 1_000), (1, 3_000)] {
+        end(&mut state, server, Outcome::Failed(Failure::Connect), at(start));
+        probe(&mut state, [Ok(if server == 0 { 200 } else { 500 }), Ok(200)], at(start + 1_000));
+        end(&mut state, server, Outcome::Failed(Failure::Connect), at(start + 1_500));
+        assert!(is_ejected(&state, server, start + 1_500));
+    }
+    probe(&mut state, [Ok(500), Ok(200)], at(6_000));
+    assert!(is_ejected(&state, 1, 6_000), "its probe is ineffective");
+    let selection = state.pick(ServerSet::single(id(0)), &get(), at(6_000)).unwrap();
+    assert!(selection.last_resort && selection.server == id(1));
+    assert_eq!(picks(&mut state, 1, at(6_000)), "a", "the server that was idle longest");
+}
+
+#[test]
+fn aborted_responses_rank_last() {
+    let mut state = pool(Policy::Failover, &[1, 1], |_, change| {
+        change(|service| service.health_check = Some(HealthCheck::default()));
+    });
+    while let Some(lease) = state.next_probe(at(0)) {
+        state.on_probe(lease, &Ok(ProbeResponse::new(StatusCode::INTERNAL_SERVER_ERROR)), at(0));
+    }
+    let first = |state: &mut PoolState, now| state.pick(ServerSet::EMPTY, &get(), now).unwrap().server;
+    assert_eq!(first(&mut state, at(1)), id(0), "both are unhealthy: the order of the list");
+    state.on_response_aborted(id(0), at(2));
+    assert_eq!(first(&mut state, at(3)), id(1));
 }

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use expect_test::expect;
+use tunnel_balancer_core::{Exchange, Policy, RequestMeta, Service, Step, Wait, Writes};
 
+use crate::pool_driver::{at, begin, get, id, pool};
 use crate::{check, run};
 
 #[test]
@@ -164,4 +166,48 @@ fn requests_on_a_hung_server_share_one_liveness_probe() {
     assert!(trace.responses.iter().all(|response| response.status == 200));
     assert!(slowest <= Duration::from_millis(510), "250 ms for the response and 250 ms for the probe: {slowest:?}");
     assert_eq!(trace.probes["a"], 2, "one at the start, one for all waiting requests");
+}
+
+#[test]
+fn a_request_without_another_server_ends_ten_seconds_after_its_server_hung() {
+    let writes = |service: &mut Service| service.writes = Writes::PrimaryOnly;
+    let trace = run(2, writes, "0 GET; 1 a slow; 1 probe a hang; 2 PUT; 100 end");
+    assert_eq!((trace.responses[1].status.as_u16(), trace.responses[1].attempts), (503, 1));
+    assert_eq!(
+        trace.responses[1].latency,
+        Duration::from_secs(18),
+        "the server is hung after 8 s, and the request ends 10 s later"
+    );
+
+    let mut full = pool(Policy::Failover, &[1, 1], |servers, _| servers[1].max_requests = Some(1));
+    begin(&mut full, RequestMeta { affinity_server: Some(id(1)), ..get() }, at(0)).unwrap();
+    let (mut exchange, Step::Attempt(mut attempt)) = Exchange::start(get(), &mut full, at(1)) else {
+        panic!("no attempt")
+    };
+    let wait = exchange.wait(&mut full, &mut attempt, true, at(50_000));
+    assert!(matches!(wait, Wait::Sleep(_)), "the other server is at its limit: {wait:?}");
+}
+
+#[test]
+fn a_liveness_probe_is_bounded_by_the_deadline() {
+    let took = |adjust: fn(&mut Service)| {
+        let no_hedges = |service: &mut Service| {
+            service.retry.hedge = false;
+            adjust(service);
+        };
+        run(2, no_hedges, "0 GET; 1 a hang; 2 GET; 30 end").responses[1].latency
+    };
+    assert_eq!(took(|service| service.retry.timeout = Duration::from_secs(4)), Duration::from_secs(4));
+    let limit = took(|service| service.retry.per_try_timeout = Some(Duration::from_millis(3_500)));
+    assert_eq!(limit, Duration::from_millis(3_501), "plus the millisecond of the other server");
+}
+
+#[test]
+fn stale_probe_failure_does_not_eject() {
+    // The liveness check is at 95 s. The probe for the POST failed at 84 s.
+    let script = "0 GET; 1 a late; 1 probe a 200; 2 GET; 80 probe a 500; 86 probe a 200; 84 POST; 110 end";
+    let trace = run(2, |_| (), script).to_string();
+    assert!(!trace.contains("ejected"), "{trace}");
+    let late = run(2, |_| (), "0 probe a hang; 0 a slow; 0 POST; 0.5 probe a 200; 4.5 GET; 80 end").to_string();
+    assert!(!late.contains("ejected"), "the probe started before the request:\n{late}");
 }

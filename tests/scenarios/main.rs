@@ -22,19 +22,21 @@
 //! 95 s). Servers respond with 200 by default. The whole trace is compared, so every change of
 //! behavior is visible as a change of text.
 
+mod ejection;
 mod failover;
-mod healing;
 mod hedging;
 mod holding;
 mod last_resort;
 mod liveness;
-mod observations;
+mod pauses;
 mod pool_driver;
 mod probing;
+mod recovery;
 mod retries;
 mod selection;
 mod snapshot;
 mod snapshot_validity;
+mod trials;
 mod waiting;
 
 use std::time::Duration;

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use http::{Method, StatusCode};
 use tunnel_balancer_core::{
-    Attempt, AttemptResult, Exchange, Failure, Finish, HealthCheck, LocalReply, Outcome, Policy, PoolState,
-    ProbeResponse, RequestMeta, Server, ServerId, ServerSet, Service, Step, Timestamp,
+    Attempt, AttemptResult, EjectionState, Exchange, Failure, Finish, HealthCheck, LocalReply, Outcome, Policy,
+    PoolState, ProbeResponse, RequestMeta, Server, ServerId, ServerSet, Service, Step, Timestamp,
 };
 
 /// Returns a pool of servers `a`, `b`, ... with these weights and without health checks.
@@ -37,6 +37,8 @@ pub(crate) fn pool(
 pub(crate) fn plain(policy: Policy, weights: &[u32]) -> PoolState {
     pool(policy, weights, |_, _| ())
 }
+
+pub(crate) const TIMEOUT: Outcome = Outcome::Failed(Failure::Timeout);
 
 pub(crate) const fn at(millis: u64) -> Timestamp {
     Timestamp::from_millis(millis)
@@ -152,4 +154,9 @@ pub(crate) fn drive(
         step = exchange.report(state, attempt, status(respond(server)), now);
     }
     tried
+}
+
+/// Returns whether a server is ejected `now`, in milliseconds.
+pub(crate) fn is_ejected(state: &PoolState, server: usize, now: u64) -> bool {
+    matches!(state.ejection_state(id(server), at(now)), EjectionState::Ejected(_))
 }

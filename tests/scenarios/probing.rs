@@ -1,9 +1,15 @@
 //! Probes: their times, their number and their effects.
 
-use expect_test::expect;
-use tunnel_balancer_core::{Exchange, Failure, Health, HealthCheck, Policy, PoolState, Step, Wait};
+use std::time::Duration;
 
-use crate::pool_driver::{at, get, id, pool};
+use expect_test::expect;
+use http::{Method, StatusCode};
+use tunnel_balancer_core::{
+    Exchange, Failure, Health, HealthCheck, Outcome, Policy, PoolState, ProbeResponse, RequestMeta, ServerSet, Service,
+    Step, Wait,
+};
+
+use crate::pool_driver::{TIMEOUT, at, end, get, id, pool, probe, probed, start, status};
 use crate::{check, run, without_probes};
 
 #[test]
@@ -205,11 +211,11 @@ fn out_03_a_server_with_rare_failures_is_probed_once_per_second_and_never_ejecte
 
 #[test]
 fn rty_25_one_request_causes_one_probe_per_server() {
-    let often = |service: &mut tunnel_balancer_core::Service| {
+    let often = |service: &mut Service| {
         let check = service.health_check.as_mut().unwrap();
-        check.interval = std::time::Duration::from_secs(1);
-        check.unhealthy_interval = std::time::Duration::from_secs(1);
-        check.timeout = std::time::Duration::from_secs(1);
+        check.interval = Duration::from_secs(1);
+        check.unhealthy_interval = Duration::from_secs(1);
+        check.timeout = Duration::from_secs(1);
     };
     let hanging: String =
         ["a", "b", "c", "d", "e", "f", "g", "h"].map(|name| format!("0 probe {name} hang; ")).concat();
@@ -231,4 +237,123 @@ fn hc_13_servers_without_a_health_check_are_available_and_never_probed() {
     let trace = run(2, without_probes, "0 GET; 100 GET; 200 end");
     assert!(trace.probes.is_empty());
     assert!(trace.responses.iter().all(|response| response.served_by.as_deref() == Some("a")));
+}
+
+#[test]
+fn a_failure_makes_a_probe_due_unless_it_comes_from_one() {
+    let due = |outcome| {
+        let mut state = probed(|_| ());
+        end(&mut state, 0, outcome, at(1_000));
+        state.next_probe(at(1_000)).is_some()
+    };
+    assert!(due(status(502)) && due(TIMEOUT.into()) && due(Outcome::Failed(Failure::ConnectionLost).into()));
+    assert!(!due(Outcome::Failed(Failure::Unresponsive).into()), "its probe has just failed");
+    assert!(!due(status(500)) && !due(Outcome::Failed(Failure::Local).into()));
+}
+
+#[test]
+fn an_attempt_canceled_after_a_second_makes_a_probe_due() {
+    let due = |canceled_at: u64, responded_at: Option<u64>| {
+        let mut state = probed(|_| ());
+        let (mut exchange, attempt) = start(&mut state, get(), at(1_000));
+        responded_at.into_iter().for_each(|now| end(&mut state, 0, status(200), at(now)));
+        exchange.cancel(&mut state, attempt, at(canceled_at));
+        state.next_probe(at(canceled_at)).is_some()
+    };
+    assert!(!due(1_999, None) && due(2_000, None));
+    assert!(due(2_000, Some(1_000)) && !due(2_000, Some(1_001)), "it has responded since");
+}
+
+#[test]
+fn a_failing_liveness_probe_does_not_count_towards_fall() {
+    let mut state = probed(|_| ());
+    for second in (10..30).step_by(5) {
+        let own = RequestMeta { affinity_server: Some(id(0)), ..get() };
+        let (mut exchange, attempt) = start(&mut state, own, at(second * 1_000));
+        exchange.cancel(&mut state, attempt, at(second * 1_000 + 1_000));
+        probe(&mut state, [Err(Failure::Timeout), Ok(200)], at(second * 1_000 + 1_000));
+    }
+    assert!(state.status(at(29_000))[0].counters.failed_probes >= 3);
+    assert_eq!(state.health(id(0)), Health::Healthy);
+}
+
+#[test]
+fn a_released_lease_can_be_taken_again() {
+    let mut state = pool(Policy::Failover, &[1], |_, change| {
+        change(|service| service.health_check = Some(HealthCheck::default()));
+    });
+    let lease = state.next_probe(at(0)).unwrap();
+    assert!(state.next_probe(at(0)).is_none());
+    state.release_lease(lease);
+    assert!(state.next_probe(at(0)).is_some());
+}
+
+#[test]
+fn the_unhealthy_interval_applies_to_an_ejected_server() {
+    let next_probe_in = |happens: fn(&mut PoolState)| {
+        let mut state = probed(|_| ());
+        happens(&mut state);
+        let now = at(60_000);
+        probe(&mut state, [Ok(200), Ok(200)], now);
+        state.next_probe_at(now).unwrap().since(now).as_secs()
+    };
+    assert!(next_probe_in(|_| ()) >= 24, "30 s, minus at most 20 % of jitter");
+    let ejected_again = next_probe_in(|state| {
+        end(state, 0, status(530), at(1_000));
+        probe(state, [Ok(200), Ok(200)], at(2_000));
+        end(state, 0, Outcome::Failed(Failure::Connect), at(59_000));
+    });
+    assert!(ejected_again <= 12, "it is ejected although its probe passes");
+}
+
+#[test]
+fn only_a_scheduled_probe_that_starts_after_a_failure_clears_it() {
+    let mut state = probed(|_| ());
+    let post = RequestMeta::new(Method::POST);
+    let first = |state: &mut PoolState, now| state.pick(ServerSet::EMPTY, &post, at(now)).unwrap().server;
+    end(&mut state, 0, status(502), at(58_000));
+    probe(&mut state, [Ok(200), Ok(200)], at(58_000));
+    assert_eq!(first(&mut state, 58_001), id(1), "the probe that the failure caused may not cover it");
+    let mut state = probed(|_| ());
+    let running: Vec<_> = std::iter::from_fn(|| state.next_probe(at(58_000))).collect();
+    end(&mut state, 0, status(502), at(58_050));
+    for lease in running {
+        state.on_probe(lease, &Ok(ProbeResponse::new(StatusCode::OK)), at(58_100));
+    }
+    assert_eq!(first(&mut state, 58_200), id(1), "the probe started before the failure");
+}
+
+#[test]
+fn every_server_of_a_long_list_is_probed() {
+    let mut state = pool(Policy::Failover, &[1; 16], |_, change| {
+        change(|service| {
+            let mut check = HealthCheck::default();
+            (check.interval, check.unhealthy_interval) = (Duration::from_secs(5), Duration::from_secs(5));
+            service.health_check = Some(check);
+        });
+    });
+    let (mut probes, mut running) = ([0; 16], Vec::new());
+    for now in (0..600_000).step_by(100) {
+        for (_, lease) in running.extract_if(.., |(end, _)| *end <= now) {
+            state.on_probe(lease, &Err(Failure::Timeout), at(now));
+        }
+        while let Some(lease) = state.next_probe(at(now)) {
+            probes[lease.server().index()] += 1;
+            running.push((now + 5_000, lease));
+        }
+    }
+    assert!(probes.iter().all(|count| *count >= 25), "{probes:?}");
+}
+
+#[test]
+fn hc_09_the_probe_interval_depends_on_health() {
+    let check = |service: &mut Service| {
+        let check = service.health_check.as_mut().unwrap();
+        (check.interval, check.unhealthy_interval) = (Duration::from_secs(100), Duration::from_secs(10));
+    };
+    let gets: String = (0..400).map(|second| format!("{second} GET; ")).collect();
+    let healthy = run(1, check, &format!("{gets} 400 end")).probes["a"];
+    assert!((4..=6).contains(&healthy), "{healthy} probes of a healthy server in 400 s");
+    let unhealthy = run(1, check, &format!("0 probe a 500; {gets} 400 end")).probes["a"];
+    assert!((34..=51).contains(&unhealthy), "{unhealthy} probes of an unhealthy server in 400 s");
 }

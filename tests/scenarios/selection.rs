@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use http::{Method, StatusCode};
 use tunnel_balancer_core::{
-    Exchange, Failback, Failure, HashOn, LocalReply, Outcome, Policy, PoolState, RequestMeta, ServerSet, Service, Step,
+    Exchange, Finish, HashOn, HealthCheck, LocalReply, Outcome, Policy, PoolState, RequestMeta, ServerSet, Step,
     Writes, hash,
 };
 
-use crate::pool_driver::{at, begin, counts, exchange, exchange_get, get, id, name, picks, plain, pool};
+use crate::pool_driver::{at, begin, counts, end, exchange, exchange_get, get, id, picks, plain, pool, start, status};
 
 #[test]
 fn sel_01_round_robin_is_a_strict_rotation() {
@@ -159,17 +159,6 @@ fn a_missing_hash_key_falls_back_to_the_client_address() {
 }
 
 #[test]
-fn sel_23_with_no_server_available_all_are_tried() {
-    let mut state = plain(Policy::Failover, &[1, 1]);
-    let (mut exchange, mut step) = Exchange::start(get(), &mut state, at(0));
-    while let Step::Attempt(attempt) = step {
-        step = exchange.report(&mut state, attempt, Outcome::Failed(Failure::Connect), at(0));
-    }
-    let selection = state.pick(ServerSet::EMPTY, &get(), at(1)).unwrap();
-    assert!(selection.last_resort);
-}
-
-#[test]
 fn backups_are_used_only_if_no_other_server_is_available() {
     let mut state = pool(Policy::RoundRobin, &[1, 1, 1], |servers, _| servers[0].backup = true);
     assert_eq!(counts(&picks(&mut state, 6, at(0))), BTreeMap::from([('b', 3), ('c', 3)]));
@@ -237,7 +226,7 @@ fn aff_06_a_draining_server_keeps_its_affinity_clients_and_gets_no_others() {
 fn a_disabled_server_gets_no_requests_and_no_probes() {
     let mut state = pool(Policy::Failover, &[1, 1], |servers, change| {
         servers[0].enabled = false;
-        change(|service| service.health_check = Some(tunnel_balancer_core::HealthCheck::default()));
+        change(|service| service.health_check = Some(HealthCheck::default()));
     });
     let sticky = RequestMeta { affinity_server: Some(id(0)), ..get() };
     assert_eq!(begin(&mut state, sticky, at(0)).as_deref(), Ok("b"));
@@ -259,83 +248,56 @@ fn writes_are_sent_only_to_the_primary() {
 }
 
 #[test]
-fn sel_11_failback_is_automatic_delayed_or_manual() {
-    let ejected_and_recovered = |failback: fn(&mut Service)| {
-        let mut state = pool(Policy::Failover, &[1, 1], |_, change| change(failback));
-        exchange(&mut state, 530, at(0));
-        assert_eq!(exchange_get(&mut state, at(10_000)), "a", "the trial");
-        state
-    };
-    let mut auto = ejected_and_recovered(|_| ());
-    assert_eq!(picks(&mut auto, 1, at(10_001)), "a");
-
-    let mut late = ejected_and_recovered(|service| service.failback = Failback::After(Duration::from_secs(600)));
-    assert_eq!(picks(&mut late, 1, at(609_999)), "b");
-    assert_eq!(picks(&mut late, 1, at(610_000)), "a");
-
-    let mut manual = ejected_and_recovered(|service| service.failback = Failback::Manual);
-    assert_eq!(picks(&mut manual, 1, at(86_000_000)), "b");
-    manual.release_failback(at(86_000_000));
-    assert_eq!(picks(&mut manual, 1, at(86_000_000)), "a");
-
-    let mut alone = ejected_and_recovered(|service| service.failback = Failback::Manual);
-    exchange(&mut alone, 530, at(20_000));
-    assert_eq!(picks(&mut alone, 1, at(20_001)), "a", "a held server is preferred to an ejected one");
+fn sel_21_the_first_of_duplicate_cookies_is_hashed() {
+    let on = HashOn::Cookie("user".to_owned());
+    assert_eq!(on.key(|_| Some("user=ann; user=bob".into()), "/", None), hash::key(b"ann"));
 }
 
 #[test]
-fn slow_start_ramps_up_a_recovered_server() {
-    let mut state = pool(Policy::RoundRobin, &[1, 1], |_, change| {
-        change(|service| service.slow_start = Some(Duration::from_secs(100)));
+fn an_affinity_client_leaves_a_server_at_its_limit() {
+    let mut state = pool(Policy::Failover, &[1, 1], |servers, _| servers[1].max_requests = Some(1));
+    let own = || RequestMeta { affinity_server: Some(id(1)), ..get() };
+    let (_running, attempt) = start(&mut state, own(), at(0));
+    assert_eq!(attempt.server(), id(1));
+    assert_eq!(start(&mut state, own(), at(0)).1.server(), id(0));
+}
+
+#[test]
+fn response_times_count_errors_and_canceled_attempts() {
+    let latency = |happens: fn(&mut PoolState)| {
+        let mut state = pool(Policy::Latency, &[1, 1], |_, _| ());
+        happens(&mut state);
+        state.status(at(10_000))[0].latency
+    };
+    let fast_error = latency(|state| end(state, 0, status(500), at(0)));
+    assert!(fast_error >= Some(Duration::from_secs(5)), "a fast error does not count as fast: {fast_error:?}");
+    let canceled = latency(|state| {
+        let own = RequestMeta { affinity_server: Some(id(0)), ..get() };
+        let (mut exchange, attempt) = start(state, own, at(0));
+        exchange.cancel(state, attempt, at(3_000));
     });
-    assert_eq!(exchange(&mut state, 530, at(0)), "a");
-    while exchange_get(&mut state, at(10_000)) != "a" {}
-    let share = |state: &mut PoolState, now| counts(&picks(state, 10_000, now)).get(&'a').copied().unwrap_or_default();
-    assert_eq!(share(&mut state, at(10_000)), 0);
-    let (quarter, half) = (share(&mut state, at(35_000)), share(&mut state, at(60_000)));
-    assert!(quarter > 1_000 && quarter < half && half < 5_000, "{quarter}, {half}");
-    assert_eq!(share(&mut state, at(110_000)), 5_000);
+    assert_eq!(canceled, Some(Duration::from_secs(3)), "at least this slow");
 }
 
 #[test]
-fn out_20_retry_after_pauses_a_server() {
-    let mut state = plain(Policy::Failover, &[1, 1]);
-    let (mut exchange, Step::Attempt(attempt)) = Exchange::start(get(), &mut state, at(0)) else {
-        panic!("no attempt")
-    };
-    let ended = tunnel_balancer_core::AttemptResult {
-        outcome: Outcome::Status(StatusCode::SERVICE_UNAVAILABLE),
-        retry_after: Some(Duration::from_secs(10)),
-    };
-    let step = exchange.report(&mut state, attempt, ended, at(0));
-    let Step::Attempt(second) = step else { panic!("no second attempt") };
-    assert_eq!(second.server(), id(1));
-    assert_eq!(picks(&mut state, 1, at(9_999)), "b");
-    assert_eq!(picks(&mut state, 1, at(10_000)), "a");
+fn only_writes_are_rejected_with_no_writes() {
+    let state = pool(Policy::Failover, &[1, 1], |_, change| change(|service| service.writes = Writes::PrimaryOnly));
+    let rejection = |request: RequestMeta| state.clone().pick(state.service().all(), &request, at(0)).unwrap_err();
+    assert!(matches!(rejection(RequestMeta::new(Method::POST)), LocalReply::NoWrites { .. }));
+    assert!(matches!(rejection(get()), LocalReply::Unavailable { .. }));
 }
 
 #[test]
-fn out_07_the_share_of_ejected_servers_is_limited() {
-    let mut state = pool(Policy::RoundRobin, &[1, 1], |_, change| change(|service| service.ejection.max_percent = 1));
-    assert_eq!(exchange(&mut state, 530, at(0)), "a");
-    assert_eq!(exchange(&mut state, 530, at(0)), "b");
-    assert_eq!(picks(&mut state, 2, at(1)), "bb", "only one server is ejected");
-}
-
-#[test]
-fn rty_26_a_canceled_attempt_has_no_health_impact_and_releases_its_trial() {
-    let mut state = pool(Policy::Failover, &[1, 1], |servers, _| servers[0].max_requests = Some(1));
-    assert_eq!(exchange(&mut state, 530, at(0)), "a");
-    let abandon = |state: &mut PoolState, now| {
-        let (mut exchange, Step::Attempt(attempt)) = Exchange::start(get(), state, now) else { panic!("no attempt") };
-        let info = attempt.info();
-        exchange.cancel(state, attempt, now);
-        (name(state, info.server), info.trial)
-    };
-    assert_eq!(abandon(&mut state, at(10_000)), ("a".to_owned(), true));
-    assert_eq!(abandon(&mut state, at(10_000)), ("a".to_owned(), true), "the trial is available again");
-    assert_eq!(exchange_get(&mut state, at(10_000)), "a");
-    assert_eq!(abandon(&mut state, at(10_001)), ("a".to_owned(), false));
-    assert_eq!(exchange_get(&mut state, at(10_001)), "a", "its only place is free");
-    assert_eq!(state.status(at(10_001))[0].counters.failed_attempts, 1);
+fn writes_without_an_available_primary_are_rejected_only_at_its_limit() {
+    let mut state = pool(Policy::Failover, &[1, 1], |servers, change| {
+        servers[0].max_requests = Some(1);
+        change(|service| service.writes = Writes::PrimaryOnly);
+    });
+    end(&mut state, 0, status(530), at(0));
+    let post = || RequestMeta::new(Method::POST);
+    let (mut exchange, attempt) = start(&mut state, post(), at(1));
+    assert_eq!(attempt.server(), id(0), "it is ejected, but no other server accepts writes");
+    assert_eq!(state.pick(ServerSet::EMPTY, &post(), at(1)), Err(LocalReply::Overloaded));
+    let step = exchange.report(&mut state, attempt, status(530), at(1));
+    assert!(matches!(step, Step::Finish(Finish::LocalReply(LocalReply::NoWrites { .. }))), "{step:?}");
 }
