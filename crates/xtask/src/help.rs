@@ -130,7 +130,7 @@ test and the changes that fail none. Changes that do not compile or do not end a
 Usage: cargo xtask mutants [-- OPTION...]
 
   OPTION   an option of cargo-mutants. `--file GLOB` replaces the default files: crates/core/src/pool/**,
-           crates/core/src/retry/**, exchange.rs and forward.rs
+           crates/core/src/retry/**, exchange/** and forward.rs
 
 Examples: cargo xtask mutants
           cargo xtask mutants -- --list

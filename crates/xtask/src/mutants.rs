@@ -14,7 +14,7 @@ use crate::workspace::Workspace;
 const FILES: [&str; 4] = [
     "crates/core/src/pool/**/*.rs",
     "crates/core/src/retry/**/*.rs",
-    "crates/core/src/exchange.rs",
+    "crates/core/src/exchange/**/*.rs",
     "crates/core/src/forward.rs",
 ];
 

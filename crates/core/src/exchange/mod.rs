@@ -28,14 +28,17 @@
 //!
 //! **Once a response has been passed on, nothing is tried again.**
 
+mod holding;
+mod waiting;
+
 use std::time::Duration;
 
 use crate::attempt::{Attempt, AttemptInfo, AttemptResult, Selection};
 use crate::classify::{Delivery, Failure, Outcome, Ruling};
 use crate::local_reply::LocalReply;
-use crate::pool::{Liveness, PoolState};
+use crate::pool::PoolState;
 use crate::retry::RequestMeta;
-use crate::server_set::{ServerId, ServerSet};
+use crate::server_set::ServerSet;
 use crate::service::RetrySettings;
 use crate::time::Timestamp;
 
@@ -170,95 +173,6 @@ impl Exchange {
         state.on_attempt_canceled(attempt.info, was_faster, now);
     }
 
-    /// Gives up the place of a held request whose client disconnected.
-    pub fn abandon(&mut self, state: &mut PoolState) {
-        self.leave_queue(state);
-    }
-
-    /// Returns how long to wait for the response to an attempt. `body_sent` is whether the
-    /// server has the whole request: while the client uploads, neither timeouts nor liveness checks
-    /// apply.
-    pub fn wait(&mut self, state: &mut PoolState, attempt: &mut Attempt, body_sent: bool, now: Timestamp) -> Wait {
-        let now = state.advance(now);
-        if !body_sent {
-            attempt.waiting_since = now;
-            attempt.next_check = now + attempt.check_interval;
-            self.deadline = now + state.service().retry.timeout;
-            return Wait::Sleep(Self::POLL_INTERVAL);
-        }
-        let can_leave = self.can_leave(attempt.server(), state, now);
-        // A slow response is better than none: the attempt is only cut if a retry will follow and
-        // may be faster.
-        let may_cut = can_leave && state.is_retry_left(now) && !state.is_overloaded(now);
-        let per_try = state.service().retry.per_try_timeout.filter(|_| may_cut);
-        let end = per_try.map_or(self.deadline, |limit| self.deadline.min(attempt.waiting_since + limit));
-        if now >= end {
-            return Wait::GiveUp(Failure::Timeout);
-        }
-        if now < attempt.next_check {
-            return Wait::Sleep(attempt.next_check.min(end).since(now));
-        }
-        let liveness = state.check_liveness(attempt.info, attempt.waiting_since, now);
-        if !matches!(liveness, Liveness::Hung { .. }) {
-            attempt.hung_since = None;
-        }
-        attempt.next_check = match liveness {
-            Liveness::Alive => {
-                attempt.check_interval = attempt.check_interval.saturating_mul(2).max(Self::POLL_INTERVAL);
-                now + attempt.check_interval
-            }
-            Liveness::Undecided { until } => until,
-            // An unavailable server that responds to nothing is not awaited.
-            Liveness::Stalled if attempt.info.last_resort && can_leave => {
-                return Wait::GiveUp(Failure::Unresponsive);
-            }
-            Liveness::ProbeDue | Liveness::Stalled => now + Self::POLL_INTERVAL,
-            Liveness::Hung { confirmed } => {
-                let hung_since = *attempt.hung_since.get_or_insert(now);
-                let is_over = now.since(hung_since) >= PoolState::HUNG_RESPONSE_GRACE;
-                if (confirmed && can_leave) || is_over {
-                    return Wait::GiveUp(Failure::Unresponsive);
-                }
-                now + Self::POLL_INTERVAL
-            }
-        };
-        let time = attempt.next_check.min(end).since(now);
-        if liveness == Liveness::ProbeDue { Wait::Probe(time) } else { Wait::Sleep(time) }
-    }
-
-    /// Returns a second attempt to run beside `attempt`, if that one waits on a server that is
-    /// stalled or hung, or is an overdue trial; the request is safe to run twice at a time; another
-    /// server is available; and the hedge budget allows it. The first good response wins.
-    ///
-    /// No request is hedged after a timeout: servers are busy then, and a hedge would add to it.
-    pub fn hedge(&mut self, state: &mut PoolState, attempt: &Attempt, now: Timestamp) -> Option<Attempt> {
-        let now = state.advance(now);
-        let settings = &state.service().retry;
-        let timed_out = self.last.is_some_and(|(last, _)| last.outcome == Outcome::Failed(Failure::Timeout));
-        // A held request is sent once per interval.
-        let is_paused = self.held_until.is_some() && now.since(self.last_started) < RetrySettings::HOLD_INTERVAL;
-        let is_wanted = settings.hedge
-            && !is_paused
-            && self.in_flight == 1
-            && self.is_attempt_left(state, now)
-            && self.request.is_hedgeable()
-            && !timed_out;
-        if !is_wanted || !state.is_not_responding(attempt.info, now) {
-            return None;
-        }
-        let server = state.select_hedge(self.tried_beside(attempt.server()), &self.request, now)?;
-        if !state.withdraw_hedge(now) {
-            return None;
-        }
-        let selection = Selection { server, trial: false, last_resort: false };
-        Some(self.attempt(state, selection, true, now))
-    }
-
-    /// Returns whether the request is being held, and so has a place in the queue.
-    pub const fn is_held(&self) -> bool {
-        self.held
-    }
-
     /// Returns the number of attempts so far.
     pub const fn attempts(&self) -> u32 {
         self.attempts
@@ -275,12 +189,6 @@ impl Exchange {
             self.leave_queue(state);
         }
         step
-    }
-
-    fn leave_queue(&mut self, state: &mut PoolState) {
-        if std::mem::take(&mut self.held) {
-            self.held_until.into_iter().for_each(|until| state.hold().leave(until));
-        }
     }
 
     fn decide(&mut self, state: &mut PoolState, now: Timestamp) -> Step {
@@ -327,25 +235,6 @@ impl Exchange {
         Step::Attempt(self.attempt(state, selection, false, now))
     }
 
-    /// Selects a server that was not tried yet. Held requests try the servers again and again, each
-    /// failing one by one request at a time.
-    fn select(&mut self, state: &mut PoolState, now: Timestamp) -> Result<Selection, LocalReply> {
-        if self.held_until.is_none() {
-            return state.select(self.tried, &self.request, now);
-        }
-        let being_tried = state.being_tried(RetrySettings::HOLD_INTERVAL, now);
-        // One that has returned comes first, even if it was tried.
-        if let Ok(selection) = state.select(being_tried, &self.request, now)
-            && !state.is_failing(selection.server)
-        {
-            return Ok(selection);
-        }
-        state.select(self.tried.union(being_tried), &self.request, now).or_else(|_| {
-            self.tried = ServerSet::EMPTY;
-            state.select(being_tried, &self.request, now)
-        })
-    }
-
     fn attempt(&mut self, state: &mut PoolState, selection: Selection, hedge: bool, now: Timestamp) -> Attempt {
         self.tried.insert(selection.server);
         self.attempts += 1;
@@ -365,43 +254,6 @@ impl Exchange {
         let mut attempt = Attempt::new(info, first_check.unwrap_or(Duration::MAX));
         attempt.next_check = first_check.map_or(self.deadline, |check| now + check);
         attempt
-    }
-
-    /// Holds the request until a server returns or a place is free, if that is wanted and its time
-    /// is not over.
-    fn hold(&mut self, state: &mut PoolState, now: Timestamp) -> Option<Step> {
-        let hold = state.service().retry.hold?;
-        let until = self.held_until.unwrap_or_else(|| now + hold).min(self.deadline);
-        if now >= until || (!self.held && !state.hold().enter(until, now)) {
-            return None;
-        }
-        (self.held, self.held_until) = (true, Some(until));
-        // Requests that wait for a free place must not all check for it at the same moment.
-        let interval = match self.rejection {
-            Some(LocalReply::Overloaded) => state.random_up_to(RetrySettings::HOLD_INTERVAL),
-            _ => RetrySettings::HOLD_INTERVAL,
-        };
-        Some(Step::Sleep(interval.min(until.since(now))))
-    }
-
-    /// Returns whether the request may be sent to another server if the attempt on `server` is
-    /// given up.
-    fn can_leave(&self, server: ServerId, state: &mut PoolState, now: Timestamp) -> bool {
-        let given_up = Outcome::Failed(Failure::Unresponsive);
-        self.request.rule(given_up, &state.service().retry).retryable
-            && self.is_attempt_left(state, now)
-            && state.has_other_candidate(self.tried_beside(server), &self.request, now)
-    }
-
-    /// Returns whether one more attempt is allowed. A held request has no limit but its time.
-    fn is_attempt_left(&self, state: &PoolState, now: Timestamp) -> bool {
-        self.attempts < state.service().retry.attempts || self.held_until.is_some_and(|until| now < until)
-    }
-
-    /// Returns the servers that are out of the question while an attempt on `server` is in flight.
-    /// A held request may be sent to the others again.
-    fn tried_beside(&self, server: ServerId) -> ServerSet {
-        if self.held_until.is_some() { ServerSet::single(server) } else { self.tried }
     }
 
     fn finish(&self, state: &PoolState, now: Timestamp) -> Finish {

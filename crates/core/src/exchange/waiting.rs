@@ -1,0 +1,110 @@
+//! Attempts that wait for a response: timeouts, liveness checks and hedges.
+
+use super::{Exchange, Wait};
+use crate::attempt::{Attempt, Selection};
+use crate::classify::{Failure, Outcome};
+use crate::pool::{Liveness, PoolState};
+use crate::server_set::{ServerId, ServerSet};
+use crate::service::RetrySettings;
+use crate::time::Timestamp;
+
+impl Exchange {
+    /// Returns how long to wait for the response to an attempt. `body_sent` is whether the
+    /// server has the whole request: while the client uploads, neither timeouts nor liveness checks
+    /// apply.
+    pub fn wait(&mut self, state: &mut PoolState, attempt: &mut Attempt, body_sent: bool, now: Timestamp) -> Wait {
+        let now = state.advance(now);
+        if !body_sent {
+            attempt.waiting_since = now;
+            attempt.next_check = now + attempt.check_interval;
+            self.deadline = now + state.service().retry.timeout;
+            return Wait::Sleep(Self::POLL_INTERVAL);
+        }
+        let can_leave = self.can_leave(attempt.server(), state, now);
+        // A slow response is better than none: an attempt is aborted only if a retry follows, which
+        // may be faster.
+        let may_abort = can_leave && state.is_retry_left(now) && !state.is_overloaded(now);
+        let per_try = state.service().retry.per_try_timeout.filter(|_| may_abort);
+        let end = per_try.map_or(self.deadline, |limit| self.deadline.min(attempt.waiting_since + limit));
+        if now >= end {
+            return Wait::GiveUp(Failure::Timeout);
+        }
+        if now < attempt.next_check {
+            return Wait::Sleep(attempt.next_check.min(end).since(now));
+        }
+        let liveness = state.check_liveness(attempt.info, attempt.waiting_since, now);
+        if !matches!(liveness, Liveness::Hung { .. }) {
+            attempt.hung_since = None;
+        }
+        attempt.next_check = match liveness {
+            Liveness::Alive => {
+                attempt.check_interval = attempt.check_interval.saturating_mul(2).max(Self::POLL_INTERVAL);
+                now + attempt.check_interval
+            }
+            Liveness::Undecided { until } => until,
+            // An unavailable server that responds to nothing is not awaited.
+            Liveness::Stalled if attempt.info.last_resort && can_leave => {
+                return Wait::GiveUp(Failure::Unresponsive);
+            }
+            Liveness::ProbeDue | Liveness::Stalled => now + Self::POLL_INTERVAL,
+            Liveness::Hung { confirmed } => {
+                let hung_since = *attempt.hung_since.get_or_insert(now);
+                let is_over = now.since(hung_since) >= PoolState::HUNG_RESPONSE_GRACE;
+                if (confirmed && can_leave) || is_over {
+                    return Wait::GiveUp(Failure::Unresponsive);
+                }
+                now + Self::POLL_INTERVAL
+            }
+        };
+        let time = attempt.next_check.min(end).since(now);
+        if liveness == Liveness::ProbeDue { Wait::Probe(time) } else { Wait::Sleep(time) }
+    }
+
+    /// Returns a second attempt to run beside `attempt`, if that one waits on a server that is
+    /// stalled or hung, or is an overdue trial; the request is safe to run twice at a time; another
+    /// server is available; and the hedge budget allows it. The first good response wins.
+    ///
+    /// No request is hedged after a timeout: servers are busy then, and a hedge would add to it.
+    pub fn hedge(&mut self, state: &mut PoolState, attempt: &Attempt, now: Timestamp) -> Option<Attempt> {
+        let now = state.advance(now);
+        let settings = &state.service().retry;
+        let timed_out = self.last.is_some_and(|(last, _)| last.outcome == Outcome::Failed(Failure::Timeout));
+        // A held request is sent once per interval.
+        let is_paused = self.held_until.is_some() && now.since(self.last_started) < RetrySettings::HOLD_INTERVAL;
+        let is_wanted = settings.hedge
+            && !is_paused
+            && self.in_flight == 1
+            && self.is_attempt_left(state, now)
+            && self.request.is_hedgeable()
+            && !timed_out;
+        if !is_wanted || !state.is_not_responding(attempt.info, now) {
+            return None;
+        }
+        let server = state.select_hedge(self.tried_beside(attempt.server()), &self.request, now)?;
+        if !state.withdraw_hedge(now) {
+            return None;
+        }
+        let selection = Selection { server, trial: false, last_resort: false };
+        Some(self.attempt(state, selection, true, now))
+    }
+
+    /// Returns whether the request may be sent to another server if the attempt on `server` is
+    /// given up.
+    fn can_leave(&self, server: ServerId, state: &mut PoolState, now: Timestamp) -> bool {
+        let given_up = Outcome::Failed(Failure::Unresponsive);
+        self.request.rule(given_up, &state.service().retry).retryable
+            && self.is_attempt_left(state, now)
+            && state.has_other_candidate(self.tried_beside(server), &self.request, now)
+    }
+
+    /// Returns whether one more attempt is allowed. A held request has no limit but its time.
+    fn is_attempt_left(&self, state: &PoolState, now: Timestamp) -> bool {
+        self.attempts < state.service().retry.attempts || self.held_until.is_some_and(|until| now < until)
+    }
+
+    /// Returns the servers that are out of the question while an attempt on `server` is in flight.
+    /// A held request may be sent to the others again.
+    fn tried_beside(&self, server: ServerId) -> ServerSet {
+        if self.held_until.is_some() { ServerSet::single(server) } else { self.tried }
+    }
+}
