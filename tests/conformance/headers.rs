@@ -44,7 +44,7 @@ async fn request_headers_are_passed_through(bench: Bench) {
     assert!(seen.header("X-Special").is_some_and(|value| value.ends_with("; \"quoted\"")), "{seen:?}");
 }
 
-/// HDR-04, HDR-05; T4, T5.
+/// HDR-04, HDR-05; T04, T05.
 async fn forwarded_headers_describe_the_client(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     let app = bench.start(Service::of([&primary])).await;
@@ -208,7 +208,7 @@ async fn t14_secrets_appear_in_no_response_and_no_log(bench: Bench) {
     assert!(!log.contains(SECRET.1), "{log}");
 }
 
-/// T6.
+/// T06.
 async fn hdr_01_hop_by_hop_headers_of_requests_are_removed(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     let app = bench.start(Service::of([&primary])).await;

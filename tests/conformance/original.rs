@@ -1,4 +1,4 @@
-//! Defects of the original failover script. The ids S1 to S12 are those of `docs/test-cases.md`.
+//! Defects of the original failover script. The ids S01 to S12 are those of `docs/test-cases.md`.
 
 use tunnel_balancer_tests::client::HOST;
 use tunnel_balancer_tests::{Action, Bench, Digest, FaultyServer, Gate, Reply, Request, Service, Traffic};
@@ -19,7 +19,7 @@ cases![
     s12_served_by_is_set_only_by_the_balancer,
 ];
 
-/// HDR-11; T1.
+/// HDR-11; T01.
 async fn s01_paths_cannot_change_the_host(bench: Bench) {
     let [primary, stranger] = bench.servers(["primary", "stranger"]).await;
     let app = bench.start(Service::of([&primary])).await;
@@ -152,7 +152,7 @@ async fn s08_unread_bodies_are_canceled(bench: Bench) {
         .await;
 }
 
-/// T3.
+/// T03.
 async fn s09_redirects_are_passed_through(bench: Bench) {
     let [primary, stranger] = bench.servers(["primary", "stranger"]).await;
     let app = bench.start(Service::of([&primary])).await;

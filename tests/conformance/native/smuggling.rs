@@ -1,4 +1,4 @@
-//! Requests that two readers could understand in two ways (T7). Refused, or passed on so that the
+//! Requests that two readers could understand in two ways (T07). Refused, or passed on so that the
 //! server sees one request: what the proxy took for a body must never be a request to the server,
 //! and the other way round.
 //!

@@ -301,7 +301,7 @@ async fn http2_headers_are_limited(bench: Bench) {
 }
 
 /// Of two lengths in HTTP/2 neither counts, as its frames have their own; in HTTP/1.1 a server
-/// would wait for one of them, and take what comes next for a body (T7).
+/// would wait for one of them, and take what comes next for a body (T07).
 async fn http2_requests_have_one_length(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     let files = Files::new("app.test");

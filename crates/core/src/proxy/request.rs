@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn hdr_04_to_06_forwarded_headers_describe_the_client() {
+    fn hdr_04_hdr_05_hdr_06_forwarded_headers_describe_the_client() {
         let services = services();
         let matched = services.route("https://app.test/x", false).unwrap();
         let mut sent = fields(&[

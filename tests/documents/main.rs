@@ -1,0 +1,11 @@
+//! Documents: statements about the code in documents and comments, compared with the code.
+//!
+//! A check belongs here if it needs the sources of several crates. Run one of them with:
+//!
+//! ```text
+//! cargo test -p tunnel-balancer-tests --test documents -- defaults
+//! ```
+
+mod defaults;
+mod sources;
+mod test_cases;
