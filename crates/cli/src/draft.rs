@@ -29,8 +29,10 @@ pub(crate) struct DraftService {
 pub(crate) struct DraftServer {
     pub(crate) url: String,
     pub(crate) name: Option<String>,
-    /// What stands behind it.
+    /// The comment at the end of its line.
     pub(crate) comment: Option<String>,
+    /// Further lines of the server, in YAML.
+    pub(crate) settings: Vec<String>,
 }
 
 /// Stands for what nobody knows yet. Names under `invalid` are nobody's.
@@ -113,12 +115,10 @@ pub(crate) fn message(mistake: &Diagnostic) -> &str {
 
 fn push_server(yaml: &mut String, server: &DraftServer) {
     let comment = server.comment.as_ref().map_or_else(String::new, |comment| format!(" # {}", one_line(comment)));
-    match &server.name {
-        None => *yaml += &format!("      - {}{comment}\n", yaml_text(&server.url)),
-        Some(name) => {
-            *yaml += &format!("      - url: {}{comment}\n        name: {}\n", yaml_text(&server.url), yaml_text(name));
-        }
-    }
+    let settings = server.name.iter().map(|name| format!("name: {}", yaml_text(name))).chain(server.settings.clone());
+    let settings: String = settings.map(|line| format!("        {line}\n")).collect();
+    let key = if settings.is_empty() { "" } else { "url: " };
+    *yaml += &format!("      - {key}{}{comment}\n{settings}", yaml_text(&server.url));
 }
 
 fn push_comments(yaml: &mut String, indentation: &str, comments: &[String]) {
@@ -147,8 +147,17 @@ mod tests {
                 comments: vec!["# \r}".to_owned()],
                 address: "chat.example.com/a:b".to_owned(),
                 servers: vec![
-                    DraftServer { url: "http://[::1]:8080".to_owned(), name: None, comment: Some("a\n- b".to_owned()) },
-                    DraftServer { url: "127.0.0.1".to_owned(), name: Some("no".to_owned()), comment: None },
+                    DraftServer {
+                        url: "http://[::1]:8080".to_owned(),
+                        comment: Some("a\n- b".to_owned()),
+                        ..DraftServer::default()
+                    },
+                    DraftServer {
+                        url: "127.0.0.1".to_owned(),
+                        name: Some("no".to_owned()),
+                        settings: vec!["weight: 2".to_owned()],
+                        ..DraftServer::default()
+                    },
                 ],
                 settings: vec!["policy: random".to_owned()],
             }],

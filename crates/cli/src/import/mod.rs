@@ -4,14 +4,9 @@
 //! what was not understood is said twice: in the file, and on stderr with its line.
 
 mod cloudflared;
-mod constants;
 mod host_guesser;
 mod javascript;
-mod list;
 mod script;
-mod servers;
-mod settings;
-mod value;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -147,5 +142,5 @@ fn placeholder(index: usize) -> (String, String) {
 
 /// A server at this address, with nothing said about it.
 fn server(url: impl Into<String>) -> DraftServer {
-    DraftServer { url: url.into(), name: None, comment: None }
+    DraftServer { url: url.into(), ..DraftServer::default() }
 }

@@ -1,30 +1,26 @@
-//! `import script`: the servers of a Worker script that goes through a list, as the script that
-//! this program grew out of.
+//! `import script`: the servers of a Worker script that tries the servers of a list.
 //!
-//! Only what is written out is taken: a list of texts or of objects with an address, and constants
-//! whose names say what they are. What is put together at run time is for its author to translate.
+//! Literals are read: a list of addresses or of objects, or constants such as `PRIMARY` and
+//! `BACKUP`. For any other script, the result is a file to complete, with the addresses found.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use tunnel_balancer_config::{Code, Diagnostic};
+use serde_json::Value;
+use tunnel_balancer_config::yaml_text;
 
-use super::constants::constants;
-use super::javascript::{MOST_DEPTH, tokens};
-use super::servers::{Group, groups};
-use super::settings::settings;
+use super::javascript::{Literal, literals};
 use super::{Imported, Note, Target, placeholder};
-use crate::draft::{Draft, DraftServer, DraftService, message};
+use crate::draft::{Draft, DraftServer, DraftService, message, wrong_server};
 use crate::input;
 
 /// From a Worker script with a list of servers.
 ///
-/// The list is the first one with addresses in it whose name speaks of servers, backends or
-/// upstreams, or else of origins, as in `const SERVERS = ['https://chat-a.example.com',
-/// 'https://chat-b.example.com']`; objects with `url` and `name` will do as well, and so does an
-/// object with a list for each public host. The interval, timeout and path of health checks are
-/// taken from constants such as `HEALTH_CHECK_INTERVAL = 30000`.
+/// Reads a list such as `const SERVERS = ['https://chat-a.example.com',
+/// 'https://chat-b.example.com']`. Its elements may be objects with `url`, `name`, `weight` and
+/// `enabled`. Reads constants such as `PRIMARY`, `BACKUP`, `HEALTH_PATH` and
+/// `HEALTH_CHECK_INTERVAL`. For any other script, lists the addresses in it.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -32,7 +28,7 @@ Examples:
   With several public hosts, each gets the same servers:
   tunnel-balancer import script worker.js --public-host chat.example.com --public-host www.example.com --output services.yaml
 
-Exit codes: 0 written; 1 there is nothing to import, or the output is there already; 2 mistakes in the command, or a file that cannot be read.")]
+Exit codes: 0 written; 1 no address found, or the output exists; 2 invalid command, or a file that cannot be read.")]
 pub(super) struct FromScript {
     /// The script.
     file: PathBuf,
@@ -43,356 +39,286 @@ pub(super) struct FromScript {
 
 impl FromScript {
     pub(super) fn import(&self) -> Result<Imported, String> {
-        import(&input::any(&self.file)?, &self.file, &self.target.public_host)
+        Ok(import(&input::any(&self.file)?, &self.file, &self.target.public_host))
     }
 }
 
-pub(super) fn import(script: &str, file: &Path, public: &[String]) -> Result<Imported, String> {
-    let file = file.display().to_string();
-    let tokens = tokens(script)
-        .map_err(|line| format!("{file}:{line}: brackets are nested here more than {MOST_DEPTH} deep"))?;
-    let constants = constants(&tokens);
-    let mut notes = Vec::new();
-    let groups = groups(&tokens, &constants, &file, &mut notes);
-    let mut draft = Draft {
-        comments: vec![format!(
-            "Begun from {file}: the public hostnames, and the servers behind them in the order they are tried."
-        )],
-        ..Draft::default()
-    };
-    for Group { host, servers } in groups {
-        let (unknown, change) = placeholder(0);
-        let hosts = match host {
-            Some(host) => vec![(host, Vec::new())],
-            None if public.is_empty() => vec![(unknown, vec![change])],
-            None => public.iter().map(|host| (host.clone(), Vec::new())).collect(),
+fn import(script: &str, file: &Path, public: &[String]) -> Imported {
+    let mut import = Import { literals: literals(script), file: file.display().to_string(), notes: Vec::new() };
+    let service = import.service().or_else(|| import.skeleton(script));
+    let (unknown, todo) = placeholder(0);
+    let (hosts, comments) = if public.is_empty() { (vec![unknown], vec![todo]) } else { (public.to_vec(), Vec::new()) };
+    let mut draft = Draft { comments: vec![format!("Generated from {}.", import.file)], ..Draft::default() };
+    draft.services.extend(hosts.into_iter().flat_map(|address| {
+        service.clone().map(|service| DraftService { address, comments: comments.clone(), ..service })
+    }));
+    Imported { draft, notes: import.notes }
+}
+
+/// Parts of the names of lists, and of single constants.
+const LISTS: [&str; 7] = ["server", "backend", "upstream", "origin", "host", "url", "target"];
+const SINGLE: [&str; 8] = ["primary", "main", "backup", "secondary", "fallback", "replica", "standby", "server"];
+/// Parts of the names of other addresses.
+const OTHERS: [&str; 6] = ["allow", "cors", "trust", "block", "health", "check"];
+/// The keys of a server's address.
+const ADDRESS: [&str; 5] = ["url", "host", "hostname", "address", "origin"];
+/// The settings of a health check that a script may have.
+const HEALTH_CHECK: [&str; 3] = ["path", "interval", "timeout"];
+
+struct Import {
+    file: String,
+    literals: Vec<Literal>,
+    notes: Vec<Note>,
+}
+
+impl Import {
+    /// The servers of a list, or of single constants, with their health check; `None` without any.
+    fn service(&mut self) -> Option<DraftService> {
+        let mut service = DraftService::default();
+        let mut hosts = BTreeSet::new();
+        for (value, line) in self.list().unwrap_or_else(|| self.single()) {
+            let server = self.server(&value, line);
+            let host = |url: &str| url.split("://").last().unwrap_or_default().trim_end_matches('/').to_owned();
+            service.servers.extend(server.filter(|server| hosts.insert(host(&server.url))));
+        }
+        if service.servers.iter().flat_map(|server| &server.settings).any(|line| line.starts_with("weight")) {
+            service.settings.push("policy: round_robin".to_owned());
+        }
+        service.settings.extend(self.health_check());
+        service.name_apart();
+        (!service.servers.is_empty()).then_some(service)
+    }
+
+    /// The elements of the first list of addresses.
+    fn list(&mut self) -> Option<Vec<(Value, usize)>> {
+        let is_address = |value: &Value| address(value).is_some_and(|url| wrong_server(url).is_none());
+        let is_list = |literal: &&Literal| {
+            let has_address = literal.value.as_array().is_some_and(|items| items.iter().any(is_address));
+            has_address && has(&literal.name, &LISTS) && !has(&literal.name, &OTHERS)
         };
-        for (address, comments) in hosts {
-            let mut service = DraftService { comments, address, servers: servers.clone(), settings: Vec::new() };
-            service.name_apart();
-            draft.services.push(service);
+        let mut lists = self.literals.iter().filter(is_list).cloned().collect::<Vec<_>>().into_iter();
+        let first = lists.next()?;
+        lists.for_each(|list| self.note(list.line, format!("skipped `{}`: another list of servers", list.name)));
+        Some(first.value.as_array()?.iter().map(|value| (value.clone(), first.line)).collect())
+    }
+
+    /// The addresses in constants such as `PRIMARY`.
+    fn single(&self) -> Vec<(Value, usize)> {
+        let is_server = |literal: &&Literal| {
+            let is_url = literal.value.as_str().is_some_and(|url| url.contains("://"));
+            is_url && has(&literal.name, &SINGLE) && !has(&literal.name, &OTHERS)
+        };
+        self.literals.iter().filter(is_server).map(|literal| (literal.value.clone(), literal.line)).collect()
+    }
+
+    fn server(&mut self, value: &Value, line: usize) -> Option<DraftServer> {
+        let url = address(value).unwrap_or_default().trim().to_owned();
+        if let Some(error) = wrong_server(&url) {
+            self.note(line, format!("skipped {value}: {}", message(&error)));
+            return None;
         }
-    }
-    if !draft.services.is_empty() {
-        for host in public.iter().filter(|host| draft.services.iter().all(|service| service.address != **host)) {
-            notes
-                .push(Note::new(format!("--public-host {host}"), "left out: the script itself names the public hosts"));
+        let mut server = DraftServer { url, ..DraftServer::default() };
+        for (key, value) in value.as_object().into_iter().flatten() {
+            match (key.as_str(), value) {
+                ("name" | "id", Value::String(name)) if !name.trim().is_empty() => {
+                    server.name = Some(server_name(name))
+                }
+                ("weight", weight) if weight.as_u64().is_some_and(|weight| weight <= 1000) => {
+                    server.settings.push(format!("weight: {weight}"));
+                }
+                ("enabled", Value::Bool(true)) => {}
+                ("enabled", Value::Bool(false)) => server.settings.push("enabled: false".to_owned()),
+                (key, _) if ADDRESS.contains(&key) || (has(key, &OTHERS) && has(key, &HEALTH_CHECK)) => {}
+                _ => self.note(line, format!("skipped `{key}` of {}", server.url)),
+            }
         }
+        Some(server)
     }
-    drop_wrong_servers(&mut draft, &file, &mut notes);
-    if !draft.services.is_empty() {
-        settings(&constants, &file, &mut draft, &mut notes);
+
+    /// The health check of the service, from constants such as `HEALTH_CHECK_INTERVAL` and from
+    /// entries of objects.
+    fn health_check(&mut self) -> Option<String> {
+        let mut settings: BTreeMap<&str, String> = BTreeMap::new();
+        for Literal { name, value, line } in self.literals.clone() {
+            let field = HEALTH_CHECK.into_iter().find(|field| has(&name, &[field]));
+            let Some(field) = field.filter(|_| has(&name, &["health", "check", "probe"])) else { continue };
+            let setting = match &value {
+                Value::String(path) if field == "path" && path.starts_with('/') => Some(yaml_text(path)),
+                Value::Number(number) if field != "path" => number.as_u64().and_then(duration),
+                _ => None,
+            };
+            match (setting, settings.get(field)) {
+                (Some(setting), None) => _ = settings.insert(field, setting),
+                (Some(setting), Some(first)) if setting == *first => {}
+                _ if value.is_null() => self.note(line, format!("skipped `{name}`: it is no literal")),
+                _ => self.note(line, format!("skipped `{name}`: {value}")),
+            }
+        }
+        let settings: Vec<String> = settings.iter().map(|(field, setting)| format!("{field}: {setting}")).collect();
+        (!settings.is_empty()).then(|| format!("health_check: {{ {} }}", settings.join(", ")))
     }
-    Ok(Imported { draft, notes })
+
+    /// A service to complete, with notes on the addresses in the script; `None` without any.
+    fn skeleton(&mut self, script: &str) -> Option<DraftService> {
+        let mut found = BTreeSet::new();
+        for (index, line) in script.lines().enumerate() {
+            for (at, _) in line.match_indices("http") {
+                let url = line[at..].split(|c: char| c.is_whitespace() || "'\"`<>(){}[],;\\".contains(c)).next();
+                let url = url.filter(|url| url.contains("://") && wrong_server(url).is_none());
+                if let Some(url) = url.filter(|url| found.insert(*url)) {
+                    self.note(index + 1, format!("found the address {url}"));
+                }
+            }
+        }
+        (!found.is_empty()).then(|| DraftService::of(None, &[]))
+    }
+
+    fn note(&mut self, line: usize, message: String) {
+        self.notes.push(Note::new(format!("{}:{line}", self.file), message));
+    }
 }
 
-/// Leaves out the servers that are wrong beside others or as servers of their public host.
-fn drop_wrong_servers(draft: &mut Draft, file: &str, notes: &mut Vec<Note>) {
-    // Whatever is left out: this is told as a whole.
-    if draft.mistakes().first().is_some_and(|mistake| mistake.code == Code::TooLarge) {
-        return;
-    }
-    let mut told = BTreeSet::new();
-    let mut tell = |server: &DraftServer, mistake: &Diagnostic| {
-        let line = server.comment.as_deref().and_then(|comment| comment.strip_prefix("line ")).unwrap_or("1");
-        let place = format!("{file}:{}", line.split(',').next().unwrap_or(line));
-        let why = format!("{} is left out: {}", server.url, message(mistake));
-        if told.insert((place.clone(), why.clone())) {
-            notes.push(Note::new(place, why));
-        }
-    };
-    let mut servers = Vec::new();
-    for (index, service) in draft.services.iter_mut().enumerate() {
-        servers.extend(service.servers.drain(..).map(|server| (index, server)));
-    }
-    add(&mut draft.services, &servers, &mut tell);
-    draft.services.retain(|service| !service.servers.is_empty());
+/// The address that an element of a list is or has.
+fn address(value: &Value) -> Option<&str> {
+    value.as_str().or_else(|| ADDRESS.iter().find_map(|key| value.get(key)?.as_str()))
 }
 
-/// Adds to each service, given by its index, the servers that are not wrong. They are tried
-/// together, and where that does not do, in halves: to read the file anew for each of them would
-/// take long.
-fn add(
-    services: &mut Vec<DraftService>,
-    servers: &[(usize, DraftServer)],
-    tell: &mut impl FnMut(&DraftServer, &Diagnostic),
-) {
-    let mut all = services.clone();
-    for (index, server) in servers {
-        all.iter_mut().skip(*index).take(1).for_each(|service| service.servers.push(server.clone()));
-    }
-    let filled = all.iter().filter(|service| !service.servers.is_empty()).cloned().collect();
-    let mistakes = Draft { services: filled, ..Draft::default() }.mistakes();
-    match (servers, mistakes.first()) {
-        ([], _) => {}
-        (_, None) => *services = all,
-        ([(_, server)], Some(mistake)) => tell(server, mistake),
-        (_, Some(_)) => {
-            let (before, after) = servers.split_at(servers.len() / 2);
-            add(services, before, tell);
-            add(services, after, tell);
-        }
-    }
+/// Whether a name contains one of these parts.
+fn has(name: &str, parts: &[&str]) -> bool {
+    parts.iter().any(|part| name.to_ascii_lowercase().contains(part))
+}
+
+/// A name that can be sent in a header.
+fn server_name(name: &str) -> String {
+    let plain = |c: char| if c.is_ascii_graphic() && !",;\"'`\\".contains(c) { c } else { '-' };
+    name.trim().chars().take(64).map(plain).collect()
+}
+
+/// A number of milliseconds. Below a second, the unit is unclear.
+fn duration(milliseconds: u64) -> Option<String> {
+    let is_whole = milliseconds.is_multiple_of(1000);
+    let duration = if is_whole { format!("{}s", milliseconds / 1000) } else { format!("{milliseconds}ms") };
+    (1000..=86_400_000).contains(&milliseconds).then_some(duration)
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use tunnel_balancer_config::{Config, parse};
+    use tunnel_balancer_config::parse;
 
     use super::*;
 
-    fn run(script: &str, public: &[&str]) -> (Option<Config>, Vec<String>) {
+    /// Compares the result without its first comment, which has to be a valid services.yaml.
+    fn check(script: &str, public: &[&str], services: &str, notes: &[&str]) {
         let public: Vec<String> = public.iter().map(|host| (*host).to_owned()).collect();
-        let Imported { draft, notes } = import(script, Path::new("worker.js"), &public).unwrap();
+        let Imported { draft, notes: found } = import(script, Path::new("worker.js"), &public);
         let text = draft.text();
-        let config =
-            (!draft.services.is_empty()).then(|| parse(&text).unwrap_or_else(|errors| panic!("{errors}\n{text}")));
-        (config, notes.iter().map(Note::told).collect())
-    }
-
-    /// The servers of the first service by name and address.
-    fn check(script: &str, servers: &[&str], expected_notes: &[&str]) {
-        let (config, notes) = run(script, &["www.example.com"]);
-        let found: Vec<String> = config
-            .iter()
-            .flat_map(|config| config.services[0].servers())
-            .map(|server| format!("{} {}", server.name, server.url))
-            .collect();
-        assert_eq!(
-            (found, notes),
-            (
-                servers.iter().map(|it| (*it).to_owned()).collect(),
-                expected_notes.iter().map(|it| (*it).to_owned()).collect()
-            ),
-            "{script}"
-        );
-    }
-
-    #[test]
-    fn lists_are_read_however_they_are_written() {
-        let two = ["a https://a.example.com", "b https://b.example.com"];
-        check("const SERVERS = ['https://a.example.com', 'https://b.example.com']", &two, &[]);
-        check(
-            "let servers = [\n \"https://a.example.com/\", // the first\n /* 'https://x.example.com', */\n `https://b.example.com`,\n];",
-            &two,
-            &[],
-        );
-        check("const A = 'https://a.example.com'\nconst BACKENDS = [A, 'https://b.example.com'];", &two, &[]);
-        check(
-            "const ORIGINS: string[] = Object.freeze(['https://a.example.com', 'https://b.example.com']) as const",
-            &two,
-            &[],
-        );
-        check("export default { servers: [{ url: 'a.example.com' }, { 'host': 'b.example.com' }] }", &two, &[]);
-        check("const up = []; let healthyServers = []; const SERVERS = ['a.example.com', 'b.example.com'];", &two, &[]);
-    }
-
-    #[test]
-    fn names_are_kept_where_they_can_be() {
-        check(
-            "const SERVERS = [{ name: 'Home server', url: 'https://files.home.example.com' },\n { url: 'https://files.office.example.com' }, { url: 'https://files.cloud.example.com' }]",
-            &[
-                "Home-server https://files.home.example.com",
-                "files https://files.office.example.com",
-                "server-3 https://files.cloud.example.com",
-            ],
-            &[],
-        );
-    }
-
-    #[test]
-    fn what_is_not_understood_is_told_with_its_line() {
-        check(
-            "const SERVERS = [\n  'https://a.example.com',\n  env.SECOND,\n  `https://${name}.example.com`,\n  { url: 'ftp://c.example.com' },\n  { weight: 3 },\n  ...more,\n  'https://a.example.com:443',\n  'https://www.example.com',\n]",
-            &["a https://a.example.com"],
-            &[
-                "worker.js:3: this element of the list was not understood",
-                "worker.js:4: this element of the list was not understood",
-                "worker.js:5: this cannot be a server: error[invalid-url]: scheme `ftp` is not supported;  hint: a server is reached over `https` or `http`",
-                "worker.js:6: `weight` of this server was not taken over",
-                "worker.js:6: this server has no `url` that is written out",
-                "worker.js:7: this element of the list was not understood",
-                "worker.js:8: https://a.example.com:443 is left out: the server `https://a.example.com` is listed twice",
-                "worker.js:9: https://www.example.com is left out: the server `www.example.com` is a public host of this file",
-            ],
-        );
-        check("const SERVERS = [A, B]", &[], &["worker.js:1: SERVERS has no address written out"]);
-        check(
-            "fetch('https://a.example.com')",
-            &[],
-            &["worker.js:1: no list such as `const SERVERS = ['https://chat-a.example.com']` was found"],
-        );
-    }
-
-    #[test]
-    fn every_list_of_servers_is_told() {
-        let two = "const SERVERS = ['https://a.example.com', 'https://b.example.com']";
-        let both = ["a https://a.example.com", "b https://b.example.com"];
-        for (more, notes) in [
-            (
-                "BACKUP_SERVERS = ['https://c.example.com']",
-                &["worker.js:2: `BACKUP_SERVERS` is left out: the servers are those of `SERVERS` (line 1)"][..],
-            ),
-            (
-                ", FALLBACK_SERVERS = ['https://c.example.com'];",
-                &["worker.js:2: `FALLBACK_SERVERS` is left out: the servers are those of `SERVERS` (line 1)"],
-            ),
-            (
-                "var SERVERS = ['https://c.example.com']",
-                &["worker.js:2: `SERVERS` is left out: the servers are those of `SERVERS` (line 1)"],
-            ),
-            ("BACKUP_SERVERS = [env.C]", &["worker.js:2: BACKUP_SERVERS has no address written out"]),
-            (
-                "BACKUP_SERVERS = ['c.example.com'",
-                &["worker.js:2: `BACKUP_SERVERS` is left out: its `[` is not closed"],
-            ),
-            (
-                "const MORE_SERVERS = JSON.parse(env.MORE)",
-                &["worker.js:2: `MORE_SERVERS` is left out: it is no list that is written out"],
-            ),
-            ("const ALLOWED_ORIGINS = ['https://c.example.com'], serverStates = [true, 'up']", &[]),
-            (
-                "let healthyServers = SERVERS.filter((it) => it.ok), servers = [...SERVERS], o = { servers: SERVERS }",
-                &[],
-            ),
-            ("async function f(servers: string[]) { const servers = await all(); let originalHosts = [] }", &[]),
-        ] {
-            check(&format!("{two}\n{more}"), &both, notes);
+        let (_, body) = text.split_once("services:\n").unwrap();
+        assert_eq!(body, services, "{script}");
+        assert_eq!(found.iter().map(Note::told).collect::<Vec<_>>(), notes, "{script}");
+        if !draft.services.is_empty() {
+            parse(&text).unwrap_or_else(|errors| panic!("{errors}\n{text}"));
         }
+    }
+
+    const TWO: &str = "  chat.example.com:
+    servers:
+      - https://a.example.com
+      - https://b.example.com
+";
+
+    #[test]
+    fn lists_of_addresses_become_servers() {
+        for script in [
+            "const SERVERS = ['https://a.example.com', \"https://b.example.com\"]",
+            "const servers: string[] = [`https://a.example.com`, /* x */ 'https://b.example.com',] as const;",
+            "const BACKENDS = Object.freeze([{ url: 'https://a.example.com' }, { host: 'https://b.example.com' }])",
+            "export default { upstreams: ['https://a.example.com', 'https://b.example.com'].filter(Boolean) }",
+            "const PRIMARY = 'https://a.example.com', BACKUP = 'https://b.example.com', SERVERS = [PRIMARY, BACKUP]
+             const DOCS_URL = 'https://c.example.com'",
+            "const CORS_ORIGINS = ['c.example.com'], SERVERS = ['https://a.example.com', 'https://b.example.com']",
+        ] {
+            check(script, &["chat.example.com"], TWO, &[]);
+        }
+        let hostnames = TWO.replace("https://", "");
+        check("const hostnames = ['a.example.com', 'b.example.com']", &["chat.example.com"], &hostnames, &[]);
+    }
+
+    #[test]
+    fn settings_of_servers_are_kept() {
         check(
-            "\n{two}['https://a.example.com', 'https://b.example.com'",
-            &[],
-            &["worker.js:1: no list such as `const SERVERS = ['https://chat-a.example.com']` was found"],
-        );
-        check(
-            "\nconst SERVERS = ['https://a.example.com', 'https://b.example.com'",
-            &[],
-            &["worker.js:2: `SERVERS` is left out: its `[` is not closed"],
-        );
-        check(
-            "\nconst SERVERS = ['https://a.example.com', 'https://b.examp",
-            &[],
-            &["worker.js:2: `SERVERS` is left out: its `[` is not closed"],
-        );
-        check(
-            "const SERVERS = ['a.example.com', env.B].filter(Boolean), BACKENDS = ['b.example.com'].map(f)",
-            &["a https://a.example.com"],
+            "const SERVERS = [
+  { url: 'https://a.example.com', name: 'Home server', weight: 3, healthCheckPath: '/up' },
+  { url: 'https://b.example.com', name: 'b', enabled: false, region: 'eu', healthCheckPath: '/up' },
+]
+const HEALTH_CHECK_INTERVAL = 30 * 1000, CHECK_TIMEOUT = 2500, CHECK_INTERVAL = 20, PROBE_PATH = env.PATH",
+            &["chat.example.com", "www.example.com"],
+            &["chat", "www"]
+                .map(|host| {
+                    format!(
+                        "  {host}.example.com:
+    servers:
+      - url: https://a.example.com
+        name: Home-server
+        weight: 3
+      - url: https://b.example.com
+        name: b
+        enabled: false
+    policy: round_robin
+    health_check: {{ interval: 30s, path: /up, timeout: 2500ms }}
+"
+                    )
+                })
+                .join("\n"),
             &[
-                "worker.js:1: this element of the list was not understood",
-                "worker.js:1: `BACKENDS` is left out: the servers are those of `SERVERS` (line 1)",
+                "worker.js:1: skipped `region` of https://b.example.com",
+                "worker.js:5: skipped `CHECK_INTERVAL`: 20",
+                "worker.js:5: skipped `PROBE_PATH`: it is no literal",
             ],
         );
-        check(
-            "const BACKENDS = ['b.example.com'].map(f)",
-            &["b https://b.example.com"],
-            &["worker.js:1: `BACKENDS`: what is done with it behind its `]` was not taken over"],
-        );
     }
 
     #[test]
-    fn those_that_are_allowed_to_ask_are_no_servers() {
-        let two = ["a https://a.example.com", "b https://b.example.com"];
+    fn invalid_servers_and_other_lists_are_skipped() {
         check(
-            "const allowedOrigins = ['https://x.example.com'];\nconst ORIGINS = 'https://a.example.com, https://b.example.com'.split(',')",
-            &two,
-            &[],
-        );
-        check(
-            "const ORIGINS = ['https://x.example.com']\nconst SERVERS = ['https://a.example.com', 'https://b.example.com']",
-            &two,
-            &["worker.js:1: `ORIGINS` is left out: the servers are those of `SERVERS` (line 2)"],
-        );
-        check(
-            "const SERVERS = process.env.S ? process.env.S.split(',') : ['https://a.example.com', 'https://b.example.com'];\nconst ORIGINS = ['https://x.example.com']",
-            &two,
+            "const SERVERS = ['https://a.example.com', 'https://a.example.com/', 'ftp://c.example.com', { name: 'd' },
+  'https://b.example.com']
+const ORIGINS = ['https://d.example.com']",
+            &["chat.example.com"],
+            TWO,
             &[
-                "worker.js:1: `SERVERS`: only its default is written out",
-                "worker.js:2: `ORIGINS` is left out: the servers are those of `SERVERS` (line 1)",
+                "worker.js:3: skipped `ORIGINS`: another list of servers",
+                "worker.js:1: skipped \"ftp://c.example.com\": scheme `ftp` is not supported",
+                "worker.js:1: skipped {\"name\":\"d\"}: not a hostname or URL: empty host",
             ],
         );
+    }
+
+    #[test]
+    fn other_scripts_give_a_skeleton_with_their_addresses() {
         check(
-            "const ORIGINS = ['https://x.example.com']\nconst SERVERS = JSON.parse(env.SERVERS)",
-            &[],
+            "// see https://docs.example.com/x\nfetch(`https://${name}.example.com`)\nf('https://a.example.com')",
+            &["chat.example.com"],
+            "  chat.example.com:\n    servers:\n      - change-me-server.invalid\n",
             &[
-                "worker.js:1: `ORIGINS` is left out: the servers are those of `SERVERS` (line 2)",
-                "worker.js:2: `SERVERS` is left out: it is no list that is written out",
+                "worker.js:1: found the address https://docs.example.com/x",
+                "worker.js:3: found the address https://a.example.com",
             ],
         );
-        check(
-            "const CORS_ORIGINS = ['https://x.example.com'], serverWhitelist = ['https://x.example.com']",
-            &[],
-            &["worker.js:1: no list such as `const SERVERS = ['https://chat-a.example.com']` was found"],
-        );
-    }
-
-    #[test]
-    fn an_object_may_name_the_public_hosts() {
-        let script = "const SERVERS: Record<string, string[]> = {
-            'chat.example.com': ['https://chat-a.example.com', { url: 'chat-b.example.com' }],
-            'Git.example.com/api': 'https://git-a.example.com',
-            'other.example.com': env.OTHER,
-            primary: ['https://x.example.com'],
-            ...more,
-        }";
-        let (config, notes) = run(script, &["chat.example.com", "www.example.com"]);
-        let services: Vec<String> = config
-            .unwrap()
-            .services
-            .iter()
-            .map(|it| {
-                format!(
-                    "{} {}",
-                    it.name(),
-                    it.servers().iter().map(|it| it.name.as_str()).collect::<Vec<_>>().join(" ")
-                )
-            })
-            .collect();
-        assert_eq!(services, ["chat.example.com chat-a chat-b", "git.example.com/api git-a"]);
-        assert_eq!(
-            notes,
-            [
-                "worker.js:4: this element of the list was not understood",
-                "worker.js:4: `other.example.com` is left out: it has no address written out",
-                "worker.js:5: `primary` is left out: it is no public host",
-                "worker.js:6: this entry of `SERVERS` was not understood",
-                "--public-host www.example.com: left out: the script itself names the public hosts",
-            ]
-        );
-        check(
-            "\nconst SERVERS = { eu: ['https://a.example.com'] }",
-            &[],
-            &["worker.js:2: `SERVERS` is left out: it is no list that is written out"],
-        );
-    }
-
-    #[test]
-    fn brackets_in_brackets_have_an_end() {
-        let script = format!("\n{}", "const SERVERS = [".repeat(8000));
-        let message = import(&script, Path::new("worker.js"), &[]).err();
-        assert_eq!(message.as_deref(), Some("worker.js:2: brackets are nested here more than 100 deep"));
-    }
-
-    #[test]
-    fn each_public_host_gets_the_servers() {
-        let (config, notes) = run("const SERVERS = ['https://a.example.com']", &["x.example.com", "y.example.com/api"]);
-        let names: Vec<String> = config.unwrap().services.iter().map(|service| service.name()).collect();
-        assert_eq!((names.join(" ").as_str(), notes.len()), ("x.example.com y.example.com/api", 0));
-        let (config, _) = run("const SERVERS = ['https://a.example.com']", &[]);
-        assert_eq!(config.unwrap().services[0].host, "change-me-1.invalid");
+        check("let a = 1", &[], "", &[]);
     }
 
     proptest! {
-        /// Whatever the script: no panic, and nothing that is no services.yaml.
         #[test]
-        fn any_script_gives_a_good_file_or_none(pieces in prop::collection::vec(prop::sample::select(vec![
-            "const SERVERS = [", "servers: [", "'https://a.example.com'", "\"b.example.com\"", "'", "\"", "`", "${", "}", "]",
-            "{ url: ", "name: ", "'x'", ",", "\n", "//", "/*", "*/", "/", "HEALTH_PATH = '/x'", "INTERVAL = ", "30", "* 1000", ";",
-            "A = 'c.example.com'", "A", "'\\u{0}\\n'", "ü", "\u{0}", "'a.example.com'", "'change-me-1.invalid'",
-            "{", "(", ")", "?? ", ": ", "'c.example.com': ", ".split(',')", "BACKUP_SERVERS = ", "ORIGINS = ",
-        ]), 0..40), any in ".*") {
-            run(&pieces.concat(), &[]);
-            run(&format!("SERVERS = ['{any}', {{ url: 'a.example.com', name: '{any}' }}] {}", pieces.concat()), &["a.example.com"]);
+        fn any_script_gives_a_valid_file(pieces in proptest::collection::vec(prop_oneof![
+            "SERVERS|PRIMARY|HEALTH_PATH|CHECK_INTERVAL|url|name|weight|enabled|a.example.com",
+            "'https://[abé].example.com'|\"x\ny\"|`/up`|'\\\\|[0-9]{1,5}|true|false",
+            "[=:,;\\[\\]{}().'\"` \n]",
+        ], 0..60)) {
+            let Imported { draft, .. } = import(&pieces.join(""), Path::new("worker.js"), &[]);
+            if !draft.services.is_empty() {
+                parse(&draft.text()).unwrap_or_else(|errors| panic!("{errors}\n{}", draft.text()));
+            }
         }
     }
 }

@@ -1,3 +1,0 @@
-const SERVERS = [
-  'https://a.example.com',
-  'https://b.example.com'
