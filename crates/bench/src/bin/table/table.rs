@@ -1,9 +1,8 @@
-//! The table: a line for every policy, weighting and number of servers, ours beside the others';
-//! and what we aim at.
+//! The table: a line for every policy, weighting and number of servers, and the targets.
 
 use std::fmt::Write;
 
-use super::divan::{Measured, Measurements};
+use crate::divan::{Measured, Measurements};
 
 const POLICIES: [&str; 8] =
     ["failover", "round_robin", "random", "least_requests", "latency", "hash", "hash_text", "fnv_modulo"];
@@ -11,11 +10,11 @@ const WEIGHTS: [&str; 2] = ["even", "uneven"];
 const SERVERS: [u32; 3] = [3, 8, 64];
 
 const NOTES: &str = "\
-ns for one choice; [n]: allocations. pick: `PoolState::pick`. locked: the same behind `Pool`'s lock, as pingora's can be
-called from many threads. exchange: a whole request that is answered at once, which is what tower's call is too.
-hash: of a number. hash_text: of an address, beside pingora's ketama; fnv_modulo: the same beside its FNVHash.";
+ns per selection; [n]: allocations. pick: `PoolState::pick`. locked: the same behind `Pool`'s lock, because pingora's
+can be called from many threads. exchange: a whole request with an immediate response, as in tower's call.
+hash: of a number. hash_text: of an address, beside pingora's ketama. fnv_modulo: of an address, beside its FNVHash.";
 
-/// The table with its notes; nothing without measurements of ours.
+/// The table with its notes; `None` without measurements of `pick`.
 pub(crate) fn table(measured: &Measurements) -> Option<String> {
     measured.names("pick").next()?;
     let columns = ["pick", "locked", "exchange", "pingora", "tower"];
@@ -26,19 +25,19 @@ pub(crate) fn table(measured: &Measurements) -> Option<String> {
     let mut missed = Vec::new();
     for (policy, weights, servers) in lines() {
         let name = format!("{policy}/{weights}/{servers}");
-        // pingora has two ways to hash an address; ours is the same beside both.
+        // pingora has two hashes of an address. Both are compared with the same selection.
         let ours = name.replace("fnv_modulo", "hash_text");
         let [pick, locked, exchange] = ["pick", "locked", "exchange"].map(|group| measured.get(group, &ours));
         let [pingora, tower] = ["pingora", "tower"].map(|group| measured.get(group, &name));
         let Some(cost) = pick else { continue };
 
         let _ = write!(text, "{name:<27}");
-        [pick, locked, exchange, pingora, tower].iter().for_each(|cell| _ = write!(text, "{:>14}", shown(*cell)));
+        [pick, locked, exchange, pingora, tower].iter().for_each(|cell| _ = write!(text, "{:>14}", display(*cell)));
         let [by_pick, by_lock, by_exchange] = [(pingora, pick), (pingora, locked), (tower, exchange)].map(ratio);
         let _ = writeln!(text, "{by_pick:>14}{by_lock:>16}{by_exchange:>15}");
 
         if let Some(target) = target(policy, weights, servers).filter(|target| cost.nanos > *target) {
-            missed.push(format!("{name}: {:.1} ns, aim {target} ns", cost.nanos));
+            missed.push(format!("{name}: {:.1} ns, target {target} ns", cost.nanos));
         }
         if let Some(theirs) = pingora.filter(|theirs| cost.nanos > theirs.nanos) {
             missed.push(format!("{name}: {:.1} ns, pingora {:.1} ns", cost.nanos, theirs.nanos));
@@ -64,8 +63,8 @@ fn lines() -> impl Iterator<Item = (&'static str, &'static str, u32)> {
     })
 }
 
-/// What a choice among eight equals may cost, in ns. An address as text has to be hashed first,
-/// which nobody can avoid.
+/// The target of a selection among eight equal servers, in ns. The time to hash an address depends
+/// on its length, so it has none.
 fn target(policy: &str, weights: &str, servers: u32) -> Option<f64> {
     match (policy, weights, servers) {
         ("failover" | "round_robin", "even", 8) => Some(15.0),
@@ -74,7 +73,7 @@ fn target(policy: &str, weights: &str, servers: u32) -> Option<f64> {
     }
 }
 
-fn shown(cell: Option<Measured>) -> String {
+fn display(cell: Option<Measured>) -> String {
     cell.map_or_else(|| "-".to_owned(), |measured| format!("{:.1} [{}]", measured.nanos, measured.allocations))
 }
 
@@ -89,7 +88,7 @@ fn ratio((theirs, ours): (Option<Measured>, Option<Measured>)) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bench::divan::read;
+    use crate::divan::read;
 
     const PRINTED: &str = "\
 ├─ pick              │           │           │           │     │
@@ -101,16 +100,16 @@ mod tests {
 ";
 
     #[test]
-    fn ratios_and_misses_are_shown() {
+    fn ratios_and_misses_are_display() {
         let table = table(&read(PRINTED)).unwrap();
         let line = |start: &str| table.lines().find(|line| line.starts_with(start)).unwrap().to_owned();
         assert!(line("random/even/3").contains("4.0x"), "{table}");
-        assert!(table.contains("random/even/8: 25.5 ns, aim 25 ns"), "{table}");
+        assert!(table.contains("random/even/8: 25.5 ns, target 25 ns"), "{table}");
         assert!(table.contains("random/even/8: 25.5 ns, pingora 20.0 ns"), "{table}");
     }
 
     #[test]
-    fn nothing_measured_is_no_table() {
+    fn no_measurements_give_no_table() {
         assert_eq!(table(&read("")), None);
     }
 }

@@ -1,6 +1,5 @@
-//! Reads what divan prints. It has no output for programs, but its tree is regular: groups, below
-//! them lines of `name  fastest │ slowest │ median │ ...`, and below those of lines that allocate,
-//! how often.
+//! Parses divan's output. It has no format for programs, but its tree is regular: groups, below them
+//! lines of `name  fastest │ slowest │ median │ ...`, and below a line the number of its allocations.
 
 use std::collections::BTreeMap;
 
@@ -24,8 +23,8 @@ impl Measurements {
         self.0.keys().filter(move |(of, _)| of == group).map(|(_, name)| name.as_str())
     }
 
-    /// Of every line, the lesser time and the greater number of allocations.
-    pub(crate) fn take_least(&mut self, other: Self) {
+    /// Keeps the smaller time and the larger number of allocations of every line.
+    pub(crate) fn merge(&mut self, other: Self) {
         for (key, measured) in other.0 {
             self.0
                 .entry(key)
@@ -38,13 +37,13 @@ impl Measurements {
     }
 }
 
-/// What one run printed.
+/// Parses the output of one run.
 pub(crate) fn read(printed: &str) -> Measurements {
     let mut measurements = Measurements::default();
     let (mut group, mut line) = (String::new(), None);
     let mut counts_follow = false;
-    for text in printed.lines() {
-        let bare = text.trim_start_matches(['│', '├', '╰', '─', ' ']);
+    for row in printed.lines() {
+        let bare = row.trim_start_matches(['│', '├', '╰', '─', ' ']);
         let columns: Vec<&str> = bare.split('│').map(str::trim).collect();
         let (Some(first), Some(median)) = (columns.first(), columns.get(2)) else { continue };
         if std::mem::take(&mut counts_follow) {
@@ -64,8 +63,8 @@ pub(crate) fn read(printed: &str) -> Measurements {
     measurements
 }
 
-fn nanos(text: &str) -> Option<f64> {
-    let (number, unit) = text.split_once(' ')?;
+fn nanos(time: &str) -> Option<f64> {
+    let (number, unit) = time.split_once(' ')?;
     let scale = match unit {
         "ns" => 1.0,
         "µs" => 1e3,
@@ -97,7 +96,7 @@ pick                          fastest       │ slowest       │ median        
 ";
 
     #[test]
-    fn lines_are_read_with_their_groups_and_allocations() {
+    fn lines_have_groups_times_and_allocations() {
         let read = read(PRINTED);
         assert_eq!(read.get("pick", "failover/even/3"), Some(Measured { nanos: 22.64, allocations: 0.0 }));
         assert_eq!(read.get("pingora", "random/even/3"), Some(Measured { nanos: 1876.0, allocations: 1.0 }));
@@ -106,9 +105,9 @@ pick                          fastest       │ slowest       │ median        
     }
 
     #[test]
-    fn of_two_runs_the_faster_counts_and_the_greedier() {
+    fn smaller_times_and_larger_allocations_of_two_runs_count() {
         let mut least = read(PRINTED);
-        least.take_least(read(&PRINTED.replace("22.64", "19.9").replace("1.876", "2.001").replace(" 1  ", " 2  ")));
+        least.merge(read(&PRINTED.replace("22.64", "19.9").replace("1.876", "2.001").replace(" 1  ", " 2  ")));
         assert_eq!(least.get("pick", "failover/even/3"), Some(Measured { nanos: 19.9, allocations: 0.0 }));
         assert_eq!(least.get("pingora", "random/even/3"), Some(Measured { nanos: 1876.0, allocations: 2.0 }));
     }
