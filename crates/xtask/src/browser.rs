@@ -1,102 +1,71 @@
 //! A real application in a real browser: JupyterLab behind the built Worker, used through Chromium
-//! while its server is killed. The test itself is `tests/browser/failover.mjs`; here is what it
-//! needs.
+//! while its server is killed. `tests/browser/failover.mjs` is the test; this file prepares it.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::apt;
-use crate::cache::Cache;
+use crate::cache::{self, Cache};
 use crate::cli::BuildOptions;
 use crate::failure::Failure;
-use crate::process::{announce, on_path, run, succeeds};
+use crate::process::{announce, run, succeeds};
 use crate::worker;
 use crate::workspace::Workspace;
 
 /// Names another browser.
 const CHROMIUM: &str = "TUNNEL_BALANCER_CHROMIUM";
-/// What it is called on various systems.
+/// The names of the browser on various systems.
 const CHROMIUMS: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
-/// What is installed, all of it, in exact versions.
+/// The Python packages, all of them in exact versions.
 const REQUIREMENTS: &str = "tests/browser/requirements.txt";
 
-/// Runs the test, after installing what it needs and, when all of that is there, building the
-/// Worker.
+/// Installs JupyterLab, builds the Worker and runs the test.
 pub(crate) fn check(workspace: &Workspace) -> Result<(), Failure> {
-    let cache = Cache::from_env()?;
-    let chromium = chromium(&cache)?;
-    let python = jupyter(workspace, &cache)?;
+    let chromium = chromium()?;
+    let python = jupyter(workspace, &Cache::from_env()?)?;
     worker::build(workspace, &BuildOptions::default())?;
-    // Before the test, which would otherwise wait for the compiler in silence.
-    let mut cargo = Command::new("cargo");
-    cargo.current_dir(workspace.root()).args(["build", "-p", "tunnel-balancer-tests", "--bin", "worker"]);
-    run(&mut cargo)?;
+    // Before the test, which would wait for the compiler without output.
+    run(&mut workspace.cargo(&["build", "-p", "tunnel-balancer-tests", "--bin", "worker"]))?;
     let mut node = Command::new("node");
     node.current_dir(workspace.root()).arg("tests/browser/failover.mjs");
     run(node.arg("--chromium").arg(chromium).arg("--python").arg(python))
 }
 
-fn chromium(cache: &Cache) -> Result<PathBuf, Failure> {
-    if let Some(named) = std::env::var_os(CHROMIUM).filter(|value| !value.is_empty()) {
-        return Ok(named.into());
-    }
-    let find = || CHROMIUMS.into_iter().find_map(on_path);
-    let otherwise = || {
-        Failure::new("no Chromium on the PATH, and no apt-get to install it")
-            .hint(format!("install Chromium or Chrome, and name its program in {CHROMIUM}"))
-    };
-    apt::install(cache, &["chromium"], "100 MB", || find().is_some(), otherwise)?;
-    find().ok_or_else(|| Failure::new("Debian's chromium is installed, but there is no `chromium` on the PATH"))
+fn chromium() -> Result<String, Failure> {
+    let named = std::env::var(CHROMIUM).ok().filter(|value| !value.is_empty());
+    let is_installed = |program: &&str| succeeds(Command::new(program).arg("--version"));
+    named.or_else(|| CHROMIUMS.iter().copied().find(is_installed).map(str::to_owned)).ok_or_else(|| {
+        Failure::new("no Chromium on the PATH")
+            .hint(format!("install it (on Debian: `apt-get install chromium`), or set {CHROMIUM} to its path"))
+    })
 }
 
-/// A Python that has JupyterLab, in the cache.
+/// A Python with JupyterLab, in the cache. The copy of the requirements is written last and marks a
+/// complete installation.
 fn jupyter(workspace: &Workspace, cache: &Cache) -> Result<PathBuf, Failure> {
     let requirements = workspace.read(REQUIREMENTS)?;
-    let version = requirements
-        .lines()
-        .find_map(|line| line.strip_prefix("jupyterlab==")?.split_whitespace().next())
-        .ok_or_else(|| Failure::new(format!("{REQUIREMENTS} does not say which jupyterlab")))?;
-    let is_complete = |entry: &Path| {
-        let installed = std::fs::read_to_string(entry.join("requirements.txt"));
-        installed.is_ok_and(|installed| installed == requirements)
-            && succeeds(python(entry).args(["-c", "import jupyterlab"]))
-    };
-    let entry = cache.provide(&format!("jupyterlab-{version}"), is_complete, |partial| {
-        create_environment(cache, partial)?;
-        announce(&format!("installing JupyterLab {version} into the cache (usually 30 seconds, once per machine)"));
-        let mut pip = python(partial);
-        pip.current_dir(workspace.root())
-            .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes"])
-            .args(["--only-binary=:all:", "-r", REQUIREMENTS]);
-        run(&mut pip)
-            .map_err(|failure| failure.hint("is the Python package registry reachable? The lines above say more"))?;
-        // Last, because it says that all of it is there.
-        let copy = partial.join("requirements.txt");
-        std::fs::write(&copy, &requirements).map_err(|error| Failure::io("cannot write", &copy, &error))
-    })?;
-    Ok(program(&entry))
+    let environment = cache.entry("jupyterlab");
+    let (python, copy) = (environment.join("bin/python"), environment.join("requirements.txt"));
+    let _lock = cache.lock("jupyterlab")?;
+    if std::fs::read_to_string(&copy).is_ok_and(|installed| installed == requirements) {
+        return Ok(python);
+    }
+    cache::remove(&environment)?;
+    create_environment(&environment)?;
+    announce("installing JupyterLab into the cache (about 30 seconds, once per machine)");
+    let mut pip = Command::new(&python);
+    pip.current_dir(workspace.root())
+        .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes"])
+        .args(["--only-binary=:all:", "-r", REQUIREMENTS]);
+    run(&mut pip)?;
+    std::fs::write(&copy, &requirements).map_err(|error| Failure::io("cannot write", &copy, &error))?;
+    Ok(python)
 }
 
-fn create_environment(cache: &Cache, directory: &Path) -> Result<(), Failure> {
-    let wanted = "import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))";
-    let is_there = || succeeds(Command::new("python3").args(["-c", wanted]));
-    let missing = || {
-        Failure::new("Python 3.11 or newer with its modules venv and ensurepip is not there")
-            .hint("install it (python.org, or your system's packages `python3` and `python3-venv`), then try again")
-    };
-    apt::install(cache, &["python3", "python3-venv"], "10 MB", is_there, missing)?;
-    if !is_there() {
-        return Err(missing());
+fn create_environment(directory: &Path) -> Result<(), Failure> {
+    let check = "import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))";
+    if !succeeds(Command::new("python3").args(["-c", check])) {
+        return Err(Failure::new("Python 3.11 or newer with the modules venv and ensurepip is not installed")
+            .hint("install it (python.org, or the packages `python3` and `python3-venv` of your system)"));
     }
     run(Command::new("python3").args(["-m", "venv"]).arg(directory))
-}
-
-/// Only the interpreter survives that the directory is renamed: the programs beside it name the old
-/// one.
-fn program(environment: &Path) -> PathBuf {
-    environment.join("bin/python")
-}
-
-fn python(environment: &Path) -> Command {
-    Command::new(program(environment))
 }

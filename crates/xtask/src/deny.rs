@@ -1,17 +1,16 @@
-//! What we depend on: known licences, known sources, nothing banned (deny.toml says what), no known
-//! vulnerability.
+//! The licences, sources and known vulnerabilities of the dependencies; deny.toml has the rules.
 
 use std::process::Command;
 
 use crate::cache::Cache;
 use crate::failure::Failure;
 use crate::process::{announce, capture, run};
+use crate::test::Skipped;
 use crate::tools::Tool;
 use crate::workspace::Workspace;
 
-/// Checks licences, sources and bans, and advisories where their database can be loaded. Returns
-/// what was left out.
-pub(crate) fn check(workspace: &Workspace) -> Result<Option<&'static str>, Failure> {
+/// Checks licences, sources and bans, and advisories if their database can be loaded.
+pub(crate) fn check(workspace: &Workspace) -> Result<Skipped, Failure> {
     let program = Tool::CARGO_DENY.provide(&Cache::from_env()?)?;
     let deny = |arguments: &[&str]| {
         let mut command = Command::new(&program);
@@ -25,7 +24,7 @@ pub(crate) fn check(workspace: &Workspace) -> Result<Option<&'static str>, Failu
         Ok(_) => run(&mut deny(&["check", "--disable-fetch", "advisories"])).map(|()| None),
         Err(failure) => {
             println!("{failure}");
-            Ok(Some("advisories: their database, on GitHub, could not be loaded"))
+            Ok(Some("advisories: their database on GitHub could not be loaded"))
         }
     }
 }

@@ -63,8 +63,8 @@ Makes this machine able to build the Worker, and says what it does. Where everyt
 Usage: cargo xtask setup
 
 What it looks after:
-  * the standard library for wasm32-unknown-unknown: from rustup; where rustup's servers cannot be reached, built from
-    Debian's packages into the cache (nothing under /usr changes, except that the packages are installed)
+  * the standard library for wasm32-unknown-unknown: through rustup. Where rustup's servers cannot be reached,
+    tools/debian-wasm-toolchain.sh builds a toolchain from Debian's packages into the cache
   * worker-build and wasm-bindgen, in the versions that Cargo.lock asks for: compiled once per machine into the cache
   * wrangler, workerd, esbuild and wasm-opt: by `npm ci` into node_modules
 

@@ -7,13 +7,10 @@
 
 #![forbid(unsafe_code)]
 
-mod apt;
 mod bench;
 mod browser;
 mod cache;
-mod cargo_lock;
 mod cli;
-mod debian;
 mod deny;
 mod dev;
 mod failure;
@@ -21,14 +18,12 @@ mod help;
 mod mutants;
 mod npm;
 mod process;
-mod pure;
 mod setup;
 mod step;
-mod target;
 mod test;
 mod toolchain;
 mod tools;
-mod wasm;
+mod wasm_imports;
 mod words;
 mod worker;
 mod workspace;

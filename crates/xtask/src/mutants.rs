@@ -1,16 +1,18 @@
-//! Mutation tests of the engine: the share of small faults that the tests notice.
+//! Mutation tests of the engine: the share of small faults that the tests detect.
 
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use serde_json::Value;
+
 use crate::cache::{self, Cache};
 use crate::failure::Failure;
-use crate::process::{exit_code, shown};
+use crate::process::{display, exit_code};
 use crate::tools::Tool;
 use crate::workspace::Workspace;
 
-/// The engine: every file whose faults can lose a request.
+/// The engine: the files whose faults can lose a request.
 const FILES: [&str; 4] = [
     "crates/core/src/pool/**/*.rs",
     "crates/core/src/retry/**/*.rs",
@@ -18,9 +20,9 @@ const FILES: [&str; 4] = [
     "crates/core/src/forward.rs",
 ];
 
-/// What cargo builds and runs: the tests of core, scenarios and properties. The conformance suite
-/// tests other code, and the fleets take too long. These are arguments of cargo because the
-/// baseline of cargo-mutants ignores `--test-package`.
+/// The packages and tests that cargo builds and runs: the tests of core, scenarios and properties.
+/// The conformance suite tests other code, and the fleets take too long. These are arguments of
+/// cargo because the baseline of cargo-mutants ignores `--test-package`.
 const TESTS: [&str; 7] = [
     "--cargo-arg=--package=tunnel-balancer-sim",
     "--cargo-arg=--package=tunnel-balancer-tests",
@@ -31,7 +33,7 @@ const TESTS: [&str; 7] = [
     "--cargo-arg=--test=properties",
 ];
 
-/// Exit codes of cargo-mutants after a complete run: everything caught, mutants missed, timeouts.
+/// Exit codes of cargo-mutants after a complete run: all caught, some missed, timeouts.
 const COMPLETE: [i32; 3] = [0, 2, 3];
 
 /// Runs cargo-mutants with `options` and prints the score.
@@ -48,10 +50,10 @@ pub(crate) fn mutants(workspace: &Workspace, options: &[String]) -> Result<(), F
         .env("CARGO_PROFILE_DEV_OPT_LEVEL", "1");
     let code = exit_code(&mut command)?;
     if !code.is_some_and(|code| COMPLETE.contains(&code)) {
-        return Err(Failure::new(format!("`{}` failed", shown(&command))));
+        return Err(Failure::new(format!("`{}` failed", display(&command))));
     }
     if !options.iter().any(|option| matches!(option.as_str(), "--list" | "--list-files" | "--help" | "--version")) {
-        println!("\n{}", Results::read(&output.join("mutants.out"))?);
+        println!("\n{}", score(&outcomes(&output.join("mutants.out/outcomes.json"))?));
     }
     Ok(())
 }
@@ -65,52 +67,26 @@ fn arguments(options: &[String]) -> Vec<String> {
     core.into_iter().chain(TESTS).chain(files).map(str::to_owned).chain(options.iter().cloned()).collect()
 }
 
-/// The mutants of one run by their outcome.
-#[derive(Debug, Default)]
-struct Results {
-    caught: Vec<String>,
-    missed: Vec<String>,
-    timeout: Vec<String>,
-    unviable: Vec<String>,
+fn outcomes(path: &Path) -> Result<Value, Failure> {
+    let json = fs::read(path).map_err(|error| Failure::io("cannot read", path, &error))?;
+    serde_json::from_slice(&json).map_err(|error| Failure::new(format!("{}: {error}", path.display())))
 }
 
-impl Results {
-    /// Reads the lists that cargo-mutants writes.
-    fn read(directory: &Path) -> Result<Self, Failure> {
-        let list = |name: &str| {
-            let path = directory.join(name);
-            let text = fs::read_to_string(&path).map_err(|error| Failure::io("cannot read", &path, &error))?;
-            Ok(text.lines().map(str::to_owned).collect())
-        };
-        Ok(Self {
-            caught: list("caught.txt")?,
-            missed: list("missed.txt")?,
-            timeout: list("timeout.txt")?,
-            unviable: list("unviable.txt")?,
-        })
-    }
-}
-
-impl std::fmt::Display for Results {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (caught, decided) = (self.caught.len(), self.caught.len() + self.missed.len());
-        match decided {
-            0 => writeln!(f, "score: none, no mutant was caught or missed")?,
-            _ => writeln!(f, "score: {:.1} % ({caught} of {decided} caught)", caught as f64 * 100.0 / decided as f64)?,
-        }
-        write!(
-            f,
-            "timeouts: {}, unviable: {}, missed: {}",
-            self.timeout.len(),
-            self.unviable.len(),
-            self.missed.len()
-        )?;
-        self.missed.iter().try_for_each(|mutant| write!(f, "\n  {mutant}"))
-    }
+/// The share of caught mutants. Timeouts and mutants that do not compile do not count.
+fn score(outcomes: &Value) -> String {
+    let count = |kind: &str| outcomes[kind].as_u64().unwrap_or_default();
+    let (caught, decided) = (count("caught"), count("caught") + count("missed"));
+    let score = match decided {
+        0 => "score: none, no mutant was caught or missed".to_owned(),
+        _ => format!("score: {:.1} % ({caught} of {decided} caught)", caught as f64 * 100.0 / decided as f64),
+    };
+    format!("{score}; timeouts: {}, unviable: {}", count("timeout"), count("unviable"))
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn lines(lines: &[&str]) -> Vec<String> {
@@ -130,14 +106,8 @@ mod tests {
 
     #[test]
     fn score_leaves_out_timeouts_and_unviable_mutants() {
-        let results = Results {
-            caught: lines(&["a", "b"]),
-            missed: lines(&["pool/mod.rs:1: replace x"]),
-            timeout: lines(&["t"]),
-            unviable: lines(&["u", "v"]),
-        };
-        let expected = "score: 66.7 % (2 of 3 caught)\ntimeouts: 1, unviable: 2, missed: 1\n  pool/mod.rs:1: replace x";
-        assert_eq!(results.to_string(), expected);
-        assert!(Results::default().to_string().starts_with("score: none"));
+        let outcomes = json!({ "caught": 2, "missed": 1, "timeout": 1, "unviable": 2, "total_mutants": 6 });
+        assert_eq!(score(&outcomes), "score: 66.7 % (2 of 3 caught); timeouts: 1, unviable: 2");
+        assert!(score(&json!({})).starts_with("score: none"));
     }
 }

@@ -13,7 +13,7 @@ pub(crate) enum Step {
     /// Unit tests and doc tests.
     Unit,
     /// The core's wasm imports nothing.
-    Pure,
+    WasmImports,
     /// The documentation builds without a warning.
     Doc,
     /// The conformance suite.
@@ -35,7 +35,7 @@ impl Step {
         Self::Clippy,
         Self::Build,
         Self::Unit,
-        Self::Pure,
+        Self::WasmImports,
         Self::Doc,
         Self::Conformance,
         Self::Wrangler,
@@ -57,7 +57,7 @@ impl Step {
             Self::Clippy => "clippy",
             Self::Build => "build",
             Self::Unit => "unit",
-            Self::Pure => "pure",
+            Self::WasmImports => "wasm-imports",
             Self::Doc => "doc",
             Self::Conformance => "conformance",
             Self::Wrangler => "wrangler",
@@ -74,7 +74,7 @@ impl Step {
             Self::Clippy => "no lint warns",
             Self::Build => "the Worker builds and is small enough",
             Self::Unit => "unit tests and documentation examples, all features",
-            Self::Pure => "the core, compiled to wasm, imports nothing: no clock, no I/O, no JavaScript",
+            Self::WasmImports => "the core, compiled to wasm, imports nothing: no clock, no I/O, no JavaScript",
             Self::Doc => "the documentation builds without a warning",
             Self::Conformance => "the conformance suite, on real sockets, the built Worker and the built proxy",
             Self::Wrangler => "`wrangler deploy --dry-run` accepts wrangler.toml and the Worker",

@@ -10,16 +10,16 @@ use crate::process::{announce, capture, run, succeeds};
 use crate::setup;
 use crate::step::Step;
 use crate::workspace::Workspace;
-use crate::{browser, deny, pure, words, worker};
+use crate::{browser, deny, wasm_imports, words, worker};
 
-/// What a step that passed could not look at, if anything.
-type Omission = Option<&'static str>;
+/// The part of a step that passed but could not be checked, if any.
+pub(crate) type Skipped = Option<&'static str>;
 
 /// Runs steps in order; the first failure ends the run. What could not be checked is repeated at
 /// the end, because a line in the middle of the output is overlooked.
 pub(crate) fn test(workspace: &Workspace, steps: &[Step]) -> Result<(), Failure> {
     let begun = Instant::now();
-    let mut omissions = Vec::new();
+    let mut all_skipped = Vec::new();
     for (index, &step) in steps.iter().enumerate() {
         println!("\n=== {} ({}/{}): {}", step.name(), index + 1, steps.len(), step.about());
         let begun = Instant::now();
@@ -27,8 +27,8 @@ pub(crate) fn test(workspace: &Workspace, steps: &[Step]) -> Result<(), Failure>
         let builds_first = step == Step::Conformance && !steps.contains(&Step::Build);
         let outcome = if builds_first { worker::build(workspace, &BuildOptions::default()) } else { Ok(()) };
         let outcome = outcome.and_then(|()| perform(workspace, step));
-        let omission = outcome.map_err(|failure| failed(step, begun.elapsed(), &failure))?;
-        omissions.extend(omission);
+        let skipped = outcome.map_err(|failure| failed(step, begun.elapsed(), &failure))?;
+        all_skipped.extend(skipped);
         println!("=== {}: ok, {}", step.name(), shown(begun.elapsed()));
     }
     println!(
@@ -36,8 +36,8 @@ pub(crate) fn test(workspace: &Workspace, steps: &[Step]) -> Result<(), Failure>
         shown(begun.elapsed()),
         steps.iter().map(|step| step.name()).collect::<Vec<_>>().join(" ")
     );
-    for omission in omissions {
-        println!("NOT CHECKED: {omission}");
+    for skipped in all_skipped {
+        println!("NOT CHECKED: {skipped}");
     }
     Ok(())
 }
@@ -48,7 +48,7 @@ fn failed(step: Step, after: Duration, failure: &Failure) -> Failure {
         .hint(format!("to repeat only this step: cargo xtask test {}", step.name()))
 }
 
-fn perform(workspace: &Workspace, step: Step) -> Result<Omission, Failure> {
+fn perform(workspace: &Workspace, step: Step) -> Result<Skipped, Failure> {
     let cargo = |arguments: &[&str]| {
         let mut command = Command::new("cargo");
         command.current_dir(workspace.root()).args(arguments);
@@ -66,7 +66,7 @@ fn perform(workspace: &Workspace, step: Step) -> Result<Omission, Failure> {
         }
         Step::Build => worker::build(workspace, &BuildOptions::default()),
         Step::Unit => run(&mut cargo(&["test", "--workspace", "--exclude", "tunnel-balancer-tests", "--all-features"])),
-        Step::Pure => pure::check(workspace),
+        Step::WasmImports => wasm_imports::check(workspace),
         Step::Doc => run(cargo(&["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-Dwarnings")),
         Step::Conformance => {
             // Both are found beside the suite, which is another package and builds neither.

@@ -1,79 +1,79 @@
-//! The Rust toolchain for wasm builds.
-//!
-//! Ordinarily that is the one in use, after `rustup target add wasm32-unknown-unknown`. Where
-//! rustup's servers cannot be reached it is one of our own making (see [`crate::debian`]), used for
-//! wasm only: everything native keeps the toolchain in use.
+//! The Rust toolchain of wasm builds: the one in use, or the one in the cache that
+//! `tools/debian-wasm-toolchain.sh` builds. Everything native keeps the toolchain in use.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::cache::Cache;
-use crate::debian::{self, DebianRust};
 use crate::failure::Failure;
-use crate::process::{announce, capture, on_path};
-use crate::target::{WASM, target_is_installed};
+use crate::process::{announce, capture};
+
+/// The target of the Worker.
+pub(crate) const WASM: &str = "wasm32-unknown-unknown";
 
 /// A toolchain that can build for [`WASM`].
 #[derive(Debug)]
-pub(crate) enum WasmToolchain {
-    /// The one in use.
-    InUse(String),
-    /// The one made from Debian's packages.
-    Debian(DebianRust),
+pub(crate) struct WasmToolchain {
+    /// Its programs; `None` for the toolchain in use.
+    bin: Option<PathBuf>,
 }
 
 impl WasmToolchain {
-    /// Finds one, or installs one, in the order of least surprise: what is there, rustup, Debian.
+    /// Finds a toolchain, or adds the target through rustup.
     pub(crate) fn provide(cache: &Cache) -> Result<Self, Failure> {
-        let in_use = || capture(Command::new("rustc").arg("--version")).map(Self::InUse);
-        if target_is_installed(Path::new("rustc")) {
-            return in_use();
+        if let Some(found) = Self::find(cache) {
+            return Ok(found);
         }
-        if let Some(made) = debian::find(cache) {
-            return Ok(Self::Debian(made));
-        }
-        match add_by_rustup() {
-            Ok(()) if target_is_installed(Path::new("rustc")) => in_use(),
-            Ok(()) => fall_back(cache, "rustup succeeded, but rustc does not see the target"),
-            Err(failure) => fall_back(cache, &failure.to_string()),
-        }
+        announce(&format!("rustup target add {WASM} (about 20 MB)"));
+        let added = capture(Command::new("rustup").args(["target", "add", WASM]));
+        Self::find(cache).ok_or_else(|| {
+            let cause = added.err().map(|failure| format!("\n{failure}")).unwrap_or_default();
+            Failure::new(format!("missing Rust target {WASM}{cause}"))
+                .hint("on Debian, tools/debian-wasm-toolchain.sh builds it from packages")
+        })
     }
 
-    /// Makes a command, and whatever it starts, use this toolchain.
-    pub(crate) fn apply(&self, command: &mut Command) {
-        if let Self::Debian(made) = self {
-            made.apply(command);
+    fn find(cache: &Cache) -> Option<Self> {
+        let bin = cache.entry("wasm-toolchain/bin");
+        if has_target(Path::new("rustc")) {
+            Some(Self { bin: None })
+        } else {
+            has_target(&bin.join("rustc")).then_some(Self { bin: Some(bin) })
         }
     }
 
     /// The toolchain's cargo.
-    pub(crate) fn cargo(&self) -> PathBuf {
-        match self {
-            Self::InUse(_) => "cargo".into(),
-            Self::Debian(made) => made.cargo(),
+    pub(crate) fn cargo(&self) -> Command {
+        let mut cargo = Command::new(self.bin.as_ref().map_or_else(|| "cargo".into(), |bin| bin.join("cargo")));
+        self.apply(&mut cargo);
+        cargo
+    }
+
+    /// Makes a command and its children use this toolchain.
+    pub(crate) fn apply(&self, command: &mut Command) {
+        let Some(bin) = &self.bin else { return };
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        if let Ok(path) = std::env::join_paths(std::iter::once(bin.clone()).chain(std::env::split_paths(&path))) {
+            command.env("PATH", path);
         }
+        // rustup passes the toolchain in use to its children.
+        command.env("RUSTC", bin.join("rustc")).env("CARGO", bin.join("cargo")).env_remove("RUSTUP_TOOLCHAIN");
     }
 }
 
 impl fmt::Display for WasmToolchain {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::InUse(version) => write!(f, "{version}, with the {WASM} target"),
-            Self::Debian(made) => made.fmt(f),
+        match &self.bin {
+            None => write!(f, "the toolchain in use"),
+            Some(bin) => write!(f, "{}", bin.display()),
         }
     }
 }
 
-fn add_by_rustup() -> Result<(), Failure> {
-    if on_path("rustup").is_none() {
-        return Err(Failure::new("there is no rustup on this machine"));
-    }
-    announce(&format!("adding the {WASM} target: rustup target add {WASM} (about 20 MB)"));
-    capture(Command::new("rustup").args(["target", "add", WASM])).map(drop)
-}
-
-fn fall_back(cache: &Cache, why: &str) -> Result<WasmToolchain, Failure> {
-    announce(&format!("rustup could not provide the target. {why}"));
-    debian::provide(cache).map(WasmToolchain::Debian)
+/// Returns whether a compiler has the standard library for [`WASM`].
+fn has_target(rustc: &Path) -> bool {
+    let printed = capture(Command::new(rustc).args(["--print", "target-libdir", "--target", WASM]));
+    let files = printed.ok().and_then(|directory| std::fs::read_dir(directory).ok());
+    files.is_some_and(|files| files.flatten().any(|file| file.file_name().to_string_lossy().starts_with("libcore-")))
 }

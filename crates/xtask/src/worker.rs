@@ -1,5 +1,5 @@
-//! Building the Worker: worker-build, told to use our tools only. It would download what it misses,
-//! in versions of its own choice, and a build must not depend on that.
+//! Building the Worker with worker-build and the tools of `setup`. Without them, worker-build would
+//! download tools in versions of its own choice.
 
 use std::fs;
 use std::io::Write;
@@ -15,12 +15,12 @@ use crate::process::{announce, run};
 use crate::setup;
 use crate::workspace::Workspace;
 
-/// Cloudflare takes 3 MB on the free plan. We stop far below: size is start-up time, and growth
-/// should be noticed.
+/// The size limit in gzipped bytes, far below the 3 MB of Cloudflare's free plan: a small Worker
+/// starts quickly.
 const LIMIT: usize = 400 * 1024;
 
-/// The release build but for one crate, so that what recovers is what is deployed and little is
-/// compiled anew. The feature refuses to be built without debug assertions.
+/// The release build but for one crate, so that the tested code is the deployed code. The feature
+/// does not compile without debug assertions.
 const PANIC_ON_DEMAND: &[&str] =
     &["--features=panic-on-demand", "--config=profile.release.package.tunnel-balancer-worker.debug-assertions=true"];
 
@@ -30,28 +30,29 @@ pub(crate) fn build(workspace: &Workspace, options: &BuildOptions) -> Result<(),
     let tools = setup::setup(workspace)?;
     announce(&format!("building the Worker with {} (some minutes the first time)", services.display()));
 
-    let output = if options.panic_on_demand { workspace.panicking_worker_output() } else { workspace.worker_output() };
+    let output = if options.panic_on_demand { "target/worker-panic-on-demand" } else { "crates/worker/build" };
+    let output = workspace.root().join(output);
     let mut worker_build = Command::new(&tools.worker_build);
     worker_build
-        .current_dir(workspace.worker())
+        .current_dir(workspace.root().join("crates/worker"))
         .arg(if options.debug { "--dev" } else { "--release" })
         .arg("--out-dir")
         .arg(&output)
-        // The package; what follows it is for cargo.
+        // The package. Arguments after it are for cargo.
         .arg(".")
         .args(if options.panic_on_demand { PANIC_ON_DEMAND } else { &[] })
-        // Its own backtrace would bury the compiler's message.
+        // A backtrace would hide the compiler's message.
         .env("RUST_BACKTRACE", "0")
         .env("SERVICES_FILE", &services)
         .env("WASM_BINDGEN_BIN", &tools.wasm_bindgen)
         .env("WASM_OPT_BIN", workspace.npm_program("wasm-opt"))
         .env("ESBUILD_BIN", workspace.npm_program("esbuild"))
-        .env("CARGO_TARGET_DIR", workspace.wasm_target())
-        // The workspace's release profile is for the native proxy's speed; a Worker's time goes
-        // into its download.
+        // A directory for wasm alone: the compiler may be another one, and each change of the compiler
+        // rebuilds everything.
+        .env("CARGO_TARGET_DIR", workspace.root().join("target/wasm"))
+        // The release profile of the workspace is for speed. For a Worker, size counts more.
         .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "s")
-        // Stripping here would take the `target_features` section away that wasm-bindgen reads;
-        // wasm-opt strips later.
+        // wasm-bindgen reads the `target_features` section, so wasm-opt strips later.
         .env("CARGO_PROFILE_RELEASE_STRIP", "none");
     tools.toolchain.apply(&mut worker_build);
     run(&mut worker_build)?;
@@ -59,8 +60,8 @@ pub(crate) fn build(workspace: &Workspace, options: &BuildOptions) -> Result<(),
     check_size(&output, options)
 }
 
-/// The configuration to compile in, as an absolute path: cargo runs the build script in a directory
-/// of its own.
+/// The absolute path of the configuration to compile in: cargo runs the build script in another
+/// directory.
 fn services(workspace: &Workspace, options: &BuildOptions) -> Result<PathBuf, Failure> {
     let named = options.services.clone().or_else(|| {
         let variable = std::env::var_os("SERVICES_FILE")?;
@@ -73,44 +74,27 @@ fn services(workspace: &Workspace, options: &BuildOptions) -> Result<PathBuf, Fa
     if path.is_file() {
         Ok(path)
     } else {
-        Err(Failure::new(format!("there is no {}", path.display()))
-            .hint("copy one of examples/*.yaml to services.yaml, or name a file by --services FILE"))
+        Err(Failure::new(format!("{} is not a file", path.display()))
+            .hint("copy one of examples/*.yaml to services.yaml, or name a file with --services"))
     }
 }
 
 fn check_size(output: &Path, options: &BuildOptions) -> Result<(), Failure> {
-    let mut total = Size::default();
+    let (mut raw, mut gzip) = (0, 0);
     for name in ["index_bg.wasm", "index.js"] {
         let path = output.join(name);
-        let bytes =
-            fs::read(&path).map_err(|error| Failure::io("the build succeeded, but cannot read", &path, &error))?;
-        total.raw += bytes.len();
-        total.gzip += gzipped(&bytes)?;
+        let bytes = fs::read(&path).map_err(|error| Failure::io("cannot read", &path, &error))?;
+        raw += bytes.len();
+        gzip += gzipped(&bytes)?;
     }
-    println!(
-        "xtask: {}: {} KB, {} KB gzipped (limit {} KB)",
-        output.display(),
-        kilobytes(total.raw),
-        kilobytes(total.gzip),
-        kilobytes(LIMIT)
-    );
-    if total.gzip > LIMIT && !options.debug {
-        return Err(Failure::new(format!(
-            "the Worker is too large: {} KB gzipped, and the limit is {} KB",
-            kilobytes(total.gzip),
-            kilobytes(LIMIT)
-        ))
-        .hint(
-            "`npx wasm-dis crates/worker/build/index_bg.wasm` or `cargo tree -p tunnel-balancer-worker` show what grew",
+    let (raw_kb, gzip_kb, limit_kb) = (kilobytes(raw), kilobytes(gzip), kilobytes(LIMIT));
+    announce(&format!("{}: {raw_kb} KB, {gzip_kb} KB gzipped (limit {limit_kb} KB)", output.display()));
+    if gzip > LIMIT && !options.debug {
+        return Err(Failure::new(format!("the Worker has {gzip_kb} KB gzipped, and the limit is {limit_kb} KB")).hint(
+            "compare `cargo tree -p tunnel-balancer-worker` and `npx wasm-dis crates/worker/build/index_bg.wasm`",
         ));
     }
     Ok(())
-}
-
-#[derive(Default)]
-struct Size {
-    raw: usize,
-    gzip: usize,
 }
 
 fn gzipped(bytes: &[u8]) -> Result<usize, Failure> {

@@ -1,30 +1,29 @@
-//! Where things are, whatever the current directory is: wrangler and editors call us from anywhere.
+//! The paths of the repository, whatever the current directory is.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use crate::failure::Failure;
 
-/// The checkout this program belongs to.
+/// The checkout that this program belongs to.
 #[derive(Debug)]
 pub(crate) struct Workspace {
     root: PathBuf,
 }
 
 impl Workspace {
-    /// Finds the checkout. `cargo run` names our package's directory in the environment, which is
-    /// right even after the checkout was moved; the directory compiled in serves when the program
-    /// is started by hand.
+    /// Finds the checkout. `cargo run` sets CARGO_MANIFEST_DIR, which is right even after the
+    /// checkout was moved.
     pub(crate) fn locate() -> Result<Self, Failure> {
         let package = std::env::var_os("CARGO_MANIFEST_DIR")
             .map(PathBuf::from)
             .filter(|directory| directory.ends_with("crates/xtask"))
             .unwrap_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")));
         let root = package.ancestors().nth(2).filter(|root| root.join("Cargo.toml").is_file());
-        match root {
-            Some(root) => Ok(Self { root: root.to_owned() }),
-            None => Err(Failure::new(format!("there is no repository around {}", package.display()))
-                .hint("start this program by `cargo xtask` inside the repository")),
-        }
+        root.map(|root| Self { root: root.to_owned() }).ok_or_else(|| {
+            Failure::new(format!("no repository around {}", package.display()))
+                .hint("run `cargo xtask` inside the repository")
+        })
     }
 
     /// The root of the repository.
@@ -32,19 +31,11 @@ impl Workspace {
         &self.root
     }
 
-    /// The Worker's package.
-    pub(crate) fn worker(&self) -> PathBuf {
-        self.root.join("crates/worker")
-    }
-
-    /// The Worker as built: `index.js` and `index_bg.wasm`.
-    pub(crate) fn worker_output(&self) -> PathBuf {
-        self.worker().join("build")
-    }
-
-    /// The Worker that panics on demand, out of the way of the one that is deployed.
-    pub(crate) fn panicking_worker_output(&self) -> PathBuf {
-        self.root.join("target/worker-panic-on-demand")
+    /// Cargo at the root, with these arguments.
+    pub(crate) fn cargo(&self, arguments: &[&str]) -> Command {
+        let mut cargo = Command::new("cargo");
+        cargo.current_dir(&self.root).args(arguments);
+        cargo
     }
 
     /// A program that npm installed.
@@ -53,18 +44,9 @@ impl Workspace {
         self.root.join("node_modules/.bin").join(name)
     }
 
-    /// Cargo's directory for wasm builds: of its own, because another compiler may be used for
-    /// them, and sharing a directory would rebuild everything at each change between the two.
-    pub(crate) fn wasm_target(&self) -> PathBuf {
-        self.root.join("target/wasm")
-    }
-
-    /// The text of a file at the root.
+    /// The content of a file of the repository.
     pub(crate) fn read(&self, name: &str) -> Result<String, Failure> {
         let path = self.root.join(name);
-        std::fs::read_to_string(&path).map_err(|error| {
-            Failure::io("cannot read", &path, &error)
-                .hint(format!("{name} belongs to the repository: `git checkout {name}`"))
-        })
+        std::fs::read_to_string(&path).map_err(|error| Failure::io("cannot read", &path, &error))
     }
 }
