@@ -100,9 +100,9 @@ fn every_command_is_in_the_readme() {
     }
 }
 
-/// Where the fence says `console`. Lines `...` stand for any number of lines. A page's commands
-/// find the clone's files, those beside the page's test cases, and `services.yaml` and `worker.js`
-/// as the page itself has shown them last.
+/// Where the fence says `console`. Lines `...` stand for any number of lines; `UPDATE=1` rewrites
+/// outputs without such a line. A page's commands find the clone's files, those beside the page's
+/// test cases, and `services.yaml` and `worker.js` as the page itself has shown them last.
 #[cfg(unix)]
 #[test]
 fn commands_print_what_is_shown() {
@@ -131,13 +131,19 @@ fn commands_print_what_is_shown() {
                     .unwrap();
                 status = output.status.code().unwrap_or(1);
                 let printed = String::from_utf8(output.stdout).unwrap();
+                run += 1;
+                if std::env::var_os("UPDATE").is_some() && !lines(expected).contains(&"...") {
+                    let found = format!("$ {command}\n{}\n", expected.trim_end());
+                    let update = format!("$ {command}\n{}\n", printed.trim_end());
+                    fs::write(&page, text(&page).replacen(&found, &update, 1)).unwrap();
+                    continue;
+                }
                 assert!(
                     matches(&lines(expected), &lines(&printed)),
                     "{}:{}: `{command}` prints\n{printed}\nbut shown is\n{expected}",
                     page.display(),
                     block.line
                 );
-                run += 1;
             }
         }
     }

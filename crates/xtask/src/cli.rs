@@ -1,47 +1,46 @@
-//! The command line, parsed into plain data. By hand: seven commands and four options do not earn a
-//! dependency that every `cargo xtask` would have to compile.
+//! The command line, parsed into plain data.
 
 use std::path::PathBuf;
+
+use lexopt::{Arg, Parser, ValueExt};
 
 use crate::failure::Failure;
 use crate::help::Topic;
 use crate::step::Step;
 
-/// What the command line asks for.
+/// A parsed command line.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Invocation {
-    /// Print a help text.
     Help(Topic),
-    /// Make this machine able to build.
     Setup,
-    /// Build the Worker.
     Build(BuildOptions),
-    /// Run the Worker locally.
     Dev {
-        /// The port asked for.
         port: Option<u16>,
     },
-    /// Run the checks.
-    Test(Vec<Step>),
-    /// Measure what choosing a server costs.
+    Test {
+        steps: Vec<Step>,
+        /// Passed on to the steps.
+        filter: Vec<String>,
+    },
+    Bless,
     Bench,
-    /// Run the tests of the engine on mutants of it, with these options of cargo-mutants.
+    /// With options of cargo-mutants.
     Mutants(Vec<String>),
 }
 
 /// How to build the Worker.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct BuildOptions {
-    /// The configuration to compile in, as given, if given.
+    /// The configuration to compile in, if not the default one.
     pub(crate) services: Option<PathBuf>,
-    /// Quick to build rather than small and fast.
+    /// Optimized for build time instead of size and speed.
     pub(crate) debug: bool,
-    /// With a way for clients to make it panic.
+    /// A build in which a request can cause a panic.
     pub(crate) panic_on_demand: bool,
 }
 
 impl BuildOptions {
-    /// For the test of what becomes of other requests when one panics.
+    /// The build for the tests of panics.
     pub(crate) fn panic_on_demand() -> Self {
         Self { panic_on_demand: true, ..Self::default() }
     }
@@ -49,140 +48,69 @@ impl BuildOptions {
 
 /// Parses the arguments after the program's name.
 pub(crate) fn parse(args: impl IntoIterator<Item = String>) -> Result<Invocation, Failure> {
-    let mut args = args.into_iter();
-    let Some(command) = args.next() else {
-        return Ok(Invocation::Help(Topic::Overview));
+    let mut args: Vec<String> = args.into_iter().collect();
+    let passed_on = args.iter().position(|arg| arg == "--").map(|separator| args.split_off(separator).split_off(1));
+    let passed_on = passed_on.unwrap_or_default();
+    let mut parser = Parser::from_args(args);
+    let topic = match parser.next()? {
+        None | Some(Arg::Short('h') | Arg::Long("help")) => return Ok(Invocation::Help(Topic::Overview)),
+        Some(Arg::Value(command)) => topic(&command.string()?)?,
+        Some(arg) => return Err(arg.unexpected().into()),
     };
-    let rest: Vec<String> = args.collect();
-    let wants_help = rest.iter().any(|arg| arg == "--help" || arg == "-h");
-    match command.as_str() {
-        "help" | "--help" | "-h" => Ok(Invocation::Help(Topic::Overview)),
-        "setup" if wants_help => Ok(Invocation::Help(Topic::Setup)),
-        "build" if wants_help => Ok(Invocation::Help(Topic::Build)),
-        "dev" if wants_help => Ok(Invocation::Help(Topic::Dev)),
-        "test" if wants_help => Ok(Invocation::Help(Topic::Test)),
-        "bench" if wants_help => Ok(Invocation::Help(Topic::Bench)),
-        "mutants" if rest.first().is_some_and(|arg| arg == "--help" || arg == "-h") => {
-            Ok(Invocation::Help(Topic::Mutants))
-        }
-        "setup" => without_options(&rest, Invocation::Setup, "cargo xtask setup --help"),
-        "build" => parse_build(rest),
-        "dev" => parse_dev(rest),
-        "test" => parse_test(&rest),
-        "bench" => without_options(&rest, Invocation::Bench, "cargo xtask bench --help"),
-        "mutants" => parse_mutants(rest),
-        _ => Err(unknown("command", &command, &["setup", "build", "dev", "test", "bench", "mutants"], "cargo xtask")),
-    }
-}
-
-fn without_options(args: &[String], invocation: Invocation, help: &str) -> Result<Invocation, Failure> {
-    match args.first() {
-        None => Ok(invocation),
-        Some(arg) => Err(unknown("option", arg, &[], help)),
-    }
-}
-
-fn parse_build(args: Vec<String>) -> Result<Invocation, Failure> {
-    let mut options = BuildOptions::default();
-    let mut args = split_equals(args);
-    while let Some(arg) = args.next() {
-        match arg.as_str() {
-            "--services" => options.services = Some(value(&arg, args.next())?.into()),
-            "--debug" => options.debug = true,
-            "--panic-on-demand" => options.panic_on_demand = true,
-            _ => {
-                let known = ["--services", "--debug", "--panic-on-demand"];
-                return Err(unknown("option", &arg, &known, "cargo xtask build --help"));
-            }
+    let (mut build, mut port, mut steps) = (BuildOptions::default(), None, Vec::new());
+    while let Some(arg) = parser.next()? {
+        match (topic, arg) {
+            (_, Arg::Short('h') | Arg::Long("help")) => return Ok(Invocation::Help(topic)),
+            (Topic::Build, Arg::Long("services")) => build.services = Some(parser.value()?.into()),
+            (Topic::Build, Arg::Long("debug")) => build.debug = true,
+            (Topic::Build, Arg::Long("panic-on-demand")) => build.panic_on_demand = true,
+            (Topic::Dev, Arg::Long("port")) => port = Some(parser.value()?.parse()?),
+            (Topic::Test, Arg::Long("list")) => return Ok(Invocation::Help(Topic::Steps)),
+            (Topic::Test, Arg::Value(name)) => steps.push(step(&name.string()?)?),
+            (_, arg) => return Err(arg.unexpected().into()),
         }
     }
-    Ok(Invocation::Build(options))
-}
-
-fn parse_dev(args: Vec<String>) -> Result<Invocation, Failure> {
-    let mut port = None;
-    let mut args = split_equals(args);
-    while let Some(arg) = args.next() {
-        if arg != "--port" {
-            return Err(unknown("option", &arg, &["--port"], "cargo xtask dev --help"));
-        }
-        let text = value(&arg, args.next())?;
-        let number = text.parse().map_err(|_| {
-            Failure::usage(format!("`{text}` is not a port"))
-                .hint("a port is a number from 1 to 65535, for example `--port 8787`")
-        })?;
-        port = Some(number);
-    }
-    Ok(Invocation::Dev { port })
-}
-
-fn parse_test(args: &[String]) -> Result<Invocation, Failure> {
-    if args.iter().any(|arg| arg == "--list") {
-        return Ok(Invocation::Help(Topic::Steps));
-    }
-    let wanted = args
-        .iter()
-        .map(|arg| {
-            let step = Step::ALL.into_iter().find(|step| step.name() == arg);
-            step.ok_or_else(|| {
-                let names = Step::ALL.map(Step::name);
-                unknown("step", arg, &names, "cargo xtask test --list")
-            })
-        })
-        .collect::<Result<Vec<_>, _>>()?;
-    let is_wanted = |step: &Step| if wanted.is_empty() { !step.opt_in() } else { wanted.contains(step) };
-    // In their own order, whatever the order asked for: later steps build on earlier ones.
-    let in_order = Step::ALL.into_iter().filter(is_wanted).collect();
-    Ok(Invocation::Test(in_order))
-}
-
-fn parse_mutants(mut args: Vec<String>) -> Result<Invocation, Failure> {
-    match args.first() {
-        Some(arg) if arg != "--" => {
-            let failure = Failure::usage(format!("unknown option `{arg}`"));
-            Err(failure.hint("options of cargo-mutants follow `--`: see `cargo xtask mutants --help`"))
-        }
-        Some(_) => Ok(Invocation::Mutants(args.split_off(1))),
-        None => Ok(Invocation::Mutants(args)),
+    match topic {
+        Topic::Test => test(&steps, passed_on),
+        Topic::Mutants => Ok(Invocation::Mutants(passed_on)),
+        _ if !passed_on.is_empty() => Err(Failure::usage("unexpected arguments after `--`")),
+        Topic::Overview | Topic::Steps => Ok(Invocation::Help(topic)),
+        Topic::Setup => Ok(Invocation::Setup),
+        Topic::Build => Ok(Invocation::Build(build)),
+        Topic::Dev => Ok(Invocation::Dev { port }),
+        Topic::Bless => Ok(Invocation::Bless),
+        Topic::Bench => Ok(Invocation::Bench),
     }
 }
 
-/// `--port=80` means `--port 80`.
-fn split_equals(args: Vec<String>) -> impl Iterator<Item = String> {
-    args.into_iter().flat_map(|arg| match arg.split_once('=') {
-        Some((name, value)) if name.starts_with("--") => vec![name.to_owned(), value.to_owned()],
-        _ => vec![arg],
+fn topic(command: &str) -> Result<Topic, Failure> {
+    let topic = Topic::COMMANDS.into_iter().find(|(name, ..)| *name == command).map(|(_, topic, _)| topic);
+    topic.ok_or_else(|| {
+        let names = Topic::COMMANDS.map(|(name, ..)| name).join(", ");
+        Failure::usage(format!("unknown command `{command}`, expected one of {names}"))
     })
 }
 
-fn value(option: &str, next: Option<String>) -> Result<String, Failure> {
-    next.filter(|text| !text.is_empty() && !text.starts_with("--"))
-        .ok_or_else(|| Failure::usage(format!("{option} needs a value")))
+fn step(name: &str) -> Result<Step, Failure> {
+    Step::ALL.into_iter().find(|step| step.name() == name).ok_or_else(|| {
+        let names = Step::ALL.map(Step::name).join(", ");
+        Failure::usage(format!("unknown step `{name}`, expected one of {names}"))
+    })
 }
 
-fn unknown(kind: &str, given: &str, known: &[&str], help: &str) -> Failure {
-    let nearest = known.iter().map(|name| (distance(given, name), name)).min().filter(|(distance, _)| *distance <= 2);
-    let hint = match nearest {
-        Some((_, name)) => format!("did you mean `{name}`? See `{help}`"),
-        None => format!("see `{help}`"),
-    };
-    Failure::usage(format!("unknown {kind} `{given}`")).hint(hint)
-}
-
-/// How many letters must be inserted, removed or replaced to make one word of the other.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.chars().enumerate() {
-        let mut diagonal = i;
-        row[0] = i + 1;
-        for (j, to) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(from != *to);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
+/// The named steps in their order, whatever the order of the names: later steps use the output of
+/// earlier ones. Without names, all steps that are not opt-in.
+fn test(named: &[Step], filter: Vec<String>) -> Result<Invocation, Failure> {
+    let is_selected = |step: &Step| if named.is_empty() { !step.opt_in() } else { named.contains(step) };
+    let steps: Vec<Step> = Step::ALL.into_iter().filter(is_selected).collect();
+    match steps.iter().find(|step| !step.takes_filter()) {
+        Some(step) if !filter.is_empty() => {
+            let names = Step::ALL.into_iter().filter(|step| step.takes_filter()).map(Step::name);
+            Err(Failure::usage(format!("step `{}` takes no filter", step.name()))
+                .hint(format!("name only steps that take one: {}", names.collect::<Vec<_>>().join(", "))))
         }
+        _ => Ok(Invocation::Test { steps, filter }),
     }
-    row[b.len()]
 }
 
 #[cfg(test)]
@@ -193,32 +121,31 @@ mod tests {
         parse(line.split_whitespace().map(str::to_owned))
     }
 
+    fn test(steps: &[Step], filter: &[&str]) -> Invocation {
+        Invocation::Test { steps: steps.to_vec(), filter: filter.iter().map(|&part| part.to_owned()).collect() }
+    }
+
     #[test]
     fn no_arguments_print_the_overview() {
         assert_eq!(parsed("").unwrap(), Invocation::Help(Topic::Overview));
+        assert_eq!(parsed("--help").unwrap(), Invocation::Help(Topic::Overview));
     }
 
     #[test]
     fn every_command_has_help() {
-        for (line, topic) in [
-            ("--help", Topic::Overview),
-            ("setup --help", Topic::Setup),
-            ("build --debug -h", Topic::Build),
-            ("dev --help", Topic::Dev),
-            ("test fmt --help", Topic::Test),
-            ("bench --help", Topic::Bench),
-            ("mutants --help", Topic::Mutants),
-        ] {
-            assert_eq!(parsed(line).unwrap(), Invocation::Help(topic), "{line}");
+        for (command, topic, _) in Topic::COMMANDS {
+            assert_eq!(parsed(&format!("{command} --help")).unwrap(), Invocation::Help(topic));
         }
+        assert_eq!(parsed("build --debug -h").unwrap(), Invocation::Help(Topic::Build));
+        assert_eq!(parsed("test fmt --help").unwrap(), Invocation::Help(Topic::Test));
+        assert_eq!(parsed("test --list").unwrap(), Invocation::Help(Topic::Steps));
     }
 
     #[test]
     fn build_takes_a_file_and_debug() {
-        let expected =
-            || Invocation::Build(BuildOptions { services: Some("a.yaml".into()), debug: true, panic_on_demand: false });
-        assert_eq!(parsed("build --services a.yaml --debug").unwrap(), expected());
-        assert_eq!(parsed("build --debug --services=a.yaml").unwrap(), expected());
+        let expected = || BuildOptions { services: Some("a.yaml".into()), debug: true, panic_on_demand: false };
+        assert_eq!(parsed("build --services a.yaml --debug").unwrap(), Invocation::Build(expected()));
+        assert_eq!(parsed("build --debug --services=a.yaml").unwrap(), Invocation::Build(expected()));
         assert_eq!(parsed("build --panic-on-demand").unwrap(), Invocation::Build(BuildOptions::panic_on_demand()));
     }
 
@@ -229,48 +156,41 @@ mod tests {
     }
 
     #[test]
-    fn test_runs_all_steps_but_opt_in_ones_or_those_named_in_their_own_order() {
+    fn test_runs_named_steps_in_their_order_or_all_that_are_not_opt_in() {
         let (opt_in, others): (Vec<_>, Vec<_>) = Step::ALL.iter().partition(|step| step.opt_in());
         assert_eq!(opt_in, [Step::Browser, Step::Words]);
-        assert_eq!(parsed("test").unwrap(), Invocation::Test(others));
-        assert_eq!(parsed("test browser").unwrap(), Invocation::Test(vec![Step::Browser]));
-        assert_eq!(parsed("test clippy fmt").unwrap(), Invocation::Test(vec![Step::Fmt, Step::Clippy]));
+        assert_eq!(parsed("test").unwrap(), test(&others, &[]));
+        assert_eq!(parsed("test browser").unwrap(), test(&[Step::Browser], &[]));
+        assert_eq!(parsed("test clippy fmt").unwrap(), test(&[Step::Fmt, Step::Clippy], &[]));
     }
 
     #[test]
-    fn mutants_passes_options_on() {
-        let options = |options: &[&str]| Invocation::Mutants(options.iter().map(|&option| option.to_owned()).collect());
-        assert_eq!(parsed("mutants").unwrap(), options(&[]));
-        assert_eq!(parsed("mutants -- --shard 1/4 --help").unwrap(), options(&["--shard", "1/4", "--help"]));
+    fn arguments_after_a_separator_are_passed_on() {
+        let filter = ["worker::affinity", "--nocapture"];
+        let line = "test conformance -- worker::affinity --nocapture";
+        assert_eq!(parsed(line).unwrap(), test(&[Step::Conformance], &filter));
+        let options = ["--shard", "1/4", "--help"].map(str::to_owned).to_vec();
+        assert_eq!(parsed("mutants -- --shard 1/4 --help").unwrap(), Invocation::Mutants(options));
+        assert_eq!(parsed("mutants").unwrap(), Invocation::Mutants(Vec::new()));
     }
 
     #[test]
-    fn mistakes_are_named_with_a_hint() {
+    fn errors_name_the_argument() {
         for (line, expected) in [
-            ("biuld", "error: unknown command `biuld`\nhint: did you mean `build`? See `cargo xtask`"),
-            ("launch", "error: unknown command `launch`\nhint: see `cargo xtask`"),
-            ("test clipy", "error: unknown step `clipy`\nhint: did you mean `clippy`? See `cargo xtask test --list`"),
-            ("build --services", "error: --services needs a value"),
-            ("build --services --debug", "error: --services needs a value"),
+            ("biuld", "error: unknown command `biuld`, expected one of setup, build, dev, test, bless, bench, mutants"),
             (
-                "dev --port http",
-                "error: `http` is not a port\nhint: a port is a number from 1 to 65535, for example `--port 8787`",
+                "test fmt clippy -- x",
+                "error: step `fmt` takes no filter\nhint: name only steps that take one: unit, conformance, words",
             ),
-            ("setup now", "error: unknown option `now`\nhint: see `cargo xtask setup --help`"),
-            (
-                "mutants --shard 1/4",
-                "error: unknown option `--shard`\nhint: options of cargo-mutants follow `--`: see `cargo xtask mutants --help`",
-            ),
-            ("bench now", "error: unknown option `now`\nhint: see `cargo xtask bench --help`"),
+            ("build --services", "error: missing argument for option '--services'"),
+            ("dev --port http", "error: cannot parse argument \"http\": invalid digit found in string"),
+            ("setup now", "error: unexpected argument \"now\""),
+            ("mutants --shard 1/4", "error: invalid option '--shard'"),
+            ("bench -- now", "error: unexpected arguments after `--`"),
         ] {
             assert_eq!(parsed(line).unwrap_err().to_string(), expected, "{line}");
         }
-    }
-
-    #[test]
-    fn distance_counts_edits() {
-        assert_eq!(distance("build", "build"), 0);
-        assert_eq!(distance("biuld", "build"), 2);
-        assert_eq!(distance("", "dev"), 3);
+        let step = parsed("test clipy").unwrap_err().to_string();
+        assert!(step.starts_with("error: unknown step `clipy`, expected one of fmt, clippy, "), "{step}");
     }
 }

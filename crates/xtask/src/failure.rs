@@ -1,66 +1,55 @@
-//! Why a task stopped, told so that the reader knows what to do next.
+//! The error of a task, with a hint for the reader.
 
 use std::fmt;
+use std::path::Path;
 use std::process::ExitCode;
 
-/// A failure: what went wrong, and where known what to do about it.
+/// An error message and an optional hint.
 #[derive(Debug)]
 pub(crate) struct Failure {
-    what: String,
+    message: String,
     hint: Option<String>,
-    kind: Kind,
-}
-
-#[derive(Debug, PartialEq, Eq)]
-enum Kind {
-    /// The task was right, but could not be done.
-    Task,
-    /// The command line makes no sense.
-    Usage,
+    status: u8,
 }
 
 impl Failure {
-    /// A task could not be done.
-    pub(crate) fn new(what: impl Into<String>) -> Self {
-        Self { what: what.into(), hint: None, kind: Kind::Task }
+    /// A task failed.
+    pub(crate) fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), hint: None, status: 1 }
     }
 
-    /// The command line could not be understood.
-    pub(crate) fn usage(what: impl Into<String>) -> Self {
-        Self { what: what.into(), hint: None, kind: Kind::Usage }
+    /// The command line is invalid.
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self { status: 2, ..Self::new(message) }
     }
 
-    /// Adds what the reader can do about it; a later hint replaces an earlier one.
+    /// An operation on a file failed.
+    pub(crate) fn io(operation: &str, path: &Path, error: &std::io::Error) -> Self {
+        Self::new(format!("{operation} {}: {error}", path.display()))
+    }
+
+    /// Sets the hint, an imperative.
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }
 
-    /// An input or output error, with what was being done to which file.
-    pub(crate) fn io(doing: &str, path: &std::path::Path, error: &std::io::Error) -> Self {
-        Self::new(format!("{doing} {}: {error}", path.display()))
-    }
-
-    /// 2 for a wrong command line, as usual on Unix, else 1.
+    /// 2 for an invalid command line, else 1.
     pub(crate) fn exit_code(&self) -> ExitCode {
-        ExitCode::from(self.status())
+        ExitCode::from(self.status)
     }
+}
 
-    fn status(&self) -> u8 {
-        match self.kind {
-            Kind::Task => 1,
-            Kind::Usage => 2,
-        }
+impl From<lexopt::Error> for Failure {
+    fn from(error: lexopt::Error) -> Self {
+        Self::usage(error.to_string())
     }
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "error: {}", self.what)?;
-        if let Some(hint) = &self.hint {
-            write!(f, "\nhint: {hint}")?;
-        }
-        Ok(())
+        write!(f, "error: {}", self.message)?;
+        self.hint.iter().try_for_each(|hint| write!(f, "\nhint: {hint}"))
     }
 }
 
@@ -69,9 +58,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn usage_errors_end_with_2_and_others_with_1() {
-        assert_eq!(Failure::usage("no").status(), 2);
-        assert_eq!(Failure::new("no").status(), 1);
+    fn usage_errors_exit_with_2_and_others_with_1() {
+        assert_eq!(Failure::usage("no").status, 2);
+        assert_eq!(Failure::new("no").status, 1);
     }
 
     #[test]

@@ -1,40 +1,42 @@
-//! What `--help` says. Each text teaches: what the command does, with what defaults, and an example
-//! to copy.
+//! The help texts: what each command does, its defaults, and an example.
 
 use crate::step::Step;
 
-/// What the reader asked help for.
+/// The subject of a help text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Topic {
-    /// `cargo xtask` alone.
     Overview,
-    /// `setup --help`.
     Setup,
-    /// `build --help`.
     Build,
-    /// `dev --help`.
     Dev,
-    /// `test --help`.
     Test,
-    /// `bench --help`.
+    Bless,
     Bench,
-    /// `mutants --help`.
     Mutants,
-    /// `test --list`.
+    /// The output of `test --list`.
     Steps,
+}
+
+impl Topic {
+    /// The commands with their help texts.
+    pub(crate) const COMMANDS: [(&str, Self, &str); 7] = [
+        ("setup", Self::Setup, SETUP),
+        ("build", Self::Build, BUILD),
+        ("dev", Self::Dev, DEV),
+        ("test", Self::Test, TEST),
+        ("bless", Self::Bless, BLESS),
+        ("bench", Self::Bench, BENCH),
+        ("mutants", Self::Mutants, MUTANTS),
+    ];
 }
 
 /// The help text of a topic.
 pub(crate) fn text(topic: Topic) -> String {
+    let text = Topic::COMMANDS.iter().find(|(_, command, _)| *command == topic).map_or(OVERVIEW, |(_, _, text)| text);
     match topic {
-        Topic::Overview => OVERVIEW.to_owned(),
-        Topic::Setup => SETUP.to_owned(),
-        Topic::Build => BUILD.to_owned(),
-        Topic::Dev => DEV.to_owned(),
-        Topic::Test => format!("{TEST}\n\nSteps, in order:\n{}", steps()),
-        Topic::Bench => BENCH.to_owned(),
-        Topic::Mutants => MUTANTS.to_owned(),
         Topic::Steps => steps(),
+        Topic::Test => format!("{text}\n\nSteps, in order:\n{}", steps()),
+        _ => text.to_owned(),
     }
 }
 
@@ -47,85 +49,90 @@ The tasks of Tunnel Balancer.
 
 Usage: cargo xtask <command> [options]
 
-  setup    make this machine able to build the Worker (the other commands do it by themselves)
+  setup    install the tools that build the Worker (the other commands do so, too)
   build    build the Worker into crates/worker/build
-  dev      build, then run the Worker locally with three demo servers
-  test     everything CI runs, or single steps of it
-  bench    measure what choosing a server costs, beside pingora and tower
-  mutants  measure how many faults in the engine the tests notice
+  dev      build the Worker and run it locally with three demo servers
+  test     run everything that CI runs, or single steps of it
+  bless    accept the output of the current code in all snapshots
+  bench    measure the cost of a selection, beside pingora and tower
+  mutants  measure how many faults in the engine the tests detect
 
-`cargo xtask <command> --help` explains one.
-Deploying needs none of these: `npx wrangler deploy` calls `cargo xtask build` itself.";
+`cargo xtask <command> --help` describes a command.
+Deploying needs none of these: `npx wrangler deploy` runs `cargo xtask build` itself.";
 
 const SETUP: &str = "\
-Makes this machine able to build the Worker, and says what it does. Where everything is there, it changes nothing.
+Installs the tools that build the Worker. Changes nothing where they exist.
 
 Usage: cargo xtask setup
 
-What it looks after:
   * the standard library for wasm32-unknown-unknown: through rustup. Where rustup's servers cannot be reached,
     tools/debian-wasm-toolchain.sh builds a toolchain from Debian's packages into the cache
-  * worker-build and wasm-bindgen, in the versions that Cargo.lock asks for: compiled once per machine into the cache
-  * wrangler, workerd, esbuild and wasm-opt: by `npm ci` into node_modules
-
-The first run takes some minutes, because the cargo tools are compiled.
+  * worker-build and wasm-bindgen, in the locked versions: compiled once per machine into the cache (some minutes)
+  * wrangler, workerd, esbuild and wasm-opt: through `npm ci` into node_modules
 
 Environment:
-  TUNNEL_BALANCER_CACHE   where the tools are kept; default $XDG_CACHE_HOME/tunnel-balancer or ~/.cache/tunnel-balancer";
+  TUNNEL_BALANCER_CACHE   the cache; default: $XDG_CACHE_HOME/tunnel-balancer or ~/.cache/tunnel-balancer";
 
 const BUILD: &str = "\
-Builds the Worker: crates/worker/build/index.js and index_bg.wasm. Prints its size and fails if that is over 400 KB
-gzipped, far below the 3 MB that Cloudflare's free plan takes, so that it starts quickly and stays that way.
+Builds the Worker: crates/worker/build/index.js and index_bg.wasm. Prints its size, and fails above 400 KB gzipped. The
+limit of Cloudflare's free plan is 3 MB; a small Worker starts quickly.
 
 Usage: cargo xtask build [--services FILE] [--debug] [--panic-on-demand]
 
-  --services FILE   the configuration to compile in; default: the environment variable SERVICES_FILE, else services.yaml
-                    at the root of the repository
-  --debug           quick to build, large, with readable stack traces; its size is not checked
-  --panic-on-demand
-                    with debug assertions, and a panic for every client that asks for one: for the tests, never for
-                    deployment. It goes to target/worker-panic-on-demand
+  --services FILE     the configuration to compile in; default: the environment variable SERVICES_FILE, or services.yaml
+                      at the root of the repository
+  --debug             a quick, large build with readable stack traces; its size is not checked
+  --panic-on-demand   a build for tests, in which a request can cause a panic, in target/worker-panic-on-demand
 
 Example: cargo xtask build --services examples/two-servers.yaml";
 
 const DEV: &str = "\
-Builds the Worker, starts three small demo servers and the Worker on a local workerd, and prints what to try. Ctrl-C
-ends all of it.
+Builds the Worker, starts three demo servers and the Worker on a local workerd, and prints commands to try. Ctrl-C ends
+all of them.
 
 Usage: cargo xtask dev [--port N]
 
-  --port N   the port the Worker listens on; default: chosen by the demo, which prints it";
+  --port N   the port of the Worker; default: a free one, which is printed";
 
 const TEST: &str = "\
-Runs what CI runs. The first failing step ends the run with exit code 1 and the command that repeats only that step.
+Runs what CI runs. The first step that fails ends the run with exit code 1.
 
-Usage: cargo xtask test [STEP...]
+Usage: cargo xtask test [STEP...] [-- FILTER...]
        cargo xtask test --list
+
+  FILTER   selects tests of `unit` and `conformance` as in `cargo test`, and files of `words` by a part of their path
 
 Examples: cargo xtask test
           cargo xtask test fmt clippy unit
-          cargo xtask test browser
+          cargo xtask test conformance -- worker::affinity
+          cargo xtask test words -- crates/core
 
-`browser` runs only by name, because it needs more of the machine: Chromium and Python 3.11 (installed by apt-get where
-there is one), JupyterLab (by pip, into the cache), and about a minute. Its logs are left in target/browser.
+Opt-in steps run only when they are named. `browser` needs Chromium and Python 3.11, installs JupyterLab into the cache,
+and takes about a minute. Its logs are in target/browser.
 
 Environment:
-  TUNNEL_BALANCER_CHROMIUM   the browser that `browser` uses; default: chromium, chromium-browser or google-chrome";
+  TUNNEL_BALANCER_CHROMIUM   the browser; default: chromium, chromium-browser or google-chrome";
+
+const BLESS: &str = "\
+Rewrites all snapshots with the output of the current code: the fixtures of config and the command line, the schema, the
+reference of settings, the picture of a simulation, and the traces of scenarios and fleets. Read the diff afterwards.
+
+Usage: cargo xtask bless
+
+Outputs in README.md and docs/ are rewritten, too, except those with a line `...`.";
 
 const BENCH: &str = "\
-Measures what choosing a server costs, in ns and allocations, beside pingora-load-balancing and tower, and prints one
-table. Fails if a choice of ours allocates.
+Measures the cost of a selection, in ns and allocations, beside pingora-load-balancing and tower, and prints a table.
+Fails if a selection of Tunnel Balancer allocates.
 
 Usage: cargo xtask bench
 
-Measures twenty times and shows the least of the medians, because other programs only ever make a run slower; still,
-leave the machine alone for the minute that it takes. The first run compiles pingora, which takes four minutes and needs cmake.
-It is no part of the tests: crates/bench is a workspace of its own.";
+Measures twenty times in about a minute, and prints the smallest medians, because other programs only make a run slower.
+The first run compiles pingora, which takes four minutes and needs cmake. crates/bench is a workspace of its own.";
 
 const MUTANTS: &str = "\
-Measures how many faults in the engine the tests notice. cargo-mutants changes the source in small ways, one at a time,
-and runs the unit tests of core and sim, the scenarios and the properties on each change. Prints the share that fails a
-test and the changes that fail none. Changes that do not compile or do not end are counted separately.
+Measures how many faults in the engine the tests detect. cargo-mutants makes small changes to the source, one at a time,
+and runs the unit tests of core and sim, the scenarios and the properties on each. Prints the share that fails a test.
 
 Usage: cargo xtask mutants [-- OPTION...]
 
@@ -133,9 +140,7 @@ Usage: cargo xtask mutants [-- OPTION...]
            crates/core/src/retry/**, exchange/** and forward.rs
 
 Examples: cargo xtask mutants
-          cargo xtask mutants -- --list
           cargo xtask mutants -- --file crates/core/src/retry/budget.rs --jobs 1
           cargo xtask mutants -- --shard 0/8
 
-A full run takes about half an hour on two cores. `--shard K/N` runs a part of it. Logs are in target/mutants/mutants.out.
-cargo-mutants is compiled once per machine into the cache, as `cargo xtask setup --help` describes.";
+A full run takes about half an hour on two cores. Logs are in target/mutants/mutants.out.";

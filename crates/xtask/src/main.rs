@@ -1,13 +1,12 @@
-//! The tasks of this repository, as one program that needs nothing but cargo: `cargo xtask`.
+//! The tasks of this repository, as one program that needs only cargo: `cargo xtask`.
 //!
-//! Building a Worker takes a wasm standard library, two cargo tools of matching versions and three
-//! npm tools. Nobody should have to know that list, so every task first makes sure that its tools
-//! are there (`setup.rs`), and what CI runs is the same command that a contributor runs
+//! Every task first provides its tools (`setup.rs`). CI runs the same command as a contributor
 //! (`test.rs`).
 
 #![forbid(unsafe_code)]
 
 mod bench;
+mod bless;
 mod browser;
 mod cache;
 mod cli;
@@ -58,7 +57,8 @@ fn perform(invocation: Invocation) -> Result<(), Failure> {
         }
         Invocation::Build(options) => worker::build(&workspace, &options),
         Invocation::Dev { port } => dev::dev(&workspace, port),
-        Invocation::Test(selection) => test::test(&workspace, &selection),
+        Invocation::Test { steps, filter } => test::test(&workspace, &steps, &filter),
+        Invocation::Bless => bless::bless(&workspace),
         Invocation::Bench => bench::bench(&workspace),
         Invocation::Mutants(options) => mutants::mutants(&workspace, &options),
     }

@@ -1,30 +1,18 @@
-//! The steps of `cargo xtask test`: their names, their order and one line about each.
+//! The steps of `cargo xtask test`.
 
-/// One step. The order of the variants is the order in which they run: from quick and likely to
-/// fail to slow.
+/// One step. The variants are in the order in which they run, the quick ones first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// Formatting.
     Fmt,
-    /// Lints.
     Clippy,
-    /// The Worker builds and is small enough.
     Build,
-    /// Unit tests and doc tests.
     Unit,
-    /// The core's wasm imports nothing.
     WasmImports,
-    /// The documentation builds without a warning.
     Doc,
-    /// The conformance suite.
     Conformance,
-    /// A deployment, short of uploading.
     Wrangler,
-    /// Licences, sources and advisories of the dependencies.
     Deny,
-    /// A real application in a real browser.
     Browser,
-    /// The wording and the layout of sources and documentation.
     Words,
 }
 
@@ -44,43 +32,40 @@ impl Step {
         Self::Words,
     ];
 
-    /// Whether it runs only when it is named. The browser needs more of the machine than a
-    /// contributor should have to install, and the words are still being replaced.
+    /// Whether it runs only when it is named. `browser` needs more of the machine than a contributor
+    /// should have to install, and the findings of `words` are still being fixed.
     pub(crate) fn opt_in(self) -> bool {
         matches!(self, Self::Browser | Self::Words)
     }
 
+    /// Whether the arguments behind `--` select a part of it.
+    pub(crate) fn takes_filter(self) -> bool {
+        matches!(self, Self::Unit | Self::Conformance | Self::Words)
+    }
+
     /// The name on the command line.
     pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Fmt => "fmt",
-            Self::Clippy => "clippy",
-            Self::Build => "build",
-            Self::Unit => "unit",
-            Self::WasmImports => "wasm-imports",
-            Self::Doc => "doc",
-            Self::Conformance => "conformance",
-            Self::Wrangler => "wrangler",
-            Self::Deny => "deny",
-            Self::Browser => "browser",
-            Self::Words => "words",
-        }
+        self.describe().0
     }
 
     /// What it checks, in one line.
     pub(crate) fn about(self) -> &'static str {
+        self.describe().1
+    }
+
+    fn describe(self) -> (&'static str, &'static str) {
         match self {
-            Self::Fmt => "the source is formatted",
-            Self::Clippy => "no lint warns",
-            Self::Build => "the Worker builds and is small enough",
-            Self::Unit => "unit tests and documentation examples, all features",
-            Self::WasmImports => "the core, compiled to wasm, imports nothing: no clock, no I/O, no JavaScript",
-            Self::Doc => "the documentation builds without a warning",
-            Self::Conformance => "the conformance suite, on real sockets, the built Worker and the built proxy",
-            Self::Wrangler => "`wrangler deploy --dry-run` accepts wrangler.toml and the Worker",
-            Self::Deny => "licences, sources, bans and known vulnerabilities of the dependencies",
-            Self::Browser => "JupyterLab in Chromium goes on when its server is killed (runs only by name)",
-            Self::Words => "no forbidden word, long line or long file (runs only by name)",
+            Self::Fmt => ("fmt", "the source is formatted"),
+            Self::Clippy => ("clippy", "no lint warns"),
+            Self::Build => ("build", "the Worker builds and is small enough"),
+            Self::Unit => ("unit", "unit tests and documentation examples, all features"),
+            Self::WasmImports => ("wasm-imports", "the core, compiled to wasm, imports nothing"),
+            Self::Doc => ("doc", "the documentation builds without a warning"),
+            Self::Conformance => ("conformance", "the tests of the built Worker and the built proxy, on real sockets"),
+            Self::Wrangler => ("wrangler", "`wrangler deploy --dry-run` accepts wrangler.toml and the Worker"),
+            Self::Deny => ("deny", "licences, sources, bans and known vulnerabilities of the dependencies"),
+            Self::Browser => ("browser", "JupyterLab in Chromium continues when its server is killed (opt-in)"),
+            Self::Words => ("words", "no forbidden word, long line or long file (opt-in)"),
         }
     }
 }

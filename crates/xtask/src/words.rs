@@ -31,8 +31,9 @@ struct Rules {
     test_cases: Option<BTreeSet<String>>,
 }
 
-/// Prints every finding as `file:line: word: suggestion`, and fails if there is one.
-pub(crate) fn check(workspace: &Workspace) -> Result<(), Failure> {
+/// Prints every finding as `file:line: word: suggestion`, and fails if there is one. With a filter,
+/// only files with one of its strings in their path are checked.
+pub(crate) fn check(workspace: &Workspace, filter: &[String]) -> Result<(), Failure> {
     let rules = Rules {
         patterns: Patterns::parse(&workspace.read(PATTERNS)?)?,
         code_width: code_width(&workspace.read("rustfmt.toml")?)?,
@@ -41,14 +42,15 @@ pub(crate) fn check(workspace: &Workspace) -> Result<(), Failure> {
     let mut git = Command::new("git");
     git.current_dir(workspace.root()).args(["ls-files", "*.rs", "*.md", "*.yaml", "*.toml", "*.mjs"]);
     let files = capture(&mut git)?;
-    let (mut findings, mut dirty) = (0, 0);
-    for file in files.lines().filter(|file| workspace.root().join(file).is_file()) {
+    let is_selected = |file: &&str| filter.is_empty() || filter.iter().any(|part| file.contains(part.as_str()));
+    let (mut findings, mut dirty, mut checked) = (0, 0, 0);
+    for file in files.lines().filter(is_selected).filter(|file| workspace.root().join(file).is_file()) {
+        checked += 1;
         let found = rules.findings(file, &workspace.read(file)?);
         found.iter().for_each(|(line, finding)| println!("{file}:{line}: {finding}"));
         findings += found.len();
         dirty += usize::from(!found.is_empty());
     }
-    let checked = files.lines().count();
     if findings > 0 {
         return Err(Failure::new(format!("{findings} findings in {dirty} of {checked} files"))
             .hint(format!("reword the sentence; `allow:` in {PATTERNS} is for names of other projects")));
