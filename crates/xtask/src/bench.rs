@@ -1,4 +1,4 @@
-//! The cost of a selection, beside pingora and tower. `crates/bench` measures it and prints a table.
+//! The cost of a selection, beside pingora and tower. `crates/bench` measures it.
 
 use std::process::Command;
 

@@ -1,5 +1,5 @@
-//! The cache for tools that take minutes to build. It is outside the checkout, so that a fresh clone
-//! uses it, too. Its entries are named by version, so that checkouts can use different ones.
+//! The cache for tools that take minutes to build. It is outside the checkout, so that a fresh
+//! clone uses it, too. Entries are named by version, so that checkouts can use different ones.
 
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};

@@ -1,5 +1,5 @@
-//! The Worker on this machine with demo servers. The demo is a program of the tests crate, which has
-//! servers and workerd.
+//! The Worker on this machine with demo servers. The demo is a program of the tests crate, which
+//! has servers and workerd.
 
 use std::process::Command;
 

@@ -1,4 +1,4 @@
-//! The help texts: what each command does, its defaults, and an example.
+//! The help of each command: what it does, its defaults, and an example.
 
 use crate::step::Step;
 
@@ -18,7 +18,7 @@ pub(crate) enum Topic {
 }
 
 impl Topic {
-    /// The commands with their help texts.
+    /// The commands with their help.
     pub(crate) const COMMANDS: [(&str, Self, &str); 7] = [
         ("setup", Self::Setup, SETUP),
         ("build", Self::Build, BUILD),

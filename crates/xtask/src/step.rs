@@ -32,8 +32,8 @@ impl Step {
         Self::Words,
     ];
 
-    /// Whether it runs only when it is named. `browser` needs more of the machine than a contributor
-    /// should have to install, and the findings of `words` are still being fixed.
+    /// Whether it runs only when it is named. `browser` needs more of the machine than a
+    /// contributor should have to install, and the findings of `words` are still being fixed.
     pub(crate) fn opt_in(self) -> bool {
         matches!(self, Self::Browser | Self::Words)
     }

@@ -1,5 +1,5 @@
-//! The core decides and does nothing else: no clock, no random numbers, no JavaScript. A wasm module
-//! reaches its environment through imports only, so the core must not have any.
+//! The core decides and does nothing else: no clock, no random numbers, no JavaScript. A wasm
+//! module reaches its environment through imports only, so the core must not have any.
 //!
 //! The core is compiled as a module of its own, with every function, called or not. Generic
 //! functions are not covered, because they are compiled where they are used. Neither is a clock of

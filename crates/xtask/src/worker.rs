@@ -47,8 +47,8 @@ pub(crate) fn build(workspace: &Workspace, options: &BuildOptions) -> Result<(),
         .env("WASM_BINDGEN_BIN", &tools.wasm_bindgen)
         .env("WASM_OPT_BIN", workspace.npm_program("wasm-opt"))
         .env("ESBUILD_BIN", workspace.npm_program("esbuild"))
-        // A directory for wasm alone: the compiler may be another one, and each change of the compiler
-        // rebuilds everything.
+        // A directory for wasm alone: the compiler may be another one, and each change of the
+        // compiler rebuilds everything.
         .env("CARGO_TARGET_DIR", workspace.root().join("target/wasm"))
         // The release profile of the workspace is for speed. For a Worker, size counts more.
         .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "s")

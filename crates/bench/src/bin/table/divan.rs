@@ -1,5 +1,5 @@
-//! Parses divan's output. It has no format for programs, but its tree is regular: groups, below them
-//! lines of `name  fastest │ slowest │ median │ ...`, and below a line the number of its allocations.
+//! Parses divan's output, which has no format for programs. Its tree has groups, below them lines
+//! of `name  fastest │ slowest │ median │ ...`, and below a line the number of its allocations.
 
 use std::collections::BTreeMap;
 
