@@ -1,4 +1,4 @@
-//! `tunnel-balancer completions`: what a shell has to know to complete our command lines.
+//! `tunnel-balancer completions`: completion scripts for shells.
 
 use std::process::ExitCode;
 
@@ -7,7 +7,7 @@ use clap_complete::aot::{self, generate};
 
 use crate::output;
 
-/// Print a script that has a shell complete this program's commands and options.
+/// Print a completion script for a shell.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -16,9 +16,9 @@ Examples:
   tunnel-balancer completions fish > ~/.config/fish/completions/tunnel-balancer.fish
   tunnel-balancer completions powershell >> $PROFILE
 
-Exit codes: 0 printed; 2 mistakes in the command.")]
+Exit codes: 0 printed; 1 cannot print; 2 errors in the command.")]
 pub(crate) struct Completions {
-    /// The shell.
+    /// Shell that reads the script.
     shell: Shell,
 }
 
@@ -31,13 +31,13 @@ enum Shell {
 }
 
 impl Completions {
-    /// `command` is the whole program.
+    /// Prints the script. `command` is the whole program.
     pub(crate) fn run(self, mut command: Command) -> ExitCode {
         let name = command.get_name().to_owned();
-        // The names by which bash's script tells our commands apart, as it keeps them and as it
-        // looks for them: with a hyphen in the program's name these differ, and nothing is
-        // completed behind a command (clap-rs/clap#6421).
-        let (kept, sought) = (name.replace('-', "__"), name.replace('-', "__subcmd__"));
+        // The script for bash stores and looks up commands by different names if the name of the
+        // program has a hyphen, so that nothing after a command is completed
+        // (clap-rs/clap#6421).
+        let (stored, looked_up) = (name.replace('-', "__"), name.replace('-', "__subcmd__"));
         let mut script = Vec::new();
         match self.shell {
             Shell::Bash => generate(aot::Bash, &mut command, name, &mut script),
@@ -46,6 +46,6 @@ impl Completions {
             Shell::Powershell => generate(aot::PowerShell, &mut command, name, &mut script),
         }
         let script = String::from_utf8_lossy(&script);
-        output::print(&script.replace(&sought, &kept))
+        output::print(&script.replace(&looked_up, &stored))
     }
 }

@@ -1,27 +1,27 @@
-//! A services.yaml to begin with, and its text: with comments, which no serializer writes.
+//! A services.yaml to start with. It has comments, which serializers cannot write.
 
 use std::collections::BTreeSet;
 
 use tunnel_balancer_config::{Diagnostic, parse, yaml_text};
 use tunnel_balancer_core::{Server, ServerUrl};
 
-/// A file that is being made.
+/// A map that is created.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Draft {
-    /// What stands above everything.
+    /// The comments at the top.
     pub(crate) comments: Vec<String>,
     pub(crate) services: Vec<DraftService>,
-    /// Lines under `defaults`, in YAML.
+    /// Lines of `defaults`, as YAML.
     pub(crate) defaults: Vec<String>,
 }
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct DraftService {
     pub(crate) comments: Vec<String>,
-    /// The public address.
+    /// The public host, with a path if there is one.
     pub(crate) address: String,
     pub(crate) servers: Vec<DraftServer>,
-    /// Lines of the service below `servers`, in YAML.
+    /// Lines of the service after `servers`, as YAML.
     pub(crate) settings: Vec<String>,
 }
 
@@ -35,11 +35,12 @@ pub(crate) struct DraftServer {
     pub(crate) settings: Vec<String>,
 }
 
-/// Stands for what nobody knows yet. Names under `invalid` are nobody's.
+/// Placeholders for unknown hosts. The domain `invalid` is reserved for that.
 pub(crate) const NO_HOST: &str = "change-me.invalid";
 const NO_SERVER: &str = "change-me-server.invalid";
 
 impl Draft {
+    /// Returns the file.
     pub(crate) fn text(&self) -> String {
         let mut yaml = String::new();
         push_comments(&mut yaml, "", &self.comments);
@@ -52,21 +53,20 @@ impl Draft {
             service.settings.iter().for_each(|line| yaml += &format!("    {line}\n"));
         }
         if !self.defaults.is_empty() {
-            yaml += "\n# For every service that does not say otherwise.\ndefaults:\n";
+            yaml += "\n# Defaults of all services.\ndefaults:\n";
             self.defaults.iter().for_each(|line| yaml += &format!("  {line}\n"));
         }
         yaml
     }
 
-    /// What the configuration has against it.
-    pub(crate) fn mistakes(&self) -> Vec<Diagnostic> {
+    /// Returns the errors in the file.
+    pub(crate) fn errors(&self) -> Vec<Diagnostic> {
         parse(&self.text()).map_or_else(|errors| errors.diagnostics().to_vec(), |_| Vec::new())
     }
 }
 
 impl DraftService {
-    /// Of one public address with these servers; what is not known yet is held by something that
-    /// cannot be wrong.
+    /// Creates a service. A missing address or server becomes a placeholder.
     pub(crate) fn of(address: Option<&str>, servers: &[String]) -> Self {
         let mut servers: Vec<DraftServer> =
             servers.iter().map(|url| DraftServer { url: url.clone(), ..DraftServer::default() }).collect();
@@ -76,9 +76,8 @@ impl DraftService {
         Self { address: address.unwrap_or(NO_HOST).to_owned(), servers, ..Self::default() }
     }
 
-    /// Gives a name to each server that would share one with another, as servers are named after
-    /// the first label.
-    pub(crate) fn name_apart(&mut self) {
+    /// Names the servers whose default name, the first label, is taken by another one.
+    pub(crate) fn resolve_duplicate_names(&mut self) {
         let default = |url: &str| url.parse().map(|url: ServerUrl| Server::new(url).name).unwrap_or_default();
         let mut taken = BTreeSet::new();
         for (index, server) in self.servers.iter_mut().enumerate() {
@@ -90,27 +89,27 @@ impl DraftService {
     }
 }
 
-/// Why the configuration would not take this public address, if so.
-pub(crate) fn wrong_address(address: &str) -> Option<Diagnostic> {
+/// Returns what is wrong with a public address, if something is.
+pub(crate) fn address_error(address: &str) -> Option<Diagnostic> {
     let services = vec![DraftService::of(Some(address), &[])];
-    Draft { services, ..Draft::default() }.mistakes().into_iter().next()
+    Draft { services, ..Draft::default() }.errors().into_iter().next()
 }
 
-/// Why the configuration would not take this server, if so.
-pub(crate) fn wrong_server(url: &str) -> Option<Diagnostic> {
+/// Returns what is wrong with a server, if something is.
+pub(crate) fn server_error(url: &str) -> Option<Diagnostic> {
     let services = vec![DraftService::of(None, &[url.to_owned()])];
-    Draft { services, ..Draft::default() }.mistakes().into_iter().next()
+    Draft { services, ..Draft::default() }.errors().into_iter().next()
 }
 
-/// A mistake without its place, where there is no file yet.
-pub(crate) fn told(mistake: &Diagnostic) -> String {
-    let hint = mistake.hint.as_ref().map_or_else(String::new, |hint| format!("\n  hint: {hint}"));
-    format!("error[{}]: {}{hint}", mistake.code, message(mistake))
+/// Renders an error without its place, if there is no file yet.
+pub(crate) fn render(error: &Diagnostic) -> String {
+    let hint = error.hint.as_ref().map_or_else(String::new, |hint| format!("\n  hint: {hint}"));
+    format!("error[{}]: {}{hint}", error.code, message(error))
 }
 
-/// What is wrong, without the line of a file that nobody has.
-pub(crate) fn message(mistake: &Diagnostic) -> &str {
-    mistake.message.split(" (see line ").next().unwrap_or_default()
+/// Returns the message of an error without a reference to a line.
+pub(crate) fn message(error: &Diagnostic) -> &str {
+    error.message.split(" (see line ").next().unwrap_or_default()
 }
 
 fn push_server(yaml: &mut String, server: &DraftServer) {
@@ -127,7 +126,7 @@ fn push_comments(yaml: &mut String, indentation: &str, comments: &[String]) {
     }
 }
 
-/// What was read from another file may hold anything, and a comment must end where it ends.
+/// Replaces the characters that would end a comment, since it may come from another file.
 fn one_line(comment: &str) -> String {
     comment.replace(
         |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}'),
@@ -140,7 +139,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_is_read_back_with_whatever_stands_in_its_comments() {
+    fn drafts_with_any_comments_are_valid_maps() {
         let draft = Draft {
             comments: vec!["two\nlines: [".to_owned(), "\u{2028}\u{0}\u{feff}".to_owned()],
             services: vec![DraftService {
@@ -173,20 +172,20 @@ mod tests {
     }
 
     #[test]
-    fn answers_are_judged_as_the_configuration_does() {
+    fn addresses_and_servers_are_checked_by_the_configuration() {
         let table = [
             (
-                wrong_address("https://chat.example.com"),
+                address_error("https://chat.example.com"),
                 "error[invalid-host]: `https://chat.example.com` is a URL, not a hostname\n  hint: write `chat.example.com`",
             ),
             (
-                wrong_server("ftp://a.example.com"),
+                server_error("ftp://a.example.com"),
                 "error[invalid-url]: scheme `ftp` is not supported\n  hint: a server is reached over `https` or `http`",
             ),
         ];
-        for (mistake, expected) in table {
-            assert_eq!(told(&mistake.unwrap()), expected);
+        for (error, expected) in table {
+            assert_eq!(render(&error.unwrap()), expected);
         }
-        assert_eq!((wrong_address("chat.example.com/api"), wrong_server("http://10.0.0.1:8080")), (None, None));
+        assert_eq!((address_error("chat.example.com/api"), server_error("http://10.0.0.1:8080")), (None, None));
     }
 }

@@ -1,4 +1,4 @@
-//! `tunnel-balancer init`: a first services.yaml, by asking.
+//! `tunnel-balancer init`: a first services.yaml, from options or a dialog.
 
 use std::io::{BufRead, IsTerminal, Write, stderr, stdin};
 use std::path::{Path, PathBuf};
@@ -7,53 +7,51 @@ use std::process::ExitCode;
 use clap::Args;
 use tunnel_balancer_config::yaml_text;
 
-use crate::draft::{Draft, DraftService, told};
-use crate::output;
+use crate::draft::{Draft, DraftService, render};
+use crate::map_file::MapFile;
+use crate::{input, output};
 
-/// Write a first services.yaml: one public host and its servers.
+/// Write a first services.yaml with one public host and its servers.
 ///
-/// Asks for what the options do not say, if it runs on a terminal. Each answer is checked at once,
-/// as the file would be.
+/// On a terminal it prompts for values that no option sets. Each value is checked at once.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
   tunnel-balancer init
   tunnel-balancer init --host chat.example.com --server chat-a.example.com --server chat-b.example.com --health-path /health
 
-Exit codes: 0 written; 1 the file is there already, or cannot be written; 2 a wrong answer, or one is missing and nobody can be asked.")]
+Exit codes: 0 written; 1 the file exists, or cannot be written; 2 an invalid value, or a missing one without a terminal.")]
 pub(crate) struct Init {
-    /// The public hostname, with a path where it is only for a part of it.
+    /// Public hostname, with a path if the servers serve only that path.
     #[arg(long)]
     host: Option<String>,
 
-    /// A server: the hostname of its tunnel, or a URL. Given once for each, in the order they are
-    /// tried.
+    /// Server: the hostname of its tunnel, or a URL. Repeatable, in the order of preference.
     #[arg(long)]
     server: Vec<String>,
 
-    /// Which server is tried first: failover, round_robin, random, least_requests, latency or hash.
+    /// Selection of the server: failover, round_robin, random, least_requests, latency or hash.
     #[arg(long)]
     policy: Option<String>,
 
-    /// The path that each server is asked for; it answers 2xx or 3xx only while the application
-    /// works.
+    /// Path of the health check. It must return 2xx or 3xx only while the application works.
     #[arg(long, value_name = "PATH")]
     health_path: Option<String>,
 
-    /// The file to write.
-    #[arg(long, value_name = "FILE", default_value = "services.yaml")]
+    /// File to write; `-` prints it.
+    #[arg(short, long, value_name = "FILE", default_value = MapFile::DEFAULT)]
     output: PathBuf,
 
-    /// Take the defaults instead of asking for policy and path.
+    /// Use the default policy and path without a prompt.
     #[arg(short, long)]
     yes: bool,
 
-    /// Replace the file if it is there.
+    /// Replace the file if it exists.
     #[arg(long)]
     force: bool,
 }
 
-/// What is known so far.
+/// The values so far.
 #[derive(Clone, Debug, Default)]
 struct Answers {
     host: Option<String>,
@@ -67,14 +65,17 @@ const DEFAULT_PATH: &str = "/";
 
 impl Init {
     pub(crate) fn run(self) -> ExitCode {
-        // Before anybody is asked anything in vain.
+        // Checked before the first prompt.
         if self.output.exists() && !self.force {
-            eprintln!("error: {} is there already\n  hint: `--force` replaces it", self.output.display());
+            eprintln!("error: {} already exists\n  hint: replace it with `--force`", self.output.display());
             return ExitCode::FAILURE;
         }
-        let is_asked = stdin().is_terminal();
         let answers = self.given().and_then(|given| {
-            if is_asked { ask(given, self.yes, &mut stdin().lock(), &mut stderr()) } else { given.complete() }
+            if stdin().is_terminal() {
+                prompt(given, self.yes, &mut stdin().lock(), &mut stderr())
+            } else {
+                given.complete()
+            }
         });
         let answers = match answers {
             Ok(answers) => answers,
@@ -85,6 +86,7 @@ impl Init {
         };
         let text = schema_line(&self.output) + &answers.draft().text();
         match output::write(&self.output, &text, self.force) {
+            Ok(()) if input::is_stdio(&self.output) => ExitCode::SUCCESS,
             Ok(()) => output::print(&next_steps(&self.output)),
             Err(error) => {
                 eprintln!("error: {error}");
@@ -93,33 +95,33 @@ impl Init {
         }
     }
 
-    /// The answers that options gave.
+    /// Returns the values of the options.
     fn given(&self) -> Result<Answers, String> {
         let mut answers = Answers::default();
-        let wrong = |option: &'static str| move |mistake: String| format!("--{option}: {mistake}");
+        let with_option = |option: &'static str| move |error: String| format!("--{option}: {error}");
         if let Some(host) = &self.host {
-            answers.take(|answers| answers.host = Some(host.clone())).map_err(wrong("host"))?;
+            answers.set(|answers| answers.host = Some(host.clone())).map_err(with_option("host"))?;
         }
         for server in &self.server {
-            answers.take(|answers| answers.servers.push(server.clone())).map_err(wrong("server"))?;
+            answers.set(|answers| answers.servers.push(server.clone())).map_err(with_option("server"))?;
         }
         if let Some(policy) = &self.policy {
-            answers.take(|answers| answers.policy = Some(policy.clone())).map_err(wrong("policy"))?;
+            answers.set(|answers| answers.policy = Some(policy.clone())).map_err(with_option("policy"))?;
         }
         if let Some(path) = &self.health_path {
-            answers.take(|answers| answers.health_path = Some(path.clone())).map_err(wrong("health-path"))?;
+            answers.set(|answers| answers.health_path = Some(path.clone())).map_err(with_option("health-path"))?;
         }
         Ok(answers)
     }
 }
 
 impl Answers {
-    /// Takes an answer in, unless it is wrong.
-    fn take(&mut self, answer: impl FnOnce(&mut Self)) -> Result<(), String> {
+    /// Sets a value, if it is valid.
+    fn set(&mut self, answer: impl FnOnce(&mut Self)) -> Result<(), String> {
         let mut changed = self.clone();
         answer(&mut changed);
-        match changed.draft().mistakes().first() {
-            Some(mistake) => Err(told(mistake)),
+        match changed.draft().errors().first() {
+            Some(error) => Err(render(error)),
             None => {
                 *self = changed;
                 Ok(())
@@ -127,125 +129,131 @@ impl Answers {
         }
     }
 
-    /// These answers, if those are there that have no default.
+    /// Checks that the values without a default are set.
     fn complete(self) -> Result<Self, String> {
         let missing = match (&self.host, &self.servers[..]) {
             (None, _) => "--host",
             (Some(_), []) => "--server",
             _ => return Ok(self),
         };
-        Err(format!("error: {missing} is missing, and there is no terminal to ask on"))
+        Err(format!("error: {missing} is missing, and there is no terminal for a prompt"))
     }
 
     fn draft(&self) -> Draft {
         let mut service = DraftService::of(self.host.as_deref(), &self.servers);
-        service.name_apart();
+        service.resolve_duplicate_names();
         service.settings = vec![
-            "# Which is tried first: failover (the first of the list), round_robin, random, least_requests, latency or hash.".to_owned(),
+            "# Selection: failover (in the order of the list), round_robin, random, least_requests, latency or hash."
+                .to_owned(),
             format!("policy: {}", yaml_text(self.policy.as_deref().unwrap_or(DEFAULT_POLICY))),
-            "# What each server is asked for. It answers 2xx or 3xx only while the application works.".to_owned(),
+            "# Health check: the path must return 2xx or 3xx only while the application works.".to_owned(),
             format!("health_check: {{ path: {} }}", yaml_text(self.health_path.as_deref().unwrap_or(DEFAULT_PATH))),
         ];
         let comments = [
-            "What the balancer does: each public hostname, and the servers behind it in the order they are tried.",
-            "After an edit: `npx wrangler deploy`. Every setting with its default: examples/all-settings.yaml.",
+            "Public hostnames and their servers, in the order of preference.",
+            "Deploy changes with `npx wrangler deploy`. All settings and defaults: examples/all-settings.yaml.",
         ];
         Draft { comments: comments.map(str::to_owned).to_vec(), services: vec![service], defaults: Vec::new() }
     }
 }
 
-/// Asks for what is not given. An answer that is wrong is asked for again.
-fn ask(mut answers: Answers, yes: bool, input: &mut impl BufRead, output: &mut impl Write) -> Result<Answers, String> {
-    let mut asker = Asker { input, output };
+/// Prompts for the missing values, each until it is valid.
+fn prompt(
+    mut answers: Answers,
+    yes: bool,
+    input: &mut impl BufRead,
+    output: &mut impl Write,
+) -> Result<Answers, String> {
+    let mut dialog = Dialog { input, output };
     if answers.host.is_none() {
-        asker.until_right("Public hostname, such as chat.example.com", None, |answer| {
-            answers.take(|answers| answers.host = Some(answer.to_owned()))
+        dialog.until_valid("Public hostname, such as chat.example.com", None, |answer| {
+            answers.set(|answers| answers.host = Some(answer.to_owned()))
         })?;
     }
     if answers.servers.is_empty() {
-        asker.until_right("First server: the hostname of its tunnel, such as chat-a.example.com", None, |answer| {
-            answers.take(|answers| answers.servers.push(answer.to_owned()))
+        dialog.until_valid("First server: the hostname of its tunnel, such as chat-a.example.com", None, |answer| {
+            answers.set(|answers| answers.servers.push(answer.to_owned()))
         })?;
-        asker.until_right("Second server (empty: there is none)", Some(""), |answer| match answer {
+        dialog.until_valid("Second server (optional)", Some(""), |answer| match answer {
             "" => Ok(()),
-            _ => answers.take(|answers| answers.servers.push(answer.to_owned())),
+            _ => answers.set(|answers| answers.servers.push(answer.to_owned())),
         })?;
     }
     if answers.policy.is_none() && !yes {
-        let question =
-            "Which server is tried first: failover (the first), round_robin, random, least_requests, latency or hash";
-        asker.until_right(question, Some(DEFAULT_POLICY), |answer| {
-            answers.take(|answers| answers.policy = Some(answer.to_owned()))
+        let question = "Policy: failover, round_robin, random, least_requests, latency or hash";
+        dialog.until_valid(question, Some(DEFAULT_POLICY), |answer| {
+            answers.set(|answers| answers.policy = Some(answer.to_owned()))
         })?;
     }
     if answers.health_path.is_none() && !yes {
-        asker.until_right("Path that answers well only while the application works", Some(DEFAULT_PATH), |answer| {
-            answers.take(|answers| answers.health_path = Some(answer.to_owned()))
+        dialog.until_valid("Path of the health check", Some(DEFAULT_PATH), |answer| {
+            answers.set(|answers| answers.health_path = Some(answer.to_owned()))
         })?;
     }
     Ok(answers)
 }
 
-struct Asker<'a, R, W> {
+struct Dialog<'a, R, W> {
     input: &'a mut R,
     output: &'a mut W,
 }
 
-impl<R: BufRead, W: Write> Asker<'_, R, W> {
-    /// Repeats a question until `take` has nothing against the answer. An empty answer is the
-    /// default, if there is one.
-    fn until_right(
+impl<R: BufRead, W: Write> Dialog<'_, R, W> {
+    /// Repeats a prompt until `set` accepts the value. An empty line is the default, if there is
+    /// one.
+    fn until_valid(
         &mut self,
         question: &str,
         default: Option<&str>,
-        mut take: impl FnMut(&str) -> Result<(), String>,
+        mut set: impl FnMut(&str) -> Result<(), String>,
     ) -> Result<(), String> {
         let shown =
             default.filter(|default| !default.is_empty()).map_or_else(String::new, |default| format!(" [{default}]"));
         loop {
-            // Where nothing can be shown, nothing can be asked; what is read then still counts.
+            // Without a prompt, the input still counts.
             let _ = write!(self.output, "{question}{shown}: ").and_then(|()| self.output.flush());
             let mut line = String::new();
             match self.input.read_line(&mut line) {
-                Ok(0) => return Err("\nerror: an answer is missing".to_owned()),
+                Ok(0) => return Err("\nerror: unexpected end of input".to_owned()),
                 Ok(_) => {}
-                Err(error) => return Err(format!("error: cannot read the answer: {error}")),
+                Err(error) => return Err(format!("error: cannot read the input: {error}")),
             }
             let answer = match (line.trim(), default) {
                 ("", Some(default)) => default,
                 (answer, _) => answer,
             };
-            match take(answer) {
+            match set(answer) {
                 Ok(()) => return Ok(()),
-                Err(mistake) => drop(writeln!(self.output, "{mistake}")),
+                Err(error) => drop(writeln!(self.output, "{error}")),
             }
         }
     }
 }
 
-/// By which editors know the keys of the file, where the schema lies beside it as in a clone of
+/// Returns the comment by which editors find the schema, if it is beside the file as in a clone of
 /// this repository.
 fn schema_line(file: &Path) -> String {
     const SCHEMA: &str = "schema/services.schema.json";
-    let lies_beside = file.with_file_name(SCHEMA).is_file();
-    if lies_beside { format!("# yaml-language-server: $schema={SCHEMA}\n") } else { String::new() }
+    let is_beside = file.with_file_name(SCHEMA).is_file();
+    if is_beside { format!("# yaml-language-server: $schema={SCHEMA}\n") } else { String::new() }
 }
 
 fn next_steps(file: &Path) -> String {
     let file = file.display().to_string();
-    let (own_file, simulate) = match file.as_str() {
-        "services.yaml" => (String::new(), "simulate".to_owned()),
-        _ => (format!("SERVICES_FILE={file} "), format!("simulate --services {file}")),
+    let (variable, option) = match file.as_str() {
+        MapFile::DEFAULT => (String::new(), String::new()),
+        _ => (format!("SERVICES_FILE={file} "), format!(" -f {file}")),
     };
     let commands = [
-        (format!("check {file}"), "look for mistakes"),
-        (simulate, "see what happens when the first server fails"),
-        (format!("generate cloudflared {file}"), "what each tunnel has to serve"),
-        (format!("generate wrangler {file}"), "the routes for wrangler.toml"),
+        ("check", "report errors and estimated usage"),
+        ("simulate", "simulate an outage of the first server"),
+        ("generate cloudflared", "write the rules for each tunnel"),
+        ("generate wrangler", "write the routes for wrangler.toml"),
     ];
+    let commands = commands.map(|(command, purpose)| (format!("{command}{option}"), purpose));
     let width = commands.iter().map(|(command, _)| command.len()).max().unwrap_or_default();
-    let lines = commands.iter().map(|(command, what)| format!("  tunnel-balancer {command:width$}  {what}\n"));
-    format!("wrote {file}\n\nNext:\n{}  {own_file}npx wrangler deploy\n", lines.collect::<String>())
+    let lines = commands.iter().map(|(command, purpose)| format!("  tunnel-balancer {command:width$}  {purpose}\n"));
+    format!("wrote {file}\n\nNext:\n{}  {variable}npx wrangler deploy\n", lines.collect::<String>())
 }
 
 #[cfg(test)]
@@ -254,16 +262,16 @@ mod tests {
 
     use super::*;
 
-    /// What is shown, and what comes of it.
-    fn dialogue(typed: &str, yes: bool) -> (String, Result<Answers, String>) {
+    /// Returns the output and the result of a dialog.
+    fn dialog(typed: &str, yes: bool) -> (String, Result<Answers, String>) {
         let mut shown = Vec::new();
-        let answers = ask(Answers::default(), yes, &mut typed.as_bytes(), &mut shown);
+        let answers = prompt(Answers::default(), yes, &mut typed.as_bytes(), &mut shown);
         (String::from_utf8(shown).unwrap(), answers)
     }
 
     #[test]
-    fn each_answer_is_asked_for_until_it_is_right() {
-        let (shown, answers) = dialogue(
+    fn each_prompt_is_repeated_until_the_value_is_valid() {
+        let (shown, answers) = dialog(
             "https://chat.example.com\nchat.example.com\nchat.example.com\nchat-a.example.com\nchat-a.example.com\nhttp://10.0.0.2:8080\nrandm\n\nhealth\n/health\n",
             false,
         );
@@ -275,16 +283,16 @@ First server: the hostname of its tunnel, such as chat-a.example.com: \
 error[loop]: the server `chat.example.com` is a public host of this file
   hint: its requests would come back here for ever: give the tunnel a hostname of its own
 First server: the hostname of its tunnel, such as chat-a.example.com: \
-Second server (empty: there is none): error[servers]: the server `https://chat-a.example.com` is listed twice
+Second server (optional): error[servers]: the server `https://chat-a.example.com` is listed twice
   hint: remove one: a server is not tried more often by being listed more often
-Second server (empty: there is none): \
-Which server is tried first: failover (the first), round_robin, random, least_requests, latency or hash [failover]: \
+Second server (optional): \
+Policy: failover, round_robin, random, least_requests, latency or hash [failover]: \
 error[invalid-value]: unknown policy `randm`
   hint: did you mean `random`?
-Which server is tried first: failover (the first), round_robin, random, least_requests, latency or hash [failover]: \
-Path that answers well only while the application works [/]: error[invalid-value]: expected a path that starts with `/`, found \"health\"
+Policy: failover, round_robin, random, least_requests, latency or hash [failover]: \
+Path of the health check [/]: error[invalid-value]: expected a path that starts with `/`, found \"health\"
   hint: write `/` and then the path
-Path that answers well only while the application works [/]: ";
+Path of the health check [/]: ";
         assert_eq!(shown, expected);
         let service = parse(&answers.unwrap().draft().text()).unwrap().services.remove(0);
         assert_eq!((service.host.as_str(), service.servers().len()), ("chat.example.com", 2));
@@ -292,14 +300,14 @@ Path that answers well only while the application works [/]: ";
     }
 
     #[test]
-    fn defaults_are_taken_unasked_with_yes() {
-        let (shown, answers) = dialogue("chat.example.com\nchat-a.example.com\n\n", true);
-        assert!(!shown.contains("Which server") && !shown.contains("Path"), "{shown}");
+    fn yes_skips_prompts_with_defaults() {
+        let (shown, answers) = dialog("chat.example.com\nchat-a.example.com\n\n", true);
+        assert!(!shown.contains("Policy") && !shown.contains("Path"), "{shown}");
         assert_eq!(parse(&answers.unwrap().draft().text()).unwrap().services[0].servers().len(), 1);
     }
 
     #[test]
-    fn an_input_that_ends_is_no_answer() {
-        assert_eq!(dialogue("chat.example.com\n", false).1.unwrap_err(), "\nerror: an answer is missing");
+    fn the_end_of_input_is_an_error() {
+        assert_eq!(dialog("chat.example.com\n", false).1.unwrap_err(), "\nerror: unexpected end of input");
     }
 }

@@ -1,5 +1,6 @@
-//! `tunnel-balancer`: Tunnel Balancer on the command line.
+//! `tunnel-balancer`: the command line of Tunnel Balancer.
 
+mod address;
 mod check;
 mod cloudflared;
 mod completions;
@@ -10,7 +11,9 @@ mod import;
 mod init;
 mod input;
 mod man;
+mod map_file;
 mod output;
+mod plural;
 mod probe;
 mod schema;
 mod serve;
@@ -46,7 +49,8 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    match Arguments::parse().command {
+    let arguments = Arguments::try_parse().unwrap_or_else(|error| map_file::suggest_option(error).exit());
+    match arguments.command {
         Command::Init(init) => init.run(),
         Command::Import(import) => import.run(),
         Command::Check(check) => check.run(),

@@ -1,22 +1,27 @@
-//! Results: to stdout, or into a file that is not there yet.
+//! Results: on standard output, or in a new file.
 
 use std::fs::OpenOptions;
-use std::io::{ErrorKind, Write, stdout};
+use std::io::{self, ErrorKind, Write, stdout};
 use std::path::Path;
 use std::process::ExitCode;
 
-/// Prints a result. A reader that has seen enough, such as `head`, is no failure.
+use crate::input::is_stdio;
+
+/// Prints a result. A reader that closes its end early, such as `head`, is not an error.
 pub(crate) fn print(text: &str) -> ExitCode {
-    print_to(stdout().lock(), text)
+    exit_code(write_to(stdout().lock(), text))
 }
 
-/// The same with colours, on a terminal.
+/// Prints a result, with colors on a terminal.
 pub(crate) fn print_styled(text: &str) -> ExitCode {
-    print_to(anstream::stdout().lock(), text)
+    exit_code(write_to(anstream::stdout().lock(), text))
 }
 
-/// Writes a new file; one that is there is replaced only with `force`.
+/// Writes a new file, or replaces one if `force` is set. `-` prints instead.
 pub(crate) fn write(path: &Path, text: &str, force: bool) -> Result<(), String> {
+    if is_stdio(path) {
+        return write_to(stdout().lock(), text).map_err(|error| format!("cannot print: {error}"));
+    }
     let mut options = OpenOptions::new();
     options.write(true);
     if force {
@@ -26,17 +31,24 @@ pub(crate) fn write(path: &Path, text: &str, force: bool) -> Result<(), String> 
     };
     let written = options.open(path).and_then(|mut file| file.write_all(text.as_bytes()));
     written.map_err(|error| match error.kind() {
-        ErrorKind::AlreadyExists => format!("{} is there already", path.display()),
+        ErrorKind::AlreadyExists => format!("{} already exists", path.display()),
         _ => format!("cannot write {}: {error}", path.display()),
     })
 }
 
-fn print_to(mut out: impl Write, text: &str) -> ExitCode {
+fn write_to(mut out: impl Write, text: &str) -> io::Result<()> {
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        result => result,
+    }
+}
+
+fn exit_code(printed: io::Result<()>) -> ExitCode {
+    match printed {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
             eprintln!("error: cannot print: {error}");
             ExitCode::FAILURE
         }
-        _ => ExitCode::SUCCESS,
     }
 }

@@ -1,4 +1,4 @@
-//! `tunnel-balancer schema`: what editors check a services.yaml with.
+//! `tunnel-balancer schema`: the JSON Schema of services.yaml.
 
 use std::process::ExitCode;
 
@@ -6,17 +6,17 @@ use clap::Args;
 
 use crate::output;
 
-/// Print the JSON Schema of services.yaml, with which editors complete, explain and check it.
+/// Print the JSON Schema of services.yaml, for completion and checks in editors.
 ///
-/// An editor takes it for files that begin with a line such as `# yaml-language-server:
-/// $schema=services.schema.json`, with the path from the file to the schema. It sees one value at a
-/// time; what settings mean together is checked when a file is read.
+/// Editors use it for files with the first line `# yaml-language-server:
+/// $schema=services.schema.json`, which has the path from the file to the schema. A schema checks
+/// single values. `tunnel-balancer check` also checks how settings fit together.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
   tunnel-balancer schema > services.schema.json
 
-Exit codes: 0 printed; 1 nobody took it; 2 mistakes in the command.")]
+Exit codes: 0 printed; 1 cannot print; 2 errors in the command.")]
 pub(crate) struct Schema {}
 
 impl Schema {
@@ -28,7 +28,7 @@ impl Schema {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn the_committed_schema_is_printed() {
+    fn the_committed_schema_is_current() {
         assert!(tunnel_balancer_config::schema() == include_str!("../../../schema/services.schema.json"));
     }
 }

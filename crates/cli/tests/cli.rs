@@ -1,10 +1,10 @@
-//! The command line as its users see it: what they type, what is printed, how it ends.
+//! Commands with their exact output and exit codes.
 //!
-//! One file per command in `tests/cmd`, each a list of `$ tunnel-balancer …` with the output that
-//! is expected, to the letter. `TRYCMD=overwrite cargo test -p tunnel-balancer --test cli` writes
-//! them anew; read the difference before you commit it.
+//! `tests/cmd` has one file per command: a list of `$ tunnel-balancer …` with the expected output.
+//! `TRYCMD=overwrite cargo test -p tunnel-balancer --test cli` rewrites them; read the diff before
+//! you commit it.
 
 #[test]
-fn commands_print_what_is_written_down() {
+fn commands_print_the_expected_output() {
     trycmd::TestCases::new().case("tests/cmd/*.trycmd");
 }

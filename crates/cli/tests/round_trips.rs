@@ -1,5 +1,4 @@
-//! What one command writes, another reads: every file that is generated is good for whoever gets
-//! it.
+//! Files that one command writes are valid input of others.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,18 +7,18 @@ use std::process::{Command, Output};
 use tunnel_balancer_config::{Config, parse, parse_ingress};
 
 #[test]
-fn nothing_is_missing_in_the_ingress_that_is_generated() {
+fn the_generated_ingress_serves_every_hostname() {
     for file in services_files() {
         for options in [&[][..], &["--host-header"]] {
-            let ingress = stdout(run(&[&["generate", "cloudflared", &file][..], options].concat()));
+            let ingress = stdout(run(&[&["generate", "cloudflared", "-f", &file][..], options].concat()));
             let rules = parse_ingress(&ingress).unwrap_or_else(|errors| panic!("{file}: {errors}\n{ingress}")).rules;
             assert!(rules.last().is_some_and(|rule| rule.is_catch_all()), "{file}: {ingress}");
 
             let written = write(&ingress, "config.yml");
             let compared = run(&[&["check", &file, "--cloudflared", &written][..], options].concat());
-            assert!(stdout(compared).contains("\n  nothing is missing: "), "{file}");
+            assert!(stdout(compared).contains("\n  complete: "), "{file}");
 
-            // The same with one hostname less.
+            // The same without one hostname.
             let hostname = rules[0].hostname.clone().unwrap();
             let written = write(&ingress.replace(&hostname, "other.example.com"), "config.yml");
             let compared = run(&["check", &file, "--cloudflared", &written]);
@@ -33,13 +32,14 @@ fn nothing_is_missing_in_the_ingress_that_is_generated() {
 }
 
 #[test]
-fn what_is_imported_from_a_generated_ingress_is_the_map() {
+fn the_import_of_a_generated_ingress_is_the_map() {
     let file = write(
         "services:\n  chat.example.com: [chat-a.example.com, chat-b.example.com]\n  git.example.com: git-a.example.com\n",
         "map.yaml",
     );
     let tunnel = |pattern: &str, name: &str, url: &str| {
-        let arguments = ["generate", "cloudflared", &file, "--host-header", "--service-url", url, "--tunnel", pattern];
+        let arguments =
+            ["generate", "cloudflared", "-f", &file, "--host-header", "--service-url", url, "--tunnel", pattern];
         write(&stdout(run(&arguments)), name)
     };
     let home = tunnel("home=*-a.example.com", "home.yml", "http://localhost:80");
@@ -49,10 +49,10 @@ fn what_is_imported_from_a_generated_ingress_is_the_map() {
 }
 
 #[test]
-fn with_the_lines_that_access_needs_nothing_is_left_to_add() {
+fn maps_with_the_generated_access_lines_are_complete() {
     let mut lacking = 0;
     for file in services_files() {
-        let lines = stdout(run(&["generate", "access", &file]));
+        let lines = stdout(run(&["generate", "access", "-f", &file]));
         if lines.contains("Nothing is to be added") {
             continue;
         }
@@ -60,14 +60,14 @@ fn with_the_lines_that_access_needs_nothing_is_left_to_add() {
         let config = parse(&lines).unwrap_or_else(|errors| panic!("{file}: {errors}\n{lines}"));
         assert_eq!(config.secrets, ["ACCESS_ID", "ACCESS_SECRET"], "{file}");
         let protected = write(&lines, "access.yaml");
-        let again = stdout(run(&["generate", "access", &protected]));
+        let again = stdout(run(&["generate", "access", "-f", &protected]));
         assert!(again.contains("Nothing is to be added"), "{file}: {again}");
     }
     assert!(lacking >= 3, "{lacking}");
 }
 
 #[test]
-fn init_writes_what_every_other_command_reads() {
+fn init_writes_a_valid_map() {
     let file = scratch("init.yaml").display().to_string();
     let servers =
         ["--server", "a.home.example.com", "--server", "http://a.office.example.com:8080/x", "--server", "[::1]:80"];
@@ -77,15 +77,15 @@ fn init_writes_what_every_other_command_reads() {
     let config = parse(&fs::read_to_string(&file).unwrap()).unwrap();
     assert_eq!(config.services[0].health_check.as_ref().unwrap().path, "/a?b={c}&d=[");
     assert_eq!(map(&config), ["xn--bcher-kva.example/%C3%BC: a.home.example.com a.office.example.com:8080 [::1]:80"]);
-    assert!(stdout(run(&["generate", "cloudflared", &file])).contains("hostname: a.home.example.com"));
+    assert!(stdout(run(&["generate", "cloudflared", "-f", &file])).contains("hostname: a.home.example.com"));
 }
 
 #[test]
 fn bash_completes_commands_and_options() {
     let script = stdout(run(&["completions", "bash"]));
-    // As bash does it: the words, which of them is typed, and then the program, that word and the
-    // one before.
-    let ask = r#"
+    // The interface of bash: the words and the index of the current one; then the program, the
+    // current word and the one before.
+    let complete = r#"
 set -- $(complete -p tunnel-balancer)
 while [ "$1" != -F ]; do shift; done
 complete_with=$2
@@ -94,27 +94,27 @@ $complete_with tunnel-balancer cl generate; echo "${COMPREPLY[*]}"
 COMP_WORDS=(tunnel-balancer generate dns --z); COMP_CWORD=3
 $complete_with tunnel-balancer --z dns; echo "${COMPREPLY[*]}"
 "#;
-    let script = write(&(script + ask), "completions.bash");
+    let script = write(&(script + complete), "completions.bash");
     match Command::new("bash").arg(script).output() {
         Ok(output) => assert_eq!(stdout(output), "cloudflared\n--zone\n"),
-        Err(error) => omitted(&format!("completions in bash: {error}")),
+        Err(error) => skipped(&format!("completions in bash: {error}")),
     }
 }
 
 #[test]
-fn manual_pages_get_their_directory() {
+fn manual_pages_are_written_to_a_new_directory() {
     let directory = scratch("share").join("man/man1");
     let _ = fs::remove_dir_all(scratch("share"));
     stdout(run(&["man", "--directory", &directory.display().to_string()]));
     assert!(fs::read_to_string(directory.join("tunnel-balancer-check.1")).unwrap().contains("check"));
-    // A file in its way.
+    // The directory is a file.
     let failed = run(&["man", "--directory", &directory.join("tunnel-balancer.1").display().to_string()]);
     assert_eq!(failed.status.code(), Some(1), "{failed:?}");
     assert!(String::from_utf8_lossy(&failed.stderr).starts_with("error: cannot write"), "{failed:?}");
 }
 
 #[test]
-fn a_reader_that_has_seen_enough_is_no_failure() {
+fn a_closed_pipe_is_not_an_error() {
     for command in ["man", "check", "explain chat.example.com", "simulate", "generate dns"] {
         let mut child = Command::new(env!("CARGO_BIN_EXE_tunnel-balancer"))
             .current_dir(root())
@@ -129,18 +129,18 @@ fn a_reader_that_has_seen_enough_is_no_failure() {
     }
 }
 
-/// All that a deployment does, short of the upload, with the repository's own wrangler.toml.
+/// A deployment without the upload, with the wrangler.toml of the repository.
 #[test]
-fn wrangler_takes_the_routes_that_are_generated() {
+fn wrangler_accepts_the_generated_routes() {
     let root = root();
     let wrangler = root.join("node_modules/.bin").join(if cfg!(windows) { "wrangler.cmd" } else { "wrangler" });
     let built = root.join("crates/worker/build");
     if !wrangler.exists() || !built.join("index.js").exists() {
-        return omitted(
+        return skipped(
             "routes in wrangler: it is not installed, or the Worker is not built (`cargo xtask build` does both)",
         );
     }
-    // Below the repository, where `node_modules` is found.
+    // Inside the repository, so that `node_modules` is found.
     let directory = scratch("wrangler");
     let copy = directory.join("crates/worker/build");
     fs::create_dir_all(&copy).unwrap();
@@ -151,10 +151,10 @@ fn wrangler_takes_the_routes_that_are_generated() {
         "services:\n  chat.example.com: a.example.com\n  example.com/api: a.example.com\n  www.example.net: a.example.com\n  bücher.example: a.example.com\n",
         "routes.yaml",
     );
-    let routes = stdout(run(&["generate", "wrangler", &services, "--zone", "example.com"]));
+    let routes = stdout(run(&["generate", "wrangler", "-f", &services, "--zone", "example.com"]));
     assert_eq!(routes.matches("[[routes]]").count(), 4, "{routes}");
     let toml = fs::read_to_string(root.join("wrangler.toml")).unwrap();
-    // The Worker is built already.
+    // The Worker was built before.
     let with_routes = |routes: &str| toml.replace("command = \"cargo xtask build\"", "") + routes;
     let deploy = |toml: String| {
         fs::write(directory.join("wrangler.toml"), toml).unwrap();
@@ -167,7 +167,7 @@ fn wrangler_takes_the_routes_that_are_generated() {
             .unwrap()
     };
     stdout(deploy(with_routes(&routes)));
-    // That wrangler looks at routes at all: a custom domain has no path.
+    // Wrangler does check routes: a custom domain has no path.
     let refused = deploy(with_routes(&routes.replace("www.example.net", "www.example.net/x")));
     assert!(
         String::from_utf8_lossy(&refused.stderr).contains("Paths are not allowed in Custom Domains"),
@@ -175,7 +175,7 @@ fn wrangler_takes_the_routes_that_are_generated() {
     );
 }
 
-/// The files of this repository. Each has a tunnel.
+/// Returns the maps of this repository. Each has a tunnel.
 fn services_files() -> Vec<String> {
     let root = root();
     let examples = fs::read_dir(root.join("examples")).unwrap().map(|entry| entry.unwrap().path());
@@ -185,7 +185,7 @@ fn services_files() -> Vec<String> {
     files.into_iter().map(|file| file.display().to_string()).collect()
 }
 
-/// Each service with its servers.
+/// Returns each service with its servers.
 fn map(config: &Config) -> Vec<String> {
     let line = |service: &tunnel_balancer_core::Service| {
         let servers: Vec<&str> = service.servers().iter().map(|server| server.url.authority()).collect();
@@ -198,7 +198,7 @@ fn run(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_tunnel-balancer")).args(arguments).output().unwrap()
 }
 
-/// What was printed by a command that went well.
+/// Returns the output of a command that succeeded.
 fn stdout(output: Output) -> String {
     assert!(
         output.status.success(),
@@ -209,8 +209,8 @@ fn stdout(output: Output) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Said past the test harness, which shows nothing of a test that passes.
-fn omitted(what: &str) {
+/// Prints a note. The test harness hides the output of tests that pass, but not that of `writeln`.
+fn skipped(what: &str) {
     use std::io::Write;
     let _ = writeln!(std::io::stderr(), "NOT CHECKED: {what}");
 }
@@ -219,7 +219,7 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
 }
 
-/// A place for a file of the test that asks.
+/// Returns a path for a file of the current test.
 fn scratch(name: &str) -> PathBuf {
     let test = std::thread::current().name().unwrap_or("test").replace(':', "_");
     let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(test);

@@ -21,7 +21,7 @@ use crate::cloudflared::{NotTunneled, tunnel_hosts};
 #[command(after_help = "\
 Examples:
   tunnel-balancer generate access
-  tunnel-balancer generate access services.yaml > access.yaml
+  tunnel-balancer generate access -f home.yaml > access.yaml
 
 Exit codes: 0 written, whatever is missing; 2 mistakes in the file or the command.")]
 pub(super) struct Access {

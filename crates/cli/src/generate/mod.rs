@@ -10,13 +10,13 @@ mod cloudflared;
 mod dns;
 mod wrangler;
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use tunnel_balancer_config::Config;
 
-use crate::{input, output};
+use crate::map_file::MapFile;
+use crate::output;
 
 /// Write what wrangler, cloudflared, DNS and Access need, from a services.yaml.
 ///
@@ -46,9 +46,8 @@ enum What {
 /// The file that all of them read.
 #[derive(Args, Debug)]
 struct Source {
-    /// The services and their servers.
-    #[arg(default_value = "services.yaml")]
-    file: PathBuf,
+    #[command(flatten)]
+    map: MapFile,
 }
 
 /// What was written, or that the command or a file has a mistake.
@@ -83,12 +82,11 @@ impl Generate {
 
 impl Source {
     fn load(&self) -> Result<Config, String> {
-        let name = self.name();
-        tunnel_balancer_config::parse(&input::yaml(&self.file)?).map_err(|errors| errors.in_file(&name).to_string())
+        self.map.load()
     }
 
     /// On one line, as it also stands in comments.
     fn name(&self) -> String {
-        self.file.display().to_string().replace(char::is_control, "?")
+        self.map.name()
     }
 }

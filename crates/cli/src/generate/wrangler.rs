@@ -20,7 +20,7 @@ use super::{Source, Text, Written};
 #[command(after_help = "\
 Examples:
   tunnel-balancer generate wrangler >> wrangler.toml
-  tunnel-balancer generate wrangler --zone example.com --zone example.net services.yaml
+  tunnel-balancer generate wrangler --zone example.com --zone example.net
 
 Exit codes: 0 written; 2 mistakes in the file or the command.")]
 pub(super) struct Wrangler {

@@ -12,7 +12,7 @@ use tunnel_balancer_config::{IngressRule, IngressTarget, masked_urls, parse_ingr
 
 use super::host_guesser::{HostGuesser, host_of, stem};
 use super::{Imported, Note, Target, placeholder, server};
-use crate::draft::{Draft, DraftServer, DraftService, told, wrong_server};
+use crate::draft::{Draft, DraftServer, DraftService, render, server_error};
 use crate::input;
 
 /// From the config.yml of each tunnel: the hostnames of its rules become servers.
@@ -107,7 +107,7 @@ fn import(files: &[(String, String)], public: &[String]) -> Result<Imported, Str
                 service.servers.push(server);
             }
         }
-        service.name_apart();
+        service.resolve_duplicate_names();
     }
     let unused = public.iter().filter(|host| !guesser.taken.contains(*host));
     notes.extend(unused.map(|host| Note::new(format!("--public-host {host}"), "no rule was taken for a server of it")));
@@ -134,8 +134,8 @@ fn understand(rule: &IngressRule, is_known: impl Fn(&str) -> bool) -> Result<Opt
     if is_known(&hostname) {
         return Err(format!("{hostname} has another rule above; all its paths go to the same server here"));
     }
-    match wrong_server(&hostname) {
-        Some(mistake) => Err(told(&mistake).replace('\n', ";")),
+    match server_error(&hostname) {
+        Some(mistake) => Err(render(&mistake).replace('\n', ";")),
         None => Ok(Some(hostname)),
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::cloudflared::Found;
-use crate::draft::wrong_address;
+use crate::draft::address_error;
 
 /// The public hosts, as far as they are known.
 pub(super) struct HostGuesser<'a> {
@@ -40,7 +40,7 @@ impl HostGuesser<'_> {
                 vec!["The httpHostHeader of a rule, so probably the public hostname.".to_owned()],
             )
         };
-        (self.taken.insert(address.clone()) && wrong_address(&address).is_none()).then_some((address, comments))
+        (self.taken.insert(address.clone()) && address_error(&address).is_none()).then_some((address, comments))
     }
 
     /// Whether a `Host` that an application gets is the public one: a name of nobody else.
@@ -51,7 +51,7 @@ impl HostGuesser<'_> {
             && !self.taken.contains(&header)
             && !self.given.contains(&header)
             && !self.found.iter().any(|found| found.hostname == header)
-            && wrong_address(&header).is_none()
+            && address_error(&header).is_none()
     }
 
     /// Whether a hostname is a public host, and so can be no server.

@@ -13,7 +13,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
-use crate::draft::{Draft, DraftServer, told, wrong_address};
+use crate::draft::{Draft, DraftServer, address_error, render};
 use crate::output;
 
 /// Begin a services.yaml from cloudflared's config.yml, or from the script that this program
@@ -95,9 +95,9 @@ fn finish(imported: Imported, target: &Target) -> ExitCode {
     }
     // Each part was looked at; together they may still be too much, such as more servers than a
     // service can have.
-    let mistakes = draft.mistakes();
+    let mistakes = draft.errors();
     if !mistakes.is_empty() {
-        mistakes.iter().for_each(|mistake| eprintln!("{}", told(mistake)));
+        mistakes.iter().for_each(|mistake| eprintln!("{}", render(mistake)));
         eprintln!("error: this cannot be written as a services.yaml");
         return ExitCode::FAILURE;
     }
@@ -124,9 +124,9 @@ impl Note {
 }
 
 fn public(text: &str) -> Result<String, String> {
-    match wrong_address(text) {
+    match address_error(text) {
         None => Ok(text.trim_end_matches('.').to_ascii_lowercase()),
-        Some(mistake) => Err(told(&mistake)),
+        Some(mistake) => Err(render(&mistake)),
     }
 }
 

@@ -12,7 +12,7 @@ use tunnel_balancer_config::yaml_text;
 
 use super::javascript::{Literal, literals};
 use super::{Imported, Note, Target, placeholder};
-use crate::draft::{Draft, DraftServer, DraftService, message, wrong_server};
+use crate::draft::{Draft, DraftServer, DraftService, message, server_error};
 use crate::input;
 
 /// From a Worker script with a list of servers.
@@ -85,13 +85,13 @@ impl Import {
             service.settings.push("policy: round_robin".to_owned());
         }
         service.settings.extend(self.health_check());
-        service.name_apart();
+        service.resolve_duplicate_names();
         (!service.servers.is_empty()).then_some(service)
     }
 
     /// The elements of the first list of addresses.
     fn list(&mut self) -> Option<Vec<(Value, usize)>> {
-        let is_address = |value: &Value| address(value).is_some_and(|url| wrong_server(url).is_none());
+        let is_address = |value: &Value| address(value).is_some_and(|url| server_error(url).is_none());
         let is_list = |literal: &&Literal| {
             let has_address = literal.value.as_array().is_some_and(|items| items.iter().any(is_address));
             has_address && has(&literal.name, &LISTS) && !has(&literal.name, &OTHERS)
@@ -113,7 +113,7 @@ impl Import {
 
     fn server(&mut self, value: &Value, line: usize) -> Option<DraftServer> {
         let url = address(value).unwrap_or_default().trim().to_owned();
-        if let Some(error) = wrong_server(&url) {
+        if let Some(error) = server_error(&url) {
             self.note(line, format!("skipped {value}: {}", message(&error)));
             return None;
         }
@@ -164,7 +164,7 @@ impl Import {
         for (index, line) in script.lines().enumerate() {
             for (at, _) in line.match_indices("http") {
                 let url = line[at..].split(|c: char| c.is_whitespace() || "'\"`<>(){}[],;\\".contains(c)).next();
-                let url = url.filter(|url| url.contains("://") && wrong_server(url).is_none());
+                let url = url.filter(|url| url.contains("://") && server_error(url).is_none());
                 if let Some(url) = url.filter(|url| found.insert(*url)) {
                     self.note(index + 1, format!("found the address {url}"));
                 }
