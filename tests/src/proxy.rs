@@ -101,7 +101,7 @@ impl Proxy {
         let default_listener: &[&str] = if listeners == 0 { &["--listen", "127.0.0.1:0"] } else { &[] };
         let mut child = self
             .command()
-            .arg("serve")
+            .args(["serve", "--file"])
             .arg(&path)
             .args(default_listener)
             .args(arguments)

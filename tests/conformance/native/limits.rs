@@ -98,7 +98,7 @@ async fn bod_12_answers_that_stall_are_cut_and_counted(bench: Bench) {
     let [primary, replica] = bench.servers(["primary", "replica"]).await;
     // So seldom that only a failure makes another probe due.
     let seldom = Service::of([&primary, &replica]).checked_every("1h", "1h");
-    let proxy = bench.serve(seldom, &["--answer-idle-timeout", "1s"]).await;
+    let proxy = bench.serve(seldom, &["--upstream-idle-timeout", "1s"]).await;
     primary.until("the first probe", |counts| counts.probes_done() == 1).await;
     primary.respond_at("/stalls", Action::Endless(Reply::status(200).body("the beginning")));
     for nth in 1..=3 {

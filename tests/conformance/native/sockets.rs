@@ -79,7 +79,7 @@ async fn the_peer_is_the_client(bench: Bench) {
 
 async fn only_a_trusted_proxy_names_the_client(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
-    let trusting = ["--client-ip-header", "x-forwarded-for", "--trust", "127.0.0.2/32"];
+    let trusting = ["--client-ip-header", "x-forwarded-for", "--trusted-proxy", "127.0.0.2/32"];
     let proxy = bench.serve(Service::of([&primary]), &trusting).await;
     for (from, told, expected) in [
         (Ipv4Addr::new(127, 0, 0, 2), "1.2.3.4, 203.0.113.7", "203.0.113.7"),
@@ -105,7 +105,7 @@ async fn no_client_names_itself_in_another_header(bench: Bench) {
     assert!(names.iter().all(|name| seen.header(name).is_none()), "{seen:?}");
 
     for name in names {
-        let trusting = ["--client-ip-header", name, "--trust", "127.0.0.2/32"];
+        let trusting = ["--client-ip-header", name, "--trusted-proxy", "127.0.0.2/32"];
         let proxy = bench.serve(Service::of([&primary]), &trusting).await;
         for (from, expected) in [([127, 0, 0, 2], "1.2.3.4"), ([127, 0, 0, 3], "127.0.0.3")] {
             proxy.from(Ipv4Addr::from(from)).send(request.clone()).await;
