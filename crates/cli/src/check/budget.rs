@@ -1,4 +1,4 @@
-//! What a file costs on Cloudflare's free plan, with the arithmetic.
+//! The estimated usage of Cloudflare's free plan, with the arithmetic.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -6,37 +6,37 @@ use std::time::Duration;
 use tunnel_balancer_config::{MAX_SUBREQUESTS, Work, duration_text};
 use tunnel_balancer_core::{HealthCheck, Service};
 
-use super::counted;
+use crate::plural::count;
 
-/// What nobody can read from a file.
+/// Assumptions that a map does not contain.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Assumed {
     pub(super) requests_per_day: u64,
-    /// Each knows nothing of what the others found out, so each probes.
+    /// Isolates share no state, so each one probes.
     pub(super) isolates: u64,
 }
 
-/// The costs of a file.
+/// The estimated usage of a map.
 #[derive(Debug)]
 pub(super) struct Budget {
     pub(super) assumed: Assumed,
-    /// The service of which one request can cause most, and what that is.
+    /// The service whose requests can cause the most subrequests, and their number.
     pub(super) worst: Option<(String, Work)>,
-    /// How many servers are probed how often while they are well.
+    /// The number of servers by the interval of their probes while they are healthy.
     pub(super) probed: BTreeMap<Duration, u64>,
-    /// Probes of a day while all servers are well, and while none is.
+    /// Probes per day while all servers are healthy, and while none is.
     pub(super) probes: u64,
-    pub(super) probes_unwell: u64,
-    /// The most servers that one request has probed.
-    most_servers: u64,
+    pub(super) probes_unhealthy: u64,
+    /// The most servers that one request can probe.
+    max_servers: u64,
 }
 
 impl Budget {
-    /// Requests of clients that the plan serves in a day. Subrequests are not counted.
+    /// Client requests per day. Subrequests do not count.
     pub(super) const REQUESTS_PER_DAY: u64 = 100_000;
-    /// Writes to KV in a day.
+    /// Writes to KV per day.
     pub(super) const KV_WRITES_PER_DAY: u64 = 1_000;
-    /// The code of its warnings.
+    /// The code of the warnings.
     pub(super) const CODE: &'static str = "free-plan";
 
     pub(super) fn of(services: &[Service], assumed: Assumed) -> Self {
@@ -46,93 +46,93 @@ impl Budget {
         for (check, servers) in all() {
             *probed.entry(check.interval).or_default() += servers;
         }
-        let in_a_day = |interval: fn(&HealthCheck) -> Duration| {
+        let per_day_of = |interval: fn(&HealthCheck) -> Duration| {
             let probes = all().map(|(check, servers)| servers.saturating_mul(per_day(interval(check))));
             probes.fold(0, u64::saturating_add).saturating_mul(assumed.isolates)
         };
-        // A request starts each probe of its own service once, and once more where a server fails.
-        let most_servers = all().map(|(_, servers)| servers).max().unwrap_or_default();
-        let most_probes = services.iter().map(|service| u64::from(Work::of(service).probes)).max().unwrap_or_default();
+        // A request starts one probe per server of its service, and one more per server that fails.
+        let max_servers = all().map(|(_, servers)| servers).max().unwrap_or_default();
+        let max_probes = services.iter().map(|service| u64::from(Work::of(service).probes)).max().unwrap_or_default();
         let by_requests = |probes: u64| assumed.requests_per_day.saturating_mul(probes);
         let worst = services.iter().map(|service| (service, Work::of(service)));
-        // The first of several.
+        // The first one, if several are equal.
         let worst = worst.rev().max_by_key(|(_, work)| work.total());
         Self {
             assumed,
             worst: worst.map(|(service, work)| (service.name(), work)),
-            probes: in_a_day(|check| check.interval).min(by_requests(most_servers)),
-            probes_unwell: in_a_day(|check| check.interval.min(check.unhealthy_interval)).min(by_requests(most_probes)),
+            probes: per_day_of(|check| check.interval).min(by_requests(max_servers)),
+            probes_unhealthy: per_day_of(|check| check.interval.min(check.unhealthy_interval))
+                .min(by_requests(max_probes)),
             probed,
-            most_servers,
+            max_servers,
         }
     }
 
-    /// Returns what the plan does not allow.
+    /// Returns a warning for each exceeded limit.
     pub(super) fn warnings(&self) -> Vec<String> {
         let requests = self.assumed.requests_per_day;
-        let requests = (requests > Self::REQUESTS_PER_DAY).then(|| {
-            format!("{requests} requests a day are more than the {} of the free plan", Self::REQUESTS_PER_DAY)
-        });
+        let requests = (requests > Self::REQUESTS_PER_DAY)
+            .then(|| format!("{requests} requests per day exceed the {} of the free plan", Self::REQUESTS_PER_DAY));
         let held = self.worst.as_ref().filter(|(_, work)| work.total() > MAX_SUBREQUESTS).map(|(service, work)| {
             format!(
-                "a request of {service} that is held (`retry.hold`) can make {} subrequests, one per 250 ms, more than the \
-                 {MAX_SUBREQUESTS} of the free plan; it is answered with 503 when they are used up",
+                "a held request to {service} (`retry.hold`) can make {} subrequests, one per 250 ms, more than the \
+                 {MAX_SUBREQUESTS} of the free plan: it fails with 503 when they are used up",
                 work.total()
             )
         });
         requests.into_iter().chain(held).collect()
     }
 
-    /// The arithmetic, line by line.
+    /// Returns the estimate as lines.
     pub(super) fn lines(&self) -> Vec<String> {
         let Assumed { requests_per_day, isolates } = self.assumed;
         let subrequests = self.worst.as_ref().map_or_else(String::new, |(service, work)| {
             let Work { attempts, hedges, held, probes, .. } = work;
             let total = work.total();
-            let hedges = if *hedges > 0 { format!(" + {hedges} hedge") } else { String::new() };
-            let held = if *held > 0 { format!(" + {held} while it is held") } else { String::new() };
-            format!(
-                "at most {total} of {MAX_SUBREQUESTS}: {attempts} attempts{hedges}{held} + {probes} probes ({service})"
-            )
+            let hedges = if *hedges > 0 { format!(" + {}", count((*hedges).into(), "hedge")) } else { String::new() };
+            let held = if *held > 0 { format!(" + {held} while held") } else { String::new() };
+            let (attempts, probes) = (count((*attempts).into(), "attempt"), count((*probes).into(), "probe"));
+            format!("at most {total} of {MAX_SUBREQUESTS}: {attempts}{hedges}{held} + {probes} ({service})")
         });
         vec![
-            format!("requests a day:          {requests_per_day} of {}", Self::REQUESTS_PER_DAY),
-            format!("subrequests a request:   {subrequests}"),
-            format!("probes a day:            {}", self.probes_text(isolates)),
-            format!("KV writes a day:         0 of {}, for nothing is kept there yet", Self::KV_WRITES_PER_DAY),
-            "Durable Object requests: 0, for isolates do not share yet what they know of servers".to_owned(),
+            format!("requests per day:        {requests_per_day} of {}", Self::REQUESTS_PER_DAY),
+            format!("subrequests per request: {subrequests}"),
+            format!("probes per day:          {}", self.probes_line(isolates)),
+            format!("KV writes per day:       0 of {}", Self::KV_WRITES_PER_DAY),
+            "Durable Object requests: 0".to_owned(),
         ]
     }
 
-    fn probes_text(&self, isolates: u64) -> String {
-        let Self { probes, probes_unwell, most_servers, .. } = self;
+    fn probes_line(&self, isolates: u64) -> String {
+        let Self { probes, probes_unhealthy, max_servers, .. } = self;
         if self.probed.is_empty() {
-            return "0, for no service has a health check".to_owned();
+            return "0, as no service has a health check".to_owned();
         }
         let terms: Vec<String> = self
             .probed
             .iter()
             .map(|(interval, servers)| {
                 let (servers, interval, often) =
-                    (counted(*servers, "server"), duration_text(*interval), per_day(*interval));
+                    (count(*servers, "server"), duration_text(*interval), per_day(*interval));
                 format!("{servers} x {often} (every {interval})")
             })
             .collect();
         let terms = if terms.len() > 1 { format!("({})", terms.join(" + ")) } else { terms.concat() };
-        let by_time = format!("{terms} x {}", counted(isolates, "isolate"));
+        let by_time = format!("{terms} x {}", count(isolates, "isolate"));
         let full = self.probed.iter().map(|(interval, servers)| servers.saturating_mul(per_day(*interval)));
         let full = full.fold(0, u64::saturating_add).saturating_mul(isolates);
-        let how = if full > *probes {
-            let requests = self.assumed.requests_per_day;
-            format!("{requests} requests x {most_servers} servers, less than the {full} = {by_time}")
+        let sum = if full > *probes {
+            let (requests, servers) = (self.assumed.requests_per_day, *max_servers);
+            let (requests, servers) = (count(requests, "request"), count(servers, "server"));
+            format!("{requests} x {servers}, less than {full} = {by_time}")
         } else {
             by_time
         };
-        format!("{probes} = {how}; up to {probes_unwell} while servers are down")
+        format!("{probes} = {sum}; up to {probes_unhealthy} while servers are down")
     }
 }
 
-/// Probes of one server by one isolate.
+/// Returns the probes of one server by one isolate.
 fn per_day(interval: Duration) -> u64 {
     const DAY: Duration = Duration::from_secs(24 * 3600);
     u64::try_from(DAY.as_millis() / interval.as_millis().max(1)).unwrap_or(u64::MAX)
@@ -155,22 +155,22 @@ services:
 ";
 
     #[test]
-    fn probes_are_added_up_over_servers_intervals_and_isolates() {
+    fn probes_are_summed_over_servers_intervals_and_isolates() {
         let budget = budget(FILE, 1_000_000, 3);
         assert_eq!(budget.probes, (2 * 2880 + 3 * 1440) * 3);
-        assert_eq!(budget.probes_unwell, 5 * 8640 * 3, "every 10s");
+        assert_eq!(budget.probes_unhealthy, 5 * 8640 * 3, "every 10s");
         assert_eq!(budget.worst.map(|(service, work)| (service, work.attempts)), Some(("b.example.com".to_owned(), 3)));
     }
 
     #[test]
-    fn there_are_no_more_probes_than_requests_start() {
+    fn requests_limit_the_number_of_probes() {
         let quiet = budget(FILE, 100, 3);
-        assert_eq!((quiet.probes, quiet.probes_unwell), (300, 600), "each starts three, and three more where all fail");
+        assert_eq!((quiet.probes, quiet.probes_unhealthy), (300, 600), "three per request, and three more if all fail");
         assert_eq!(budget(FILE, 0, 3).probes, 0);
     }
 
     #[test]
-    fn only_more_than_the_plan_has_is_warned_of() {
+    fn only_exceeded_limits_are_warnings() {
         let warnings = |yaml: &str, requests| budget(yaml, requests, 1).warnings().len();
         assert_eq!((warnings(FILE, 100_000), warnings(FILE, 100_001)), (0, 1));
         let held = |hold: &str| FILE.replace("health_check: false", &format!("retry: {{ hold: {hold} }}"));

@@ -2,11 +2,11 @@
 
 use tunnel_balancer_config::Severity;
 
-use super::Report;
+use super::report::Report;
 
-pub(super) fn write(report: &Report<'_>) -> String {
+pub(super) fn write(report: &Report) -> String {
     let mut text = String::new();
-    let file = property(report.file);
+    let file = property(&report.file);
     for diagnostic in report.diagnostics() {
         let path = if diagnostic.path.is_empty() { String::new() } else { format!(" at {}", diagnostic.path) };
         let hint = diagnostic.hint.as_ref().map_or_else(String::new, |hint| format!("\nhint: {hint}"));
@@ -19,8 +19,8 @@ pub(super) fn write(report: &Report<'_>) -> String {
     if report.more() > 0 {
         text += &format!("::{} file={file},title=more::and {} more\n", Severity::Error, report.more());
     }
-    for remark in &report.remarks {
-        text += &format!("::{} file={file},title={}::{}\n", Severity::Warning, remark.code, data(&remark.message));
+    for warning in &report.file_warnings {
+        text += &format!("::{} file={file},title={}::{}\n", Severity::Warning, warning.code, data(&warning.message));
     }
     for finding in report.tunnels.iter().flat_map(|compared| &compared.findings) {
         let severity = if finding.is_error { "error" } else { "notice" };

@@ -1,28 +1,37 @@
-//! For programs: one JSON document with everything.
+//! One JSON document for programs.
 
 use serde_json::{Value, json};
 use tunnel_balancer_config::{Diagnostic, MAX_SUBREQUESTS, Severity};
 
 use super::budget::Budget;
-use super::{Remark, Report};
+use super::report::{MAX_VARIABLE, Report, Warning};
 use crate::cloudflared::Finding;
 
-pub(super) fn write(report: &Report<'_>) -> String {
-    let mut diagnostics: Vec<Value> = report.diagnostics().iter().map(diagnostic).collect();
-    diagnostics.extend(report.remarks.iter().map(remark));
+/// Renders the reports of all files. Each is an entry of `files`, also if there is only one.
+pub(super) fn write(reports: &[Report]) -> String {
     let document = json!({
+        "errors": reports.iter().map(Report::errors).sum::<usize>(),
+        "warnings": reports.iter().map(Report::warnings).sum::<usize>(),
+        "files": reports.iter().map(file).collect::<Value>(),
+    });
+    format!("{document:#}\n")
+}
+
+fn file(report: &Report) -> Value {
+    let mut diagnostics: Vec<Value> = report.diagnostics().iter().map(diagnostic).collect();
+    diagnostics.extend(report.file_warnings.iter().map(warning));
+    json!({
         "file": report.file,
         "errors": report.errors(),
         "warnings": report.warnings(),
         "diagnostics": diagnostics,
         "tunnels": report.tunnels.as_ref().map(|compared| compared.findings.iter().map(finding).collect::<Value>()),
         "summary": summary(report),
-    });
-    format!("{document:#}\n")
+    })
 }
 
-fn remark(remark: &Remark) -> Value {
-    json!({ "severity": Severity::Warning.as_str(), "code": remark.code, "message": remark.message })
+fn warning(warning: &Warning) -> Value {
+    json!({ "severity": Severity::Warning.as_str(), "code": warning.code, "message": warning.message })
 }
 
 fn finding(finding: &Finding) -> Value {
@@ -47,8 +56,8 @@ fn diagnostic(diagnostic: &Diagnostic) -> Value {
     })
 }
 
-/// What a file without mistakes holds and costs.
-fn summary(report: &Report<'_>) -> Option<Value> {
+/// Returns the contents and the estimated usage of a map without errors.
+fn summary(report: &Report) -> Option<Value> {
     let (config, budget) = (report.checked.as_ref().ok()?, report.budget.as_ref()?);
     let servers: usize = config.services.iter().map(|service| service.servers().len()).sum();
     let worst = budget.worst.as_ref().map(|(service, work)| {
@@ -66,13 +75,14 @@ fn summary(report: &Report<'_>) -> Option<Value> {
         "services": config.services.len(),
         "servers": servers,
         "secrets": config.secrets,
+        "variable": { "bytes": report.source.len(), "limit": MAX_VARIABLE, "fits": report.fits_variable() },
         "free_plan": {
             "assumed": { "requests_per_day": budget.assumed.requests_per_day, "isolates": budget.assumed.isolates },
-            "requests_a_day": { "total": budget.assumed.requests_per_day, "limit": Budget::REQUESTS_PER_DAY },
-            "subrequests_a_request": worst,
-            "probes_a_day": { "servers_well": budget.probes, "servers_down": budget.probes_unwell },
-            "kv_writes_a_day": { "total": 0, "limit": Budget::KV_WRITES_PER_DAY },
-            "durable_object_requests_a_day": { "total": 0 },
+            "requests_per_day": { "total": budget.assumed.requests_per_day, "limit": Budget::REQUESTS_PER_DAY },
+            "subrequests_per_request": worst,
+            "probes_per_day": { "servers_healthy": budget.probes, "servers_down": budget.probes_unhealthy },
+            "kv_writes_per_day": { "total": 0, "limit": Budget::KV_WRITES_PER_DAY },
+            "durable_object_requests_per_day": { "total": 0 },
         },
     }))
 }
@@ -82,15 +92,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn programs_can_read_it() {
-        let source = "services: { \"a.example.com\": { servers: b.example.com, lost\"x\": 1 } }";
-        let checked = tunnel_balancer_config::parse(source);
-        let report =
-            Report { file: "a\"b.yaml", source, checked: &checked, budget: None, remarks: Vec::new(), tunnels: None };
-        let document: Value = serde_json::from_str(&write(&report)).unwrap();
-        assert_eq!(document["file"], "a\"b.yaml");
+    fn quotes_are_escaped() {
+        let source = "services: { \"a.example.com\": { servers: b.example.com, lost\"x\": 1 } }".to_owned();
+        let checked = tunnel_balancer_config::parse(&source);
+        let file = "a\"b.yaml".to_owned();
+        let report = Report { file, source, checked, budget: None, file_warnings: Vec::new(), tunnels: None };
+        let document: Value = serde_json::from_str(&write(&[report])).unwrap();
         assert_eq!(document["errors"], 1);
-        assert_eq!(document["diagnostics"][0]["path"], "services.\"a.example.com\"");
-        assert_eq!(document["summary"], Value::Null);
+        let file = &document["files"][0];
+        assert_eq!((&file["file"], &file["errors"]), (&json!("a\"b.yaml"), &json!(1)));
+        assert_eq!(file["diagnostics"][0]["path"], "services.\"a.example.com\"");
+        assert_eq!(file["summary"], Value::Null);
     }
 }

@@ -1,0 +1,74 @@
+//! The result of checking one map.
+
+use tunnel_balancer_config::{Config, Diagnostic, Errors};
+
+use super::budget::Budget;
+use crate::cloudflared::Finding;
+
+/// Everything that is reported about one map.
+pub(super) struct Report {
+    /// Its name for messages.
+    pub(super) file: String,
+    pub(super) source: String,
+    pub(super) checked: Result<Config, Errors>,
+    /// The estimated usage. `None`: the map has errors.
+    pub(super) budget: Option<Budget>,
+    /// Warnings without a line.
+    pub(super) file_warnings: Vec<Warning>,
+    /// The comparison with the files of tunnels. `None`: not requested, or the map has errors.
+    pub(super) tunnels: Option<Compared>,
+}
+
+/// A warning without a line.
+pub(super) struct Warning {
+    pub(super) code: &'static str,
+    pub(super) message: String,
+}
+
+/// The comparison of a map with the files of tunnels.
+pub(super) struct Compared {
+    pub(super) findings: Vec<Finding>,
+    /// The number of hostnames that the tunnels should serve.
+    pub(super) hosts: usize,
+}
+
+/// The largest value of a Worker's variable, in bytes. Source: Cloudflare's limits of Workers.
+pub(super) const MAX_VARIABLE: usize = 5 * 1024;
+
+impl Report {
+    /// Returns whether the map can be the Worker's variable `SERVICES_YAML`.
+    pub(super) const fn fits_variable(&self) -> bool {
+        self.source.len() <= MAX_VARIABLE
+    }
+
+    /// Returns the errors, or the warnings if there are none.
+    pub(super) fn diagnostics(&self) -> &[Diagnostic] {
+        match &self.checked {
+            Ok(config) => &config.warnings,
+            Err(errors) => errors.diagnostics(),
+        }
+    }
+
+    /// Returns the number of errors that are counted but not listed.
+    pub(super) fn more(&self) -> usize {
+        self.checked.as_ref().err().map_or(0, Errors::more)
+    }
+
+    pub(super) fn errors(&self) -> usize {
+        self.checked.as_ref().err().map_or(0, |errors| errors.diagnostics().len() + errors.more())
+    }
+
+    pub(super) fn warnings(&self) -> usize {
+        self.checked.as_ref().map_or(0, |config| config.warnings.len()) + self.file_warnings.len()
+    }
+
+    pub(super) fn lacks_hostnames(&self) -> bool {
+        self.tunnels.as_ref().is_some_and(Compared::has_errors)
+    }
+}
+
+impl Compared {
+    pub(super) fn has_errors(&self) -> bool {
+        self.findings.iter().any(|finding| finding.is_error)
+    }
+}

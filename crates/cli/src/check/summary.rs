@@ -1,0 +1,67 @@
+//! The summary of a map after its diagnostics: counts, secrets, size and estimated usage.
+
+use annotate_snippets::normalize_untrusted_str;
+use tunnel_balancer_config::Config;
+
+use super::budget::Budget;
+use super::report::{Compared, MAX_VARIABLE, Report};
+use crate::plural::{count, count_or_none};
+
+/// Returns the summary. `shown` is the number of diagnostics above it.
+pub(super) fn write(report: &Report, shown: usize) -> String {
+    let file = normalize_untrusted_str(&report.file);
+    let (Ok(config), Some(budget)) = (&report.checked, &report.budget) else {
+        let errors = report.errors();
+        return format!("{file}: {}{}\n", count_or_none(errors as u64, "error"), above(shown, errors));
+    };
+    let warnings = report.warnings();
+    let mut text = format!("{file}: {}{}\n", counts(config, warnings), above(shown, warnings));
+    if !config.secrets.is_empty() {
+        text += &format!("Secrets to set: {}\n", config.secrets.join(", "));
+    }
+    text += &variable(report);
+    text += &usage(budget);
+    if let Some(compared) = &report.tunnels {
+        text += &tunnels(compared);
+    }
+    text
+}
+
+fn counts(config: &Config, warnings: usize) -> String {
+    let servers = config.services.iter().map(|service| service.servers().len()).sum();
+    let counts = [(config.services.len(), "service"), (servers, "server"), (warnings, "warning")];
+    counts.map(|(number, noun)| count_or_none(number as u64, noun)).join(", ")
+}
+
+/// Returns whether the map can be the variable `SERVICES_YAML` of the Worker.
+fn variable(report: &Report) -> String {
+    let size = format!("{} of {MAX_VARIABLE} bytes", report.source.len());
+    if report.fits_variable() {
+        format!("Variable SERVICES_YAML: fits ({size})\n")
+    } else {
+        format!("Variable SERVICES_YAML: too large ({size}); compile the map into the Worker: `npx wrangler deploy`\n")
+    }
+}
+
+fn usage(budget: &Budget) -> String {
+    let requests = count(budget.assumed.requests_per_day, "request");
+    let isolates = count(budget.assumed.isolates, "isolate");
+    let lines = budget.lines().iter().map(|line| format!("  {line}\n")).collect::<String>();
+    format!(
+        "\nEstimated usage of Cloudflare's free plan, for {requests} per day (--requests-per-day) and {isolates} (--isolates):\n{lines}"
+    )
+}
+
+fn tunnels(compared: &Compared) -> String {
+    let mut text = "\nFiles of tunnels:\n".to_owned();
+    compared.findings.iter().for_each(|finding| text += &format!("  {finding}\n"));
+    if !compared.has_errors() {
+        text += &format!("  complete: {} served\n", count(compared.hosts as u64, "hostname"));
+    }
+    text
+}
+
+/// Notes how many diagnostics are shown, if not all are.
+fn above(shown: usize, all: usize) -> String {
+    if shown < all { format!(" (the first {shown} above)") } else { String::new() }
+}
