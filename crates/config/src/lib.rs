@@ -158,6 +158,15 @@ pub fn parse_scenario(yaml: &str, services: Option<&[Service]>) -> Result<scenar
     read.ok_or_else(|| alone(Code::Servers, syntax::START, "there is no service to simulate".to_owned(), None))
 }
 
+/// Reads the state of servers of `service`, for explanations.
+///
+/// # Errors
+/// Like [`parse`].
+pub fn parse_server_states(yaml: &str, service: &Service) -> Result<Vec<scenario::ServerState>, Errors> {
+    let secrets = secret::Secrets::new(None);
+    document(yaml, &secrets, |root| scenario::server_states(root, service)).map(|(states, _)| states)
+}
+
 fn read(yaml: &str, secrets: secret::Secrets<'_>) -> Result<Config, Errors> {
     let (services, warnings) = document(yaml, &secrets, file::services)?;
     Ok(Config { services, secrets: secrets.into_names(), warnings })

@@ -1,167 +1,205 @@
-//! What there is to say of a request: asked of the engine, in our words.
+//! The content of an explanation, from the engine's decisions.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use tunnel_balancer_core::{
-    EjectionState, Policy, Pool, PoolState, ProxiedRequest, RequestMeta, RouteMatch, Selection, Server, ServerId,
+    EjectionState, Health, Policy, Pool, PoolState, ProxiedRequest, RequestMeta, RouteMatch, Selection, Server,
     ServerSet, ServerStatus, Service, Writes, headers,
 };
 
 use super::{NOW, outcomes};
+use crate::plural::count;
 
-/// Everything there is to say, for people and for programs.
+/// Everything that is printed.
 #[derive(Default)]
 pub(super) struct Explanation {
     pub(super) url: String,
-    /// Its name, and why it is the one.
+    /// The name of the service, and the reason.
     pub(super) service: Option<(String, String)>,
-    /// Name and reason, in the order in which they are asked.
-    pub(super) servers: Vec<(String, String)>,
-    /// Name and reason.
-    pub(super) left_out: Vec<(String, String)>,
-    /// What may come of an attempt, and what follows.
+    /// The servers in the order of attempts.
+    pub(super) servers: Vec<Candidate>,
+    /// Names of servers that are not tried, and the reasons.
+    pub(super) skipped: Vec<(String, String)>,
+    /// Outcomes of an attempt, and their consequences.
     pub(super) outcomes: Vec<(String, String)>,
-    /// What happens while there is no answer.
+    /// Conditions while there is no response, and their consequences.
     pub(super) waits: Vec<(String, String)>,
     pub(super) limits: String,
-    /// Method and target, and the headers.
+    /// The request line and the headers that the first server receives.
     pub(super) request: Option<(String, Vec<String>)>,
-    /// Why there would be an answer of ours at once.
-    pub(super) refusal: Option<String>,
+    /// The reply of the balancer, if no server is tried.
+    pub(super) local_reply: Option<String>,
+}
+
+/// A server that is tried.
+pub(super) struct Candidate {
+    pub(super) name: String,
+    pub(super) state: String,
+    pub(super) reason: String,
 }
 
 impl Explanation {
-    pub(super) fn of(
+    pub(super) fn new(
         url: String,
         matched: RouteMatch<'_, '_>,
-        inbound: &ProxiedRequest,
-        info: &RequestMeta,
+        request: &ProxiedRequest,
+        meta: &RequestMeta,
         fields: HeaderMap,
     ) -> Self {
         let pool = matched.pool;
         let service = pool.service();
-        let (picks, problem) = order(pool, info);
+        let (selections, rejection) = order(pool, meta);
         let status = pool.update(|state| state.status(NOW));
-        let most = usize::try_from(service.retry.attempts).unwrap_or(usize::MAX);
-        let mut servers = Vec::new();
-        let mut left_out = Vec::new();
-        for (place, pick) in picks.iter().enumerate() {
-            let Some(server) = service.server(pick.server) else { continue };
-            let named = (server.name.clone(), reason(place, pick, server, service, info));
-            if place < most {
-                servers.push(named);
+        let attempts = usize::try_from(service.retry.attempts).unwrap_or(usize::MAX);
+        let (mut servers, mut skipped) = (Vec::new(), Vec::new());
+        for (place, selection) in selections.iter().enumerate() {
+            let index = selection.server.index();
+            let (Some(server), Some(status)) = (service.server(selection.server), status.get(index)) else { continue };
+            let name = server.name.clone();
+            if place < attempts {
+                let reason = reason(place, selection, server, status, service, meta);
+                servers.push(Candidate { name, state: state(server, status), reason });
             } else {
-                left_out.push((server.name.clone(), format!("`attempts: {most}` are used up before")));
+                skipped.push((name, format!("`attempts: {attempts}`: used up by the servers above")));
             }
         }
-        for (index, server) in service.servers().iter().enumerate() {
-            let is_asked = picks.iter().any(|pick| pick.server.index() == index);
-            if !is_asked {
-                left_out.push((server.name.clone(), why_not(index, server, &status[index], service, info)));
+        for (index, (server, status)) in service.servers().iter().zip(&status).enumerate() {
+            if !selections.iter().any(|selection| selection.server.index() == index) {
+                skipped.push((server.name.clone(), skip_reason(index, server, status, service, meta)));
             }
         }
-        let request = picks.first().and_then(|pick| service.server(pick.server)).map(|server| {
+        let first = selections.first().and_then(|selection| service.server(selection.server));
+        let request = first.map(|server| {
             let mut sent = fields;
-            // The client's connection ends here, and the server is asked by its own name.
+            // The server receives its own name as `Host`.
             sent.remove(http::header::HOST);
             let edited =
-                headers::remove_hop_by_hop(&mut sent).and_then(|()| inbound.prepare_request(&mut sent, server));
-            let line = format!("{} {}", info.method, server.url.target(&inbound.path_and_query));
-            (line, edited.map(|()| shown(&sent, server)).unwrap_or_default())
+                headers::remove_hop_by_hop(&mut sent).and_then(|()| request.prepare_request(&mut sent, server));
+            let line = format!("{} {}", meta.method, server.url.target(&request.path_and_query));
+            (line, edited.map(|()| header_lines(&sent, server)).unwrap_or_default())
         });
-        let retry = &service.retry;
+        let limits =
+            format!("at most {}, {:?} in total", count(servers.len() as u64, "attempt"), service.retry.timeout);
         Self {
             url,
-            service: Some((service.name(), why_this(service))),
-            refusal: servers.is_empty().then(|| problem.unwrap_or_default()),
-            outcomes: outcomes::of(service, info, servers.len()),
-            waits: outcomes::while_waiting(service, info, servers.len()),
-            limits: format!("{} at most, {:?} in all", attempts(servers.len()), retry.timeout),
+            service: Some((service.name(), route_reason(service))),
+            local_reply: servers.is_empty().then(|| rejection.unwrap_or_default()),
+            outcomes: outcomes::by_consequence(service, meta, servers.len()),
+            waits: outcomes::while_waiting(service, meta, servers.len()),
+            limits,
             servers,
-            left_out,
+            skipped,
             request,
         }
     }
 }
 
-/// Whom the engine would choose, one after the other, each having failed before the next; and why
-/// it stops.
-fn order(pool: &Pool, info: &RequestMeta) -> (Vec<Selection>, Option<String>) {
+/// Returns the servers that the engine selects one after the other, and the reply of the balancer
+/// when none is left.
+fn order(pool: &Pool, meta: &RequestMeta) -> (Vec<Selection>, Option<String>) {
     let mut state: PoolState = pool.update(|state| state.clone());
-    let (mut picks, mut tried) = (Vec::new(), ServerSet::EMPTY);
+    let (mut selections, mut tried) = (Vec::new(), ServerSet::EMPTY);
     loop {
-        match state.pick(tried, info, NOW) {
-            Ok(pick) => {
-                tried = tried.union(ServerSet::single(pick.server));
-                picks.push(pick);
+        match state.pick(tried, meta, NOW) {
+            Ok(selection) => {
+                tried = tried.union(ServerSet::single(selection.server));
+                selections.push(selection);
             }
-            Err(problem) => return (picks, Some(format!("{}: {}", problem.status(), problem.message()))),
+            Err(reply) => return (selections, Some(format!("{}: {}", reply.status(), reply.message()))),
         }
     }
 }
 
-fn attempts(count: usize) -> String {
-    if count == 1 { "1 attempt".to_owned() } else { format!("{count} attempts") }
-}
-
-fn why_this(service: &Service) -> String {
+fn route_reason(service: &Service) -> String {
     if service.path.is_empty() {
-        "its host, and no path of another service there".to_owned()
+        "its host matches, and no path of another service does".to_owned()
     } else {
-        format!("its host, and the longest path that fits: {}", service.path)
+        format!("its host matches, and `{}` is the longest matching path", service.path)
     }
 }
 
-fn reason(place: usize, pick: &Selection, server: &Server, service: &Service, info: &RequestMeta) -> String {
-    if pick.last_resort {
-        return "not available, tried as a last resort".to_owned();
+/// Returns the state of a server, in the words of the status page.
+fn state(server: &Server, status: &ServerStatus) -> String {
+    let ejection = match status.ejection {
+        EjectionState::Active => None,
+        EjectionState::Ejected(until) => Some(format!("ejected for {:?}", until.since(NOW))),
+        EjectionState::Probation => Some("on probation".to_owned()),
+    };
+    let states = [
+        (status.health == Health::Unhealthy).then(|| "unhealthy".to_owned()),
+        ejection,
+        status.stalled.then(|| "stalled".to_owned()),
+        status.awaiting_failback.then(|| "awaiting failback".to_owned()),
+    ];
+    let mut states: Vec<String> = states.into_iter().flatten().collect();
+    if states.is_empty() {
+        states.push("available".to_owned());
     }
-    if pick.trial {
-        return "on probation: this request decides whether it takes traffic again".to_owned();
+    if server.drain {
+        states.push("draining".to_owned());
     }
-    if place == 0 && info.affinity_server == Some(pick.server) {
-        return "the client's own: its cookie says so".to_owned();
+    states.join(", ")
+}
+
+fn reason(
+    place: usize,
+    selection: &Selection,
+    server: &Server,
+    status: &ServerStatus,
+    service: &Service,
+    meta: &RequestMeta,
+) -> String {
+    let first = place == 0;
+    if selection.last_resort {
+        return if first { "last resort: no server is available" } else { "last resort: no other server is available" }
+            .to_owned();
+    }
+    if selection.trial {
+        return "trial: this request decides whether the ejection ends".to_owned();
+    }
+    if first && meta.affinity_server == Some(selection.server) {
+        return "named by the client's affinity cookie".to_owned();
+    }
+    if status.stalled || status.awaiting_failback {
+        return "selected after all available servers".to_owned();
     }
     if server.backup {
-        return "a backup: no other is left".to_owned();
+        return "backup: no other server is available".to_owned();
     }
-    if service.writes == Writes::PrimaryOnly && !info.is_safe() {
-        return "the one that takes writes".to_owned();
+    if service.writes == Writes::PrimaryOnly && !meta.is_safe() {
+        return "`writes: primary_only`: the first server takes writes".to_owned();
     }
-    let first = place == 0;
-    match &service.policy {
-        Policy::Failover if first => "the first in the list that is usable".to_owned(),
+    policy_reason(&service.policy, first, server.weight)
+}
+
+fn policy_reason(policy: &Policy, first: bool, weight: u32) -> String {
+    match policy {
+        Policy::Failover if first => "first available server in the list".to_owned(),
         Policy::Failover => "next in the list".to_owned(),
-        Policy::RoundRobin => "by turns: this is the order of the very first request".to_owned(),
-        Policy::Random => format!("by lot, weight {}: another --seed draws others", server.weight),
-        Policy::LeastRequests => "of two drawn by lot the less busy: another --seed draws others".to_owned(),
-        Policy::Latency => {
-            "of two drawn by lot the one likely to answer sooner: another --seed draws others".to_owned()
-        }
-        Policy::Hash(_) if first => "the highest score for this client's key".to_owned(),
-        Policy::Hash(_) => "the next score for this client's key".to_owned(),
-        _ => "by the policy".to_owned(),
+        Policy::RoundRobin => "in rotation; this is the order of the first request".to_owned(),
+        Policy::Random => format!("at random, with weight {weight}; depends on --seed"),
+        Policy::LeastRequests => "the less loaded of two random servers; depends on --seed".to_owned(),
+        Policy::Latency => "the faster of two random servers; depends on --seed".to_owned(),
+        Policy::Hash(_) if first => "highest score for the hash key".to_owned(),
+        Policy::Hash(_) => "next score for the hash key".to_owned(),
     }
 }
 
-fn why_not(index: usize, server: &Server, status: &ServerStatus, service: &Service, info: &RequestMeta) -> String {
-    let is_primary = ServerId::new(0).is_some_and(|id| id.index() == index);
+fn skip_reason(index: usize, server: &Server, status: &ServerStatus, service: &Service, meta: &RequestMeta) -> String {
     if !server.enabled {
         "`enabled: false`".to_owned()
-    } else if service.writes == Writes::PrimaryOnly && !info.is_safe() && !is_primary {
-        format!("`writes: primary_only`, and {} may write", info.method)
+    } else if service.writes == Writes::PrimaryOnly && !meta.is_safe() && index > 0 {
+        format!("`writes: primary_only`: {} may write", meta.method)
     } else if server.drain {
-        "`drain: true`: it keeps its clients and gets no new ones".to_owned()
+        "`drain: true`: takes no new clients".to_owned()
     } else if server.weight == 0 {
-        "`weight: 0`: no new traffic".to_owned()
-    } else if let EjectionState::Ejected(until) = status.ejection {
-        format!("left out for {:?}", until.since(NOW))
+        "`weight: 0`: takes no traffic".to_owned()
     } else {
-        format!("{:?}, in its place behind the others", status.health).to_lowercase()
+        state(server, status)
     }
 }
 
-/// The headers as lines, in alphabetical order; what the server alone gets is not shown.
-fn shown(fields: &HeaderMap, server: &Server) -> Vec<String> {
+/// Returns the headers as lines in alphabetical order. Values of the server's own are redacted.
+fn header_lines(fields: &HeaderMap, server: &Server) -> Vec<String> {
     let is_own = |name: &HeaderName| server.headers.iter().any(|header| header.name == name.as_str());
     let line = |(name, value): (&HeaderName, &HeaderValue)| {
         let value = if is_own(name) { "***".into() } else { String::from_utf8_lossy(value.as_bytes()) };
@@ -170,4 +208,61 @@ fn shown(fields: &HeaderMap, server: &Server) -> Vec<String> {
     let mut lines: Vec<String> = fields.iter().map(line).collect();
     lines.sort();
     lines
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tunnel_balancer_config::parse;
+    use tunnel_balancer_core::Services;
+
+    use super::*;
+    use crate::explain::state::apply;
+
+    fn explanation(down: &[&str]) -> Explanation {
+        let yaml = "services: { app.test: [a.test, b.test, { url: c.test, backup: true }] }";
+        let services = Services::new(parse(yaml).unwrap().services, 1);
+        let matched = services.route("https://app.test/", false).unwrap();
+        let down: Vec<String> = down.iter().map(|name| (*name).to_owned()).collect();
+        apply(matched.pool, None, &down).unwrap();
+        let request = ProxiedRequest::new(matched, &HeaderMap::new(), None).unwrap();
+        let meta = RequestMeta::new(http::Method::GET);
+        Explanation::new(String::new(), matched, &request, &meta, HeaderMap::new())
+    }
+
+    fn rows(explanation: &Explanation) -> Vec<String> {
+        explanation.servers.iter().map(|it| format!("{}: {}: {}", it.name, it.state, it.reason)).collect()
+    }
+
+    #[test]
+    fn a_last_resort_is_never_called_available() {
+        let names = ["a", "b", "c"];
+        for bits in 0..1 << names.len() {
+            let down: Vec<&str> =
+                names.iter().enumerate().filter(|(i, _)| bits >> i & 1 == 1).map(|(_, n)| *n).collect();
+            for candidate in explanation(&down).servers {
+                let is_down = down.contains(&candidate.name.as_str());
+                assert_eq!(candidate.state == "available", !is_down, "{down:?}: {}", candidate.name);
+                assert_eq!(candidate.reason.starts_with("last resort: "), is_down, "{down:?}: {}", candidate.reason);
+            }
+        }
+    }
+
+    #[test]
+    fn states_and_reasons_agree() {
+        let expected = [
+            "b: available: first available server in the list",
+            "c: available: backup: no other server is available",
+            "a: unhealthy, ejected for 10s: last resort: no other server is available",
+        ];
+        assert_eq!(rows(&explanation(&["a"])), expected);
+        let all_down = rows(&explanation(&["a", "b", "c"]));
+        assert_eq!(all_down[0], "a: unhealthy, ejected for 10s: last resort: no server is available");
+    }
+
+    #[test]
+    fn durations_of_ejections_count_from_the_request() {
+        assert!(explanation(&["a"]).servers[2].state.ends_with(&format!("{:?}", Duration::from_secs(10))));
+    }
 }

@@ -1,69 +1,76 @@
-//! `tunnel-balancer explain`: what would happen to one request, and why.
+//! `tunnel-balancer explain`: the decisions about one request, with their reasons.
 //!
-//! The order of the servers and the fate of each outcome are asked of the engine itself, on a copy
-//! of what it would know; only the words are from here.
+//! The order of the servers and the consequence of each outcome come from the engine, which runs on
+//! a copy of the given state.
 
 mod explanation;
 mod outcomes;
 mod show;
+mod state;
 
-use std::path::{Path, PathBuf};
+use std::net::IpAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use serde_json::json;
-use tunnel_balancer_core::{Body, Pool, ProxiedRequest, Service, Services, Snapshot, Timestamp, headers};
+use tunnel_balancer_core::{Body, ProxiedRequest, Services, Timestamp, headers};
 use url::{Position, Url};
 
-use crate::{input, output};
+use crate::map_file::{MapFile, hint_for};
+use crate::{address, output};
 use explanation::Explanation;
 
-/// Say what would happen to a request: which service it is for, which servers are asked in which
-/// order and why, what is tried again, and what the first server would get.
+/// Explain the decisions about one request: the service, the servers in the order of attempts with
+/// reasons, the consequence of each outcome, and the request that the first server receives.
 ///
-/// Nothing is sent. By default nothing is known of the servers yet; --down and --state change that.
+/// Nothing is sent. By default all servers are available; --down and --state change that.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
   tunnel-balancer explain https://chat.example.com/rooms
   tunnel-balancer explain chat.example.com/upload --method POST --down chat-a
   tunnel-balancer explain chat.example.com --header 'Cookie: lb=0123' --ip 203.0.113.7 --json
+  echo 'chat-a: { ejected_for: 10s }' | tunnel-balancer explain chat.example.com --state -
 
-Exit codes: 0 a server would be asked; 1 the answer would be the balancer's own; 2 mistakes in the file or the command.")]
+The file of --state is a map from server names to these fields, in YAML or JSON:
+  health             healthy, unhealthy or unknown (default), by probes
+  ejected_for        remaining time of the ejection, such as 10s; 0s is a probation
+  awaiting_failback  true: held back by the service's `failback`
+
+Exit codes: 0 a server is tried; 1 the balancer replies itself; 2 errors in a file or in the command.")]
 pub(crate) struct Explain {
-    /// What is asked for; https unless it says otherwise.
+    /// URL of the request. Default scheme: https.
     url: String,
 
-    /// The services and their servers.
-    #[arg(long, value_name = "FILE", default_value = "services.yaml")]
-    services: PathBuf,
+    #[command(flatten)]
+    map: MapFile,
 
-    /// The request's method.
+    /// Method of the request.
     #[arg(long, value_name = "METHOD", default_value = "GET", value_parser = method)]
     method: Method,
 
-    /// A header of the request; may be given more than once.
+    /// Header of the request. Repeatable.
     #[arg(long = "header", short = 'H', value_name = "NAME: VALUE", value_parser = header)]
     headers: Vec<(HeaderName, HeaderValue)>,
 
-    /// The client's address.
-    #[arg(long, value_name = "ADDRESS", default_value = "203.0.113.7")]
-    ip: std::net::IpAddr,
+    /// Address of the client.
+    #[arg(long, value_name = "ADDRESS", default_value = "203.0.113.7", value_parser = address::ip)]
+    ip: IpAddr,
 
-    /// The request has a body that is too large to be kept for a second try.
+    /// Assume a body that is too large to be buffered, so that it can be sent only once.
     #[arg(long)]
-    large_body: bool,
+    unbuffered_body: bool,
 
-    /// A server that is down; may be given more than once.
-    #[arg(long, value_name = "NAME")]
+    /// Assume that this server is unhealthy and ejected. Repeatable.
+    #[arg(long, value_name = "SERVER")]
     down: Vec<String>,
 
-    /// What is known of the servers: a snapshot as JSON, `{"servers": [...]}`.
+    /// File with the state of servers; `-` reads standard input. See below for its fields.
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
 
-    /// Decides what is left to chance.
+    /// Seed of random selections.
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     seed: u64,
 
@@ -72,18 +79,17 @@ pub(crate) struct Explain {
     json: bool,
 }
 
-/// When the request comes, on a clock of our own: late enough for something to have happened
-/// before.
+/// The time of the request. It is late enough for facts before it.
 const NOW: Timestamp = Timestamp::from_millis(100_000);
 
 impl Explain {
     pub(crate) fn run(self) -> ExitCode {
         match self.explanation() {
             Ok(explanation) => {
-                let said = if self.json { format!("{:#}\n", explanation.json()) } else { explanation.text() };
-                let printed = output::print(&said);
-                let is_refused = explanation.refusal.is_some() && printed == ExitCode::SUCCESS;
-                if is_refused { ExitCode::FAILURE } else { printed }
+                let text = if self.json { format!("{:#}\n", explanation.json()) } else { explanation.text() };
+                let printed = output::print(&text);
+                let is_local = explanation.local_reply.is_some() && printed == ExitCode::SUCCESS;
+                if is_local { ExitCode::FAILURE } else { printed }
             }
             Err(error) => {
                 eprintln!("{error}");
@@ -93,83 +99,55 @@ impl Explain {
     }
 
     fn explanation(&self) -> Result<Explanation, String> {
-        let config = read(&self.services)?;
-        let services = Services::new(config, self.seed);
-        let url = asked(&self.url)?;
+        let services = Services::new(self.map.load()?.services, self.seed);
+        let url = parse_url(&self.url)?;
         let fields: HeaderMap = self.headers.iter().cloned().collect();
         let matched = match services.route(&url, fields.contains_key(headers::LOOP_HEADER)) {
             Ok(matched) => matched,
-            Err(problem) => {
-                let hosts = services.pools().map(|pool| pool.service().name()).collect::<Vec<_>>();
-                let refusal = format!("{}: {} (services: {})", problem.status(), problem.message(), hosts.join(", "));
-                return Ok(Explanation { url, refusal: Some(refusal), ..Explanation::default() });
+            Err(reply) => {
+                let hint = hint_for(&self.url);
+                if !hint.is_empty() {
+                    return Err(format!("error: no service has the host `{}`{hint}", self.url));
+                }
+                let names = services.pools().map(|pool| pool.service().name()).collect::<Vec<_>>();
+                let reply = format!("{}: {} (services: {})", reply.status(), reply.message(), names.join(", "));
+                return Ok(Explanation { url, local_reply: Some(reply), ..Explanation::default() });
             }
         };
-        self.inform(matched.pool)?;
-        let inbound =
+        state::apply(matched.pool, self.state.as_deref(), &self.down)?;
+        let request =
             ProxiedRequest::new(matched, &fields, Some(self.ip.to_string())).map_err(|error| error.to_string())?;
-        let body = if self.large_body { Body::Once } else { Body::Replayable };
-        let info = inbound.meta(self.method.clone(), &fields, body, false).map_err(|error| error.to_string())?;
-        Ok(Explanation::of(url.clone(), matched, &inbound, &info, fields))
-    }
-
-    /// Lets the pool know what --down and --state say.
-    fn inform(&self, pool: &Pool) -> Result<(), String> {
-        let mut snapshots = Vec::new();
-        if let Some(path) = &self.state {
-            let text = input::any(path)?;
-            snapshots.push(serde_json::from_str(&text).map_err(|error| format!("{}: {error}", path.display()))?);
-        }
-        let names: Vec<&str> = pool.service().servers().iter().map(|server| server.name.as_str()).collect();
-        for name in &self.down {
-            if !names.contains(&name.as_str()) {
-                return Err(format!(
-                    "error: --down {name}: {} has the servers {}",
-                    pool.service().name(),
-                    names.join(", ")
-                ));
-            }
-            let now = NOW.as_millis();
-            let down = json!({ "server": name, "reporter": "--down", "probed_at": now, "health": "unhealthy",
-                "state_changed_at": now, "ejected_until": now + 10_000, "ejection_count": 1 });
-            snapshots.push(serde_json::from_value(json!({ "servers": [down] })).map_err(|error| error.to_string())?);
-        }
-        snapshots.iter().for_each(|snapshot: &Snapshot| pool.update(|state| state.merge(snapshot, NOW)));
-        Ok(())
+        let body = if self.unbuffered_body { Body::Once } else { Body::Replayable };
+        let meta = request.meta(self.method.clone(), &fields, body, false).map_err(|error| error.to_string())?;
+        Ok(Explanation::new(url.clone(), matched, &request, &meta, fields))
     }
 }
 
-/// The services of a file. Secrets need not be known: their values are not shown.
-fn read(path: &Path) -> Result<Vec<Service>, String> {
-    let config = tunnel_balancer_config::parse(&input::yaml(path)?);
-    Ok(config.map_err(|errors| errors.in_file(&path.display().to_string()).to_string())?.services)
-}
-
-/// A URL as a browser asks for it: the host in ASCII, the path without `..`, no fragment.
-fn asked(text: &str) -> Result<String, String> {
-    let whole = if text.contains("://") { text.to_owned() } else { format!("https://{text}") };
-    let url = Url::parse(&whole).map_err(|error| format!("error: {text} is no URL: {error}"))?;
+/// Returns a URL as browsers send it: the host in ASCII, the path without `..`, no fragment.
+fn parse_url(text: &str) -> Result<String, String> {
+    let absolute = if text.contains("://") { text.to_owned() } else { format!("https://{text}") };
+    let url = Url::parse(&absolute).map_err(|error| format!("error: invalid URL `{text}`: {error}"))?;
     if !["http", "https"].contains(&url.scheme()) {
-        return Err(format!("error: {}: only http and https are served", url.scheme()));
+        return Err(format!("error: unsupported scheme `{}`\n  hint: use `https` or `http`", url.scheme()));
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return Err("error: the URL has a user name; write `--header 'Authorization: ...'`".to_owned());
+        return Err("error: user name in the URL\n  hint: use `--header 'Authorization: ...'`".to_owned());
     }
     Ok(url[..Position::AfterQuery].to_owned())
 }
 
 fn method(text: &str) -> Result<Method, String> {
-    let method: Method = text.parse().map_err(|_| format!("{text:?} is no method"))?;
+    let method: Method = text.parse().map_err(|_| format!("invalid method {text:?}"))?;
     let capitals = text.to_ascii_uppercase();
     let known = [Method::GET, Method::HEAD, Method::OPTIONS, Method::PUT, Method::DELETE, Method::POST, Method::PATCH];
     if capitals != text && known.iter().any(|known| known.as_str() == capitals) {
-        return Err(format!("methods are told apart by case: write {capitals}"));
+        return Err(format!("methods are case-sensitive: write {capitals}"));
     }
     Ok(method)
 }
 
 fn header(text: &str) -> Result<(HeaderName, HeaderValue), String> {
-    let (name, value) = text.split_once(':').ok_or("write a header as `Name: value`")?;
-    let name = name.trim().parse().map_err(|_| format!("`{name}` is not the name of a header"))?;
-    Ok((name, value.trim().parse().map_err(|_| format!("{value:?} cannot be the value of a header"))?))
+    let (name, value) = text.split_once(':').ok_or("expected a header, such as `Name: value`")?;
+    let name = name.trim().parse().map_err(|_| format!("invalid header name `{name}`"))?;
+    Ok((name, value.trim().parse().map_err(|_| format!("invalid header value {value:?}"))?))
 }

@@ -4,45 +4,34 @@ use std::fmt::Write;
 
 use serde_json::{Value, json};
 
-use super::explanation::Explanation;
+use super::explanation::{Candidate, Explanation};
 
 impl Explanation {
     pub(super) fn text(&self) -> String {
         let mut text = format!("{}\n", self.url);
-        if let Some((name, why)) = &self.service {
-            let _ = writeln!(text, "  is for the service {name}: {why}\n");
+        if let Some((name, reason)) = &self.service {
+            let _ = writeln!(text, "  service {name}: {reason}\n");
         }
-        if let Some(refusal) = &self.refusal {
-            let _ = writeln!(text, "No server is asked. The answer is our own: {refusal}");
+        if let Some(reply) = &self.local_reply {
+            let _ = writeln!(text, "No server is tried. Local reply: {reply}");
         }
         if !self.servers.is_empty() {
-            let _ = writeln!(text, "Servers, in the order in which they are asked ({}):", self.limits);
+            let _ = writeln!(text, "Servers, in the order of attempts ({}):", self.limits);
+            let rows = self.servers.iter().enumerate();
             table(
                 &mut text,
-                self.servers.iter().enumerate().map(|(i, (name, why))| (format!("{}. {name}", i + 1), why)),
+                rows.map(|(i, it)| [format!("{}. {}", i + 1, it.name), it.state.clone(), it.reason.clone()]),
             );
         }
-        if !self.left_out.is_empty() {
-            text.push_str("\nNot asked:\n");
-            table(&mut text, self.left_out.iter().map(|(name, why)| (name.clone(), why)));
+        if !self.skipped.is_empty() {
+            text.push_str("\nSkipped:\n");
+            table(&mut text, self.skipped.iter().map(|(name, reason)| [name.clone(), reason.clone()]));
         }
-        if !self.outcomes.is_empty() {
-            text.push_str("\nWhat comes of an attempt:\n");
-            for (what, fate) in &self.outcomes {
-                let _ = writeln!(text, "  {what}\n    {fate}");
-            }
-        }
-        if !self.waits.is_empty() {
-            text.push_str("\nWhile it waits:\n");
-            for (what, fate) in &self.waits {
-                let _ = writeln!(text, "  {what}\n    {fate}");
-            }
-        }
-        if let Some((line, lines)) = &self.request {
-            let _ = writeln!(text, "\nWhat {} gets:\n  {line}", self.servers.first().map_or("it", |(name, _)| name));
-            for line in lines {
-                let _ = writeln!(text, "  {line}");
-            }
+        consequences(&mut text, "Outcomes", &self.outcomes);
+        consequences(&mut text, "While waiting for a response", &self.waits);
+        if let (Some((line, headers)), Some(first)) = (&self.request, self.servers.first()) {
+            let _ = writeln!(text, "\nRequest to {}:\n  {line}", first.name);
+            headers.iter().for_each(|header| text += &format!("  {header}\n"));
         }
         text
     }
@@ -51,24 +40,38 @@ impl Explanation {
         let pairs = |pairs: &[(String, String)], first: &str, second: &str| -> Value {
             pairs.iter().map(|(a, b)| json!({ first: a, second: b })).collect()
         };
+        let server = |it: &Candidate| json!({ "name": it.name, "state": it.state, "reason": it.reason });
         json!({
             "url": self.url,
-            "service": self.service.as_ref().map(|(name, why)| json!({ "name": name, "reason": why })),
-            "answer": self.refusal,
-            "servers": pairs(&self.servers, "name", "reason"),
-            "not_asked": pairs(&self.left_out, "name", "reason"),
+            "service": self.service.as_ref().map(|(name, reason)| json!({ "name": name, "reason": reason })),
+            "local_reply": self.local_reply,
+            "servers": self.servers.iter().map(server).collect::<Value>(),
+            "skipped": pairs(&self.skipped, "name", "reason"),
             "limits": self.limits,
-            "outcomes": pairs(&self.outcomes, "outcome", "what_follows"),
-            "waits": pairs(&self.waits, "wait", "what_follows"),
+            "outcomes": pairs(&self.outcomes, "outcome", "consequence"),
+            "waits": pairs(&self.waits, "wait", "consequence"),
             "request": self.request.as_ref().map(|(line, headers)| json!({ "line": line, "headers": headers })),
         })
     }
 }
 
-fn table<'a>(text: &mut String, rows: impl Iterator<Item = (String, &'a String)>) {
-    let rows: Vec<_> = rows.collect();
-    let width = rows.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
-    for (name, why) in rows {
-        let _ = writeln!(text, "  {name:width$}  {why}");
+fn consequences(text: &mut String, heading: &str, rows: &[(String, String)]) {
+    if rows.is_empty() {
+        return;
+    }
+    let _ = writeln!(text, "\n{heading}:");
+    for (condition, consequence) in rows {
+        let _ = writeln!(text, "  {condition}\n    {consequence}");
+    }
+}
+
+/// Writes rows in columns. The last column is not padded.
+fn table<const N: usize>(text: &mut String, rows: impl Iterator<Item = [String; N]>) {
+    let rows: Vec<[String; N]> = rows.collect();
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: [usize; N] = std::array::from_fn(width);
+    for row in &rows {
+        let cells = row.iter().zip(widths).map(|(cell, width)| format!("  {cell:width$}"));
+        let _ = writeln!(text, "{}", cells.collect::<String>().trim_end());
     }
 }

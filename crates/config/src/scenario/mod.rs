@@ -1,8 +1,7 @@
-//! Scenarios: which requests come, and what servers do when, for `tunnel-balancer simulate`.
+//! Scenarios for `tunnel-balancer simulate`: request rates, and the behavior of servers over time.
 //!
-//! A scenario is read as `services.yaml` is, with every mistake told where it stands;
-//! `examples/scenarios/all-keys.yaml` has every key. Its timeline is a map from times to servers,
-//! so that it reads like the story it tells:
+//! A scenario is read like `services.yaml`, and every error is reported with its place.
+//! `examples/scenarios/all-keys.yaml` has every key. The timeline is a map from times to servers:
 //!
 //! ```
 //! let text = "
@@ -19,6 +18,7 @@
 //! ```
 
 mod reading;
+mod state;
 mod timeline;
 
 use std::fmt;
@@ -27,84 +27,88 @@ use std::time::Duration;
 use tunnel_balancer_core::{RequestMeta, Service};
 
 pub(crate) use reading::scenario;
+pub use state::ServerState;
+pub(crate) use state::server_states;
 
-/// What happens to a service.
+/// A service, its requests and the behavior of its servers.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Scenario {
-    /// What it shows, in a sentence; may be empty.
+    /// A description in one sentence. May be empty.
     pub title: String,
-    /// The service it happens to.
+    /// The service that is simulated.
     pub service: Service,
-    /// For how long requests come.
+    /// How long requests arrive.
     pub duration: Duration,
-    /// How many isolates serve it, each of which has to find out everything by itself.
+    /// The number of isolates. They share no state.
     pub isolates: usize,
-    /// How long clients wait before they disconnect; `None`: for ever.
+    /// The time after which clients disconnect. `None`: never.
     pub client_timeout: Option<Duration>,
-    /// The requests that come.
-    pub requests: Vec<Stream>,
-    /// How long each server takes when nothing else is said, by name.
+    /// Whether a request is limited to the subrequests of Cloudflare's free plan.
+    pub free_plan: bool,
+    /// The requests that arrive.
+    pub requests: Vec<RequestStream>,
+    /// The usual response time of each server, by name.
     pub latency: Vec<(String, Duration)>,
-    /// What servers do, in the order of time. Until told otherwise they are up.
-    pub timeline: Vec<Step>,
+    /// Changes of servers, in the order of time. Before the first one, a server is up.
+    pub timeline: Vec<BehaviorChange>,
 }
 
-/// Requests that come at a rate, at times left to chance.
+/// Requests that arrive at a rate, at random times.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
-pub struct Stream {
-    /// What they are like.
-    pub info: RequestMeta,
-    /// How many come in a second, on average.
+pub struct RequestStream {
+    /// Their properties.
+    pub meta: RequestMeta,
+    /// The average number of requests per second.
     pub rate: f64,
-    /// When the first may come.
+    /// The earliest arrival time.
     pub from: Duration,
-    /// When no more come.
+    /// The time after the last arrival.
     pub until: Duration,
 }
 
-/// From a time on, a server behaves in another way.
+/// A change of the behavior of a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Step {
-    /// When.
+pub struct BehaviorChange {
+    /// The time of the change.
     pub at: Duration,
     /// The server's name.
     pub server: String,
-    /// What it does with requests.
+    /// Its behavior towards requests.
     pub requests: ServerBehavior,
-    /// What it does with probes.
+    /// Its behavior towards probes.
     pub probes: ServerBehavior,
-    /// Whether the connections of requests that wait for it are reset at this moment.
+    /// Whether the connections of waiting requests are reset at this time.
     pub reset_connections: bool,
 }
 
-/// The action of a server, and how long the server takes for it.
+/// The action of a server, and its response time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ServerBehavior {
     /// The action.
     pub action: Action,
-    /// How long it takes on average.
+    /// The average response time.
     pub after: Duration,
-    /// The standard deviation of that time.
+    /// The standard deviation of the response time.
     pub stddev: Duration,
 }
 
-/// What a server does with a request.
+/// The reaction of a server to a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Action {
-    /// Answers well.
+    /// Responds with 200, and passes probes.
     Up,
-    /// Answers with a status.
-    Answers(u16),
-    /// Takes no connections.
+    /// Responds with this status.
+    Status(u16),
+    /// Refuses connections.
     Refuses,
-    /// Takes requests and never answers.
+    /// Accepts requests and never responds.
     Hangs,
-    /// Takes requests and resets their connections.
+    /// Accepts requests and resets their connections.
     Resets,
 }
 
@@ -112,7 +116,7 @@ impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Up => f.write_str("up"),
-            Self::Answers(status) => write!(f, "answers {status}"),
+            Self::Status(status) => write!(f, "status {status}"),
             Self::Refuses => f.write_str("refuses"),
             Self::Hangs => f.write_str("hangs"),
             Self::Resets => f.write_str("resets"),
@@ -120,8 +124,8 @@ impl fmt::Display for Action {
     }
 }
 
-impl Stream {
-    /// How many come in all, on average.
+impl RequestStream {
+    /// Returns the average number of requests in total.
     fn expected(&self) -> f64 {
         self.rate * self.until.saturating_sub(self.from).as_secs_f64()
     }

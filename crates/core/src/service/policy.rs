@@ -6,8 +6,9 @@ use crate::cookie;
 use crate::hash::key;
 
 /// How a server is selected among the candidates.
+///
+/// Matches on it are exhaustive: a program that explains selections must cover every policy.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Policy {
     /// The first in the operator's order.
     #[default]
