@@ -2,21 +2,22 @@
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
-/// A server that answers with what `answer` makes of each request's head. Returns its address.
-fn server(answer: fn(&str) -> &'static str) -> String {
+/// Starts a server that responds with the result of `respond` for the head of each request. Returns
+/// its address.
+fn server(respond: fn(&str) -> &'static str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     std::thread::spawn(move || {
         for stream in listener.incoming() {
             let mut stream = stream.unwrap();
             let (mut head, mut byte) = (Vec::new(), [0]);
-            // Of whoever begins with a TLS handshake the first byte says enough.
+            // The first byte of a TLS handshake is enough to recognise it.
             while !head.ends_with(b"\r\n\r\n") && head != [0x16] && stream.read(&mut byte).unwrap_or(0) == 1 {
                 head.extend(byte);
             }
-            let _ = stream.write_all(answer(&String::from_utf8_lossy(&head).to_ascii_lowercase()).as_bytes());
+            let _ = stream.write_all(respond(&String::from_utf8_lossy(&head).to_ascii_lowercase()).as_bytes());
         }
     });
     address
@@ -24,7 +25,7 @@ fn server(answer: fn(&str) -> &'static str) -> String {
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
 
-/// What is printed, with every time as `N ms`, and the exit code.
+/// Returns the output without progress, with every time as `N ms`, and the exit code.
 fn probe(yaml: &str, arguments: &[&str]) -> (String, Option<i32>) {
     run(yaml, &[&["probe"], arguments].concat())
 }
@@ -39,7 +40,7 @@ fn run(yaml: &str, arguments: &[&str]) -> (String, Option<i32>) {
         Command::new(program).args(arguments).current_dir(&directory).env("TOKEN", "a token").output().unwrap();
     std::fs::remove_dir_all(&directory).unwrap();
     let text = String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap();
-    let words = text.lines().map(|line| {
+    let words = text.lines().filter(|line| !line.starts_with("probed ")).map(|line| {
         let words: Vec<&str> = line.split_whitespace().collect();
         let is_time = |at: usize| words.get(at + 1) == Some(&"ms");
         let shown = words.iter().enumerate().map(|(at, word)| if is_time(at) { "N" } else { word });
@@ -49,8 +50,8 @@ fn run(yaml: &str, arguments: &[&str]) -> (String, Option<i32>) {
 }
 
 #[test]
-fn every_server_is_looked_at_and_said_why() {
-    let well = server(|_| OK);
+fn every_server_is_probed_and_failures_have_a_reason() {
+    let up = server(|_| OK);
     let lost = server(|_| "HTTP/1.1 530 \r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
     let login = server(
         |_| "HTTP/1.1 302 Found\r\nLocation: https://team.cloudflareaccess.com/login\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
@@ -59,28 +60,28 @@ fn every_server_is_looked_at_and_said_why() {
     let resets = server(|_| "");
     let refuses = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     let yaml = format!(
-        "services:\n  app.test:\n    servers: [{{url: http://{well}, name: well}}, {{url: http://{lost}, name: lost}}, {{url: http://{login}, \
+        "services:\n  app.test:\n    servers: [{{url: http://{up}, name: up}}, {{url: http://{lost}, name: lost}}, {{url: http://{login}, \
          name: login}}, {{url: http://{moved}, name: moved}}, {{url: http://{resets}, name: resets}}, {{url: http://{refuses}, name: refuses}}, \
-         {{url: https://{well}, name: no-tls}}]\n    health_check: {{ path: /healthz }}\n  quiet.test:\n    servers: [a.test]\n    \
+         {{url: https://{up}, name: no-tls}}]\n    health_check: {{ path: /healthz }}\n  quiet.test:\n    servers: [a.test]\n    \
          health_check: false\n"
     );
     let (text, code) = probe(&yaml, &[]);
     let expected = "\
-SERVICE SERVER STATUS TIME VERDICT
-app.test well 200 N ms healthy
+SERVICE SERVER STATUS TIME RESULT
+app.test up 200 N ms healthy
 lost 530 N ms unhealthy: the tunnel is down, or its hostname unknown (530, errors 1033 and 1016)
 login 302 N ms unhealthy: blocked by Access (redirect to its login page)
-moved 301 N ms healthy; it redirects to /login
+moved 301 N ms healthy (redirects to /login)
 resets - N ms unhealthy: connection lost
 refuses - N ms unhealthy: connection refused
 no-tls - N ms unhealthy: TLS: received corrupt message of type InvalidContentType
-quiet.test a - - not checked
+quiet.test a - - not probed
 ";
     assert_eq!((text.as_str(), code), (expected, Some(1)));
 }
 
 #[test]
-fn a_server_that_answers_without_its_secret_is_open() {
+fn a_server_that_passes_without_its_secret_is_open() {
     let guarded = server(|head| {
         if head.contains("x-token: a token") {
             OK
@@ -97,45 +98,95 @@ fn a_server_that_answers_without_its_secret_is_open() {
     let (text, code) = probe(&yaml(&guarded), &["app.test"]);
     assert_eq!((text.lines().last(), code), (Some("app.test a 200 N ms healthy"), Some(0)));
     let (text, code) = probe(&yaml(&open), &[]);
-    let told = "app.test a 200 N ms healthy; OPEN: it answers without its own headers, too";
-    assert_eq!((text.lines().last(), code), (Some(told), Some(1)));
+    let expected = "app.test a 200 N ms healthy; OPEN: passes without the headers of the server";
+    assert_eq!((text.lines().last(), code), (Some(expected), Some(1)));
     let (text, code) = probe(&yaml(&open), &["other.test"]);
-    assert_eq!((text.as_str(), code), ("error: services.yaml has no service other.test, but: app.test\n", Some(2)));
+    let expected = "error: unknown service `other.test` in services.yaml\nhint: expected one of app.test\n";
+    assert_eq!((text.as_str(), code), (expected, Some(2)));
+    let (text, _) = probe(&yaml(&open), &["services.yaml"]);
+    assert!(text.ends_with("hint: name the map by `-f services.yaml`\n"), "{text}");
+}
+
+/// A server that responds only when all probes have arrived: they must be in flight at the same
+/// time. The results have the order of the file all the same.
+#[test]
+fn many_servers_are_probed_at_the_same_time() {
+    const SERVERS: usize = 200;
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        let streams: Vec<_> = (0..SERVERS).map(|_| listener.accept().unwrap().0).collect();
+        for mut stream in streams.into_iter().rev() {
+            let (mut head, mut byte) = (Vec::new(), [0]);
+            while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).unwrap_or(0) == 1 {
+                head.extend(byte);
+            }
+            let _ = stream.write_all(OK.as_bytes());
+        }
+    });
+    let services = (0..SERVERS).map(|n| format!("  app-{n}.test: http://{address}\n")).collect::<String>();
+    let (text, code) = probe(&format!("services:\n{services}defaults: {{ health_check: {{ timeout: 10s }} }}\n"), &[]);
+    assert_eq!(code, Some(0), "{text}");
+    let names: Vec<&str> = text.lines().skip(1).filter_map(|line| line.split(' ').next()).collect();
+    assert_eq!(names, (0..SERVERS).map(|n| format!("app-{n}.test")).collect::<Vec<_>>());
 }
 
 #[test]
-fn check_warns_of_health_checks_that_fail_or_redirect() {
+fn progress_is_printed_if_it_takes_long() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let yaml = |timeout: &str| {
+        format!("services: {{ app.test: {{ servers: ['http://{address}'], health_check: {{ timeout: {timeout} }} }} }}")
+    };
+    let errors = |yaml: &str| {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_tunnel-balancer"))
+            .args(["probe", "-f", "-"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(yaml.as_bytes()).unwrap();
+        String::from_utf8(child.wait_with_output().unwrap().stderr).unwrap()
+    };
+    assert_eq!(errors(&yaml("3s")), "probed 0 of 1\n");
+    assert_eq!(errors(&yaml("100ms")), "");
+}
+
+#[test]
+fn check_warns_about_health_checks_that_fail_or_redirect() {
     const MOVED: &str = "HTTP/1.1 301 Moved\r\nLocation: /login\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
     let moved = server(|_| MOVED);
-    let well = || server(|head| if head.contains("x-token: a token") { OK } else { MOVED });
-    let (well, other) = (well(), well());
+    let up = || server(|head| if head.contains("x-token: a token") { OK } else { MOVED });
+    let (up, other) = (up(), up());
     let yaml = |first: &str, expect: &str| {
         let server =
             |name, address| format!("{{url: http://{address}, name: {name}, headers: {{X-Token: \"${{TOKEN}}\"}}}}");
-        let (first, second) = (server("first", first), server("second", &well));
+        let (first, second) = (server("first", first), server("second", &up));
         format!(
             "services:\n  app.test:\n    servers: [{first}, {second}]\n    health_check: {{ path: /healthz{expect} }}\n"
         )
     };
-    let warned = "warning[redirect]: the health check of app.test, server first, redirects to /login and passes: choose a path \
+    let expected = "warning[redirect]: the health check of app.test, server first, redirects to /login and passes: choose a path \
                   that the application answers itself, or `expect_status: 200-299`";
     let (text, code) = run(&yaml(&moved, ""), &["check", "--probe"]);
-    assert_eq!((text.lines().next(), code), (Some(warned), Some(0)), "{text}");
+    assert_eq!((text.lines().next(), code), (Some(expected), Some(0)), "{text}");
     assert!(text.contains("services.yaml: 1 service, 2 servers, 1 warning\n"), "{text}");
 
-    let (text, code) = run(&yaml(&moved, ""), &["check", "--probe", "--deny-warnings", "--format", "github"]);
+    let (text, code) =
+        run(&yaml(&moved, ""), &["check", "-f", "services.yaml", "--probe", "--deny-warnings", "--format", "github"]);
     assert!(text.starts_with("::warning file=services.yaml,title=redirect::the health check of app.test"), "{text}");
     assert_eq!(code, Some(1));
 
-    let warned = "warning[failing-check]: the health check of app.test, server first, does not pass: status 301";
+    let expected = "warning[failing-check]: the health check of app.test, server first, does not pass: status 301";
     let (text, code) = run(&yaml(&moved, ", expect_status: 200-299"), &["check", "--probe"]);
-    assert_eq!((text.lines().next(), code), (Some(warned), Some(0)), "{text}");
+    assert_eq!((text.lines().next(), code), (Some(expected), Some(0)), "{text}");
 
-    let nothing = "services.yaml: 1 service, 2 servers, no warnings\n";
+    let no_warnings = "services.yaml: 1 service, 2 servers, no warnings\n";
     let (text, code) = run(&yaml(&moved, ""), &["check", "--deny-warnings"]);
-    assert!(text.starts_with(nothing) && code == Some(0), "nobody is asked: {text}");
+    assert!(text.starts_with(no_warnings) && code == Some(0), "{text}");
     let (text, code) = run(&yaml(&other, ""), &["check", "--probe", "--deny-warnings"]);
-    assert!(text.starts_with(nothing) && code == Some(0), "all are well: {text}");
+    assert!(text.starts_with(no_warnings) && code == Some(0), "{text}");
 
     let (text, code) = run(&yaml(&other, "").replace("TOKEN", "UNSET"), &["check", "--probe"]);
     let hint = "the command `tunnel-balancer` from its environment: `export UNSET=…`";
