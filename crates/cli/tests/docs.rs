@@ -1,5 +1,5 @@
-//! The pages of this repository say what is so: their links lead somewhere, their files are taken,
-//! their commands exist, and what they show of a command is what it prints.
+//! Checks of the documentation: links have targets, files are valid, commands exist, and their
+//! output is as shown.
 
 use std::fmt::Write;
 use std::fs;
@@ -9,7 +9,7 @@ use std::process::Command;
 use tunnel_balancer_config::{parse, parse_ingress, parse_scenario};
 
 #[test]
-fn links_lead_somewhere() {
+fn links_have_targets() {
     let mut dead = String::new();
     let mut followed = 0;
     for page in pages() {
@@ -33,7 +33,7 @@ fn links_lead_somewhere() {
 }
 
 #[test]
-fn files_that_are_shown_are_taken() {
+fn shown_files_are_valid() {
     let mut taken = 0;
     for page in pages() {
         for block in blocks(&text(&page)).into_iter().filter(|block| block.language == "yaml") {
@@ -55,9 +55,9 @@ fn files_that_are_shown_are_taken() {
     assert!(taken >= 10, "{taken}");
 }
 
-/// Not run, but read as far as that is possible without the files that they name.
+/// The commands are parsed but not run, since the files that they name may not exist.
 #[test]
-fn commands_that_are_shown_exist() {
+fn shown_commands_exist() {
     let mut tried = 0;
     for page in pages() {
         for block in
@@ -68,13 +68,13 @@ fn commands_that_are_shown_exist() {
                 if !line.starts_with("tunnel-balancer ") {
                     continue;
                 }
-                // Up to whatever the shell does with what it prints.
+                // Without redirections and other parts for the shell.
                 let command = line.split([';', '|', '>', '#']).next().unwrap_or_default().trim_end();
                 let script =
                     format!("eval 'set -- {}'; shift; exec \"$0\" \"$@\" --help", command.replace('\'', "'\\''"));
                 let output = Command::new("sh").args(["-c", &script, PROGRAM]).output().unwrap();
-                let told = String::from_utf8_lossy(&output.stderr);
-                assert!(output.status.success(), "{}:{}: {command}\n{told}", page.display(), block.line);
+                let errors = String::from_utf8_lossy(&output.stderr);
+                assert!(output.status.success(), "{}:{}: {command}\n{errors}", page.display(), block.line);
                 tried += 1;
             }
         }
@@ -88,7 +88,7 @@ fn every_command_is_in_the_readme() {
     let help = String::from_utf8(output.stdout).unwrap();
     let (_, list) = help.split_once("Commands:\n").unwrap();
     let (list, _) = list.split_once("\n\n").unwrap();
-    // What goes on from the line before stands further right.
+    // Continuation lines have a larger indentation.
     let lines = list.lines().filter(|line| line.starts_with("  ") && !line.starts_with("   "));
     let commands: Vec<&str> = lines.filter_map(|line| line.split_whitespace().next()).collect();
     assert!(commands.len() >= 10, "{commands:?}");
@@ -96,16 +96,16 @@ fn every_command_is_in_the_readme() {
     let table: Vec<&str> = readme.lines().filter(|line| line.starts_with("| [`")).collect();
     for command in commands.into_iter().filter(|command| *command != "help") {
         let named = table.iter().any(|row| row.split(']').next().unwrap_or_default().contains(&format!("`{command}`")));
-        assert!(named, "README.md has nothing about `{command}`");
+        assert!(named, "README.md does not document `{command}`");
     }
 }
 
-/// Where the fence says `console`. Lines `...` stand for any number of lines; `UPDATE=1` rewrites
-/// outputs without such a line. A page's commands find the clone's files, those beside the page's
-/// test cases, and `services.yaml` and `worker.js` as the page itself has shown them last.
+/// Runs the commands of `console` blocks. A line `...` stands for any number of lines; `UPDATE=1`
+/// rewrites outputs without such a line. Commands run beside the files of the repository, those of
+/// the page's test cases, and `services.yaml` and `worker.js` as the page has shown them last.
 #[cfg(unix)]
 #[test]
-fn commands_print_what_is_shown() {
+fn shown_output_is_current() {
     let mut run = 0;
     for page in pages() {
         let directory = clone_for(&page);
@@ -140,7 +140,7 @@ fn commands_print_what_is_shown() {
                 }
                 assert!(
                     matches(&lines(expected), &lines(&printed)),
-                    "{}:{}: `{command}` prints\n{printed}\nbut shown is\n{expected}",
+                    "{}:{}: `{command}` prints\n{printed}\nbut the page shows\n{expected}",
                     page.display(),
                     block.line
                 );
@@ -156,7 +156,7 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_tunnel-balancer");
 struct Block {
     language: String,
     text: String,
-    /// Of its first line.
+    /// The line number of its start.
     line: usize,
 }
 
@@ -176,7 +176,7 @@ fn blocks(page: &str) -> Vec<Block> {
     blocks
 }
 
-/// What stands outside of blocks.
+/// Returns the text outside of blocks.
 fn prose(page: &str) -> String {
     page.split("\n```").step_by(2).collect::<Vec<_>>().join("\n")
 }
@@ -186,7 +186,7 @@ fn links(prose: &str) -> Vec<String> {
     prose.split("](").skip(1).map(end).collect()
 }
 
-/// As GitHub makes them of headings.
+/// Returns the anchors that GitHub makes of headings.
 fn anchors(page: &str) -> Vec<String> {
     let kept = |c: char| match c {
         ' ' => Some('-'),
@@ -210,7 +210,7 @@ fn matches(expected: &[&str], printed: &[&str]) -> bool {
     }
 }
 
-/// All pages that somebody may read.
+/// Returns all pages.
 fn pages() -> Vec<PathBuf> {
     let root = root();
     let mut pages: Vec<PathBuf> = [".", "docs", "fuzz"]
@@ -224,7 +224,7 @@ fn pages() -> Vec<PathBuf> {
     pages
 }
 
-/// What the commands of a page need of a clone, in a directory of its own.
+/// Creates a directory with the files that the commands of a page need.
 #[cfg(unix)]
 fn clone_for(page: &Path) -> PathBuf {
     let name = page.file_stem().unwrap().to_str().unwrap();

@@ -1,4 +1,4 @@
-//! What becomes of results that nobody can take.
+//! Results that cannot be printed.
 #![cfg(target_os = "linux")]
 
 use std::fs::File;
@@ -6,12 +6,12 @@ use std::process::{Command, Output, Stdio};
 
 const COMMANDS: [&[&str]; 8] = [
     &["check", "good.yaml"],
-    &["check", "good.yaml", "--format", "json"],
+    &["check", "good.yaml", "--json"],
     &["check", "warnings.yaml", "--format", "github"],
-    &["simulate", "--services", "good.yaml"],
-    &["simulate", "--services", "good.yaml", "--json"],
-    &["explain", "chat.example.com", "--services", "good.yaml"],
-    &["generate", "wrangler", "good.yaml"],
+    &["simulate", "-f", "good.yaml"],
+    &["simulate", "-f", "good.yaml", "--json"],
+    &["explain", "chat.example.com", "-f", "good.yaml"],
+    &["generate", "wrangler", "-f", "good.yaml"],
     &["schema"],
 ];
 
@@ -29,17 +29,17 @@ fn run(arguments: &[&str], stdout: impl Into<Stdio>) -> Output {
 }
 
 #[test]
-fn a_full_disk_is_a_failure() {
+fn a_full_disk_is_an_error() {
     for arguments in COMMANDS {
         let Output { status, stderr, .. } = run(arguments, File::options().write(true).open("/dev/full").unwrap());
-        let said = String::from_utf8(stderr).unwrap();
-        assert!(said.starts_with("error: cannot print: ") && said.lines().count() == 1, "{arguments:?}: {said}");
+        let error = String::from_utf8(stderr).unwrap();
+        assert!(error.starts_with("error: cannot print: ") && error.lines().count() == 1, "{arguments:?}: {error}");
         assert_eq!(status.code(), Some(1), "{arguments:?}");
     }
 }
 
 #[test]
-fn a_reader_that_has_gone_is_none() {
+fn a_closed_pipe_is_not_an_error() {
     for arguments in COMMANDS {
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);

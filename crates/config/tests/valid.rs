@@ -382,23 +382,24 @@ fn a_scenario_with_every_key_is_read() {
     let ms = Duration::from_millis;
     assert_eq!(scenario.latency, [("primary".to_owned(), ms(40)), ("replica".to_owned(), ms(70))]);
 
-    let rates: Vec<_> = scenario.requests.iter().map(|stream| (stream.info.method.as_str(), stream.rate)).collect();
+    let rates: Vec<_> = scenario.requests.iter().map(|stream| (stream.meta.method.as_str(), stream.rate)).collect();
     assert_eq!(rates, [("GET", 10.0), ("POST", 0.5), ("POST", 4.0)]);
     let burst = &scenario.requests[2];
     assert_eq!((burst.from, burst.until), (s(120), s(240)));
-    assert_eq!((burst.info.body, burst.info.idempotency_key), (Body::Once, true));
+    assert_eq!((burst.meta.body, burst.meta.idempotency_key), (Body::Once, true));
 
-    let at =
-        |seconds, server| scenario.timeline.iter().find(|step| step.at == s(seconds) && step.server == server).unwrap();
+    let at = |seconds, server| {
+        scenario.timeline.iter().find(|change| change.at == s(seconds) && change.server == server).unwrap()
+    };
     assert_eq!(
         (at(60, "primary").requests.action, at(60, "primary").probes.action),
-        (Action::Answers(530), Action::Answers(530))
+        (Action::Status(530), Action::Status(530))
     );
     assert_eq!((at(120, "primary").requests.action, at(120, "primary").requests.after), (Action::Up, ms(40)));
     assert_eq!(at(210, "replica").requests.action, Action::Refuses);
     assert_eq!(at(240, "primary").requests.action, Action::Hangs);
     let full = at(360, "primary");
-    assert_eq!((full.requests.action, full.requests.after, full.requests.stddev), (Action::Answers(500), ms(5), ms(1)));
+    assert_eq!((full.requests.action, full.requests.after, full.requests.stddev), (Action::Status(500), ms(5), ms(1)));
     assert_eq!((full.probes.action, full.probes.after, full.probes.stddev), (Action::Up, ms(40), ms(0)));
     assert!(full.reset_connections && !at(420, "primary").reset_connections);
     assert_eq!((at(420, "primary").probes.after, at(420, "primary").probes.action), (s(4), Action::Up));
@@ -412,7 +413,7 @@ fn a_scenario_has_defaults_and_may_borrow_its_services() {
     assert_eq!(borrowed.service, services[0]);
     assert_eq!((borrowed.isolates, borrowed.client_timeout), (1, Some(Duration::from_secs(30))));
     assert_eq!(borrowed.latency[1], ("c".to_owned(), Duration::from_millis(50)));
-    let times: Vec<u64> = borrowed.timeline.iter().map(|step| step.at.as_secs()).collect();
+    let times: Vec<u64> = borrowed.timeline.iter().map(|change| change.at.as_secs()).collect();
     assert_eq!(times, [0, 30], "in the order of time");
 
     let own = format!("services: {{ x.example.com: y.example.net }}\n{text}");

@@ -29,9 +29,21 @@ pub struct Caller {
     pub(super) progress: Rc<Progress>,
 }
 
+/// The largest number of attempts and probes of one request.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SubrequestLimits {
+    /// Attempts and probes.
+    pub(super) total: u32,
+    /// Probes.
+    pub(super) probes: u32,
+}
+
 /// The state of a request that distinguishes hedges from aborted attempts.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
+    /// Attempts and probes so far, and probes alone.
+    sent: Cell<u32>,
+    probes: Cell<u32>,
     /// Attempts in flight.
     in_flight: Cell<usize>,
     /// Attempts that ended with a good response.
@@ -49,6 +61,9 @@ impl Caller {
     /// Sends the request to `server`. Returns a [timeout](Failure::Timeout) if no response arrives
     /// within `limit`.
     pub async fn send(&self, server: &Server, limit: Duration) -> Outcome {
+        if !self.take_subrequest(false) {
+            return Outcome::Failed(Failure::Local);
+        }
         self.fleet.client.trace.borrow_mut().count_attempt(self.fleet.clock.elapsed(), server);
         let outcome = self.fleet.within(limit, self.respond(server, Target::Path(self.path))).await;
         outcome.unwrap_or(Outcome::Failed(Failure::Timeout))
@@ -57,9 +72,24 @@ impl Caller {
     /// Sends a probe to `server`. Returns a [timeout](Failure::Timeout) if no response arrives
     /// within `limit`.
     pub async fn probe(&self, server: &Server, limit: Duration) -> Outcome {
+        if !self.take_subrequest(true) {
+            return Outcome::Failed(Failure::Local);
+        }
         self.fleet.client.trace.borrow_mut().probe(self.fleet.clock.now(), server);
         let outcome = self.fleet.within(limit, self.respond(server, Target::Probe)).await;
         outcome.unwrap_or(Outcome::Failed(Failure::Timeout))
+    }
+
+    /// Counts an attempt or a probe. Returns `false` if the request has reached its limit.
+    fn take_subrequest(&self, is_probe: bool) -> bool {
+        let Some(limits) = self.fleet.subrequest_limits else { return true };
+        let (sent, probes) = (&self.progress.sent, &self.progress.probes);
+        if sent.get() >= limits.total || (is_probe && probes.get() >= limits.probes) {
+            return false;
+        }
+        sent.set(sent.get() + 1);
+        probes.set(probes.get() + u32::from(is_probe));
+        true
     }
 
     async fn respond(&self, server: &Server, target: Target) -> Outcome {
@@ -77,11 +107,17 @@ impl HttpClient for Caller {
     type Error = Failure;
 
     async fn send(&self, label: &String, server: &Server, attempt: AttemptInfo) -> Result<StatusCode, Failure> {
+        if !self.take_subrequest(false) {
+            return Err(Failure::Local);
+        }
         self.fleet.client.trace.borrow_mut().attempt(self.fleet.clock.now(), label, server, attempt);
         into_result(self.respond(server, Target::Path(self.path)).await)
     }
 
     async fn send_probe(&self, server: &Server, _: ProbeRequest) -> Result<StatusCode, Failure> {
+        if !self.take_subrequest(true) {
+            return Err(Failure::Local);
+        }
         self.fleet.client.trace.borrow_mut().probe(self.fleet.clock.now(), server);
         into_result(self.respond(server, Target::Probe).await)
     }

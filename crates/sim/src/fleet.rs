@@ -16,7 +16,7 @@ use tunnel_balancer_core::{Clock, Forwarded, Pool, RequestMeta, Rng, Service, fo
 
 use crate::arrivals::Arrivals;
 use crate::baseline::Baseline;
-use crate::caller::{Caller, Progress};
+use crate::caller::{Caller, Progress, SubrequestLimits};
 use crate::client::{Client, ClientRequest};
 use crate::clock::VirtualClock;
 use crate::executor::Spawner;
@@ -35,6 +35,8 @@ pub(super) struct Fleet {
     pub(super) spawner: Spawner,
     /// The time after which clients disconnect. Default none.
     pub(super) client_timeout: Option<Duration>,
+    /// The limits of each request. Default none.
+    pub(super) subrequest_limits: Option<SubrequestLimits>,
     /// Selects the isolate of each request.
     pub(super) router_rng: RefCell<Rng>,
     /// Requests created so far.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use http::Method;
 use tunnel_balancer_core::{Pool, RequestMeta, Rng, Service};
 
+use crate::caller::SubrequestLimits;
 use crate::client::ClientRequest;
 use crate::executor::Executor;
 use crate::fleet::Fleet;
@@ -29,6 +30,7 @@ pub struct Sim {
     clients: Vec<Client>,
     probe_continuously: bool,
     client_timeout: Option<Duration>,
+    subrequest_limits: Option<SubrequestLimits>,
     sharing: Option<Duration>,
 }
 
@@ -48,6 +50,7 @@ impl Sim {
             clients: Vec::new(),
             probe_continuously: false,
             client_timeout: None,
+            subrequest_limits: None,
             sharing: None,
         }
     }
@@ -68,6 +71,14 @@ impl Sim {
     /// Sets the time after which clients disconnect. Default never.
     pub const fn client_timeout(&mut self, limit: Duration) -> &mut Self {
         self.client_timeout = Some(limit);
+        self
+    }
+
+    /// Limits the attempts and probes of each request in total, and its probes, like a Worker.
+    /// Beyond that nothing is sent, and the attempt or probe fails with
+    /// [`Failure::Local`](tunnel_balancer_core::Failure::Local). Default no limit.
+    pub const fn subrequest_limits(&mut self, total: u32, probes: u32) -> &mut Self {
+        self.subrequest_limits = Some(SubrequestLimits { total, probes });
         self
     }
 
@@ -164,6 +175,7 @@ impl Sim {
             clock,
             spawner: spawner.clone(),
             client_timeout: self.client_timeout,
+            subrequest_limits: self.subrequest_limits,
             router_rng: RefCell::new(Rng::new(stream(self.seed, Stream::Router))),
             requests: Cell::new(self.requests.len()),
             is_over: Cell::new(false),

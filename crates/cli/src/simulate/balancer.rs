@@ -1,36 +1,37 @@
-//! From a scenario to a run of it.
+//! Runs of a scenario.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
-use tunnel_balancer_config::scenario::{Action, Scenario, ServerBehavior, Step};
+use tunnel_balancer_config::scenario::{Action, BehaviorChange, Scenario, ServerBehavior};
+use tunnel_balancer_config::{MAX_SUBREQUESTS, Work};
 use tunnel_balancer_core::{Failure, Service};
 use tunnel_balancer_sim::{Arrivals, Behavior, Record, Sim};
 
 use super::format::duration;
 use super::script::Script;
 
-/// Whose run it is.
+/// The balancer of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Balancer {
     /// The engine.
-    Ours,
+    Engine,
     /// The original script.
     Script,
 }
 
-/// Runs that take longer tell how far they are, and again after as long.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// The time after which progress is printed, and the interval between two lines.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(2);
 
 impl Balancer {
     pub(super) const fn name(self) -> &'static str {
         match self {
-            Self::Ours => "Tunnel Balancer",
+            Self::Engine => "Tunnel Balancer",
             Self::Script => "Original script",
         }
     }
 
-    /// Everything that happens, until the last client has an answer or has gone.
+    /// Runs a scenario until the last client has a response or has disconnected.
     pub(super) fn run(self, scenario: &Scenario, seed: u64) -> Record {
         let service = simulated(scenario.service.clone());
         let passing = passing_status(&service);
@@ -40,6 +41,9 @@ impl Balancer {
         if let Some(timeout) = scenario.client_timeout {
             sim.client_timeout(timeout);
         }
+        if scenario.free_plan {
+            sim.subrequest_limits(MAX_SUBREQUESTS, Work::of(&scenario.service).max_probes());
+        }
         if self == Self::Script {
             sim.isolates(scenario.isolates).baselines(|| Box::<Script>::default());
         }
@@ -47,7 +51,7 @@ impl Balancer {
             sim.server(Duration::ZERO, server, Behavior::status(200).after(*latency));
             sim.probes(Duration::ZERO, server, Behavior::status(passing).after(*latency));
         }
-        for Step { at, server, requests, probes, reset_connections, .. } in &scenario.timeline {
+        for BehaviorChange { at, server, requests, probes, reset_connections, .. } in &scenario.timeline {
             sim.server(*at, server, behavior(*requests, 200));
             sim.probes(*at, server, behavior(*probes, passing));
             if *reset_connections {
@@ -56,12 +60,12 @@ impl Balancer {
         }
         for stream in &scenario.requests {
             let arrivals = Arrivals::poisson(stream.rate).from(stream.from).until(stream.until);
-            sim.arrivals(arrivals.request(stream.info.clone()).distinct_clients());
+            sim.arrivals(arrivals.request(stream.meta.clone()).distinct_clients());
         }
-        let told = Cell::new(Instant::now());
+        let printed = Cell::new(Instant::now());
         let watch = |now: Duration| {
-            if told.get().elapsed() >= PATIENCE {
-                told.set(Instant::now());
+            if printed.get().elapsed() >= PROGRESS_INTERVAL {
+                printed.set(Instant::now());
                 let (now, end) = (duration(Duration::from_secs(now.as_secs())), duration(scenario.duration));
                 eprintln!("{}: {now} of {end}", self.name());
             }
@@ -70,7 +74,7 @@ impl Balancer {
     }
 }
 
-/// The service as it can be simulated: scripted servers answer with a status and nothing else.
+/// Returns the service without what scripted servers cannot do: they respond with a status only.
 fn simulated(mut service: Service) -> Service {
     if let Some(check) = &mut service.health_check {
         (check.expect_header, check.expect_body) = (None, None);
@@ -78,20 +82,20 @@ fn simulated(mut service: Service) -> Service {
     service
 }
 
-/// What the probe of a server that is up is answered.
+/// Returns the status with which a server that is up responds to probes.
 fn passing_status(service: &Service) -> u16 {
     let expected = service.health_check.iter().flat_map(|check| &check.expect_status.0);
     let passes = |(first, last): &(u16, u16)| (*first..=*last).contains(&200);
     if expected.clone().any(passes) { 200 } else { expected.map(|(first, _)| *first).next().unwrap_or(200) }
 }
 
-fn behavior(scripted: ServerBehavior, good: u16) -> Behavior {
+fn behavior(scripted: ServerBehavior, up: u16) -> Behavior {
     let behavior = match scripted.action {
-        Action::Up => Behavior::status(good),
-        Action::Answers(status) => Behavior::status(status),
+        Action::Up => Behavior::status(up),
+        Action::Status(status) => Behavior::status(status),
         Action::Refuses => Behavior::fails(Failure::Connect),
         Action::Resets => Behavior::fails(Failure::ConnectionLost),
-        // Whatever comes later is not simulated, so it does nothing.
+        // An action that this version does not know.
         _ => return Behavior::hangs(),
     };
     behavior.after(scripted.after).normal(scripted.stddev)

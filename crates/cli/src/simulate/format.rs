@@ -1,19 +1,19 @@
-//! Times and numbers as they are printed.
+//! Times and numbers for output.
 
 use std::time::Duration;
 
-/// Whole milliseconds.
+/// Returns whole milliseconds.
 pub(super) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// A point of the run: `1:02.345`.
+/// Returns a time of the run: `1:02.345`.
 pub(super) fn clock(at: Duration) -> String {
     let millis = millis(at);
     format!("{}:{:02}.{:03}", millis / 60_000, millis / 1000 % 60, millis % 1000)
 }
 
-/// How long something took: `41 ms`, `3.1 s`, `2m`.
+/// Returns a measured duration: `41 ms`, `3.1 s`, `2m 05 s`.
 pub(super) fn took(duration: Duration) -> String {
     match millis(duration) {
         millis @ 0..1000 => format!("{millis} ms"),
@@ -22,7 +22,7 @@ pub(super) fn took(duration: Duration) -> String {
     }
 }
 
-/// A duration as it is written in a file: `1m30s`.
+/// Returns a duration as in a file: `1m30s`.
 pub(super) fn duration(duration: Duration) -> String {
     let mut rest = millis(duration);
     let mut text = String::new();
@@ -35,7 +35,7 @@ pub(super) fn duration(duration: Duration) -> String {
     if text.is_empty() { "0s".to_owned() } else { text }
 }
 
-/// `12,345`.
+/// Returns a number with separators: `12,345`.
 pub(super) fn number(number: usize) -> String {
     let digits = number.to_string();
     let mut text = String::new();
@@ -48,7 +48,7 @@ pub(super) fn number(number: usize) -> String {
     text
 }
 
-/// `7.1 %`. What is not nothing never looks like it, and neither does what is not everything.
+/// Returns a share: `7.1 %`. It is `0.0 %` only for none, and `100.0 %` only for all.
 pub(super) fn percent(part: usize, whole: usize) -> String {
     let percent = 100.0 * part as f64 / whole.max(1) as f64;
     match percent {
@@ -58,10 +58,10 @@ pub(super) fn percent(part: usize, whole: usize) -> String {
     }
 }
 
-/// `1 request`, `2 requests`.
-pub(super) fn count(number: usize, one: &str) -> String {
+/// Returns `1 request`, `2 requests`.
+pub(super) fn count(number: usize, noun: &str) -> String {
     let s = if number == 1 { "" } else { "s" };
-    format!("{} {one}{s}", self::number(number))
+    format!("{} {noun}{s}", self::number(number))
 }
 
 #[cfg(test)]
@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_and_numbers_can_be_read() {
+    fn times_and_numbers_are_formatted() {
         let ms = Duration::from_millis;
         assert_eq!(
             [0, 999, 62_345, 3_600_000].map(|at| clock(ms(at))),

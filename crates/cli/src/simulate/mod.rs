@@ -1,86 +1,89 @@
-//! `tunnel-balancer simulate`: an outage on a virtual clock, before it happens.
+//! `tunnel-balancer simulate`: outages on a virtual clock.
 
 mod balancer;
 mod format;
+mod latency;
 mod outage;
+mod quota;
 mod report;
 mod script;
 mod svg;
 mod text;
 mod timeline;
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 use serde::Serialize;
-use tunnel_balancer_config::Config;
 use tunnel_balancer_config::scenario::Scenario;
+use tunnel_balancer_config::{Errors, parse, parse_scenario};
+use tunnel_balancer_core::Service;
 
+use crate::map_file::{MapFile, hint_for};
 use crate::{input, output};
 use balancer::Balancer;
-use report::Report;
+use report::RunReport;
 
-/// Play an outage on a virtual clock: what is lost, how soon others take over, what it costs.
+/// Simulate an outage on a virtual clock: lost requests, time to failover, and usage.
 ///
-/// A scenario is a short file that says which requests come and what servers do when: die, hang,
-/// slow down, come back. It runs through the same engine that serves, in as many isolates as it
-/// says, within a second or two. Printed are what happened when, the requests in all and those that
-/// were lost, how long it took until others served, the share of each server, and what was used of
-/// the free plan of Cloudflare Workers.
+/// A scenario states the request rates, and how servers behave from a time on: they go down, hang,
+/// slow down, return. It runs through the engine of the Worker, in as many isolates as it states,
+/// within seconds. The output is a timeline, lost requests, latency, the share of each server, and
+/// the usage of Cloudflare's free plan.
 ///
-/// Equal scenarios, settings and seeds give equal results. Not simulated are affinity cookies,
-/// secrets, and what `expect_header` and `expect_body` of a health check look for.
+/// Equal scenarios, settings and seeds give equal results. Affinity cookies, secrets,
+/// `expect_header` and `expect_body` are not simulated.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
   tunnel-balancer simulate
-  tunnel-balancer simulate --services services.yaml --service git.example.com --svg outage.svg
+  tunnel-balancer simulate --service git.example.com --svg outage.svg
   tunnel-balancer simulate examples/scenarios/primary-530.yaml --compare script
-  tunnel-balancer simulate examples/scenarios/primary-hangs.yaml --svg outage.svg
-  tunnel-balancer simulate outage.yaml --services services.yaml --seed 7
+  tunnel-balancer simulate outage.yaml -f services.yaml --seed 7
 
-Exit codes: 0 it ran, whatever was lost; 1 a picture or the result cannot be written; 2 mistakes in a file or the command.
+All keys of a scenario: examples/scenarios/all-keys.yaml
 
-Every key of a scenario is in examples/scenarios/all-keys.yaml.")]
+Exit codes: 0 simulated, also if requests were lost; 1 cannot write the output; 2 errors in a file or in the command.")]
 pub(crate) struct Simulate {
-    /// What happens. Without it, the tunnel of a service's first server is down for two minutes.
+    /// Scenario to run; `-` reads standard input. Default: the tunnel of a service's first server is
+    /// down for two minutes.
     scenario: Option<PathBuf>,
 
-    /// Take the services of this file, and not those in the scenario. Default without a scenario:
-    /// services.yaml.
-    #[arg(long, value_name = "FILE")]
-    services: Option<PathBuf>,
+    /// Map of public hosts and their servers, instead of the one in the scenario; `-` reads
+    /// standard input. Default without a scenario: services.yaml.
+    #[arg(short, long, value_name = "FILE")]
+    file: Option<PathBuf>,
 
-    /// Without a scenario: the service it happens to. Default: the first that has two servers.
+    /// Without a scenario: public host of the service. Default: the first service with two servers.
     #[arg(long, value_name = "HOST", conflicts_with = "scenario")]
     service: Option<String>,
 
-    /// Decides everything that is left to chance.
+    /// Seed of all random choices.
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     seed: u64,
 
-    /// Draw it: a lane for each server, and the requests that were lost.
+    /// Draw the run as an SVG file: a lane per server, and one for lost requests. `-` prints the
+    /// drawing instead of the results.
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
 
-    /// Run the same beside it through another balancer.
-    #[arg(long, value_name = "WHAT")]
+    /// Run the same scenario with another balancer for comparison.
+    #[arg(long, value_name = "BALANCER")]
     compare: Option<Baseline>,
 
-    /// Print one JSON document instead of text.
+    /// Print one JSON document.
     #[arg(long)]
     json: bool,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Baseline {
-    /// The script of 100 lines that Tunnel Balancer took the place of.
+    /// The script of 100 lines that Tunnel Balancer replaces.
     Script,
 }
 
-/// Everything that is printed or drawn.
+/// The results of one scenario.
 #[derive(Debug, Serialize)]
 struct Results<'a> {
     title: &'a str,
@@ -90,13 +93,13 @@ struct Results<'a> {
     isolates: usize,
     #[serde(skip)]
     scenario: &'a Scenario,
-    /// Ours, and perhaps a rival's.
-    runs: Vec<Report>,
+    /// The engine's run, and that of a baseline if one is compared.
+    runs: Vec<RunReport>,
 }
 
 impl Simulate {
     pub(crate) fn run(self) -> ExitCode {
-        let scenario = match self.read() {
+        let scenario = match self.scenario() {
             Ok(scenario) => scenario,
             Err(message) => {
                 eprintln!("{message}");
@@ -104,42 +107,47 @@ impl Simulate {
             }
         };
         let results = match self.compare {
-            None => Results::of(&scenario, self.seed, &[Balancer::Ours]),
-            Some(Baseline::Script) => Results::of(&scenario, self.seed, &[Balancer::Ours, Balancer::Script]),
+            None => Results::new(&scenario, self.seed, &[Balancer::Engine]),
+            Some(Baseline::Script) => Results::new(&scenario, self.seed, &[Balancer::Engine, Balancer::Script]),
         };
         if let Some(file) = &self.svg
-            && let Err(error) = fs::write(file, svg::draw(&results))
+            && let Err(error) = output::write(file, &svg::draw(&results), true)
         {
-            eprintln!("error: cannot write {}: {error}", file.display());
+            eprintln!("error: {error}");
             return ExitCode::FAILURE;
         }
-        let said = if self.json {
-            // Nothing in it can fail: all keys are texts.
+        if self.svg.as_deref().is_some_and(input::is_stdio) {
+            return ExitCode::SUCCESS;
+        }
+        let text = if self.json {
+            // Serialization cannot fail: all keys are strings.
             serde_json::to_string_pretty(&results).unwrap_or_default() + "\n"
         } else {
             text::write(&results)
         };
-        output::print(&said)
+        output::print(&text)
     }
 
-    fn read(&self) -> Result<Scenario, String> {
-        let services = |file: &Path| {
-            let config: Result<Config, _> = tunnel_balancer_config::parse(&input::yaml(file)?);
-            config.map(|config| config.services).map_err(|errors| in_file(&errors, file))
+    fn scenario(&self) -> Result<Scenario, String> {
+        let Some(path) = &self.scenario else {
+            let map = self.file.as_deref().unwrap_or_else(|| Path::new(MapFile::DEFAULT));
+            return outage::scenario(&services(map)?, self.service.as_deref());
         };
-        let Some(file) = &self.scenario else {
-            let named = self.services.as_deref().unwrap_or_else(|| Path::new("services.yaml"));
-            return outage::of(&services(named)?, self.service.as_deref());
-        };
-        let services = self.services.as_deref().map(services).transpose()?;
-        let read = tunnel_balancer_config::parse_scenario(&input::yaml(file)?, services.as_deref());
-        read.map_err(|errors| in_file(&errors, file))
+        let given = self.file.as_deref().map(services).transpose()?;
+        let yaml = input::yaml(path)?;
+        parse_scenario(&yaml, given.as_deref()).map_err(|errors| match parse(&yaml) {
+            Ok(_) => {
+                let name = input::name(path);
+                format!("error: {name} is a map, not a scenario{}", hint_for(&path.to_string_lossy()))
+            }
+            Err(_) => in_file(&errors, path),
+        })
     }
 }
 
 impl<'a> Results<'a> {
-    fn of(scenario: &'a Scenario, seed: u64, balancers: &[Balancer]) -> Self {
-        let run = |balancer: &Balancer| Report::new(*balancer, scenario, balancer.run(scenario, seed));
+    fn new(scenario: &'a Scenario, seed: u64, balancers: &[Balancer]) -> Self {
+        let run = |balancer: &Balancer| RunReport::new(*balancer, scenario, balancer.run(scenario, seed));
         Self {
             title: &scenario.title,
             service: scenario.service.name(),
@@ -152,64 +160,110 @@ impl<'a> Results<'a> {
     }
 }
 
-fn in_file(errors: &tunnel_balancer_config::Errors, file: &Path) -> String {
-    errors.in_file(&file.display().to_string()).to_string()
+fn services(path: &Path) -> Result<Vec<Service>, String> {
+    let config = parse(&input::yaml(path)?).map_err(|errors| in_file(&errors, path))?;
+    Ok(config.services)
+}
+
+fn in_file(errors: &Errors, path: &Path) -> String {
+    errors.in_file(&input::name(path)).to_string()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::time::Duration;
 
     use super::*;
 
-    const BOTH: [Balancer; 2] = [Balancer::Ours, Balancer::Script];
+    const BOTH: [Balancer; 2] = [Balancer::Engine, Balancer::Script];
 
     fn example(name: &str) -> Scenario {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/scenarios").join(name);
-        tunnel_balancer_config::parse_scenario(&input::yaml(&file).unwrap(), None).unwrap()
+        parse_scenario(&input::yaml(&file).unwrap(), None).unwrap()
     }
 
-    /// The reason why there is Tunnel Balancer: a 530 is a status, so the script passes it on until
-    /// it probes again.
+    fn scenario(yaml: &str) -> Scenario {
+        parse_scenario(yaml, None).unwrap_or_else(|errors| panic!("{errors}"))
+    }
+
+    /// A 530 is a status, so the script passes it on until it probes again.
     #[test]
-    fn the_script_loses_requests_until_it_probes_again_and_ours_loses_none() {
+    fn only_the_script_loses_requests_while_a_tunnel_is_down() {
         let scenario = example("primary-530.yaml");
-        let results = Results::of(&scenario, 1, &BOTH);
-        let [ours, script] = &results.runs[..] else { panic!("two runs") };
-        assert_eq!(ours.requests, script.requests);
-        assert_eq!((ours.lost, ours.faults[0].last_lost), (0, None));
-        assert!(ours.faults[0].failover.unwrap() < Duration::from_secs(1), "{:?}", ours.faults);
+        let results = Results::new(&scenario, 1, &BOTH);
+        let [engine, script] = &results.runs[..] else { panic!("two runs") };
+        assert_eq!(engine.requests, script.requests);
+        assert_eq!((engine.lost, engine.faults[0].last_loss), (0, None));
+        assert!(engine.faults[0].failover.unwrap() < Duration::from_secs(1), "{:?}", engine.faults);
         assert!(script.lost > 200, "{}", script.lost);
         assert_eq!(script.lost_by.keys().collect::<Vec<_>>(), ["530 from primary"]);
-        // Its interval is 30 s; some isolate probes nearly that long after the fault, and none
-        // later by more than the gap between two requests.
-        let last = script.faults[0].last_lost.unwrap();
+        // Its interval is 30 s. Some isolate probes nearly that long after the fault, and none much
+        // later.
+        let last = script.faults[0].last_loss.unwrap();
         assert!((Duration::from_secs(25)..Duration::from_secs(35)).contains(&last), "{last:?}");
 
         let svg = svg::draw(&results);
         let (above, below) = svg.split_once(">Original script: ").unwrap();
         let bars = "<path class=\"lost\"";
-        assert!(!above.contains(bars) && above.contains("none of 3,085 requests lost"), "{above}");
+        assert!(!above.contains(bars) && above.contains("0 of 3,085 requests lost"), "{above}");
         assert!(below.contains(bars), "{below}");
     }
 
-    /// `UPDATE=1 cargo test -p tunnel-balancer` draws it anew; look at it before you commit it.
+    /// Requests that arrive during a fault and are held are served after its end.
     #[test]
-    fn the_picture_in_the_documentation_is_what_is_drawn() {
+    fn held_requests_count_as_served_after_the_fault() {
+        let yaml = "
+services: { app.example.com: { servers: [a.example.com], retry: { hold: 30s } } }
+duration: 1m
+requests: { GET: 5 }
+timeline: { 20s: { a: refuses }, 25s: { a: up } }
+";
+        let scenario = scenario(yaml);
+        let run = &Results::new(&scenario, 1, &[Balancer::Engine]).runs[0];
+        assert_eq!(run.lost, 0);
+        let failover = run.faults[0].failover.unwrap();
+        assert!((Duration::from_secs(5)..Duration::from_secs(6)).contains(&failover), "{failover:?}");
+    }
+
+    #[test]
+    fn requests_are_limited_to_the_subrequests_of_the_free_plan() {
+        let yaml = |free_plan| {
+            format!(
+                "
+services: {{ app.example.com: {{ servers: [a.example.com, b.example.com], retry: {{ hold: 20s }} }} }}
+duration: 5m
+free_plan: {free_plan}
+requests: {{ GET: 0.05 }}
+timeline: {{ 10s: {{ a: refuses, b: refuses }} }}
+"
+            )
+        };
+        let most = |free_plan| {
+            let scenario = scenario(&yaml(free_plan));
+            Results::new(&scenario, 1, &BOTH[..1]).runs[0].quota.max_subrequests
+        };
+        assert_eq!(most(true), 50);
+        assert!(most(false) > 50);
+    }
+
+    /// `UPDATE=1 cargo test -p tunnel-balancer` draws it again; view it before you commit it.
+    #[test]
+    fn the_drawing_in_the_documentation_is_current() {
         let scenario = example("primary-530.yaml");
-        let drawn = svg::draw(&Results::of(&scenario, 1, &BOTH));
+        let drawn = svg::draw(&Results::new(&scenario, 1, &BOTH));
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/simulate.svg");
         if std::env::var_os("UPDATE").is_some() {
             fs::write(&file, &drawn).unwrap();
         }
-        assert!(input::yaml(&file).unwrap() == drawn, "docs/simulate.svg is another picture");
+        assert!(input::yaml(&file).unwrap() == drawn, "docs/simulate.svg is outdated");
     }
 
     #[test]
-    fn equal_seeds_give_equal_results_and_others_do_not() {
+    fn equal_seeds_give_equal_results() {
         let scenario = example("all-keys.yaml");
         let all = |seed| {
-            let results = Results::of(&scenario, seed, &BOTH);
+            let results = Results::new(&scenario, seed, &BOTH);
             (serde_json::to_string(&results).unwrap(), text::write(&results), svg::draw(&results))
         };
         assert_eq!(all(1), all(1));
@@ -217,14 +271,14 @@ mod tests {
     }
 
     #[test]
-    fn every_scenario_that_is_shipped_has_its_output_written_down() {
+    fn every_example_has_its_output_in_a_test_case() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let written = input::yaml(&root.join("tests/cmd/simulate.trycmd")).unwrap();
+        let cases = input::yaml(&root.join("tests/cmd/simulate.trycmd")).unwrap();
         let files = fs::read_dir(root.join("../../examples/scenarios")).unwrap();
         let names: Vec<String> = files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
         assert!(names.len() >= 6, "{names:?}");
         for name in names {
-            assert!(written.contains(&format!("examples/scenarios/{name}")), "{name}");
+            assert!(cases.contains(&format!("examples/scenarios/{name}")), "{name}");
         }
     }
 }

@@ -1,11 +1,11 @@
-//! The script of 100 lines that Tunnel Balancer took the place of, to show what has changed.
+//! The script of 100 lines that Tunnel Balancer replaces, for comparison.
 //!
-//! Its logic, with its defects: servers in order, and a map of their health in the isolate's
-//! memory. When that is older than 30 s, the request that comes next probes all servers, one after
-//! the other, and waits for it; so does every other that comes meanwhile. The first healthy server
-//! is asked, or else the first. Only when `fetch` throws is another one asked, once; a body that
-//! was sent is gone then, and whatever goes wrong there is an error of the Worker. A status is
-//! passed on, 530 included.
+//! It keeps the servers in order, and a map of their health in the memory of the isolate. When the
+//! map is older than 30 s, the next request probes all servers one after the other and waits for
+//! the results, as do all requests that arrive meanwhile. The request is sent to the first healthy
+//! server, or else to the first one. Another server is tried once, and only if `fetch` throws. A
+//! body that was sent cannot be sent again, and an error of the second attempt is an error of the
+//! Worker. Every status is passed on, 530 included.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -21,16 +21,16 @@ use tunnel_balancer_sim::{Baseline, Caller, VirtualClock};
 #[derive(Debug, Default)]
 pub(super) struct Script {
     healthy: RefCell<BTreeMap<usize, bool>>,
-    checked: Cell<Option<Timestamp>>,
+    checked_at: Cell<Option<Timestamp>>,
 }
 
-/// How old what it knows may be.
+/// The largest age of the map.
 const INTERVAL: Duration = Duration::from_secs(30);
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
-/// It has no timeout for requests: Cloudflare's edge answers 524 after this long.
+/// The script has no timeout for requests: after this time Cloudflare's edge responds with 524.
 const EDGE_TIMEOUT: Duration = Duration::from_secs(100);
 const EDGE_TIMED_OUT: u16 = 524;
-/// What an exception that nobody catches looks like to a client: a 500 with the page "error 1101".
+/// The response after an uncaught exception: a 500 with the page "error 1101".
 const UNCAUGHT: StatusCode = StatusCode::INTERNAL_SERVER_ERROR;
 
 impl Baseline for Script {
@@ -41,26 +41,26 @@ impl Baseline for Script {
         info: &'a RequestMeta,
     ) -> Pin<Box<dyn Future<Output = Forwarded<StatusCode>> + 'a>> {
         Box::pin(async move {
-            let is_old = |checked| clock.now().since(checked) > INTERVAL;
-            if self.checked.get().is_none_or(is_old) {
+            let is_old = |checked_at| clock.now().since(checked_at) > INTERVAL;
+            if self.checked_at.get().is_none_or(is_old) {
                 self.check(caller).await;
-                self.checked.set(Some(clock.now()));
+                self.checked_at.set(Some(clock.now()));
             }
             let servers = || caller.service().servers().iter().enumerate().filter(|(_, server)| server.enabled);
-            let is_healthy = |(place, _): &(usize, &Server)| self.healthy.borrow().get(place) == Some(&true);
+            let is_healthy = |(index, _): &(usize, &Server)| self.healthy.borrow().get(index) == Some(&true);
             let Some(first) = servers().find(is_healthy).or_else(|| servers().next()) else {
-                return own(StatusCode::SERVICE_UNAVAILABLE, 0);
+                return local(StatusCode::SERVICE_UNAVAILABLE, 0);
             };
-            if let Some(answer) = fetch(caller, first, 1).await {
-                return answer;
+            if let Some(response) = fetch(caller, first, 1).await {
+                return response;
             }
-            let Some(other) = servers().find(|(place, _)| *place != first.0) else {
-                return own(StatusCode::SERVICE_UNAVAILABLE, 1);
+            let Some(other) = servers().find(|(index, _)| *index != first.0) else {
+                return local(StatusCode::SERVICE_UNAVAILABLE, 1);
             };
             if [Method::POST, Method::PUT, Method::PATCH].contains(&info.method) {
-                return own(UNCAUGHT, 1);
+                return local(UNCAUGHT, 1);
             }
-            fetch(caller, other, 2).await.unwrap_or_else(|| own(UNCAUGHT, 2))
+            fetch(caller, other, 2).await.unwrap_or_else(|| local(UNCAUGHT, 2))
         })
     }
 }
@@ -68,26 +68,26 @@ impl Baseline for Script {
 impl Script {
     /// Probes all servers, one after the other.
     async fn check(&self, caller: &Caller) {
-        for (place, server) in caller.service().servers().iter().enumerate().filter(|(_, server)| server.enabled) {
+        for (index, server) in caller.service().servers().iter().enumerate().filter(|(_, server)| server.enabled) {
             let passed = match caller.probe(server, PROBE_TIMEOUT).await {
                 Outcome::Status(status) => status.is_success() || status.is_redirection(),
                 Outcome::Failed(_) => false,
             };
-            self.healthy.borrow_mut().insert(place, passed);
+            self.healthy.borrow_mut().insert(index, passed);
         }
     }
 }
 
-/// A server's answer; `None` where `fetch` throws.
-async fn fetch(caller: &Caller, (place, server): (usize, &Server), attempts: u32) -> Option<Forwarded<StatusCode>> {
+/// Returns the response of a server, or `None` if `fetch` throws.
+async fn fetch(caller: &Caller, (index, server): (usize, &Server), attempts: u32) -> Option<Forwarded<StatusCode>> {
     let status = match caller.send(server, EDGE_TIMEOUT).await {
         Outcome::Status(status) => status,
         Outcome::Failed(Failure::Timeout) => StatusCode::from_u16(EDGE_TIMED_OUT).ok()?,
         Outcome::Failed(_) => return None,
     };
-    Some(Forwarded { response: Ok(status), served_by: ServerId::new(place), attempts, last_resort: false })
+    Some(Forwarded { response: Ok(status), served_by: ServerId::new(index), attempts, last_resort: false })
 }
 
-const fn own(status: StatusCode, attempts: u32) -> Forwarded<StatusCode> {
+const fn local(status: StatusCode, attempts: u32) -> Forwarded<StatusCode> {
     Forwarded { response: Ok(status), served_by: None, attempts, last_resort: false }
 }

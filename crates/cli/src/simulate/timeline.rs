@@ -1,100 +1,124 @@
-//! What happened when.
+//! The timeline of a run.
 //!
-//! Twenty isolates find out the same twenty times. So what happens between one step of the scenario
-//! and the next is put together: one line for each server and each kind of thing, with when it
-//! began, when it was last seen and how often. A single isolate has a line for everything.
+//! Many isolates observe the same changes. Between two changes of the scenario, equal changes of a
+//! server are one entry, with its first and last time and the number of isolates. A single isolate
+//! has an entry per change.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::Serialize;
-use tunnel_balancer_config::scenario::Scenario;
+use tunnel_balancer_config::scenario::{BehaviorChange, Scenario};
 use tunnel_balancer_core::{Timestamp, Transition};
 use tunnel_balancer_sim::{Record, RequestRecord};
 
 use super::format::{count, number};
-use super::report::{millis, what};
+use super::report::{millis, unusual_behavior};
 
-/// One thing that happened, perhaps several times.
+/// An event, or several equal ones.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(super) struct Line {
+pub(super) struct TimelineEntry {
+    /// The time of the first event.
     #[serde(rename = "at_ms", serialize_with = "millis")]
     pub(super) at: Duration,
-    /// When it happened last.
+    /// The time of the last event.
     #[serde(rename = "until_ms", serialize_with = "millis")]
     pub(super) until: Duration,
-    /// To which server; `None`: to clients.
+    /// The server. `None`: the event concerns clients.
     pub(super) server: Option<String>,
-    pub(super) what: String,
-    /// Whether the scenario says so, and not the balancer.
-    pub(super) is_scripted: bool,
+    pub(super) event: String,
+    /// Whether it is part of the scenario.
+    pub(super) scripted: bool,
 }
 
-/// Everything that is worth a line, in the order of time.
-pub(super) fn timeline(scenario: &Scenario, record: &Record, losses: &[(&RequestRecord, String)]) -> Vec<Line> {
-    let mut lines: Vec<Line> = scenario.timeline.iter().map(|step| scripted(step, scenario)).collect();
-    let steps: BTreeSet<Duration> = scenario.timeline.iter().map(|step| step.at).collect();
-    let between = |at: Duration| steps.range(..=at).count();
+/// Returns all entries in the order of time.
+pub(super) fn timeline(
+    scenario: &Scenario,
+    record: &Record,
+    losses: &[(&RequestRecord, String)],
+) -> Vec<TimelineEntry> {
+    let starts: BTreeSet<Duration> = scenario.timeline.iter().map(|change| change.at).collect();
+    let period = |at: Duration| starts.range(..=at).count();
+    let mut entries: Vec<TimelineEntry> = scenario.timeline.iter().map(|change| scripted(change, scenario)).collect();
+    entries.extend(state_changes(scenario, record, period));
+    entries.extend(lost_requests(losses, period));
+    entries.sort_by_key(|entry| (entry.at, !entry.scripted));
+    entries
+}
 
-    let mut changes = BTreeMap::<(usize, usize, usize), Changes>::new();
-    for (place, change) in record.changes.iter().enumerate() {
+fn scripted(change: &BehaviorChange, scenario: &Scenario) -> TimelineEntry {
+    let event = unusual_behavior(change, scenario).unwrap_or_else(|| "up".to_owned());
+    TimelineEntry { at: change.at, until: change.at, server: Some(change.server.clone()), event, scripted: true }
+}
+
+fn state_changes(scenario: &Scenario, record: &Record, period: impl Fn(Duration) -> usize) -> Vec<TimelineEntry> {
+    let mut groups = BTreeMap::<(usize, usize, u8), Changes>::new();
+    for (index, change) in record.changes.iter().enumerate() {
         let (at, server) = (change.event.at.since(Timestamp::ZERO), change.event.server.index());
-        let kind = match change.event.change {
-            Transition::Healthy => 0,
-            Transition::Unhealthy(_) => 1,
-            Transition::Ejected { .. } => 2,
-            _ => 3,
-        };
-        let alone = if scenario.isolates == 1 { place } else { between(at) * 4 + kind };
+        let group = if scenario.isolates == 1 { index } else { period(at) };
         let first =
             || Changes { first: at, last: at, isolates: BTreeSet::new(), times: 0, change: change.event.change };
-        let together = changes.entry((alone, server, kind)).or_insert_with(first);
-        together.last = at;
-        together.times += 1;
-        together.isolates.insert(change.isolate);
+        let changes = groups.entry((group, server, kind(change.event.change))).or_insert_with(first);
+        changes.last = at;
+        changes.times += 1;
+        changes.isolates.insert(change.isolate);
     }
-    lines.extend(changes.into_iter().map(|((_, server, _), changes)| {
-        let server = scenario.service.servers().get(server).map(|server| server.name.clone());
-        let what = changes.what(scenario.isolates);
-        Line { at: changes.first, until: changes.last, server, what, is_scripted: false }
-    }));
+    let entry = |((_, server, _), changes): ((usize, usize, u8), Changes)| TimelineEntry {
+        at: changes.first,
+        until: changes.last,
+        server: scenario.service.servers().get(server).map(|server| server.name.clone()),
+        event: changes.describe(scenario.isolates),
+        scripted: false,
+    };
+    groups.into_iter().map(entry).collect()
+}
 
-    let mut lost = BTreeMap::<(usize, &str), (Duration, Duration, usize)>::new();
+/// Returns the kind of a change, apart from its details.
+const fn kind(change: Transition) -> u8 {
+    match change {
+        Transition::Healthy => 0,
+        Transition::Unhealthy(_) => 1,
+        Transition::Ejected { .. } => 2,
+        Transition::Unejected => 3,
+        Transition::Stalled => 4,
+        Transition::StallEnded => 5,
+        Transition::Failback => 6,
+        _ => 7,
+    }
+}
+
+fn lost_requests(losses: &[(&RequestRecord, String)], period: impl Fn(Duration) -> usize) -> Vec<TimelineEntry> {
+    let mut groups = BTreeMap::<(usize, &str), (Duration, Duration, usize)>::new();
     for (request, kind) in losses {
         let at = request.end.map_or(request.at, |(end, _)| end);
-        let (_, last, times) = lost.entry((between(at), kind)).or_insert((at, at, 0));
+        let (_, last, times) = groups.entry((period(at), kind)).or_insert((at, at, 0));
         (*last, *times) = (at.max(*last), *times + 1);
     }
-    lines.extend(lost.into_iter().map(|((_, kind), (at, until, times))| {
-        let what = format!("{} lost: {kind}", count(times, "request"));
-        Line { at, until, server: None, what, is_scripted: false }
-    }));
-    lines.sort_by_key(|line| (line.at, !line.is_scripted));
-    lines
+    let entry = |((_, kind), (at, until, times)): ((usize, &str), (Duration, Duration, usize))| {
+        let event = format!("{} lost: {kind}", count(times, "request"));
+        TimelineEntry { at, until, server: None, event, scripted: false }
+    };
+    groups.into_iter().map(entry).collect()
 }
 
-fn scripted(step: &tunnel_balancer_config::scenario::Step, scenario: &Scenario) -> Line {
-    let what = what(step, scenario).unwrap_or_else(|| "up".to_owned());
-    Line { at: step.at, until: step.at, server: Some(step.server.clone()), what, is_scripted: true }
-}
-
-/// The same change, seen by several isolates or several times.
+/// Equal changes of one server.
 struct Changes {
     first: Duration,
     last: Duration,
     isolates: BTreeSet<usize>,
     times: usize,
-    /// The first.
+    /// The first of them.
     change: Transition,
 }
 
 impl Changes {
-    fn what(&self, isolates: usize) -> String {
+    fn describe(&self, isolates: usize) -> String {
         if isolates == 1 {
             return self.change.to_string();
         }
-        let what = match self.change {
-            Transition::Unhealthy(fault) => format!("unhealthy: {fault}"),
+        let change = match self.change {
+            Transition::Unhealthy(error) => format!("unhealthy: {error}"),
+            // The duration differs.
             Transition::Ejected { outcome, .. } => format!("ejected: {outcome}"),
             change => change.to_string(),
         };
@@ -102,6 +126,6 @@ impl Changes {
             times if times > self.isolates.len() => format!(", {} times", number(times)),
             _ => String::new(),
         };
-        format!("{what} ({} of {isolates} isolates{times})", self.isolates.len())
+        format!("{change} ({} of {isolates} isolates{times})", self.isolates.len())
     }
 }

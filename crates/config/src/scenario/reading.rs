@@ -1,12 +1,12 @@
-//! The whole file of a scenario, and the requests in it.
+//! The top level of a scenario, and its requests.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use tunnel_balancer_core::{Body, RequestMeta, Service};
 
-use super::timeline::{latencies, steps};
-use super::{Scenario, Stream};
+use super::timeline::{changes, latencies};
+use super::{RequestStream, Scenario};
 use crate::diagnostic::Code;
 use crate::duration::{USUAL, duration, written};
 use crate::file;
@@ -14,46 +14,49 @@ use crate::node::{Value, ticked};
 use crate::problem::Problem;
 use crate::reader::{Entry, Field, Key, boolean, number, or_off, text};
 
-const KEYS: &[Key<Draft>] = &[
-    Key::plain("title", |draft, field| {
-        field.set(&mut draft.title, |value| text(value, "a sentence").map(|title| title.trim().to_owned()));
+const KEYS: &[Key<ScenarioSettings>] = &[
+    Key::plain("title", |settings, field| {
+        field.set(&mut settings.title, |value| text(value, "a sentence").map(|title| title.trim().to_owned()));
     }),
-    Key::plain("isolates", |draft, field| field.set(&mut draft.isolates, |value| number(value, 1..=1000))),
-    Key::plain("client_timeout", |draft, field| {
-        field.set(&mut draft.client_timeout, |value| or_off(value, |value| duration(value, USUAL)));
+    Key::plain("isolates", |settings, field| field.set(&mut settings.isolates, |value| number(value, 1..=1000))),
+    Key::plain("free_plan", |settings, field| field.set(&mut settings.free_plan, boolean)),
+    Key::plain("client_timeout", |settings, field| {
+        field.set(&mut settings.client_timeout, |value| or_off(value, |value| duration(value, USUAL)));
     }),
 ];
 
-const STREAM_KEYS: &[Key<Stream>] = &[
+const STREAM_KEYS: &[Key<RequestStream>] = &[
     Key::plain("from", |stream, field| field.set(&mut stream.from, |value| duration(value, FROM_START))),
     Key::plain("until", |stream, field| field.set(&mut stream.until, |value| duration(value, USUAL))),
     Key::plain("replayable", |stream, field| {
         if let Some(replayable) = field.read(boolean) {
-            stream.info.body = if replayable { Body::Replayable } else { Body::Once };
+            stream.meta.body = if replayable { Body::Replayable } else { Body::Once };
         }
     }),
-    Key::plain("idempotency_key", |stream, field| field.set(&mut stream.info.idempotency_key, boolean)),
+    Key::plain("idempotency_key", |stream, field| field.set(&mut stream.meta.idempotency_key, boolean)),
 ];
 
 const DURATION: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(24 * 3600);
 pub(super) const FROM_START: RangeInclusive<Duration> = Duration::ZERO..=*USUAL.end();
-/// More would take minutes to run and tell nothing new.
+/// More requests take minutes to simulate.
 const MAX_REQUESTS: f64 = 1_000_000.0;
 const MAX_RATE: f64 = 10_000.0;
 
-const RATE: &str = "requests a second, as in `10` or `0.5`";
-const SMALLEST: &str =
-    "write `services: { app.example.com: [a.example.com, b.example.com] }`, or name a file of them by `--services`";
+const RATE: &str = "requests per second, as in `10` or `0.5`";
+const MINIMAL_EXAMPLE: &str =
+    "write `services: { app.example.com: [a.example.com, b.example.com] }`, or name a map by `-f services.yaml`";
 const METHODS: [&str; 7] = ["GET", "HEAD", "OPTIONS", "PUT", "DELETE", "POST", "PATCH"];
 
-struct Draft {
+/// The settings without a relation to others.
+struct ScenarioSettings {
     title: String,
     isolates: u32,
     client_timeout: Option<Duration>,
+    free_plan: bool,
 }
 
-/// The scenario of a file; `None` when something is wrong with it, which is reported. `given` are
-/// services that take the place of its own.
+/// Reads a scenario. Returns `None` after a reported error. `given` replaces the services of the
+/// file.
 pub(crate) fn scenario(root: Field<'_>, given: Option<&[Service]>) -> Option<Scenario> {
     if let Value::Null = root.value() {
         let problem = Problem::new(Code::MissingKey, "the file is empty");
@@ -63,18 +66,23 @@ pub(crate) fn scenario(root: Field<'_>, given: Option<&[Service]>) -> Option<Sce
     let mut map = root.map("a scenario: a map with the keys `duration`, `requests` and `timeline`")?;
     let (services, defaults) = (map.take("services"), map.take("defaults"));
     let host = map.take("service");
-    let length = map.require("duration", "write how long requests come, as in `duration: 5m`");
-    let requests = map.require("requests", "write how many come in a second, as in `requests: { GET: 10 }`");
+    let length = map.require("duration", "write how long requests arrive, as in `duration: 5m`");
+    let requests = map.require("requests", "write the requests per second, as in `requests: { GET: 10 }`");
     let (latency, timeline) = (map.take("latency"), map.take("timeline"));
-    let mut draft = Draft { title: String::new(), isolates: 1, client_timeout: Some(Duration::from_secs(30)) };
-    map.apply(&mut draft, KEYS);
+    let mut settings = ScenarioSettings {
+        title: String::new(),
+        isolates: 1,
+        client_timeout: Some(Duration::from_secs(30)),
+        free_plan: true,
+    };
+    map.apply(&mut settings, KEYS);
 
     let duration = length.and_then(|length| length.read(|value| duration(value, DURATION)));
-    // Where it is wrong, the rest is read as if it were right.
+    // After an error in it, the other keys are still checked.
     let end = duration.unwrap_or(*DURATION.end());
     let streams = requests.map(|requests| (requests, streams(requests, end)));
     if let (Some(_), Some((requests, streams))) = (duration, &streams)
-        && let Err(problem) = are_few(streams)
+        && let Err(problem) = check_volume(streams)
     {
         requests.report(problem);
     }
@@ -83,23 +91,24 @@ pub(crate) fn scenario(root: Field<'_>, given: Option<&[Service]>) -> Option<Sce
         (Some(given), _) => choose(given, host, root)?,
         (None, Some(own)) => choose(&own, host, root)?,
         (None, None) => {
-            root.report(Problem::new(Code::MissingKey, "the key `services` is missing").hint(SMALLEST));
+            root.report(Problem::new(Code::MissingKey, "the key `services` is missing").hint(MINIMAL_EXAMPLE));
             return None;
         }
     };
     let names: Vec<&str> = service.servers().iter().map(|server| server.name.as_str()).collect();
     let latency = latencies(latency, &names);
-    let timeline = timeline.map(|timeline| steps(timeline, &latency, end)).unwrap_or_default();
-    let Draft { title, isolates, client_timeout } = draft;
+    let timeline = timeline.map(|timeline| changes(timeline, &latency, end)).unwrap_or_default();
+    let ScenarioSettings { title, isolates, client_timeout, free_plan } = settings;
     let isolates = usize::try_from(isolates).unwrap_or(1);
     let requests = streams.map(|(_, streams)| streams).unwrap_or_default();
-    Some(Scenario { title, service, duration: duration?, isolates, client_timeout, requests, latency, timeline })
+    let duration = duration?;
+    Some(Scenario { title, service, duration, isolates, client_timeout, free_plan, requests, latency, timeline })
 }
 
-/// The service that is meant: the only one, or the one that is named.
+/// Returns the only service, or the one that is named.
 fn choose(services: &[Service], host: Option<Field<'_>>, root: Field<'_>) -> Option<Service> {
     if services.is_empty() {
-        // Why, was said already.
+        // Errors in the services were reported.
         return None;
     }
     let names: Vec<String> = services.iter().map(Service::name).collect();
@@ -113,35 +122,36 @@ fn choose(services: &[Service], host: Option<Field<'_>>, root: Field<'_>) -> Opt
         }),
         ([only], None) => Some(only.clone()),
         (_, None) => {
-            let problem = Problem::new(Code::MissingKey, "the key `service` is missing, and there is more than one");
-            root.report(problem.hint(format!("write which one is meant: {list}")));
+            let problem =
+                Problem::new(Code::MissingKey, "the key `service` is missing, and there are several services");
+            root.report(problem.hint(format!("name one of {list}")));
             None
         }
     }
 }
 
-fn streams(field: Field<'_>, end: Duration) -> Vec<Stream> {
-    let Some(map) = field.map("a map from methods to requests a second, as in `{ GET: 10 }`") else {
+fn streams(field: Field<'_>, end: Duration) -> Vec<RequestStream> {
+    let Some(map) = field.map("a map from methods to requests per second, as in `{ GET: 10 }`") else {
         return Vec::new();
     };
     let mut streams = Vec::new();
     for Entry { name, key, value } in map.into_entries() {
-        let Some(info) = key.read(|_| info(name)) else { continue };
-        streams.extend(value.one_or_many().into_iter().filter_map(|item| stream(item, info.clone(), end)));
+        let Some(meta) = key.read(|_| meta(name)) else { continue };
+        streams.extend(value.one_or_many().into_iter().filter_map(|item| stream(item, meta.clone(), end)));
     }
     streams
 }
 
-fn are_few(streams: &[Stream]) -> Result<(), Problem> {
-    let total: f64 = streams.iter().map(Stream::expected).sum();
+fn check_volume(streams: &[RequestStream]) -> Result<(), Problem> {
+    let total: f64 = streams.iter().map(RequestStream::expected).sum();
     if total <= MAX_REQUESTS {
         return Ok(());
     }
-    let problem = format!("about {total:.0} requests are more than the {MAX_REQUESTS} that are simulated");
-    Err(Problem::new(Code::OutOfRange, problem).hint("fewer a second or a shorter `duration` tell as much"))
+    let problem = format!("about {total:.0} requests, more than the {MAX_REQUESTS} that are simulated");
+    Err(Problem::new(Code::OutOfRange, problem).hint("lower the rates, or shorten `duration`"))
 }
 
-fn info(method: &str) -> Result<RequestMeta, Problem> {
+fn meta(method: &str) -> Result<RequestMeta, Problem> {
     let known = METHODS.contains(&method);
     let read = method.parse().ok().filter(|_| known).map(RequestMeta::new);
     read.ok_or_else(|| match METHODS.iter().find(|known| known.eq_ignore_ascii_case(method)) {
@@ -151,20 +161,20 @@ fn info(method: &str) -> Result<RequestMeta, Problem> {
     })
 }
 
-fn stream(field: Field<'_>, info: RequestMeta, end: Duration) -> Option<Stream> {
-    let mut stream = Stream { info, rate: 0.0, from: Duration::ZERO, until: end };
+fn stream(field: Field<'_>, meta: RequestMeta, end: Duration) -> Option<RequestStream> {
+    let mut stream = RequestStream { meta, rate: 0.0, from: Duration::ZERO, until: end };
     if !matches!(field.value(), Value::Map(_)) {
         stream.rate = field.read(rate)?;
         return Some(stream);
     }
     let mut map = field.map(RATE)?;
-    let per_second = map.require("rate", "write `rate: 10`, for ten a second");
+    let per_second = map.require("rate", "write `rate: 10` for ten requests per second");
     let times = map.written(&["until", "from"]);
     map.apply(&mut stream, STREAM_KEYS);
     stream.rate = per_second?.read(rate)?;
     if stream.from >= stream.until || stream.until > end {
-        let problem = Problem::new(Code::OutOfRange, "no request would come, or some only after the run");
-        let hint = format!("`from` lies before `until`, and that not after `duration`, which is {}", written(end));
+        let problem = Problem::new(Code::OutOfRange, "the stream is empty, or ends after the scenario");
+        let hint = format!("choose `from` before `until`, and `until` not after `duration`, which is {}", written(end));
         times.blamed().unwrap_or(field).report(problem.hint(hint));
     }
     Some(stream)
@@ -181,27 +191,28 @@ fn rate(value: &Value<'_>) -> Result<f64, Problem> {
         .ok_or_else(|| Problem::new(Code::OutOfRange, format!("expected 0.001 to {MAX_RATE} {RATE}, found {value}")))
 }
 
+/// Returns a list of names for a hint.
 pub(super) fn list(names: &[&str]) -> String {
-    /// A hint is read in a terminal.
+    /// A hint should fit on a few lines of a terminal.
     const MAX: usize = 10;
-    let told: Vec<String> = names.iter().take(MAX).map(|name| ticked(name)).collect();
+    let first: Vec<String> = names.iter().take(MAX).map(|name| ticked(name)).collect();
     let more = names.len().saturating_sub(MAX);
-    told.join(", ") + &if more > 0 { format!(" and {more} more") } else { String::new() }
+    first.join(", ") + &if more > 0 { format!(" and {more} more") } else { String::new() }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::timeline::STEP_KEYS;
+    use super::super::timeline::CHANGE_KEYS;
     use super::*;
 
     #[test]
-    fn every_key_is_in_the_example_of_all_keys() {
+    fn every_key_is_in_the_example_with_all_keys() {
         fn names<T>(keys: &[Key<T>]) -> impl Iterator<Item = &'static str> {
             keys.iter().map(Key::name)
         }
         let text = include_str!("../../../../examples/scenarios/all-keys.yaml");
         let own = ["services", "service", "defaults", "duration", "requests", "latency", "timeline", "rate"];
-        for name in own.into_iter().chain(names(KEYS)).chain(names(STREAM_KEYS)).chain(names(STEP_KEYS)) {
+        for name in own.into_iter().chain(names(KEYS)).chain(names(STREAM_KEYS)).chain(names(CHANGE_KEYS)) {
             assert!(text.contains(&format!("{name}:")), "{name} is missing");
         }
         for action in ["up", "530", "refuses", "hangs", "resets"] {

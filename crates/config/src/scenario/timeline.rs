@@ -1,30 +1,31 @@
-//! `latency` and `timeline`: what servers do, and from when on.
+//! `latency` and `timeline`: the behavior of servers over time.
 
 use std::time::Duration;
 
 use super::reading::{FROM_START, list};
-use super::{Action, ServerBehavior, Step};
+use super::{Action, BehaviorChange, ServerBehavior};
 use crate::diagnostic::Code;
 use crate::duration::duration;
 use crate::node::Value;
 use crate::problem::Problem;
 use crate::reader::{Entry, Field, Key, boolean, word};
 
-pub(super) const STEP_KEYS: &[Key<Written>] = &[
-    Key::plain("action", |written, field| field.set(&mut written.action, action)),
-    Key::plain("probes", |written, field| field.set(&mut written.probes, |value| action(value).map(Some))),
-    Key::plain("after", |written, field| field.set(&mut written.after, |value| duration(value, FROM_START).map(Some))),
-    Key::plain("stddev", |written, field| field.set(&mut written.stddev, |value| duration(value, FROM_START))),
-    Key::plain("reset_connections", |written, field| field.set(&mut written.reset_connections, boolean)),
+pub(super) const CHANGE_KEYS: &[Key<ChangeSettings>] = &[
+    Key::plain("action", |change, field| field.set(&mut change.action, action)),
+    Key::plain("probes", |change, field| field.set(&mut change.probes, |value| action(value).map(Some))),
+    Key::plain("after", |change, field| field.set(&mut change.after, |value| duration(value, FROM_START).map(Some))),
+    Key::plain("stddev", |change, field| field.set(&mut change.stddev, |value| duration(value, FROM_START))),
+    Key::plain("reset_connections", |change, field| field.set(&mut change.reset_connections, boolean)),
 ];
 
-/// What a server takes that nothing is said about: an application at home, seen through a tunnel.
+/// The default response time: that of an application behind a tunnel.
 const LATENCY: Duration = Duration::from_millis(50);
-const TIMELINE: &str = "a map from times to what servers do then, as in `30s: { chat-a: 530 }`";
+const TIMELINE: &str = "a map from times to the behavior of servers, as in `30s: { chat-a: 530 }`";
+const SERVERS: &str = "a map from servers to their behavior, as in `{ chat-a: 530 }`";
 const ACTIONS: &str = "`up`, a status such as `530`, `refuses`, `hangs` or `resets`";
 
-/// What stands in the timeline about a server.
-pub(super) struct Written {
+/// An entry of the timeline, before defaults are applied.
+pub(super) struct ChangeSettings {
     action: Action,
     probes: Option<Action>,
     after: Option<Duration>,
@@ -32,13 +33,13 @@ pub(super) struct Written {
     reset_connections: bool,
 }
 
-impl Written {
+impl ChangeSettings {
     const fn new(action: Action) -> Self {
         Self { action, probes: None, after: None, stddev: Duration::ZERO, reset_connections: false }
     }
 }
 
-/// The usual latency of every server, from one for all or from a map.
+/// Returns the usual response time of every server, from a common one or a map.
 pub(super) fn latencies(field: Option<Field<'_>>, names: &[&str]) -> Vec<(String, Duration)> {
     let mut all: Vec<(String, Duration)> = names.iter().map(|name| ((*name).to_owned(), LATENCY)).collect();
     let Some(field) = field else { return all };
@@ -58,14 +59,14 @@ pub(super) fn latencies(field: Option<Field<'_>>, names: &[&str]) -> Vec<(String
     all
 }
 
-/// What servers do from when on, in the order of time.
-pub(super) fn steps(field: Field<'_>, servers: &[(String, Duration)], end: Duration) -> Vec<Step> {
+/// Returns the changes of servers in the order of time.
+pub(super) fn changes(field: Field<'_>, servers: &[(String, Duration)], end: Duration) -> Vec<BehaviorChange> {
     let names: Vec<&str> = servers.iter().map(|(name, _)| name.as_str()).collect();
     let Some(times) = field.map_by(TIMELINE, time_text) else { return Vec::new() };
-    let mut steps = Vec::new();
+    let mut changes = Vec::new();
     for entry in times.into_entries() {
         let at = entry.key.read(|value| duration(value, Duration::ZERO..=end));
-        let Some(map) = entry.value.map("a map from servers to what they do, as in `{ chat-a: 530 }`") else {
+        let Some(map) = entry.value.map(SERVERS) else {
             continue;
         };
         for Entry { name, key, value } in map.into_entries() {
@@ -73,26 +74,26 @@ pub(super) fn steps(field: Field<'_>, servers: &[(String, Duration)], end: Durat
                 key.report(unknown_server(name, &names));
                 continue;
             };
-            let (Some(at), Some(written)) = (at, step(value)) else { continue };
-            let Written { action, probes, after, stddev, reset_connections } = written;
+            let (Some(at), Some(change)) = (at, change(value)) else { continue };
+            let ChangeSettings { action, probes, after, stddev, reset_connections } = change;
             let requests = ServerBehavior { action, after: after.unwrap_or(*latency), stddev };
-            // Probes that are not like requests are not slow like them either.
-            let apart = |action| ServerBehavior { action, after: *latency, stddev: Duration::ZERO };
-            let probes = probes.map_or(requests, apart);
-            steps.push(Step { at, server: server.clone(), requests, probes, reset_connections });
+            // Probes with an action of their own have the usual response time.
+            let usual = |action| ServerBehavior { action, after: *latency, stddev: Duration::ZERO };
+            let probes = probes.map_or(requests, usual);
+            changes.push(BehaviorChange { at, server: server.clone(), requests, probes, reset_connections });
         }
     }
-    steps.sort_by_key(|step| step.at);
-    steps
+    changes.sort_by_key(|change| change.at);
+    changes
 }
 
-fn step(field: Field<'_>) -> Option<Written> {
+fn change(field: Field<'_>) -> Option<ChangeSettings> {
     if !matches!(field.value(), Value::Map(_)) {
-        return field.read(action).map(Written::new);
+        return field.read(action).map(ChangeSettings::new);
     }
-    let mut written = Written::new(Action::Up);
-    field.map(ACTIONS)?.apply(&mut written, STEP_KEYS);
-    Some(written)
+    let mut change = ChangeSettings::new(Action::Up);
+    field.map(ACTIONS)?.apply(&mut change, CHANGE_KEYS);
+    Some(change)
 }
 
 fn action(value: &Value<'_>) -> Result<Action, Problem> {
@@ -103,9 +104,9 @@ fn action(value: &Value<'_>) -> Result<Action, Problem> {
             let status = u16::try_from(*status).ok().filter(|status| (200..=599).contains(status));
             let problem =
                 || Problem::new(Code::OutOfRange, format!("expected a status from 200 to 599, found {value}"));
-            status.map(Action::Answers).ok_or_else(problem)
+            status.map(Action::Status).ok_or_else(problem)
         }
-        _ => word(value, "behaviour", ACTIONS, WORDS),
+        _ => word(value, "action", ACTIONS, WORDS),
     }
 }
 
@@ -113,7 +114,7 @@ fn unknown_server(name: &str, names: &[&str]) -> Problem {
     Problem::unknown(Code::UnknownKey, "server", name, names, &list(names))
 }
 
-/// A time as the key of a map: unlike other keys, numbers are a slip that has a remedy.
+/// Reads a time as the key of a map. A number lacks its unit.
 fn time_text<'a>(key: &'a Value<'a>) -> Result<&'a str, Problem> {
     match key {
         Value::Text(text) => Ok(text),
