@@ -53,7 +53,7 @@ pub(crate) struct Init {
 
 /// The values so far.
 #[derive(Clone, Debug, Default)]
-struct Answers {
+struct Values {
     host: Option<String>,
     servers: Vec<String>,
     policy: Option<String>,
@@ -70,21 +70,21 @@ impl Init {
             eprintln!("error: {} already exists\n  hint: replace it with `--force`", self.output.display());
             return ExitCode::FAILURE;
         }
-        let answers = self.given().and_then(|given| {
+        let values = self.given().and_then(|given| {
             if stdin().is_terminal() {
                 prompt(given, self.yes, &mut stdin().lock(), &mut stderr())
             } else {
                 given.complete()
             }
         });
-        let answers = match answers {
-            Ok(answers) => answers,
+        let values = match values {
+            Ok(values) => values,
             Err(message) => {
                 eprintln!("{message}");
                 return ExitCode::from(2);
             }
         };
-        let text = schema_line(&self.output) + &answers.draft().text();
+        let text = schema_line(&self.output) + &values.draft().text();
         match output::write(&self.output, &text, self.force) {
             Ok(()) if input::is_stdio(&self.output) => ExitCode::SUCCESS,
             Ok(()) => output::print(&next_steps(&self.output)),
@@ -96,30 +96,30 @@ impl Init {
     }
 
     /// Returns the values of the options.
-    fn given(&self) -> Result<Answers, String> {
-        let mut answers = Answers::default();
+    fn given(&self) -> Result<Values, String> {
+        let mut values = Values::default();
         let with_option = |option: &'static str| move |error: String| format!("--{option}: {error}");
         if let Some(host) = &self.host {
-            answers.set(|answers| answers.host = Some(host.clone())).map_err(with_option("host"))?;
+            values.set(|values| values.host = Some(host.clone())).map_err(with_option("host"))?;
         }
         for server in &self.server {
-            answers.set(|answers| answers.servers.push(server.clone())).map_err(with_option("server"))?;
+            values.set(|values| values.servers.push(server.clone())).map_err(with_option("server"))?;
         }
         if let Some(policy) = &self.policy {
-            answers.set(|answers| answers.policy = Some(policy.clone())).map_err(with_option("policy"))?;
+            values.set(|values| values.policy = Some(policy.clone())).map_err(with_option("policy"))?;
         }
         if let Some(path) = &self.health_path {
-            answers.set(|answers| answers.health_path = Some(path.clone())).map_err(with_option("health-path"))?;
+            values.set(|values| values.health_path = Some(path.clone())).map_err(with_option("health-path"))?;
         }
-        Ok(answers)
+        Ok(values)
     }
 }
 
-impl Answers {
+impl Values {
     /// Sets a value, if it is valid.
-    fn set(&mut self, answer: impl FnOnce(&mut Self)) -> Result<(), String> {
+    fn set(&mut self, change: impl FnOnce(&mut Self)) -> Result<(), String> {
         let mut changed = self.clone();
-        answer(&mut changed);
+        change(&mut changed);
         match changed.draft().errors().first() {
             Some(error) => Err(render(error)),
             None => {
@@ -158,39 +158,34 @@ impl Answers {
 }
 
 /// Prompts for the missing values, each until it is valid.
-fn prompt(
-    mut answers: Answers,
-    yes: bool,
-    input: &mut impl BufRead,
-    output: &mut impl Write,
-) -> Result<Answers, String> {
+fn prompt(mut values: Values, yes: bool, input: &mut impl BufRead, output: &mut impl Write) -> Result<Values, String> {
     let mut dialog = Dialog { input, output };
-    if answers.host.is_none() {
-        dialog.until_valid("Public hostname, such as chat.example.com", None, |answer| {
-            answers.set(|answers| answers.host = Some(answer.to_owned()))
+    if values.host.is_none() {
+        dialog.until_valid("Public hostname, such as chat.example.com", None, |value| {
+            values.set(|values| values.host = Some(value.to_owned()))
         })?;
     }
-    if answers.servers.is_empty() {
-        dialog.until_valid("First server: the hostname of its tunnel, such as chat-a.example.com", None, |answer| {
-            answers.set(|answers| answers.servers.push(answer.to_owned()))
+    if values.servers.is_empty() {
+        dialog.until_valid("First server: the hostname of its tunnel, such as chat-a.example.com", None, |value| {
+            values.set(|values| values.servers.push(value.to_owned()))
         })?;
-        dialog.until_valid("Second server (optional)", Some(""), |answer| match answer {
+        dialog.until_valid("Second server (optional)", Some(""), |value| match value {
             "" => Ok(()),
-            _ => answers.set(|answers| answers.servers.push(answer.to_owned())),
+            _ => values.set(|values| values.servers.push(value.to_owned())),
         })?;
     }
-    if answers.policy.is_none() && !yes {
+    if values.policy.is_none() && !yes {
         let question = "Policy: failover, round_robin, random, least_requests, latency or hash";
-        dialog.until_valid(question, Some(DEFAULT_POLICY), |answer| {
-            answers.set(|answers| answers.policy = Some(answer.to_owned()))
+        dialog.until_valid(question, Some(DEFAULT_POLICY), |value| {
+            values.set(|values| values.policy = Some(value.to_owned()))
         })?;
     }
-    if answers.health_path.is_none() && !yes {
-        dialog.until_valid("Path of the health check", Some(DEFAULT_PATH), |answer| {
-            answers.set(|answers| answers.health_path = Some(answer.to_owned()))
+    if values.health_path.is_none() && !yes {
+        dialog.until_valid("Path of the health check", Some(DEFAULT_PATH), |value| {
+            values.set(|values| values.health_path = Some(value.to_owned()))
         })?;
     }
-    Ok(answers)
+    Ok(values)
 }
 
 struct Dialog<'a, R, W> {
@@ -218,11 +213,11 @@ impl<R: BufRead, W: Write> Dialog<'_, R, W> {
                 Ok(_) => {}
                 Err(error) => return Err(format!("error: cannot read the input: {error}")),
             }
-            let answer = match (line.trim(), default) {
+            let value = match (line.trim(), default) {
                 ("", Some(default)) => default,
-                (answer, _) => answer,
+                (value, _) => value,
             };
-            match set(answer) {
+            match set(value) {
                 Ok(()) => return Ok(()),
                 Err(error) => drop(writeln!(self.output, "{error}")),
             }
@@ -263,15 +258,15 @@ mod tests {
     use super::*;
 
     /// Returns the output and the result of a dialog.
-    fn dialog(typed: &str, yes: bool) -> (String, Result<Answers, String>) {
+    fn dialog(typed: &str, yes: bool) -> (String, Result<Values, String>) {
         let mut shown = Vec::new();
-        let answers = prompt(Answers::default(), yes, &mut typed.as_bytes(), &mut shown);
-        (String::from_utf8(shown).unwrap(), answers)
+        let values = prompt(Values::default(), yes, &mut typed.as_bytes(), &mut shown);
+        (String::from_utf8(shown).unwrap(), values)
     }
 
     #[test]
     fn each_prompt_is_repeated_until_the_value_is_valid() {
-        let (shown, answers) = dialog(
+        let (shown, values) = dialog(
             "https://chat.example.com\nchat.example.com\nchat.example.com\nchat-a.example.com\nchat-a.example.com\nhttp://10.0.0.2:8080\nrandm\n\nhealth\n/health\n",
             false,
         );
@@ -294,16 +289,16 @@ Path of the health check [/]: error[invalid-value]: expected a path that starts 
   hint: write `/` and then the path
 Path of the health check [/]: ";
         assert_eq!(shown, expected);
-        let service = parse(&answers.unwrap().draft().text()).unwrap().services.remove(0);
+        let service = parse(&values.unwrap().draft().text()).unwrap().services.remove(0);
         assert_eq!((service.host.as_str(), service.servers().len()), ("chat.example.com", 2));
         assert_eq!(service.health_check.unwrap().path, "/health");
     }
 
     #[test]
     fn yes_skips_prompts_with_defaults() {
-        let (shown, answers) = dialog("chat.example.com\nchat-a.example.com\n\n", true);
+        let (shown, values) = dialog("chat.example.com\nchat-a.example.com\n\n", true);
         assert!(!shown.contains("Policy") && !shown.contains("Path"), "{shown}");
-        assert_eq!(parse(&answers.unwrap().draft().text()).unwrap().services[0].servers().len(), 1);
+        assert_eq!(parse(&values.unwrap().draft().text()).unwrap().services[0].servers().len(), 1);
     }
 
     #[test]

@@ -107,8 +107,8 @@ fn a_server_that_passes_without_its_secret_is_open() {
     assert!(text.ends_with("hint: name the map by `-f services.yaml`\n"), "{text}");
 }
 
-/// A server that responds only when all probes have arrived: they must be in flight at the same
-/// time. The results have the order of the file all the same.
+/// The server responds only after all probes have arrived, in reverse order. So they must be in
+/// flight at the same time. The results have the order of the file.
 #[test]
 fn many_servers_are_probed_at_the_same_time() {
     const SERVERS: usize = 200;

@@ -1,4 +1,4 @@
-//! Workflow commands of GitHub Actions: each becomes a remark at its line of a pull request.
+//! Workflow commands of GitHub Actions, which become annotations in pull requests.
 
 use tunnel_balancer_config::Severity;
 
@@ -12,7 +12,7 @@ pub(super) fn write(report: &Report) -> String {
         let hint = diagnostic.hint.as_ref().map_or_else(String::new, |hint| format!("\nhint: {hint}"));
         let message = data(&format!("{}{path}{hint}", diagnostic.message));
         let (severity, code) = (diagnostic.code.severity(), diagnostic.code);
-        // The last column belongs to the remark.
+        // `endColumn` is inclusive.
         let (line, column, end) = (diagnostic.line, diagnostic.column, diagnostic.end_column - 1);
         text += &format!("::{severity} file={file},line={line},col={column},endColumn={end},title={code}::{message}\n");
     }
@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_would_end_a_command_is_escaped() {
+    fn delimiters_are_escaped() {
         assert_eq!(data("20%\nof a::b, c"), "20%25%0Aof a::b, c");
         assert_eq!(property("a,b:c%\r.yaml"), "a%2Cb%3Ac%25%0D.yaml");
     }

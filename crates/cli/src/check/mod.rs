@@ -3,8 +3,8 @@
 mod budget;
 mod github;
 mod json;
-mod looks;
-mod mask;
+mod probe_warnings;
+mod redact;
 mod report;
 mod summary;
 mod text;
@@ -180,7 +180,7 @@ impl Check {
         let config = parse_with(source, &|name| std::env::var(name).ok());
         let services = config.map_err(|errors| errors.in_file(file).to_string())?.services;
         let rows = probe::probe(&services).map_err(|error| format!("error: cannot probe: {error}"))?;
-        Ok(looks::warnings(&rows))
+        Ok(probe_warnings::warnings(&rows))
     }
 }
 
@@ -188,12 +188,16 @@ impl Check {
 mod tests {
     use tunnel_balancer_config::Code;
 
-    use super::{Budget, looks};
+    use super::{Budget, probe_warnings};
 
     #[test]
     fn every_code_is_documented() {
         let page = include_str!("../../../../docs/check.md");
-        for code in Code::ALL.map(Code::as_str).into_iter().chain([Budget::CODE, looks::FAILING, looks::REDIRECT]) {
+        for code in Code::ALL.map(Code::as_str).into_iter().chain([
+            Budget::CODE,
+            probe_warnings::FAILING,
+            probe_warnings::REDIRECT,
+        ]) {
             assert!(page.contains(&format!("\n| `{code}` | ")), "{code}");
         }
     }

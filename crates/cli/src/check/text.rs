@@ -3,7 +3,7 @@
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet, normalize_untrusted_str};
 use tunnel_balancer_config::{Code, Diagnostic, Errors, Lines, Severity};
 
-use super::mask::masked;
+use super::redact::redacted;
 use super::report::Report;
 use super::summary;
 
@@ -24,7 +24,7 @@ pub(super) fn write(report: &Report) -> String {
         let line = match diagnostic.code {
             // The file may be a single line.
             Code::TooLarge => String::new(),
-            _ => masked(lines.line(diagnostic.line)),
+            _ => redacted(lines.line(diagnostic.line)),
         };
         paragraph(&renderer.render(&[group(diagnostic, &line, &file)]));
     }

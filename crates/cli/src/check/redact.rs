@@ -1,11 +1,10 @@
-//! Lines of a file without the secrets in them, because what is printed ends up in logs.
+//! Lines of a map without secrets, because output may end up in logs.
 
 use tunnel_balancer_config::{masked_urls, names_a_secret};
 
-/// `line` with asterisks for what must not be seen: values of keys that usually hold a secret, but
-/// for references to one, and what stands before the `@` and behind the `?` in a URL. Everything
-/// else stays in its column.
-pub(super) fn masked(line: &str) -> String {
+/// Replaces secrets in a line with asterisks: values of keys that usually hold a secret, except for
+/// references, and the user information and query of URLs. All other characters keep their column.
+pub(super) fn redacted(line: &str) -> String {
     let line = masked_urls(line);
     let mut shown = String::new();
     let (mut rest, mut depth) = (&line[..], 0);
@@ -13,28 +12,28 @@ pub(super) fn masked(line: &str) -> String {
         let (before, after) = (&rest[..colon], &rest[colon + 1..]);
         depth += before.matches(['{', '[']).count() as i32 - before.matches(['}', ']']).count() as i32;
         let start = colon + 1 + after.len() - after.trim_start().len();
-        let end =
-            start + if holds_a_secret(key(before), &rest[start..]) { length(&rest[start..], depth > 0) } else { 0 };
+        let end = start + if is_secret(key(before), &rest[start..]) { length(&rest[start..], depth > 0) } else { 0 };
         shown += &rest[..start];
-        shown += &hidden(&rest[start..end]);
+        shown += &hide(&rest[start..end]);
         rest = &rest[end..];
     }
     shown + rest
 }
 
-/// The key before a colon.
+/// Returns the key before a colon.
 fn key(before: &str) -> &str {
     let is_of_a_key = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
     let key = before.trim_end().trim_end_matches(['"', '\'']);
     &key[key.trim_end_matches(is_of_a_key).len()..]
 }
 
-/// `value` is what follows the colon, and perhaps more.
-fn holds_a_secret(key: &str, value: &str) -> bool {
+/// Returns whether the value of a key is a secret. `value` starts after the colon and may go on after
+/// the value.
+fn is_secret(key: &str, value: &str) -> bool {
     match key {
-        // They should be a map, whose entries are looked at one by one.
+        // The entries of a map are checked one by one.
         "headers" => !value.starts_with('{'),
-        // The name of one. The value of the header `Cookie` has an equals sign.
+        // A setting has the name of a cookie. The header `Cookie` has an equals sign.
         "cookie" => {
             let name = value.trim_start_matches(['"', '\'']);
             name.trim_start_matches(|c: char| c.is_ascii_graphic() && !"=,[]{}:".contains(c)).starts_with('=')
@@ -43,8 +42,8 @@ fn holds_a_secret(key: &str, value: &str) -> bool {
     }
 }
 
-/// How long the value is that `text` begins with; rather too long than too short, for the line may
-/// have mistakes.
+/// Returns the length of the value at the start of `text`. It is rather too long than too short, as
+/// the line may have errors.
 fn length(text: &str, is_in_brackets: bool) -> usize {
     let (mut quote, mut depth, mut is_escaped) = (None, 0, false);
     let is_closed = text.starts_with(['"', '\'', '[', '{']);
@@ -65,7 +64,8 @@ fn length(text: &str, is_in_brackets: bool) -> usize {
     text.trim_end().len()
 }
 
-/// Whether another entry of a map begins here, and not more of a value that should be in quotes.
+/// Returns whether another entry of a map starts here. Otherwise the text belongs to a value that
+/// should be in quotes.
 fn is_entry(text: &str) -> bool {
     let text = text.trim_start();
     let name = text.trim_start_matches(['"', '\'']);
@@ -73,8 +73,8 @@ fn is_entry(text: &str) -> bool {
     text.is_empty() || (rest.len() < name.len() && rest.trim_start_matches(['"', '\'', ' ']).starts_with(':'))
 }
 
-/// Asterisks for all but references.
-fn hidden(value: &str) -> String {
+/// Replaces all but references with asterisks.
+fn hide(value: &str) -> String {
     let (mut shown, mut rest) = (String::new(), value);
     let stars = |text: &str| "*".repeat(text.chars().count());
     while let Some((before, reference)) = rest.split_once("${") {
@@ -90,7 +90,7 @@ fn hidden(value: &str) -> String {
         rest = after;
     }
     shown += &stars(rest);
-    // Quotes alone hide nothing.
+    // A reference in quotes has no secret.
     let is_reference = shown.trim_matches('*').len() + 2 == value.len() && value.starts_with(['"', '\'']);
     if is_reference && value.ends_with(['"', '\'']) { value.to_owned() } else { shown }
 }
@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn secrets_are_hidden_and_nothing_else_moves() {
+    fn secrets_are_redacted_and_columns_are_kept() {
         let table = [
             ("    key: hunter2", "    key: *******"),
             ("    key: \"${KEY}\"", "    key: \"${KEY}\""),
@@ -139,19 +139,19 @@ mod tests {
             ("", ""),
         ];
         for (line, expected) in table {
-            assert_eq!(masked(line), expected, "{line}");
-            assert_eq!(masked(line).chars().count(), line.chars().count());
+            assert_eq!(redacted(line), expected, "{line}");
+            assert_eq!(redacted(line).chars().count(), line.chars().count());
         }
     }
 
-    /// It would take minutes if every key looked through the rest of the line.
+    /// A search through the rest of the line for every key would take minutes.
     #[test]
-    fn long_lines_take_no_longer_than_they_are() {
+    fn the_time_is_linear_in_the_length_of_a_line() {
         let part = 256 * 1024 / 16;
         for text in
             ["key: ", "{ key: a, ", "cookie: a, ", "{ cookie: [ ", "x://a:b@", "key: \"", "a?/", "${", "key: ${a "]
         {
-            assert!(!masked(&text.repeat(part)).is_empty());
+            assert!(!redacted(&text.repeat(part)).is_empty());
         }
     }
 }
