@@ -27,6 +27,14 @@ use clap::{CommandFactory, Parser, Subcommand};
 /// Failover between servers behind Cloudflare Tunnels, from one YAML file.
 #[derive(Debug, Parser)]
 #[command(version, max_term_width = 100, arg_required_else_help = true)]
+#[command(after_help = "\
+Examples:
+  tunnel-balancer init
+  tunnel-balancer check
+  tunnel-balancer simulate --svg outage.svg
+  tunnel-balancer explain chat.example.com --down chat-a
+
+Commands read services.yaml. -f FILE names another map, and -f - reads standard input.")]
 struct Arguments {
     #[command(subcommand)]
     command: Command,

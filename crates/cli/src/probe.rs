@@ -1,10 +1,11 @@
-//! `tunnel-balancer probe`: runs every health check once from this machine.
+//! `tunnel-balancer probe`: every health check, once from this machine.
 
 use std::io::{self, IsTerminal, stderr};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use annotate_snippets::normalize_untrusted_str;
 use clap::Args;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
@@ -189,9 +190,9 @@ impl Row {
     }
 }
 
-/// Returns a string of a server without characters that control a terminal.
+/// Returns the start of a server's string, without characters that control a terminal.
 fn printable(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(200).collect()
+    normalize_untrusted_str(&text.chars().take(200).collect::<String>())
 }
 
 fn table(rows: &[Row]) -> String {

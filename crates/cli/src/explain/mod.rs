@@ -21,10 +21,10 @@ use crate::map_file::{MapFile, hint_for};
 use crate::{address, output};
 use explanation::Explanation;
 
-/// Explain the decisions about one request: the service, the servers in the order of attempts with
-/// reasons, the consequence of each outcome, and the request that the first server receives.
+/// Explain the decisions about one request: servers in the order of attempts, with reasons.
 ///
-/// Nothing is sent. By default all servers are available; --down and --state change that.
+/// The output also has the service, the consequence of each outcome, and the request that the first
+/// server receives. Nothing is sent. By default all servers are available; --down and --state change that.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
