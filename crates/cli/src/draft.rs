@@ -176,7 +176,8 @@ mod tests {
         let table = [
             (
                 address_error("https://chat.example.com"),
-                "error[invalid-host]: `https://chat.example.com` is a URL, not a hostname\n  hint: write `chat.example.com`",
+                "error[invalid-host]: `https://chat.example.com` is a URL, not a hostname\n  \
+                 hint: write `chat.example.com`",
             ),
             (
                 server_error("ftp://a.example.com"),

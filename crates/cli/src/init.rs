@@ -18,9 +18,10 @@ use crate::{input, output};
 #[command(after_help = "\
 Examples:
   tunnel-balancer init
-  tunnel-balancer init --host chat.example.com --server chat-a.example.com --server chat-b.example.com --health-path /health
+  tunnel-balancer init --host chat.example.com --server chat-a.example.com --server chat-b.example.com
 
-Exit codes: 0 written; 1 the file exists, or cannot be written; 2 an invalid value, or a missing one without a terminal.")]
+Exit codes: 0 written; 1 the file exists, or cannot be written; 2 an invalid value, \
+or a missing one without a terminal.")]
 pub(crate) struct Init {
     /// Public hostname, with a path if the servers serve only that path.
     #[arg(long)]
@@ -143,8 +144,7 @@ impl Values {
         let mut service = DraftService::of(self.host.as_deref(), &self.servers);
         service.resolve_duplicate_names();
         service.settings = vec![
-            "# Selection: failover (in the order of the list), round_robin, random, least_requests, latency or hash."
-                .to_owned(),
+            "# Selection: failover (list order), round_robin, random, least_requests, latency or hash.".to_owned(),
             format!("policy: {}", yaml_text(self.policy.as_deref().unwrap_or(DEFAULT_POLICY))),
             "# Health check: the path must return 2xx or 3xx only while the application works.".to_owned(),
             format!("health_check: {{ path: {} }}", yaml_text(self.health_path.as_deref().unwrap_or(DEFAULT_PATH))),
@@ -267,7 +267,8 @@ mod tests {
     #[test]
     fn each_prompt_is_repeated_until_the_value_is_valid() {
         let (shown, values) = dialog(
-            "https://chat.example.com\nchat.example.com\nchat.example.com\nchat-a.example.com\nchat-a.example.com\nhttp://10.0.0.2:8080\nrandm\n\nhealth\n/health\n",
+            "https://chat.example.com\nchat.example.com\nchat.example.com\nchat-a.example.com\nchat-a.example.com\n\
+             http://10.0.0.2:8080\nrandm\n\nhealth\n/health\n",
             false,
         );
         let expected = "\

@@ -30,7 +30,8 @@ Examples:
   tunnel-balancer probe chat.example.com
   ACCESS_ID=… ACCESS_SECRET=… tunnel-balancer probe -f home.yaml --json
 
-Exit codes: 0 all servers pass; 1 a server does not pass, or is open to the public; 2 errors in the map or in the command.")]
+Exit codes: 0 all servers pass; 1 a server does not pass, or is open to the public; \
+2 errors in the map or in the command.")]
 pub(crate) struct Probe {
     /// Public host of the only service to probe.
     service: Option<String>,

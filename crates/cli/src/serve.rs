@@ -29,7 +29,8 @@ Examples:
   Behind cloudflared on the same machine:
   tunnel-balancer serve --client-ip-header cf-connecting-ip --public-scheme https
 
-Exit codes: 0 stopped by a signal; 1 cannot listen, or another error of the operating system; 2 errors in the map or in the command.")]
+Exit codes: 0 stopped by a signal; 1 cannot listen, or another error of the operating system; \
+2 errors in the map or in the command.")]
 pub(crate) struct Serve {
     #[command(flatten)]
     map: MapFile,

@@ -53,16 +53,19 @@ fn run(yaml: &str, arguments: &[&str]) -> (String, Option<i32>) {
 fn every_server_is_probed_and_failures_have_a_reason() {
     let up = server(|_| OK);
     let lost = server(|_| "HTTP/1.1 530 \r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
-    let login = server(
-        |_| "HTTP/1.1 302 Found\r\nLocation: https://team.cloudflareaccess.com/login\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
-    );
+    let login = server(|_| {
+        "HTTP/1.1 302 Found\r\nLocation: https://team.cloudflareaccess.com/login\r\n\
+             Content-Length: 0\r\nConnection: close\r\n\r\n"
+    });
     let moved = server(|_| "HTTP/1.1 301 Moved\r\nLocation: /login\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
     let resets = server(|_| "");
     let refuses = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     let yaml = format!(
-        "services:\n  app.test:\n    servers: [{{url: http://{up}, name: up}}, {{url: http://{lost}, name: lost}}, {{url: http://{login}, \
-         name: login}}, {{url: http://{moved}, name: moved}}, {{url: http://{resets}, name: resets}}, {{url: http://{refuses}, name: refuses}}, \
-         {{url: https://{up}, name: no-tls}}]\n    health_check: {{ path: /healthz }}\n  quiet.test:\n    servers: [a.test]\n    \
+        "services:\n  app.test:\n    servers: [{{url: http://{up}, name: up}}, {{url: http://{lost}, name: lost}}, \
+         {{url: http://{login}, name: login}}, {{url: http://{moved}, name: moved}}, \
+         {{url: http://{resets}, name: resets}}, {{url: http://{refuses}, name: refuses}}, \
+         {{url: https://{up}, name: no-tls}}]\n    health_check: {{ path: /healthz }}\n  \
+         quiet.test:\n    servers: [a.test]\n    \
          health_check: false\n"
     );
     let (text, code) = probe(&yaml, &[]);
@@ -92,7 +95,8 @@ fn a_server_that_passes_without_its_secret_is_open() {
     let open = server(|_| OK);
     let yaml = |address: &str| {
         format!(
-            "services:\n  app.test:\n    servers: [{{url: http://{address}, name: a, headers: {{X-Token: \"${{TOKEN}}\"}}}}]\n"
+            "services:\n  app.test:\n    servers:\n      \
+             - {{url: http://{address}, name: a, headers: {{X-Token: \"${{TOKEN}}\"}}}}\n"
         )
     };
     let (text, code) = probe(&yaml(&guarded), &["app.test"]);
@@ -167,8 +171,8 @@ fn check_warns_about_health_checks_that_fail_or_redirect() {
             "services:\n  app.test:\n    servers: [{first}, {second}]\n    health_check: {{ path: /healthz{expect} }}\n"
         )
     };
-    let expected = "warning[redirect]: the health check of app.test, server first, redirects to /login and passes: choose a path \
-                  that the application answers itself, or `expect_status: 200-299`";
+    let expected = "warning[redirect]: the health check of app.test, server first, redirects to /login and passes: \
+                    choose a path without a redirect, or set `expect_status: 200-299`";
     let (text, code) = run(&yaml(&moved, ""), &["check", "--probe"]);
     assert_eq!((text.lines().next(), code), (Some(expected), Some(0)), "{text}");
     assert!(text.contains("services.yaml: 1 service, 2 servers, 1 warning\n"), "{text}");

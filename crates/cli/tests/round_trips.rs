@@ -34,7 +34,8 @@ fn the_generated_ingress_serves_every_hostname() {
 #[test]
 fn the_import_of_a_generated_ingress_is_the_map() {
     let file = write(
-        "services:\n  chat.example.com: [chat-a.example.com, chat-b.example.com]\n  git.example.com: git-a.example.com\n",
+        "services:\n  chat.example.com: [chat-a.example.com, chat-b.example.com]\n  \
+         git.example.com: git-a.example.com\n",
         "map.yaml",
     );
     let tunnel = |pattern: &str, name: &str, url: &str| {
@@ -148,7 +149,8 @@ fn wrangler_accepts_the_generated_routes() {
         fs::copy(built.join(file), copy.join(file)).unwrap();
     }
     let services = write(
-        "services:\n  chat.example.com: a.example.com\n  example.com/api: a.example.com\n  www.example.net: a.example.com\n  bücher.example: a.example.com\n",
+        "services:\n  chat.example.com: a.example.com\n  example.com/api: a.example.com\n  \
+         www.example.net: a.example.com\n  bücher.example: a.example.com\n",
         "routes.yaml",
     );
     let routes = stdout(run(&["generate", "wrangler", "-f", &services, "--zone", "example.com"]));

@@ -39,7 +39,8 @@ Examples:
   In a GitHub workflow, with annotations in pull requests:
   tunnel-balancer check --format github --deny-warnings
 
-Exit codes: 0 no errors; 1 warnings, with --deny-warnings, or errors in the files of tunnels; 2 errors in a map or in the command.")]
+Exit codes: 0 no errors; 1 warnings, with --deny-warnings, or errors in the files of tunnels; \
+2 errors in a map or in the command.")]
 pub(crate) struct Check {
     /// The maps to check, each with its own report; `-` reads standard input. Default:
     /// services.yaml.

@@ -22,7 +22,7 @@ fn warning(row: &Row) -> Option<Warning> {
     }
     let location = row.passing_redirect()?;
     let message = format!(
-        "{check} redirects to {location} and passes: choose a path that the application answers itself, or `expect_status: 200-299`"
+        "{check} redirects to {location} and passes: choose a path without a redirect, or set `expect_status: 200-299`"
     );
     Some(Warning { code: REDIRECT, message })
 }

@@ -27,8 +27,7 @@ fn key(before: &str) -> &str {
     &key[key.trim_end_matches(is_of_a_key).len()..]
 }
 
-/// Returns whether the value of a key is a secret. `value` starts after the colon and may go on after
-/// the value.
+/// Returns whether the value of a key is a secret. `value` is the rest of the line after the colon.
 fn is_secret(key: &str, value: &str) -> bool {
     match key {
         // The entries of a map are checked one by one.

@@ -47,9 +47,8 @@ fn usage(budget: &Budget) -> String {
     let requests = count(budget.assumed.requests_per_day, "request");
     let isolates = count(budget.assumed.isolates, "isolate");
     let lines = budget.lines().iter().map(|line| format!("  {line}\n")).collect::<String>();
-    format!(
-        "\nEstimated usage of Cloudflare's free plan, for {requests} per day (--requests-per-day) and {isolates} (--isolates):\n{lines}"
-    )
+    let assumptions = format!("{requests} per day (--requests-per-day) and {isolates} (--isolates)");
+    format!("\nEstimated usage of Cloudflare's free plan, for {assumptions}:\n{lines}")
 }
 
 fn tunnels(compared: &Compared) -> String {

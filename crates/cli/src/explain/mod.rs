@@ -24,7 +24,8 @@ use explanation::Explanation;
 /// Explain the decisions about one request: servers in the order of attempts, with reasons.
 ///
 /// The output also has the service, the consequence of each outcome, and the request that the first
-/// server receives. Nothing is sent. By default all servers are available; --down and --state change that.
+/// server receives. Nothing is sent. By default all servers are available; --down and --state
+/// change that.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:

@@ -46,8 +46,8 @@ All keys of a scenario: examples/scenarios/all-keys.yaml
 
 Exit codes: 0 simulated, also if requests were lost; 1 cannot write the output; 2 errors in a file or in the command.")]
 pub(crate) struct Simulate {
-    /// Scenario to run; `-` reads standard input. Default: the tunnel of a service's first server is
-    /// down for two minutes.
+    /// Scenario to run; `-` reads standard input. Default: the tunnel of a service's first server
+    /// is down for two minutes.
     scenario: Option<PathBuf>,
 
     /// Map of public hosts and their servers, instead of the one in the scenario; `-` reads

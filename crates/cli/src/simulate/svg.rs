@@ -28,10 +28,12 @@ const LETTER: f64 = 0.58;
 const STYLE: &str = "\
 text{font:12px system-ui,-apple-system,'Segoe UI',Roboto,Helvetica,Arial,sans-serif;fill:#1f2328}\
 .background{fill:#fff}.title{font-size:18px;font-weight:600}.run{font-size:15px;font-weight:600}\
-.muted{fill:#59636e}.small,.band{font-size:11px}.band{fill:#6b4e00}.line{stroke:#d1d9e0;fill:none}.edge{stroke:#d9a400;fill:none}\
+.muted{fill:#59636e}.small,.band{font-size:11px}.band{fill:#6b4e00}\
+.line{stroke:#d1d9e0;fill:none}.edge{stroke:#d9a400;fill:none}\
 .served{fill:#2f77d0}.failed{fill:#e8590c}.lost{fill:#b0125b}.fault{fill:#ffe08a;fill-opacity:.55}\
 @media(prefers-color-scheme:dark){text{fill:#e6edf3}.background{fill:#0d1117}.muted{fill:#9aa4af}.band{fill:#f2cc60}\
-.line{stroke:#3d444d}.edge{stroke:#9e6a03}.served{fill:#4c9aff}.failed{fill:#ff8a4c}.lost{fill:#ff5c9a}.fault{fill:#bb8009;fill-opacity:.28}}";
+.line{stroke:#3d444d}.edge{stroke:#9e6a03}.served{fill:#4c9aff}.failed{fill:#ff8a4c}.lost{fill:#ff5c9a}\
+.fault{fill:#bb8009;fill-opacity:.28}}";
 
 /// Returns the file.
 pub(super) fn draw(results: &Results<'_>) -> String {
@@ -63,8 +65,9 @@ pub(super) fn draw(results: &Results<'_>) -> String {
     }
     let height = y + 16.0;
     format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" width=\"{WIDTH}\" height=\"{height}\" \
-         role=\"img\" aria-labelledby=\"title description\">\n<title id=\"title\">{}</title>\n<desc id=\"description\">{}</desc>\n\
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" \
+         width=\"{WIDTH}\" height=\"{height}\" role=\"img\" aria-labelledby=\"title description\">\n\
+         <title id=\"title\">{}</title>\n<desc id=\"description\">{}</desc>\n\
          <style>{STYLE}</style>\n<rect class=\"background\" width=\"{WIDTH}\" height=\"{height}\"/>\n{body}</svg>\n",
         escaped(title),
         escaped(&description(results, &setting)),
@@ -159,7 +162,8 @@ fn bands(faults: &[&Fault], y: f64, scale: &Scale) -> String {
         let width = (to - from).max(1.5);
         let until = faults.get(index + 1).map_or(LEFT + PLOT, |next| scale.x(next.at));
         svg += &format!(
-            "<rect class=\"fault\" x=\"{from:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{:.1}\"><title>{}</title></rect>\n",
+            "<rect class=\"fault\" x=\"{from:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{:.1}\">\
+             <title>{}</title></rect>\n",
             STRIP + BARS,
             escaped(&fault.behavior)
         );
