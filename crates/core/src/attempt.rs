@@ -49,7 +49,7 @@ pub struct Attempt {
     /// When the liveness of the server is checked next, and the interval to the check after that.
     pub(crate) next_check: Timestamp,
     pub(crate) check_interval: Duration,
-    /// Since when the server is known to be hung, while the attempt waits on.
+    /// The time at which the server was found to be hung, while the attempt continues.
     pub(crate) hung_since: Option<Timestamp>,
 }
 

@@ -19,12 +19,12 @@
 //!
 //! # A slow response is not a dead server
 //!
-//! A fixed timeout for each attempt either cuts long polls and slow reports, or lets a hung server
-//! hold its users. So an overdue response makes a liveness probe due, and what follows depends on
-//! the evidence (see `pool/stall.rs`). Without a response to either for longer than usual, the
+//! A fixed timeout for each attempt either aborts long polls and slow reports, or makes clients of
+//! a hung server wait. So an overdue response makes a liveness probe due, and what follows depends
+//! on the evidence (see `pool/stall.rs`). Without a response to either for longer than usual, the
 //! server is *stalled*: safe requests are hedged and new ones go elsewhere. When the probe has
 //! failed and `liveness_check_after` and the probe's timeout have passed, the server is ejected and
-//! the attempt is given up. As long as the server responds to something, the attempt continues.
+//! the attempt is aborted. As long as the server responds to something, the attempt continues.
 //!
 //! **Once a response has been passed on, nothing is tried again.**
 
@@ -104,8 +104,7 @@ impl Exchange {
     /// How often to check for the result of a probe or of another request.
     const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
-    /// How long to wait in all for the trials of other requests: a working server has responded by
-    /// then.
+    /// The total wait for the trials of other requests: a working server has responded by then.
     const TRIAL_WAIT: Duration = Duration::from_secs(1);
 
     /// Starts an exchange.
@@ -218,11 +217,11 @@ impl Exchange {
         let (failed_recently, trial) = (state.failed_recently(id, now), state.has_trial_in_flight(id, now));
         // Held requests try a failing server one at a time, which bounds their load by itself.
         let bounded = self.held_until.is_some() && (selection.last_resort || state.is_failing(id));
-        // After a timeout servers may only be busy, and every retry makes that worse.
+        // After a timeout servers may be overloaded, and every retry adds load.
         let timed_out = self.last.is_some_and(|(last, _)| last.outcome == Outcome::Failed(Failure::Timeout));
         let charged = delivered && !bounded && (timed_out || !self.server_was_failing || failed_recently || trial);
         // If another request already tests whether the server has recovered, many need not do so at
-        // once. After a timeout, waiting would only delay requests to a busy server.
+        // once. After a timeout, waiting would only delay requests to an overloaded server.
         if charged && trial && (failed_recently || selection.last_resort) && self.held_until.is_none() && !timed_out {
             let wait = self.trial_wait_until.get_or_insert_with(|| now + Self::TRIAL_WAIT).since(now).min(left);
             if !wait.is_zero() {

@@ -64,7 +64,7 @@ impl Exchange {
     /// stalled or hung, or is an overdue trial; the request is safe to run twice at a time; another
     /// server is available; and the hedge budget allows it. The first good response wins.
     ///
-    /// No request is hedged after a timeout: servers are busy then, and a hedge would add to it.
+    /// No request is hedged after a timeout: servers may be overloaded, and a hedge adds load.
     pub fn hedge(&mut self, state: &mut PoolState, attempt: &Attempt, now: Timestamp) -> Option<Attempt> {
         let now = state.advance(now);
         let settings = &state.service().retry;
@@ -89,10 +89,10 @@ impl Exchange {
     }
 
     /// Returns whether the request may be sent to another server if the attempt on `server` is
-    /// given up.
+    /// aborted.
     fn can_leave(&self, server: ServerId, state: &mut PoolState, now: Timestamp) -> bool {
-        let given_up = Outcome::Failed(Failure::Unresponsive);
-        self.request.rule(given_up, &state.service().retry).retryable
+        let aborted = Outcome::Failed(Failure::Unresponsive);
+        self.request.rule(aborted, &state.service().retry).retryable
             && self.is_attempt_left(state, now)
             && state.has_other_candidate(self.tried_beside(server), &self.request, now)
     }
@@ -102,7 +102,7 @@ impl Exchange {
         self.attempts < state.service().retry.attempts || self.held_until.is_some_and(|until| now < until)
     }
 
-    /// Returns the servers that are out of the question while an attempt on `server` is in flight.
+    /// Returns the servers that are not selected while an attempt on `server` is in flight.
     /// A held request may be sent to the others again.
     fn tried_beside(&self, server: ServerId) -> ServerSet {
         if self.held_until.is_some() { ServerSet::single(server) } else { self.tried }

@@ -69,7 +69,7 @@ impl Current {
 )]
 #[non_exhaustive]
 pub enum Cause {
-    /// Failed attempts, or a cause that this version does not know.
+    /// Failed attempts, or an unknown cause of a later version.
     #[default]
     Failures,
     /// A request and a probe got no response.

@@ -2,7 +2,7 @@
 //!
 //! One lost packet is no outage and one success no recovery, so a change needs several results in a
 //! row: `fall` failures or `rise` passes. Only the very first result decides alone, because until
-//! then nothing is known.
+//! then the health is unknown.
 
 use crate::service::HealthCheck;
 
@@ -37,8 +37,8 @@ impl HealthState {
         self.health
     }
 
-    /// Returns the number of results in a row that contradict the health. With one, the next result
-    /// is wanted soon.
+    /// Returns the number of results in a row that contradict the health. With one, the next probe
+    /// is due soon.
     pub(super) const fn contrary_streak(self) -> u32 {
         self.contrary_streak
     }

@@ -173,14 +173,14 @@ impl PoolState {
     /// Nothing can be sent again then, but it counts as one failure, and the server is probed.
     ///
     /// Report only what the server did: a client that disconnects also aborts responses, and so
-    /// does one that reads them so slowly that the server gives up.
+    /// does one that reads them so slowly that the server aborts them.
     pub fn on_response_aborted(&mut self, id: ServerId, now: Timestamp) {
         let now = self.advance(now);
         self.observe(id, Signal::ResponseAborted, now);
     }
 
-    /// Returns whether a response body that had its last byte at `last_byte` should be cut, because
-    /// its server has since responded to neither requests nor probes, for at least
+    /// Returns whether a response body that had its last byte at `last_byte` should be aborted,
+    /// because its server has since responded to neither requests nor probes, for at least
     /// [`HUNG_RESPONSE_GRACE`](Self::HUNG_RESPONSE_GRACE). A resumable download can then continue
     /// elsewhere.
     pub fn is_response_lost(&self, id: ServerId, last_byte: Timestamp, now: Timestamp) -> bool {

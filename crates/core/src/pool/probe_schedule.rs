@@ -46,7 +46,7 @@ impl Lease {
     }
 }
 
-/// When one server is probed next. Due from the start, because nothing is known of it.
+/// The time of the next probe of one server. It is due at the start, because the health is unknown.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct ProbeSchedule {
     due: Timestamp,
@@ -100,7 +100,7 @@ impl ProbeSchedule {
         self.due <= by && !self.is_leased(now)
     }
 
-    /// Returns whether a liveness probe is wanted, which does not wait for other probes of the
+    /// Returns whether a liveness probe is due, which does not wait for other probes of the
     /// pool.
     pub(super) fn is_urgent(&self, now: Timestamp) -> bool {
         self.is_urgent && !self.is_leased(now)
@@ -152,8 +152,8 @@ impl ProbeSchedule {
         Lease { server, id, started: now, reason }
     }
 
-    /// Returns whether a lease is the current one, and ends it. The result of an expired lease is
-    /// not wanted.
+    /// Returns whether a lease is the current one, and ends it. The result of an expired lease
+    /// does not count.
     pub(super) fn redeem(&mut self, lease: &Lease) -> bool {
         let is_current = self.lease.is_some_and(|current| current.id == lease.id);
         if is_current {

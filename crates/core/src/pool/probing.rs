@@ -108,7 +108,7 @@ impl PoolState {
         Some(self.servers.get(id.index())?.stall().first_check(limit, last_resort))
     }
 
-    /// Decides whether a server is alive whose response to an attempt has been waited for since
+    /// Decides whether a server is alive if an attempt has waited for its response since
     /// `waiting_since`.
     pub(crate) fn check_liveness(&mut self, info: AttemptInfo, waiting_since: Timestamp, now: Timestamp) -> Liveness {
         let id = info.server;

@@ -2,7 +2,7 @@
 //!
 //! There is one way in, [`ServerState::observe`], and one way out for selection,
 //! [`ServerState::availability`]. Attempts, probes, snapshots, reloads and commands are translated
-//! into [`Signal`]s, so that no other file needs to know which parts of the state a rule touches.
+//! into [`Signal`]s, so that no other file depends on the parts of the state that a rule changes.
 
 mod facts;
 mod observe;
@@ -240,7 +240,7 @@ impl ServerState {
         self.schedule.lease(server, id, timeout, now)
     }
 
-    /// Ends a lease. Returns whether its result is wanted.
+    /// Ends a lease. Returns whether its result counts.
     pub(super) fn redeem(&mut self, lease: &Lease) -> bool {
         self.schedule.redeem(lease)
     }

@@ -115,7 +115,7 @@ impl Signals {
     }
 
     /// Records the failure of a request that started at `started`. After a `timeout` the server may
-    /// only be busy: that does not show that other servers would do better.
+    /// be overloaded, so other servers are not better choices.
     pub(super) fn on_failure(&mut self, timeout: bool, started: Timestamp, now: Timestamp) {
         if started >= self.last_success_start {
             self.last_failure = Some((started, now));

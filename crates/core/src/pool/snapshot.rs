@@ -1,8 +1,8 @@
 //! The state of a pool in a form that other pools can merge: isolates share no memory, but they can
 //! share this.
 //!
-//! A snapshot has one entry per server of which anything is known, and each entry has three facts:
-//! its active health, its ejection, and whether it is held back. Each fact has a time of its own.
+//! A snapshot has one entry per server with a fact, and each entry has three facts:
+//! its active health, its ejection, and whether it is held back. Each fact has its own time.
 //! If the result of a probe were also newer than an ejection, no ejection would outlast the next
 //! probe of any isolate.
 //!
@@ -27,14 +27,14 @@ use crate::time::Timestamp;
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Snapshot {
-    /// The version of the format, [`VERSION`](Self::VERSION). Readers ignore what they do not know.
+    /// The version of the format, [`VERSION`](Self::VERSION). Readers ignore unknown fields.
     #[cfg_attr(feature = "serde", serde(default))]
     pub version: u32,
     /// Where the servers were seen from, such as a data centre; empty: valid everywhere. A place
     /// that cannot reach a server must not make the others stop using it.
     #[cfg_attr(feature = "serde", serde(default))]
     pub scope: String,
-    /// One entry per server of which anything is known.
+    /// One entry per server with a fact.
     #[cfg_attr(feature = "serde", serde(default))]
     pub servers: Vec<ServerSnapshot>,
 }

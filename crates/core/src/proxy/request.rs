@@ -65,7 +65,7 @@ impl ProxiedRequest {
         self.pool.service()
     }
 
-    /// Returns what an exchange needs to know of the request. `fields` are the client's; `upgrade`
+    /// Returns the data of the request that an exchange needs. `fields` are the client's; `upgrade`
     /// is whether it requests another protocol.
     ///
     /// # Errors

@@ -12,7 +12,7 @@
 //! which caused no load. The second is a retry from a server that fails repeatedly to one that has
 //! not failed recently. When a server dies with a hundred requests in flight, the others can take
 //! all of them. When all servers fail, none is without a recent failure, and every retry is
-//! charged. So is every retry after a timeout, because servers may only be busy then.
+//! charged. So is every retry after a timeout, because servers may be overloaded then.
 //!
 //! Hedges are not charged to the retries: if they were, nothing would be left when a stalled server
 //! finally breaks. But they stop where retries and hedges together reach the allowance, because

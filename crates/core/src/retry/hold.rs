@@ -18,7 +18,7 @@ pub(crate) struct HoldQueue(Vec<Timestamp>);
 
 impl HoldQueue {
     /// The largest number of waiting requests. Their buffered bodies are bounded by
-    /// [`ReplayBuffer`](crate::ReplayBuffer), and each takes about a kilobyte besides.
+    /// [`ReplayBuffer`](crate::ReplayBuffer), and each takes about another kilobyte.
     const CAPACITY: usize = 1_000;
 
     /// Takes a place until `until`; `false` when the queue is full.

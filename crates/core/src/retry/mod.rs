@@ -26,7 +26,7 @@ pub enum Body {
     Once,
 }
 
-/// What the core needs to know of a request. Construct one with `RequestMeta { body,
+/// The data of a request that the core needs. Construct one with `RequestMeta { body,
 /// ..RequestMeta::new(method) }`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestMeta {

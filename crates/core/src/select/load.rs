@@ -125,7 +125,7 @@ impl Latency {
         if self.estimate > 0.0 {
             return self.estimate * self.decay(now) * queue;
         }
-        // Nothing is known: one request at a time tries the server.
+        // No response yet: one request at a time tries the server.
         if in_flight == 0 { 0.0 } else { Self::PENALTY * queue }
     }
 

@@ -1,7 +1,7 @@
 //! The configuration of one service: its servers and settings.
 //!
 //! It is immutable. The live state is in [`PoolState`](crate::PoolState). Settings are here, below
-//! the code that reads them, so that hosts and the configuration reader need nothing else.
+//! the code that reads them, so that hosts and the configuration reader depend on nothing else.
 
 mod affinity;
 mod ejection;

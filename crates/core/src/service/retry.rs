@@ -14,9 +14,9 @@ pub struct RetrySettings {
     /// Attempts for one request, the first and hedges included. Default 3.
     pub attempts: u32,
     /// From the arrival of the request, or the end of its upload, to response headers, all attempts
-    /// together. Default 100 s, when Cloudflare's edge gives up, too.
+    /// together. Default 100 s, which is the timeout of Cloudflare's edge.
     pub timeout: Duration,
-    /// A limit for each attempt after which another server can still be tried. It also cuts slow
+    /// A limit for each attempt after which another server can still be tried. It also aborts slow
     /// responses of healthy servers, but none while no server responds. Default none.
     pub per_try_timeout: Option<Duration>,
     /// The longest wait for response headers before the liveness of the server is checked; see
@@ -85,7 +85,7 @@ impl RetrySettings {
         let classification = outcome.classify();
         let Outcome::Status(status) = outcome else { return classification };
         if classification.delivery == Delivery::Answered && self.statuses.contains(status) {
-            // A client can provoke a 404 or a 429 at will, on every server.
+            // Any client can cause a 404 or a 429 on every server.
             let impact = match status {
                 status if status < StatusCode::INTERNAL_SERVER_ERROR => HealthImpact::Success,
                 _ => HealthImpact::Failure,

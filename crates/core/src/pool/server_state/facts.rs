@@ -77,8 +77,8 @@ impl ServerState {
         self.failback
     }
 
-    /// Returns when a transition happened that the last signal caused. For one that other pools
-    /// learn of, that is the time of its fact.
+    /// Returns when a transition happened that the last signal caused. For one that is shared with
+    /// other pools, that is the time of its fact.
     pub(in crate::pool) fn transition_time(
         &self,
         transition: Transition,

@@ -45,7 +45,7 @@ pub(in crate::pool) enum Signal<'a> {
     FailbackMerged(FailbackFact),
 }
 
-/// What observing a signal depends on besides the state.
+/// The inputs of an observation other than the state and the signal.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::pool) struct Context<'a> {
     pub(in crate::pool) service: &'a Service,
@@ -120,8 +120,8 @@ impl ServerState {
     ) -> Transitions {
         let (now, settings, outcome) = (context.now, &context.service.ejection, result.outcome);
         let is_timeout = outcome == Outcome::Failed(Failure::Timeout);
-        // A server that responds to other requests, or that usually takes this long, is busy: a
-        // timeout does not show that another server would do better.
+        // A server that responds to other requests, or that usually takes this long, is
+        // busy. Another server is no better choice.
         let is_busy = self.is_responsive(now) || self.stall.is_slow(now.since(info.started), now);
         let impact = if is_timeout && is_busy { HealthImpact::Neutral } else { impact };
         let was_working = !self.ejection.is_active() && self.health.health() != Health::Unhealthy;
@@ -132,8 +132,8 @@ impl ServerState {
             HealthImpact::Success => self.signals.on_success(info.started, now),
             HealthImpact::Failure | HealthImpact::Fatal => self.signals.on_failure(is_timeout, info.started, now),
         }
-        // A probe of a server that is known to be unavailable, or that has just failed one, would
-        // show nothing new. A lost connection causes a probe even if the client may have broken it.
+        // A probe of an unavailable server, or of one that has just failed a probe, has no new
+        // result. A lost connection causes a probe even if the client may have broken it.
         let is_suspicious = match outcome {
             Outcome::Failed(Failure::Unresponsive) => false,
             Outcome::Failed(Failure::ConnectionLost | Failure::Timeout) => true,
@@ -339,7 +339,7 @@ impl ServerState {
     }
 
     /// Starts the slow start of a server that another pool saw return. Whether it is held back is a
-    /// fact of its own.
+    /// separate fact.
     fn start_slow_start(&mut self, was_in_traffic: bool, context: Context<'_>) {
         let has_returned = !was_in_traffic && self.is_in_traffic() && self.recovery == Recovery::None;
         if has_returned && context.service.slow_start.is_some() {
