@@ -65,7 +65,7 @@ fn sel_29_out_23_unchanged_servers_keep_their_state() {
 }
 
 #[test]
-fn a_server_that_moved_is_unknown() {
+fn a_server_with_a_new_address_has_no_state() {
     let old = with_an_unreachable_server();
     let mut moved = service("app.test", &["a.elsewhere.example", "b.example"]);
     moved.served_by_header = false;
@@ -211,7 +211,7 @@ fn reload_keeps_budgets_and_the_scope() {
 }
 
 #[test]
-fn results_of_another_health_check_are_no_facts() {
+fn results_of_a_replaced_health_check_are_not_exported() {
     let old = with_an_unreachable_server();
     let mut changed = service("app.test", &["a.example", "b.example"]);
     changed.health_check.as_mut().unwrap().path = "/elsewhere".to_owned();
@@ -221,7 +221,7 @@ fn results_of_another_health_check_are_no_facts() {
 }
 
 #[test]
-fn reload_waits_for_no_request_of_the_old_pool() {
+fn reload_releases_trial_waits_on_the_old_pool() {
     let old = Pool::new(service("app.test", &["a.example", "b.example"]), 1);
     let own = RequestMeta { affinity_server: ServerId::new(1), ..RequestMeta::new(Method::GET) };
     old.update(|state| {

@@ -92,7 +92,7 @@ fn forward_is_send_for_a_send_client() {
 }
 
 #[test]
-fn forward_takes_a_client_that_is_not_send() {
+fn forward_accepts_a_client_that_is_not_send() {
     let request = |pool: Rc<Pool>, host: Holding<Rc<str>>| async move {
         forward(&pool, &host, &host, Rc::from("request"), get()).await;
     };

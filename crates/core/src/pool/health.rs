@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn changes_need_results_in_a_row() {
+    fn health_changes_need_consecutive_results() {
         let check = HealthCheck::default();
         let table = [
             ("HC-06 the first result decides alone", "+", "+"),

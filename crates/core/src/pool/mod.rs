@@ -370,7 +370,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_is_lost_if_its_server_responds_to_neither_requests_nor_probes() {
+    fn a_response_is_lost_if_its_server_responds_to_neither_requests_nor_probes() {
         let servers = ["a.example", "b.example"].map(|url| Server::new(url.parse().unwrap()));
         let mut state = PoolState::new(Arc::new(Service::new("app.example", servers.to_vec()).unwrap()), 7);
         let (a, get) = (ServerId::new(0).unwrap(), RequestMeta::new(Method::GET));

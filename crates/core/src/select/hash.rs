@@ -119,7 +119,7 @@ mod tests {
 
     /// Compares with the definition: the least score of all candidates.
     #[test]
-    fn the_least_score_wins_in_every_subset() {
+    fn the_minimum_score_is_selected_in_every_subset() {
         let (mut rng, mut differing) = (Rng::new(1), 0);
         for n in 0..4_000 {
             let weights: Vec<u32> = (0..1 + rng.below(12)).map(|_| 1 + rng.below([1, 3, 1000][n % 3]) as u32).collect();

@@ -31,7 +31,7 @@ fn ejected(millis: u64) -> Ejection {
 }
 
 #[test]
-fn out_01_only_failures_in_a_row_count() {
+fn out_01_only_consecutive_failures_eject() {
     use HealthImpact::{Failure, Success};
     let mut ejection = Ejection::default();
     for impact in [Failure, Failure, Success, Failure, Failure] {
@@ -41,7 +41,7 @@ fn out_01_only_failures_in_a_row_count() {
 }
 
 #[test]
-fn a_share_of_the_last_responses_also_ejects() {
+fn five_failures_of_the_last_20_responses_also_eject() {
     let settings = EjectionSettings::default();
     let eject_after = |pattern: &str| {
         let mut ejection = Ejection::default();
@@ -83,7 +83,7 @@ fn out_06_durations_double_up_to_the_maximum() {
 }
 
 #[test]
-fn out_08_requests_in_flight_at_the_ejection_change_nothing() {
+fn out_08_failures_of_requests_in_flight_at_the_ejection_are_ignored() {
     let mut ejection = ejected(1_000);
     for (impact, started) in [(HealthImpact::Fatal, 500), (HealthImpact::Success, 500), (HealthImpact::Success, 1_000)]
     {
@@ -96,7 +96,7 @@ fn out_08_requests_in_flight_at_the_ejection_change_nothing() {
 }
 
 #[test]
-fn out_18_exactly_one_request_decides() {
+fn out_18_exactly_one_trial_decides() {
     let mut ejection = ejected(0);
     assert!(!ejection.can_start_trial(at(9_999)));
     assert!(ejection.can_start_trial(at(10_000)));
@@ -158,7 +158,7 @@ fn a_hung_application_stays_ejected_despite_a_passing_probe() {
 }
 
 #[test]
-fn a_long_pause_needs_several_responses_in_a_row() {
+fn a_long_pause_needs_consecutive_responses() {
     let pause = |seconds: u64, responses: u32| {
         let mut ejection = Ejection::default();
         (0..responses).find_map(|_| ejection.on_retry_after(Duration::from_secs(seconds), at(0), &settings()))
@@ -192,7 +192,7 @@ fn a_pause_neither_shortens_an_ejection_nor_ends_with_a_probe() {
 }
 
 #[test]
-fn failures_of_before_an_ejection_and_results_without_a_server_do_not_count() {
+fn earlier_failures_and_results_without_a_server_do_not_count() {
     let settings = EjectionSettings::default();
     let report = |ejection: &mut Ejection, impact, now| {
         ejection.on_attempt(impact, false, at(now), at(now), &settings, true).is_some()
@@ -213,7 +213,7 @@ fn failures_of_before_an_ejection_and_results_without_a_server_do_not_count() {
 }
 
 #[test]
-fn a_trial_that_counts_as_lost_ends_no_other_and_decides_no_later_ejection() {
+fn the_late_result_of_an_expired_trial_is_ignored() {
     use HealthImpact::{Failure, Neutral, Success};
     let result = |ejection: &mut Ejection, impact, started, now| {
         ejection.on_attempt(impact, true, at(started), at(now), &settings(), true)

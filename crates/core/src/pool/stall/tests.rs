@@ -96,7 +96,7 @@ fn ten_unanswered_requests_show_a_hung_application() {
 }
 
 #[test]
-fn a_canceled_request_of_before_the_last_response_was_not_counted() {
+fn a_canceled_request_from_before_the_last_response_is_not_counted() {
     let mut detector = warm(ms(5));
     detector.on_started(at(1_500));
     detector.on_response(ms(5), at(1_600));
