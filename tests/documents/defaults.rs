@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 
-use tunnel_balancer_core::{Affinity, BudgetSettings, EjectionSettings, HealthCheck, RetrySettings, Server};
+use http::StatusCode;
+use tunnel_balancer_core::{
+    Affinity, BudgetSettings, Delivery, EjectionSettings, HealthCheck, Outcome, Policy, RetrySettings, Server,
+};
 
 use crate::sources::{read, rust_files};
 
@@ -40,6 +43,43 @@ fn comments_state_the_defaults_of_settings() {
         }
     }
     assert!(count > 25, "only {count} defaults were found");
+}
+
+#[test]
+fn the_readme_states_the_defaults() {
+    let readme: String = read("README.md").split_whitespace().collect::<Vec<_>>().join(" ");
+    let (retry, ejection, check) = (RetrySettings::default(), EjectionSettings::default(), HealthCheck::default());
+    let numerals = ["no", "one", "two", "three", "four", "five", "six"];
+    let numeral = |number: u32| numerals[number as usize];
+    let hung_after = retry.liveness_check_after.unwrap() + check.timeout;
+    let (consecutive, window) = (ejection.consecutive_failures, ejection.window_failures.unwrap());
+    for statement in [
+        format!("({} s, doubling)", ejection.base_time.as_secs()),
+        format!("after {} in a row, or {} of the last 20 responses", numeral(consecutive), numeral(window)),
+        format!("nothing for {} s, and the probe fails", hung_after.as_secs()),
+        format!("`timeout` ({} s)", retry.timeout.as_secs()),
+        format!("body up to {} KiB is buffered", retry.max_buffered_body / 1024),
+        format!("very {} s", check.interval.as_secs()),
+        format!("{} s while a server is in doubt", check.unhealthy_interval.as_secs()),
+    ] {
+        assert!(readme.contains(&statement), "README.md does not state {statement:?}");
+    }
+    assert!(readme.contains("| `policy: failover` | the first available server of the list (default) |"));
+    assert_eq!(Policy::default(), Policy::Failover);
+    assert!(readme.contains("off by default") && retry.hold.is_none());
+}
+
+#[test]
+fn the_readme_lists_the_statuses_that_are_retried() {
+    let readme = read("README.md");
+    for (delivery, rest) in [(Delivery::Never, ": the tunnel is down"), (Delivery::Unknown, ", or the connection")] {
+        let row = readme.lines().find_map(|line| line.strip_prefix("| ")?.split_once(rest)).unwrap_or_default().0;
+        let mut listed: Vec<u16> = row.split(", ").filter_map(|status| status.parse().ok()).collect();
+        listed.sort_unstable();
+        let outcome = |code: u16| Outcome::Status(StatusCode::from_u16(code).unwrap());
+        let expected: Vec<u16> = (100..1000).filter(|code| outcome(*code).classify().delivery == delivery).collect();
+        assert_eq!(listed, expected, "the row {rest:?}");
+    }
 }
 
 fn debug(settings: impl Debug) -> String {
