@@ -26,7 +26,7 @@ use crate::input;
 Examples:
   tunnel-balancer import script worker.js --public-host chat.example.com > services.yaml
   With several public hosts, each gets the same servers:
-  tunnel-balancer import script worker.js --public-host chat.example.com --public-host www.example.com --output services.yaml
+  tunnel-balancer import script worker.js --public-host chat.example.com --public-host www.example.com
 
 Exit codes: 0 written; 1 no address found, or the output exists; 2 invalid command, or a file that cannot be read.")]
 pub(super) struct FromScript {
