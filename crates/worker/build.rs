@@ -1,4 +1,4 @@
-//! Compiles a services file into the Worker, and fails the build when it has mistakes.
+//! Compiles a services file into the Worker. The build fails if the file is invalid.
 
 use std::path::{Path, PathBuf};
 use std::{env, fs, process};
@@ -14,7 +14,7 @@ fn main() {
     }
 }
 
-/// Copies a valid `file` to where `src/services.rs` includes it from.
+/// Copies a valid `file` to the place from which `src/services.rs` includes it.
 fn compile_in(file: &Path) -> Result<(), String> {
     let name = file.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
     let yaml = fs::read_to_string(file).map_err(|error| {
@@ -27,6 +27,6 @@ fn compile_in(file: &Path) -> Result<(), String> {
     for secret in config.secrets {
         println!("cargo:warning={name} needs the secret {secret}: npx wrangler secret put {secret}");
     }
-    let out = env::var_os("OUT_DIR").map(PathBuf::from).ok_or("OUT_DIR is not set: run this through cargo")?;
+    let out = env::var_os("OUT_DIR").map(PathBuf::from).ok_or("OUT_DIR is not set: run this with cargo")?;
     fs::write(out.join("services.yaml"), yaml).map_err(|error| format!("{}: {error}", out.display()))
 }

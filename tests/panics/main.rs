@@ -54,7 +54,7 @@ async fn check_recovery(moment: &str) {
         provoke(&app, moment).await;
         assert_serving(&app).await;
     }
-    assert_eq!(app.log().text().matches("as the client wished").count(), 2, "{}", app.log().text());
+    assert_eq!(app.log().text().matches("requested by the client").count(), 2, "{}", app.log().text());
 }
 
 #[tokio::test]

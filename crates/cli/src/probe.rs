@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, interval_at};
 use tunnel_balancer_config::{normal_address, parse_with};
 use tunnel_balancer_core::Service;
-use tunnel_balancer_native::{Look, Looker};
+use tunnel_balancer_native::{ProbeReport, ProbeRunner};
 
 use crate::map_file::{MapFile, hint_for};
 use crate::{input, output};
@@ -56,7 +56,7 @@ pub(crate) struct Row {
     pub(crate) server: String,
     url: String,
     /// `None`: the server is not probed.
-    report: Option<Look>,
+    report: Option<ProbeReport>,
 }
 
 impl Probe {
@@ -105,22 +105,22 @@ impl Probe {
 /// # Errors
 /// If this machine cannot send probes.
 pub(crate) fn probe(services: &[Service]) -> io::Result<Vec<Row>> {
-    let (runtime, looker) = (tokio::runtime::Runtime::new()?, Looker::new()?);
-    Ok(runtime.block_on(probe_all(looker, services)))
+    let (runtime, runner) = (tokio::runtime::Runtime::new()?, ProbeRunner::new()?);
+    Ok(runtime.block_on(probe_all(runner, services)))
 }
 
-async fn probe_all(looker: Looker, services: &[Service]) -> Vec<Row> {
+async fn probe_all(runner: ProbeRunner, services: &[Service]) -> Vec<Row> {
     let (mut rows, mut probes) = (Vec::new(), JoinSet::new());
     let permits = Arc::new(Semaphore::new(CONCURRENCY));
     for service in services {
         for server in service.servers() {
             if let Some(check) = service.health_check.clone().filter(|_| server.enabled) {
-                let (index, looker, server, permits) =
-                    (rows.len(), looker.clone(), server.clone(), Arc::clone(&permits));
+                let (index, runner, server, permits) =
+                    (rows.len(), runner.clone(), server.clone(), Arc::clone(&permits));
                 probes.spawn(async move {
                     // The semaphore is never closed.
                     let _permit = permits.acquire().await;
-                    (index, looker.look(&server, &check).await)
+                    (index, runner.run(&server, &check).await)
                 });
             }
             let url = server.url.to_string();
@@ -151,27 +151,27 @@ async fn probe_all(looker: Looker, services: &[Service]) -> Vec<Row> {
 impl Row {
     /// Returns why the health check fails, if it was run and fails.
     pub(crate) fn fault(&self) -> Option<&str> {
-        self.report.as_ref()?.fault.as_deref()
+        self.report.as_ref()?.failure.as_deref()
     }
 
     /// Returns the target of a redirect with which the health check passes.
     pub(crate) fn passing_redirect(&self) -> Option<String> {
-        let report = self.report.as_ref().filter(|report| report.fault.is_none())?;
+        let report = self.report.as_ref().filter(|report| report.failure.is_none())?;
         report.location.as_deref().map(printable)
     }
 
     fn passes(&self) -> bool {
-        self.report.as_ref().is_none_or(|report| report.fault.is_none() && !report.open)
+        self.report.as_ref().is_none_or(|report| report.failure.is_none() && !report.passes_without_headers)
     }
 
     fn result(&self) -> String {
         let Some(report) = &self.report else { return "not probed".to_owned() };
-        let result = match (&report.fault, self.passing_redirect()) {
+        let result = match (&report.failure, self.passing_redirect()) {
             (Some(fault), _) => format!("unhealthy: {fault}"),
             (None, Some(location)) => format!("healthy (redirects to {location})"),
             (None, None) => "healthy".to_owned(),
         };
-        if report.open { result + "; OPEN: passes without the headers of the server" } else { result }
+        if report.passes_without_headers { result + "; OPEN: passes without the headers of the server" } else { result }
     }
 
     fn json(&self) -> Value {
@@ -182,11 +182,11 @@ impl Row {
             "url": self.url,
             "probed": report.is_some(),
             "status": report.and_then(|report| report.status),
-            "duration_ms": report.map(|report| report.took.as_millis() as u64),
-            "healthy": report.map(|report| report.fault.is_none()),
-            "error": report.and_then(|report| report.fault.as_ref()),
+            "duration_ms": report.map(|report| report.duration.as_millis() as u64),
+            "healthy": report.map(|report| report.failure.is_none()),
+            "error": report.and_then(|report| report.failure.as_ref()),
             "location": report.and_then(|report| report.location.as_ref()),
-            "open": report.map(|report| report.open),
+            "open": report.map(|report| report.passes_without_headers),
         })
     }
 }
@@ -205,7 +205,7 @@ fn table(rows: &[Row]) -> String {
             if row.service == last { String::new() } else { row.service.clone() },
             row.server.clone(),
             report.and_then(|report| report.status).map_or_else(|| "-".to_owned(), |status| status.to_string()),
-            report.map_or_else(|| "-".to_owned(), |report| format!("{} ms", report.took.as_millis())),
+            report.map_or_else(|| "-".to_owned(), |report| format!("{} ms", report.duration.as_millis())),
             row.result(),
         ]);
         last = &row.service;

@@ -136,7 +136,7 @@ impl Serve {
             }),
             limits: Limits {
                 idle: self.idle_timeout,
-                answer_idle: self.upstream_idle_timeout,
+                upstream_idle: self.upstream_idle_timeout,
                 drain: self.drain_timeout,
                 header_size: self.max_header_size,
                 connections: self.max_connections,

@@ -13,7 +13,7 @@ use crate::log::Log;
 #[derive(Debug)]
 pub(crate) struct Access {
     log: Log,
-    cut: CancellationToken,
+    abort: CancellationToken,
     began: Instant,
     pub(crate) line: Line,
 }
@@ -47,7 +47,7 @@ pub(crate) struct Line {
     pub(crate) fallback: bool,
     /// Why the answer did not come to its end, if it did not.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) broken: Option<&'static str>,
+    pub(crate) termination: Option<&'static str>,
 }
 
 impl Access {
@@ -57,7 +57,7 @@ impl Access {
     /// What ends after `cut` has been ended by the proxy.
     pub(crate) fn new<B>(
         log: &Log,
-        cut: &CancellationToken,
+        abort: &CancellationToken,
         id: &RequestId,
         client: String,
         request: &Request<B>,
@@ -72,10 +72,10 @@ impl Access {
             user_agent: user_agent.map(|value| shortened(&String::from_utf8_lossy(value.as_bytes()))),
             ..Line::default()
         };
-        Self { log: log.clone(), cut: cut.clone(), began: Instant::now(), line }
+        Self { log: log.clone(), abort: abort.clone(), began: Instant::now(), line }
     }
 
-    pub(crate) fn answered(&mut self, status: http::StatusCode) {
+    pub(crate) fn on_response(&mut self, status: http::StatusCode) {
         self.line.status = Some(status.as_u16());
         self.line.ttfb_ms = Some(millis(self.began.elapsed()));
     }
@@ -83,8 +83,8 @@ impl Access {
 
 impl Drop for Access {
     fn drop(&mut self) {
-        if self.cut.is_cancelled() {
-            self.line.broken = Some("the proxy was told to end");
+        if self.abort.is_cancelled() {
+            self.line.termination = Some("the proxy was told to end");
         }
         self.line.ms = millis(self.began.elapsed());
         self.log.line(&self.line);

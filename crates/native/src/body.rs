@@ -1,4 +1,4 @@
-//! Bodies on their way, in both directions: never stored, never waited for without end.
+//! Bodies of requests and responses: streamed, with idle timeouts.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,49 +14,49 @@ use tunnel_balancer_core::{Clock, Pool, ServerId, Timestamp};
 
 use crate::access::Access;
 use crate::clock::TokioClock;
-use crate::seats::Seat;
+use crate::h2_streams::StreamSlot;
 
-/// Why a body ended before its end.
+/// Why a body ended early.
 #[derive(Debug, thiserror::Error)]
 pub enum BodyError {
-    /// The connection that it came by failed.
+    /// The connection failed.
     #[error(transparent)]
-    Broken(#[from] hyper::Error),
-    /// Nothing came for too long.
-    #[error("nothing came for {0:?}")]
-    Stalled(Duration),
-    /// Nothing came, and the server was found to be hung.
-    #[error("the server does not respond")]
-    Hung,
+    ConnectionLost(#[from] hyper::Error),
+    /// No data arrived for this time.
+    #[error("no data for {0:?}")]
+    IdleTimeout(Duration),
+    /// No data arrived, and the server was found to be hung.
+    #[error("server not responding")]
+    Unresponsive,
 }
 
-/// A body that comes by a connection, with a limit on its silences.
+/// A body from a connection, with an idle timeout.
 #[derive(Debug)]
-pub(crate) struct Timed {
-    /// Bytes that were read before, and come first.
+pub(crate) struct IdleTimeoutBody {
+    /// Bytes that were read before. They come first.
     read: Option<Bytes>,
     body: Incoming,
     idle: Duration,
-    /// Runs while something is waited for.
+    /// The idle timer. It runs while data is awaited.
     timer: Option<Pin<Box<Sleep>>>,
-    /// Whether it broke off or stalled, however often it is asked for more.
+    /// Whether it was aborted or timed out.
     failed: bool,
     /// Whether it was read to its end.
     ended: bool,
-    /// When the last piece came, at first when the headers did.
-    last_piece: Instant,
-    /// How long the reader has waited for the sender since it paused; `None`: it did not pause, or
+    /// When the last data arrived. Initially the time of the headers.
+    last_data: Instant,
+    /// How long the reader has waited for the sender since it paused. `None`: it did not pause, or
     /// has caught up.
     behind: Option<Duration>,
 }
 
-impl Timed {
-    /// A reader that takes nothing for longer has paused. The sender may give up, which shows after
-    /// the data before it.
+impl IdleTimeoutBody {
+    /// A reader that reads nothing for longer has paused. The sender may then abort the body, which
+    /// the reader sees after the data that was sent before.
     const PAUSE: Duration = Duration::from_secs(1);
 
-    /// A reader that has waited this long in all since its pause has read everything sent during
-    /// the pause.
+    /// A reader that has waited for this total time since its pause has read everything that was
+    /// sent during the pause.
     const CAUGHT_UP: Duration = Duration::from_secs(1);
 
     pub(crate) fn new(body: Incoming, idle: Duration) -> Self {
@@ -67,22 +67,22 @@ impl Timed {
             timer: None,
             failed: false,
             ended: false,
-            last_piece: Instant::now(),
+            last_data: Instant::now(),
             behind: None,
         }
     }
 
-    /// The same body with bytes before it that have been read already.
+    /// Returns the same body, preceded by bytes that were read before.
     pub(crate) fn after(self, read: Bytes) -> Self {
         Self { read: Some(read).filter(|read| !read.is_empty()), ..self }
     }
 
-    /// A reader that takes nothing for this long, while there is something to take, has stopped.
+    /// A reader that reads nothing for this long, although data is available, has stopped.
     const READER_STOPPED: Duration = Duration::from_secs(10);
 
     /// Returns whether nothing more will be read: the body has ended, or its reader has stopped.
     fn is_read(&self) -> bool {
-        let reader_stopped = self.timer.is_none() && self.last_piece.elapsed() > Self::READER_STOPPED;
+        let reader_stopped = self.timer.is_none() && self.last_data.elapsed() > Self::READER_STOPPED;
         self.ended || self.failed || self.is_end_stream() || reader_stopped
     }
 
@@ -93,7 +93,7 @@ impl Timed {
     }
 }
 
-impl Body for Timed {
+impl Body for IdleTimeoutBody {
     type Data = Bytes;
     type Error = BodyError;
 
@@ -103,27 +103,27 @@ impl Body for Timed {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = &mut *self;
         if let Some(read) = this.read.take() {
-            this.last_piece = Instant::now();
+            this.last_data = Instant::now();
             return Poll::Ready(Some(Ok(Frame::data(read))));
         }
-        if this.timer.is_none() && this.last_piece.elapsed() > Self::PAUSE {
+        if this.timer.is_none() && this.last_data.elapsed() > Self::PAUSE {
             this.behind = Some(Duration::ZERO);
         }
         if let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(context) {
-            this.last_piece = Instant::now();
-            let began = this.timer.take().map_or(this.last_piece, |timer| timer.deadline() - this.idle);
-            let waited = this.last_piece.saturating_duration_since(began);
+            this.last_data = Instant::now();
+            let started = this.timer.take().map_or(this.last_data, |timer| timer.deadline() - this.idle);
+            let waited = this.last_data.saturating_duration_since(started);
             this.behind = this.behind.map(|before| before + waited).filter(|total| *total < Self::CAUGHT_UP);
             this.failed |= matches!(frame, Some(Err(_)));
             this.ended |= frame.is_none();
-            return Poll::Ready(frame.map(|frame| frame.map_err(BodyError::Broken)));
+            return Poll::Ready(frame.map(|frame| frame.map_err(BodyError::ConnectionLost)));
         }
         let idle = this.idle;
         let timer = this.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(Instant::now() + idle)));
         timer.as_mut().poll(context).map(|()| {
             this.failed = true;
             this.behind = None;
-            Some(Err(BodyError::Stalled(idle)))
+            Some(Err(BodyError::IdleTimeout(idle)))
         })
     }
 
@@ -137,30 +137,30 @@ impl Body for Timed {
     }
 }
 
-/// The body of a request to a server.
+/// The body of a request to a server. Clones share the stream.
 #[derive(Clone, Debug)]
 pub(crate) enum RequestBody {
     Empty,
-    Kept(Full<Bytes>),
-    /// One stream, however often it is begun: only an attempt that never got a connection leaves it
-    /// untouched.
-    Stream(Arc<Mutex<Timed>>),
+    Buffered(Full<Bytes>),
+    /// A stream, which is intact only until the first attempt that has a connection.
+    Stream(Arc<Mutex<IdleTimeoutBody>>),
 }
 
 impl RequestBody {
-    pub(crate) fn stream(body: Timed) -> Self {
+    pub(crate) fn stream(body: IdleTimeoutBody) -> Self {
         Self::Stream(Arc::new(Mutex::new(body)))
     }
 
-    /// Whether nothing more of it is to be sent: it has ended, or the server takes nothing of it.
+    /// Returns whether nothing more is expected to be sent: the body has ended, or the server does
+    /// not read it.
     pub(crate) fn is_sent(&self) -> bool {
         match self {
-            Self::Empty | Self::Kept(_) => true,
+            Self::Empty | Self::Buffered(_) => true,
             Self::Stream(stream) => stream.lock().unwrap_or_else(PoisonError::into_inner).is_read(),
         }
     }
 
-    /// Whether whoever sends it broke off or stalled.
+    /// Returns whether the client aborted the body or timed out.
     pub(crate) fn has_failed(&self) -> bool {
         matches!(self, Self::Stream(stream) if stream.lock().unwrap_or_else(PoisonError::into_inner).failed)
     }
@@ -176,7 +176,7 @@ impl Body for RequestBody {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match &mut *self {
             Self::Empty => Poll::Ready(None),
-            Self::Kept(bytes) => Pin::new(bytes).poll_frame(context).map_err(|never| match never {}),
+            Self::Buffered(bytes) => Pin::new(bytes).poll_frame(context).map_err(|never| match never {}),
             Self::Stream(stream) => {
                 let mut stream = stream.lock().unwrap_or_else(PoisonError::into_inner);
                 Pin::new(&mut *stream).poll_frame(context)
@@ -187,7 +187,7 @@ impl Body for RequestBody {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Empty => true,
-            Self::Kept(bytes) => bytes.is_end_stream(),
+            Self::Buffered(bytes) => bytes.is_end_stream(),
             Self::Stream(stream) => stream.lock().unwrap_or_else(PoisonError::into_inner).is_end_stream(),
         }
     }
@@ -195,58 +195,60 @@ impl Body for RequestBody {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Empty => SizeHint::with_exact(0),
-            Self::Kept(bytes) => bytes.size_hint(),
+            Self::Buffered(bytes) => bytes.size_hint(),
             Self::Stream(stream) => stream.lock().unwrap_or_else(PoisonError::into_inner).size_hint(),
         }
     }
 }
 
-/// The body of an answer to a client.
+/// The body of a response to a client.
 #[derive(Debug)]
 pub struct ProxyBody {
     content: Content,
-    /// Not of a handshake: its line is written when the socket ends.
+    /// `None` for a WebSocket handshake, whose line is written when the socket closes.
     access: Option<Access>,
     ended: bool,
-    /// An error that is told at the next call: what came before it has to be on its way first.
+    /// An error that is returned by the next poll, after the data before it has been flushed.
     held: Option<BodyError>,
 }
 
 #[derive(Debug)]
 enum Content {
-    Own(Full<Bytes>),
-    Server {
-        body: Timed,
-        from: From,
-        /// When the last byte came.
+    Local(Full<Bytes>),
+    Upstream {
+        body: IdleTimeoutBody,
+        origin: ResponseOrigin,
+        /// When the last byte arrived.
         last_byte: Timestamp,
-        /// Runs while something is waited for, until the next look at the server.
+        /// The timer of the next liveness check. It runs while data is awaited.
         check: Option<Pin<Box<Sleep>>>,
     },
 }
 
-/// Whose answer it is, to report when it breaks off.
+/// The server of a response, to report an aborted body.
 #[derive(Debug)]
-pub(crate) struct From {
+pub(crate) struct ResponseOrigin {
     pub(crate) pool: Arc<Pool>,
     pub(crate) server: ServerId,
     pub(crate) clock: TokioClock,
     #[expect(dead_code, reason = "held for its drop")]
-    pub(crate) seat: Option<Arc<Seat>>,
+    pub(crate) slot: Option<Arc<StreamSlot>>,
 }
 
 impl ProxyBody {
-    pub(crate) fn own(text: String, access: Access) -> Self {
-        Self { content: Content::Own(Full::new(Bytes::from(text))), access: Some(access), ended: false, held: None }
+    /// Creates the body of a local reply.
+    pub(crate) fn local(text: String, access: Access) -> Self {
+        Self { content: Content::Local(Full::new(Bytes::from(text))), access: Some(access), ended: false, held: None }
     }
 
     pub(crate) fn empty() -> Self {
-        Self { content: Content::Own(Full::default()), access: None, ended: true, held: None }
+        Self { content: Content::Local(Full::default()), access: None, ended: true, held: None }
     }
 
-    pub(crate) fn of_server(body: Timed, from: From, access: Access) -> Self {
+    /// Creates the body of a server's response.
+    pub(crate) fn upstream(body: IdleTimeoutBody, origin: ResponseOrigin, access: Access) -> Self {
         Self {
-            content: Content::Server { last_byte: from.clock.now(), check: None, body, from },
+            content: Content::Upstream { last_byte: origin.clock.now(), check: None, body, origin },
             access: Some(access),
             ended: false,
             held: None,
@@ -255,9 +257,9 @@ impl ProxyBody {
 }
 
 impl ProxyBody {
-    fn broken(&mut self, why: &'static str) {
+    fn set_termination(&mut self, reason: &'static str) {
         if let Some(access) = &mut self.access {
-            access.line.broken = Some(why);
+            access.line.termination = Some(reason);
         }
     }
 }
@@ -275,13 +277,13 @@ impl Body for ProxyBody {
             return Poll::Ready(Some(Err(error)));
         }
         let frame = match &mut this.content {
-            Content::Own(text) => Pin::new(text).poll_frame(context).map_err(|never| match never {}),
-            Content::Server { body, from, last_byte, check } => match Pin::new(body).poll_frame(context) {
+            Content::Local(text) => Pin::new(text).poll_frame(context).map_err(|never| match never {}),
+            Content::Upstream { body, origin, last_byte, check } => match Pin::new(body).poll_frame(context) {
                 Poll::Ready(frame) => {
-                    (*last_byte, *check) = (from.clock.now(), None);
+                    (*last_byte, *check) = (origin.clock.now(), None);
                     Poll::Ready(frame)
                 }
-                Poll::Pending => poll_server(from, *last_byte, check, context).map(|error| Some(Err(error))),
+                Poll::Pending => poll_server(origin, *last_byte, check, context).map(|error| Some(Err(error))),
             },
         };
         let Poll::Ready(frame) = frame else { return Poll::Pending };
@@ -291,14 +293,14 @@ impl Body for ProxyBody {
                     access.line.bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
                 }
             }
-            (Some(Err(error)), Content::Server { from, body, .. }) => {
-                if !body.is_behind() && !matches!(error, BodyError::Hung) {
-                    from.pool.update(|state| state.on_response_aborted(from.server, from.clock.now()));
+            (Some(Err(error)), Content::Upstream { origin, body, .. }) => {
+                if !body.is_behind() && !matches!(error, BodyError::Unresponsive) {
+                    origin.pool.update(|state| state.on_response_aborted(origin.server, origin.clock.now()));
                 }
-                this.broken(match error {
-                    BodyError::Broken(_) => "the server broke off",
-                    BodyError::Stalled(_) => "the server stalled",
-                    BodyError::Hung => "the server does not respond",
+                this.set_termination(match error {
+                    BodyError::ConnectionLost(_) => "connection_lost",
+                    BodyError::IdleTimeout(_) => "idle_timeout",
+                    BodyError::Unresponsive => "unresponsive",
                 });
             }
             _ => {}
@@ -314,22 +316,22 @@ impl Body for ProxyBody {
 
     fn is_end_stream(&self) -> bool {
         match &self.content {
-            Content::Own(text) => text.is_end_stream(),
-            Content::Server { body, .. } => body.is_end_stream(),
+            Content::Local(text) => text.is_end_stream(),
+            Content::Upstream { body, .. } => body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.content {
-            Content::Own(text) => text.size_hint(),
-            Content::Server { body, .. } => body.size_hint(),
+            Content::Local(text) => text.size_hint(),
+            Content::Upstream { body, .. } => body.size_hint(),
         }
     }
 }
 
-/// Looks every few seconds whether the server of a silent response was found to be hung.
+/// Checks every few seconds whether the server of a silent response was found to be hung.
 fn poll_server(
-    from: &From,
+    origin: &ResponseOrigin,
     last_byte: Timestamp,
     check: &mut Option<Pin<Box<Sleep>>>,
     context: &mut Context<'_>,
@@ -342,18 +344,18 @@ fn poll_server(
             return Poll::Pending;
         }
         *check = None;
-        if from.pool.update(|state| state.is_response_lost(from.server, last_byte, from.clock.now())) {
-            return Poll::Ready(BodyError::Hung);
+        if origin.pool.update(|state| state.is_response_lost(origin.server, last_byte, origin.clock.now())) {
+            return Poll::Ready(BodyError::Unresponsive);
         }
     }
 }
 
 impl Drop for ProxyBody {
     fn drop(&mut self) {
-        // Answers of our own are given as a whole, or not taken at all: to a HEAD.
-        let streams = matches!(self.content, Content::Server { .. });
+        // Local replies are sent as a whole. The response to a HEAD has no body.
+        let streams = matches!(self.content, Content::Upstream { .. });
         if streams && !self.ended && !self.is_end_stream() {
-            self.broken("the client went away");
+            self.set_termination("client_disconnected");
         }
     }
 }

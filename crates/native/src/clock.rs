@@ -1,29 +1,29 @@
-//! The machine's clock and tokio's timer.
+//! The system clock and tokio's timer.
 
 use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 use tunnel_balancer_core::{Clock, Timestamp};
 
-/// Milliseconds since 1970 when it was made, and from then on by the monotonic clock: nobody who
-/// sets the time of day moves it.
+/// A monotonic clock that starts at the time of day of its creation, in milliseconds since 1970.
+/// Later changes of the time of day do not affect it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TokioClock {
-    began: Instant,
-    at: Timestamp,
+    started: Instant,
+    started_at: Timestamp,
 }
 
 impl TokioClock {
     pub(crate) fn new() -> Self {
         let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let at = Timestamp::from_millis(u64::try_from(since_epoch.as_millis()).unwrap_or_default());
-        Self { began: Instant::now(), at }
+        let started_at = Timestamp::from_millis(u64::try_from(since_epoch.as_millis()).unwrap_or_default());
+        Self { started: Instant::now(), started_at }
     }
 }
 
 impl Clock for TokioClock {
     fn now(&self) -> Timestamp {
-        self.at + self.began.elapsed()
+        self.started_at + self.started.elapsed()
     }
 
     fn unix_time(&self) -> Duration {

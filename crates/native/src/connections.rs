@@ -1,5 +1,5 @@
-//! How many connections there are, in all and of each client: one client must not be able to take
-//! them all.
+//! Limits of concurrent connections: in total, and per client, so that one client cannot use all
+//! of them.
 
 use std::collections::HashMap;
 use std::io;
@@ -14,37 +14,38 @@ use tokio::sync::OwnedSemaphorePermit;
 /// The connections of each client.
 #[derive(Debug)]
 pub(crate) struct Connections {
-    most: usize,
+    /// The limit per client.
+    limit: usize,
     open: Mutex<HashMap<IpAddr, usize>>,
 }
 
-/// A connection that is counted until this is dropped.
+/// One counted connection of a client. Released on drop.
 #[derive(Debug)]
-pub(crate) struct Counted {
+pub(crate) struct ClientPermit {
     connections: Arc<Connections>,
     client: IpAddr,
 }
 
 impl Connections {
-    /// At most this many for one client.
-    pub(crate) fn new(most: usize) -> Arc<Self> {
-        Arc::new(Self { most, open: Mutex::default() })
+    /// Creates a counter with a limit per client.
+    pub(crate) fn new(limit: usize) -> Arc<Self> {
+        Arc::new(Self { limit, open: Mutex::default() })
     }
 
-    /// Counts one more; `None` when the client has as many as it may.
-    pub(crate) fn open(self: &Arc<Self>, client: IpAddr) -> Option<Counted> {
+    /// Counts a connection. `None` if the client is at its limit.
+    pub(crate) fn open(self: &Arc<Self>, client: IpAddr) -> Option<ClientPermit> {
         let client = network(client);
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let count = open.entry(client).or_default();
-        if *count >= self.most {
+        if *count >= self.limit {
             return None;
         }
         *count += 1;
-        Some(Counted { connections: Arc::clone(self), client })
+        Some(ClientPermit { connections: Arc::clone(self), client })
     }
 }
 
-impl Drop for Counted {
+impl Drop for ClientPermit {
     fn drop(&mut self) {
         let mut open = self.connections.open.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(count) = open.get_mut(&self.client) {
@@ -56,22 +57,22 @@ impl Drop for Counted {
     }
 }
 
-/// The place of one connection: among all, and among those of its client where that is limited.
+/// The permits of one connection: of the total, and of its client if that is limited.
 #[derive(Debug)]
-pub(crate) struct Place(
+pub(crate) struct ConnectionPermit(
     #[expect(dead_code, reason = "held for its drop")] pub(crate) OwnedSemaphorePermit,
-    #[expect(dead_code, reason = "held for its drop")] pub(crate) Option<Counted>,
+    #[expect(dead_code, reason = "held for its drop")] pub(crate) Option<ClientPermit>,
 );
 
-/// A connection with its place, which is given back when the connection is closed. A WebSocket
-/// leaves the task that its connection began in.
+/// A connection with its permits, which are released when it is closed. The permits belong to the
+/// stream, because a WebSocket outlives the task of its connection.
 #[derive(Debug)]
-pub(crate) struct Placed<S> {
+pub(crate) struct GuardedStream<S> {
     pub(crate) stream: S,
-    pub(crate) _place: Place,
+    pub(crate) _permit: ConnectionPermit,
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Placed<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for GuardedStream<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -81,7 +82,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Placed<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Placed<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for GuardedStream<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(context, bytes)
     }
@@ -107,7 +108,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Placed<S> {
     }
 }
 
-/// Who counts as one client. Whoever has one address of IPv6 has the 2^64 beside it as well.
+/// Returns the address by which a client is counted. An IPv6 client usually controls a whole /64.
 fn network(client: IpAddr) -> IpAddr {
     match client.to_canonical() {
         IpAddr::V6(address) => {
@@ -135,6 +136,6 @@ mod tests {
         let _six = (open("2001:db8::1").unwrap(), open("2001:db8::2").unwrap());
         assert!(open("2001:db8::3").is_none());
         assert!(open("2001:db8:0:1::3").is_some());
-        assert_eq!(connections.open.lock().unwrap().len(), 3, "nothing is kept of those who left");
+        assert_eq!(connections.open.lock().unwrap().len(), 3, "clients without connections are removed");
     }
 }

@@ -13,6 +13,25 @@ pub(crate) fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item 
     })
 }
 
+/// Returns the known cause of a failed connection in a few words. `None` for any other cause.
+pub(crate) fn cause(error: &(dyn Error + 'static)) -> Option<String> {
+    chain(error).find_map(|error| {
+        if let Some(tls) = error.downcast_ref::<rustls::Error>() {
+            return Some(format!("TLS: {tls}"));
+        }
+        if error.to_string().starts_with("dns error") {
+            return Some("DNS: the hostname has no address".to_owned());
+        }
+        let cause = match error.downcast_ref::<io::Error>()?.kind() {
+            io::ErrorKind::ConnectionRefused => "connection refused",
+            io::ErrorKind::ConnectionReset => "connection reset",
+            io::ErrorKind::TimedOut => "connect timeout",
+            _ => return None,
+        };
+        Some(cause.to_owned())
+    })
+}
+
 /// Returns whether the cause of an error is a lack of file descriptors, memory or ports on this
 /// machine.
 pub(crate) fn is_local(error: &(dyn Error + 'static)) -> bool {

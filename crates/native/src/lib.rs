@@ -1,41 +1,39 @@
-//! Tunnel Balancer as a reverse proxy of its own: `tunnel-balancer-core` on hyper and tokio.
+//! Tunnel Balancer as a reverse proxy: `tunnel-balancer-core` on hyper and tokio.
 //!
-//! For those who run a machine in front of their servers, and for testing a configuration before it
-//! goes to the edge. What is decided is decided in the core, as in the Worker; this crate moves
-//! bytes, keeps connections and defends itself against slow, greedy and vanishing clients, which at
-//! the edge is Cloudflare's part.
+//! It runs on a machine in front of the servers, or tests a configuration before it is deployed to
+//! the edge. All decisions are made by the core, as in the Worker. This crate transfers bytes,
+//! pools connections and enforces limits on clients, which Cloudflare does at the edge.
 //!
-//! [`serve`] is the whole program. [`Proxy`] is one request's way through it, for a server that is
-//! yours already.
+//! [`serve`] is the whole program. [`Proxy`] handles single requests, for use in another server.
 
 #![forbid(unsafe_code)]
 
 mod access;
 mod body;
 mod clock;
-mod configuration;
+mod config_file;
 mod connection_auth;
 mod connections;
 mod error;
+mod h2_streams;
+mod health_checker;
 mod listener;
 mod log;
-mod look;
 mod options;
-mod outgoing;
 mod peer;
-mod probes;
+mod probe_report;
 mod proxy;
-mod seats;
 mod serve;
 mod tls;
-mod tunnel;
+mod upgrade;
 mod upstream;
+mod upstream_request;
 
 pub use body::ProxyBody;
+pub use health_checker::HealthChecker;
 pub use log::Log;
-pub use look::{Look, Looker};
 pub use options::{Limits, Options, TlsFiles};
 pub use peer::{Peer, TrustedProxies};
-pub use probes::Watch;
+pub use probe_report::{ProbeReport, ProbeRunner};
 pub use proxy::Proxy;
 pub use serve::{StartError, serve};

@@ -44,7 +44,7 @@ impl Log {
     pub fn line(&self, line: &impl Serialize) {
         // Only maps with other keys than texts cannot be serialised, and there are none.
         let Ok(line) = serde_json::to_string(line) else { return };
-        let line = without_control(line);
+        let line = escape_controls(line);
         if self.queue.try_send(Entry::Line(line)).is_err() {
             self.lost.fetch_add(1, Ordering::Relaxed);
         }
@@ -78,7 +78,7 @@ impl Log {
 }
 
 /// JSON escapes the control characters of ASCII alone; some terminals obey those beyond it as well.
-fn without_control(line: String) -> String {
+fn escape_controls(line: String) -> String {
     if !line.contains(char::is_control) {
         return line;
     }

@@ -1,4 +1,4 @@
-//! What the operator of a proxy decides, apart from the services.
+//! The options of the proxy, apart from its services.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -6,50 +6,50 @@ use std::time::Duration;
 
 use crate::peer::TrustedProxies;
 
-/// How to serve.
+/// The options of [`serve`](crate::serve()).
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The configuration of the services.
+    /// The configuration file.
     pub file: PathBuf,
-    /// Where to listen.
+    /// The addresses to listen on.
     pub listen: Vec<SocketAddr>,
-    /// To speak TLS there; plain HTTP otherwise.
+    /// The certificate of the listeners. `None`: plain HTTP.
     pub tls: Option<TlsFiles>,
-    /// Who may say where a client comes from.
+    /// The proxies that may name the client.
     pub trusted: TrustedProxies,
-    /// What clients use, `http` or `https`, when a proxy in front of this one ends their TLS.
-    /// Otherwise what this one speaks.
+    /// The scheme that clients use, `http` or `https`, if a proxy in front terminates their TLS.
+    /// `None`: the scheme of the listener.
     pub public_scheme: Option<&'static str>,
-    /// What one client may take.
+    /// The limits.
     pub limits: Limits,
 }
 
-/// A certificate and its key, as PEM.
+/// A certificate and its key in PEM format.
 #[derive(Clone, Debug)]
 pub struct TlsFiles {
-    /// The certificate, followed by those up to a root.
+    /// The certificate, followed by its chain.
     pub certificates: PathBuf,
     /// Its private key.
     pub key: PathBuf,
 }
 
-/// Bounds that no client gets past.
+/// The limits of clients and servers.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// How long a client may be silent where it should not be: before a request, in its headers and
-    /// body, and while an answer waits to be taken. WebSockets may be silent for ever. Default 60
-    /// s.
+    /// The idle timeout of clients: before a request, within its headers and body, and while a
+    /// response is not read. WebSockets have none. Default 60 s.
     pub idle: Duration,
-    /// How long a server may be silent within the body of an answer. Default 10 min: a stream of
-    /// events says nothing for minutes, and is well.
-    pub answer_idle: Duration,
-    /// How long requests may take to end after the proxy was told to. Default 30 s.
+    /// The idle timeout of a server within a response body. Default 10 min: event streams are
+    /// silent for minutes.
+    pub upstream_idle: Duration,
+    /// The time for requests in flight to finish at shutdown. Default 30 s.
     pub drain: Duration,
-    /// The headers of a request, in bytes; 8 KiB at least. Default 64 KiB.
+    /// The maximum size of the headers of a request, in bytes, at least 8 KiB. Default 64 KiB.
     pub header_size: usize,
-    /// Connections at a time. More wait to be accepted. Default 10,000.
+    /// The maximum number of connections. Further ones wait in the accept queue. Default 10,000.
     pub connections: usize,
-    /// Those of one address, trusted proxies excepted. More are closed at once. Default 256.
+    /// The maximum number of connections per address, except for trusted proxies. Further ones are
+    /// closed. Default 256.
     pub connections_per_client: usize,
 }
 
@@ -57,7 +57,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             idle: Duration::from_secs(60),
-            answer_idle: Duration::from_secs(600),
+            upstream_idle: Duration::from_secs(600),
             drain: Duration::from_secs(30),
             header_size: 64 * 1024,
             connections: 10_000,

@@ -1,7 +1,7 @@
-//! Who is at the other end of a connection, and whom it speaks for.
+//! The address of a client.
 //!
-//! A server believes the address in `X-Forwarded-For`, so it must be one that a client cannot
-//! choose: that of the connection, or what a proxy in front says that the operator has named.
+//! Servers trust the address in `X-Forwarded-For`, so a client must not be able to choose it. It is
+//! the address of the connection, or the one in a header of a trusted proxy.
 
 use std::net::IpAddr;
 
@@ -9,45 +9,45 @@ use http::HeaderMap;
 use http::header::HeaderName;
 use ipnet::IpNet;
 
-/// One end of a connection.
+/// The remote end of a connection.
 #[derive(Clone, Copy, Debug)]
 pub struct Peer {
     /// Its address.
     pub ip: IpAddr,
-    /// What it speaks: `http` or `https`.
+    /// `http` or `https`.
     pub scheme: &'static str,
 }
 
-/// The proxies in front of this one that may say where a client comes from.
+/// The proxies in front of this one that name the client in a header.
 #[derive(Clone, Debug, Default)]
 pub struct TrustedProxies {
-    /// The header that they say it in, such as `cf-connecting-ip`. None: nobody is believed.
+    /// The header, such as `cf-connecting-ip`. `None`: no proxy is trusted.
     pub header: Option<HeaderName>,
-    /// Where they are.
+    /// The networks of the proxies.
     pub networks: Vec<IpNet>,
 }
 
 impl TrustedProxies {
-    /// Whether this is one of them.
-    pub fn has(&self, ip: IpAddr) -> bool {
+    /// Returns whether a trusted proxy has this address.
+    pub fn contains(&self, ip: IpAddr) -> bool {
         // A listener on `::` sees IPv4 as `::ffff:192.0.2.1`.
         let ip = ip.to_canonical();
         self.header.is_some() && self.networks.iter().any(|network| network.contains(&ip))
     }
 
-    /// The client's address. Of a list, as in `X-Forwarded-For`, the last one: it is what the
-    /// trusted proxy itself has seen.
+    /// Returns the address of the client. Of a list, as in `X-Forwarded-For`, the last entry is
+    /// used: it is the address that the trusted proxy itself saw.
     pub(crate) fn client(&self, peer: Peer, headers: &HeaderMap) -> IpAddr {
-        let told = self.header.as_ref().filter(|_| self.has(peer.ip)).and_then(|name| {
+        let named = self.header.as_ref().filter(|_| self.contains(peer.ip)).and_then(|name| {
             let last = headers.get_all(name).iter().next_back()?.to_str().ok()?;
             last.rsplit(',').next()?.trim().parse().ok()
         });
-        told.unwrap_or(peer.ip).to_canonical()
+        named.unwrap_or(peer.ip).to_canonical()
     }
 
-    /// Makes a request's headers say of the client's address what is true, or nothing.
-    pub(crate) fn correct(&self, headers: &mut HeaderMap, client: &str) {
-        for name in NAMING {
+    /// Replaces the headers that name the client by the address in `client`.
+    pub(crate) fn set_client_ip(&self, headers: &mut HeaderMap, client: &str) {
+        for name in CLIENT_IP_HEADERS {
             headers.remove(name);
         }
         if let (Some(name), Ok(client)) = (&self.header, client.parse()) {
@@ -56,9 +56,10 @@ impl TrustedProxies {
     }
 }
 
-/// Where applications look for a client's address, besides the headers that the core sets. At the
-/// edge Cloudflare overwrites what a client says there; here nobody else does.
-const NAMING: [&str; 5] = ["cf-connecting-ip", "cf-connecting-ipv6", "cf-pseudo-ipv4", "true-client-ip", "x-client-ip"];
+/// The headers in which applications expect the client's address, besides those that the core sets.
+/// At the edge Cloudflare overwrites them; here only this proxy does.
+const CLIENT_IP_HEADERS: [&str; 5] =
+    ["cf-connecting-ip", "cf-connecting-ipv6", "cf-pseudo-ipv4", "true-client-ip", "x-client-ip"];
 
 #[cfg(test)]
 mod tests {
@@ -69,7 +70,7 @@ mod tests {
         let header = Some(HeaderName::from_static("x-forwarded-for"));
         let trusted =
             TrustedProxies { header, networks: vec!["10.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()] };
-        let nobody = TrustedProxies { header: None, ..trusted.clone() };
+        let untrusted = TrustedProxies { header: None, ..trusted.clone() };
         let table = [
             (&trusted, "10.1.2.3", "203.0.113.7", "203.0.113.7"),
             (&trusted, "::ffff:10.1.2.3", "1.2.3.4, 2001:db8::7", "2001:db8::7"),
@@ -77,13 +78,13 @@ mod tests {
             (&trusted, "203.0.113.9", "1.2.3.4", "203.0.113.9"),
             (&trusted, "10.1.2.3", "junk", "10.1.2.3"),
             (&trusted, "10.1.2.3", "1.2.3.4,", "10.1.2.3"),
-            (&nobody, "10.1.2.3", "203.0.113.7", "10.1.2.3"),
+            (&untrusted, "10.1.2.3", "203.0.113.7", "10.1.2.3"),
         ];
-        for (proxies, ip, told, expected) in table {
+        for (proxies, ip, header, expected) in table {
             let mut headers = HeaderMap::new();
-            headers.insert("x-forwarded-for", told.parse().unwrap());
+            headers.insert("x-forwarded-for", header.parse().unwrap());
             let peer = Peer { ip: ip.parse().unwrap(), scheme: "http" };
-            assert_eq!(proxies.client(peer, &headers).to_string(), expected, "{ip} says {told}");
+            assert_eq!(proxies.client(peer, &headers).to_string(), expected, "{ip} with {header}");
         }
     }
 }

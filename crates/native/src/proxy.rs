@@ -1,4 +1,4 @@
-//! One request's way through the proxy.
+//! The path of a request through the proxy.
 
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -17,17 +17,17 @@ use tunnel_balancer_core::{
 };
 
 use crate::access::{self, Access};
-use crate::body::{BodyError, From, ProxyBody, RequestBody, Timed};
+use crate::body::{BodyError, IdleTimeoutBody, ProxyBody, RequestBody, ResponseOrigin};
 use crate::clock::TokioClock;
+use crate::health_checker::HealthChecker;
 use crate::log::Log;
 use crate::options::Limits;
-use crate::outgoing::{self, Outgoing};
 use crate::peer::{Peer, TrustedProxies};
-use crate::probes::Watch;
-use crate::tunnel;
+use crate::upgrade;
 use crate::upstream::{Servers, Upstream};
+use crate::upstream_request::{self, UpstreamRequest};
 
-/// Answers requests by sending them to the servers of their services.
+/// Serves requests by forwarding them to the servers of their services.
 #[derive(Debug)]
 pub struct Proxy {
     services: RwLock<Arc<Services>>,
@@ -36,17 +36,17 @@ pub struct Proxy {
     limits: Limits,
     pub(crate) log: Log,
     pub(crate) clock: TokioClock,
-    /// What goes on beside requests, or after them.
+    /// The tasks of connections and WebSockets.
     pub(crate) tasks: TaskTracker,
-    /// Has all of that end where it is.
-    pub(crate) cut: CancellationToken,
+    /// Aborts these tasks.
+    pub(crate) abort: CancellationToken,
 }
 
 impl Proxy {
-    /// A proxy for these services.
+    /// Creates a proxy for these services.
     ///
     /// # Errors
-    /// When the machine has no root certificates to know servers by.
+    /// If the root certificates of the machine cannot be read.
     pub fn new(
         services: impl IntoIterator<Item = core::Service>,
         trusted: TrustedProxies,
@@ -62,91 +62,92 @@ impl Proxy {
             log,
             clock: TokioClock::new(),
             tasks: TaskTracker::new(),
-            cut: CancellationToken::new(),
+            abort: CancellationToken::new(),
         })
     }
 
-    /// The services as they are now.
+    /// Returns the current services.
     pub fn services(&self) -> Arc<Services> {
         Arc::clone(&self.services.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Serves by a new configuration from now on. What is known of servers that are still the same
-    /// is kept, and requests under way end as they began.
+    /// Replaces the services. Unchanged servers keep their state, and requests in flight finish with
+    /// the previous services.
     pub fn reload(&self, services: impl IntoIterator<Item = core::Service>) {
         let new = self.services().reloaded(services, fastrand::u64(..), self.clock.now());
         *self.services.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(new);
     }
 
-    /// Checks the servers of all services as they are now, until what it returns is dropped. To be
-    /// called again after [`reload`](Self::reload).
-    pub fn watch(self: &Arc<Self>) -> Watch {
-        Watch::over(self)
+    /// Starts to probe the servers of the current services, until the returned value is dropped.
+    /// Must be called again after [`reload`](Self::reload).
+    pub fn start_health_checks(self: &Arc<Self>) -> HealthChecker {
+        HealthChecker::start(self)
     }
 
-    /// Answers one request. Dropping the future, as a server does when its client goes away, ends
-    /// the attempt under way.
-    pub async fn answer(self: &Arc<Self>, mut request: Request<Incoming>, peer: Peer) -> Response<ProxyBody> {
+    /// Serves one request. Dropping the future, as when the client disconnects, cancels the attempts
+    /// in flight.
+    pub async fn handle(self: &Arc<Self>, mut request: Request<Incoming>, peer: Peer) -> Response<ProxyBody> {
         let id = RequestId::random(fastrand::u64(..));
         let client = self.trusted.client(peer, request.headers()).to_string();
-        let mut access = Access::new(&self.log, &self.cut, &id, client.clone(), &request);
+        let mut access = Access::new(&self.log, &self.abort, &id, client.clone(), &request);
         let context = ReplyContext::new(text(&request, ACCEPT), id);
         let Some(authority) = authority(&request) else {
-            return answer(&context, LocalReply::BadRequest, None, access);
+            return local_reply(&context, LocalReply::BadRequest, None, access);
         };
         access.line.host = access::shortened(&authority);
         let has_hop = request.headers().contains_key(headers::LOOP_HEADER);
         let version = request.version();
-        let upgrade = outgoing::strip(request.headers_mut(), version);
-        self.trusted.correct(request.headers_mut(), &client);
+        let upgrade = upstream_request::sanitize(request.headers_mut(), version);
+        self.trusted.set_client_ip(request.headers_mut(), &client);
 
         let services = self.services();
         let path_and_query = request.uri().path_and_query().map_or("/", |path| path.as_str()).to_owned();
         let matched = match services.route_parts(peer.scheme, &authority, &path_and_query, has_hop) {
             Ok(matched) => matched,
-            Err(problem) => return answer(&context, problem, None, access),
+            Err(reply) => return local_reply(&context, reply, None, access),
         };
         let pool = Arc::clone(matched.pool);
         access.line.service = Some(pool.service().name());
-        let Ok(inbound) = ProxiedRequest::new(matched, request.headers(), Some(client)) else {
-            return answer(&context, LocalReply::BadRequest, Some(&pool), access);
+        let Ok(proxied) = ProxiedRequest::new(matched, request.headers(), Some(client)) else {
+            return local_reply(&context, LocalReply::BadRequest, Some(&pool), access);
         };
 
         let to_client = upgrade.then(|| hyper::upgrade::on(&mut request));
         let (parts, body) = request.into_parts();
-        let room = Room::take(&services.replay, &body, &pool, self.clock.now());
-        let Some(body) = self.body(body, room.is_some(), pool.service().retry.timeout).await else {
-            return answer(&context, LocalReply::Incomplete, Some(&pool), access);
+        let buffer = BufferGuard::take(&services.replay, &body, &pool, self.clock.now());
+        let Some(body) = self.body(body, buffer.is_some(), pool.service().retry.timeout).await else {
+            return local_reply(&context, LocalReply::Incomplete, Some(&pool), access);
         };
-        // Only what is kept needs room.
-        let room = room.filter(|_| matches!(body, RequestBody::Kept(_)));
-        let outgoing = Outgoing::new(parts.method, parts.headers, inbound.clone(), body, upgrade);
-        let Ok(meta) = outgoing.meta() else {
-            return answer(&context, LocalReply::BadRequest, Some(&pool), access);
+        // A body that is streamed after all releases its room.
+        let buffer = buffer.filter(|_| matches!(body, RequestBody::Buffered(_)));
+        let upstream_request = UpstreamRequest::new(parts.method, parts.headers, proxied.clone(), body, upgrade);
+        let Ok(meta) = upstream_request.meta() else {
+            return local_reply(&context, LocalReply::BadRequest, Some(&pool), access);
         };
         let servers = self.servers(&pool);
-        let forwarded = core::forward(&pool, &servers, &self.clock, outgoing, meta).await;
-        drop(room);
+        let forwarded = core::forward(&pool, &servers, &self.clock, upstream_request, meta).await;
+        drop(buffer);
         self.log.changes(&pool);
         access.line.attempts = forwarded.attempts;
         access.line.fallback = forwarded.last_resort;
         match (forwarded.response, forwarded.served_by) {
             (Ok(mut response), Some(server)) => {
                 access.line.server = pool.service().server(server).map(|server| server.name.clone());
-                let from = From { pool, server, clock: self.clock, seat: response.extensions_mut().remove() };
-                self.present(response, &inbound, from, forwarded.last_resort, to_client, &context, access)
+                let origin =
+                    ResponseOrigin { pool, server, clock: self.clock, slot: response.extensions_mut().remove() };
+                self.present(response, &proxied, origin, forwarded.last_resort, to_client, &context, access)
             }
-            (Err(problem), _) => answer(&context, problem, Some(&pool), access),
-            (Ok(_), None) => answer(&context, LocalReply::unavailable(Duration::ZERO), Some(&pool), access),
+            (Err(reply), _) => local_reply(&context, reply, Some(&pool), access),
+            (Ok(_), None) => local_reply(&context, LocalReply::unavailable(Duration::ZERO), Some(&pool), access),
         }
     }
 
-    /// Runs a task that is waited for in the end, and cut when that takes too long.
+    /// Spawns a task that shutdown waits for, and aborts at the drain timeout.
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        self.tasks.spawn(self.cut.clone().run_until_cancelled_owned(task));
+        self.tasks.spawn(self.abort.clone().run_until_cancelled_owned(task));
     }
 
-    /// The servers of a pool, as the core sends requests and probes to them.
+    /// Returns the client for the servers of a pool.
     pub(crate) fn servers(&self, pool: &Arc<Pool>) -> Servers {
         Servers {
             upstream: Arc::clone(&self.upstream),
@@ -156,16 +157,16 @@ impl Proxy {
         }
     }
 
-    /// The body of a request, read when it is to be kept. `None` when it does not come to its end.
+    /// Returns the body of a request, read into memory if `buffer` is set. `None` if the client
+    /// aborts it.
     ///
-    /// Its room in memory is counted until `deadline`. What has not come by then is streamed, after
-    /// what has.
-    async fn body(&self, body: Incoming, keep: bool, deadline: Duration) -> Option<RequestBody> {
+    /// A body that takes longer than `deadline` is streamed, after the part that has been read.
+    async fn body(&self, body: Incoming, buffer: bool, deadline: Duration) -> Option<RequestBody> {
         if body.is_end_stream() {
             return Some(RequestBody::Empty);
         }
-        let mut body = Timed::new(body, self.limits.idle);
-        if !keep {
+        let mut body = IdleTimeoutBody::new(body, self.limits.idle);
+        if !buffer {
             return Some(RequestBody::stream(body));
         }
         let mut read = Vec::new();
@@ -178,19 +179,19 @@ impl Proxy {
             Ok::<_, BodyError>(())
         };
         match tokio::time::timeout(deadline, rest).await {
-            Ok(Ok(())) => Some(RequestBody::Kept(Full::new(read.into()))),
+            Ok(Ok(())) => Some(RequestBody::Buffered(Full::new(read.into()))),
             Ok(Err(_)) => None,
             Err(_) => Some(RequestBody::stream(body.after(read.into()))),
         }
     }
 
-    /// A server's response as the client gets it.
-    #[expect(clippy::too_many_arguments, reason = "all that is known of a request at its end")]
+    /// Returns the response for the client.
+    #[expect(clippy::too_many_arguments, reason = "the whole context of a request")]
     fn present(
         &self,
         mut response: Response<Incoming>,
-        inbound: &ProxiedRequest,
-        from: From,
+        proxied: &ProxiedRequest,
+        origin: ResponseOrigin,
         last_resort: bool,
         to_client: Option<OnUpgrade>,
         context: &ReplyContext,
@@ -200,42 +201,49 @@ impl Proxy {
         let to_server = switched.then(|| hyper::upgrade::on(&mut response));
         let (mut parts, body) = response.into_parts();
         let edited = headers::remove_hop_by_hop(&mut parts.headers)
-            .and_then(|()| inbound.prepare_response(&mut parts.headers, from.server, last_resort));
+            .and_then(|()| proxied.prepare_response(&mut parts.headers, origin.server, last_resort));
         if edited.is_err() {
-            return answer(context, LocalReply::unavailable(Duration::ZERO), Some(&from.pool), access);
+            return local_reply(context, LocalReply::unavailable(Duration::ZERO), Some(&origin.pool), access);
         }
-        // Chunks have counted then, not the length beside them.
+        // The body was chunked, which overrides a length.
         if body.size_hint().exact().is_none() {
             parts.headers.remove(CONTENT_LENGTH);
         }
-        access.answered(parts.status);
-        // The version is that of a connection, too.
+        access.on_response(parts.status);
+        // The version belongs to the connection.
         parts.version = Version::default();
         match (to_client, to_server) {
             (Some(to_client), Some(to_server)) => {
                 parts.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
                 parts.headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
-                self.spawn(tunnel::join(to_client, to_server, access, self.limits.idle));
+                self.spawn(upgrade::relay(to_client, to_server, access, self.limits.idle));
                 Response::from_parts(parts, ProxyBody::empty())
             }
-            // A protocol that nobody asked for.
-            (None, Some(_)) => answer(context, LocalReply::unavailable(Duration::ZERO), Some(&from.pool), access),
+            // The client did not request an upgrade.
+            (None, Some(_)) => {
+                local_reply(context, LocalReply::unavailable(Duration::ZERO), Some(&origin.pool), access)
+            }
             (_, None) => Response::from_parts(
                 parts,
-                ProxyBody::of_server(Timed::new(body, self.limits.answer_idle), from, access),
+                ProxyBody::upstream(IdleTimeoutBody::new(body, self.limits.upstream_idle), origin, access),
             ),
         }
     }
 }
 
-/// A local reply.
-fn answer(context: &ReplyContext, reply: LocalReply, pool: Option<&Pool>, mut access: Access) -> Response<ProxyBody> {
-    let answer = context.respond(reply, pool.map(Pool::service));
-    access.answered(answer.status);
+/// Returns a local reply.
+fn local_reply(
+    context: &ReplyContext,
+    reply: LocalReply,
+    pool: Option<&Pool>,
+    mut access: Access,
+) -> Response<ProxyBody> {
+    let rendered = context.respond(reply, pool.map(Pool::service));
+    access.on_response(rendered.status);
     access.line.problem = Some(reply.code());
-    let mut response = Response::new(ProxyBody::own(answer.body, access));
-    *response.status_mut() = answer.status;
-    for (name, value) in answer.headers {
+    let mut response = Response::new(ProxyBody::local(rendered.body, access));
+    *response.status_mut() = rendered.status;
+    for (name, value) in rendered.headers {
         if let Ok(value) = HeaderValue::from_str(&value) {
             response.headers_mut().insert(HeaderName::from_static(name), value);
         }
@@ -243,10 +251,10 @@ fn answer(context: &ReplyContext, reply: LocalReply, pool: Option<&Pool>, mut ac
     response
 }
 
-/// Room for a body, given back whichever way the request ends.
-struct Room(Arc<ReplayBuffer>, Option<BufferPermit>);
+/// The room of a buffered body. Released on drop.
+struct BufferGuard(Arc<ReplayBuffer>, Option<BufferPermit>);
 
-impl Room {
+impl BufferGuard {
     fn take(memory: &Arc<ReplayBuffer>, body: &Incoming, pool: &Pool, now: core::Timestamp) -> Option<Self> {
         if body.is_end_stream() {
             return None;
@@ -256,7 +264,7 @@ impl Room {
     }
 }
 
-impl Drop for Room {
+impl Drop for BufferGuard {
     fn drop(&mut self) {
         if let Some(reservation) = self.1.take() {
             self.0.release(reservation);
@@ -264,8 +272,8 @@ impl Drop for Room {
     }
 }
 
-/// Whom a request is for: the authority of its target, else the one `Host` (RFC 9112, section 3.2).
-/// `None` when that is not clear, and for `CONNECT`, which asks for a tunnel to anywhere.
+/// Returns the authority of the request target, or else the `Host` field (RFC 9112, section 3.2).
+/// `None` if it is ambiguous, and for `CONNECT`, which would open a tunnel to any address.
 fn authority<B>(request: &Request<B>) -> Option<String> {
     if request.method() == Method::CONNECT {
         return None;

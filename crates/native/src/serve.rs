@@ -1,4 +1,4 @@
-//! The whole program: from a file to a proxy that runs until it is told to stop.
+//! The whole program: reads the configuration, listens, and drains at shutdown.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -12,59 +12,60 @@ use tokio_util::sync::CancellationToken;
 use tunnel_balancer_config::Config;
 use tunnel_balancer_core::Clock;
 
-use crate::configuration::File;
+use crate::config_file::ConfigFile;
 use crate::connections::Connections;
-use crate::listener::Gate;
+use crate::listener::Acceptor;
 use crate::log::Log;
 use crate::options::Options;
 use crate::proxy::Proxy;
 use crate::tls;
 
-/// Why a proxy does not start. The text is for people.
+/// Why a proxy does not start.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
-    /// The file of the services has mistakes.
+    /// The configuration file is invalid.
     #[error("{0}")]
     Configuration(String),
-    /// An address is taken, or not ours.
+    /// An address is in use or unavailable.
     #[error("cannot listen on {0}: {1}")]
     Listen(SocketAddr, std::io::Error),
-    /// Certificate or key cannot be used.
+    /// The certificate or the key is invalid.
     #[error("{0}")]
     Tls(String),
-    /// Something else that the machine refused.
+    /// Another error of the operating system.
     #[error("{0}: {1}")]
-    Machine(&'static str, std::io::Error),
+    Os(&'static str, std::io::Error),
 }
 
-/// Serves until SIGTERM or SIGINT, then lets what runs come to its end; a second signal cuts that
-/// short. SIGHUP has the configuration and the certificate read again, SIGUSR1 has traffic return
-/// where that waits for a command (`failback: manual`).
+/// Serves until SIGTERM or SIGINT, then drains the requests in flight. A second signal aborts them.
+/// SIGHUP reloads the configuration and the certificate. SIGUSR1 releases the traffic that
+/// `failback: manual` holds back.
 ///
 /// # Errors
-/// When it cannot start. Whatever happens later is told in the log.
+/// If it cannot start. Later errors are logged.
 pub async fn serve(options: Options, log: Log) -> Result<(), StartError> {
-    let (mut file, config) = File::open(&options.file).map_err(StartError::Configuration)?;
+    let (mut file, config) = ConfigFile::open(&options.file).map_err(StartError::Configuration)?;
     let acceptor = options.tls.as_ref().map(tls::acceptor).transpose().map_err(StartError::Tls)?;
-    let catch = |kind| signal(kind).map_err(|error| StartError::Machine("cannot catch signals", error));
+    let catch = |kind| signal(kind).map_err(|error| StartError::Os("cannot catch signals", error));
     let (mut hangup, mut command) = (catch(SignalKind::hangup())?, catch(SignalKind::user_defined1())?);
-    let mut stop = Stop { terminate: catch(SignalKind::terminate())?, interrupt: catch(SignalKind::interrupt())? };
+    let mut shutdown =
+        Shutdown { terminate: catch(SignalKind::terminate())?, interrupt: catch(SignalKind::interrupt())? };
     let mut listeners = Vec::new();
     for address in &options.listen {
         listeners.push(TcpListener::bind(address).await.map_err(|error| StartError::Listen(*address, error))?);
     }
     let proxy = Proxy::new(config.services, options.trusted.clone(), options.limits, log.clone())
-        .map_err(|error| StartError::Machine("cannot read the machine's root certificates", error))?;
+        .map_err(|error| StartError::Os("cannot read the machine's root certificates", error))?;
     let proxy = Arc::new(proxy);
-    let gate = Arc::new(Gate {
+    let acceptor = Arc::new(Acceptor {
         proxy: Arc::clone(&proxy),
         trusted: options.trusted,
         limits: options.limits,
         tls: RwLock::new(acceptor),
         public_scheme: options.public_scheme,
         connections: Connections::new(options.limits.connections_per_client),
-        room: Arc::new(Semaphore::new(options.limits.connections)),
+        permits: Arc::new(Semaphore::new(options.limits.connections)),
         stop: CancellationToken::new(),
     });
 
@@ -74,17 +75,17 @@ pub async fn serve(options: Options, log: Log) -> Result<(), StartError> {
         if let Ok(address) = listener.local_addr() {
             log.event("listening", json!({ "address": address.to_string(), "scheme": scheme }));
         }
-        accepting.spawn(Arc::clone(&gate).accept(listener));
+        accepting.spawn(Arc::clone(&acceptor).accept(listener));
     }
-    let mut watch = proxy.watch();
-    let mut look = tokio::time::interval(File::EVERY);
+    let mut health_checks = proxy.start_health_checks();
+    let mut poll = tokio::time::interval(ConfigFile::POLL_INTERVAL);
     loop {
         let read = tokio::select! {
-            () = stop.wanted() => break,
-            _ = look.tick() => file.look(),
+            () = shutdown.requested() => break,
+            _ = poll.tick() => file.poll(),
             _ = hangup.recv() => {
-                read_certificate(&gate, &options.tls, &log);
-                Some(file.look_again())
+                reload_certificate(&acceptor, &options.tls, &log);
+                Some(file.reload())
             }
             _ = command.recv() => {
                 proxy.services().pools().for_each(|pool| pool.update(|state| state.release_failback(proxy.clock.now())));
@@ -96,7 +97,7 @@ pub async fn serve(options: Options, log: Log) -> Result<(), StartError> {
             Some(Ok(Config { services, .. })) => {
                 let number = services.len();
                 proxy.reload(services);
-                watch = proxy.watch();
+                health_checks = proxy.start_health_checks();
                 log.event("configuration reloaded", json!({ "services": number }));
             }
             Some(Err(errors)) => {
@@ -111,30 +112,30 @@ pub async fn serve(options: Options, log: Log) -> Result<(), StartError> {
 
     accepting.shutdown().await;
     log.event("stopping", json!({ "at_most_s": options.limits.drain.as_secs() }));
-    gate.stop.cancel();
+    acceptor.stop.cancel();
     proxy.tasks.close();
     let all = tokio::select! {
         () = proxy.tasks.wait() => true,
         () = tokio::time::sleep(options.limits.drain) => false,
-        () = stop.wanted() => false,
+        () = shutdown.requested() => false,
     };
-    // What is left ends here, each with its line in the log.
-    proxy.cut.cancel();
+    // Each aborted request writes its line to the log.
+    proxy.abort.cancel();
     proxy.tasks.wait().await;
-    drop(watch);
+    drop(health_checks);
     log.event("stopped", json!({ "everything_finished": all }));
     log.flush();
     Ok(())
 }
 
-/// The signals that end the program.
-struct Stop {
+/// The signals that request a shutdown.
+struct Shutdown {
     terminate: Signal,
     interrupt: Signal,
 }
 
-impl Stop {
-    async fn wanted(&mut self) {
+impl Shutdown {
+    async fn requested(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
@@ -142,11 +143,11 @@ impl Stop {
     }
 }
 
-/// Takes a renewed certificate; a bad one leaves the old one in use.
-fn read_certificate(gate: &Gate, files: &Option<crate::TlsFiles>, log: &Log) {
+/// Reloads the certificate. If it is invalid, the previous one stays in use.
+fn reload_certificate(acceptor: &Acceptor, files: &Option<crate::TlsFiles>, log: &Log) {
     let Some(files) = files else { return };
     match tls::acceptor(files) {
-        Ok(acceptor) => *gate.tls.write().unwrap_or_else(PoisonError::into_inner) = Some(acceptor),
+        Ok(tls) => *acceptor.tls.write().unwrap_or_else(PoisonError::into_inner) = Some(tls),
         Err(errors) => {
             log.event("invalid certificate", json!({ "errors": errors, "note": "the last good one stays in use" }))
         }

@@ -1,4 +1,4 @@
-//! TLS towards clients, from PEM files.
+//! TLS for clients, from PEM files.
 
 use std::sync::Arc;
 
@@ -9,10 +9,10 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::options::TlsFiles;
 
-/// Reads certificate and key.
+/// Reads the certificate and its key.
 ///
 /// # Errors
-/// With what is wrong with which file, for people.
+/// If a file cannot be read or is invalid. The message names the file.
 pub(crate) fn acceptor(files: &TlsFiles) -> Result<TlsAcceptor, String> {
     let certificates_of = files.certificates.display();
     let certificates = CertificateDer::pem_file_iter(&files.certificates)
@@ -20,7 +20,7 @@ pub(crate) fn acceptor(files: &TlsFiles) -> Result<TlsAcceptor, String> {
         .map_err(|error| format!("cannot read the certificate {certificates_of}: {error}"))?;
     if certificates.is_empty() {
         return Err(format!(
-            "there is no certificate in {certificates_of}: PEM begins with -----BEGIN CERTIFICATE-----"
+            "no certificate found in {certificates_of}: expected a PEM block -----BEGIN CERTIFICATE-----"
         ));
     }
     let key = PrivateKeyDer::from_pem_file(&files.key)
@@ -31,7 +31,7 @@ pub(crate) fn acceptor(files: &TlsFiles) -> Result<TlsAcceptor, String> {
         .map_err(|error| error.to_string())?
         .with_no_client_auth()
         .with_single_cert(certificates, key)
-        .map_err(|error| format!("the key {} does not fit {certificates_of}: {error}", files.key.display()))?;
+        .map_err(|error| format!("the key {} does not match {certificates_of}: {error}", files.key.display()))?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(TlsAcceptor::from(Arc::new(config)))
 }

@@ -1,4 +1,4 @@
-//! Sending to servers: connections kept and reused, and what their failures mean.
+//! The HTTP client for servers: connection pools, timeouts and the classification of errors.
 
 use std::error::Error;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,20 +23,21 @@ use crate::body::RequestBody;
 use crate::clock::TokioClock;
 use crate::connection_auth;
 use crate::error::is_local;
+use crate::h2_streams::StreamSlots;
 use crate::log::Log;
-use crate::outgoing::Outgoing;
-use crate::seats::Seats;
+use crate::upstream_request::UpstreamRequest;
 
 /// Connections to all servers.
 #[derive(Clone, Debug)]
 pub(crate) struct Upstream {
-    /// By which HTTP/2 is spoken where the server offers it; as many as were ever needed at a time.
+    /// Pools that use HTTP/2 if the server offers it. Their number only grows.
     pools: Arc<Mutex<Vec<Connections>>>,
-    seats: Seats,
-    /// What these are made of.
+    slots: StreamSlots,
+    /// The connector of these pools.
     any: Connector,
+    /// The settings of these pools.
     settings: Builder,
-    /// WebSockets begin on HTTP/1.1.
+    /// The pool for WebSockets, which start on HTTP/1.1.
     http1: Connections,
 }
 
@@ -44,61 +45,65 @@ pub(crate) type Connections = Client<Connector, RequestBody>;
 type Connector = HttpsConnector<HttpConnector>;
 
 impl Upstream {
-    /// A connection attempt takes no longer. Below the core's patience with a slow answer, so that
-    /// a machine that is off is told from one that is slow.
-    const CONNECT: Duration = Duration::from_millis(2500);
+    /// The connect timeout. It is shorter than the core's response timeouts, so that a machine that
+    /// is off is distinguished from a slow one.
+    const CONNECT_TIMEOUT: Duration = Duration::from_millis(2500);
 
-    /// Many servers close a connection that was silent for 5 s (Node's default, Apache's): to reuse
-    /// one at that very moment loses a request.
-    const KEEP: Duration = Duration::from_secs(4);
+    /// The time for which an idle connection is kept. Many servers close it after 5 s (the default
+    /// of Node and Apache), and a request that is sent at that moment is lost.
+    const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(4);
 
-    /// What of one answer on HTTP/2 may wait here for its client, in bytes: enough for 25 MB/s at
-    /// 20 ms. The connection has room for as many as go by it; with less, clients that take nothing
-    /// would hold up all others.
-    const STREAM: u32 = 512 * 1024;
+    /// The HTTP/2 flow-control window of a response, in bytes: enough for 25 MB/s at 20 ms. The
+    /// window of the connection is the sum of its streams, so that clients that do not read cannot
+    /// block others.
+    const STREAM_WINDOW: u32 = 512 * 1024;
 
-    /// Header fields of an HTTP/1 response. The size of the head has its own limit, 400 KB.
+    /// The maximum number of header fields of an HTTP/1 response. Their total size is limited to
+    /// 400 KB.
     const RESPONSE_FIELDS: usize = 512;
 
+    /// Creates a client without connections.
+    ///
     /// # Errors
-    /// When the machine has no root certificates.
+    /// If the root certificates of the machine cannot be read.
     pub(crate) fn new() -> std::io::Result<Self> {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
-        tcp.set_connect_timeout(Some(Self::CONNECT));
+        tcp.set_connect_timeout(Some(Self::CONNECT_TIMEOUT));
         tcp.set_keepalive(Some(Duration::from_secs(60)));
         let https = || Ok::<_, std::io::Error>(HttpsConnectorBuilder::new().with_native_roots()?.https_or_http());
         let any = https()?.enable_all_versions().wrap_connector(tcp.clone());
         let http1 = https()?.enable_http1().wrap_connector(tcp);
         let mut client = Client::builder(TokioExecutor::new());
-        client.timer(TokioTimer::new()).pool_timer(TokioTimer::new()).pool_idle_timeout(Self::KEEP);
-        // A connection that a router has forgotten takes every request on it down, and the probe as
-        // well.
+        client.timer(TokioTimer::new()).pool_timer(TokioTimer::new()).pool_idle_timeout(Self::POOL_IDLE_TIMEOUT);
+        // Detects connections that a router has dropped, before requests and probes are lost on
+        // them.
         client.http2_keep_alive_interval(Duration::from_secs(10)).http2_keep_alive_timeout(Duration::from_secs(5));
         client.http2_keep_alive_while_idle(true);
-        client.http2_initial_stream_window_size(Self::STREAM);
-        client.http2_initial_connection_window_size(Seats::MOST as u32 * Self::STREAM);
-        // Syntax that browsers and other proxies accept. An error would count against the server.
+        client.http2_initial_stream_window_size(Self::STREAM_WINDOW);
+        client.http2_initial_connection_window_size(StreamSlots::STREAMS_PER_CONNECTION as u32 * Self::STREAM_WINDOW);
+        // Accepts the syntax that browsers and other proxies accept. An error would count as a
+        // failure of the server.
         client.http1_max_headers(Self::RESPONSE_FIELDS);
         client.http1_allow_spaces_after_header_name_in_responses(true);
         client.http1_allow_obsolete_multiline_headers_in_responses(true);
         let http1 = client.build(http1);
-        Ok(Self { any, http1, settings: client, pools: Arc::default(), seats: Seats::default() })
+        Ok(Self { any, http1, settings: client, pools: Arc::default(), slots: StreamSlots::default() })
     }
 
-    /// Sends a request by a connection of any version. The answer has its seat among its
-    /// extensions.
+    /// Sends a request over HTTP/1.1 or HTTP/2. The extensions of the response contain its stream
+    /// slot.
     async fn send(
         &self,
         request: Request<RequestBody>,
     ) -> Result<Response<Incoming>, hyper_util::client::legacy::Error> {
         let is_http2_offered = request.uri().scheme() == Some(&Scheme::HTTPS);
-        let seat = request.uri().authority().filter(|_| is_http2_offered).map(|server| self.seats.take(server));
-        let pool = self.pool(seat.as_ref().map_or(0, |seat| seat.pool));
+        let slot = request.uri().authority().filter(|_| is_http2_offered).map(|server| self.slots.take(server));
+        let pool = self.pool(slot.as_ref().map_or(0, |slot| slot.pool));
         let mut response = connection_auth::send(&pool, request).await?;
-        if let Some(seat) = seat {
-            response.extensions_mut().insert(Arc::new(seat));
+        if let Some(slot) = slot {
+            response.extensions_mut().insert(Arc::new(slot));
         }
         Ok(response)
     }
@@ -119,8 +124,9 @@ pub(crate) enum SendError {
     InvalidRequest,
     /// The client did not send the whole of it.
     ClientAborted,
-    /// The body of the response ended too soon.
+    /// The body of the response ended early.
     ResponseAborted,
+    /// The connection failed.
     Failed(hyper_util::client::legacy::Error),
 }
 
@@ -161,7 +167,7 @@ impl Upstream {
     }
 }
 
-/// The servers of one pool as the core's client.
+/// The client for the servers of one pool.
 #[derive(Clone, Debug)]
 pub(crate) struct Servers {
     pub(crate) upstream: Arc<Upstream>,
@@ -171,21 +177,21 @@ pub(crate) struct Servers {
 }
 
 impl HttpClient for Servers {
-    type Request = Outgoing;
+    type Request = UpstreamRequest;
     type Response = Response<Incoming>;
     type Error = SendError;
 
     async fn send(
         &self,
-        request: &Outgoing,
+        request: &UpstreamRequest,
         server: &Server,
         attempt: AttemptInfo,
     ) -> Result<Response<Incoming>, SendError> {
-        let addressed = request.addressed_to(server).map_err(|_| SendError::InvalidRequest)?;
+        let prepared = request.prepare_for(server).map_err(|_| SendError::InvalidRequest)?;
         let sent = if request.upgrade {
-            connection_auth::send(&self.upstream.http1, addressed).await
+            connection_auth::send(&self.upstream.http1, prepared).await
         } else {
-            self.upstream.send(addressed).await
+            self.upstream.send(prepared).await
         };
         sent.map_err(|error| {
             let details = json!({
@@ -226,11 +232,11 @@ impl HttpClient for Servers {
     }
 
     fn discard(&self, response: Response<Incoming>) {
-        // hyper reads what has come already and then reuses the connection, or closes it.
+        // hyper reuses the connection if the body has arrived, and closes it otherwise.
         drop(response);
     }
 
-    fn is_body_sent(&self, request: &Outgoing) -> bool {
+    fn is_body_sent(&self, request: &UpstreamRequest) -> bool {
         request.is_body_sent()
     }
 }
@@ -252,7 +258,7 @@ async fn read_prefix(mut body: Incoming, limit: usize) -> Result<Vec<u8>, SendEr
     Ok(bytes)
 }
 
-/// Without a connection nothing was delivered. After that nobody can know.
+/// Classifies an error. Without a connection nothing was delivered; after that it is unknown.
 fn failure(error: &hyper_util::client::legacy::Error) -> Failure {
     match error.is_connect() {
         true if is_local(error) => Failure::Local,

@@ -1,4 +1,4 @@
-//! JavaScript's clock and timer.
+//! The clock and the timer of JavaScript.
 
 use std::time::Duration;
 
@@ -7,14 +7,14 @@ use worker::{Date, Delay};
 
 /// `Date.now()` and `setTimeout`.
 ///
-/// In a Worker the clock moves only when I/O happens, which is enough: nothing changes in between.
+/// In a Worker the clock advances only with I/O. That suffices, because nothing else changes the
+/// state.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct JsClock;
 
-/// No timer is longer. When another request of the isolate panics, nobody is left to answer this
-/// one, and the runtime ends it only when nothing is pending any more: neither the server's answer
-/// nor a timer.
-const LONGEST: Duration = Duration::from_secs(3);
+/// The maximum time of one timer. If another request of the isolate panics, the runtime ends this
+/// one when nothing is pending any more, neither a response nor a timer.
+const MAX_TIMER: Duration = Duration::from_secs(3);
 
 impl Clock for JsClock {
     fn now(&self) -> Timestamp {
@@ -28,7 +28,7 @@ impl Clock for JsClock {
     async fn sleep(&self, duration: Duration) {
         let mut rest = duration;
         loop {
-            let part = rest.min(LONGEST);
+            let part = rest.min(MAX_TIMER);
             Delay::from(part).await;
             rest -= part;
             if rest.is_zero() {

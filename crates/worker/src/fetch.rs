@@ -1,9 +1,8 @@
-//! Sending through the runtime's `fetch`.
+//! The HTTP client for servers: the runtime's `fetch`.
 //!
-//! The runtime does not say why a `fetch` failed: a refused connection, a reset before and one
-//! after the request was read all read "Network connection lost.". So an exception leaves open
-//! whether the application saw the request, except for the one that says that the invocation has
-//! made all its subrequests.
+//! The runtime does not report why a `fetch` failed: "Network connection lost." stands for a
+//! refused connection and for a reset before or after the request was read. So an exception leaves
+//! open whether the application saw the request. The one exception is the limit of subrequests.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -23,95 +22,97 @@ use crate::clock::JsClock;
 use crate::fields::Fields;
 use crate::log;
 
-/// A client's request on its way to a server.
+/// A client's request, from which the request to each server is made.
 #[derive(Debug)]
-pub(crate) struct Outgoing {
+pub(crate) struct UpstreamRequest {
     request: web_sys::Request,
-    inbound: ProxiedRequest,
+    proxied: ProxiedRequest,
     body: Payload,
 }
 
-/// How the body gets to the server. Its bytes stay outside wasm either way.
+/// The body of a request. Its bytes stay outside wasm.
 #[derive(Debug)]
 enum Payload {
     None,
-    /// There is a body, and nothing in it.
+    /// A body of length 0.
     Empty,
     Stream,
-    Kept(ArrayBuffer),
+    Buffered(ArrayBuffer),
 }
 
-/// Whether a request's body could be sent twice. That of a `GET` cannot: it passes only as the
-/// stream it came as.
-pub(crate) fn can_be_kept(request: &web_sys::Request) -> bool {
+/// Returns whether the body of a request can be buffered. The runtime accepts the body of a `GET`
+/// only as the stream of the incoming request.
+pub(crate) fn can_buffer(request: &web_sys::Request) -> bool {
     request.body().is_some() && !matches!(request.method().as_str(), "GET" | "HEAD")
 }
 
-impl Outgoing {
-    /// The request, its body read if it is to be kept.
+impl UpstreamRequest {
+    /// Creates a request. Reads its body if `buffer_body` is set.
     ///
     /// # Errors
-    /// When the client breaks off while its body is read.
+    /// If the client aborts its body.
     pub(crate) async fn new(
         request: web_sys::Request,
-        inbound: ProxiedRequest,
+        proxied: ProxiedRequest,
         content_length: Option<u64>,
-        keep_body: bool,
+        buffer_body: bool,
     ) -> Result<Self> {
         let body = match request.body() {
             None => Payload::None,
-            Some(_) if keep_body => Payload::Kept(JsFuture::from(request.array_buffer()?).await?.unchecked_into()),
+            Some(_) if buffer_body => {
+                Payload::Buffered(JsFuture::from(request.array_buffer()?).await?.unchecked_into())
+            }
             Some(_) if content_length == Some(0) => Payload::Empty,
             Some(_) => Payload::Stream,
         };
-        Ok(Self { request, inbound, body })
+        Ok(Self { request, proxied, body })
     }
 
-    /// What the core wants to know of it.
+    /// Returns the properties that decide about retries.
     pub(crate) fn meta(&self) -> Result<RequestMeta> {
-        // What is no method at all had better not run twice.
+        // An invalid method is treated as one that is not idempotent.
         let method = Method::from_bytes(self.request.method().as_bytes()).unwrap_or(Method::POST);
         let body = if matches!(self.body, Payload::Stream) { Body::Once } else { Body::Replayable };
         let upgrade = self.request.headers().has("upgrade")?;
-        Ok(self.inbound.meta(method, &Fields(self.request.headers()), body, upgrade)?)
+        Ok(self.proxied.meta(method, &Fields(self.request.headers()), body, upgrade)?)
     }
 
-    /// The request as `server` gets it.
-    fn addressed_to(&self, server: &Server) -> Result<web_sys::Request, JsValue> {
-        let target = server.url.target(&self.inbound.path_and_query);
+    /// Returns the request for `server`.
+    fn prepare_for(&self, server: &Server) -> Result<web_sys::Request, JsValue> {
+        let target = server.url.target(&self.proxied.path_and_query);
         if !server.url.matches(&target) {
-            return Err("the request would leave its server".into());
+            return Err("the URL of the request leaves its server".into());
         }
         let copy = match &self.body {
-            Payload::Kept(_) | Payload::Empty => {
+            Payload::Buffered(_) | Payload::Empty => {
                 let init = web_sys::RequestInit::new();
                 init.set_method(&self.request.method());
                 init.set_headers(&self.request.headers());
                 init.set_redirect(web_sys::RequestRedirect::Manual);
-                if let Payload::Kept(bytes) = &self.body {
+                if let Payload::Buffered(bytes) = &self.body {
                     init.set_body(bytes);
                 }
                 web_sys::Request::new_with_str_and_init(&target, &init)?
             }
-            // The incoming request as its own copy's settings: method, headers and body stream are
-            // taken over as they are.
+            // The incoming request as the settings of its copy: method, headers and body stream are
+            // copied unchanged.
             Payload::None | Payload::Stream => {
                 web_sys::Request::new_with_str_and_init(&target, self.request.unchecked_ref())?
             }
         };
-        self.inbound.prepare_request(&mut Fields(copy.headers()), server)?;
+        self.proxied.prepare_request(&mut Fields(copy.headers()), server)?;
         Ok(copy)
     }
 }
 
-/// The runtime's `fetch` as the core's client, for one request of a client. Cheap to clone.
+/// The client of one invocation. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Fetch {
     pool: &'static Pool,
     invocation: Rc<Invocation>,
 }
 
-/// What the probes of one invocation share.
+/// The state that the probes of one invocation share.
 #[derive(Debug)]
 struct Invocation {
     context: Context,
@@ -123,7 +124,7 @@ impl Fetch {
         Self { pool, invocation: Rc::new(Invocation { context, probes: Cell::new(0) }) }
     }
 
-    /// Counts a probe. Returns `false` when the subrequests that are left are needed for attempts.
+    /// Counts a probe. Returns `false` if the remaining subrequests are needed for attempts.
     fn count_probe(&self) -> bool {
         let probes = self.invocation.probes.get();
         let is_allowed = probes < Work::of(self.pool.service()).max_probes();
@@ -133,19 +134,19 @@ impl Fetch {
 }
 
 impl HttpClient for Fetch {
-    type Request = Outgoing;
+    type Request = UpstreamRequest;
     type Response = web_sys::Response;
     type Error = Failure;
 
     async fn send(
         &self,
-        request: &Outgoing,
+        request: &UpstreamRequest,
         server: &Server,
         attempt: AttemptInfo,
     ) -> Result<web_sys::Response, Failure> {
         let log = |error: &JsValue| log::failed_attempt(&server.name, attempt.number, error);
-        let addressed = request.addressed_to(server).inspect_err(log).map_err(|_| Failure::InvalidRequest)?;
-        let (response, mut abort) = fetch(&addressed).await.inspect_err(log).map_err(|error| failure_of(&error))?;
+        let prepared = request.prepare_for(server).inspect_err(log).map_err(|_| Failure::InvalidRequest)?;
+        let (response, mut abort) = fetch(&prepared).await.inspect_err(log).map_err(|error| failure_of(&error))?;
         abort.disarm();
         Ok(response)
     }
@@ -171,7 +172,7 @@ impl HttpClient for Fetch {
     }
 
     fn status(&self, response: &web_sys::Response) -> StatusCode {
-        // `fetch` gives statuses from 101 to 999 and no others.
+        // `fetch` returns only statuses from 101 to 999.
         StatusCode::from_u16(response.status()).unwrap_or(StatusCode::BAD_GATEWAY)
     }
 
@@ -184,19 +185,19 @@ impl HttpClient for Fetch {
     }
 
     fn discard(&self, response: web_sys::Response) {
-        // Nobody waits for the cancellation; a failure of it means that the body is gone already.
+        // The cancellation is not awaited. It fails only if the body has ended.
         let _ = response.body().map(|body| body.cancel());
     }
 
-    /// The runtime does not tell when a stream has been sent, so an upload that streams has no
-    /// response timeout here. The edge has one.
-    fn is_body_sent(&self, request: &Outgoing) -> bool {
+    /// The runtime does not report when a stream has been sent, so a streamed upload has no response
+    /// timeout here. The edge has one.
+    fn is_body_sent(&self, request: &UpstreamRequest) -> bool {
         !matches!(request.body, Payload::Stream)
     }
 }
 
-/// Returns what an exception of `fetch` means. An invocation that has made all its subrequests (50
-/// on the free plan) cannot reach any server, so none is at fault.
+/// Classifies an exception of `fetch`. An invocation that has made all its subrequests (50 on the
+/// free plan) cannot reach any server, so none is at fault.
 ///
 /// Source: Cloudflare's documentation of the limits of Workers, "Too many subrequests".
 fn failure_of(error: &JsValue) -> Failure {
@@ -234,18 +235,18 @@ async fn read_prefix(response: &web_sys::Response, limit: usize) -> Result<Vec<u
     Ok(bytes)
 }
 
-/// Cancels a body that is not read any further.
+/// Cancels a body on drop.
 struct CancelOnDrop(web_sys::ReadableStreamDefaultReader);
 
 impl Drop for CancelOnDrop {
     fn drop(&mut self) {
-        // A failure of the cancellation means that the body has ended.
+        // The cancellation fails only if the body has ended.
         let _ = self.0.cancel();
     }
 }
 
-/// Sends `request` and waits for response headers. Dropping the future, or what it gives, aborts
-/// the request.
+/// Sends `request` and waits for response headers. Dropping the future or the guard that it returns
+/// aborts the request.
 async fn fetch(request: &web_sys::Request) -> Result<(web_sys::Response, AbortOnDrop), JsValue> {
     let abort = AbortOnDrop(Some(web_sys::AbortController::new()?));
     let init = web_sys::RequestInit::new();
@@ -255,11 +256,11 @@ async fn fetch(request: &web_sys::Request) -> Result<(web_sys::Response, AbortOn
     Ok((response.unchecked_into(), abort))
 }
 
-/// Ends a request that nobody waits for any more.
+/// Aborts a request on drop.
 struct AbortOnDrop(Option<web_sys::AbortController>);
 
 impl AbortOnDrop {
-    /// From here on the signal would only cut the body.
+    /// Disables the abort, which would also end the body.
     fn disarm(&mut self) {
         self.0 = None;
     }

@@ -1,10 +1,10 @@
-//! JavaScript's `Headers` as the core's header fields.
+//! The `Headers` of JavaScript as header fields of the core.
 
 use tunnel_balancer_core::headers::HeaderFields;
 use worker::wasm_bindgen::JsValue;
 use worker::web_sys;
 
-/// The headers of a request or response, which this changes in place.
+/// The headers of a request or response, edited in place.
 #[derive(Clone, Debug)]
 pub(crate) struct Fields(pub(crate) web_sys::Headers);
 
@@ -27,8 +27,8 @@ impl HeaderFields for Fields {
         self.0.delete(name)
     }
 
-    /// Lines are written anew only when one of them changes. JavaScript tells those of `Set-Cookie`
-    /// apart and joins all others.
+    /// Lines are replaced only if one of them changes. JavaScript keeps the lines of `Set-Cookie`
+    /// separate and joins all others.
     fn rewrite(&mut self, name: &str, new: impl Fn(&str) -> Option<String>) -> Result<(), JsValue> {
         if name != "set-cookie" {
             let Some(value) = self.0.get(name)? else { return Ok(()) };

@@ -19,12 +19,12 @@ pub(crate) fn events(pool: &Pool) {
 }
 
 /// Writes that a request got an answer of ours, under the id that the answer carries.
-pub(crate) fn problem(problem: LocalReply, id: &RequestId, pool: Option<&Pool>) {
+pub(crate) fn local_reply(reply: LocalReply, id: &RequestId, pool: Option<&Pool>) {
     let service = pool.map(|pool| pool.service().name()).unwrap_or_default();
     let line = json(&[
         ("event", "own answer"),
         ("service", &service),
-        ("problem", problem.code()),
+        ("problem", reply.code()),
         ("request", &id.to_string()),
     ]);
     console_warn!("{line}");

@@ -1,4 +1,4 @@
-//! What the client gets.
+//! Responses to clients.
 
 use tunnel_balancer_core::{Forwarded, LocalReply, Pool, ProxiedRequest, ReplyContext, RequestId, ServerId};
 use worker::wasm_bindgen::JsCast;
@@ -7,56 +7,52 @@ use worker::{Result, web_sys};
 use crate::fields::Fields;
 use crate::{log, random};
 
-/// What a local reply to a request depends on.
+/// Returns the context of local replies to a request.
 pub(crate) fn context(request: &web_sys::Request) -> Result<ReplyContext> {
     let headers = request.headers();
-    // The edge's own id, by which Cloudflare's logs know the request; the runtime alone gives none.
+    // The id of the request in Cloudflare's logs, which the edge sets.
     let given = headers.get("cf-ray")?.as_deref().and_then(RequestId::parse);
     let id = given.unwrap_or_else(|| RequestId::random(random::bits()));
     Ok(ReplyContext::new(headers.get("accept")?, id))
 }
 
-/// The answer to a request that was forwarded.
+/// Returns the response to a forwarded request.
 pub(crate) fn with(
     forwarded: Forwarded<web_sys::Response>,
-    inbound: &ProxiedRequest,
+    proxied: &ProxiedRequest,
     pool: &Pool,
     context: &ReplyContext,
 ) -> Result<web_sys::Response> {
     let response = match forwarded.response {
         Ok(response) => response,
-        Err(problem) => return with_problem(problem, context, Some(pool)),
+        Err(reply) => return local_reply(reply, context, Some(pool)),
     };
     let Some(id) = forwarded.served_by else { return Ok(response) };
-    stamp(&response, inbound, id, forwarded.last_resort).or(Ok(response))
+    prepare(&response, proxied, id, forwarded.last_resort).or(Ok(response))
 }
 
-/// An answer of our own, to a request for a service if it is known.
-pub(crate) fn with_problem(
-    problem: LocalReply,
-    context: &ReplyContext,
-    pool: Option<&Pool>,
-) -> Result<web_sys::Response> {
-    log::problem(problem, context.id(), pool);
-    let answer = context.respond(problem, pool.map(Pool::service));
+/// Returns a local reply. `pool` is the pool of the request's service, if it is known.
+pub(crate) fn local_reply(reply: LocalReply, context: &ReplyContext, pool: Option<&Pool>) -> Result<web_sys::Response> {
+    log::local_reply(reply, context.id(), pool);
+    let rendered = context.respond(reply, pool.map(Pool::service));
     let init = web_sys::ResponseInit::new();
-    init.set_status(answer.status.as_u16());
-    let response = web_sys::Response::new_with_opt_str_and_init(Some(&answer.body), &init)?;
+    init.set_status(rendered.status.as_u16());
+    let response = web_sys::Response::new_with_opt_str_and_init(Some(&rendered.body), &init)?;
     let headers = response.headers();
-    answer.headers.iter().try_for_each(|(name, value)| headers.set(name, value))?;
+    rendered.headers.iter().try_for_each(|(name, value)| headers.set(name, value))?;
     Ok(response)
 }
 
-/// A copy of `response` with our headers: status, status text, headers and body stream stay what
-/// they are.
+/// Returns a copy of `response` with the headers of the balancer. Status, status text and body
+/// stream are unchanged.
 ///
 /// # Errors
-/// When the runtime has no way to copy it: a 101 belongs to its socket, and statuses outside
-/// 200-599 have no constructor. The client then gets the response itself. **Whatever happens here,
-/// the server has answered: nothing is sent again.**
-fn stamp(
+/// If the runtime cannot copy it: a 101 belongs to its socket, and statuses outside 200-599 have no
+/// constructor. The client then gets the original. The request is not sent again, because the
+/// server has responded.
+fn prepare(
     response: &web_sys::Response,
-    inbound: &ProxiedRequest,
+    proxied: &ProxiedRequest,
     served_by: ServerId,
     last_resort: bool,
 ) -> Result<web_sys::Response> {
@@ -65,6 +61,6 @@ fn stamp(
     }
     let init: &web_sys::ResponseInit = response.unchecked_ref();
     let copy = web_sys::Response::new_with_opt_readable_stream_and_init(response.body().as_ref(), init)?;
-    inbound.prepare_response(&mut Fields(copy.headers()), served_by, last_resort)?;
+    proxied.prepare_response(&mut Fields(copy.headers()), served_by, last_resort)?;
     Ok(copy)
 }

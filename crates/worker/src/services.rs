@@ -1,4 +1,4 @@
-//! The services of this isolate: read once, kept as long as the isolate lives.
+//! The services of the isolate: parsed once and kept for its lifetime.
 
 use std::sync::OnceLock;
 
@@ -7,16 +7,16 @@ use worker::Env;
 
 use crate::{log, random};
 
-/// The text variable that wins over the file compiled in.
+/// The text variable that overrides the file compiled in.
 const VARIABLE: &str = "SERVICES_YAML";
 
-/// The file named by `SERVICES_FILE` when the Worker was built. The build has checked it.
+/// The file that `SERVICES_FILE` named when the Worker was built. The build has checked it.
 const COMPILED_IN: &str = include_str!(concat!(env!("OUT_DIR"), "/services.yaml"));
 
-/// Plain data only: nothing in here belongs to a request. `None` when the configuration is invalid.
+/// Plain data that belongs to no request. `None` if the configuration is invalid.
 static SERVICES: OnceLock<Option<Services>> = OnceLock::new();
 
-/// The services, or `None` when the configuration is invalid; the log says why, once.
+/// Returns the services. `None` if the configuration is invalid, which is logged once.
 pub(crate) fn load(env: &Env) -> Option<&'static Services> {
     SERVICES.get_or_init(|| read(env)).as_ref()
 }

@@ -1,4 +1,4 @@
-//! Health checks on their schedule, whether there is traffic or not.
+//! Scheduled probes that do not depend on traffic.
 
 use std::sync::Arc;
 
@@ -7,14 +7,14 @@ use tunnel_balancer_core as core;
 
 use crate::proxy::Proxy;
 
-/// Checks the servers of one configuration. Dropping it stops the checks.
+/// Probes the servers of one configuration until it is dropped.
 #[derive(Debug)]
-#[must_use = "the checks stop when this is dropped"]
-pub struct Watch(#[expect(dead_code, reason = "held for its drop")] JoinSet<()>);
+#[must_use = "probing stops when this is dropped"]
+pub struct HealthChecker(#[expect(dead_code, reason = "held for its drop")] JoinSet<()>);
 
-impl Watch {
-    /// Checks the servers of all services as they are now.
-    pub(crate) fn over(proxy: &Arc<Proxy>) -> Self {
+impl HealthChecker {
+    /// Starts to probe the servers of the current services.
+    pub(crate) fn start(proxy: &Arc<Proxy>) -> Self {
         let mut checks = JoinSet::new();
         for pool in proxy.services().pools() {
             let servers = proxy.servers(pool);

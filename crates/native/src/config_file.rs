@@ -1,0 +1,87 @@
+//! The configuration file: read at the start and again when it changes.
+//!
+//! The file is polled. File system events are unreliable for files that are replaced, mounted into
+//! a container or on a network share. Reading some kilobytes once a second is cheap.
+
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tunnel_balancer_config::{Config, MAX_BYTES, parse_with};
+
+/// The file and its last contents.
+#[derive(Debug)]
+pub(crate) struct ConfigFile {
+    path: PathBuf,
+    /// The contents that were applied or rejected last, or the error of reading them.
+    applied: Result<String, String>,
+    /// The contents of the last poll, or its error.
+    last_read: Result<String, String>,
+}
+
+impl ConfigFile {
+    /// The time between two calls of [`poll`](Self::poll).
+    pub(crate) const POLL_INTERVAL: Duration = Duration::from_secs(1);
+
+    /// Reads the file for the first time.
+    ///
+    /// # Errors
+    /// If the file cannot be read or is invalid. The error lists every diagnostic.
+    pub(crate) fn open(path: &Path) -> Result<(Self, Config), String> {
+        let text = read(path);
+        let file = Self { path: path.to_owned(), applied: text.clone(), last_read: text };
+        let config = file.parse()?;
+        Ok((file, config))
+    }
+
+    /// Reads the file. Returns its configuration if the contents changed and were the same in two
+    /// polls: an editor may still be writing, and half a file can be valid.
+    pub(crate) fn poll(&mut self) -> Option<Result<Config, String>> {
+        let text = read(&self.path);
+        let is_settled = text == self.last_read;
+        self.last_read = text;
+        (is_settled && self.last_read != self.applied).then(|| self.apply())
+    }
+
+    /// Reads the file and returns its configuration, changed or not.
+    pub(crate) fn reload(&mut self) -> Result<Config, String> {
+        self.last_read = read(&self.path);
+        self.apply()
+    }
+
+    fn apply(&mut self) -> Result<Config, String> {
+        self.applied = self.last_read.clone();
+        self.parse()
+    }
+
+    fn parse(&self) -> Result<Config, String> {
+        let text = self.applied.as_deref().map_err(Clone::clone)?;
+        let name = self.path.display().to_string();
+        parse_with(text, &|secret| std::env::var(secret).ok()).map_err(|errors| errors.in_file(&name).to_string())
+    }
+}
+
+fn read(path: &Path) -> Result<String, String> {
+    let mut text = Vec::new();
+    // One byte more than the limit shows that the file is too large.
+    let read = std::fs::File::open(path).and_then(|file| file.take(MAX_BYTES as u64 + 1).read_to_end(&mut text));
+    read.map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+    if text.len() > MAX_BYTES {
+        return Err(format!("{} is larger than {MAX_BYTES} bytes", path.display()));
+    }
+    String::from_utf8(text).map_err(|_| format!("{} is not valid UTF-8", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reading_stops_at_the_size_limit() {
+        let path = std::env::temp_dir().join(format!("configuration-{}", std::process::id()));
+        std::fs::File::create(&path).unwrap().set_len(1 << 30).unwrap();
+        let error = read(&path).unwrap_err();
+        std::fs::remove_file(path).unwrap();
+        assert!(error.ends_with(" is larger than 262144 bytes"), "{error}");
+    }
+}

@@ -1,0 +1,87 @@
+//! A single probe of a server, reported in detail: result, duration and cause.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use tunnel_balancer_core::{HealthCheck, ProbeError, ProbeResponse, Server, UpstreamError};
+
+use crate::error;
+use crate::upstream::{SendError, Upstream};
+
+/// The result of one probe.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ProbeReport {
+    /// The status of the response, if there was one.
+    pub status: Option<u16>,
+    /// The time until the response headers or the failure.
+    pub duration: Duration,
+    /// Why the health check fails. `None`: it passes.
+    pub failure: Option<String>,
+    /// The target of a redirect.
+    pub location: Option<String>,
+    /// Whether the health check also passes without the server's own headers. Then these headers
+    /// do not protect the server from requests that bypass the balancer.
+    pub passes_without_headers: bool,
+}
+
+/// Probes servers from this machine.
+#[derive(Clone, Debug)]
+pub struct ProbeRunner(Upstream);
+
+impl ProbeRunner {
+    /// Creates a runner.
+    ///
+    /// # Errors
+    /// If the root certificates of the machine cannot be read.
+    pub fn new() -> io::Result<Self> {
+        Ok(Self(Upstream::new()?))
+    }
+
+    /// Runs the health check of a server once. If the server has headers of its own, runs it again
+    /// without them.
+    pub async fn run(&self, server: &Server, check: &HealthCheck) -> ProbeReport {
+        let started = Instant::now();
+        let result = self.probe_once(server, check).await;
+        let duration = started.elapsed();
+        let passes_without_headers = if server.headers.is_empty() {
+            false
+        } else {
+            let mut bare = server.clone();
+            bare.headers.clear();
+            self.probe_once(&bare, check).await.is_ok_and(|response| check.evaluate(&Ok(response)).is_ok())
+        };
+        match result {
+            Ok(response) => ProbeReport {
+                status: Some(response.status.as_u16()),
+                duration,
+                failure: check.evaluate(&Ok(response.clone())).err().map(|error| describe(&error, &response)),
+                location: response.location.filter(|_| response.status.is_redirection()),
+                passes_without_headers,
+            },
+            Err(failure) => {
+                ProbeReport { status: None, duration, failure: Some(failure), location: None, passes_without_headers }
+            }
+        }
+    }
+
+    async fn probe_once(&self, server: &Server, check: &HealthCheck) -> Result<ProbeResponse, String> {
+        match tokio::time::timeout(check.timeout, self.0.probe_once(server, check)).await {
+            Ok(Ok(response)) => Ok(response),
+            Ok(Err(SendError::Failed(error))) => {
+                Err(error::cause(&error).unwrap_or_else(|| SendError::Failed(error).failure().to_string()))
+            }
+            Ok(Err(SendError::ResponseAborted)) => Err("response aborted".to_owned()),
+            Ok(Err(SendError::InvalidRequest | SendError::ClientAborted)) => Err("invalid URL or header".to_owned()),
+            Err(_) => Err(format!("no response within {:?}", check.timeout)),
+        }
+    }
+}
+
+fn describe(error: &ProbeError, response: &ProbeResponse) -> String {
+    match response.status.as_u16() {
+        530 => "the tunnel is down, or its hostname unknown (530, errors 1033 and 1016)".to_owned(),
+        502 => "the tunnel is up but cannot reach the application (502)".to_owned(),
+        _ => error.to_string(),
+    }
+}
