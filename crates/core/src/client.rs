@@ -15,6 +15,7 @@ use http::StatusCode;
 
 use crate::attempt::AttemptInfo;
 use crate::classify::Failure;
+use crate::log::FailedAttempt;
 use crate::proxy::ProbeRequest;
 use crate::server::Server;
 use crate::time::Timestamp;
@@ -75,12 +76,23 @@ pub trait HttpClient {
         let _ = request;
         true
     }
+
+    /// Called when an attempt ended without a response of the application, or was given up. For
+    /// logs. By default does nothing.
+    fn on_attempt_failed(&self, request: &Self::Request, attempt: FailedAttempt) {
+        let _ = (request, attempt);
+    }
 }
 
 /// Why a request has no response.
 pub trait UpstreamError {
     /// Returns the kind of failure, which decides whether the request may be sent again.
     fn failure(&self) -> Failure;
+
+    /// Returns the cause as the host knows it, for logs.
+    fn detail(&self) -> Option<String> {
+        None
+    }
 }
 
 impl UpstreamError for Failure {

@@ -5,11 +5,12 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use crate::attempt::{Attempt, AttemptResult};
-use crate::classify::{Failure, Outcome};
+use crate::attempt::{Attempt, AttemptInfo, AttemptResult};
+use crate::classify::{Delivery, Failure, Outcome};
 use crate::client::{Clock, HttpClient, UpstreamError};
 use crate::exchange::{Exchange, Finish, Step, Wait};
 use crate::local_reply::LocalReply;
+use crate::log::FailedAttempt;
 use crate::pool::{Lease, Pool};
 use crate::proxy::{ProbeRequest, parse_retry_after};
 use crate::retry::RequestMeta;
@@ -23,6 +24,8 @@ pub struct Forwarded<R> {
     pub response: Result<R, LocalReply>,
     /// The server whose response it is.
     pub served_by: Option<ServerId>,
+    /// The server of the last attempt.
+    pub last_tried: Option<ServerId>,
     /// The number of attempts.
     pub attempts: u32,
     /// Whether the server was unavailable and was tried because none was available.
@@ -44,7 +47,7 @@ pub async fn forward<C: HttpClient, K: Clock>(
     let (exchange, mut step) = pool.update(|state| Exchange::start(meta, state, clock.now()));
     let mut run = Run { pool, client, clock, exchange, attempts: [None, None] };
     let mut sends = [pin!(None), pin!(None)];
-    let mut last = None;
+    let (mut last, mut last_tried) = (None, None);
     let finish = loop {
         match step {
             Step::Finish(finish) => break finish,
@@ -64,6 +67,7 @@ pub async fn forward<C: HttpClient, K: Clock>(
                     break Finish::LocalReply(LocalReply::unavailable(Duration::ZERO));
                 };
                 send.set(Some(client.send(&request, server, attempt.info())));
+                last_tried = Some(attempt.server());
                 *place = Some(attempt);
             }
         }
@@ -77,10 +81,13 @@ pub async fn forward<C: HttpClient, K: Clock>(
                     }
                     let Some(attempt) = run.attempts.get_mut(slot).and_then(Option::take) else { continue };
                     let server = attempt.server();
-                    let result = match &sent {
-                        Ok(response) => run.result(response),
-                        Err(failure) => Outcome::Failed(*failure).into(),
+                    let (result, detail) = match &sent {
+                        Ok(response) => (run.result(response), None),
+                        Err((failure, detail)) => (Outcome::Failed(*failure).into(), detail.clone()),
                     };
+                    if let Some(failed) = run.failed(attempt.info(), result.outcome, detail) {
+                        client.on_attempt_failed(&request, failed);
+                    }
                     if let Ok(response) = sent
                         && let Some((_, unused)) = last.replace((server, response))
                     {
@@ -99,7 +106,8 @@ pub async fn forward<C: HttpClient, K: Clock>(
             (None, Err(reply))
         }
     };
-    Forwarded { response, served_by, attempts: run.exchange.attempts(), last_resort: run.exchange.is_last_resort() }
+    let (attempts, last_resort) = (run.exchange.attempts(), run.exchange.is_last_resort());
+    Forwarded { response, served_by, last_tried, attempts, last_resort }
 }
 
 /// Runs the probe of `lease`, and after it others of the same pool that are due, each server's at
@@ -144,8 +152,8 @@ struct Run<'a, C: HttpClient, K: Clock> {
 
 /// What happened to a request in progress.
 enum Event<R> {
-    /// An attempt ended.
-    Ended(usize, Result<R, Failure>),
+    /// An attempt ended: with a response, or with a failure and its cause.
+    Ended(usize, Result<R, (Failure, Option<String>)>),
     /// A second attempt should start.
     Hedge(Attempt),
     /// A timer fired: the exchange decides again.
@@ -169,7 +177,7 @@ impl<C: HttpClient, K: Clock> Run<'_, C, K> {
             match self.pool.update(|state| self.exchange.wait(state, attempt, body_sent, self.clock.now())) {
                 Wait::Sleep(sleep) => time = time.min(sleep),
                 Wait::Probe(sleep) => (time, probe) = (time.min(sleep), true),
-                Wait::GiveUp(failure) => return Event::Ended(slot, Err(failure)),
+                Wait::GiveUp(failure) => return Event::Ended(slot, Err((failure, None))),
             }
         }
         if probe {
@@ -199,6 +207,13 @@ impl<C: HttpClient, K: Clock> Run<'_, C, K> {
         let retry_after = status.is_server_error().then(retry_after).flatten();
         AttemptResult { outcome: Outcome::Status(status), retry_after }
     }
+
+    /// Returns the failure of an attempt that ended without a response of the application.
+    fn failed(&self, info: AttemptInfo, outcome: Outcome, detail: Option<String>) -> Option<FailedAttempt> {
+        let is_answered = self.pool.service().retry.classify(outcome).delivery == Delivery::Answered;
+        let duration = self.clock.now().since(info.started);
+        (!is_answered).then_some(FailedAttempt { info, outcome, detail, duration })
+    }
 }
 
 impl<C: HttpClient, K: Clock> Drop for Run<'_, C, K> {
@@ -221,7 +236,7 @@ where
     E: UpstreamError,
 {
     sends.iter_mut().enumerate().find_map(|(slot, send)| match send.as_mut().as_pin_mut()?.poll(context) {
-        Poll::Ready(sent) => Some(Event::Ended(slot, sent.map_err(|error| error.failure()))),
+        Poll::Ready(sent) => Some(Event::Ended(slot, sent.map_err(|error| (error.failure(), error.detail())))),
         Poll::Pending => None,
     })
 }

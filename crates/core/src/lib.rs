@@ -74,6 +74,7 @@ pub mod exchange;
 mod forward;
 pub mod hash;
 mod local_reply;
+mod log;
 mod pool;
 mod proxy;
 mod retry;
@@ -90,6 +91,7 @@ pub use client::{Clock, HttpClient, UpstreamError};
 pub use exchange::{Exchange, Finish, Step, Wait};
 pub use forward::{Forwarded, forward, keep_probing, run_probes};
 pub use local_reply::LocalReply;
+pub use log::{FailedAttempt, LogEntry, LogEvent, LogLevel, Reason, escape_invisible};
 pub use pool::{
     Cause, Counters, EjectionState, Event, Health, Lease, Pool, PoolState, ServerSnapshot, ServerStatus, Snapshot,
     Transition,

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use http::StatusCode;
 
+use crate::log::Reason;
+
 /// Why a client gets a reply of the balancer.
 /// [`ReplyContext::respond`](crate::ReplyContext::respond) renders it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +39,8 @@ pub enum LocalReply {
     BadRequest,
     /// There is no valid configuration.
     Misconfigured,
+    /// A secret of the service is not set.
+    MissingSecret,
 }
 
 impl LocalReply {
@@ -56,7 +60,9 @@ impl LocalReply {
     pub const fn status(self) -> StatusCode {
         match self {
             Self::UnknownHost => StatusCode::NOT_FOUND,
-            Self::Unavailable { .. } | Self::Overloaded | Self::NoWrites { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Unavailable { .. } | Self::Overloaded | Self::NoWrites { .. } | Self::MissingSecret => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::TimedOut => StatusCode::GATEWAY_TIMEOUT,
             Self::Loop => StatusCode::LOOP_DETECTED,
             Self::Incomplete | Self::BadRequest => StatusCode::BAD_REQUEST,
@@ -76,22 +82,13 @@ impl LocalReply {
             Self::Incomplete => "The request ended before its body did.",
             Self::BadRequest => "The request is malformed.",
             Self::Misconfigured => "The load balancer has no valid configuration. See its log.",
+            Self::MissingSecret => "This service is not completely configured. See the log of the load balancer.",
         }
     }
 
-    /// Returns the stable code for programs and logs.
-    pub const fn code(self) -> &'static str {
-        match self {
-            Self::UnknownHost => "unknown-host",
-            Self::Unavailable { .. } => "unavailable",
-            Self::Overloaded => "overloaded",
-            Self::NoWrites { .. } => "read-only",
-            Self::TimedOut => "timeout",
-            Self::Loop => "loop",
-            Self::Incomplete => "incomplete",
-            Self::BadRequest => "bad-request",
-            Self::Misconfigured => "misconfigured",
-        }
+    /// Returns the stable code for programs. Logs have the same.
+    pub fn code(self) -> &'static str {
+        Reason::from(self).as_str()
     }
 
     /// Returns the value of the `Retry-After` header, if the reply has one.

@@ -53,7 +53,13 @@ mod tests {
                     Outcome::Status(status) => status,
                     Outcome::Failed(_) => StatusCode::GATEWAY_TIMEOUT,
                 };
-                Forwarded { response: Ok(status), served_by: ServerId::new(0), attempts: 1, last_resort: false }
+                Forwarded {
+                    response: Ok(status),
+                    served_by: ServerId::new(0),
+                    last_tried: None,
+                    attempts: 1,
+                    last_resort: false,
+                }
             })
         }
     }
@@ -122,7 +128,13 @@ mod tests {
                 })
                 .await;
                 let Outcome::Status(status) = outcome else { unreachable!() };
-                Forwarded { response: Ok(status), served_by: ServerId::new(0), attempts: 2, last_resort: false }
+                Forwarded {
+                    response: Ok(status),
+                    served_by: ServerId::new(0),
+                    last_tried: None,
+                    attempts: 2,
+                    last_resort: false,
+                }
             })
         }
     }

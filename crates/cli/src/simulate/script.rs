@@ -85,9 +85,15 @@ async fn fetch(caller: &Caller, (index, server): (usize, &Server), attempts: u32
         Outcome::Failed(Failure::Timeout) => StatusCode::from_u16(EDGE_TIMED_OUT).ok()?,
         Outcome::Failed(_) => return None,
     };
-    Some(Forwarded { response: Ok(status), served_by: ServerId::new(index), attempts, last_resort: false })
+    Some(Forwarded {
+        response: Ok(status),
+        served_by: ServerId::new(index),
+        last_tried: None,
+        attempts,
+        last_resort: false,
+    })
 }
 
 const fn local(status: StatusCode, attempts: u32) -> Forwarded<StatusCode> {
-    Forwarded { response: Ok(status), served_by: None, attempts, last_resort: false }
+    Forwarded { response: Ok(status), served_by: None, last_tried: None, attempts, last_resort: false }
 }

@@ -5,6 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::classify::Outcome;
+use crate::log::{LogEvent, LogLevel, Reason};
 use crate::server_set::ServerId;
 use crate::service::ProbeError;
 use crate::time::Timestamp;
@@ -45,6 +46,48 @@ pub enum Transition {
     StallEnded,
     /// Takes traffic again after it was held back: see [`Failback`](crate::Failback).
     Failback,
+}
+
+impl Transition {
+    /// Returns the name of the change in the log.
+    pub const fn event(self) -> LogEvent {
+        match self {
+            Self::Healthy => LogEvent::ServerHealthy,
+            Self::Unhealthy(_) => LogEvent::ServerUnhealthy,
+            Self::Ejected { .. } => LogEvent::ServerEjected,
+            Self::Unejected => LogEvent::ServerRestored,
+            Self::Stalled => LogEvent::ServerStalled,
+            Self::StallEnded => LogEvent::ServerStallEnded,
+            Self::Failback => LogEvent::Failback,
+        }
+    }
+
+    /// Returns why a server became unavailable.
+    pub fn reason(self) -> Option<Reason> {
+        match self {
+            Self::Unhealthy(error) => Some(error.into()),
+            Self::Ejected { outcome, .. } => Some(outcome.into()),
+            Self::Stalled => Some(Reason::Unresponsive),
+            Self::Healthy | Self::Unejected | Self::StallEnded | Self::Failback => None,
+        }
+    }
+
+    /// Returns the level of the entry.
+    pub(crate) const fn level(self) -> LogLevel {
+        match self {
+            Self::Unhealthy(_) | Self::Ejected { .. } | Self::Stalled => LogLevel::Warn,
+            Self::Healthy | Self::Unejected | Self::StallEnded | Self::Failback => LogLevel::Info,
+        }
+    }
+
+    /// Returns the reason for people.
+    pub(crate) fn detail(self) -> Option<String> {
+        match self {
+            Self::Unhealthy(error) => Some(error.to_string()),
+            Self::Ejected { outcome, .. } => Some(outcome.to_string()),
+            _ => None,
+        }
+    }
 }
 
 impl fmt::Display for Transition {

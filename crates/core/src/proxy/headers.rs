@@ -16,7 +16,12 @@ pub const LOOP_HEADER: &str = "x-tunnel-balancer-hop";
 /// available.
 pub const FALLBACK_HEADER: &str = "x-tunnel-balancer";
 
-/// Set on local replies: the id of the request in the log.
+/// Set to `fallback` on responses while the newest configuration is invalid and an older one is in
+/// use.
+pub const CONFIG_HEADER: &str = "x-tunnel-balancer-config";
+
+/// Set on requests to servers and on responses: the id of the request in the log. That of a client
+/// is replaced, because ids that clients choose would join unrelated requests in logs.
 pub const REQUEST_ID: &str = "x-request-id";
 
 /// The value of [`SERVED_BY`] on local replies.

@@ -25,7 +25,7 @@ pub struct LocalResponse {
     pub body: String,
 }
 
-/// The id of a request in logs and local replies.
+/// The id of a request: in logs, in requests to servers and in responses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestId(String);
 
@@ -44,6 +44,11 @@ impl RequestId {
     /// Creates an id from a random number.
     pub fn random(number: u64) -> Self {
         Self(format!("{number:016x}"))
+    }
+
+    /// Returns the id as a string.
+    pub fn as_str(&self) -> &str {
+        &self.0
     }
 }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use http::Method;
 
+use super::RequestId;
 use super::headers::{self, HeaderFields};
 use super::rewrite;
 use super::routes::RouteMatch;
@@ -31,6 +32,8 @@ pub struct ProxiedRequest {
     pub path_and_query: String,
     /// The client's address, where it is known.
     pub client_ip: Option<String>,
+    /// The id of the request. `None`: the headers are not changed.
+    id: Option<RequestId>,
     /// The `Cookie` header, with affinity.
     cookies: Option<String>,
     affinity_server: Option<ServerId>,
@@ -55,9 +58,21 @@ impl ProxiedRequest {
             authority: matched.authority.to_owned(),
             path_and_query: matched.path_and_query.to_owned(),
             client_ip,
+            id: None,
             affinity_server: cookies.as_deref().and_then(|cookies| matched.pool.affinity_server(cookies)),
             cookies,
         })
+    }
+
+    /// Sets the id, which servers and the client get as `X-Request-Id`.
+    #[must_use]
+    pub fn with_id(self, id: RequestId) -> Self {
+        Self { id: Some(id), ..self }
+    }
+
+    /// Returns the id, if it is set.
+    pub const fn id(&self) -> Option<&RequestId> {
+        self.id.as_ref()
     }
 
     /// Returns the configuration of the service.
@@ -104,6 +119,9 @@ impl ProxiedRequest {
         }
         fields.set("x-forwarded-host", &self.authority)?;
         fields.set("x-forwarded-proto", &self.scheme)?;
+        if let Some(id) = &self.id {
+            fields.set(headers::REQUEST_ID, id.as_str())?;
+        }
         for name in ["x-forwarded-for", "x-real-ip"] {
             match &self.client_ip {
                 Some(client_ip) => fields.set(name, client_ip)?,
@@ -137,6 +155,9 @@ impl ProxiedRequest {
     ) -> Result<(), H::Error> {
         let service = self.service();
         let Some(server) = service.server(served_by) else { return Ok(()) };
+        if let Some(id) = &self.id {
+            fields.set(headers::REQUEST_ID, id.as_str())?;
+        }
         if service.served_by_header {
             fields.set(headers::SERVED_BY, &server.name)?;
         } else {
@@ -206,10 +227,12 @@ mod tests {
             ("x-method-override", "DELETE"),
             ("x-forwarded-port", "1"),
             ("x-forwarded-prefix", "/admin"),
+            ("x-request-id", "the client's"),
             ("cf-access-client-secret", "the client's"),
             ("cookie", "a=1; lb=0123; b=2"),
         ]);
-        let request = ProxiedRequest::new(matched, &sent, Some("203.0.113.7".to_owned())).unwrap();
+        let id = RequestId::random(0xabc);
+        let request = ProxiedRequest::new(matched, &sent, Some("203.0.113.7".to_owned())).unwrap().with_id(id);
         let mut to_b = sent.clone();
         request.prepare_request(&mut to_b, &matched.pool.service().servers()[1]).unwrap();
         let mut expected = vec![
@@ -219,6 +242,7 @@ mod tests {
             "x-real-ip: 203.0.113.7",
             "cookie: a=1; b=2",
             "x-forwarded-proto: https",
+            "x-request-id: 0000000000000abc",
             "x-tunnel-balancer-hop: 1",
         ];
         let mut seen = lines(&to_b);
@@ -233,9 +257,10 @@ mod tests {
     fn a_response_names_the_public_host_and_the_server() {
         let services = services();
         let matched = services.route("http://app.test:80/x", false).unwrap();
-        let request = ProxiedRequest::new(matched, &HeaderMap::new(), None).unwrap();
+        let request = ProxiedRequest::new(matched, &HeaderMap::new(), None).unwrap().with_id(RequestId::random(0xabc));
         let mut sent = fields(&[
             ("location", "https://b.example/login"),
+            ("x-request-id", "the server's own"),
             ("set-cookie", "s=1; Domain=a.example"),
             ("set-cookie", "t=2"),
             ("x-served-by", "the server's own"),
@@ -244,6 +269,7 @@ mod tests {
         request.prepare_response(&mut sent, ServerId::new(0).unwrap(), false).unwrap();
         assert_eq!(sent["location"], "http://app.test:80/login");
         assert_eq!((&sent["x-served-by"], sent.get("x-tunnel-balancer")), (&"a".parse().unwrap(), None));
+        assert_eq!(sent["x-request-id"], "0000000000000abc");
         let cookies: Vec<_> = sent.get_all("set-cookie").iter().map(|value| value.to_str().unwrap()).collect();
         assert_eq!(cookies[..2], ["s=1; Domain=app.test", "t=2"]);
         assert!(cookies[2].starts_with("lb=") && !cookies[2].contains("Secure"), "{cookies:?}");

@@ -9,7 +9,7 @@ use crate::pool::Pool;
 use crate::proxy::ReplayBuffer;
 use crate::proxy::host::{normalize_host, split_url};
 use crate::rng::Rng;
-use crate::service::Service;
+use crate::service::{Service, has_path_prefix};
 use crate::time::Timestamp;
 
 /// The pools of all services.
@@ -17,6 +17,8 @@ use crate::time::Timestamp;
 pub struct Services {
     /// By public host; those of one host with the longest path first.
     hosts: BTreeMap<String, Vec<Arc<Pool>>>,
+    /// The addresses of services whose secrets are missing: hosts and paths.
+    without_secrets: Vec<(String, String)>,
     /// The buffered bodies of all services.
     pub replay: Arc<ReplayBuffer>,
 }
@@ -41,7 +43,18 @@ impl Services {
     pub fn new(services: impl IntoIterator<Item = Service>, seed: u64) -> Self {
         let mut seeds = Rng::new(seed);
         let pools = services.into_iter().map(|service| Arc::new(Pool::new(service, seeds.next_u64())));
-        Self { hosts: by_host(pools), replay: Arc::default() }
+        Self { hosts: by_host(pools), without_secrets: Vec::new(), replay: Arc::default() }
+    }
+
+    /// Sets the addresses of services that cannot serve, because their secrets are missing. Requests
+    /// for them get [`LocalReply::MissingSecret`].
+    #[must_use]
+    pub fn with_missing_secrets(self, addresses: &[String]) -> Self {
+        let split = |address: &String| {
+            let (host, path) = address.split_at(address.find('/').unwrap_or(address.len()));
+            (host.to_owned(), path.to_owned())
+        };
+        Self { without_secrets: addresses.iter().map(split).collect(), ..self }
     }
 
     /// Creates the pools of a new configuration. An unchanged service keeps its pool. A changed one
@@ -58,7 +71,7 @@ impl Services {
                 None => Arc::new(Pool::new(service, seed)),
             }
         });
-        Self { hosts: by_host(pools), replay: Arc::clone(&self.replay) }
+        Self { hosts: by_host(pools), without_secrets: Vec::new(), replay: Arc::clone(&self.replay) }
     }
 
     /// Returns the service that a request for `url` is for. `has_loop_header` is whether it has
@@ -66,7 +79,7 @@ impl Services {
     ///
     /// # Errors
     /// [`LocalReply::Loop`] for a request that a balancer sent, [`LocalReply::UnknownHost`] if no
-    /// service has its host and path.
+    /// service has its host and path, [`LocalReply::MissingSecret`] if the service has no secrets.
     pub fn route<'s, 'u>(&'s self, url: &'u str, has_loop_header: bool) -> Result<RouteMatch<'s, 'u>, LocalReply> {
         let (scheme, authority, path_and_query) = match split_url(url) {
             Some(parts) => parts,
@@ -91,10 +104,18 @@ impl Services {
         if has_loop_header {
             return Err(LocalReply::Loop);
         }
-        let pools = normalize_host(authority).and_then(|host| self.hosts.get(&host)).ok_or(LocalReply::UnknownHost)?;
-        let pool =
-            pools.iter().find(|pool| pool.service().matches_path(path_and_query)).ok_or(LocalReply::UnknownHost)?;
-        Ok(RouteMatch { pool, scheme, authority, path_and_query })
+        let host = normalize_host(authority).ok_or(LocalReply::UnknownHost)?;
+        let mut pools = self.hosts.get(&host).into_iter().flatten();
+        let pool = pools.find(|pool| pool.service().matches_path(path_and_query));
+        let paths = self.without_secrets.iter().filter(|(other, _)| *other == host).map(|(_, path)| path);
+        let longest = paths.filter(|path| has_path_prefix(path_and_query, path)).map(String::len).max();
+        match pool {
+            Some(pool) if longest.is_none_or(|longest| longest < pool.service().path.len()) => {
+                Ok(RouteMatch { pool, scheme, authority, path_and_query })
+            }
+            _ if longest.is_some() => Err(LocalReply::MissingSecret),
+            _ => Err(LocalReply::UnknownHost),
+        }
     }
 
     /// Returns all pools, in the order of their hosts.
@@ -148,6 +169,18 @@ mod tests {
             assert_eq!(name.as_deref(), expected, "{url}");
         }
         assert_eq!(services.route("https://app.test/", true).err(), Some(LocalReply::Loop));
+        let services = services.with_missing_secrets(&["app.test/api".to_owned(), "secret.test".to_owned()]);
+        let table = [
+            ("https://app.test/", Ok("app.test")),
+            ("https://app.test/api/x", Err(LocalReply::MissingSecret)),
+            ("https://app.test/api/v2/x", Ok("app.test/api/v2")),
+            ("https://secret.test/x", Err(LocalReply::MissingSecret)),
+            ("https://unknown.test/x", Err(LocalReply::UnknownHost)),
+        ];
+        for (url, expected) in table {
+            let name = services.route(url, false).map(|matched| matched.pool.service().name());
+            assert_eq!(name, expected.map(str::to_owned), "{url}");
+        }
         let forged = services.route_parts("https", "app.test/api", "/", false);
         assert_eq!(forged.err(), Some(LocalReply::UnknownHost), "a path in the host is not a path");
     }

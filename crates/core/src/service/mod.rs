@@ -56,6 +56,12 @@ pub struct Service {
     pub error_page: Option<String>,
 }
 
+/// Returns whether a path is `prefix` or below it. An empty prefix has all paths.
+pub(crate) fn has_path_prefix(path_and_query: &str, prefix: &str) -> bool {
+    let rest = path_and_query.strip_prefix(prefix);
+    rest.is_some_and(|rest| prefix.is_empty() || rest.is_empty() || rest.starts_with(['/', '?', '#']))
+}
+
 /// When traffic returns to a server that was unavailable.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -123,8 +129,7 @@ impl Service {
     /// Paths are compared byte by byte. A server may treat `/%61pi` or `/api/../x` as the same
     /// path: paths select servers, they are not access control.
     pub fn matches_path(&self, path_and_query: &str) -> bool {
-        let rest = path_and_query.strip_prefix(&self.path);
-        rest.is_some_and(|rest| self.path.is_empty() || rest.is_empty() || rest.starts_with(['/', '?', '#']))
+        has_path_prefix(path_and_query, &self.path)
     }
 
     /// Returns the servers in the operator's order.

@@ -1,0 +1,251 @@
+//! The entries of the log: event names, levels and reason codes that all hosts share.
+//!
+//! An entry is a plain value. The host adds the time and writes it as one line. `docs/logs.md` lists
+//! all events, fields and codes.
+
+mod names;
+
+use std::time::Duration;
+
+use crate::attempt::AttemptInfo;
+use crate::classify::{Failure, Outcome};
+use crate::local_reply::LocalReply;
+use crate::pool::{Event, Transition};
+use crate::proxy::RequestId;
+use crate::server_set::ServerId;
+use crate::service::Service;
+
+pub use names::{LogEvent, LogLevel, Reason};
+
+/// One entry of the log. Hosts write the fields in this order, without those that are `None`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogEntry<'a> {
+    /// How serious it is.
+    pub level: LogLevel,
+    /// The name of the event.
+    pub event: LogEvent,
+    /// The service.
+    pub service: Option<String>,
+    /// The server.
+    pub server: Option<&'a str>,
+    /// The id of the client's request.
+    pub request_id: Option<&'a str>,
+    /// Why it happened, for programs.
+    pub reason: Option<Reason>,
+    /// Why it happened, for people.
+    pub detail: Option<String>,
+    /// The duration that [`event`](Self::event) defines.
+    pub duration: Option<Duration>,
+    /// The number of an attempt within its request, from 1.
+    pub attempt: Option<u32>,
+    /// The status of a response.
+    pub status: Option<u16>,
+    /// The file or variable of a configuration.
+    pub source: Option<&'a str>,
+    /// The number of services of a configuration.
+    pub services: Option<usize>,
+    /// The number of servers of a configuration.
+    pub servers: Option<usize>,
+}
+
+impl<'a> LogEntry<'a> {
+    /// Creates an entry without fields.
+    pub const fn new(level: LogLevel, event: LogEvent) -> Self {
+        Self {
+            level,
+            event,
+            service: None,
+            server: None,
+            request_id: None,
+            reason: None,
+            detail: None,
+            duration: None,
+            attempt: None,
+            status: None,
+            source: None,
+            services: None,
+            servers: None,
+        }
+    }
+
+    /// Creates the entry of a state change in the pool of `service`.
+    pub fn transition(event: Event, service: &'a Service) -> Self {
+        let change = event.change;
+        Self {
+            service: Some(service.name()),
+            server: server_name(service, event.server),
+            reason: change.reason(),
+            detail: change.detail(),
+            duration: match change {
+                Transition::Ejected { duration, .. } => Some(duration),
+                _ => None,
+            },
+            ..Self::new(change.level(), change.event())
+        }
+    }
+
+    /// Creates the entry of a failed attempt at `service`.
+    pub fn attempt_failed(attempt: &'a FailedAttempt, service: &'a Service, id: &'a RequestId) -> Self {
+        Self {
+            service: Some(service.name()),
+            server: server_name(service, attempt.info.server),
+            request_id: Some(id.as_str()),
+            reason: Some(attempt.outcome.into()),
+            detail: Some(attempt.detail.clone().unwrap_or_else(|| attempt.outcome.to_string())),
+            duration: Some(attempt.duration),
+            attempt: Some(attempt.info.number),
+            status: match attempt.outcome {
+                Outcome::Status(status) => Some(status.as_u16()),
+                Outcome::Failed(_) => None,
+            },
+            ..Self::new(LogLevel::Warn, LogEvent::AttemptFailed)
+        }
+    }
+
+    /// Creates the entry of a local reply. `service` is the service of the request, if it is known,
+    /// and `server` the name of the server of its last attempt.
+    pub fn local_reply(
+        reply: LocalReply,
+        service: Option<&'a Service>,
+        server: Option<&'a str>,
+        id: &'a RequestId,
+    ) -> Self {
+        let level = if reply.status().is_server_error() { LogLevel::Warn } else { LogLevel::Info };
+        Self {
+            service: service.map(Service::name),
+            server,
+            request_id: Some(id.as_str()),
+            reason: Some(reply.into()),
+            status: Some(reply.status().as_u16()),
+            ..Self::new(level, LogEvent::LocalReply)
+        }
+    }
+
+    /// Creates the entry of a service that is not served, because its secrets are missing. `errors`
+    /// names them.
+    pub fn missing_secret(address: &str, source: &'a str, errors: String) -> Self {
+        Self {
+            service: Some(address.to_owned()),
+            reason: Some(Reason::MissingSecret),
+            detail: Some(errors),
+            source: Some(source),
+            ..Self::new(LogLevel::Error, LogEvent::ServiceUnavailable)
+        }
+    }
+
+    /// Creates the entry of a failed probe of a server of `service`.
+    pub fn probe_failed(service: &'a Service, server: &'a str, failure: Failure, detail: Option<String>) -> Self {
+        Self {
+            service: Some(service.name()),
+            server: Some(server),
+            reason: Some(failure.into()),
+            detail: Some(detail.unwrap_or_else(|| failure.to_string())),
+            ..Self::new(LogLevel::Debug, LogEvent::ProbeFailed)
+        }
+    }
+
+    /// Returns the duration in whole milliseconds.
+    pub fn duration_ms(&self) -> Option<u64> {
+        self.duration.map(|duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
+    }
+}
+
+/// An attempt that ended without a response of the application. See
+/// [`HttpClient::on_attempt_failed`](crate::HttpClient::on_attempt_failed).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct FailedAttempt {
+    /// The facts of the attempt.
+    pub info: AttemptInfo,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// The cause, from [`UpstreamError::detail`](crate::UpstreamError::detail).
+    pub detail: Option<String>,
+    /// How long it took.
+    pub duration: Duration,
+}
+
+/// Escapes the characters that a terminal hides or obeys, in a line of JSON: control characters
+/// beyond ASCII, line separators, and invisible and bidirectional formatting characters.
+pub fn escape_invisible(json: String) -> String {
+    if !json.contains(is_invisible) {
+        return json;
+    }
+    let escaped = |c: char| if is_invisible(c) { format!("\\u{:04x}", u32::from(c)) } else { c.to_string() };
+    json.chars().map(escaped).collect()
+}
+
+fn is_invisible(c: char) -> bool {
+    c.is_control()
+        || matches!(
+            c,
+            '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
+        )
+}
+
+fn server_name(service: &Service, id: ServerId) -> Option<&str> {
+    service.server(id).map(|server| server.name.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use http::StatusCode;
+
+    use super::*;
+    use crate::server::Server;
+    use crate::service::ProbeError;
+    use crate::time::Timestamp;
+
+    #[test]
+    fn a_change_names_the_service_the_server_and_the_reason() {
+        let service = Service::new("app.test/api", vec![Server::new("a.example".parse().unwrap())]).unwrap();
+        let entry = |change| {
+            let event = Event { at: Timestamp::ZERO, server: ServerId::new(0).unwrap(), change };
+            LogEntry::transition(event, &service)
+        };
+        let outcome = Outcome::Status(StatusCode::BAD_GATEWAY);
+        let ejected = entry(Transition::Ejected { outcome, duration: Duration::from_secs(10) });
+        assert_eq!((ejected.service.as_deref(), ejected.server), (Some("app.test/api"), Some("a")));
+        assert_eq!((ejected.level, ejected.event), (LogLevel::Warn, LogEvent::ServerEjected));
+        assert_eq!((ejected.reason, ejected.detail.as_deref()), (Some(Reason::Status), Some("status 502")));
+        assert_eq!(ejected.duration_ms(), Some(10_000));
+        let table = [
+            (Transition::Healthy, "server_healthy", None),
+            (Transition::Unhealthy(ProbeError::BlockedByAccess), "server_unhealthy", Some("access_login")),
+            (Transition::Unhealthy(ProbeError::Failure(Failure::Connect)), "server_unhealthy", Some("connect_failed")),
+            (Transition::Unejected, "server_restored", None),
+            (Transition::Stalled, "server_stalled", Some("unresponsive")),
+            (Transition::StallEnded, "server_stall_ended", None),
+            (Transition::Failback, "failback", None),
+        ];
+        for (change, event, reason) in table {
+            let entry = entry(change);
+            assert_eq!((entry.event.as_str(), entry.reason.map(Reason::as_str)), (event, reason), "{change:?}");
+        }
+    }
+
+    #[test]
+    fn the_documentation_lists_all_events_and_reasons() {
+        let docs = include_str!("../../../../docs/logs.md");
+        let rows = |title: &str| -> Vec<&str> {
+            let (_, section) = docs.split_once(&format!("\n## {title}\n")).unwrap();
+            let section = section.split_once("\n## ").map_or(section, |(section, _)| section);
+            section.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect()
+        };
+        let events: Vec<&str> = LogEvent::ALL.iter().map(|event| event.as_str()).collect();
+        let sorted = |mut names: Vec<&'static str>| {
+            names.sort_unstable();
+            names
+        };
+        let listed = rows("Events").into_iter().filter(|name| name.contains('_') || events.contains(name)).collect();
+        assert_eq!(sorted(listed), sorted(events));
+        assert_eq!(sorted(rows("Reasons")), sorted(Reason::ALL.iter().map(|reason| reason.as_str()).collect()));
+    }
+
+    #[test]
+    fn invisible_characters_are_escaped() {
+        let line = "{\"path\":\"/a\u{202e}\u{2028}\u{200b}\u{85}\u{e9}\"}".to_owned();
+        assert_eq!(escape_invisible(line), "{\"path\":\"/a\\u202e\\u2028\\u200b\\u0085\u{e9}\"}");
+        assert_eq!(escape_invisible("plain".to_owned()), "plain");
+    }
+}

@@ -1,0 +1,223 @@
+//! The stable names of the log: levels, events and reason codes.
+
+use crate::classify::{Failure, Outcome};
+use crate::local_reply::LocalReply;
+use crate::service::ProbeError;
+
+/// The level of an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogLevel {
+    /// The operator has to act.
+    Error,
+    /// A failure, which a retry may have hidden from clients.
+    Warn,
+    /// A normal event.
+    Info,
+    /// A detail.
+    Debug,
+}
+
+impl LogLevel {
+    /// Returns the level in lower case.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+        }
+    }
+}
+
+/// Defines an enum whose variants have stable names.
+macro_rules! codes {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $code:literal,)+ }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[non_exhaustive]
+        pub enum $name { $($(#[$variant_doc])* $variant,)+ }
+
+        impl $name {
+            /// All variants.
+            pub const ALL: &[Self] = &[$(Self::$variant),+];
+
+            /// Returns the name.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $code,)+ }
+            }
+        }
+    };
+}
+
+codes! {
+    /// The names of events.
+    LogEvent {
+        /// A request ended.
+        Request = "request",
+        /// An attempt ended without a response of the application.
+        AttemptFailed = "attempt_failed",
+        /// The balancer responded itself.
+        LocalReply = "local_reply",
+        /// A probe failed.
+        ProbeFailed = "probe_failed",
+        /// A server passed its health check.
+        ServerHealthy = "server_healthy",
+        /// A server failed its health check.
+        ServerUnhealthy = "server_unhealthy",
+        /// A server was ejected for failures in traffic.
+        ServerEjected = "server_ejected",
+        /// The ejection of a server ended.
+        ServerRestored = "server_restored",
+        /// A server responds to neither requests nor probes.
+        ServerStalled = "server_stalled",
+        /// A stalled server responds again.
+        ServerStallEnded = "server_stall_ended",
+        /// Traffic returned to a preferred server.
+        Failback = "failback",
+        /// A configuration is in use.
+        ConfigLoaded = "config_loaded",
+        /// A configuration is valid, but probably not as intended.
+        ConfigWarning = "config_warning",
+        /// A configuration is invalid.
+        ConfigRejected = "config_rejected",
+        /// A service is not served, because its configuration is incomplete.
+        ServiceUnavailable = "service_unavailable",
+        /// The host accepts connections.
+        Listening = "listening",
+        /// The host shuts down: it waits for requests in flight.
+        Draining = "draining",
+        /// The host has shut down.
+        Stopped = "stopped",
+        /// Lines of the log were lost.
+        LinesLost = "lines_lost",
+    }
+}
+
+codes! {
+    /// Why something happened. The codes are stable.
+    Reason {
+        /// A response with a status that counts as a failure.
+        Status = "status",
+        /// No connection or TLS session was established.
+        ConnectFailed = "connect_failed",
+        /// No response arrived in time.
+        Timeout = "timeout",
+        /// The server responds to neither requests nor probes.
+        Unresponsive = "unresponsive",
+        /// The connection broke, or the cause is unknown.
+        ConnectionLost = "connection_lost",
+        /// The request could not be built.
+        InvalidRequest = "invalid_request",
+        /// The client did not send the whole request.
+        ClientAborted = "client_aborted",
+        /// The host has no file descriptor, memory, port or subrequest left.
+        ResourceExhausted = "resource_exhausted",
+        /// A probe was redirected to the login page of Cloudflare Access.
+        AccessLogin = "access_login",
+        /// A probe's response lacks the expected header.
+        UnexpectedHeader = "unexpected_header",
+        /// A probe's response lacks the expected string.
+        UnexpectedBody = "unexpected_body",
+        /// No service has the requested host and path.
+        UnknownHost = "unknown_host",
+        /// No server responded, or none was available.
+        Unavailable = "unavailable",
+        /// All servers are at their limit.
+        Overloaded = "overloaded",
+        /// The primary is unavailable, so that writes are rejected.
+        ReadOnly = "read_only",
+        /// The request has passed through a balancer before.
+        Loop = "loop",
+        /// The request is malformed.
+        BadRequest = "bad_request",
+        /// There is no valid configuration.
+        Misconfigured = "misconfigured",
+        /// A secret of the service is not set.
+        MissingSecret = "missing_secret",
+        /// The client disconnected before the end of the response.
+        ClientDisconnected = "client_disconnected",
+        /// No data arrived for the idle timeout.
+        IdleTimeout = "idle_timeout",
+        /// The upgrade to a WebSocket failed.
+        UpgradeFailed = "upgrade_failed",
+        /// One side of a WebSocket closed, and the other did not.
+        CloseTimeout = "close_timeout",
+        /// The host shut down before the request ended.
+        Shutdown = "shutdown",
+        /// The configuration is invalid.
+        InvalidConfig = "invalid_config",
+        /// The configuration file cannot be read.
+        UnreadableFile = "unreadable_file",
+        /// The certificate is invalid.
+        InvalidCertificate = "invalid_certificate",
+    }
+}
+
+impl From<Failure> for Reason {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Connect => Self::ConnectFailed,
+            Failure::Timeout => Self::Timeout,
+            Failure::Unresponsive => Self::Unresponsive,
+            Failure::ConnectionLost => Self::ConnectionLost,
+            Failure::InvalidRequest => Self::InvalidRequest,
+            Failure::ClientAborted => Self::ClientAborted,
+            Failure::Local => Self::ResourceExhausted,
+        }
+    }
+}
+
+impl From<Outcome> for Reason {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Status(_) => Self::Status,
+            Outcome::Failed(failure) => failure.into(),
+        }
+    }
+}
+
+impl From<ProbeError> for Reason {
+    fn from(error: ProbeError) -> Self {
+        match error {
+            ProbeError::Failure(failure) => failure.into(),
+            ProbeError::Status(_) => Self::Status,
+            ProbeError::BlockedByAccess => Self::AccessLogin,
+            ProbeError::Header => Self::UnexpectedHeader,
+            ProbeError::Body => Self::UnexpectedBody,
+        }
+    }
+}
+
+impl From<LocalReply> for Reason {
+    fn from(reply: LocalReply) -> Self {
+        match reply {
+            LocalReply::UnknownHost => Self::UnknownHost,
+            LocalReply::Unavailable { .. } => Self::Unavailable,
+            LocalReply::Overloaded => Self::Overloaded,
+            LocalReply::NoWrites { .. } => Self::ReadOnly,
+            LocalReply::TimedOut => Self::Timeout,
+            LocalReply::Loop => Self::Loop,
+            LocalReply::Incomplete => Self::ClientAborted,
+            LocalReply::BadRequest => Self::BadRequest,
+            LocalReply::Misconfigured => Self::Misconfigured,
+            LocalReply::MissingSecret => Self::MissingSecret,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_codes_are_unique() {
+        let mut names: Vec<&str> = LogEvent::ALL.iter().map(|event| event.as_str()).collect();
+        let mut codes: Vec<&str> = Reason::ALL.iter().map(|reason| reason.as_str()).collect();
+        for all in [&mut names, &mut codes] {
+            let count = all.len();
+            all.sort_unstable();
+            all.dedup();
+            assert_eq!(all.len(), count, "{all:?}");
+        }
+    }
+}
