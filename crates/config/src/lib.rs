@@ -34,6 +34,7 @@
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 mod affinity;
+mod available;
 mod diagnostic;
 mod duration;
 mod ejection;
@@ -75,6 +76,7 @@ mod yaml;
 
 use tunnel_balancer_core::Service;
 
+pub use available::{Available, parse_available};
 pub use diagnostic::{Code, Diagnostic, Errors, Severity};
 pub use duration::{parse as parse_duration, written as duration_text};
 pub use headers::names_a_secret;
