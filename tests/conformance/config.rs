@@ -1,10 +1,12 @@
 //! Invalid configurations: clients get no details, and the operator gets all errors.
 
-use tunnel_balancer_tests::{Bench, Response};
+use tunnel_balancer_tests::proxy::events;
+use tunnel_balancer_tests::{Bench, Request, Response, Service};
 
 cases![
-    invalid_configuration_is_a_fixed_500 not on Native: "it does not start with an invalid file",
-    invalid_configuration_prevents_the_start not on Worker: "a deployed Worker always receives requests",
+    an_invalid_variable_leaves_the_compiled_in_services not on Native: "it has no compiled-in services",
+    an_invalid_file_prevents_the_start not on Worker: "a deployed Worker always receives requests",
+    a_missing_secret_affects_only_its_service,
     configuration_errors_are_logged_with_line_and_hint,
     all_configuration_errors_are_reported,
 ];
@@ -27,23 +29,50 @@ const INVALID: [&str; 9] = [
 ];
 
 /// CFG-13.
-async fn invalid_configuration_is_a_fixed_500(bench: Bench) {
-    let mut bodies = Vec::new();
+async fn an_invalid_variable_leaves_the_compiled_in_services(bench: Bench) {
+    let mut responses = Vec::new();
     for yaml in INVALID {
         let app = bench.start(yaml).await;
         let response = app.get("/").await;
-        let kind = response.header("Content-Type").unwrap_or_default();
-        assert!(response.status == 500 && kind.starts_with("text/plain"), "{yaml}\n{response:?}");
-        assert!(!all(&response).contains("very-secret"), "contains the configuration: {response:?}");
-        bodies.push(response.text());
+        assert_eq!((response.status, response.header(CONFIG)), (404, Some("fallback")), "{yaml}\n{response:?}");
+        assert!(!all(&response).contains("very-secret"), "reveals the configuration: {response:?}");
+        responses.push(response.text());
+        let log = app.log().until("the error", |log| events(log).any(|line| line["event"] == "config_rejected")).await;
+        let rejected = events(&log).find(|line| line["event"] == "config_rejected").expect("just found");
+        assert_eq!((&rejected["level"], &rejected["source"]), (&"error".into(), &"SERVICES_YAML".into()), "{rejected}");
     }
-    bodies.dedup();
-    assert_eq!(bodies.len(), 1, "the body depends on the error: {bodies:?}");
+    responses.dedup();
+    assert_eq!(responses.len(), 1, "the text depends on the error: {responses:?}");
+    let app = bench.start(INVALID[0]).await;
+    // The services.yaml of the repository, whose servers cannot be reached from here.
+    let response = app.send(Request::get("/").host("chat.example.com")).await;
+    assert_eq!((response.status, response.header(CONFIG)), (503, Some("fallback")), "{response:?}");
 }
 
-async fn invalid_configuration_prevents_the_start(bench: Bench) {
+async fn a_missing_secret_affects_only_its_service(bench: Bench) {
+    let [a] = bench.servers(["a"]).await;
+    let header = "headers: { X-Token: \"${NOT_SET}\" }";
+    let services = vec![Service::of([&a]), Service::of([&a]).host("secret.test").each_with(header)];
+    let app = bench.start(services).await;
+    assert_eq!(app.get("/").await.served_by(), "a");
+    let json = Request::get("/").host("secret.test").header("Accept", "application/json");
+    let response = app.send(json).await;
+    assert_eq!((response.status, response.header("X-Served-By")), (503, Some("tunnel-balancer")), "{response:?}");
+    assert!(response.text().contains("\"error\":\"missing_secret\""), "{}", response.text());
+    assert!(!response.text().contains("NOT_SET"), "{}", response.text());
+    let log = app.log().until("the missing secret", |log| log.contains("service_unavailable")).await;
+    let line = events(&log).find(|line| line["event"] == "service_unavailable").expect("just found");
+    assert_eq!((&line["service"], &line["reason"]), (&"secret.test".into(), &"missing_secret".into()), "{line}");
+    assert!(line["detail"].to_string().contains("NOT_SET"), "{line}");
+    assert_eq!(a.hits(), 1, "the server got a request without its secret");
+}
+
+/// The header that marks responses while the newest configuration is rejected.
+const CONFIG: &str = "X-Tunnel-Balancer-Config";
+
+async fn an_invalid_file_prevents_the_start(bench: Bench) {
     for yaml in INVALID {
-        let rejection = bench.try_serve(yaml, &[]).await.err().unwrap_or_else(|| panic!("it starts with {yaml}"));
+        let rejection = bench.try_serve(yaml, &[]).await.err().unwrap_or_else(|| panic!("it serves with {yaml}"));
         let code = rejection.status.and_then(|status| status.code());
         assert_eq!(code, Some(2), "{yaml}\n{rejection}");
         assert!(!rejection.errors.trim().is_empty(), "no error for {yaml}");

@@ -70,7 +70,7 @@ async fn ejected_servers_are_the_last_resort(bench: Bench) {
     }
     let app = bench.start(Service::of([&primary, &replica]).checked()).await;
     assert_eq!(app.get("/").await.status, 503);
-    app.log().until("two failed probes", |log| log.matches("unhealthy").count() == 2).await;
+    app.log().until("two failed probes", |log| log.matches("server_unhealthy").count() == 2).await;
     primary.recover();
     replica.recover();
     let response = app.send(Request::post("/", "order")).await;

@@ -202,8 +202,10 @@ async fn t14_secrets_appear_in_no_response_and_no_log(bench: Bench) {
     a.stop().await;
     b.stop().await;
     assert_eq!(app.get("/").await.status, 503);
-    let log =
-        app.log().until("both servers' failures", |log| log.contains("ejected") || log.contains("unhealthy")).await;
+    let log = app
+        .log()
+        .until("both servers' failures", |log| log.contains("server_ejected") || log.contains("server_unhealthy"))
+        .await;
     assert!(!responses.contains(SECRET.1), "{responses}");
     assert!(!log.contains(SECRET.1), "{log}");
 }

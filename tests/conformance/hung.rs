@@ -60,7 +60,7 @@ async fn a_hung_application_behind_a_passing_probe_is_ejected(bench: Bench) {
     assert!(gets.iter().all(served_by_replica), "{gets:#?}");
     assert!(slowest(&gets) < Duration::from_secs(20), "{gets:#?}");
     assert!(gets.iter().rev().take(10).all(|get| get.took < Duration::from_millis(500)), "{gets:#?}");
-    assert!(app.log().text().contains("ejected"), "{}", app.log().text());
+    assert!(app.log().text().contains("server_ejected"), "{}", app.log().text());
 }
 
 async fn a_stalled_body_of_a_hung_server_is_aborted(bench: Bench) {
@@ -110,7 +110,7 @@ async fn warm(bench: &Bench, primary: &FaultyServer, replica: &FaultyServer) -> 
     for server in [primary, replica] {
         server.until("the first probe", |counts| counts.probes_done() == 1).await;
     }
-    app.log().until("two passed probes", |log| log.matches("\"healthy\"").count() == 2).await;
+    app.log().until("two passed probes", |log| log.matches("server_healthy").count() == 2).await;
     for _ in 1..20 {
         assert_eq!(app.get("/").await.served_by(), "primary");
     }

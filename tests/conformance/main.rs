@@ -54,6 +54,7 @@ mod hostile;
 mod hung;
 mod load;
 mod local_replies;
+mod logs;
 mod native;
 mod original;
 mod outage;
@@ -98,6 +99,7 @@ const THEMES: &[(&str, &[Case])] = &[
     ("affinity", affinity::CASES),
     ("config", config::CASES),
     ("load", load::CASES),
+    ("logs", logs::CASES),
     ("volume", volume::CASES),
     ("outage", outage::CASES),
     ("chaos", chaos::CASES),

@@ -39,5 +39,5 @@ async fn the_subrequest_limit_has_no_health_impact(bench: Bench) {
     }
     let log = app.log().text();
     assert!(log.contains("Too many subrequests"), "{log}");
-    assert!(!log.contains("ejected"), "{log}");
+    assert!(!log.contains("server_ejected"), "{log}");
 }

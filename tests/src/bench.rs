@@ -91,7 +91,7 @@ impl Bench {
         }
         let app = self.start(yaml).await;
         app.get("/").await;
-        app.log().until("an error in the log", |log| log.contains("invalid configuration")).await
+        app.log().until("an error in the log", |log| log.contains("config_rejected")).await
     }
 
     fn log(&self) -> Log {

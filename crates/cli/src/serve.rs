@@ -1,14 +1,16 @@
 //! `tunnel-balancer serve`: a reverse proxy on this machine.
 
-use std::io::stdout;
+use std::fs::OpenOptions;
+use std::io::{self, stdout};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use ipnet::IpNet;
-use tunnel_balancer_native::{Limits, Log, Options, StartError, TlsFiles, TrustedProxies};
+use tunnel_balancer_core::LogLevel;
+use tunnel_balancer_native::{Limits, LogFormat, LogLayer, LogWriter, Options, StartError, TlsFiles, TrustedProxies};
 
 use crate::map_file::MapFile;
 use crate::{address, input};
@@ -73,6 +75,18 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "TIME", default_value = "10m", value_parser = duration)]
     upstream_idle_timeout: Duration,
 
+    /// Log events of this level and above. `debug` includes every failed probe.
+    #[arg(long, value_name = "LEVEL", default_value = "info")]
+    log_level: Level,
+
+    /// Format of the log.
+    #[arg(long, value_name = "FORMAT", default_value = "json")]
+    log_format: Format,
+
+    /// Where to log requests: `off`, `stdout`, or a file to append to.
+    #[arg(long, value_name = "FILE", default_value = "stdout")]
+    access_log: PathBuf,
+
     /// Wait this long for requests in flight when the process stops.
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
     drain_timeout: Duration,
@@ -97,6 +111,20 @@ enum Scheme {
     Https,
 }
 
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Level {
+    Error,
+    Warn,
+    Info,
+    Debug,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Format {
+    Json,
+    Text,
+}
+
 impl Serve {
     pub(crate) fn run(self) -> ExitCode {
         if input::is_stdio(self.map.path()) {
@@ -104,6 +132,32 @@ impl Serve {
             eprintln!("  hint: write it to a file and name that by `-f FILE`");
             return ExitCode::from(2);
         }
+        let format = match self.log_format {
+            Format::Json => LogFormat::Json,
+            Format::Text => LogFormat::Text,
+        };
+        let level = match self.log_level {
+            Level::Error => LogLevel::Error,
+            Level::Warn => LogLevel::Warn,
+            Level::Info => LogLevel::Info,
+            Level::Debug => LogLevel::Debug,
+        };
+        let log = LogWriter::new(stdout(), format);
+        let access_log = match access_log(&self.access_log, format, &log) {
+            Ok(access_log) => access_log,
+            Err(error) => {
+                eprintln!("error: cannot open {}: {error}", self.access_log.display());
+                return ExitCode::FAILURE;
+            }
+        };
+        LogLayer::new(log.clone(), level).install();
+        let code = self.serve(access_log.clone());
+        log.flush();
+        access_log.iter().for_each(LogWriter::flush);
+        code
+    }
+
+    fn serve(self, access_log: Option<LogWriter>) -> ExitCode {
         let runtime = match tokio::runtime::Runtime::new() {
             Ok(runtime) => runtime,
             Err(error) => {
@@ -111,7 +165,7 @@ impl Serve {
                 return ExitCode::FAILURE;
             }
         };
-        match runtime.block_on(tunnel_balancer_native::serve(self.options(), Log::to(stdout()))) {
+        match runtime.block_on(tunnel_balancer_native::serve(self.options(), access_log)) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error @ (StartError::Configuration(_) | StartError::Tls(_))) => {
                 eprintln!("{error}");
@@ -142,6 +196,18 @@ impl Serve {
                 connections: self.max_connections,
                 connections_per_client: self.max_connections_per_client,
             },
+        }
+    }
+}
+
+/// Opens the access log. `None`: it is off.
+fn access_log(target: &Path, format: LogFormat, log: &LogWriter) -> io::Result<Option<LogWriter>> {
+    match target.to_str() {
+        Some("off") => Ok(None),
+        Some("stdout") => Ok(Some(log.clone())),
+        _ => {
+            let file = OpenOptions::new().create(true).append(true).open(target)?;
+            Ok(Some(LogWriter::new(file, format)))
         }
     }
 }

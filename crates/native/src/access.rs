@@ -1,99 +1,117 @@
-//! The access log: a line for each request when it is over, which may be long after its headers.
+//! The access log: one line per request, written when it ends, which may be long after its headers.
 
 use std::time::{Duration, Instant};
 
 use http::Request;
-use serde::Serialize;
 use tokio_util::sync::CancellationToken;
-use tunnel_balancer_core::RequestId;
+use tunnel_balancer_core::{LogEvent, Reason, RequestId};
 
-use crate::log::Log;
+use crate::log::{Line, LogWriter};
 
-/// What is known of a request so far. Written when it is dropped, whichever way that comes about.
+/// The facts of a request so far. The line is written on drop, however the request ends.
 #[derive(Debug)]
 pub(crate) struct Access {
-    log: Log,
+    log: Option<LogWriter>,
     abort: CancellationToken,
-    began: Instant,
-    pub(crate) line: Line,
+    started: Instant,
+    pub(crate) line: AccessLine,
 }
 
-/// The fields of a line. The query is not among them, nor any header that may hold a secret.
-#[derive(Debug, Default, Serialize)]
-pub(crate) struct Line {
-    event: &'static str,
-    pub(crate) request: String,
-    pub(crate) client: String,
+/// The fields of a line. The query and headers, which may hold secrets, are not among them.
+#[derive(Debug, Default)]
+pub(crate) struct AccessLine {
+    pub(crate) service: Option<String>,
+    /// The server that responded, or else that of the last attempt.
+    pub(crate) server: Option<String>,
+    request_id: String,
+    /// Why the client did not get a complete response of a server.
+    pub(crate) reason: Option<Reason>,
+    client: String,
     method: String,
     pub(crate) host: String,
     path: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
     user_agent: Option<String>,
-    /// None: the client went away before there was an answer, or was cut off.
-    pub(crate) status: Option<u16>,
-    /// Of the answer's body, or of both directions of a WebSocket.
+    /// `None`: the request ended before there was a response.
+    status: Option<u16>,
+    /// The size of the response body, or of both directions of a WebSocket.
     pub(crate) bytes: u64,
-    ms: u64,
-    /// Until the headers of the answer.
-    pub(crate) ttfb_ms: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) service: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) server: Option<String>,
+    /// The time until the headers of the response.
+    ttfb: Option<Duration>,
     pub(crate) attempts: u32,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) problem: Option<&'static str>,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub(crate) fallback: bool,
-    /// Why the answer did not come to its end, if it did not.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) termination: Option<&'static str>,
+    pub(crate) last_resort: bool,
 }
 
 impl Access {
-    /// Longer texts of a client are cut: a log is no place to store them.
-    const LONGEST: usize = 1024;
+    /// The maximum length of values that the client chose.
+    const MAX_CHARS: usize = 1024;
 
-    /// What ends after `cut` has been ended by the proxy.
+    /// Starts a line. A request that ends after `abort` was aborted by a shutdown.
     pub(crate) fn new<B>(
-        log: &Log,
+        log: Option<&LogWriter>,
         abort: &CancellationToken,
         id: &RequestId,
         client: String,
         request: &Request<B>,
     ) -> Self {
         let user_agent = request.headers().get(http::header::USER_AGENT);
-        let line = Line {
-            event: "request",
-            request: id.to_string(),
+        let line = AccessLine {
+            request_id: id.to_string(),
             client,
-            method: shortened(request.method().as_str()),
-            path: shortened(request.uri().path()),
-            user_agent: user_agent.map(|value| shortened(&String::from_utf8_lossy(value.as_bytes()))),
-            ..Line::default()
+            method: truncate(request.method().as_str()),
+            path: truncate(request.uri().path()),
+            user_agent: user_agent.map(|value| truncate(&String::from_utf8_lossy(value.as_bytes()))),
+            ..AccessLine::default()
         };
-        Self { log: log.clone(), abort: abort.clone(), began: Instant::now(), line }
+        Self { log: log.cloned(), abort: abort.clone(), started: Instant::now(), line }
     }
 
+    /// Records the headers of the response.
     pub(crate) fn on_response(&mut self, status: http::StatusCode) {
         self.line.status = Some(status.as_u16());
-        self.line.ttfb_ms = Some(millis(self.began.elapsed()));
+        self.line.ttfb = Some(self.started.elapsed());
     }
 }
 
 impl Drop for Access {
     fn drop(&mut self) {
+        let Some(log) = &self.log else { return };
         if self.abort.is_cancelled() {
-            self.line.termination = Some("the proxy was told to end");
+            self.line.reason = Some(Reason::Shutdown);
+        } else if self.line.status.is_none() {
+            self.line.reason = Some(Reason::ClientDisconnected);
         }
-        self.line.ms = millis(self.began.elapsed());
-        self.log.line(&self.line);
+        log.line(&self.line.write(log, self.started.elapsed()));
     }
 }
 
-/// At most [`Access::LONGEST`] letters of a text that a client chose.
-pub(crate) fn shortened(text: &str) -> String {
-    text.chars().take(Access::LONGEST).collect()
+impl AccessLine {
+    fn write(&self, log: &LogWriter, duration: Duration) -> String {
+        let mut line = Line::new(log.format(), "info", LogEvent::Request.as_str());
+        let strings = [("service", &self.service), ("server", &self.server)];
+        strings.iter().for_each(|(name, value)| value.iter().for_each(|value| line.string(name, value)));
+        line.string("request_id", &self.request_id);
+        self.reason.iter().for_each(|reason| line.string("reason", reason.as_str()));
+        line.number("duration_ms", millis(duration));
+        for (name, value) in
+            [("client", &self.client), ("method", &self.method), ("host", &self.host), ("path", &self.path)]
+        {
+            line.string(name, value);
+        }
+        self.user_agent.iter().for_each(|value| line.string("user_agent", value));
+        self.status.iter().for_each(|status| line.number("status", u64::from(*status)));
+        line.number("bytes", self.bytes);
+        self.ttfb.iter().for_each(|ttfb| line.number("ttfb_ms", millis(*ttfb)));
+        line.number("attempts", u64::from(self.attempts));
+        if self.last_resort {
+            line.flag("last_resort", true);
+        }
+        line.finish()
+    }
+}
+
+/// Returns at most [`Access::MAX_CHARS`] characters of a value that a client chose.
+pub(crate) fn truncate(value: &str) -> String {
+    value.chars().take(Access::MAX_CHARS).collect()
 }
 
 fn millis(duration: Duration) -> u64 {

@@ -10,7 +10,7 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
-use tunnel_balancer_core::{Clock, Pool, ServerId, Timestamp};
+use tunnel_balancer_core::{Clock, Pool, Reason, ServerId, Timestamp};
 
 use crate::access::Access;
 use crate::clock::TokioClock;
@@ -257,9 +257,9 @@ impl ProxyBody {
 }
 
 impl ProxyBody {
-    fn set_termination(&mut self, reason: &'static str) {
+    fn set_reason(&mut self, reason: Reason) {
         if let Some(access) = &mut self.access {
-            access.line.termination = Some(reason);
+            access.line.reason = Some(reason);
         }
     }
 }
@@ -297,10 +297,10 @@ impl Body for ProxyBody {
                 if !body.is_behind() && !matches!(error, BodyError::Unresponsive) {
                     origin.pool.update(|state| state.on_response_aborted(origin.server, origin.clock.now()));
                 }
-                this.set_termination(match error {
-                    BodyError::ConnectionLost(_) => "connection_lost",
-                    BodyError::IdleTimeout(_) => "idle_timeout",
-                    BodyError::Unresponsive => "unresponsive",
+                this.set_reason(match error {
+                    BodyError::ConnectionLost(_) => Reason::ConnectionLost,
+                    BodyError::IdleTimeout(_) => Reason::IdleTimeout,
+                    BodyError::Unresponsive => Reason::Unresponsive,
                 });
             }
             _ => {}
@@ -355,7 +355,7 @@ impl Drop for ProxyBody {
         // Local replies are sent as a whole. The response to a HEAD has no body.
         let streams = matches!(self.content, Content::Upstream { .. });
         if streams && !self.ended && !self.is_end_stream() {
-            self.set_termination("client_disconnected");
+            self.set_reason(Reason::ClientDisconnected);
         }
     }
 }

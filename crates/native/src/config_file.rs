@@ -7,7 +7,8 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use tunnel_balancer_config::{Config, MAX_BYTES, parse_with};
+use tunnel_balancer_config::{Available, Errors, MAX_BYTES, parse, parse_available};
+use tunnel_balancer_core::Reason;
 
 /// The file and its last contents.
 #[derive(Debug)]
@@ -19,6 +20,14 @@ pub(crate) struct ConfigFile {
     last_read: Result<String, String>,
 }
 
+/// Why a configuration cannot be used.
+#[derive(Debug)]
+pub(crate) struct ConfigError {
+    pub(crate) reason: Reason,
+    /// Every diagnostic, or the error of reading the file.
+    pub(crate) detail: String,
+}
+
 impl ConfigFile {
     /// The time between two calls of [`poll`](Self::poll).
     pub(crate) const POLL_INTERVAL: Duration = Duration::from_secs(1);
@@ -26,8 +35,8 @@ impl ConfigFile {
     /// Reads the file for the first time.
     ///
     /// # Errors
-    /// If the file cannot be read or is invalid. The error lists every diagnostic.
-    pub(crate) fn open(path: &Path) -> Result<(Self, Config), String> {
+    /// If the file cannot be read or is invalid.
+    pub(crate) fn open(path: &Path) -> Result<(Self, Available), ConfigError> {
         let text = read(path);
         let file = Self { path: path.to_owned(), applied: text.clone(), last_read: text };
         let config = file.parse()?;
@@ -36,7 +45,7 @@ impl ConfigFile {
 
     /// Reads the file. Returns its configuration if the contents changed and were the same in two
     /// polls: an editor may still be writing, and half a file can be valid.
-    pub(crate) fn poll(&mut self) -> Option<Result<Config, String>> {
+    pub(crate) fn poll(&mut self) -> Option<Result<Available, ConfigError>> {
         let text = read(&self.path);
         let is_settled = text == self.last_read;
         self.last_read = text;
@@ -44,20 +53,39 @@ impl ConfigFile {
     }
 
     /// Reads the file and returns its configuration, changed or not.
-    pub(crate) fn reload(&mut self) -> Result<Config, String> {
+    pub(crate) fn reload(&mut self) -> Result<Available, ConfigError> {
         self.last_read = read(&self.path);
         self.apply()
     }
 
-    fn apply(&mut self) -> Result<Config, String> {
+    /// Returns the path of the file.
+    pub(crate) fn name(&self) -> String {
+        self.path.display().to_string()
+    }
+
+    /// Returns the warnings about the last contents.
+    pub(crate) fn warnings(&self) -> Vec<String> {
+        let warnings = self.applied.as_deref().ok().and_then(|text| parse(text).ok()).map(|config| config.warnings);
+        let warnings = warnings.into_iter().flatten();
+        warnings.map(|warning| format!("{}:{warning}", self.path.display())).collect()
+    }
+
+    fn apply(&mut self) -> Result<Available, ConfigError> {
         self.applied = self.last_read.clone();
         self.parse()
     }
 
-    fn parse(&self) -> Result<Config, String> {
-        let text = self.applied.as_deref().map_err(Clone::clone)?;
-        let name = self.path.display().to_string();
-        parse_with(text, &|secret| std::env::var(secret).ok()).map_err(|errors| errors.in_file(&name).to_string())
+    fn parse(&self) -> Result<Available, ConfigError> {
+        let unreadable = |error: &String| ConfigError { reason: Reason::UnreadableFile, detail: error.clone() };
+        let text = self.applied.as_deref().map_err(unreadable)?;
+        let rejected =
+            |reason, errors: &Errors| ConfigError { reason, detail: errors.in_file(&self.name()).to_string() };
+        let read = parse_available(text, &|secret| std::env::var(secret).ok())
+            .map_err(|errors| rejected(Reason::InvalidConfig, &errors))?;
+        match &read.errors {
+            Some(errors) if read.config.services.is_empty() => Err(rejected(Reason::MissingSecret, errors)),
+            _ => Ok(read),
+        }
     }
 }
 

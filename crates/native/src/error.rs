@@ -32,6 +32,11 @@ pub(crate) fn cause(error: &(dyn Error + 'static)) -> Option<String> {
     })
 }
 
+/// Returns an error and all its causes in one line.
+pub(crate) fn describe(error: &(dyn Error + 'static)) -> String {
+    chain(error).map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
 /// Returns whether the cause of an error is a lack of file descriptors, memory or ports on this
 /// machine.
 pub(crate) fn is_local(error: &(dyn Error + 'static)) -> bool {

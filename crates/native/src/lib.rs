@@ -11,6 +11,7 @@
 mod access;
 mod body;
 mod clock;
+mod config_diff;
 mod config_file;
 mod connection_auth;
 mod connections;
@@ -31,7 +32,7 @@ mod upstream_request;
 
 pub use body::ProxyBody;
 pub use health_checker::HealthChecker;
-pub use log::Log;
+pub use log::{LogFormat, LogLayer, LogWriter, TARGET};
 pub use options::{Limits, Options, TlsFiles};
 pub use peer::{Peer, TrustedProxies};
 pub use probe_report::{ProbeReport, ProbeRunner};

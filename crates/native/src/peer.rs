@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use http::HeaderMap;
 use http::header::HeaderName;
 use ipnet::IpNet;
+use tunnel_balancer_core::RequestId;
 
 /// The remote end of a connection.
 #[derive(Clone, Copy, Debug)]
@@ -43,6 +44,15 @@ impl TrustedProxies {
             last.rsplit(',').next()?.trim().parse().ok()
         });
         named.unwrap_or(peer.ip).to_canonical()
+    }
+
+    /// Returns the id that a trusted proxy assigned to the request: `CF-Ray` behind Cloudflare,
+    /// otherwise `X-Request-Id`. Other clients must not choose ids, because these join the lines of
+    /// a log.
+    pub(crate) fn request_id(&self, peer: Peer, headers: &HeaderMap) -> Option<RequestId> {
+        let header = self.header.as_ref().filter(|_| self.contains(peer.ip))?;
+        let name = if header == "cf-connecting-ip" { "cf-ray" } else { "x-request-id" };
+        RequestId::parse(headers.get(name)?.to_str().ok()?)
     }
 
     /// Replaces the headers that name the client by the address in `client`.
@@ -85,6 +95,30 @@ mod tests {
             headers.insert("x-forwarded-for", header.parse().unwrap());
             let peer = Peer { ip: ip.parse().unwrap(), scheme: "http" };
             assert_eq!(proxies.client(peer, &headers).to_string(), expected, "{ip} with {header}");
+        }
+    }
+
+    #[test]
+    fn only_a_trusted_proxy_assigns_the_request_id() {
+        let trusted = |header| TrustedProxies {
+            header: Some(HeaderName::from_static(header)),
+            networks: vec!["10.0.0.0/8".parse().unwrap()],
+        };
+        let (nginx, cloudflare) = (trusted("x-forwarded-for"), trusted("cf-connecting-ip"));
+        let table = [
+            (&nginx, "10.1.2.3", "an-id", Some("an-id")),
+            (&nginx, "203.0.113.9", "an-id", None),
+            (&nginx, "10.1.2.3", "not valid", None),
+            (&cloudflare, "10.1.2.3", "an-id", Some("8f0e1d-FRA")),
+            (&TrustedProxies::default(), "10.1.2.3", "an-id", None),
+        ];
+        for (proxies, ip, id, expected) in table {
+            let mut headers = HeaderMap::new();
+            headers.insert("x-request-id", id.parse().unwrap());
+            headers.insert("cf-ray", "8f0e1d-FRA".parse().unwrap());
+            let peer = Peer { ip: ip.parse().unwrap(), scheme: "http" };
+            let assigned = proxies.request_id(peer, &headers);
+            assert_eq!(assigned.as_ref().map(RequestId::as_str), expected, "{ip} with {id}");
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The path of a request through the proxy.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -12,15 +13,15 @@ use hyper::upgrade::OnUpgrade;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tunnel_balancer_core::{
-    self as core, BufferPermit, Clock, LocalReply, Pool, ProxiedRequest, ReplayBuffer, ReplyContext, RequestId,
-    Services, headers,
+    self as core, BufferPermit, Clock, LocalReply, LogEntry, Pool, ProxiedRequest, ReplayBuffer, ReplyContext,
+    RequestId, Services, headers,
 };
 
-use crate::access::{self, Access};
+use crate::access::{Access, truncate};
 use crate::body::{BodyError, IdleTimeoutBody, ProxyBody, RequestBody, ResponseOrigin};
 use crate::clock::TokioClock;
 use crate::health_checker::HealthChecker;
-use crate::log::Log;
+use crate::log::{self, LogWriter};
 use crate::options::Limits;
 use crate::peer::{Peer, TrustedProxies};
 use crate::upgrade;
@@ -31,10 +32,12 @@ use crate::upstream_request::{self, UpstreamRequest};
 #[derive(Debug)]
 pub struct Proxy {
     services: RwLock<Arc<Services>>,
+    /// Whether a newer configuration was rejected.
+    config_rejected: AtomicBool,
     upstream: Arc<Upstream>,
     trusted: TrustedProxies,
     limits: Limits,
-    pub(crate) log: Log,
+    access_log: Option<LogWriter>,
     pub(crate) clock: TokioClock,
     /// The tasks of connections and WebSockets.
     pub(crate) tasks: TaskTracker,
@@ -43,23 +46,24 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// Creates a proxy for these services.
+    /// Creates a proxy for these services. Requests are written to `access_log`. Events are emitted
+    /// through `tracing`: see [`LogLayer`](crate::LogLayer).
     ///
     /// # Errors
     /// If the root certificates of the machine cannot be read.
     pub fn new(
-        services: impl IntoIterator<Item = core::Service>,
+        services: Services,
         trusted: TrustedProxies,
         limits: Limits,
-        log: Log,
+        access_log: Option<LogWriter>,
     ) -> std::io::Result<Self> {
-        let services = Services::new(services, fastrand::u64(..));
         Ok(Self {
             services: RwLock::new(Arc::new(services)),
+            config_rejected: AtomicBool::new(false),
             upstream: Arc::new(Upstream::new()?),
             trusted,
             limits,
-            log,
+            access_log,
             clock: TokioClock::new(),
             tasks: TaskTracker::new(),
             abort: CancellationToken::new(),
@@ -72,10 +76,25 @@ impl Proxy {
     }
 
     /// Replaces the services. Unchanged servers keep their state, and requests in flight finish with
-    /// the previous services.
-    pub fn reload(&self, services: impl IntoIterator<Item = core::Service>) {
+    /// the previous services. `without_secrets` are the addresses of services that cannot serve.
+    pub fn reload(&self, services: impl IntoIterator<Item = core::Service>, without_secrets: &[String]) {
         let new = self.services().reloaded(services, fastrand::u64(..), self.clock.now());
+        let new = new.with_missing_secrets(without_secrets);
+        self.config_rejected.store(false, Ordering::Relaxed);
         *self.services.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(new);
+    }
+
+    /// Marks responses: the newest configuration is invalid, and the previous one is in use.
+    pub(crate) fn set_config_rejected(&self) {
+        self.config_rejected.store(true, Ordering::Relaxed);
+    }
+
+    /// Lets traffic return to all servers that `failback: manual` holds back.
+    pub(crate) fn release_failback(&self) {
+        for pool in self.services().pools() {
+            pool.update(|state| state.release_failback(self.clock.now()));
+            log::emit_transitions(pool);
+        }
     }
 
     /// Starts to probe the servers of the current services, until the returned value is dropped.
@@ -86,15 +105,24 @@ impl Proxy {
 
     /// Serves one request. Dropping the future, as when the client disconnects, cancels the attempts
     /// in flight.
-    pub async fn handle(self: &Arc<Self>, mut request: Request<Incoming>, peer: Peer) -> Response<ProxyBody> {
-        let id = RequestId::random(fastrand::u64(..));
+    pub async fn handle(self: &Arc<Self>, request: Request<Incoming>, peer: Peer) -> Response<ProxyBody> {
+        let mut response = self.respond(request, peer).await;
+        if self.config_rejected.load(Ordering::Relaxed) {
+            response.headers_mut().insert(headers::CONFIG_HEADER, HeaderValue::from_static("fallback"));
+        }
+        response
+    }
+
+    async fn respond(self: &Arc<Self>, mut request: Request<Incoming>, peer: Peer) -> Response<ProxyBody> {
+        let assigned = self.trusted.request_id(peer, request.headers());
+        let id = assigned.unwrap_or_else(|| RequestId::random(fastrand::u64(..)));
         let client = self.trusted.client(peer, request.headers()).to_string();
-        let mut access = Access::new(&self.log, &self.abort, &id, client.clone(), &request);
+        let mut access = Access::new(self.access_log.as_ref(), &self.abort, &id, client.clone(), &request);
         let context = ReplyContext::new(text(&request, ACCEPT), id);
         let Some(authority) = authority(&request) else {
             return local_reply(&context, LocalReply::BadRequest, None, access);
         };
-        access.line.host = access::shortened(&authority);
+        access.line.host = truncate(&authority);
         let has_hop = request.headers().contains_key(headers::LOOP_HEADER);
         let version = request.version();
         let upgrade = upstream_request::sanitize(request.headers_mut(), version);
@@ -111,6 +139,7 @@ impl Proxy {
         let Ok(proxied) = ProxiedRequest::new(matched, request.headers(), Some(client)) else {
             return local_reply(&context, LocalReply::BadRequest, Some(&pool), access);
         };
+        let proxied = proxied.with_id(context.id().clone());
 
         let to_client = upgrade.then(|| hyper::upgrade::on(&mut request));
         let (parts, body) = request.into_parts();
@@ -127,12 +156,13 @@ impl Proxy {
         let servers = self.servers(&pool);
         let forwarded = core::forward(&pool, &servers, &self.clock, upstream_request, meta).await;
         drop(buffer);
-        self.log.changes(&pool);
+        log::emit_transitions(&pool);
         access.line.attempts = forwarded.attempts;
-        access.line.fallback = forwarded.last_resort;
+        access.line.last_resort = forwarded.last_resort;
+        let last_tried = forwarded.served_by.or(forwarded.last_tried).and_then(|id| pool.service().server(id));
+        access.line.server = last_tried.map(|server| server.name.clone());
         match (forwarded.response, forwarded.served_by) {
             (Ok(mut response), Some(server)) => {
-                access.line.server = pool.service().server(server).map(|server| server.name.clone());
                 let origin =
                     ResponseOrigin { pool, server, clock: self.clock, slot: response.extensions_mut().remove() };
                 self.present(response, &proxied, origin, forwarded.last_resort, to_client, &context, access)
@@ -149,12 +179,7 @@ impl Proxy {
 
     /// Returns the client for the servers of a pool.
     pub(crate) fn servers(&self, pool: &Arc<Pool>) -> Servers {
-        Servers {
-            upstream: Arc::clone(&self.upstream),
-            pool: Arc::clone(pool),
-            clock: self.clock,
-            log: self.log.clone(),
-        }
+        Servers { upstream: Arc::clone(&self.upstream), pool: Arc::clone(pool), clock: self.clock }
     }
 
     /// Returns the body of a request, read into memory if `buffer` is set. `None` if the client
@@ -240,7 +265,8 @@ fn local_reply(
 ) -> Response<ProxyBody> {
     let rendered = context.respond(reply, pool.map(Pool::service));
     access.on_response(rendered.status);
-    access.line.problem = Some(reply.code());
+    access.line.reason = Some(reply.into());
+    log::emit(&LogEntry::local_reply(reply, pool.map(Pool::service), access.line.server.as_deref(), context.id()));
     let mut response = Response::new(ProxyBody::local(rendered.body, access));
     *response.status_mut() = rendered.status;
     for (name, value) in rendered.headers {

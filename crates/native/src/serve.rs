@@ -3,20 +3,20 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tunnel_balancer_config::Config;
-use tunnel_balancer_core::Clock;
+use tunnel_balancer_config::Available;
+use tunnel_balancer_core::{Reason, Services};
 
-use crate::config_file::ConfigFile;
+use crate::config_diff;
+use crate::config_file::{ConfigError, ConfigFile};
 use crate::connections::Connections;
 use crate::listener::Acceptor;
-use crate::log::Log;
-use crate::options::Options;
+use crate::log::{self, LogWriter};
+use crate::options::{Options, TlsFiles};
 use crate::proxy::Proxy;
 use crate::tls;
 
@@ -42,11 +42,14 @@ pub enum StartError {
 /// SIGHUP reloads the configuration and the certificate. SIGUSR1 releases the traffic that
 /// `failback: manual` holds back.
 ///
+/// Requests are written to `access_log`. Events are emitted through `tracing`: see
+/// [`LogLayer`](crate::LogLayer).
+///
 /// # Errors
 /// If it cannot start. Later errors are logged.
-pub async fn serve(options: Options, log: Log) -> Result<(), StartError> {
-    let (mut file, config) = ConfigFile::open(&options.file).map_err(StartError::Configuration)?;
-    let acceptor = options.tls.as_ref().map(tls::acceptor).transpose().map_err(StartError::Tls)?;
+pub async fn serve(options: Options, access_log: Option<LogWriter>) -> Result<(), StartError> {
+    let (mut file, read) = ConfigFile::open(&options.file).map_err(|error| StartError::Configuration(error.detail))?;
+    let tls = options.tls.as_ref().map(tls::acceptor).transpose().map_err(StartError::Tls)?;
     let catch = |kind| signal(kind).map_err(|error| StartError::Os("cannot catch signals", error));
     let (mut hangup, mut command) = (catch(SignalKind::hangup())?, catch(SignalKind::user_defined1())?);
     let mut shutdown =
@@ -55,14 +58,18 @@ pub async fn serve(options: Options, log: Log) -> Result<(), StartError> {
     for address in &options.listen {
         listeners.push(TcpListener::bind(address).await.map_err(|error| StartError::Listen(*address, error))?);
     }
-    let proxy = Proxy::new(config.services, options.trusted.clone(), options.limits, log.clone())
-        .map_err(|error| StartError::Os("cannot read the machine's root certificates", error))?;
+    let seed = fastrand::u64(..);
+    let services = Services::new(read.config.services, seed).with_missing_secrets(&read.without_secrets);
+    let proxy = Proxy::new(services, options.trusted.clone(), options.limits, access_log)
+        .map_err(|error| StartError::Os("cannot read the root certificates of the machine", error))?;
     let proxy = Arc::new(proxy);
+    log::config_loaded(&file, &proxy.services(), concat!("tunnel-balancer ", env!("CARGO_PKG_VERSION")));
+    log::missing_secrets(&file, &read.without_secrets, read.errors.as_ref());
     let acceptor = Arc::new(Acceptor {
         proxy: Arc::clone(&proxy),
         trusted: options.trusted,
         limits: options.limits,
-        tls: RwLock::new(acceptor),
+        tls: RwLock::new(tls),
         public_scheme: options.public_scheme,
         connections: Connections::new(options.limits.connections_per_client),
         permits: Arc::new(Semaphore::new(options.limits.connections)),
@@ -73,7 +80,7 @@ pub async fn serve(options: Options, log: Log) -> Result<(), StartError> {
     let scheme = if options.tls.is_some() { "https" } else { "http" };
     for listener in listeners {
         if let Ok(address) = listener.local_addr() {
-            log.event("listening", json!({ "address": address.to_string(), "scheme": scheme }));
+            log::listening(address, scheme);
         }
         accepting.spawn(Arc::clone(&acceptor).accept(listener));
     }
@@ -84,37 +91,36 @@ pub async fn serve(options: Options, log: Log) -> Result<(), StartError> {
             () = shutdown.requested() => break,
             _ = poll.tick() => file.poll(),
             _ = hangup.recv() => {
-                reload_certificate(&acceptor, &options.tls, &log);
+                reload_certificate(&acceptor, &options.tls);
                 Some(file.reload())
             }
             _ = command.recv() => {
-                proxy.services().pools().for_each(|pool| pool.update(|state| state.release_failback(proxy.clock.now())));
-                log.event("traffic returns", json!({}));
+                proxy.release_failback();
                 None
             }
         };
-        match read {
-            Some(Ok(Config { services, .. })) => {
-                let number = services.len();
-                proxy.reload(services);
+        match read.map(|read| read.and_then(|read| keep_served(&proxy.services(), &file, read))) {
+            Some(Ok(read)) => {
+                let old = proxy.services();
+                proxy.reload(read.config.services, &read.without_secrets);
                 health_checks = proxy.start_health_checks();
-                log.event("configuration reloaded", json!({ "services": number }));
+                let new = proxy.services();
+                log::config_loaded(&file, &new, &config_diff::describe(&old, &new));
+                log::missing_secrets(&file, &read.without_secrets, read.errors.as_ref());
             }
-            Some(Err(errors)) => {
-                log.event(
-                    "invalid configuration",
-                    json!({ "errors": errors, "note": "the last good one stays in use" }),
-                );
+            Some(Err(error)) => {
+                proxy.set_config_rejected();
+                log::config_rejected(&file.name(), error.reason, error.detail);
             }
             None => {}
         }
     }
 
     accepting.shutdown().await;
-    log.event("stopping", json!({ "at_most_s": options.limits.drain.as_secs() }));
+    log::draining(options.limits.drain);
     acceptor.stop.cancel();
     proxy.tasks.close();
-    let all = tokio::select! {
+    let drained = tokio::select! {
         () = proxy.tasks.wait() => true,
         () = tokio::time::sleep(options.limits.drain) => false,
         () = shutdown.requested() => false,
@@ -123,9 +129,19 @@ pub async fn serve(options: Options, log: Log) -> Result<(), StartError> {
     proxy.abort.cancel();
     proxy.tasks.wait().await;
     drop(health_checks);
-    log.event("stopped", json!({ "everything_finished": all }));
-    log.flush();
+    log::stopped(drained);
     Ok(())
+}
+
+/// Rejects a configuration that makes a service unavailable which is served now.
+fn keep_served(services: &Services, file: &ConfigFile, read: Available) -> Result<Available, ConfigError> {
+    let is_served = |address: &String| services.pools().any(|pool| pool.service().name() == *address);
+    match &read.errors {
+        Some(errors) if read.without_secrets.iter().any(is_served) => {
+            Err(ConfigError { reason: Reason::MissingSecret, detail: errors.in_file(&file.name()).to_string() })
+        }
+        _ => Ok(read),
+    }
 }
 
 /// The signals that request a shutdown.
@@ -144,12 +160,13 @@ impl Shutdown {
 }
 
 /// Reloads the certificate. If it is invalid, the previous one stays in use.
-fn reload_certificate(acceptor: &Acceptor, files: &Option<crate::TlsFiles>, log: &Log) {
+fn reload_certificate(acceptor: &Acceptor, files: &Option<TlsFiles>) {
     let Some(files) = files else { return };
     match tls::acceptor(files) {
         Ok(tls) => *acceptor.tls.write().unwrap_or_else(PoisonError::into_inner) = Some(tls),
-        Err(errors) => {
-            log.event("invalid certificate", json!({ "errors": errors, "note": "the last good one stays in use" }))
+        Err(error) => {
+            let file = files.certificates.display().to_string();
+            log::config_rejected(&file, Reason::InvalidCertificate, error);
         }
     }
 }

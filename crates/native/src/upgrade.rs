@@ -10,6 +10,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, split};
 use tokio::time::timeout;
 use tokio_util::io::InspectReader;
+use tunnel_balancer_core::Reason;
 
 use crate::access::Access;
 
@@ -19,7 +20,7 @@ use crate::access::Access;
 /// when one side has closed, the other one has `close_timeout` to close.
 pub(crate) async fn relay(client: OnUpgrade, server: OnUpgrade, mut access: Access, close_timeout: Duration) {
     let Ok((client, server)) = tokio::try_join!(client, server) else {
-        access.line.termination = Some("upgrade_failed");
+        access.line.reason = Some(Reason::UpgradeFailed);
         return;
     };
     // Bytes are counted during the transfer: the line is written even if the task is aborted.
@@ -36,8 +37,8 @@ pub(crate) async fn relay(client: OnUpgrade, server: OnUpgrade, mut access: Acce
     };
     if let Err(error) = end {
         let timed_out = error.kind() == io::ErrorKind::TimedOut;
-        let termination = if timed_out { "close_timeout" } else { "connection_lost" };
-        change(&|access| access.line.termination = Some(termination));
+        let reason = if timed_out { Reason::CloseTimeout } else { Reason::ConnectionLost };
+        change(&|access| access.line.reason = Some(reason));
     }
 }
 

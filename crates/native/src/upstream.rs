@@ -1,6 +1,5 @@
 //! The HTTP client for servers: connection pools, timeouts and the classification of errors.
 
-use std::error::Error;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -13,18 +12,17 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::{Builder, Client};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use serde_json::json;
 use tunnel_balancer_core::{
-    self as core, AttemptInfo, Clock, Failure, HealthCheck, HttpClient, Pool, ProbeRequest, ProbeResponse, Server,
-    UpstreamError,
+    self as core, AttemptInfo, Clock, FailedAttempt, Failure, HealthCheck, HttpClient, LogEntry, Pool, ProbeRequest,
+    ProbeResponse, Server, UpstreamError,
 };
 
 use crate::body::RequestBody;
 use crate::clock::TokioClock;
 use crate::connection_auth;
-use crate::error::is_local;
+use crate::error::{self, is_local};
 use crate::h2_streams::StreamSlots;
-use crate::log::Log;
+use crate::log;
 use crate::upstream_request::UpstreamRequest;
 
 /// Connections to all servers.
@@ -139,6 +137,14 @@ impl UpstreamError for SendError {
             Self::Failed(error) => failure(error),
         }
     }
+
+    fn detail(&self) -> Option<String> {
+        match self {
+            Self::Failed(error) => Some(error::cause(error).unwrap_or_else(|| error::describe(error))),
+            Self::ResponseAborted => Some("response aborted".to_owned()),
+            Self::InvalidRequest | Self::ClientAborted => None,
+        }
+    }
 }
 
 impl Upstream {
@@ -173,7 +179,6 @@ pub(crate) struct Servers {
     pub(crate) upstream: Arc<Upstream>,
     pub(crate) pool: Arc<Pool>,
     pub(crate) clock: TokioClock,
-    pub(crate) log: Log,
 }
 
 impl HttpClient for Servers {
@@ -185,7 +190,7 @@ impl HttpClient for Servers {
         &self,
         request: &UpstreamRequest,
         server: &Server,
-        attempt: AttemptInfo,
+        _: AttemptInfo,
     ) -> Result<Response<Incoming>, SendError> {
         let prepared = request.prepare_for(server).map_err(|_| SendError::InvalidRequest)?;
         let sent = if request.upgrade {
@@ -193,20 +198,19 @@ impl HttpClient for Servers {
         } else {
             self.upstream.send(prepared).await
         };
-        sent.map_err(|error| {
-            let details = json!({
-                "service": self.pool.service().name(),
-                "server": server.name,
-                "attempt": attempt.number,
-                "reason": reason(&error),
-            });
-            self.log.event("attempt failed", details);
-            if request.is_aborted() { SendError::ClientAborted } else { SendError::Failed(error) }
+        sent.map_err(|error| if request.is_aborted() { SendError::ClientAborted } else { SendError::Failed(error) })
+    }
+
+    async fn send_probe(&self, server: &Server, probe: ProbeRequest) -> Result<Response<Incoming>, SendError> {
+        self.upstream.send_probe(probe).await.inspect_err(|error| {
+            log::emit(&LogEntry::probe_failed(self.pool.service(), &server.name, error.failure(), error.detail()));
         })
     }
 
-    async fn send_probe(&self, _: &Server, probe: ProbeRequest) -> Result<Response<Incoming>, SendError> {
-        self.upstream.send_probe(probe).await
+    fn on_attempt_failed(&self, request: &UpstreamRequest, attempt: FailedAttempt) {
+        if let Some(id) = request.id() {
+            log::emit(&LogEntry::attempt_failed(&attempt, self.pool.service(), id));
+        }
     }
 
     fn start_probes(&self) {
@@ -214,7 +218,7 @@ impl HttpClient for Servers {
             let servers = self.clone();
             tokio::spawn(async move {
                 core::run_probes(&servers.pool, &servers, &servers.clock, lease).await;
-                servers.log.changes(&servers.pool);
+                log::emit_transitions(&servers.pool);
             });
         }
     }
@@ -265,15 +269,4 @@ fn failure(error: &hyper_util::client::legacy::Error) -> Failure {
         true => Failure::Connect,
         false => Failure::ConnectionLost,
     }
-}
-
-/// An error and what caused it, for the log.
-fn reason(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }

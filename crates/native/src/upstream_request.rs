@@ -3,7 +3,7 @@
 use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderValue, TE, UPGRADE};
 use http::{HeaderMap, Method, Request, Uri, Version};
 use tunnel_balancer_core::headers::{self, HeaderFields};
-use tunnel_balancer_core::{Body, Failure, ProxiedRequest, RequestMeta, Server};
+use tunnel_balancer_core::{Body, Failure, ProxiedRequest, RequestId, RequestMeta, Server};
 
 use crate::body::RequestBody;
 
@@ -81,6 +81,11 @@ impl UpstreamRequest {
     pub(crate) fn meta(&self) -> Result<RequestMeta, <HeaderMap as HeaderFields>::Error> {
         let body = if matches!(self.body, RequestBody::Stream(_)) { Body::Once } else { Body::Replayable };
         self.proxied.meta(self.method.clone(), &self.headers, body, self.upgrade)
+    }
+
+    /// Returns the id of the request.
+    pub(crate) const fn id(&self) -> Option<&RequestId> {
+        self.proxied.id()
     }
 
     /// Returns whether the client did not send the whole of its body.

@@ -10,8 +10,8 @@ use std::rc::Rc;
 use http::{Method, StatusCode};
 use tunnel_balancer_config::Work;
 use tunnel_balancer_core::{
-    self as core, AttemptInfo, Body, Clock, Failure, HttpClient, Pool, ProbeRequest, ProxiedRequest, RequestMeta,
-    Server,
+    self as core, AttemptInfo, Body, Clock, FailedAttempt, Failure, HttpClient, LogEntry, Pool, ProbeRequest,
+    ProxiedRequest, RequestMeta, Server, UpstreamError,
 };
 use worker::js_sys::{self, ArrayBuffer, Reflect, Uint8Array};
 use worker::wasm_bindgen::{JsCast, JsValue};
@@ -136,29 +136,34 @@ impl Fetch {
 impl HttpClient for Fetch {
     type Request = UpstreamRequest;
     type Response = web_sys::Response;
-    type Error = Failure;
+    type Error = FetchError;
 
     async fn send(
         &self,
         request: &UpstreamRequest,
         server: &Server,
-        attempt: AttemptInfo,
-    ) -> Result<web_sys::Response, Failure> {
-        let log = |error: &JsValue| log::failed_attempt(&server.name, attempt.number, error);
-        let prepared = request.prepare_for(server).inspect_err(log).map_err(|_| Failure::InvalidRequest)?;
-        let (response, mut abort) = fetch(&prepared).await.inspect_err(log).map_err(|error| failure_of(&error))?;
+        _: AttemptInfo,
+    ) -> Result<web_sys::Response, FetchError> {
+        let prepared = request.prepare_for(server).map_err(|error| FetchError::invalid(&error))?;
+        let (response, mut abort) = fetch(&prepared).await.map_err(|error| FetchError::of(&error))?;
         abort.disarm();
         Ok(response)
     }
 
-    async fn send_probe(&self, _: &Server, probe: ProbeRequest) -> Result<web_sys::Response, Failure> {
+    async fn send_probe(&self, _: &Server, probe: ProbeRequest) -> Result<web_sys::Response, FetchError> {
         if !self.count_probe() {
-            return Err(Failure::Local);
+            return Err(FetchError { failure: Failure::Local, message: None });
         }
-        let request = probe_request(&probe).map_err(|_| Failure::InvalidRequest)?;
-        let (response, mut abort) = fetch(&request).await.map_err(|error| failure_of(&error))?;
+        let request = probe_request(&probe).map_err(|error| FetchError::invalid(&error))?;
+        let (response, mut abort) = fetch(&request).await.map_err(|error| FetchError::of(&error))?;
         abort.disarm();
         Ok(response)
+    }
+
+    fn on_attempt_failed(&self, request: &UpstreamRequest, attempt: FailedAttempt) {
+        if let Some(id) = request.proxied.id() {
+            log::write(&LogEntry::attempt_failed(&attempt, self.pool.service(), id));
+        }
     }
 
     fn start_probes(&self) {
@@ -166,7 +171,7 @@ impl HttpClient for Fetch {
             let client = self.clone();
             self.invocation.context.wait_until(async move {
                 core::run_probes(client.pool, &client, &JsClock, lease).await;
-                log::events(client.pool);
+                log::write_transitions(client.pool);
             });
         }
     }
@@ -180,8 +185,8 @@ impl HttpClient for Fetch {
         response.headers().get(name).ok().flatten()
     }
 
-    async fn read_prefix(&self, response: web_sys::Response, limit: usize) -> Result<Vec<u8>, Failure> {
-        read_prefix(&response, limit).await.map_err(|_| Failure::ConnectionLost)
+    async fn read_prefix(&self, response: web_sys::Response, limit: usize) -> Result<Vec<u8>, FetchError> {
+        read_prefix(&response, limit).await.map_err(|error| FetchError::of(&error))
     }
 
     fn discard(&self, response: web_sys::Response) {
@@ -196,15 +201,43 @@ impl HttpClient for Fetch {
     }
 }
 
-/// Classifies an exception of `fetch`. An invocation that has made all its subrequests (50 on the
-/// free plan) cannot reach any server, so none is at fault.
-///
-/// Source: Cloudflare's documentation of the limits of Workers, "Too many subrequests".
-fn failure_of(error: &JsValue) -> Failure {
-    match log::message_of(error) {
-        Some(message) if message.contains("Too many subrequests") => Failure::Local,
-        _ => Failure::ConnectionLost,
+/// Why a request has no response.
+#[derive(Debug)]
+pub(crate) struct FetchError {
+    failure: Failure,
+    /// The message of the exception.
+    message: Option<String>,
+}
+
+impl FetchError {
+    /// Classifies an exception of `fetch`. An invocation that has made all its subrequests (50 on
+    /// the free plan) cannot reach any server, so none is at fault.
+    ///
+    /// Source: Cloudflare's documentation of the limits of Workers, "Too many subrequests".
+    fn of(error: &JsValue) -> Self {
+        let message = message_of(error);
+        let is_limit = message.as_deref().is_some_and(|message| message.contains("Too many subrequests"));
+        let failure = if is_limit { Failure::Local } else { Failure::ConnectionLost };
+        Self { failure, message }
     }
+
+    fn invalid(error: &JsValue) -> Self {
+        Self { failure: Failure::InvalidRequest, message: message_of(error) }
+    }
+}
+
+impl UpstreamError for FetchError {
+    fn failure(&self) -> Failure {
+        self.failure
+    }
+
+    fn detail(&self) -> Option<String> {
+        self.message.clone()
+    }
+}
+
+fn message_of(error: &JsValue) -> Option<String> {
+    error.as_string().or_else(|| Reflect::get(error, &"message".into()).ok()?.as_string())
 }
 
 fn probe_request(probe: &ProbeRequest) -> Result<web_sys::Request, JsValue> {

@@ -29,19 +29,24 @@ use crate::fields::Fields;
 #[event(fetch)]
 async fn fetch(request: web_sys::Request, env: Env, context: Context) -> Result<web_sys::Response> {
     let (url, reply_context) = (request.url(), respond::context(&request)?);
-    let Some(services) = services::load(&env) else {
-        return respond::local_reply(LocalReply::Misconfigured, &reply_context, None);
+    let Some(loaded) = services::load(&env) else {
+        return respond::local_reply(LocalReply::Misconfigured, &reply_context, None, None);
     };
     let has_hop = request.headers().has(headers::LOOP_HEADER)?;
-    match services.route(&url, has_hop) {
+    let response = match loaded.services.route(&url, has_hop) {
         Ok(matched) => {
             #[cfg(feature = "panic-on-demand")]
             panic_on_demand::maybe_panic(&request, matched.pool).await?;
             let client = Fetch::new(matched.pool, context);
-            forward(request, matched, client, services, &reply_context).await
+            forward(request, matched, client, &loaded.services, &reply_context).await?
         }
-        Err(reply) => respond::local_reply(reply, &reply_context, None),
+        Err(reply) => respond::local_reply(reply, &reply_context, None, None)?,
+    };
+    if loaded.is_fallback {
+        // The headers of a response that could not be copied are immutable.
+        let _ = response.headers().set(headers::CONFIG_HEADER, "fallback");
     }
+    Ok(response)
 }
 
 /// Sends the request to the servers of its service until one responds.
@@ -56,7 +61,8 @@ async fn forward(
     let settings = &pool.service().retry;
     let headers = request.headers();
     let content_length = headers.get("content-length")?.and_then(|length| length.parse().ok());
-    let proxied = ProxiedRequest::new(matched, &Fields(headers), request.headers().get("cf-connecting-ip")?)?;
+    let client_ip = headers.get("cf-connecting-ip")?;
+    let proxied = ProxiedRequest::new(matched, &Fields(headers), client_ip)?.with_id(reply_context.id().clone());
     let permit = if fetch::can_buffer(&request) {
         services.replay.reserve(content_length, settings, JsClock.now())
     } else {
@@ -66,10 +72,10 @@ async fn forward(
         Ok(upstream_request) => {
             let meta = upstream_request.meta()?;
             let forwarded = core::forward(pool, &client, &JsClock, upstream_request, meta).await;
-            log::events(pool);
+            log::write_transitions(pool);
             respond::with(forwarded, &proxied, pool, reply_context)
         }
-        Err(_) => respond::local_reply(LocalReply::Incomplete, reply_context, Some(pool)),
+        Err(_) => respond::local_reply(LocalReply::Incomplete, reply_context, Some(pool), None),
     };
     permit.into_iter().for_each(|permit| services.replay.release(permit));
     response

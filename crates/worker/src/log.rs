@@ -1,63 +1,47 @@
-//! One JSON line per event, for Workers Logs to index.
+//! The log: one JSON line per event, for Workers Logs to index.
 //!
-//! Every value goes through `JSON.stringify`, so that nothing a server or a file says can break out
-//! of its line.
+//! `JSON.stringify` serializes every value, so that no value can break out of its line.
 
-use tunnel_balancer_core::{LocalReply, Pool, RequestId};
-use worker::js_sys::{JSON, Object, Reflect};
+use tunnel_balancer_core::{LogEntry, LogLevel, Pool, Reason, escape_invisible};
+use worker::js_sys::{Date, JSON, Object, Reflect};
 use worker::wasm_bindgen::JsValue;
 use worker::{console_error, console_log, console_warn};
 
-/// Writes the changes in a pool since the last call.
-pub(crate) fn events(pool: &Pool) {
-    for event in pool.update(|state| state.drain_events()) {
-        let server = pool.service().server(event.server).map_or("", |server| server.name.as_str());
-        let line =
-            json(&[("service", &pool.service().name()), ("server", server), ("event", &event.change.to_string())]);
-        console_log!("{line}");
-    }
-}
-
-/// Writes that a request got an answer of ours, under the id that the answer carries.
-pub(crate) fn local_reply(reply: LocalReply, id: &RequestId, pool: Option<&Pool>) {
-    let service = pool.map(|pool| pool.service().name()).unwrap_or_default();
-    let line = json(&[
-        ("event", "own answer"),
-        ("service", &service),
-        ("problem", reply.code()),
-        ("request", &id.to_string()),
-    ]);
-    console_warn!("{line}");
-}
-
-/// Writes that an attempt brought no response, with what the runtime says of it.
-pub(crate) fn failed_attempt(server: &str, attempt: u32, error: &JsValue) {
-    let reason = message_of(error).unwrap_or_else(|| "unknown error".to_owned());
-    let line = json(&[
-        ("event", "attempt failed"),
-        ("server", server),
-        ("attempt", &attempt.to_string()),
-        ("reason", &reason),
-    ]);
-    console_warn!("{line}");
-}
-
-/// Returns the message of an exception.
-pub(crate) fn message_of(error: &JsValue) -> Option<String> {
-    Reflect::get(error, &"message".into()).ok()?.as_string()
-}
-
-/// Writes why there is no valid configuration.
-pub(crate) fn invalid_configuration(source: &str, errors: &str) {
-    let line = json(&[("event", "invalid configuration"), ("source", source), ("errors", errors)]);
-    console_error!("{line}");
-}
-
-fn json(fields: &[(&str, &str)]) -> String {
+/// Writes an entry. Its `None` fields are left out.
+pub(crate) fn write(entry: &LogEntry<'_>) {
     let object = Object::new();
-    for (name, value) in fields {
-        // Setting a field of a plain object of our own cannot fail.
-        let _ = Reflect::set(&object, &(*name).into(), &(*value).into());
+    let set = |name: &str, value: JsValue| {
+        // Setting a property of a plain object cannot fail.
+        let _ = Reflect::set(&object, &name.into(), &value);
+    };
+    let string = |name: &str, value: Option<&str>| value.iter().for_each(|value| set(name, (*value).into()));
+    // Exact up to 2^53.
+    let number = |name: &str, value: Option<u64>| value.iter().for_each(|value| set(name, (*value as f64).into()));
+    set("ts", Date::new_0().to_iso_string().into());
+    set("level", entry.level.as_str().into());
+    set("event", entry.event.as_str().into());
+    string("service", entry.service.as_deref());
+    string("server", entry.server);
+    string("request_id", entry.request_id);
+    string("reason", entry.reason.map(Reason::as_str));
+    string("detail", entry.detail.as_deref());
+    number("duration_ms", entry.duration_ms());
+    number("attempt", entry.attempt.map(u64::from));
+    number("status", entry.status.map(u64::from));
+    string("source", entry.source);
+    number("services", entry.services.map(|count| count as u64));
+    number("servers", entry.servers.map(|count| count as u64));
+    let line = escape_invisible(JSON::stringify(&object).map(String::from).unwrap_or_default());
+    match entry.level {
+        LogLevel::Error => console_error!("{line}"),
+        LogLevel::Warn => console_warn!("{line}"),
+        LogLevel::Info | LogLevel::Debug => console_log!("{line}"),
     }
-    JSON::stringify(&object).map(String::from).unwrap_or_default()
+}
+
+/// Writes the state changes of a pool since the last call.
+pub(crate) fn write_transitions(pool: &Pool) {
+    for event in pool.update(|state| state.drain_events()) {
+        write(&LogEntry::transition(event, pool.service()));
+    }
 }

@@ -1,6 +1,6 @@
 //! Responses to clients.
 
-use tunnel_balancer_core::{Forwarded, LocalReply, Pool, ProxiedRequest, ReplyContext, RequestId, ServerId};
+use tunnel_balancer_core::{Forwarded, LocalReply, LogEntry, Pool, ProxiedRequest, ReplyContext, RequestId, ServerId};
 use worker::wasm_bindgen::JsCast;
 use worker::{Result, web_sys};
 
@@ -25,16 +25,24 @@ pub(crate) fn with(
 ) -> Result<web_sys::Response> {
     let response = match forwarded.response {
         Ok(response) => response,
-        Err(reply) => return local_reply(reply, context, Some(pool)),
+        Err(reply) => return local_reply(reply, context, Some(pool), forwarded.last_tried),
     };
     let Some(id) = forwarded.served_by else { return Ok(response) };
     prepare(&response, proxied, id, forwarded.last_resort).or(Ok(response))
 }
 
-/// Returns a local reply. `pool` is the pool of the request's service, if it is known.
-pub(crate) fn local_reply(reply: LocalReply, context: &ReplyContext, pool: Option<&Pool>) -> Result<web_sys::Response> {
-    log::local_reply(reply, context.id(), pool);
-    let rendered = context.respond(reply, pool.map(Pool::service));
+/// Returns a local reply. `pool` is the pool of the request's service, if it is known, and `server`
+/// the server of the last attempt.
+pub(crate) fn local_reply(
+    reply: LocalReply,
+    context: &ReplyContext,
+    pool: Option<&Pool>,
+    server: Option<ServerId>,
+) -> Result<web_sys::Response> {
+    let service = pool.map(Pool::service);
+    let server = service.zip(server).and_then(|(service, server)| service.server(server));
+    log::write(&LogEntry::local_reply(reply, service, server.map(|server| server.name.as_str()), context.id()));
+    let rendered = context.respond(reply, service);
     let init = web_sys::ResponseInit::new();
     init.set_status(rendered.status.as_u16());
     let response = web_sys::Response::new_with_opt_str_and_init(Some(&rendered.body), &init)?;

@@ -1,8 +1,12 @@
 //! The services of the isolate: parsed once and kept for its lifetime.
+//!
+//! The variable `SERVICES_YAML` overrides the file compiled in. If the variable is invalid, that file
+//! is used.
 
 use std::sync::OnceLock;
 
-use tunnel_balancer_core::Services;
+use tunnel_balancer_config::{Available, Errors, parse_available};
+use tunnel_balancer_core::{LogEntry, LogEvent, LogLevel, Reason, Services};
 use worker::Env;
 
 use crate::{log, random};
@@ -13,23 +17,57 @@ const VARIABLE: &str = "SERVICES_YAML";
 /// The file that `SERVICES_FILE` named when the Worker was built. The build has checked it.
 const COMPILED_IN: &str = include_str!(concat!(env!("OUT_DIR"), "/services.yaml"));
 
-/// Plain data that belongs to no request. `None` if the configuration is invalid.
-static SERVICES: OnceLock<Option<Services>> = OnceLock::new();
-
-/// Returns the services. `None` if the configuration is invalid, which is logged once.
-pub(crate) fn load(env: &Env) -> Option<&'static Services> {
-    SERVICES.get_or_init(|| read(env)).as_ref()
+/// The configuration of an isolate. Plain data that belongs to no request.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    pub(crate) services: Services,
+    /// Whether the variable is invalid, so that the file compiled in is used.
+    pub(crate) is_fallback: bool,
 }
 
-fn read(env: &Env) -> Option<Services> {
-    let variable = env.var(VARIABLE).ok().map(|variable| variable.to_string());
-    let (source, yaml) = variable.as_deref().map_or(("services.yaml", COMPILED_IN), |yaml| (VARIABLE, yaml));
+static LOADED: OnceLock<Option<Loaded>> = OnceLock::new();
+
+/// Returns the configuration. `None` if there is no valid one. Errors are logged once.
+pub(crate) fn load(env: &Env) -> Option<&'static Loaded> {
+    LOADED.get_or_init(|| read(env)).as_ref()
+}
+
+fn read(env: &Env) -> Option<Loaded> {
     let secret = |name: &str| env.secret(name).ok().map(|secret| secret.to_string());
-    match tunnel_balancer_config::parse_with(yaml, &secret) {
-        Ok(config) => Some(Services::new(config.services, random::bits())),
-        Err(errors) => {
-            log::invalid_configuration(source, &errors.in_file(source).to_string());
-            None
+    let mut is_fallback = false;
+    if let Ok(variable) = env.var(VARIABLE) {
+        match parse_available(&variable.to_string(), &secret) {
+            Ok(read) => return Some(Loaded { services: services(VARIABLE, read), is_fallback }),
+            Err(errors) => reject(VARIABLE, &errors),
+        }
+        is_fallback = true;
+    }
+    let read = parse_available(COMPILED_IN, &secret).inspect_err(|errors| reject("services.yaml", errors)).ok()?;
+    Some(Loaded { services: services("services.yaml", read), is_fallback })
+}
+
+/// Creates the pools of a configuration and logs that it is in use.
+fn services(source: &str, read: Available) -> Services {
+    let servers = read.config.services.iter().map(|service| service.servers().len()).sum();
+    log::write(&LogEntry {
+        source: Some(source),
+        services: Some(read.config.services.len()),
+        servers: Some(servers),
+        ..LogEntry::new(LogLevel::Info, LogEvent::ConfigLoaded)
+    });
+    if let Some(errors) = read.errors {
+        for address in &read.without_secrets {
+            log::write(&LogEntry::missing_secret(address, source, errors.in_file(source).to_string()));
         }
     }
+    Services::new(read.config.services, random::bits()).with_missing_secrets(&read.without_secrets)
+}
+
+fn reject(source: &str, errors: &Errors) {
+    log::write(&LogEntry {
+        reason: Some(Reason::InvalidConfig),
+        detail: Some(errors.in_file(source).to_string()),
+        source: Some(source),
+        ..LogEntry::new(LogLevel::Error, LogEvent::ConfigRejected)
+    });
 }

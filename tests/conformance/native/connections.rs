@@ -81,12 +81,12 @@ async fn probes_run_without_traffic(bench: Bench) {
 async fn servers_are_out_before_anybody_asks(bench: Bench) {
     let [primary, replica] = bench.servers(["primary", "replica"]).await;
     let proxy = bench.serve(Service::of([&primary, &replica]).checked_often(), &[]).await;
-    proxy.logged("healthy", 2).await;
+    proxy.logged("server_healthy", 2).await;
     primary.outage(Action::Reset);
-    proxy.log().until("its end", |log| log.contains("\"unhealthy")).await;
+    proxy.log().until("its end", |log| log.contains("server_unhealthy")).await;
     assert_eq!(proxy.get("/").await.served_by(), "replica");
     primary.recover();
-    proxy.logged("healthy", 3).await;
+    proxy.logged("server_healthy", 3).await;
     assert_eq!(proxy.get("/").await.served_by(), "primary");
     assert_eq!((primary.hits(), replica.hits()), (1, 1), "not one visitor had to find out");
 }
@@ -193,7 +193,7 @@ async fn more_streams_than_a_connection_has_hold_nobody_up(bench: Bench) {
     let response = proxy.get("/").await;
     assert_eq!((response.status, response.text().as_str()), (200, "HTTP/2.0"));
     let log = proxy.log().text();
-    assert!(!log.contains("unhealthy"), "{log}");
+    assert!(!log.contains("server_unhealthy"), "{log}");
 }
 
 /// NTLM and Negotiate authenticate a connection, so another client must not get one that carried

@@ -114,7 +114,7 @@ async fn bod_12_answers_that_stall_are_cut_and_counted(bench: Bench) {
         let mut answer = proxy.open(Request::get("/stalls")).await;
         while let Ok(Some(_)) = answer.try_piece().await {}
     }
-    proxy.log().until("its end", |log| log.contains("\"unhealthy")).await;
+    proxy.log().until("its end", |log| log.contains("server_unhealthy")).await;
     assert_eq!(proxy.get("/").await.served_by(), "replica");
 }
 
@@ -126,7 +126,7 @@ async fn clients_that_take_no_answer_are_cut(bench: Bench) {
     let download = proxy.open(Request::get("/film")).await;
     let line = &proxy.logged("request", 1).await[0];
     assert_eq!(line["path"], "/film");
-    assert!(line["broken"].is_string(), "{line}");
+    assert!(line["reason"].is_string(), "{line}");
     drop(download);
     assert_eq!(proxy.get("/").await.served_by(), "primary", "and no server is ejected");
 }
@@ -204,7 +204,7 @@ async fn half_of_a_websocket_does_not_stay(bench: Bench) {
     assert!(connection.read_to_end().await.starts_with("HTTP/1.1 101 "));
     // The server has gone, and the client holds on to its half.
     let line = &proxy.logged("request", 1).await[0];
-    assert!(line["broken"].is_string(), "{line}");
+    assert!(line["reason"].is_string(), "{line}");
     drop(connection);
 }
 
@@ -233,7 +233,7 @@ async fn exhausted_file_descriptors_blame_no_server(bench: Bench) {
     primary.outage(answer.clone());
     replica.outage(answer);
     let proxy = bench.serve_with_open_files(Service::of([&primary, &replica]).checked_often(), 64).await;
-    proxy.logged("healthy", 2).await;
+    proxy.logged("server_healthy", 2).await;
     let mut first = proxy.connect().await;
     assert_eq!(first.send(&Request::get("/")).await.expect("an answer").served_by(), "primary");
     let mut others = Vec::new();
@@ -245,8 +245,8 @@ async fn exhausted_file_descriptors_blame_no_server(bench: Bench) {
         tokio::time::sleep(Duration::from_secs(1)).await;
         first.send(&Request::get("/")).await.expect("an answer");
     }
-    let failed = proxy.events("attempt failed");
-    assert!(failed.iter().any(|event| event["reason"].to_string().contains("os error 24")), "{failed:?}");
+    let failed = proxy.events("attempt_failed");
+    assert!(failed.iter().any(|event| event["reason"] == "resource_exhausted" && event["detail"].to_string().contains("os error 24")), "{failed:?}");
     drop(others);
     let served = async {
         while first.send(&Request::get("/")).await.expect("an answer").status != 200 {
@@ -256,5 +256,5 @@ async fn exhausted_file_descriptors_blame_no_server(bench: Bench) {
     within("descriptors to be free again", served).await;
     assert_eq!(first.send(&Request::get("/")).await.expect("an answer").served_by(), "primary");
     let log = proxy.log().text();
-    assert!(!log.contains("ejected") && !log.contains("unhealthy"), "{log}");
+    assert!(!log.contains("server_ejected") && !log.contains("server_unhealthy"), "{log}");
 }

@@ -1,22 +1,34 @@
-//! The log: one JSON object a line, enough to see afterwards what happened to whom.
+//! The log of the native proxy: one JSON object per line, sufficient to reconstruct an outage.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
-use tunnel_balancer_tests::proxy::Signal;
+use tunnel_balancer_tests::proxy::{Signal, events};
 use tunnel_balancer_tests::{Action, Bench, Reply, Request, Service};
 
 use super::tls::{Files, Visitor, get};
 
 cases![
-    not on Worker: "a Worker logs changes and its own answers; requests are in Cloudflare's own log";
+    not on Worker: "a Worker logs no requests: they are in Cloudflare's own log";
     every_request_is_a_line,
-    own_answers_are_found_by_their_id,
-    failed_attempts_and_changes_are_told,
-    the_line_comes_when_all_is_over,
-    requests_that_nobody_waited_for_are_told,
-    answers_without_a_body_are_whole,
-    what_a_broken_websocket_carried_is_told,
-    what_is_cut_in_the_end_is_told,
-    long_texts_of_clients_are_cut,
+    local_replies_have_the_id_of_their_line,
+    a_failed_attempt_names_server_request_and_cause,
+    a_lost_post_names_its_server,
+    an_outage_is_read_back_from_the_log,
+    failed_probes_are_logged_at_debug_level,
+    the_level_filters_events,
+    the_access_log_can_be_a_file_or_off,
+    a_reload_logs_the_difference,
+    warnings_are_logged_at_the_start,
+    ids_of_trusted_proxies_are_kept,
+    the_line_is_written_when_a_websocket_ends,
+    a_client_that_disconnects_is_logged,
+    responses_without_a_body_are_complete,
+    an_aborted_websocket_is_logged_with_its_bytes,
+    requests_aborted_by_shutdown_are_logged,
+    long_values_of_clients_are_truncated,
 ];
 
 async fn every_request_is_a_line(bench: Bench) {
@@ -25,10 +37,12 @@ async fn every_request_is_a_line(bench: Bench) {
     primary.respond(Reply::status(502));
     replica.respond(Reply::status(201).body("twelve bytes"));
     let request = Request::new("PUT", "/a/b?token=secret").body("x").host("APP.test.:80");
-    assert_eq!(proxy.send(request).await.status, 201);
+    let response = proxy.send(request).await;
+    assert_eq!(response.status, 201);
     let line = &proxy.logged("request", 1).await[0];
     for (field, value) in [
-        ("client", Value::from("127.0.0.1")),
+        ("level", Value::from("info")),
+        ("client", "127.0.0.1".into()),
         ("method", "PUT".into()),
         ("host", "APP.test.:80".into()),
         ("path", "/a/b".into()),
@@ -37,50 +51,218 @@ async fn every_request_is_a_line(bench: Bench) {
         ("service", "app.test".into()),
         ("server", "replica".into()),
         ("attempts", 2.into()),
+        ("reason", Value::Null),
     ] {
         assert_eq!(line[field], value, "{field}: {line}");
     }
-    assert!(line["ms"].is_u64(), "{line}");
-    assert!(line["request"].as_str().is_some_and(|id| id.len() >= 8), "{line}");
+    assert!(line["duration_ms"].is_u64() && line["ttfb_ms"].is_u64(), "{line}");
+    assert!(line["ts"].as_str().is_some_and(|ts| ts.len() == 24 && ts.ends_with('Z')), "{line}");
+    assert_eq!(line["request_id"].as_str(), response.header("X-Request-Id"), "{line}");
     assert!(!proxy.log().text().contains("secret"), "{line}");
     proxy.get("/").await;
     let lines = proxy.logged("request", 2).await;
-    assert_ne!(lines[0]["request"], lines[1]["request"]);
+    assert_ne!(lines[0]["request_id"], lines[1]["request_id"]);
 }
 
-async fn own_answers_are_found_by_their_id(bench: Bench) {
+async fn local_replies_have_the_id_of_their_line(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     let proxy = bench.serve(Service::of([&primary]), &[]).await;
     primary.respond(Reply::status(530));
-    for (nth, (status, request)) in
-        [(404, Request::get("/").host("other.test")), (503, Request::get("/"))].into_iter().enumerate()
+    for (nth, (status, reason, server, request)) in [
+        (404, "unknown_host", None, Request::get("/").host("other.test")),
+        (503, "unavailable", Some("primary"), Request::get("/")),
+    ]
+    .into_iter()
+    .enumerate()
     {
         let response = proxy.send(request).await;
-        let line = &proxy.logged("request", nth + 1).await[nth];
-        assert_eq!((&line["status"], line["server"].as_str()), (&status.into(), None), "{line}");
-        assert_eq!(line["request"].as_str(), response.header("X-Request-Id"), "{line}");
+        for event in ["request", "local_reply"] {
+            let line = &proxy.logged(event, nth + 1).await[nth];
+            assert_eq!((&line["status"], line["server"].as_str()), (&status.into(), server), "{line}");
+            assert_eq!(line["reason"], reason, "{line}");
+            assert_eq!(line["request_id"].as_str(), response.header("X-Request-Id"), "{line}");
+        }
     }
 }
 
-async fn failed_attempts_and_changes_are_told(bench: Bench) {
+async fn a_failed_attempt_names_server_request_and_cause(bench: Bench) {
     let [primary, replica] = bench.servers(["primary", "replica"]).await;
     let proxy = bench.serve(Service::of([&primary, &replica]).checked_often(), &[]).await;
-    proxy.logged("healthy", 2).await;
+    proxy.logged("server_healthy", 2).await;
     primary.stop().await;
-    proxy.get("/").await;
-    let attempt = &proxy.logged("attempt failed", 1).await[0];
+    let id = proxy.get("/").await.header("X-Request-Id").map(str::to_owned);
+    let attempt = &proxy.logged("attempt_failed", 1).await[0];
     assert_eq!((&attempt["server"], &attempt["attempt"]), (&"primary".into(), &1.into()), "{attempt}");
-    assert!(attempt["reason"].as_str().is_some_and(|reason| reason.contains("refused")), "{attempt}");
-    let out = |event: &Value| event["event"].as_str().is_some_and(|text| text.starts_with("ejected for"));
-    let text = proxy.log().until("the ejection", |log| log.contains("ejected for")).await;
-    let events: Vec<Value> = tunnel_balancer_tests::proxy::events(&text).filter(out).collect();
-    assert!(events.len() == 1 && events[0]["server"] == "primary" && events[0]["service"] == "app.test", "{events:?}");
+    assert_eq!((&attempt["reason"], &attempt["detail"]), (&"connect_failed".into(), &"connection refused".into()));
+    assert_eq!(attempt["request_id"].as_str(), id.as_deref(), "{attempt}");
+    let ejected = &proxy.logged("server_ejected", 1).await[0];
+    assert_eq!((&ejected["server"], &ejected["service"]), (&"primary".into(), &"app.test".into()), "{ejected}");
+    assert_eq!((&ejected["reason"], &ejected["level"]), (&"connect_failed".into(), &"warn".into()), "{ejected}");
+    assert!(ejected["duration_ms"].as_u64().is_some_and(|duration| duration >= 10_000), "{ejected}");
     primary.restart().expect("its port is held");
-    let back = &proxy.logged("unejected", 1).await[0]; // without any more traffic
-    assert_eq!((&back["server"], &back["service"]), (&"primary".into(), &"app.test".into()), "{back}");
+    let restored = &proxy.logged("server_restored", 1).await[0]; // without any more traffic
+    assert_eq!((&restored["server"], &restored["service"]), (&"primary".into(), &"app.test".into()), "{restored}");
 }
 
-async fn the_line_comes_when_all_is_over(bench: Bench) {
+async fn a_lost_post_names_its_server(bench: Bench) {
+    for (answer, reason) in [(Action::Reset, "connection_lost"), (Action::Hang, "timeout")] {
+        let [primary, replica] = bench.servers(["primary", "replica"]).await;
+        let proxy = bench.serve(Service::of([&primary, &replica]).with("retry: { timeout: 1s }"), &[]).await;
+        primary.respond(answer);
+        let response = proxy.send(Request::new("POST", "/").body("x")).await;
+        assert!(response.status >= 503, "{response:?}");
+        for event in ["attempt_failed", "request", "local_reply"] {
+            let line = &proxy.logged(event, 1).await[0];
+            assert_eq!(
+                (&line["server"], line["request_id"].as_str()),
+                (&"primary".into(), response.header("X-Request-Id"))
+            );
+        }
+        assert_eq!(proxy.events("attempt_failed")[0]["reason"], reason);
+    }
+}
+
+async fn an_outage_is_read_back_from_the_log(bench: Bench) {
+    let [primary, replica] = bench.servers(["primary", "replica"]).await;
+    let proxy = bench.serve(Service::of([&primary, &replica]).checked_often(), &[]).await;
+    proxy.logged("server_healthy", 2).await;
+    assert!(out(&proxy.log().text()).is_empty(), "{}", proxy.log().text());
+    primary.stop().await;
+    assert_eq!(proxy.get("/").await.served_by(), "replica");
+    proxy.logged("server_unhealthy", 1).await;
+    let log = proxy.log().text();
+    let since = proxy.events("server_ejected")[0]["ts"].clone();
+    let expected =
+        [("app.test/primary".to_owned(), since.as_str().expect("a time").to_owned(), "connect_failed".to_owned())];
+    assert_eq!(out(&log), expected);
+    if let Some(servers) = jq(recipe("which-servers-are-out"), &log) {
+        assert!(servers.contains("primary") && servers.contains("connect_failed"), "{servers}");
+        assert!(servers.contains(&expected[0].1) && !servers.contains("replica"), "{servers}");
+        let slowest = jq(recipe("slowest-requests"), &log).expect("as before");
+        assert_eq!(slowest.lines().count(), 1, "{slowest}");
+        assert!(slowest.contains("app.test") && slowest.contains("replica"), "{slowest}");
+    }
+    primary.restart().expect("its port is held");
+    proxy.logged("server_healthy", 3).await;
+    proxy.logged("server_restored", 1).await;
+    assert!(out(&proxy.log().text()).is_empty(), "{}", proxy.log().text());
+}
+
+/// Returns the servers that are out at the end of a log, since when, and why.
+fn out(log: &str) -> Vec<(String, String, String)> {
+    let mut out = BTreeMap::<String, BTreeMap<&str, (String, String)>>::new();
+    for line in events(log) {
+        let text = |field: &str| line[field].as_str().unwrap_or_default().to_owned();
+        let server = out.entry(format!("{}/{}", text("service"), text("server"))).or_default();
+        match line["event"].as_str() {
+            Some("server_ejected") => _ = server.entry("ejected").or_insert_with(|| (text("ts"), text("reason"))),
+            Some("server_unhealthy") => _ = server.entry("unhealthy").or_insert_with(|| (text("ts"), text("reason"))),
+            Some("server_stalled") => _ = server.entry("stalled").or_insert_with(|| (text("ts"), text("reason"))),
+            Some("server_restored") => _ = server.remove("ejected"),
+            Some("server_healthy") => _ = server.remove("unhealthy"),
+            Some("server_stall_ended") => _ = server.remove("stalled"),
+            _ => {}
+        }
+    }
+    let first = |(name, states): (String, BTreeMap<_, (String, String)>)| {
+        states.into_values().min().map(|(since, reason)| (name, since, reason))
+    };
+    out.into_iter().filter_map(first).collect()
+}
+
+/// Returns a program of `docs/logs.md`: the quoted argument of the `jq` command after a marker.
+fn recipe(name: &str) -> (&'static str, &'static str) {
+    let docs = include_str!("../../../docs/logs.md");
+    let after = docs.split_once(&format!("<!-- jq: {name} -->")).expect("the marker of the recipe").1;
+    let command = after.split_once("jq ").expect("a command").1;
+    let (options, rest) = command.split_once(" '").expect("a program");
+    (options, rest.split_once('\'').expect("its end").0)
+}
+
+/// Runs `jq`. `None` if it is not installed.
+fn jq((options, program): (&str, &str), input: &str) -> Option<String> {
+    let command = Command::new("jq").args([options, program]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+    let Ok(mut child) = command else {
+        println!("jq is not installed: its recipes are not tested");
+        return None;
+    };
+    child.stdin.take().expect("piped").write_all(input.as_bytes()).expect("jq reads");
+    let output = child.wait_with_output().expect("jq ends");
+    assert!(output.status.success(), "{output:?}");
+    Some(String::from_utf8(output.stdout).expect("UTF-8"))
+}
+
+async fn failed_probes_are_logged_at_debug_level(bench: Bench) {
+    let [primary] = bench.servers(["primary"]).await;
+    primary.stop().await;
+    let proxy = bench.serve(Service::of([&primary]).checked_often(), &["--log-level", "debug"]).await;
+    let line = &proxy.logged("probe_failed", 1).await[0];
+    assert_eq!((&line["server"], &line["level"]), (&"primary".into(), &"debug".into()), "{line}");
+    assert_eq!((&line["reason"], &line["detail"]), (&"connect_failed".into(), &"connection refused".into()), "{line}");
+}
+
+async fn the_level_filters_events(bench: Bench) {
+    let [primary, replica] = bench.servers(["primary", "replica"]).await;
+    // The harness waits for `listening`, which is `info`.
+    let proxy = bench.serve(Service::of([&primary, &replica]).checked_often(), &["--log-level", "info"]).await;
+    primary.stop().await;
+    proxy.get("/").await;
+    proxy.logged("attempt_failed", 1).await;
+    assert_eq!(proxy.events("probe_failed"), [] as [Value; 0]);
+    assert!(proxy.events("config_loaded").len() == 1, "{}", proxy.log().text());
+}
+
+async fn the_access_log_can_be_a_file_or_off(bench: Bench) {
+    let [primary] = bench.servers(["primary"]).await;
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("access.log");
+    for target in [path.to_str().expect("UTF-8"), "off"] {
+        let mut proxy = bench.serve(Service::of([&primary]), &["--access-log", target]).await;
+        assert_eq!(proxy.get("/a").await.status, 200);
+        proxy.signal(Signal::TERM);
+        assert_eq!(proxy.exit().await.code(), Some(0));
+        assert_eq!(proxy.events("request"), [] as [Value; 0]);
+        assert_eq!(proxy.events("stopped")[0]["drained"], true);
+    }
+    let lines: Vec<Value> = events(&std::fs::read_to_string(path).expect("the file")).collect();
+    assert!(lines.len() == 1 && lines[0]["path"] == "/a", "{lines:?}");
+}
+
+async fn a_reload_logs_the_difference(bench: Bench) {
+    let [a, b] = bench.servers(["a", "b"]).await;
+    let proxy = bench.serve(Service::of([&a]), &[]).await;
+    let loaded = &proxy.logged("config_loaded", 1).await[0];
+    assert_eq!((&loaded["services"], &loaded["servers"]), (&1.into(), &1.into()), "{loaded}");
+    assert!(loaded["source"].as_str().is_some_and(|source| source.ends_with("services.yaml")), "{loaded}");
+    assert!(loaded["detail"].as_str().is_some_and(|detail| detail.starts_with("tunnel-balancer ")), "{loaded}");
+    proxy.edit(vec![Service::of([&a, &b]), Service::of([&b]).host("new.test")]);
+    let loaded = &proxy.logged("config_loaded", 2).await[1];
+    assert_eq!(loaded["detail"], "added new.test; changed app.test (added b)", "{loaded}");
+    assert_eq!((&loaded["services"], &loaded["servers"]), (&2.into(), &3.into()), "{loaded}");
+}
+
+async fn warnings_are_logged_at_the_start(bench: Bench) {
+    let yaml =
+        "services:\n  app.test:\n    servers: [\"http://a.example\"]\n    health_check: { expect_status: 200-599 }\n";
+    let proxy = bench.serve(yaml, &[]).await;
+    let warning = &proxy.logged("config_warning", 1).await[0];
+    assert!(warning["detail"].as_str().is_some_and(|detail| detail.contains("services.yaml:")), "{warning}");
+}
+
+async fn ids_of_trusted_proxies_are_kept(bench: Bench) {
+    let [primary] = bench.servers(["primary"]).await;
+    primary.respond(Action::Echo);
+    let trusting = bench.serve(Service::of([&primary]), &["--client-ip-header", "x-forwarded-for"]).await;
+    let response = trusting.send(Request::get("/").header("X-Request-Id", "from-the-proxy")).await;
+    assert_eq!(response.header("X-Request-Id"), Some("from-the-proxy"));
+    assert!(response.text().contains("from-the-proxy"), "the server gets it: {}", response.text());
+    let strict = bench.serve(Service::of([&primary]), &[]).await;
+    let response = strict.send(Request::get("/").header("X-Request-Id", "from-a-client")).await;
+    let id = response.header("X-Request-Id").expect("an id");
+    assert!(!response.text().contains("from-a-client") && response.text().contains(id), "{}", response.text());
+}
+
+async fn the_line_is_written_when_a_websocket_ends(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     let proxy = bench.serve(Service::of([&primary]), &[]).await;
     primary.respond(Action::WebSocket);
@@ -96,33 +278,34 @@ async fn the_line_comes_when_all_is_over(bench: Bench) {
     assert!(line["bytes"].as_u64().is_some_and(|bytes| bytes >= 14), "five letters and a header, twice: {line}");
 }
 
-async fn requests_that_nobody_waited_for_are_told(bench: Bench) {
+async fn a_client_that_disconnects_is_logged(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     let proxy = bench.serve(Service::of([&primary]), &[]).await;
     primary.respond(Action::Hang);
     let (mut visitor, request) = (proxy.connect().await, Request::get("/slow"));
     tokio::select! {
-        response = visitor.send(&request) => panic!("a hung server answered: {response:?}"),
+        response = visitor.send(&request) => panic!("a hung server responded: {response:?}"),
         _ = primary.until("the request", |counts| counts.requests == 1) => {}
     }
     visitor.disconnect();
     let line = &proxy.logged("request", 1).await[0];
     assert_eq!((&line["path"], &line["status"]), (&"/slow".into(), &Value::Null), "{line}");
+    assert_eq!(line["reason"], "client_disconnected", "{line}");
 }
 
-async fn answers_without_a_body_are_whole(bench: Bench) {
+async fn responses_without_a_body_are_complete(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     let proxy = bench.serve(Service::of([&primary]), &[]).await;
-    let requests = [Request::new("HEAD", "/").host("other.test"), Request::new("HEAD", "/"), Request::get("/none")];
+    let requests = [Request::new("HEAD", "/"), Request::get("/none")];
     primary.respond_at("/none", Reply::status(204));
     for (nth, request) in requests.into_iter().enumerate() {
         proxy.send(request).await;
         let line = &proxy.logged("request", nth + 1).await[nth];
-        assert_eq!((&line["bytes"], &line["broken"]), (&0.into(), &Value::Null), "{line}");
+        assert_eq!((&line["bytes"], &line["reason"]), (&0.into(), &Value::Null), "{line}");
     }
 }
 
-async fn what_a_broken_websocket_carried_is_told(bench: Bench) {
+async fn an_aborted_websocket_is_logged_with_its_bytes(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     let proxy = bench.serve(Service::of([&primary]), &[]).await;
     primary.respond(Action::WebSocket);
@@ -131,11 +314,11 @@ async fn what_a_broken_websocket_carried_is_told(bench: Bench) {
     socket.receive().await;
     socket.disconnect();
     let line = &proxy.logged("request", 1).await[0];
-    assert!(line["broken"].is_string(), "{line}");
+    assert!(line["reason"].is_string(), "{line}");
     assert!(line["bytes"].as_u64().is_some_and(|bytes| bytes >= 14), "five letters and a header, twice: {line}");
 }
 
-async fn what_is_cut_in_the_end_is_told(bench: Bench) {
+async fn requests_aborted_by_shutdown_are_logged(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     let files = Files::new("app.test");
     let short = ["--drain-timeout", "1s"];
@@ -159,11 +342,12 @@ async fn what_is_cut_in_the_end_is_told(bench: Bench) {
         assert_eq!(proxy.exit().await.code(), Some(0));
         let lines = proxy.events("request");
         assert!(lines.len() == 1 && lines[0]["path"] == "/slow", "{arguments:?}: {lines:?}");
-        assert_eq!(proxy.events("stopped")[0]["everything_finished"], false);
+        assert_eq!(lines[0]["reason"], "shutdown", "{lines:?}");
+        assert_eq!(proxy.events("stopped")[0]["drained"], false);
     }
 }
 
-async fn long_texts_of_clients_are_cut(bench: Bench) {
+async fn long_values_of_clients_are_truncated(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     let proxy = bench.serve(Service::of([&primary]), &[]).await;
     let long = "x".repeat(5000);

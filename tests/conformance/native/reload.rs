@@ -9,6 +9,7 @@ cases![
     hangup_reads_the_file_at_once,
     a_bad_file_keeps_the_old_one,
     a_missing_file_keeps_the_old_one,
+    a_missing_secret_keeps_a_service_that_is_served,
     what_is_known_of_a_server_survives,
     health_of_an_unchanged_service_survives,
     no_request_fails_meanwhile,
@@ -16,19 +17,19 @@ cases![
     removed_servers_are_no_longer_probed,
 ];
 
-const RELOADED: &str = "configuration reloaded";
-const INVALID: &str = "invalid configuration";
+const LOADED: &str = "config_loaded";
+const REJECTED: &str = "config_rejected";
 
 async fn a_change_of_the_file_is_taken(bench: Bench) {
     let [a, b] = bench.servers(["a", "b"]).await;
     let proxy = bench.serve(Service::of([&a]), &[]).await;
     assert_eq!(proxy.get("/").await.served_by(), "a");
     proxy.edit(vec![Service::of([&b]), Service::of([&a]).host("new.test")]);
-    proxy.logged(RELOADED, 1).await;
+    proxy.logged(LOADED, 2).await;
     assert_eq!(proxy.get("/").await.served_by(), "b");
     assert_eq!(proxy.send(Request::get("/").host("new.test")).await.served_by(), "a");
     proxy.edit(Service::of([&a]).host("new.test"));
-    proxy.logged(RELOADED, 2).await;
+    proxy.logged(LOADED, 3).await;
     assert_eq!(proxy.get("/").await.status, 404, "a service that is gone");
 }
 
@@ -36,7 +37,7 @@ async fn hangup_reads_the_file_at_once(bench: Bench) {
     let [a] = bench.servers(["a"]).await;
     let proxy = bench.serve(Service::of([&a]), &[]).await;
     proxy.signal(Signal::HUP);
-    proxy.logged(RELOADED, 1).await; // though it says the same: a secret may have changed
+    proxy.logged(LOADED, 2).await; // though it says the same: a secret may have changed
     assert_eq!(proxy.get("/").await.served_by(), "a");
 }
 
@@ -49,21 +50,40 @@ async fn a_bad_file_keeps_the_old_one(bench: Bench) {
         if by_hand {
             proxy.signal(Signal::HUP);
         }
-        let told = proxy.logged(INVALID, nth).await[nth - 1]["errors"].to_string();
+        let told = proxy.logged(REJECTED, nth).await[nth - 1]["detail"].to_string();
         assert!(told.contains("services.yaml:4:5") && told.contains("polcy"), "where and what: {told}");
-        assert_eq!(proxy.get("/").await.served_by(), "a");
+        let response = proxy.get("/").await;
+        assert_eq!((response.served_by(), response.header(CONFIG)), ("a", Some("fallback")));
         proxy.edit(Service::of([if by_hand { &b } else { &a }]));
-        proxy.logged(RELOADED, nth).await;
-        assert_eq!(proxy.events(INVALID).len(), nth, "each mistake is told once");
+        proxy.logged(LOADED, nth + 1).await;
+        assert_eq!(proxy.events(REJECTED).len(), nth, "each mistake is told once");
     }
-    assert_eq!(proxy.get("/").await.served_by(), "b");
+    let response = proxy.get("/").await;
+    assert_eq!((response.served_by(), response.header(CONFIG)), ("b", None));
+}
+
+/// The header that marks responses while the newest configuration is rejected.
+const CONFIG: &str = "X-Tunnel-Balancer-Config";
+
+async fn a_missing_secret_keeps_a_service_that_is_served(bench: Bench) {
+    let [a] = bench.servers(["a"]).await;
+    let proxy = bench.serve(Service::of([&a]), &[]).await;
+    let with_secret = |host: &str| Service::of([&a]).host(host).each_with("headers: { X-Token: \"${NOT_SET}\" }");
+    proxy.edit(with_secret("app.test"));
+    let rejected = &proxy.logged(REJECTED, 1).await[0];
+    assert_eq!(rejected["reason"], "missing_secret", "{rejected}");
+    assert_eq!(proxy.get("/").await.served_by(), "a");
+    proxy.edit(vec![Service::of([&a]), with_secret("new.test")]);
+    proxy.logged(LOADED, 2).await;
+    assert_eq!(proxy.send(Request::get("/").host("new.test")).await.status, 503);
+    assert_eq!(proxy.get("/").await.served_by(), "a");
 }
 
 async fn a_missing_file_keeps_the_old_one(bench: Bench) {
     let [a] = bench.servers(["a"]).await;
     let proxy = bench.serve(Service::of([&a]), &[]).await;
     proxy.remove();
-    let told = proxy.logged(INVALID, 1).await[0]["errors"].to_string();
+    let told = proxy.logged(REJECTED, 1).await[0]["detail"].to_string();
     assert!(told.contains("services.yaml"), "{told}");
     assert_eq!(proxy.get("/").await.served_by(), "a");
 }
@@ -76,7 +96,7 @@ async fn what_is_known_of_a_server_survives(bench: Bench) {
     assert_eq!(proxy.get("/").await.served_by(), "b");
     a.recover();
     proxy.edit(Service::of([&a, &c, &b]).with(long));
-    proxy.logged(RELOADED, 1).await;
+    proxy.logged(LOADED, 2).await;
     assert_eq!(proxy.get("/").await.served_by(), "c", "a is still ejected, c is new and before b");
     assert_eq!((a.hits(), b.hits(), c.hits()), (1, 1, 1));
 }
@@ -94,7 +114,7 @@ async fn health_of_an_unchanged_service_survives(bench: Bench) {
     let gate = Gate::closed();
     a.respond_to_probes(Action::Held(gate.clone(), Box::default()));
     proxy.edit(vec![services(), Service::of([&b]).host("new.test")]);
-    proxy.logged(RELOADED, 1).await;
+    proxy.logged(LOADED, 2).await;
     traffic.served_by("b", 10).await;
     assert_eq!(a.hits(), hits, "an unhealthy server was asked");
     traffic.ends_without_failure().await;
@@ -109,7 +129,7 @@ async fn no_request_fails_meanwhile(bench: Bench) {
         let (first, second) = if nth % 2 == 0 { (&a, &b) } else { (&b, &a) };
         proxy.edit(Service::of([first, second]).checked());
         proxy.signal(Signal::HUP);
-        proxy.logged(RELOADED, nth).await;
+        proxy.logged(LOADED, nth + 1).await;
         traffic.served_by(first.name(), 10).await;
     }
     traffic.ends_without_failure().await;
@@ -124,7 +144,7 @@ async fn a_request_under_way_ends_with_the_old_one(bench: Bench) {
         a.until("the request", |counts| counts.requests == 1).await;
         proxy.edit(Service::of([&a]).host("other.test"));
         proxy.signal(Signal::HUP);
-        proxy.logged(RELOADED, 1).await;
+        proxy.logged(LOADED, 2).await;
         gate.open();
     };
     let (response, ()) = tokio::join!(proxy.get("/"), change);
@@ -140,7 +160,7 @@ async fn removed_servers_are_no_longer_probed(bench: Bench) {
     }
     proxy.edit(Service::of([&a]).checked_often());
     proxy.signal(Signal::HUP);
-    proxy.logged(RELOADED, 1).await;
+    proxy.logged(LOADED, 2).await;
     let (left, right) = (a.counts().probes, b.counts().probes);
     a.until("five more probes", |counts| counts.probes >= left + 5).await;
     assert!(b.counts().probes <= right + 1, "one may have been on its way: {} after {right}", b.counts().probes);

@@ -101,7 +101,7 @@ async fn a_second_signal_does_not_wait(bench: Bench) {
     let mut stream = proxy.open(Request::get("/events")).await;
     stream.until("and so on").await;
     proxy.signal(Signal::TERM);
-    proxy.logged("stopping", 1).await;
+    proxy.logged("draining", 1).await;
     proxy.signal(Signal::INT);
     assert_eq!(proxy.exit().await.code(), Some(0));
 }
@@ -114,7 +114,7 @@ async fn an_open_websocket_is_cut_in_the_end(bench: Bench) {
     socket.send_text("hello").await;
     socket.receive().await;
     proxy.signal(Signal::TERM);
-    proxy.logged("stopping", 1).await;
+    proxy.logged("draining", 1).await;
     socket.send_text("still there?").await;
     assert_eq!(socket.receive().await.to_string(), "still there?", "as long as it may");
     socket.end().await;

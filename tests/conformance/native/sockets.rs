@@ -174,11 +174,11 @@ async fn a_renewed_certificate_is_taken(bench: Bench) {
     let mut before = Visitor::connect(proxy.addr(), &files, "h2").await.expect("a handshake");
     files.spoil();
     proxy.signal(Signal::HUP);
-    proxy.log().until("what is wrong with the certificate", |log| log.contains("invalid certificate")).await;
+    proxy.log().until("what is wrong with the certificate", |log| log.contains("invalid_certificate")).await;
     Visitor::connect(proxy.addr(), &files, "h2").await.expect("a handshake with the last good one");
     files.renew();
     proxy.signal(Signal::HUP);
-    proxy.logged("configuration reloaded", 2).await;
+    proxy.logged("config_loaded", 3).await;
     let mut after = Visitor::connect(proxy.addr(), &files, "h2").await.expect("a handshake with the new one");
     for visitor in [&mut before, &mut after] {
         assert_eq!(visitor.send(get("/")).await.expect("an answer").status(), 200);

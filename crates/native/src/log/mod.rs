@@ -1,0 +1,109 @@
+//! The log: events through `tracing`, and a batched writer for them and for the access log.
+//!
+//! An event has the target [`TARGET`], its name in the field `event`, and the fields of
+//! [`LogEntry`]. [`LogLayer`] writes such events as lines of JSON or text; any other subscriber of
+//! `tracing` works too.
+
+mod layer;
+mod line;
+mod writer;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tracing::Level;
+use tunnel_balancer_config::Errors;
+use tunnel_balancer_core::{LogEntry, LogEvent, LogLevel, Pool, Reason, Services};
+
+use crate::config_file::ConfigFile;
+
+pub use layer::LogLayer;
+pub(crate) use line::Line;
+pub use line::LogFormat;
+pub use writer::LogWriter;
+
+/// The target of all events.
+pub const TARGET: &str = "tunnel_balancer";
+
+/// Emits an entry. Its `None` fields are left out.
+pub(crate) fn emit(entry: &LogEntry<'_>) {
+    macro_rules! event {
+        ($level:ident) => {
+            tracing::event!(
+                target: TARGET,
+                Level::$level,
+                event = entry.event.as_str(),
+                service = entry.service.as_deref(),
+                server = entry.server,
+                request_id = entry.request_id,
+                reason = entry.reason.map(Reason::as_str),
+                detail = entry.detail.as_deref(),
+                duration_ms = entry.duration_ms(),
+                attempt = entry.attempt,
+                status = entry.status,
+                source = entry.source,
+                services = entry.services,
+                servers = entry.servers,
+            )
+        };
+    }
+    match entry.level {
+        LogLevel::Error => event!(ERROR),
+        LogLevel::Warn => event!(WARN),
+        LogLevel::Info => event!(INFO),
+        LogLevel::Debug => event!(DEBUG),
+    }
+}
+
+/// Emits the state changes of a pool since the last call.
+pub(crate) fn emit_transitions(pool: &Pool) {
+    for event in pool.update(|state| state.drain_events()) {
+        emit(&LogEntry::transition(event, pool.service()));
+    }
+}
+
+/// Emits that a configuration is in use, and its warnings.
+pub(crate) fn config_loaded(file: &ConfigFile, services: &Services, detail: &str) {
+    let (source, servers) = (file.name(), services.pools().map(|pool| pool.service().servers().len()).sum());
+    emit(&LogEntry {
+        detail: Some(detail.to_owned()),
+        source: Some(&source),
+        services: Some(services.pools().count()),
+        servers: Some(servers),
+        ..LogEntry::new(LogLevel::Info, LogEvent::ConfigLoaded)
+    });
+    for warning in file.warnings() {
+        let entry = LogEntry::new(LogLevel::Warn, LogEvent::ConfigWarning);
+        emit(&LogEntry { detail: Some(warning), source: Some(&source), ..entry });
+    }
+}
+
+/// Emits the services that are not served, because their secrets are missing.
+pub(crate) fn missing_secrets(file: &ConfigFile, addresses: &[String], errors: Option<&Errors>) {
+    let source = file.name();
+    for (address, errors) in addresses.iter().zip(errors.into_iter().cycle()) {
+        emit(&LogEntry::missing_secret(address, &source, errors.in_file(&source).to_string()));
+    }
+}
+
+/// Emits that a configuration or a certificate is invalid. The previous one stays in use.
+pub(crate) fn config_rejected(source: &str, reason: Reason, detail: String) {
+    let entry = LogEntry::new(LogLevel::Error, LogEvent::ConfigRejected);
+    emit(&LogEntry { reason: Some(reason), detail: Some(detail), source: Some(source), ..entry });
+}
+
+/// Emits that a listener accepts connections.
+pub(crate) fn listening(address: SocketAddr, scheme: &str) {
+    let event = LogEvent::Listening.as_str();
+    tracing::info!(target: TARGET, event, address = address.to_string(), scheme);
+}
+
+/// Emits that requests in flight have this time to finish.
+pub(crate) fn draining(timeout: Duration) {
+    emit(&LogEntry { duration: Some(timeout), ..LogEntry::new(LogLevel::Info, LogEvent::Draining) });
+}
+
+/// Emits the end of the proxy. `drained` is whether all requests finished.
+pub(crate) fn stopped(drained: bool) {
+    tracing::info!(target: TARGET, event = LogEvent::Stopped.as_str(), drained);
+}
