@@ -44,6 +44,7 @@ mod file;
 mod headers;
 mod health_check;
 mod host;
+#[cfg(feature = "ingress")]
 mod ingress;
 mod mask;
 mod node;
@@ -81,7 +82,8 @@ pub use diagnostic::{Code, Diagnostic, Errors, Severity};
 pub use duration::{parse as parse_duration, written as duration_text};
 pub use headers::names_a_secret;
 pub use host::normal_address;
-pub use ingress::{Ingress, IngressRule, IngressTarget, parse_ingress};
+#[cfg(feature = "ingress")]
+pub use ingress::{Coverage, Ingress, IngressRule, IngressTarget, ingress_target, parse_ingress};
 pub use mask::masked_urls;
 #[cfg(feature = "schema")]
 pub use reference::reference;
