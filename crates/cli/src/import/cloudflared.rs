@@ -1,16 +1,13 @@
-//! `import cloudflared`: the servers that tunnels serve already.
-//!
-//! Rules of two tunnels for the same port and path are taken for one application on two machines.
-//! Where many hostnames go to the same port, as behind another proxy, the beginning of the hostname
-//! has to be the same as well.
+//! `import cloudflared`: a services.yaml with the servers of existing tunnels.
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use clap::Args;
 use tunnel_balancer_config::{IngressRule, IngressTarget, masked_urls, parse_ingress};
 
-use super::host_guesser::{HostGuesser, host_of, stem};
+use super::grouping::groups;
+use super::host_guesser::{HostGuesser, host_of};
+use super::server_names;
 use super::{Imported, Note, Target, placeholder, server};
 use crate::draft::{Draft, DraftServer, DraftService, render, server_error};
 use crate::input;
@@ -18,18 +15,18 @@ use crate::input;
 /// From the config.yml of each tunnel: the hostnames of its rules become servers.
 ///
 /// With the files of several tunnels, rules for the same port and path become servers of one
-/// service. The public host of a service is one of --public-host that begins alike, else a hostname that
-/// several tunnels have, else the httpHostHeader of a rule, else a placeholder to be changed. A
-/// tunnel that is configured in the dashboard has no such file.
+/// service. The public host of a service is a --public-host that begins alike, a hostname of several
+/// tunnels, or the httpHostHeader of a rule; otherwise it is a placeholder. For a tunnel that is
+/// configured in the dashboard, the API's response is read in place of a config.yml.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
   tunnel-balancer import cloudflared /etc/cloudflared/config.yml
   tunnel-balancer import cloudflared home.yml office.yml --public-host chat.example.com --output services.yaml
 
-Exit codes: 0 written; 1 there is nothing to import, or the output is there already; 2 mistakes in a file or the command.")]
+Exit codes: 0 imported; 1 nothing to import, or the output exists; 2 errors in a file or the command.")]
 pub(super) struct FromCloudflared {
-    /// The tunnels' files, in the order in which their servers are to be tried.
+    /// The files of the tunnels, in the order in which their servers are tried.
     #[arg(required = true, value_name = "CONFIG")]
     files: Vec<PathBuf>,
 
@@ -44,167 +41,154 @@ impl FromCloudflared {
     }
 }
 
-/// A rule that leads to an application.
+/// A rule for an application.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Found {
-    /// Which of the files it is in.
-    file: usize,
+pub(super) struct ImportedRule {
+    /// The index of its file.
+    pub(super) file: usize,
+    /// File and line.
     place: String,
     pub(super) hostname: String,
-    service: String,
+    pub(super) service: String,
     pub(super) host_header: Option<String>,
 }
 
-/// `files` are names and texts.
+/// `files` are names and contents.
 fn import(files: &[(String, String)], public: &[String]) -> Result<Imported, String> {
-    let (mut found, mut notes) = (Vec::<Found>::new(), Vec::new());
-    for (file, (name, text)) in files.iter().enumerate() {
-        let ingress = parse_ingress(text).map_err(|errors| errors.in_file(name).to_string())?;
-        for rule in &ingress.rules {
-            let place = format!("{name}:{}", rule.line(text));
-            let is_known = |hostname: &str| found.iter().any(|other| other.file == file && other.hostname == hostname);
-            match understand(rule, is_known) {
-                Ok(None) => {}
-                Ok(Some(hostname)) => {
-                    let (service, host_header) = (rule.service.clone(), rule.http_host_header.clone());
-                    found.push(Found { file, place, hostname, service, host_header });
-                }
-                Err(why) => notes.push(Note::new(place, why)),
-            }
-        }
-    }
+    let (rules, mut notes) = read(files)?;
     let names: Vec<&str> = files.iter().map(|(name, _)| name.as_str()).collect();
     let mut draft = Draft {
         comments: vec![
-            format!(
-                "Begun from {}: the public hostnames, and the servers behind them in the order they are tried.",
-                names.join(", ")
-            ),
-            "Health checks ask each server for `/`, unless `health_check: { path: /health }` names another path."
-                .to_owned(),
+            format!("Generated from {}.", names.join(", ")),
+            "Health checks request `/`, unless `health_check: { path: /health }` sets another path.".to_owned(),
         ],
         ..Draft::default()
     };
-    let mut guesser = HostGuesser { given: public, taken: BTreeSet::new(), found: &found };
-    let groups = groups(&found);
-    // All public hosts before any server: a name that is proposed for a server must be none of
-    // them.
+    let groups = groups(&rules);
+    let mut guesser = HostGuesser::new(public, &rules);
+    // All public hosts before any server, as a proposed server name must be none of them.
     let services = groups.iter().enumerate().map(|(index, group)| {
-        let (address, comments) = guesser.of(group, groups.len()).unwrap_or_else(|| {
-            let (host, change) = placeholder(index);
-            (host, vec![change])
+        let (address, comments) = guesser.guess(group, groups.len()).unwrap_or_else(|| {
+            let (host, todo) = placeholder(index);
+            (host, vec![todo])
         });
         DraftService { comments, address, ..DraftService::default() }
     });
     draft.services = services.collect();
+    let mut moved = Vec::new();
     for (service, group) in draft.services.iter_mut().zip(&groups) {
-        for found in group {
-            let server = server_of(found, &service.address, &guesser, &mut notes);
+        for rule in group {
+            let (server, is_new) = server_of(rule, &service.address, &guesser);
+            if is_new {
+                notes.push(Note::new(
+                    rule.place.clone(),
+                    format!(
+                        "{} is a public host: add the hostname {} to this tunnel and to DNS",
+                        rule.hostname, server.url
+                    ),
+                ));
+                moved.push(rule.hostname.as_str());
+            }
             if service.servers.iter().any(|other| other.url == server.url) {
-                let message = format!("{} has another tunnel above: give this one a hostname of its own", server.url);
-                notes.push(Note::new(found.place.clone(), message));
+                let message = format!("duplicate server {}: give this tunnel a hostname of its own", server.url);
+                notes.push(Note::new(rule.place.clone(), message));
             } else {
                 service.servers.push(server);
             }
         }
         service.resolve_duplicate_names();
     }
-    let unused = public.iter().filter(|host| !guesser.taken.contains(*host));
-    notes.extend(unused.map(|host| Note::new(format!("--public-host {host}"), "no rule was taken for a server of it")));
+    draft.comments.extend(order_without_downtime(&moved));
+    notes.extend(
+        guesser.unused().map(|host| Note::new(format!("--public-host {host}"), "no rule begins like this host")),
+    );
     Ok(Imported { draft, notes })
 }
 
-/// The hostname of a rule that leads to an application; nothing for the last rule, which leads
-/// nowhere.
-fn understand(rule: &IngressRule, is_known: impl Fn(&str) -> bool) -> Result<Option<String>, String> {
+/// The rules for applications, and notes about the other rules.
+fn read(files: &[(String, String)]) -> Result<(Vec<ImportedRule>, Vec<Note>), String> {
+    let (mut rules, mut notes) = (Vec::<ImportedRule>::new(), Vec::new());
+    for (file, (name, text)) in files.iter().enumerate() {
+        let ingress = parse_ingress(text).map_err(|errors| errors.in_file(name).to_string())?;
+        for rule in &ingress.rules {
+            let place = format!("{name}:{}", rule.line);
+            let is_known = |hostname: &str| rules.iter().any(|other| other.file == file && other.hostname == hostname);
+            match server_hostname(rule, is_known) {
+                Ok(None) => {}
+                Ok(Some(hostname)) => {
+                    let (service, host_header) = (rule.service.clone(), rule.http_host_header.clone());
+                    rules.push(ImportedRule { file, place, hostname, service, host_header });
+                }
+                Err(reason) => notes.push(Note::new(place, reason)),
+            }
+        }
+    }
+    Ok((rules, notes))
+}
+
+/// The hostname of a rule for an application. `None` for the last rule, which responds with a
+/// status.
+fn server_hostname(rule: &IngressRule, is_known: impl Fn(&str) -> bool) -> Result<Option<String>, String> {
     let Some(hostname) = &rule.hostname else {
         return match rule.target() {
             IngressTarget::Status => Ok(None),
-            _ => Err("a rule for any hostname: write out the hostnames it is for".to_owned()),
+            _ => Err("skipped a rule for every hostname: add a server for each hostname of the tunnel".to_owned()),
         };
     };
     let hostname = hostname.to_ascii_lowercase();
     let hostname = hostname.strip_suffix('.').unwrap_or(&hostname).to_owned();
     if hostname.contains('*') {
-        return Err(format!("{hostname} is a wildcard: write out the hostnames it stands for"));
+        return Err(format!("skipped the wildcard {hostname}: add a server for each of its hostnames"));
+    }
+    if let Some(reason) = rule.validate() {
+        return Err(format!("skipped {hostname}: cloudflared rejects this rule: {reason}"));
     }
     if rule.target() != IngressTarget::Application {
-        return Err(format!("{hostname} leads to {}, which is no web application", masked_urls(&rule.service)));
+        return Err(format!("skipped {hostname}: {} is not a web application", masked_urls(&rule.service)));
     }
     if is_known(&hostname) {
-        return Err(format!("{hostname} has another rule above; all its paths go to the same server here"));
+        return Err(format!("skipped a second rule for {hostname}: a server gets all paths"));
     }
     match server_error(&hostname) {
-        Some(mistake) => Err(render(&mistake).replace('\n', ";")),
+        Some(error) => Err(render(&error).replace('\n', ";")),
         None => Ok(Some(hostname)),
     }
 }
 
-/// The rules of each application: of every file one at most.
-fn groups(found: &[Found]) -> Vec<Vec<&Found>> {
-    let is_alone = |this: &Found| {
-        found
-            .iter()
-            .filter(|other| other.file == this.file && application(&other.service) == application(&this.service))
-            .count()
-            == 1
-    };
-    let belong = |a: &Found, b: &Found| {
-        application(&a.service) == application(&b.service)
-            && (stem(&a.hostname) == stem(&b.hostname) || (is_alone(a) && is_alone(b)))
-    };
-    // A hostname is one thing, whoever serves it; then what belongs together by where it leads.
-    let mut hostnames: Vec<Vec<&Found>> = Vec::new();
-    for this in found {
-        match hostnames.iter_mut().find(|group| group.iter().any(|other| other.hostname == this.hostname)) {
-            Some(group) => group.push(this),
-            None => hostnames.push(vec![this]),
-        }
-    }
-    let mut groups: Vec<Vec<&Found>> = Vec::new();
-    for these in hostnames {
-        let takes = |group: &&mut Vec<&Found>| {
-            let mut pairs = group.iter().flat_map(|other| these.iter().map(move |this| (*other, *this)));
-            pairs.clone().all(|(other, this)| other.file != this.file) && pairs.any(|(other, this)| belong(other, this))
-        };
-        match groups.iter_mut().find(takes) {
-            Some(group) => group.extend(these),
-            None => groups.push(these),
-        }
-    }
-    groups.iter_mut().for_each(|group| group.sort_by_key(|found| found.file));
-    groups
-}
-
-/// What is the same on all machines about where an application listens: port and path, but not the
-/// host.
-fn application(service: &str) -> String {
-    let Some((scheme, rest)) = service.split_once("://") else { return service.to_owned() };
-    let (authority, path) = rest.split_at_checked(rest.find('/').unwrap_or(rest.len())).unwrap_or((rest, ""));
-    let port = authority.rsplit_once(':').map(|(_, port)| port).filter(|port| port.bytes().all(|b| b.is_ascii_digit()));
-    let port = port.unwrap_or(if scheme == "https" { "443" } else { "80" });
-    format!("{port}{}", path.trim_end_matches('/'))
-}
-
-/// The server of a rule. The public hostname is none: its tunnel needs another, which is proposed.
-fn server_of(found: &Found, address: &str, guesser: &HostGuesser<'_>, notes: &mut Vec<Note>) -> DraftServer {
-    let Found { place, hostname, service, .. } = found;
+/// The server of a rule, and whether its hostname is new: a public hostname cannot be that of a
+/// server, so another one is proposed.
+fn server_of(rule: &ImportedRule, address: &str, guesser: &HostGuesser<'_>) -> (DraftServer, bool) {
+    let ImportedRule { place, hostname, service, .. } = rule;
     let service = masked_urls(service);
-    if hostname != host_of(address) && !guesser.has(hostname) {
-        return DraftServer { comment: Some(format!("{place}: {service}")), ..server(hostname) };
+    if hostname != host_of(address) && !guesser.is_public(hostname) {
+        return (DraftServer { comment: Some(format!("cloudflared: {service} ({place})")), ..server(hostname) }, false);
     }
-    let (label, rest) = hostname.split_once('.').unwrap_or((hostname, "invalid"));
-    let is_free = |name: &String| !guesser.has(name) && !guesser.found.iter().any(|other| other.hostname == *name);
-    let letter = u8::try_from(found.file).ok().map(|file| char::from(b'a'.saturating_add(file.min(25)))).unwrap_or('z');
-    let own = std::iter::once(format!("{label}-{letter}.{rest}"))
-        .chain((1..).map(|number| format!("{label}-{letter}{number}.{rest}")))
-        .find(is_free)
-        .unwrap_or_default();
-    notes.push(Note::new(
-        place.clone(),
-        format!("{hostname} is a public host: give this tunnel {own} instead, in its rule and in DNS"),
-    ));
-    DraftServer { comment: Some(format!("NEW, for {hostname} of {place}: {service}")), ..server(own) }
+    let own = server_names::candidates(hostname, rule.file).find(|name| guesser.is_free(name)).unwrap_or_default();
+    let comment = format!("cloudflared: {service} (NEW, like {hostname} in {place})");
+    (DraftServer { comment: Some(comment), ..server(own) }, true)
+}
+
+/// Comments for a map with public hosts that tunnels still serve.
+fn order_without_downtime(public: &[&str]) -> Vec<String> {
+    let mut zones: Vec<&str> = public.iter().map(|host| psl::domain_str(host).unwrap_or(host)).collect();
+    zones.sort_unstable();
+    zones.dedup();
+    if zones.is_empty() {
+        return Vec::new();
+    }
+    let zones: String = zones.iter().map(|zone| format!(" --zone {zone}")).collect();
+    [
+        String::new(),
+        "The order without downtime:".to_owned(),
+        "  1. Add the new hostnames: `tunnel-balancer generate cloudflared --into config.yml`, then `generate dns`."
+            .to_owned(),
+        format!("  2. Put the Worker in front: `tunnel-balancer generate wrangler{zones} --write`, then deploy it."),
+        "     The route takes effect in one step. To roll back, delete it in the dashboard (Workers Routes)."
+            .to_owned(),
+        "  3. Test, with each tunnel stopped once.".to_owned(),
+        "  4. Only then remove the rules of the public hostnames from the tunnels. Keep their DNS records.".to_owned(),
+    ]
+    .to_vec()
 }
 
 #[cfg(test)]
@@ -221,27 +205,27 @@ mod tests {
         let public: Vec<String> = public.iter().map(|host| (*host).to_owned()).collect();
         let Imported { draft, notes } = import(&files, &public).unwrap();
         let text = draft.text();
-        let mut told = String::new();
+        let mut outline = String::new();
         if !draft.services.is_empty() {
             for service in parse(&text).unwrap_or_else(|errors| panic!("{errors}\n{text}")).services {
                 let servers: Vec<String> =
                     service.servers().iter().map(|server| server.url.authority().to_owned()).collect();
-                told += &format!("{}: {}\n", service.name(), servers.join(", "));
+                outline += &format!("{}: {}\n", service.name(), servers.join(", "));
             }
         }
-        (told, notes.iter().map(Note::told).collect(), text)
+        (outline, notes.iter().map(Note::render).collect(), text)
     }
 
     fn check(files: &[&str], public: &[&str], services: &[&str], expected_notes: &[&str]) {
-        let (told, notes, text) = run(files, public);
+        let (outline, notes, text) = run(files, public);
         assert_eq!(
-            (told.lines().collect::<Vec<_>>(), notes),
+            (outline.lines().collect::<Vec<_>>(), notes),
             (services.to_vec(), expected_notes.iter().map(|it| (*it).to_owned()).collect()),
             "{text}"
         );
     }
 
-    /// A file with these hostnames and what they lead to.
+    /// A file with these hostnames and services.
     fn file(rules: &[(&str, &str)]) -> String {
         let rules: String =
             rules.iter().map(|(hostname, service)| format!("- hostname: {hostname}\n  service: {service}\n")).collect();
@@ -253,7 +237,7 @@ mod tests {
         let home =
             file(&[("chat-a.example.com", "http://localhost:8080"), ("git-home.example.com", "http://10.0.0.2:3000")]);
         let office =
-            file(&[("tea.example.net", "http://127.0.0.1:3000/"), ("chat-b.example.com", "http://localhost:8080")]);
+            file(&[("tea.example.net", "http://127.0.0.1:3000"), ("chat-b.example.com", "http://localhost:8080")]);
         check(
             &[&home, &office],
             &["chat.example.com"],
@@ -266,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn behind_another_proxy_the_beginning_of_the_name_decides() {
+    fn behind_another_proxy_hostnames_are_grouped_by_their_beginning() {
         let all = "http://localhost:80";
         let home = file(&[("chat-a.example.com", all), ("git-a.example.com", all), ("wiki-a.example.com", all)]);
         let office = file(&[("git-b.example.com", all), ("chat-b.example.com", all)]);
@@ -278,20 +262,20 @@ mod tests {
                 "git.example.com: git-a.example.com, git-b.example.com",
                 "wiki.example.com: wiki-a.example.com",
             ],
-            &["--public-host shop.example.com: no rule was taken for a server of it"],
+            &["--public-host shop.example.com: no rule begins like this host"],
         );
     }
 
     #[test]
-    fn a_public_hostname_is_no_server_and_a_name_for_the_tunnel_is_proposed() {
+    fn a_server_name_is_proposed_for_a_public_hostname() {
         let both = file(&[("chat.example.com", "http://localhost:8080")]);
         check(
             &[&both, &both],
             &[],
             &["chat.example.com: chat-a.example.com, chat-b.example.com"],
             &[
-                "home.yml:3: chat.example.com is a public host: give this tunnel chat-a.example.com instead, in its rule and in DNS",
-                "office.yml:3: chat.example.com is a public host: give this tunnel chat-b.example.com instead, in its rule and in DNS",
+                "home.yml:3: chat.example.com is a public host: add the hostname chat-a.example.com to this tunnel and to DNS",
+                "office.yml:3: chat.example.com is a public host: add the hostname chat-b.example.com to this tunnel and to DNS",
             ],
         );
         let other = file(&[("chat-a.example.com", "http://localhost:8080")]);
@@ -300,13 +284,24 @@ mod tests {
             &["chat.example.com"],
             &["chat.example.com: chat-a1.example.com, chat-a.example.com"],
             &[
-                "home.yml:3: chat.example.com is a public host: give this tunnel chat-a1.example.com instead, in its rule and in DNS",
+                "home.yml:3: chat.example.com is a public host: add the hostname chat-a1.example.com to this tunnel and to DNS",
             ],
         );
     }
 
     #[test]
-    fn the_name_that_an_application_gets_is_taken_for_the_public_one() {
+    fn proposed_names_stay_in_the_zone() {
+        let apex = file(&[("example.com", "http://localhost:1"), ("example.co.uk", "http://localhost:2")]);
+        let (services, _, text) = run(&[&apex, &apex], &[]);
+        assert_eq!(
+            services,
+            "example.com: a.example.com, b.example.com\nexample.co.uk: a.example.co.uk, b.example.co.uk\n"
+        );
+        assert!(text.contains("generate wrangler --zone example.co.uk --zone example.com --write"), "{text}");
+    }
+
+    #[test]
+    fn the_http_host_header_is_the_public_host() {
         let rule = |header: &str| {
             format!(
                 "ingress:\n- {{ hostname: x.example.com, service: http://localhost, originRequest: {{ httpHostHeader: \"{header}\" }} }}\n- service: http_status:404"
@@ -319,41 +314,43 @@ mod tests {
     }
 
     #[test]
-    fn passwords_stay_where_they_are() {
+    fn credentials_are_redacted() {
         let secret = ["http://user:topsecret@localhost:1", "https://localhost/?token=topsecret", "tcp://topsecret@x"];
         let rules = [("chat.example.com", secret[0]), ("git.example.com", secret[1]), ("ssh.example.com", secret[2])];
         let (_, notes, text) = run(&[&file(&rules)], &["chat.example.com"]);
-        assert!(text.contains(": http://**************@localhost:1\n"), "{text}");
+        assert!(text.contains("cloudflared: http://**************@localhost:1 ("), "{text}");
         assert!(!text.contains("topsecret") && !notes.concat().contains("topsecret"), "{text}{notes:?}");
     }
 
     #[test]
-    fn what_is_no_server_is_told() {
+    fn skipped_rules_are_reported() {
         let rules = "ingress:
 - { hostname: a.example.com, path: /x, service: http://localhost:1 }
 - { hostname: A.example.com, service: http://localhost:2 }
 - { hostname: ssh.example.com, service: ssh://localhost:22 }
 - { hostname: \"*.example.com\", service: http://localhost:3 }
 - { hostname: \"a b\", service: http://localhost:3 }
+- { hostname: path.example.com, service: http://localhost:3/x }
 - { service: http://localhost:4 }";
         check(
             &[rules],
             &["www.example.com"],
             &["www.example.com: a.example.com"],
             &[
-                "home.yml:3: a.example.com has another rule above; all its paths go to the same server here",
-                "home.yml:4: ssh.example.com leads to ssh://localhost:22, which is no web application",
-                "home.yml:5: *.example.com is a wildcard: write out the hostnames it stands for",
+                "home.yml:3: skipped a second rule for a.example.com: a server gets all paths",
+                "home.yml:4: skipped ssh.example.com: ssh://localhost:22 is not a web application",
+                "home.yml:5: skipped the wildcard *.example.com: add a server for each of its hostnames",
                 "home.yml:6: error[invalid-url]: not a hostname or URL;  hint: spaces and backslashes cannot be a part of it; each server is an item of its own",
-                "home.yml:7: a rule for any hostname: write out the hostnames it is for",
+                "home.yml:7: skipped path.example.com: cloudflared rejects this rule: the service \"http://localhost:3/x\" has a path, but cloudflared keeps the path of the request",
+                "home.yml:8: skipped a rule for every hostname: add a server for each hostname of the tunnel",
             ],
         );
     }
 
     proptest! {
-        /// Whatever the hostnames, ports and public hosts: a file that can be read.
+        /// For any hostnames, ports and public hosts the result is a valid file.
         #[test]
-        fn any_rules_give_a_good_file(
+        fn any_rules_give_a_valid_file(
             rules in prop::collection::vec((0..3_usize, "(a|b|chat)(-a|-b|)\\.(x|y)\\.example", 1..3_u16, "(|(a|chat)\\.x\\.example|localhost)"), 0..12),
             public in prop::collection::btree_set("(a|b|chat|chat-a)\\.(x|y)\\.example(|/p)", 0..4),
         ) {

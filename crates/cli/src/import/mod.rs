@@ -1,12 +1,14 @@
-//! `tunnel-balancer import`: a services.yaml to begin with, from what is there already.
+//! `tunnel-balancer import`: a services.yaml from the files of other programs.
 //!
-//! What another program's file does not say is left open in a way that cannot be overlooked, and
-//! what was not understood is said twice: in the file, and on stderr with its line.
+//! Values that these files do not have are marked by `TODO`. Parts that are skipped are listed in the
+//! result and on stderr, with their lines.
 
 mod cloudflared;
+mod grouping;
 mod host_guesser;
 mod javascript;
 mod script;
+mod server_names;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -16,18 +18,18 @@ use clap::{Args, Subcommand};
 use crate::draft::{Draft, DraftServer, address_error, render};
 use crate::output;
 
-/// Begin a services.yaml from cloudflared's config.yml, or from the script that this program
+/// Create a services.yaml from cloudflared's config.yml, or from the script that this program
 /// replaces.
 ///
-/// The result goes to stdout. It is a file without mistakes, but not finished: read its comments.
-/// What was not understood is told on stderr, with its line.
+/// The result goes to stdout. It is valid, but not complete: see the TODO comments in it. Skipped
+/// parts are listed on stderr, with their lines.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
   tunnel-balancer import cloudflared home.yml office.yml --public-host chat.example.com > services.yaml
   tunnel-balancer import script worker.js --public-host chat.example.com --output services.yaml
 
-Exit codes: 0 written; 1 there is nothing to import, or the output is there already; 2 mistakes in a file or the command.")]
+Exit codes: 0 imported; 1 nothing to import, or the output exists; 2 errors in a file or the command.")]
 pub(crate) struct Import {
     #[command(subcommand)]
     from: From,
@@ -39,28 +41,28 @@ enum From {
     Script(script::FromScript),
 }
 
-/// Where the result goes, and what no file says.
+/// Options of all imports.
 #[derive(Args, Debug)]
 struct Target {
-    /// The public hostname of a service. May be given more than once.
+    /// The public hostname of a service. Can be repeated.
     #[arg(long, value_name = "HOST", value_parser = public)]
     public_host: Vec<String>,
 
-    /// Write into this file, which must not be there yet.
+    /// Write the result into this new file. An existing file is never replaced.
     #[arg(long, value_name = "OUTPUT")]
     output: Option<PathBuf>,
 }
 
-/// What came of an import.
+/// The result of an import.
 struct Imported {
     draft: Draft,
     notes: Vec<Note>,
 }
 
-/// Something that was not understood, or was decided for want of knowing better.
+/// A skipped part, or a decision to review.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Note {
-    /// File and line, or the option that it is about.
+    /// File and line, or an option.
     place: String,
     message: String,
 }
@@ -83,22 +85,21 @@ impl Import {
 
 fn finish(imported: Imported, target: &Target) -> ExitCode {
     let Imported { mut draft, notes } = imported;
-    notes.iter().for_each(|note| eprintln!("{}", note.told()));
+    notes.iter().for_each(|note| eprintln!("{}", note.render()));
     if draft.services.is_empty() {
-        eprintln!("error: there is nothing to import");
+        eprintln!("error: nothing to import");
         return ExitCode::FAILURE;
     }
     if !notes.is_empty() {
         draft.comments.push(String::new());
-        draft.comments.push("Left to you:".to_owned());
-        draft.comments.extend(notes.iter().map(|note| format!("  {}", note.told())));
+        draft.comments.push("TODO:".to_owned());
+        draft.comments.extend(notes.iter().map(|note| format!("  {}", note.render())));
     }
-    // Each part was looked at; together they may still be too much, such as more servers than a
-    // service can have.
-    let mistakes = draft.errors();
-    if !mistakes.is_empty() {
-        mistakes.iter().for_each(|mistake| eprintln!("{}", render(mistake)));
-        eprintln!("error: this cannot be written as a services.yaml");
+    // Each part is valid by itself. Together they can still exceed a limit, such as that of servers.
+    let errors = draft.errors();
+    if !errors.is_empty() {
+        errors.iter().for_each(|error| eprintln!("{}", render(error)));
+        eprintln!("error: the result is not a valid services.yaml");
         return ExitCode::FAILURE;
     }
     match &target.output {
@@ -118,7 +119,7 @@ impl Note {
         Self { place: place.into(), message: message.into() }
     }
 
-    fn told(&self) -> String {
+    fn render(&self) -> String {
         format!("{}: {}", self.place, self.message)
     }
 }
@@ -126,21 +127,21 @@ impl Note {
 fn public(text: &str) -> Result<String, String> {
     match address_error(text) {
         None => Ok(text.trim_end_matches('.').to_ascii_lowercase()),
-        Some(mistake) => Err(render(&mistake)),
+        Some(error) => Err(render(&error)),
     }
 }
 
-/// A placeholder for the public host of the `index`th service (from 0), and what to say of it.
+/// A placeholder for the public host of the `index`th service (from 0), and a comment about it.
 fn placeholder(index: usize) -> (String, String) {
     let host = format!("change-me-{}.invalid", index + 1);
     (
         host,
-        "CHANGE THIS: the public hostname, which no server may have (or import again with `--public-host HOST`)."
+        "TODO: the public hostname, which must not be that of a server. Or import again with `--public-host HOST`."
             .to_owned(),
     )
 }
 
-/// A server at this address, with nothing said about it.
+/// A server at this address, without any settings.
 fn server(url: impl Into<String>) -> DraftServer {
     DraftServer { url: url.into(), ..DraftServer::default() }
 }

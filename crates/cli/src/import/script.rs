@@ -215,7 +215,7 @@ mod tests {
         let text = draft.text();
         let (_, body) = text.split_once("services:\n").unwrap();
         assert_eq!(body, services, "{script}");
-        assert_eq!(found.iter().map(Note::told).collect::<Vec<_>>(), notes, "{script}");
+        assert_eq!(found.iter().map(Note::render).collect::<Vec<_>>(), notes, "{script}");
         if !draft.services.is_empty() {
             parse(&text).unwrap_or_else(|errors| panic!("{errors}\n{text}"));
         }

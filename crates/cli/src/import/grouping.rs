@@ -1,0 +1,57 @@
+//! Which rules of several tunnels lead to the same application.
+
+use super::cloudflared::ImportedRule;
+
+/// Groups the rules by application. A group has at most one rule of each file.
+///
+/// Rules with the same hostname belong together. So do rules with the same port and path, if each is
+/// the only one in its file or their hostnames begin alike.
+pub(super) fn groups(rules: &[ImportedRule]) -> Vec<Vec<&ImportedRule>> {
+    let is_only_one = |this: &ImportedRule| {
+        let same = |other: &&ImportedRule| {
+            other.file == this.file && application(&other.service) == application(&this.service)
+        };
+        rules.iter().filter(same).count() == 1
+    };
+    let belong = |a: &ImportedRule, b: &ImportedRule| {
+        application(&a.service) == application(&b.service)
+            && (stem(&a.hostname) == stem(&b.hostname) || (is_only_one(a) && is_only_one(b)))
+    };
+    let mut hostnames: Vec<Vec<&ImportedRule>> = Vec::new();
+    for this in rules {
+        match hostnames.iter_mut().find(|group| group.iter().any(|other| other.hostname == this.hostname)) {
+            Some(group) => group.push(this),
+            None => hostnames.push(vec![this]),
+        }
+    }
+    let mut groups: Vec<Vec<&ImportedRule>> = Vec::new();
+    for these in hostnames {
+        let accepts = |group: &&mut Vec<&ImportedRule>| {
+            let mut pairs = group.iter().flat_map(|other| these.iter().map(move |this| (*other, *this)));
+            pairs.clone().all(|(other, this)| other.file != this.file) && pairs.any(|(other, this)| belong(other, this))
+        };
+        match groups.iter_mut().find(accepts) {
+            Some(group) => group.extend(these),
+            None => groups.push(these),
+        }
+    }
+    groups.iter_mut().for_each(|group| group.sort_by_key(|rule| rule.file));
+    groups
+}
+
+/// The part of a hostname that the servers of a service share: `chat` of `chat-a.example.com` and of
+/// `chat.home.example.com`.
+pub(super) fn stem(hostname: &str) -> &str {
+    let label = hostname.split('.').next().unwrap_or(hostname);
+    label.rsplit_once(['-', '_']).map_or(label, |(stem, _)| stem)
+}
+
+/// The port and path of a service, which are the same on all machines.
+fn application(service: &str) -> String {
+    let Some((scheme, rest)) = service.split_once("://") else { return service.to_owned() };
+    let (authority, path) = rest.split_at_checked(rest.find('/').unwrap_or(rest.len())).unwrap_or((rest, ""));
+    let port = authority.rsplit_once(':').map(|(_, port)| port).filter(|port| port.bytes().all(|b| b.is_ascii_digit()));
+    let default = if scheme.eq_ignore_ascii_case("https") { "443" } else { "80" };
+    let port = port.unwrap_or(default);
+    format!("{port}{}", path.trim_end_matches('/'))
+}
