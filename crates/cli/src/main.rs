@@ -15,10 +15,12 @@ mod map_file;
 mod output;
 mod plural;
 mod probe;
+mod replace;
 mod schema;
 mod serve;
 mod simulate;
 mod tunnel;
+mod wrangler;
 
 use std::process::ExitCode;
 

@@ -1,15 +1,14 @@
-//! `--tunnel NAME=PATTERN`: which hostnames are whose.
+//! `--tunnel NAME=PATTERN`: the hostnames of each tunnel.
 
 use clap::Args;
 
 use crate::cloudflared::TunnelHost;
 
-/// The tunnels, where they are told.
+/// The tunnels that the command line names.
 #[derive(Args, Debug)]
 pub(crate) struct Tunnels {
-    /// The tunnel of this name or ID serves the hostnames that match, as in `home=*-a.example.com`.
-    /// Several patterns are separated by commas, and `*` stands for any characters. May be given
-    /// more than once.
+    /// A tunnel, by name or ID, and the hostnames that it serves, as in `home=*-a.example.com`.
+    /// Patterns are separated by commas; `*` matches any characters. Can be repeated.
     #[arg(long = "tunnel", value_name = "NAME=PATTERN", value_parser = tunnel)]
     pub(crate) tunnels: Vec<Tunnel>,
 }
@@ -25,12 +24,12 @@ impl Tunnels {
         self.tunnels.is_empty()
     }
 
-    /// The tunnel of a hostname: the first with a pattern that matches.
+    /// Returns the first tunnel with a pattern that matches a hostname.
     pub(crate) fn of(&self, host: &TunnelHost) -> Option<&Tunnel> {
         self.tunnels.iter().find(|tunnel| tunnel.patterns.iter().any(|pattern| matches(pattern, &host.host)))
     }
 
-    /// Each tunnel with its hostnames. One without any is a mistake.
+    /// Returns each tunnel with its hostnames. A tunnel without any is an error.
     pub(crate) fn each<'h>(
         &self,
         hosts: &'h [TunnelHost],
@@ -41,12 +40,12 @@ impl Tunnels {
             if self.tunnels[..index].iter().any(|other| other.name == tunnel.name) {
                 let name = &tunnel.name;
                 return Err(format!(
-                    "error: --tunnel {name} is given twice; write its patterns as `{name}=ONE,ANOTHER`"
+                    "error: duplicate --tunnel {name}\n  hint: separate its patterns by commas: `{name}=ONE,ANOTHER`"
                 ));
             }
             let own: Vec<&TunnelHost> = hosts.iter().filter(|host| self.of(host) == Some(tunnel)).collect();
             if own.is_empty() {
-                return Err(format!("error: no server of {file} is left for the tunnel {}", tunnel.name));
+                return Err(format!("error: no other server of {file} matches --tunnel {}", tunnel.name));
             }
             each.push((tunnel, own));
         }
@@ -54,9 +53,9 @@ impl Tunnels {
     }
 }
 
-/// Reads `NAME=PATTERN`.
+/// Parses `NAME=PATTERN`.
 pub(crate) fn tunnel(text: &str) -> Result<Tunnel, String> {
-    let hint = "write a tunnel and its hostnames, as in `home=*-a.example.com`";
+    let hint = "expected a tunnel and its hostnames, as in `home=*-a.example.com`";
     let (name, patterns) = text.split_once('=').ok_or(hint)?;
     let is_name =
         |name: &str| !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
@@ -71,7 +70,7 @@ pub(crate) fn tunnel(text: &str) -> Result<Tunnel, String> {
     }
 }
 
-/// `*` stands for any characters, or none.
+/// Returns whether a host matches: `*` stands for any characters, or none.
 fn matches(pattern: &str, host: &str) -> bool {
     let Some((start, rest)) = pattern.split_once('*') else { return pattern == host };
     let Some(host) = host.strip_prefix(start) else { return false };
@@ -99,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tunnel_has_a_name_and_patterns() {
+    fn a_tunnel_is_parsed() {
         let expected =
             Tunnel { name: "home".to_owned(), patterns: vec!["*-a.example.com".to_owned(), "b.example".to_owned()] };
         assert_eq!(tunnel("home=*-A.example.com, b.example"), Ok(expected));

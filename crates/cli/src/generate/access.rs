@@ -1,5 +1,5 @@
-//! `generate access`: which servers Cloudflare Access has to protect, and which of them the
-//! balancer can then still reach.
+//! `generate access`: the servers that Cloudflare Access has to protect, and which of them get the
+//! service token with which the balancer can still reach them.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -8,41 +8,39 @@ use clap::Args;
 use tunnel_balancer_config::{Config, yaml_text};
 use tunnel_balancer_core::{Server, Service};
 
-use super::{Source, Text, Written};
+use super::{Output, Source, skipped_comments};
 use crate::cloudflared::{NotTunneled, tunnel_hosts};
 
-/// The servers to protect with Access: which are sent a service token, and the lines that are
-/// missing for the others.
+/// The servers to protect with Access: which of them get a service token, and the missing lines.
 ///
-/// A server's own hostname is public: who knows it gets past the balancer. Behind an Access
-/// application with a service token only the balancer gets in. Whether Access is set up cannot be
-/// seen in the file; what can is who is sent a token.
+/// A server's own hostname is public: requests to it bypass the balancer. Behind an Access
+/// application with a service token, only the balancer has access. The file shows which servers get
+/// a token, but not which ones Access protects.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
   tunnel-balancer generate access
   tunnel-balancer generate access -f home.yaml > access.yaml
 
-Exit codes: 0 written, whatever is missing; 2 mistakes in the file or the command.")]
+Exit codes: 0 generated, even if tokens are missing; 2 errors in the file or the command.")]
 pub(super) struct Access {
     #[command(flatten)]
     source: Source,
 }
 
-/// What a service token is sent in.
+/// The headers of a service token.
 const ID: &str = "cf-access-client-id";
 const SECRET: &str = "cf-access-client-secret";
 
 impl Access {
-    pub(super) fn write(&self) -> Written {
+    pub(super) fn generate(&self) -> Result<Output, String> {
         let config = self.source.load()?;
         let (hosts, not_tunneled) = tunnel_hosts(&config);
-        let left_out: Vec<String> =
-            not_tunneled.iter().map(|NotTunneled { address, why }| format!("{address} ({why})")).collect();
+        let skipped: Vec<String> = not_tunneled.iter().map(NotTunneled::to_string).collect();
         let mut text = format!(
-            "# Servers of {file} that anybody can reach past the balancer, unless Cloudflare Access is in front of them.\n\
+            "# Servers of {file}. Requests to their hostnames bypass the balancer unless Cloudflare Access protects them.\n\
              # In the Zero Trust dashboard: an Access application for these hostnames, a service token, and a policy with the\n\
-             # action \"Service Auth\" that lets this token in.\n#\n",
+             # action \"Service Auth\" that includes this token.\n#\n",
             file = self.source.name()
         );
         let mut states: BTreeMap<String, Vec<Token>> = BTreeMap::new();
@@ -52,17 +50,15 @@ impl Access {
         let width = hosts.iter().map(|host| host.host.len()).max().unwrap_or_default();
         for host in &hosts {
             let worst = states.get(&host.host).and_then(|states| states.iter().max()).copied().unwrap_or(Token::None);
-            let _ = writeln!(text, "#   {:width$}  {}", host.host, worst.told());
+            let _ = writeln!(text, "#   {:width$}  {}", host.host, worst.description());
         }
-        for left_out in &left_out {
-            let _ = writeln!(text, "# Left out: {left_out}.");
-        }
+        text += &skipped_comments("#", &skipped);
         text += &missing(&config);
-        Ok(Text { text, left_out })
+        Ok(Output { text, skipped })
     }
 }
 
-/// How much of a service token a server is sent. The last is the worst.
+/// The part of a service token that a server gets. The last variant is the worst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Token {
     Whole,
@@ -80,16 +76,16 @@ impl Token {
         }
     }
 
-    fn told(self) -> &'static str {
+    fn description(self) -> &'static str {
         match self {
-            Self::Whole => "is sent a token",
-            Self::Half => "is sent one half of a token, so that Access would shut out the balancer, too",
-            Self::None => "is sent no token, so that Access would shut out the balancer, too",
+            Self::Whole => "gets a token",
+            Self::Half => "gets one half of a token: Access would reject the balancer, too",
+            Self::None => "gets no token: Access would reject the balancer, too",
         }
     }
 }
 
-/// The lines that give every server a token which has none.
+/// The lines that add a token to each server without one.
 fn missing(config: &Config) -> String {
     let lacks = |server: &&Server| Token::of(server) != Token::Whole;
     let (hosts, _) = tunnel_hosts(config);
@@ -110,10 +106,10 @@ fn missing(config: &Config) -> String {
         }
     }
     if yaml.is_empty() {
-        return "#\n# Nothing is to be added.\n".to_owned();
+        return "#\n# No token is missing.\n".to_owned();
     }
     format!(
-        "#\n# To be added: the `headers` of these servers. The halves of the token are secrets of the Worker:\n\
+        "#\n# TODO: add the `headers` of these servers. The halves of the token are secrets of the Worker:\n\
          #   npx wrangler secret put ACCESS_ID\n#   npx wrangler secret put ACCESS_SECRET\n\nservices:\n{yaml}"
     )
 }

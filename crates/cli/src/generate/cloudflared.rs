@@ -1,27 +1,32 @@
-//! `generate cloudflared`: the `config.yml` of each tunnel.
+//! `generate cloudflared`: the `config.yml` of a tunnel, new or completed.
 
-use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use clap::Args;
 use tunnel_balancer_config::yaml_text;
-use tunnel_balancer_core::ServerUrl;
 
-use super::{Source, Text, Written};
-use crate::cloudflared::{NotTunneled, TunnelHost, tunnel_hosts};
+use super::ingress_edit::{self, NewRule};
+use super::service_url::{self, ServiceUrl, service_url};
+use super::{Output, Source, skipped_comments};
+use crate::cloudflared::{IngressFile, NotTunneled, RouteOutcome, TunnelHost, route, tunnel_hosts};
+use crate::input;
+use crate::replace::replace;
 use crate::tunnel::Tunnels;
 
-/// The `config.yml` of each tunnel: a rule for each server's hostname.
+/// The rules of a tunnel's `config.yml`: one for each server's hostname.
 ///
-/// Without --tunnel all hostnames are in one file. With one --tunnel it is that tunnel's file, with
-/// several the files follow each other, separated by `---`. A tunnel that is configured in the
-/// dashboard has no such file: enter the same there. For those that exist, `tunnel-balancer check
-/// --cloudflared config.yml` tells what is missing.
+/// --into adds the missing rules to an existing file and keeps the rest of it. Without --into and
+/// --output-dir a new file is printed. A tunnel that is configured in the dashboard has no file:
+/// add the hostnames there. `tunnel-balancer check --cloudflared config.yml` lists what is missing.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
-  tunnel-balancer generate cloudflared --tunnel 'home=*-a.example.com' --service-url http://localhost:3000 > config.yml
+  tunnel-balancer generate cloudflared --tunnel 'home=*-a.example.com' --into config.yml
+  tunnel-balancer generate cloudflared --tunnel 'home=*-a.example.com' --tunnel 'office=*-b.example.com' --output-dir tunnels
+  tunnel-balancer generate cloudflared --service-url chat.example.com=http://localhost:3000 --into config.yml
 
-Exit codes: 0 written; 2 mistakes in the file or the command.")]
+Exit codes: 0 generated; 2 errors in a file or the command.")]
 pub(super) struct Cloudflared {
     #[command(flatten)]
     source: Source,
@@ -29,86 +34,210 @@ pub(super) struct Cloudflared {
     #[command(flatten)]
     tunnels: Tunnels,
 
-    /// Where the application listens, as cloudflared reaches it.
-    #[arg(long, value_name = "URL", value_parser = service_url)]
-    service_url: Option<String>,
+    /// Add the missing rules to this file, before its last rule. A new file is created.
+    #[arg(long, value_name = "CONFIG", conflicts_with = "output_dir")]
+    into: Option<PathBuf>,
 
-    /// Give the application the public hostname in `Host`, for applications that make links or
-    /// choose sites by it. Without this it gets the server's own.
+    /// Write a file for each --tunnel, named after it, into this directory. Missing rules are added
+    /// to files that exist.
+    #[arg(long, value_name = "DIRECTORY")]
+    output_dir: Option<PathBuf>,
+
+    /// Where the application of a server or public host listens, as cloudflared reaches it; without
+    /// HOST, that of all others. Can be repeated. By default, the rule of the public host in the
+    /// file of --into is copied, or the URL is taken from the comments that `import` writes.
+    #[arg(long, value_name = "[HOST=]URL", value_parser = service_url)]
+    service_url: Vec<ServiceUrl>,
+
+    /// Send the public hostname in `Host`, for applications that build links or choose sites by it.
+    /// By default they get the server's hostname.
     #[arg(long)]
     host_header: bool,
 }
 
-/// What an ingress rule can name: cloudflared appends the path of the request itself.
-fn service_url(text: &str) -> Result<String, String> {
-    let hint = "write where the application listens, as in http://localhost:8080";
-    let url: ServerUrl = text.parse().map_err(|_| hint)?;
-    if text.contains("://") && url.base_path().is_empty() { Ok(url.to_string()) } else { Err(hint.to_owned()) }
+/// A file and its new content.
+struct Change {
+    path: PathBuf,
+    /// `None`: nothing is missing.
+    text: Option<String>,
+    report: Vec<String>,
 }
 
 impl Cloudflared {
-    pub(super) fn write(&self) -> Written {
-        let (hosts, not_tunneled) = tunnel_hosts(&self.source.load()?);
+    pub(super) fn generate(&self) -> Result<Output, String> {
+        let services_yaml = self.source.text()?;
+        let (hosts, not_tunneled) = tunnel_hosts(&self.source.parse(&services_yaml)?);
         let file = self.source.name();
-        let mut left_out: Vec<String> =
-            not_tunneled.iter().map(|NotTunneled { address, why }| format!("{address} ({why})")).collect();
-        let mut text = String::new();
-        if self.tunnels.is_empty() {
-            text += &self.config(None, &hosts.iter().collect::<Vec<_>>(), &file);
-        }
+        service_url::check_hosts(&self.service_url, &hosts, &file)?;
+        let mut skipped: Vec<String> = not_tunneled.iter().map(NotTunneled::to_string).collect();
+        let mut tunnels: Vec<(Option<&str>, Vec<&TunnelHost>)> = Vec::new();
         for (tunnel, hosts) in self.tunnels.each(&hosts, &file)? {
-            text += if text.is_empty() { "" } else { "---\n" };
-            text += &self.config(Some(&tunnel.name), &hosts, &file);
+            tunnels.push((Some(&tunnel.name), hosts));
         }
-        if !self.tunnels.is_empty() {
+        if tunnels.is_empty() {
+            tunnels.push((None, hosts.iter().collect()));
+        } else {
             let unclaimed = hosts.iter().filter(|host| self.tunnels.of(host).is_none());
-            left_out.extend(unclaimed.map(|host| format!("{} (no --tunnel has it)", host.host)));
+            skipped.extend(unclaimed.map(|host| format!("{} (matches no --tunnel)", host.host)));
         }
-        for left_out in &left_out {
-            let _ = writeln!(text, "# Left out: {left_out}.");
+        let rules =
+            |hosts: &[&TunnelHost]| hosts.iter().map(|host| self.rule(host, &services_yaml)).collect::<Vec<_>>();
+        if let Some(directory) = &self.output_dir {
+            let path = |name: Option<&str>| directory.join(format!("{}.yml", name.unwrap_or("config")));
+            let changes =
+                tunnels.iter().map(|(name, hosts)| self.change(path(*name), *name, hosts, rules(hosts), &mut skipped));
+            let changes = changes.collect::<Result<Vec<_>, _>>()?;
+            let created = fs::create_dir_all(directory);
+            created.map_err(|error| format!("error: cannot create {}: {error}", directory.display()))?;
+            return Ok(Output { text: write(&changes)?, skipped });
         }
-        Ok(Text { text, left_out })
+        let [(name, hosts)] = &tunnels[..] else {
+            return Err(
+                "error: several tunnels need several files, as cloudflared reads only one document of each\n  \
+                        hint: write a file for each with `--output-dir DIRECTORY`"
+                    .to_owned(),
+            );
+        };
+        match &self.into {
+            Some(path) => {
+                let change = self.change(path.clone(), *name, hosts, rules(hosts), &mut skipped)?;
+                Ok(Output { text: write(&[change])?, skipped })
+            }
+            None => {
+                Ok(Output { text: self.new_file(*name, &rules(hosts)) + &skipped_comments("#", &skipped), skipped })
+            }
+        }
     }
 
-    /// The file of one tunnel.
-    fn config(&self, tunnel: Option<&str>, hosts: &[&TunnelHost], file: &str) -> String {
+    fn rule(&self, host: &TunnelHost, services_yaml: &str) -> NewRule {
+        let public: Vec<String> = host.public.iter().cloned().collect();
+        NewRule {
+            hostname: host.host.clone(),
+            comment: host.to_string(),
+            given: service_url::given_for(&self.service_url, host).map(str::to_owned),
+            known: service_url::remembered(services_yaml, &host.host)
+                .or_else(|| service_url::given_for_all(&self.service_url))
+                .map(str::to_owned),
+            public,
+            host_header: self.host_header,
+        }
+    }
+
+    /// A file without the rules that it has already.
+    fn change(
+        &self,
+        path: PathBuf,
+        tunnel: Option<&str>,
+        hosts: &[&TunnelHost],
+        mut rules: Vec<NewRule>,
+        skipped: &mut Vec<String>,
+    ) -> Result<Change, String> {
+        let name = path.display().to_string();
+        let Some(text) = existing(&path)? else {
+            let text = Some(self.new_file(tunnel, &rules));
+            let added = rules.iter().map(|rule| format!("{name}: added {}", rule.summary(rule.service())));
+            let report = std::iter::once(format!("{name}: created")).chain(added).collect();
+            return Ok(Change { path, text, report });
+        };
+        let file = IngressFile::parse(&name, &text)?;
+        rules.retain(|rule| {
+            let outcome = hosts.iter().find(|host| host.host == rule.hostname).map(|host| route(&file.ingress, host));
+            let reason = match outcome {
+                Some(RouteOutcome::Rejected(other)) => format!("line {} is a rule for another service", other.line),
+                Some(RouteOutcome::PartlyServed(other)) => {
+                    format!("line {} is a rule for some of its paths", other.line)
+                }
+                Some(RouteOutcome::NoRule) => return true,
+                _ => return false,
+            };
+            skipped.push(format!("{} ({name}: {reason})", rule.hostname));
+            false
+        });
+        if rules.is_empty() {
+            let report = vec![format!("{name}: nothing to add")];
+            return Ok(Change { path, text: None, report });
+        }
+        let edit = ingress_edit::add(&name, &text, &file.ingress, &rules)?;
+        let report = edit.added.iter().map(|added| format!("{name}: added {added}")).collect();
+        Ok(Change { path, text: Some(edit.text), report })
+    }
+
+    fn new_file(&self, tunnel: Option<&str>, rules: &[NewRule]) -> String {
         let of = tunnel.map_or_else(|| "a tunnel".to_owned(), |name| format!("the tunnel {name}"));
         let mut yaml = format!(
-            "# cloudflared's config.yml of {of}, from {file}. To check it: cloudflared tunnel ingress validate\n\
-             # `cloudflared tunnel list` tells the ID.\n\
+            "# The configuration of {of} for cloudflared, generated from {}.\n\
+             # To check it: cloudflared tunnel ingress validate\n\
+             # TODO: the tunnel's ID, from `cloudflared tunnel list`\n\
              #tunnel: <TUNNEL-ID>\n\
-             #credentials-file: /etc/cloudflared/<TUNNEL-ID>.json\n\ningress:\n"
+             #credentials-file: /etc/cloudflared/<TUNNEL-ID>.json\n\ningress:\n",
+            self.source.name()
         );
-        let (service, change) = match &self.service_url {
-            Some(url) => (url.as_str(), ""),
-            None => ("http://localhost:8080", " # change it: where the application listens"),
-        };
-        for host in hosts {
-            let _ = write!(
-                yaml,
-                "  # {host}\n  - hostname: {}\n    service: {}{change}\n",
-                yaml_text(&host.host),
-                yaml_text(service)
-            );
-            yaml += &self.host_header_of(host);
+        rules.iter().for_each(|rule| yaml += &rule.lines("  ", rule.service()));
+        yaml + "  # cloudflared requires a last rule that matches every request.\n  - service: http_status:404\n"
+    }
+}
+
+/// The content of a file, if it exists and is not blank.
+fn existing(path: &Path) -> Result<Option<String>, String> {
+    match fs::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        _ => Ok(Some(input::yaml(path)?).filter(|text| !text.trim().is_empty())),
+    }
+}
+
+/// Writes the files and returns a report.
+fn write(changes: &[Change]) -> Result<String, String> {
+    let mut report = String::new();
+    for Change { path, text, report: lines } in changes {
+        if let Some(text) = text {
+            replace(path, text)?;
         }
-        yaml + "  # cloudflared wants a last rule for everything else.\n  - service: http_status:404\n"
+        lines.iter().for_each(|line| report += &format!("{line}\n"));
+    }
+    if changes.iter().any(|change| change.text.is_some()) {
+        report += "Next: restart cloudflared, and create the DNS records (`tunnel-balancer generate dns`).\n";
+    }
+    Ok(report)
+}
+
+/// The service of a rule whose application is not known.
+pub(super) const UNKNOWN_SERVICE: &str = "http://localhost:8080";
+
+impl NewRule {
+    /// The service, and whether it is known.
+    pub(super) fn service(&self) -> (&str, bool) {
+        let known = self.given.as_deref().or(self.known.as_deref());
+        known.map_or((UNKNOWN_SERVICE, false), |service| (service, true))
     }
 
-    fn host_header_of(&self, host: &TunnelHost) -> String {
-        if !self.host_header {
-            return String::new();
+    /// What was added, for the report.
+    pub(super) fn summary(&self, (service, is_known): (&str, bool)) -> String {
+        let todo = if is_known { "" } else { " (TODO: set where the application listens)" };
+        format!("{}: {service}{todo}", self.hostname)
+    }
+
+    /// The lines of the rule in a list that is indented by `indent`.
+    pub(super) fn lines(&self, indent: &str, (service, is_known): (&str, bool)) -> String {
+        let todo = if is_known { "" } else { " # TODO: where the application listens" };
+        let (hostname, service) = (yaml_text(&self.hostname), yaml_text(service));
+        let mut yaml =
+            format!("{indent}# {}\n{indent}- hostname: {hostname}\n{indent}  service: {service}{todo}\n", self.comment);
+        match &self.public[..] {
+            _ if !self.host_header => {}
+            [public] => {
+                yaml += &format!(
+                    "{indent}  originRequest:\n{indent}    # The hostname that the application gets in `Host`.\n\
+                     {indent}    httpHostHeader: {}\n",
+                    yaml_text(public)
+                );
+            }
+            several => {
+                yaml += &format!(
+                    "{indent}  # No httpHostHeader, as the public hosts are {}: give each a server hostname of its own.\n",
+                    several.join(" and ")
+                );
+            }
         }
-        let public: Vec<&str> = host.public.iter().map(String::as_str).collect();
-        match &public[..] {
-            [public] => format!(
-                "    originRequest:\n      # What the application takes for its own name.\n      httpHostHeader: {}\n",
-                yaml_text(public)
-            ),
-            several => format!(
-                "    # No httpHostHeader: it stands for {}. A hostname for each of them would tell.\n",
-                several.join(" and ")
-            ),
-        }
+        yaml
     }
 }

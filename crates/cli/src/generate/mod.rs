@@ -1,14 +1,17 @@
-//! `tunnel-balancer generate`: what other programs need to know of a services.yaml, in their own
-//! formats.
+//! `tunnel-balancer generate`: what wrangler, cloudflared, DNS and Access need from a
+//! services.yaml, in their own formats.
 //!
-//! A hostname has to stand in four places (the map, the Worker's routes, each tunnel's ingress,
-//! DNS), and one forgotten is an outage that no test of the map can see. So the other three are
-//! written from the map (and `check` compares).
+//! A hostname is listed in four places: the map, the Worker's routes, the ingress of its tunnel,
+//! and DNS. One that is missing is an outage that no test of the map finds. So the other three are
+//! generated from the map, and `check` compares them.
 
 mod access;
 mod cloudflared;
 mod dns;
+mod ingress_edit;
+mod service_url;
 mod wrangler;
+mod wrangler_block;
 
 use std::process::ExitCode;
 
@@ -16,20 +19,20 @@ use clap::{Args, Subcommand};
 use tunnel_balancer_config::Config;
 
 use crate::map_file::MapFile;
-use crate::output;
+use crate::{input, output};
 
-/// Write what wrangler, cloudflared, DNS and Access need, from a services.yaml.
+/// Generate what wrangler, cloudflared, DNS and Access need from a services.yaml.
 ///
-/// Results go to stdout, with comments that say what to do with them; what was left out is told on
-/// stderr as well.
+/// The result goes to stdout, or into an existing file of which everything else is kept (--into,
+/// --write). Skipped servers and hosts are listed on stderr.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
-  tunnel-balancer generate wrangler >> wrangler.toml
-  tunnel-balancer generate cloudflared --tunnel 'home=*-a.example.com' > config.yml
+  tunnel-balancer generate wrangler --write
+  tunnel-balancer generate cloudflared --tunnel 'home=*-a.example.com' --into config.yml
   tunnel-balancer generate dns --tunnel 'home=*-a.example.com' --tunnel 'office=*-b.example.com'
 
-Exit codes: 0 written; 2 mistakes in the file or the command.")]
+Exit codes: 0 generated; 2 errors in a file or the command.")]
 pub(crate) struct Generate {
     #[command(subcommand)]
     what: What,
@@ -50,26 +53,25 @@ struct Source {
     map: MapFile,
 }
 
-/// What was written, or that the command or a file has a mistake.
-type Written = Result<Text, String>;
-
-/// A result, and what could not be a part of it.
-struct Text {
+/// The output of a command.
+struct Output {
+    /// For stdout: the result, or a report about the files that were changed.
     text: String,
-    left_out: Vec<String>,
+    /// Servers and hosts that have no place in it, and why.
+    skipped: Vec<String>,
 }
 
 impl Generate {
     pub(crate) fn run(self) -> ExitCode {
-        let written = match self.what {
-            What::Cloudflared(cloudflared) => cloudflared.write(),
-            What::Wrangler(wrangler) => wrangler.write(),
-            What::Dns(dns) => dns.write(),
-            What::Access(access) => access.write(),
+        let output = match self.what {
+            What::Cloudflared(cloudflared) => cloudflared.generate(),
+            What::Wrangler(wrangler) => wrangler.generate(),
+            What::Dns(dns) => dns.generate(),
+            What::Access(access) => access.generate(),
         };
-        match written {
-            Ok(Text { text, left_out }) => {
-                left_out.iter().for_each(|left_out| eprintln!("left out: {left_out}"));
+        match output {
+            Ok(Output { text, skipped }) => {
+                skipped.iter().for_each(|skipped| eprintln!("skipped: {skipped}"));
                 output::print(&text)
             }
             Err(message) => {
@@ -82,11 +84,24 @@ impl Generate {
 
 impl Source {
     fn load(&self) -> Result<Config, String> {
-        self.map.load()
+        self.parse(&self.text()?)
     }
 
-    /// On one line, as it also stands in comments.
+    fn text(&self) -> Result<String, String> {
+        input::yaml(self.map.path())
+    }
+
+    fn parse(&self, text: &str) -> Result<Config, String> {
+        tunnel_balancer_config::parse(text).map_err(|errors| errors.in_file(&self.name()).to_string())
+    }
+
+    /// The name of the file, on one line, as it is also written into comments.
     fn name(&self) -> String {
         self.map.name()
     }
+}
+
+/// Comments about what is skipped.
+fn skipped_comments(mark: &str, skipped: &[String]) -> String {
+    skipped.iter().map(|skipped| format!("{mark} Skipped: {skipped}.\n")).collect()
 }

@@ -1,0 +1,260 @@
+//! New rules in an existing `config.yml`, of which every other byte is kept.
+
+use tunnel_balancer_config::{Ingress, IngressRule, IngressTarget, parse_ingress};
+
+/// A rule to be added.
+#[derive(Clone, Debug)]
+pub(super) struct NewRule {
+    pub(super) hostname: String,
+    /// The servers that the rule is for.
+    pub(super) comment: String,
+    /// The public hosts of these servers, whose rules have the same application.
+    pub(super) public: Vec<String>,
+    /// The service that the command line names for this hostname.
+    pub(super) given: Option<String>,
+    /// The service if the file has no rule for a public host.
+    pub(super) known: Option<String>,
+    /// Whether the application gets the public hostname in `Host`.
+    pub(super) host_header: bool,
+}
+
+/// A file with new rules.
+pub(super) struct Edit {
+    pub(super) text: String,
+    /// What was added, one entry a rule.
+    pub(super) added: Vec<String>,
+}
+
+/// Adds rules before the last rule of a file, which has to match every request. The result is read
+/// again: an edit that changes any other rule is an error.
+pub(super) fn add(name: &str, text: &str, ingress: &Ingress, rules: &[NewRule]) -> Result<Edit, String> {
+    let lines: Vec<&str> = text.split_inclusive('\n').collect();
+    let Some(last) = ingress.rules.last().filter(|rule| rule.is_catch_all()) else {
+        return Err(format!(
+            "error: {name}: the last rule does not match every request\n  hint: add `- service: http_status:404` to the \
+             end of `ingress`"
+        ));
+    };
+    let no_list = || {
+        let line = last.line;
+        format!(
+            "{name}:{line}: error: cannot add rules to this list\n  hint: write each rule on lines of its own, with `- ` in front"
+        )
+    };
+    let item = first_line(&lines, last).ok_or_else(no_list)?;
+    let indent = indentation(lines.get(item).copied().unwrap_or_default());
+    let is_comment = |line: &&&str| line.trim_start().starts_with('#') && indentation(line) == indent;
+    let comments = lines.iter().take(item).rev().take_while(is_comment).count();
+    let (before, after) = lines.split_at_checked(item - comments).ok_or_else(no_list)?;
+    let mut added = Vec::new();
+    let mut new = String::new();
+    for rule in rules {
+        let copied = if rule.given.is_none() { copy(&lines, ingress, rule) } else { None };
+        let (lines, service) = match copied {
+            Some((copied, service)) => (format!("{indent}# {}\n{copied}", rule.comment), (service, true)),
+            None => {
+                let own = source(ingress, rule).filter(|_| rule.given.is_none());
+                let service = own.map_or_else(|| rule.service(), |own| (own.service.as_str(), true));
+                (rule.lines(indent, service), service)
+            }
+        };
+        added.push(rule.summary(service));
+        new += &lines;
+    }
+    if text.contains("\r\n") {
+        new = new.replace("\r\n", "\n").replace('\n', "\r\n");
+    }
+    let text = before.concat() + &new + &after.concat();
+    if is_as_expected(&text, ingress, rules) { Ok(Edit { text, added }) } else { Err(no_list()) }
+}
+
+/// The index of the line with the `-` of a rule.
+fn first_line(lines: &[&str], rule: &IngressRule) -> Option<usize> {
+    let mut index = rule.line.checked_sub(1)?;
+    let is_item = |line: &str| line.trim_start().starts_with("- ");
+    if lines.get(index).is_some_and(|line| is_item(line)) {
+        return Some(index);
+    }
+    // The first key is below the `-`.
+    loop {
+        index = index.checked_sub(1)?;
+        let line = lines.get(index)?.trim();
+        let rest = line.strip_prefix('-').map(str::trim_start);
+        match rest {
+            Some(rest) if rest.is_empty() || rest.starts_with(['#', '&']) => return Some(index),
+            None if line.is_empty() || line.starts_with('#') => {}
+            _ => return None,
+        }
+    }
+}
+
+fn indentation(line: &str) -> &str {
+    line.split(|c| c != ' ').next().unwrap_or_default()
+}
+
+/// The rule of a public host, which has the same application.
+fn source<'i>(ingress: &'i Ingress, rule: &NewRule) -> Option<&'i IngressRule> {
+    ingress.rules.iter().find(|other| {
+        let hostname = other.hostname.as_ref().map(|hostname| hostname.to_ascii_lowercase());
+        let is_public = hostname.is_some_and(|hostname| rule.public.contains(&hostname));
+        is_public && other.path.is_none() && other.target() == IngressTarget::Application
+    })
+}
+
+/// The lines of the rule of a public host with another hostname, and its service.
+fn copy<'i>(lines: &[&str], ingress: &'i Ingress, rule: &NewRule) -> Option<(String, &'i str)> {
+    let source = source(ingress, rule)?;
+    let start = first_line(lines, source)?;
+    let starts = ingress.rules.iter().filter_map(|other| first_line(lines, other));
+    let end = starts.filter(|other| *other > start).min()?;
+    let is_content = |line: &&str| !line.trim().is_empty() && !line.trim_start().starts_with('#');
+    let text = lines.get(start..end)?;
+    let length = text.iter().rposition(is_content)? + 1;
+    let text = text.get(..length)?.concat();
+    // An anchor has one place.
+    if text.contains('&') || (rule.host_header && source.http_host_header.is_none()) {
+        return None;
+    }
+    let (before, after) = text.split_once("hostname:")?;
+    let after = after.replacen(source.hostname.as_deref()?, &rule.hostname, 1);
+    Some((format!("{before}hostname:{after}"), source.service.as_str()))
+}
+
+/// Whether `text` has the rules of `ingress`, and `rules` before the last of them.
+fn is_as_expected(text: &str, ingress: &Ingress, rules: &[NewRule]) -> bool {
+    let without_lines = |ingress: &Ingress| {
+        let mut rules = ingress.rules.clone();
+        rules.iter_mut().for_each(|rule| rule.line = 0);
+        rules
+    };
+    let Ok(found) = parse_ingress(text) else { return false };
+    let (found, mut kept) = (without_lines(&found), without_lines(ingress));
+    let Some(first) = kept.len().checked_sub(1) else { return false };
+    let Some(new) = found.get(first..first + rules.len()) else { return false };
+    let are_new = new.iter().zip(rules).all(|(found, rule)| {
+        found.hostname.as_ref() == Some(&rule.hostname) && found.path.is_none() && found.validate().is_none()
+    });
+    kept.splice(first..first, new.iter().cloned());
+    are_new && found == kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FILE: &str = "# My tunnel.
+tunnel: 6ff42ae2-765d-4adf-8112-31c55c1551ef
+credentials-file: /etc/cloudflared/x.json   # do not touch
+originRequest: { connectTimeout: 10s }
+
+ingress:
+  - hostname: chat.example.com   # the chat
+    service: https://localhost:8443
+    originRequest:
+      noTLSVerify: true
+  # Remote access.
+  - hostname: ssh.example.com
+    service: ssh://localhost:22
+
+  # Everything else.
+  - service: http_status:404
+warp-routing:
+  enabled: true
+";
+
+    fn rule(hostname: &str, public: &str) -> NewRule {
+        NewRule {
+            hostname: hostname.to_owned(),
+            comment: format!("{public}, server x"),
+            public: vec![public.to_owned()],
+            given: None,
+            known: None,
+            host_header: false,
+        }
+    }
+
+    fn edit(text: &str, rules: &[NewRule]) -> Result<Edit, String> {
+        add("config.yml", text, &parse_ingress(text).unwrap(), rules)
+    }
+
+    #[test]
+    fn the_rule_of_the_public_host_is_copied() {
+        let new = "  # chat.example.com, server x
+  - hostname: chat-a.example.com   # the chat
+    service: https://localhost:8443
+    originRequest:
+      noTLSVerify: true
+";
+        let expected = FILE.replace("  # Everything", &format!("{new}  # Everything"));
+        let Edit { text, added } = edit(FILE, &[rule("chat-a.example.com", "chat.example.com")]).unwrap();
+        assert_eq!((text, added), (expected.clone(), vec!["chat-a.example.com: https://localhost:8443".to_owned()]));
+        let dos = edit(&FILE.replace('\n', "\r\n"), &[rule("chat-a.example.com", "chat.example.com")]).unwrap().text;
+        assert_eq!(dos, expected.replace('\n', "\r\n"));
+    }
+
+    #[test]
+    fn a_given_or_known_service_makes_a_new_rule() {
+        let added =
+            |rule: NewRule| edit(FILE, &[rule]).unwrap().text.replacen(&FILE[..FILE.find("  # Every").unwrap()], "", 1);
+        let git = rule("git-a.example.com", "git.example.com");
+        let unknown = added(git.clone());
+        assert!(
+            unknown.contains("    service: http://localhost:8080 # TODO: where the application listens\n"),
+            "{unknown}"
+        );
+        let known = added(NewRule { known: Some("http://nas:3000".to_owned()), ..git });
+        assert!(known.starts_with("  # git.example.com, server x\n  - hostname: git-a.example.com\n    service: http://nas:3000\n  # Every"), "{known}");
+        let chat = rule("chat-a.example.com", "chat.example.com");
+        let known = added(NewRule { known: Some("http://nas:1".to_owned()), ..chat.clone() });
+        assert!(known.contains("https://localhost:8443"), "{known}");
+        let given = added(NewRule { given: Some("http://nas:2".to_owned()), ..chat.clone() });
+        assert!(given.contains("service: http://nas:2\n") && !given.contains("noTLSVerify"), "{given}");
+        let header = added(NewRule { host_header: true, ..chat });
+        assert!(
+            header.contains("service: https://localhost:8443\n")
+                && header.contains("httpHostHeader: chat.example.com\n"),
+            "{header}"
+        );
+    }
+
+    #[test]
+    fn lists_of_every_form_are_completed_or_rejected() {
+        let chat = [rule("chat-a.example.com", "chat.example.com")];
+        let table = [
+            "ingress:\n- service: http_status:404\n",
+            "ingress:\n- service: http_status:404",
+            "\u{feff}ingress:\n- service: http_status:404\n",
+            "ingress:\n-\n  # last\n  service: http_status:404\n",
+            "ingress:\n- # last\n  service: http_status:404\n",
+            "ingress:\n- { hostname: chat.example.com, service: http://localhost:1 }\n- { service: http_status:404 }\n",
+            "ingress:\n- hostname: \"chat.example.com\"\n  service: http://localhost:1\n- service: http_status:404\n",
+            "x: &x { connectTimeout: 1s }\ningress:\n- hostname: chat.example.com\n  originRequest: *x\n  service: http://localhost:1\n- service: http_status:404\n",
+            "ingress:\n- hostname: chat.example.com\n  originRequest: &x { connectTimeout: 1s }\n  service: http://localhost:1\n- service: http_status:404\n  originRequest: *x\n",
+            "kind: ConfigMap\ndata:\n  config.yaml: |\n    ingress:\n    - service: http_status:404\n  other: x\n",
+        ];
+        for text in table {
+            let edited = edit(text, &chat).unwrap_or_else(|error| panic!("{text}: {error}")).text;
+            let rules = parse_ingress(&edited).unwrap().rules;
+            let added = &rules[rules.len() - 2];
+            assert_eq!(added.hostname.as_deref(), Some("chat-a.example.com"), "{edited}");
+            assert_eq!(
+                added.service,
+                if text.contains("localhost:1") { "http://localhost:1" } else { "http://localhost:8080" }
+            );
+            let position = edited.find("# chat.example.com, server x").unwrap();
+            assert!(text.starts_with(edited[..position].trim_end_matches(' ')), "{edited}");
+        }
+        let rejected = [
+            ("ingress: [{ service: http_status:404 }]", "config.yml:1: error: cannot add rules to this list\n  hint: "),
+            ("{ \"ingress\": [\n{ \"service\": \"http_status:404\" }\n] }", "config.yml:2: error: cannot add"),
+            (
+                "ingress:\n- hostname: a.example.com\n  service: hello_world\n",
+                "error: config.yml: the last rule does not match",
+            ),
+        ];
+        for (text, expected) in rejected {
+            let error = edit(text, &chat).err().unwrap_or_default();
+            assert!(error.starts_with(expected), "{text}: {error}");
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! Whether the routes of a wrangler.toml are those that the map needs.
+
+use tunnel_balancer_config::Config;
+use tunnel_balancer_core::Service;
+
+use super::file::{FileRoute, WranglerFile};
+use super::unroutable;
+use crate::cloudflared::Finding;
+
+/// Reports services without a route, duplicate routes, and routes without a service.
+pub(crate) fn compare(config: &Config, file: &WranglerFile) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for service in config.services.iter().filter(|service| unroutable(&service.host).is_none()) {
+        let coverage = |route: &FileRoute| Pattern::of(route).coverage(service);
+        if file.routes.iter().any(|route| coverage(route) == Coverage::All) {
+            continue;
+        }
+        let part = file.routes.iter().find(|route| coverage(route) == Coverage::Part);
+        let name = service.name();
+        findings.push(match part {
+            Some(route) => file.finding(
+                route,
+                format!("the route `{}` matches only some requests for {name}", route.pattern),
+                true,
+            ),
+            None => Finding { at: None, message: format!("{name} has no route in {}", file.name), is_error: true },
+        });
+    }
+    for (index, route) in file.routes.iter().enumerate() {
+        let is_same = |other: &&FileRoute| Pattern::of(other) == Pattern::of(route);
+        if let Some(other) = file.routes.iter().take(index).find(is_same) {
+            let message = format!("duplicate route `{}`: also in line {}", route.pattern, other.line);
+            findings.push(file.finding(route, message, true));
+        } else if config.services.iter().all(|service| Pattern::of(route).coverage(service) == Coverage::None) {
+            let message = format!("the route `{}` is for no service: the Worker responds with 404", route.pattern);
+            findings.push(file.finding(route, message, false));
+        }
+    }
+    findings
+}
+
+/// The requests that match a route. `*` is allowed at the start of the host and at the end of the
+/// path.
+#[derive(Debug, PartialEq, Eq)]
+struct Pattern<'r> {
+    is_http_only: bool,
+    host: &'r str,
+    path: &'r str,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Coverage {
+    None,
+    Part,
+    All,
+}
+
+impl<'r> Pattern<'r> {
+    fn of(route: &'r FileRoute) -> Self {
+        let pattern = route.pattern.as_str();
+        let (is_http_only, rest) = match pattern.split_once("://") {
+            Some((scheme, rest)) => (scheme == "http", rest),
+            None => (false, pattern),
+        };
+        let (host, path) = rest.split_at_checked(rest.find('/').unwrap_or(rest.len())).unwrap_or((rest, ""));
+        let (host, path) = match host.strip_suffix('*') {
+            Some(host) if path.is_empty() && !host.is_empty() => (host, "*"),
+            _ => (host, path),
+        };
+        Self { is_http_only, host, path: if route.is_custom_domain { "/*" } else { path } }
+    }
+
+    fn coverage(&self, service: &Service) -> Coverage {
+        let is_host = match self.host.strip_prefix('*') {
+            Some(suffix) => service.host.ends_with(suffix),
+            None => service.host == self.host,
+        };
+        let Some(prefix) = self.path.strip_suffix('*') else {
+            // One path, or without any the root.
+            let is_part = is_host && self.path.starts_with(&service.path);
+            return if is_part { Coverage::Part } else { Coverage::None };
+        };
+        // A service without a path gets all paths, which begin with `/`.
+        let path = if service.path.is_empty() { "/" } else { &service.path };
+        match is_host {
+            true if path.starts_with(prefix) && !self.is_http_only => Coverage::All,
+            true if path.starts_with(prefix) || prefix.starts_with(path) => Coverage::Part,
+            _ => Coverage::None,
+        }
+    }
+}
+
+impl WranglerFile {
+    fn finding(&self, route: &FileRoute, message: String, is_error: bool) -> Finding {
+        Finding { at: Some((self.name.clone(), route.line)), message, is_error }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tunnel_balancer_config::parse;
+
+    use super::*;
+
+    const SERVICES: &str = "services:
+  chat.example.com: a.example.net
+  git.example.com/api: a.example.net
+  chat.example.com:8443: a.example.net
+";
+
+    fn check(toml: &str, expected: &[&str]) {
+        let file = WranglerFile::parse("wrangler.toml", toml).unwrap();
+        let found: Vec<String> = compare(&parse(SERVICES).unwrap(), &file).iter().map(Finding::to_string).collect();
+        assert_eq!(found, expected, "{toml}");
+    }
+
+    #[test]
+    fn routes_of_every_form_are_enough() {
+        for toml in [
+            "routes = [{ pattern = \"chat.example.com\", custom_domain = true }, \"git.example.com/api*\"]",
+            "routes = [\"chat.example.com/*\", \"git.example.com/*\"]",
+            "routes = [\"*.example.com/*\"]",
+            "routes = [\"*example.com/*\"]",
+            "route = \"https://*.Example.com/*\"",
+            "[[routes]]\npattern = \"chat.example.com*\"\n[[routes]]\npattern = \"git.example.com/*\"\n",
+        ] {
+            check(toml, &[]);
+        }
+    }
+
+    #[test]
+    fn missing_partial_superfluous_and_duplicate_routes_are_reported() {
+        let missing = |name: &str| format!("error: {name} has no route in wrangler.toml");
+        check("name = \"x\"", &[&missing("chat.example.com"), &missing("git.example.com/api")]);
+        check(
+            "routes = [\n\"chat.example.com/\",\n\"git.example.com/api/*\",\n\"git.example.com/api*\",\n\"http://chat.example.com/*\",\n]",
+            &["wrangler.toml:2: error: the route `chat.example.com/` matches only some requests for chat.example.com"],
+        );
+        check(
+            "routes = [\n\"*.example.com/*\",\n\"*.example.com/*\",\n\"git.example.com/other*\",\n\"www.example.com/*\",\n]",
+            &[
+                "wrangler.toml:3: error: duplicate route `*.example.com/*`: also in line 2",
+                "wrangler.toml:4: note: the route `git.example.com/other*` is for no service: the Worker responds with 404",
+                "wrangler.toml:5: note: the route `www.example.com/*` is for no service: the Worker responds with 404",
+            ],
+        );
+    }
+}
