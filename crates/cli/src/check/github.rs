@@ -22,13 +22,15 @@ pub(super) fn write(report: &Report) -> String {
     for warning in &report.file_warnings {
         text += &format!("::{} file={file},title={}::{}\n", Severity::Warning, warning.code, data(&warning.message));
     }
-    for finding in report.tunnels.iter().flat_map(|compared| &compared.findings) {
+    let tunnels = report.tunnels.iter().flat_map(|compared| &compared.findings).map(|finding| ("cloudflared", finding));
+    let routes = report.routes.iter().flat_map(|compared| &compared.findings).map(|finding| ("wrangler", finding));
+    for (title, finding) in tunnels.chain(routes) {
         let severity = if finding.is_error { "error" } else { "notice" };
         let at = finding
             .at
             .as_ref()
             .map_or_else(String::new, |(file, line)| format!("file={},line={line},", property(file)));
-        text += &format!("::{severity} {at}title=cloudflared::{}\n", data(&finding.message));
+        text += &format!("::{severity} {at}title={title}::{}\n", data(&finding.message));
     }
     text
 }

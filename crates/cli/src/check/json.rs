@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use tunnel_balancer_config::{Diagnostic, MAX_SUBREQUESTS, Severity};
 
 use super::budget::Budget;
-use super::report::{MAX_VARIABLE, Report, Warning};
+use super::report::{Compared, MAX_VARIABLE, Report, Warning};
 use crate::cloudflared::Finding;
 
 /// Renders the reports of all files. Each is an entry of `files`, also if there is only one.
@@ -25,13 +25,18 @@ fn file(report: &Report) -> Value {
         "errors": report.errors(),
         "warnings": report.warnings(),
         "diagnostics": diagnostics,
-        "tunnels": report.tunnels.as_ref().map(|compared| compared.findings.iter().map(finding).collect::<Value>()),
+        "tunnels": report.tunnels.as_ref().map(findings),
+        "routes": report.routes.as_ref().map(findings),
         "summary": summary(report),
     })
 }
 
 fn warning(warning: &Warning) -> Value {
     json!({ "severity": Severity::Warning.as_str(), "code": warning.code, "message": warning.message })
+}
+
+fn findings(compared: &Compared) -> Value {
+    compared.findings.iter().map(finding).collect()
 }
 
 fn finding(finding: &Finding) -> Value {
@@ -96,7 +101,8 @@ mod tests {
         let source = "services: { \"a.example.com\": { servers: b.example.com, lost\"x\": 1 } }".to_owned();
         let checked = tunnel_balancer_config::parse(&source);
         let file = "a\"b.yaml".to_owned();
-        let report = Report { file, source, checked, budget: None, file_warnings: Vec::new(), tunnels: None };
+        let file_warnings = Vec::new();
+        let report = Report { file, source, checked, budget: None, file_warnings, tunnels: None, routes: None };
         let document: Value = serde_json::from_str(&write(&[report])).unwrap();
         assert_eq!(document["errors"], 1);
         let file = &document["files"][0];

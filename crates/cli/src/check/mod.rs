@@ -21,6 +21,7 @@ use report::{Compared, Report, Warning};
 use crate::cloudflared::{IngressFile, compare, tunnel_hosts};
 use crate::map_file::MapFile;
 use crate::tunnel::{Tunnel, Tunnels, tunnel};
+use crate::wrangler::{self, WranglerFile};
 use crate::{input, output, probe};
 
 /// Check services.yaml: errors, warnings and the estimated usage of Cloudflare's free plan.
@@ -35,11 +36,12 @@ Examples:
   tunnel-balancer check --requests-per-day 60000
   tunnel-balancer check --cloudflared home.yml --cloudflared office.yml
   tunnel-balancer check --cloudflared home.yml --tunnel 'home=*-a.example.com'
+  tunnel-balancer check --wrangler wrangler.toml
   tunnel-balancer check --probe
   In a GitHub workflow, with annotations in pull requests:
   tunnel-balancer check --format github --deny-warnings
 
-Exit codes: 0 no errors; 1 warnings, with --deny-warnings, or errors in the files of tunnels; \
+Exit codes: 0 no errors; 1 warnings, with --deny-warnings, or errors in the files of tunnels or in routes; \
 2 errors in a map or in the command.")]
 pub(crate) struct Check {
     /// The maps to check, each with its own report; `-` reads standard input. Default:
@@ -77,6 +79,11 @@ pub(crate) struct Check {
     #[arg(long, requires = "cloudflared")]
     host_header: bool,
 
+    /// Compare the map with the routes of a wrangler.toml: report missing, superfluous and duplicate
+    /// routes.
+    #[arg(long, value_name = "CONFIG")]
+    wrangler: Option<PathBuf>,
+
     /// Run the health check of every server once from this machine, and warn if it fails or is
     /// redirected. Secrets are read from environment variables.
     #[arg(long)]
@@ -105,8 +112,9 @@ enum Format {
 impl Check {
     pub(crate) fn run(self) -> ExitCode {
         let files = self.files();
-        if files.len() > 1 && !self.cloudflared.is_empty() {
-            eprintln!("error: --cloudflared expects one map, found {}", files.len());
+        let compares = [("cloudflared", !self.cloudflared.is_empty()), ("wrangler", self.wrangler.is_some())];
+        if let Some((option, _)) = compares.iter().find(|(_, is_given)| *is_given && files.len() > 1) {
+            eprintln!("error: --{option} expects one map, found {}", files.len());
             return ExitCode::from(2);
         }
         let mut reports = Vec::new();
@@ -127,7 +135,7 @@ impl Check {
         let is_denied = |report: &Report| self.deny_warnings && report.warnings() > 0;
         if reports.len() < files.len() || reports.iter().any(|report| report.errors() > 0) {
             ExitCode::from(2)
-        } else if reports.iter().any(|report| is_denied(report) || report.lacks_hostnames()) {
+        } else if reports.iter().any(|report| is_denied(report) || report.has_missing()) {
             ExitCode::FAILURE
         } else {
             printed
@@ -149,11 +157,12 @@ impl Check {
         let checked = parse(&source);
         let tunnels = self.compare_tunnels(&file, &checked)?;
         let mut warnings = self.probe_warnings(&file, &source, &checked)?;
+        let routes = self.compare_routes(&checked, &mut warnings)?;
         let assumed = Assumed { requests_per_day: self.requests_per_day, isolates: self.isolates };
         let budget = checked.as_ref().ok().map(|config| Budget::of(&config.services, assumed));
         let exceeded = budget.iter().flat_map(Budget::warnings);
         warnings.extend(exceeded.map(|message| Warning { code: Budget::CODE, message }));
-        Ok(Report { file, source, checked, budget, file_warnings: warnings, tunnels })
+        Ok(Report { file, source, checked, budget, file_warnings: warnings, tunnels, routes })
     }
 
     fn compare_tunnels(&self, file: &str, checked: &Result<Config, Errors>) -> Result<Option<Compared>, String> {
@@ -166,6 +175,20 @@ impl Check {
             hosts.retain(|host| tunnels.of(host).is_some());
         }
         Ok(Some(Compared { findings: compare(&hosts, &files, self.host_header), hosts: hosts.len() }))
+    }
+
+    fn compare_routes(
+        &self,
+        checked: &Result<Config, Errors>,
+        warnings: &mut Vec<Warning>,
+    ) -> Result<Option<Compared>, String> {
+        let file = self.wrangler.as_ref().map(|path| WranglerFile::open(path)).transpose()?;
+        let (Some(file), Ok(config)) = (file, checked) else { return Ok(None) };
+        let too_many = wrangler::custom_domain_warnings(file.custom_domains());
+        warnings
+            .extend(too_many.into_iter().map(|message| Warning { code: wrangler::TOO_MANY_CUSTOM_DOMAINS, message }));
+        let hosts = config.services.iter().filter(|service| wrangler::unroutable(&service.host).is_none()).count();
+        Ok(Some(Compared { findings: wrangler::compare(config, &file), hosts }))
     }
 
     /// Runs the health checks, if they are requested. A map with errors is not probed.
@@ -189,7 +212,7 @@ impl Check {
 mod tests {
     use tunnel_balancer_config::Code;
 
-    use super::{Budget, probe_warnings};
+    use super::{Budget, probe_warnings, wrangler};
 
     #[test]
     fn every_code_is_documented() {
@@ -198,6 +221,7 @@ mod tests {
             Budget::CODE,
             probe_warnings::FAILING,
             probe_warnings::REDIRECT,
+            wrangler::TOO_MANY_CUSTOM_DOMAINS,
         ]) {
             assert!(page.contains(&format!("\n| `{code}` | ")), "{code}");
         }

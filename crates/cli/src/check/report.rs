@@ -17,6 +17,8 @@ pub(super) struct Report {
     pub(super) file_warnings: Vec<Warning>,
     /// The comparison with the files of tunnels. `None`: not requested, or the map has errors.
     pub(super) tunnels: Option<Compared>,
+    /// The comparison with the routes of a wrangler.toml.
+    pub(super) routes: Option<Compared>,
 }
 
 /// A warning without a line.
@@ -25,10 +27,10 @@ pub(super) struct Warning {
     pub(super) message: String,
 }
 
-/// The comparison of a map with the files of tunnels.
+/// The comparison of a map with the files of tunnels or with routes.
 pub(super) struct Compared {
     pub(super) findings: Vec<Finding>,
-    /// The number of hostnames that the tunnels should serve.
+    /// The number of hostnames that tunnels should serve, or of services that need a route.
     pub(super) hosts: usize,
 }
 
@@ -62,8 +64,8 @@ impl Report {
         self.checked.as_ref().map_or(0, |config| config.warnings.len()) + self.file_warnings.len()
     }
 
-    pub(super) fn lacks_hostnames(&self) -> bool {
-        self.tunnels.as_ref().is_some_and(Compared::has_errors)
+    pub(super) fn has_missing(&self) -> bool {
+        self.tunnels.iter().chain(&self.routes).any(Compared::has_errors)
     }
 }
 

@@ -21,10 +21,8 @@ pub(super) fn write(report: &Report, shown: usize) -> String {
     }
     text += &variable(report);
     text += &usage(budget);
-    if let Some(compared) = &report.tunnels {
-        text += &tunnels(compared);
-    }
-    text
+    text += &comparison("Files of tunnels", "hostname", "served", report.tunnels.as_ref());
+    text + &comparison("Routes", "service", "routed", report.routes.as_ref())
 }
 
 fn counts(config: &Config, warnings: usize) -> String {
@@ -51,11 +49,12 @@ fn usage(budget: &Budget) -> String {
     format!("\nEstimated usage of Cloudflare's free plan, for {assumptions}:\n{lines}")
 }
 
-fn tunnels(compared: &Compared) -> String {
-    let mut text = "\nFiles of tunnels:\n".to_owned();
+fn comparison(title: &str, noun: &str, verb: &str, compared: Option<&Compared>) -> String {
+    let Some(compared) = compared else { return String::new() };
+    let mut text = format!("\n{title}:\n");
     compared.findings.iter().for_each(|finding| text += &format!("  {finding}\n"));
     if !compared.has_errors() {
-        text += &format!("  complete: {} served\n", count(compared.hosts as u64, "hostname"));
+        text += &format!("  complete: {} {verb}\n", count(compared.hosts as u64, noun));
     }
     text
 }
