@@ -21,8 +21,8 @@ use crate::{input, output};
 /// Run the health checks of all servers once from this machine, and print the results.
 ///
 /// Probes are sent as the balancer sends them: with the headers of the server, and without
-/// following redirects. A server with headers of its own is also probed without them. If that
-/// passes, its hostname is open to the public.
+/// following redirects. A server with headers of its own that passes is probed again without them.
+/// If it still passes, its hostname is open to the public.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:

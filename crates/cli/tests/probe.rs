@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Starts a server that responds with the result of `respond` for the head of each request. Returns
 /// its address.
@@ -109,6 +110,20 @@ fn a_server_that_passes_without_its_secret_is_open() {
     assert_eq!((text.as_str(), code), (expected, Some(2)));
     let (text, _) = probe(&yaml(&open), &["services.yaml"]);
     assert!(text.ends_with("hint: name the map by `-f services.yaml`\n"), "{text}");
+}
+
+/// A server that fails is not probed without its headers: a silent one would take two timeouts.
+#[test]
+fn a_server_that_fails_is_probed_once() {
+    static PROBES: AtomicUsize = AtomicUsize::new(0);
+    let address = server(|_| {
+        PROBES.fetch_add(1, Ordering::Relaxed);
+        "HTTP/1.1 503 \r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+    });
+    let server = format!("{{url: http://{address}, name: a, headers: {{X-Token: \"${{TOKEN}}\"}}}}");
+    let (text, code) = probe(&format!("services:\n  app.test:\n    servers: [{server}]\n"), &[]);
+    assert_eq!((text.lines().last(), code), (Some("app.test a 503 N ms unhealthy: status 503"), Some(1)));
+    assert_eq!(PROBES.load(Ordering::Relaxed), 1);
 }
 
 /// The server responds only after all probes have arrived, in reverse order. So they must be in

@@ -38,18 +38,19 @@ impl ProbeRunner {
         Ok(Self(Upstream::new()?))
     }
 
-    /// Runs the health check of a server once. If the server has headers of its own, runs it again
-    /// without them.
+    /// Runs the health check of a server once. If it passes and the server has headers of its own,
+    /// runs it again without them.
     pub async fn run(&self, server: &Server, check: &HealthCheck) -> ProbeReport {
         let started = Instant::now();
         let result = self.probe_once(server, check).await;
         let duration = started.elapsed();
-        let passes_without_headers = if server.headers.is_empty() {
-            false
-        } else {
+        let passes = |result: &Result<ProbeResponse, String>| {
+            result.as_ref().is_ok_and(|response| check.evaluate(&Ok(response.clone())).is_ok())
+        };
+        let passes_without_headers = !server.headers.is_empty() && passes(&result) && {
             let mut bare = server.clone();
             bare.headers.clear();
-            self.probe_once(&bare, check).await.is_ok_and(|response| check.evaluate(&Ok(response)).is_ok())
+            passes(&self.probe_once(&bare, check).await)
         };
         match result {
             Ok(response) => ProbeReport {
