@@ -66,7 +66,7 @@ fn function_name(line: &str) -> Option<&str> {
     name.split(['(', '<']).next()
 }
 
-/// Returns the IDs of a line: `HC-05`, `T07` in a comment, and `hc_05_` or `t07_` in a function name.
+/// Returns the IDs of a line: `HC-05` and `T07` in a comment, `hc_05_` and `t07_` in a test name.
 fn ids(line: &str) -> BTreeSet<String> {
     let mut ids = BTreeSet::new();
     for word in line.split(|c: char| !c.is_ascii_alphanumeric() && c != '-' && c != '_') {

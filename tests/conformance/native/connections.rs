@@ -10,18 +10,18 @@ use tunnel_balancer_tests::{Action, Bench, Digest, Reply, Request, Service};
 use super::tls::{self, Files};
 
 cases![
-    not on Worker: "Cloudflare's runtime keeps the connections to servers, and a Worker runs only while it is asked";
+    not on Worker: "Cloudflare's runtime keeps the connections to servers, and a Worker runs only during a request";
     connections_are_used_again,
-    connections_that_died_meanwhile_cost_nobody_a_request,
-    broken_answers_end_their_connection,
+    dead_idle_connections_lose_no_request,
+    aborted_responses_end_their_connection,
     probes_run_without_traffic,
-    servers_are_out_before_anybody_asks,
+    failing_servers_are_unhealthy_before_the_first_request,
     trailers_end_a_body_and_are_no_headers,
     te_reaches_no_server,
-    expect_is_answered_here,
-    clients_that_take_no_answer_hold_nobody_else_up,
-    more_streams_than_a_connection_has_hold_nobody_up,
-    switching_protocols_unasked_reaches_no_client,
+    expect_is_handled_by_the_proxy,
+    clients_that_read_no_response_delay_no_others,
+    more_streams_than_a_connection_has_delay_no_request,
+    unrequested_protocol_switches_reach_no_client,
     authenticated_connections_are_not_shared,
     challenged_connections_are_not_reused,
     tolerated_header_syntax_is_passed_on,
@@ -37,7 +37,7 @@ async fn connections_are_used_again(bench: Bench) {
     assert_eq!((primary.hits(), primary.counts().connections), (20, 1));
 }
 
-async fn connections_that_died_meanwhile_cost_nobody_a_request(bench: Bench) {
+async fn dead_idle_connections_lose_no_request(bench: Bench) {
     let [primary, replica] = bench.servers(["primary", "replica"]).await;
     let proxy = bench.serve(Service::of([&primary, &replica]), &[]).await;
     for nth in 0..10 {
@@ -52,7 +52,7 @@ async fn connections_that_died_meanwhile_cost_nobody_a_request(bench: Bench) {
     assert_eq!(replica.hits(), 0);
 }
 
-async fn broken_answers_end_their_connection(bench: Bench) {
+async fn aborted_responses_end_their_connection(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     let proxy = bench.serve(Service::of([&primary]), &[]).await;
     primary.respond_at("/endless", Action::Endless(Reply::status(200).body("the beginning")));
@@ -63,7 +63,7 @@ async fn broken_answers_end_their_connection(bench: Bench) {
         primary.until("the end of the connection", |counts| counts.aborted == nth).await;
         let next = proxy.get("/").await;
         assert_eq!((next.status, next.served_by()), (200, "primary"));
-        assert!(next.text().starts_with("server: primary"), "the rest of another answer: {}", next.text());
+        assert!(next.text().starts_with("server: primary"), "the rest of another response: {}", next.text());
     }
 }
 
@@ -78,7 +78,7 @@ async fn probes_run_without_traffic(bench: Bench) {
     }
 }
 
-async fn servers_are_out_before_anybody_asks(bench: Bench) {
+async fn failing_servers_are_unhealthy_before_the_first_request(bench: Bench) {
     let [primary, replica] = bench.servers(["primary", "replica"]).await;
     let proxy = bench.serve(Service::of([&primary, &replica]).checked_often(), &[]).await;
     proxy.logged("server_healthy", 2).await;
@@ -98,7 +98,7 @@ async fn trailers_end_a_body_and_are_no_headers(bench: Bench) {
     primary.respond(Action::raw(format!("{head}4\r\nbody\r\n0\r\nX-Sum: 1\r\nX-Served-By: evil\r\n\r\n")));
     for te in ["", "trailers"] {
         let mut connection = proxy.connect().await;
-        let response = connection.send(&Request::get("/").header("TE", te)).await.expect("a whole answer");
+        let response = connection.send(&Request::get("/").header("TE", te)).await.expect("a whole response");
         assert_eq!((response.status, response.text().as_str(), response.header("X-Sum")), (200, "body", None));
         assert_eq!(response.headers.every("X-Served-By").collect::<Vec<_>>(), ["primary"]);
     }
@@ -126,7 +126,7 @@ async fn te_reaches_no_server(bench: Bench) {
 
 /// A client that waits for leave to send its body gets it, and one whose request is refused keeps
 /// its body.
-async fn expect_is_answered_here(bench: Bench) {
+async fn expect_is_handled_by_the_proxy(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     let proxy = bench.serve(Service::of([&primary]), &[]).await;
     for bytes in [4, 1_000_000] {
@@ -146,7 +146,7 @@ async fn expect_is_answered_here(bench: Bench) {
     assert!(connection.read_first_line().await.starts_with("HTTP/1.1 404 "));
 }
 
-async fn switching_protocols_unasked_reaches_no_client(bench: Bench) {
+async fn unrequested_protocol_switches_reach_no_client(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     let proxy = bench.serve(Service::of([&primary]), &[]).await;
     let head = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: evil\r\n\r\n";
@@ -162,7 +162,7 @@ async fn switching_protocols_unasked_reaches_no_client(bench: Bench) {
 
 /// Where a server offers HTTP/2, requests share a connection: one that is not taken must not fill
 /// it for all.
-async fn clients_that_take_no_answer_hold_nobody_else_up(bench: Bench) {
+async fn clients_that_read_no_response_delay_no_others(bench: Bench) {
     let files = Files::new("localhost");
     let port = tls::serve_http2(&files).await;
     let service = Service::at([("primary", format!("https://localhost:{port}"))]);
@@ -179,7 +179,7 @@ async fn clients_that_take_no_answer_hold_nobody_else_up(bench: Bench) {
 
 /// A server takes so many requests at a time on one connection of HTTP/2. The next one must not
 /// wait for one of them to end, and a probe even less: its server would be taken for dead.
-async fn more_streams_than_a_connection_has_hold_nobody_up(bench: Bench) {
+async fn more_streams_than_a_connection_has_delay_no_request(bench: Bench) {
     let files = Files::new("localhost");
     let port = tls::serve_http2(&files).await;
     let service = Service::at([("primary", format!("https://localhost:{port}"))]).checked_often();

@@ -1,4 +1,4 @@
-//! What one client may take: time, room, connections. Nobody may take what others need.
+//! Limits on one client: time, memory and connections.
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -12,9 +12,9 @@ cases![
     slow_headers_are_cut,
     silent_connections_are_closed,
     connections_that_never_say_a_word_are_closed,
-    uploads_that_stall_are_cut_and_blame_nobody,
-    bod_12_answers_that_stall_are_cut_and_counted,
-    clients_that_take_no_answer_are_cut,
+    stalled_uploads_are_aborted_without_health_impact,
+    bod_12_stalled_responses_are_aborted_and_counted,
+    clients_that_read_no_response_are_disconnected,
     responses_read_late_by_the_client_blame_no_server,
     connections_of_one_client_are_limited,
     open_websockets_are_connections,
@@ -32,7 +32,7 @@ async fn headers_that_are_too_large_are_431(bench: Bench) {
     assert_eq!(proxy.send(sized(8 * 1024)).await.status, 200);
     for request in [sized(20 * 1024), sized(1024 * 1024), Request::get(&format!("/{}", "p".repeat(20 * 1024)))] {
         let mut connection = proxy.connect().await;
-        // It may close while we are still sending: what it has said by then counts.
+        // It may close during the transfer. What it has sent by then counts.
         let _ = connection.send_bytes(&request.to_string()).await;
         let heard = connection.read_to_end().await;
         assert!(heard.starts_with("HTTP/1.1 431 ") || heard.starts_with("HTTP/1.1 414 "), "{heard:?}");
@@ -68,7 +68,7 @@ async fn silent_connections_are_closed(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     let proxy = bench.serve(Service::of([&primary]), &SHORT).await;
     let mut used = proxy.connect().await;
-    assert_eq!(used.send(&Request::get("/")).await.expect("an answer").status, 200);
+    assert_eq!(used.send(&Request::get("/")).await.expect("a response").status, 200);
     assert_eq!(used.read_to_end().await, "");
 }
 
@@ -78,7 +78,7 @@ async fn connections_that_never_say_a_word_are_closed(bench: Bench) {
     assert_eq!(proxy.connect().await.read_to_end().await, "");
 }
 
-async fn uploads_that_stall_are_cut_and_blame_nobody(bench: Bench) {
+async fn stalled_uploads_are_aborted_without_health_impact(bench: Bench) {
     let [primary, replica] = bench.servers(["primary", "replica"]).await;
     let proxy = bench.serve(Service::of([&primary, &replica]), &SHORT).await;
     for nth in 1..=4 {
@@ -94,7 +94,7 @@ async fn uploads_that_stall_are_cut_and_blame_nobody(bench: Bench) {
     assert_eq!(proxy.get("/").await.served_by(), "primary");
 }
 
-async fn bod_12_answers_that_stall_are_cut_and_counted(bench: Bench) {
+async fn bod_12_stalled_responses_are_aborted_and_counted(bench: Bench) {
     let [primary, replica] = bench.servers(["primary", "replica"]).await;
     // So seldom that only a failure makes another probe due.
     let seldom = Service::of([&primary, &replica]).checked_every("1h", "1h");
@@ -104,11 +104,11 @@ async fn bod_12_answers_that_stall_are_cut_and_counted(bench: Bench) {
     for nth in 1..=3 {
         let mut answer = proxy.open(Request::get("/stalls")).await;
         answer.until("the beginning").await;
-        assert!(answer.try_piece().await.is_err(), "half an answer passed for a whole one");
+        assert!(answer.try_piece().await.is_err(), "half a response was taken for a whole one");
         primary.until("the end of its connection", |counts| counts.aborted == nth).await;
         primary.until("a probe, to see what it has", |counts| counts.probes_done() > nth).await;
     }
-    assert_eq!((primary.hits(), replica.hits()), (3, 0), "nothing is tried again once an answer has begun");
+    assert_eq!((primary.hits(), replica.hits()), (3, 0), "a request is not retried after the start of its response");
     primary.respond_to_probes(Reply::status(530));
     for _ in 0..2 {
         let mut answer = proxy.open(Request::get("/stalls")).await;
@@ -118,7 +118,7 @@ async fn bod_12_answers_that_stall_are_cut_and_counted(bench: Bench) {
     assert_eq!(proxy.get("/").await.served_by(), "replica");
 }
 
-async fn clients_that_take_no_answer_are_cut(bench: Bench) {
+async fn clients_that_read_no_response_are_disconnected(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     let proxy = bench.serve(Service::of([&primary]), &SHORT).await;
     let endless = Action::Download(1 << 40, Gate::closed());
@@ -161,7 +161,7 @@ async fn connections_of_one_client_are_limited(bench: Bench) {
     let request = Request::get("/");
     let (mut first, mut second) = (proxy.connect().await, proxy.connect().await);
     for connection in [&mut first, &mut second] {
-        assert_eq!(connection.send(&request).await.expect("an answer").status, 200);
+        assert_eq!(connection.send(&request).await.expect("a response").status, 200);
     }
     let mut third = proxy.connect().await;
     assert!(third.send(&request).await.is_err(), "a third connection of one client");
@@ -172,8 +172,8 @@ async fn connections_of_one_client_are_limited(bench: Bench) {
     while again.is_err() {
         again = proxy.connect().await.send(&request).await; // until it has noticed that the first is gone
     }
-    assert_eq!(again.expect("an answer").status, 200);
-    assert_eq!(second.send(&request).await.expect("an answer").status, 200);
+    assert_eq!(again.expect("a response").status, 200);
+    assert_eq!(second.send(&request).await.expect("a response").status, 200);
 }
 
 async fn open_websockets_are_connections(bench: Bench) {
@@ -213,11 +213,11 @@ async fn more_connections_than_there_may_be_wait(bench: Bench) {
     let proxy = bench.serve(Service::of([&primary]), &["--max-connections", "2"]).await;
     let (mut first, mut second) = (proxy.connect().await, proxy.connect().await);
     for connection in [&mut first, &mut second] {
-        assert_eq!(connection.send(&Request::get("/")).await.expect("an answer").status, 200);
+        assert_eq!(connection.send(&Request::get("/")).await.expect("a response").status, 200);
     }
     let others = async {
         for _ in 0..20 {
-            assert_eq!(second.send(&Request::get("/")).await.expect("an answer").status, 200);
+            assert_eq!(second.send(&Request::get("/")).await.expect("a response").status, 200);
         }
         assert!(primary.requests().iter().all(|request| request.target != "/third"), "a third connection at a time");
         drop(first);
@@ -235,7 +235,7 @@ async fn exhausted_file_descriptors_blame_no_server(bench: Bench) {
     let proxy = bench.serve_with_open_files(Service::of([&primary, &replica]).checked_often(), 64).await;
     proxy.logged("server_healthy", 2).await;
     let mut first = proxy.connect().await;
-    assert_eq!(first.send(&Request::get("/")).await.expect("an answer").served_by(), "primary");
+    assert_eq!(first.send(&Request::get("/")).await.expect("a response").served_by(), "primary");
     let mut others = Vec::new();
     for _ in 0..64 {
         others.push(proxy.connect().await);
@@ -243,18 +243,21 @@ async fn exhausted_file_descriptors_blame_no_server(bench: Bench) {
     for _ in 0..4 {
         // One interval of the health checks.
         tokio::time::sleep(Duration::from_secs(1)).await;
-        first.send(&Request::get("/")).await.expect("an answer");
+        first.send(&Request::get("/")).await.expect("a response");
     }
     let failed = proxy.events("attempt_failed");
-    assert!(failed.iter().any(|event| event["reason"] == "resource_exhausted" && event["detail"].to_string().contains("os error 24")), "{failed:?}");
+    let is_exhausted = |event: &serde_json::Value| {
+        event["reason"] == "resource_exhausted" && event["detail"].to_string().contains("os error 24")
+    };
+    assert!(failed.iter().any(is_exhausted), "{failed:?}");
     drop(others);
     let served = async {
-        while first.send(&Request::get("/")).await.expect("an answer").status != 200 {
+        while first.send(&Request::get("/")).await.expect("a response").status != 200 {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
     within("descriptors to be free again", served).await;
-    assert_eq!(first.send(&Request::get("/")).await.expect("an answer").served_by(), "primary");
+    assert_eq!(first.send(&Request::get("/")).await.expect("a response").served_by(), "primary");
     let log = proxy.log().text();
     assert!(!log.contains("server_ejected") && !log.contains("server_unhealthy"), "{log}");
 }

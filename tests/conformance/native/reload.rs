@@ -50,13 +50,13 @@ async fn a_bad_file_keeps_the_old_one(bench: Bench) {
         if by_hand {
             proxy.signal(Signal::HUP);
         }
-        let told = proxy.logged(REJECTED, nth).await[nth - 1]["detail"].to_string();
-        assert!(told.contains("services.yaml:4:5") && told.contains("polcy"), "where and what: {told}");
+        let detail = proxy.logged(REJECTED, nth).await[nth - 1]["detail"].to_string();
+        assert!(detail.contains("services.yaml:4:5") && detail.contains("polcy"), "where and what: {detail}");
         let response = proxy.get("/").await;
         assert_eq!((response.served_by(), response.header(CONFIG)), ("a", Some("fallback")));
         proxy.edit(Service::of([if by_hand { &b } else { &a }]));
         proxy.logged(LOADED, nth + 1).await;
-        assert_eq!(proxy.events(REJECTED).len(), nth, "each mistake is told once");
+        assert_eq!(proxy.events(REJECTED).len(), nth, "each error is reported once");
     }
     let response = proxy.get("/").await;
     assert_eq!((response.served_by(), response.header(CONFIG)), ("b", None));
@@ -83,8 +83,8 @@ async fn a_missing_file_keeps_the_old_one(bench: Bench) {
     let [a] = bench.servers(["a"]).await;
     let proxy = bench.serve(Service::of([&a]), &[]).await;
     proxy.remove();
-    let told = proxy.logged(REJECTED, 1).await[0]["detail"].to_string();
-    assert!(told.contains("services.yaml"), "{told}");
+    let detail = proxy.logged(REJECTED, 1).await[0]["detail"].to_string();
+    assert!(detail.contains("services.yaml"), "{detail}");
     assert_eq!(proxy.get("/").await.served_by(), "a");
 }
 
@@ -116,7 +116,7 @@ async fn health_of_an_unchanged_service_survives(bench: Bench) {
     proxy.edit(vec![services(), Service::of([&b]).host("new.test")]);
     proxy.logged(LOADED, 2).await;
     traffic.served_by("b", 10).await;
-    assert_eq!(a.hits(), hits, "an unhealthy server was asked");
+    assert_eq!(a.hits(), hits, "an unhealthy server got a request");
     traffic.ends_without_failure().await;
     gate.open();
 }

@@ -1,4 +1,4 @@
-//! Told to stop, it lets what runs come to its end, and takes nothing new.
+//! On a signal, the proxy finishes running requests and accepts no new ones.
 
 use std::io::ErrorKind;
 
@@ -8,7 +8,7 @@ use tunnel_balancer_tests::{Action, Bench, Gate, Reply, Request, Service, within
 use super::tls::{Files, tls};
 
 cases![
-    not on Worker: "a Worker is not a process: nobody stops it";
+    not on Worker: "a Worker is not a process that can be stopped";
     a_running_download_comes_to_its_end,
     a_running_request_comes_to_its_end,
     silent_connections_are_closed,
@@ -62,7 +62,7 @@ async fn silent_connections_are_closed(bench: Bench) {
     // If it waited for them, it would wait longer than the suite does.
     let mut proxy = bench.serve(Service::of([&primary]), &["--drain-timeout", "10m", "--idle-timeout", "10m"]).await;
     let mut used = proxy.connect().await;
-    assert_eq!(used.send(&Request::get("/")).await.expect("an answer").status, 200);
+    assert_eq!(used.send(&Request::get("/")).await.expect("a response").status, 200);
     let mut fresh = proxy.connect().await;
     proxy.get("/").await; // it has accepted the one before
     proxy.signal(Signal::TERM);
@@ -90,7 +90,7 @@ async fn what_does_not_end_is_cut(bench: Bench) {
     let mut stream = proxy.open(Request::get("/events")).await;
     stream.until("and so on").await;
     proxy.signal(Signal::TERM);
-    assert!(stream.try_piece().await.is_err(), "half an answer passed for a whole one");
+    assert!(stream.try_piece().await.is_err(), "half a response was taken for a whole one");
     assert_eq!(proxy.exit().await.code(), Some(0));
 }
 
@@ -121,7 +121,7 @@ async fn an_open_websocket_is_cut_in_the_end(bench: Bench) {
     assert_eq!(proxy.exit().await.code(), Some(0));
 }
 
-/// Waits until nobody can connect any more, and it still runs.
+/// Waits until connections are refused while the process still runs.
 async fn refuses(proxy: &Process) {
     let refused = async {
         loop {

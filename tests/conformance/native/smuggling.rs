@@ -15,10 +15,10 @@ cases![
     t07_other_codings_are_refused,
     t07_odd_heads_are_refused_or_one_request,
     t07_bodies_of_get_requests_stay_bodies,
-    t07_refused_upgrades_end_with_their_answer,
+    t07_refused_upgrades_end_with_their_response,
     t07_odd_chunks_are_refused,
     t07_unread_bodies_are_no_requests,
-    t07_answers_have_one_length,
+    t07_responses_have_one_length,
     t02_a_request_has_one_host,
 ];
 
@@ -47,7 +47,7 @@ async fn sent(bench: &Bench, bytes: &str) -> (String, Vec<String>) {
 
 async fn say(proxy: &Process, bytes: &str) -> String {
     let mut connection = proxy.connect().await;
-    // It may close while we are still sending: what it has said by then counts.
+    // It may close during the transfer. What it has sent by then counts.
     let _ = connection.send_bytes(bytes).await;
     connection.read_to_end().await
 }
@@ -140,16 +140,16 @@ async fn t07_bodies_of_get_requests_stay_bodies(bench: Bench) {
         let proxy = bench.serve(Service::of([&primary]), &[]).await;
         let mut connection = proxy.connect().await;
         let request = Request::new(method, "/").body(TAIL);
-        assert_eq!(connection.send(&request).await.expect("an answer").status, 200);
+        assert_eq!(connection.send(&request).await.expect("a response").status, 200);
         assert_eq!(primary.only_request().body, Digest::of(TAIL), "{method}");
-        assert_eq!(connection.send(&Request::get("/next")).await.expect("an answer").status, 200);
+        assert_eq!(connection.send(&Request::get("/next")).await.expect("a response").status, 200);
         assert_eq!(primary.requests()[1].target, "/next", "{method}");
     }
 }
 
-/// What follows a handshake is no WebSocket before the server has said so, and is for the proxy to
-/// read (CVE-2026-2833).
-async fn t07_refused_upgrades_end_with_their_answer(bench: Bench) {
+/// Bytes after a handshake are no WebSocket until the server has accepted it. Until then, the proxy
+/// reads them (CVE-2026-2833).
+async fn t07_refused_upgrades_end_with_their_response(bench: Bench) {
     for upgrade in ["websocket", "h2c", "tls/1.2", "websocket, h2c"] {
         let head = format!(
             "GET / HTTP/1.1\r\nHost: app.test\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: {upgrade}\r\n\
@@ -179,8 +179,7 @@ async fn t07_odd_chunks_are_refused(bench: Bench) {
     }
 }
 
-/// A server that answers before it has read the body, and a request that is answered by the proxy
-/// itself.
+/// A server that responds before it has read the body, and a local reply.
 async fn t07_unread_bodies_are_no_requests(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     let proxy = bench.serve(Service::of([&primary]), &["--idle-timeout", "1s"]).await;
@@ -197,8 +196,8 @@ async fn t07_unread_bodies_are_no_requests(bench: Bench) {
     assert!(primary.requests().iter().all(|request| request.target == "/"), "{:?}", primary.requests());
 }
 
-/// Chunks count (RFC 9112, section 6.3), and a client must not be told of any other length.
-async fn t07_answers_have_one_length(bench: Bench) {
+/// Chunks take precedence (RFC 9112, section 6.3), and a client must not receive another length.
+async fn t07_responses_have_one_length(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     let proxy = bench.serve(Service::of([&primary]), &[]).await;
     for lengths in [

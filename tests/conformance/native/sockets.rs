@@ -1,4 +1,4 @@
-//! Where it listens, what it speaks there, and what it believes of who connects.
+//! Listeners: addresses, protocols, certificates and the trust in their clients.
 
 use std::net::Ipv4Addr;
 
@@ -13,17 +13,17 @@ use super::tls::{Files, Visitor, get, post, tls};
 
 cases![
     not on Worker: "Cloudflare's edge listens for a Worker";
-    it_listens_wherever_it_is_told,
+    it_listens_on_every_configured_address,
     each_listener_has_room,
     an_address_that_is_taken_is_named,
     the_peer_is_the_client,
     only_a_trusted_proxy_names_the_client,
     no_client_names_itself_in_another_header,
-    the_public_scheme_can_be_told,
+    the_public_scheme_can_be_set,
     certificates_are_read_from_pem,
     certificates_that_do_not_fit_keep_it_from_starting,
     a_renewed_certificate_is_taken,
-    plain_http_to_a_tls_port_harms_nobody,
+    plain_http_to_a_tls_port_harms_no_other_client,
     http2_carries_many_requests_at_a_time,
     http2_requests_look_like_any_other,
     http2_bodies_pass_both_ways,
@@ -35,7 +35,7 @@ cases![
     http2_without_tls_reaches_no_server,
 ];
 
-async fn it_listens_wherever_it_is_told(bench: Bench) {
+async fn it_listens_on_every_configured_address(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     let two = ["--listen", "127.0.0.1:0", "--listen", "127.0.0.2:0"];
     let proxy = bench.serve(Service::of([&primary]), &two).await;
@@ -81,15 +81,15 @@ async fn only_a_trusted_proxy_names_the_client(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     let trusting = ["--client-ip-header", "x-forwarded-for", "--trusted-proxy", "127.0.0.2/32"];
     let proxy = bench.serve(Service::of([&primary]), &trusting).await;
-    for (from, told, expected) in [
+    for (from, sent, expected) in [
         (Ipv4Addr::new(127, 0, 0, 2), "1.2.3.4, 203.0.113.7", "203.0.113.7"),
         (Ipv4Addr::new(127, 0, 0, 2), "2001:db8::7", "2001:db8::7"),
         (Ipv4Addr::new(127, 0, 0, 2), "junk", "127.0.0.2"),
         (Ipv4Addr::new(127, 0, 0, 1), "203.0.113.7", "127.0.0.1"),
     ] {
-        proxy.from(from).send(Request::get("/").header("X-Forwarded-For", told)).await;
+        proxy.from(from).send(Request::get("/").header("X-Forwarded-For", sent)).await;
         let seen = primary.requests().pop().expect("a request");
-        assert_eq!(seen.header("X-Forwarded-For"), Some(expected), "{from} says {told}");
+        assert_eq!(seen.header("X-Forwarded-For"), Some(expected), "{from} sends {sent}");
     }
 }
 
@@ -117,7 +117,7 @@ async fn no_client_names_itself_in_another_header(bench: Bench) {
     }
 }
 
-async fn the_public_scheme_can_be_told(bench: Bench) {
+async fn the_public_scheme_can_be_set(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     let sticky = "affinity: { cookie: lb, key: \"${AFFINITY_KEY}\" }";
     let proxy = bench.serve(Service::of([&primary]).with(sticky), &["--public-scheme", "https"]).await;
@@ -137,7 +137,7 @@ async fn certificates_are_read_from_pem(bench: Bench) {
     primary.respond(Reply::redirect(302, format!("{}/login", primary.url())));
     for alpn in ["http/1.1", "h2"] {
         let mut visitor = Visitor::connect(proxy.addr(), &files, alpn).await.expect("a handshake");
-        let response = visitor.send(get("/")).await.expect("an answer");
+        let response = visitor.send(get("/")).await.expect("a response");
         assert_eq!(
             (response.status().as_u16(), &response.headers()["location"]),
             (302, &"https://app.test/login".parse().unwrap())
@@ -181,11 +181,11 @@ async fn a_renewed_certificate_is_taken(bench: Bench) {
     proxy.logged("config_loaded", 3).await;
     let mut after = Visitor::connect(proxy.addr(), &files, "h2").await.expect("a handshake with the new one");
     for visitor in [&mut before, &mut after] {
-        assert_eq!(visitor.send(get("/")).await.expect("an answer").status(), 200);
+        assert_eq!(visitor.send(get("/")).await.expect("a response").status(), 200);
     }
 }
 
-async fn plain_http_to_a_tls_port_harms_nobody(bench: Bench) {
+async fn plain_http_to_a_tls_port_harms_no_other_client(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     let files = Files::new("app.test");
     let proxy = bench.serve(Service::of([&primary]), &files.arguments()).await;
@@ -193,7 +193,7 @@ async fn plain_http_to_a_tls_port_harms_nobody(bench: Bench) {
     plain.send_bytes("GET / HTTP/1.1\r\nHost: app.test\r\n\r\n").await.expect("an open connection");
     assert!(!plain.read_to_end().await.contains("200"));
     let mut visitor = Visitor::connect(proxy.addr(), &files, "h2").await.expect("a handshake");
-    assert_eq!(visitor.send(get("/")).await.expect("an answer").status(), 200);
+    assert_eq!(visitor.send(get("/")).await.expect("a response").status(), 200);
     assert_eq!(primary.hits(), 1);
 }
 
@@ -214,7 +214,7 @@ async fn http2_carries_many_requests_at_a_time(bench: Bench) {
     };
     let (responses, ()) = tokio::join!(join_all((0..50).map(ask)), all_there);
     for (n, response) in responses.into_iter().enumerate() {
-        let response = response.expect("an answer");
+        let response = response.expect("a response");
         assert_eq!((response.status().as_u16(), response.version()), (200, Version::HTTP_2));
         let text = response.into_body().collect().await.expect("a whole body").to_bytes();
         assert!(String::from_utf8_lossy(&text).contains(&format!("GET /{n}\n")), "{text:?}");
@@ -230,7 +230,7 @@ async fn http2_requests_look_like_any_other(bench: Bench) {
     for (name, value) in [("cookie", "a=1"), ("cookie", "b=2"), ("te", "trailers"), ("x-forwarded-for", "1.2.3.4")] {
         request.headers_mut().append(name, value.parse().unwrap());
     }
-    assert_eq!(visitor.send(request).await.expect("an answer").status(), 200);
+    assert_eq!(visitor.send(request).await.expect("a response").status(), 200);
     let seen = primary.only_request();
     assert_eq!((seen.method.as_str(), seen.target.as_str()), ("GET", "/a//b?c=%2F"));
     assert_eq!(seen.headers.every("Cookie").collect::<Vec<_>>(), ["a=1; b=2"], "RFC 9113, section 8.2.3");
@@ -249,7 +249,7 @@ async fn http2_bodies_pass_both_ways(bench: Bench) {
     for bytes in [0, 1, 64 * 1024, 3 * 1024 * 1024] {
         let body = "0123456789abcdef".repeat(bytes / 16 + 1)[..bytes].to_owned();
         primary.respond(Reply::status(200).body(body.clone()));
-        let response = visitor.send(post("/film", body.clone())).await.expect("an answer");
+        let response = visitor.send(post("/film", body.clone())).await.expect("a response");
         let received = response.into_body().collect().await.expect("a whole body").to_bytes();
         assert_eq!(Digest::of(received), Digest::of(&body));
         assert_eq!(primary.requests().pop().expect("a request").body, Digest::of(&body));
@@ -265,7 +265,7 @@ async fn http2_trailers_reach_the_client(bench: Bench) {
     primary.respond(Action::raw(format!("{head}4\r\nbody\r\n0\r\nX-Sum: 1\r\n\r\n")));
     let mut request = get("/");
     request.headers_mut().append("te", "trailers".parse().unwrap());
-    let body = visitor.send(request).await.expect("an answer").into_body().collect().await.expect("a whole body");
+    let body = visitor.send(request).await.expect("a response").into_body().collect().await.expect("a whole body");
     assert_eq!(body.trailers().and_then(|trailers| trailers.get("x-sum")), Some(&"1".parse().unwrap()));
     assert_eq!(body.to_bytes(), "body");
 }
@@ -277,11 +277,11 @@ async fn http2_visitors_can_leave_a_single_request(bench: Bench) {
     let mut visitor = Visitor::connect(proxy.addr(), &files, "h2").await.expect("a handshake");
     primary.respond_at("/slow", Action::Hang);
     tokio::select! {
-        response = visitor.send(get("/slow")) => panic!("a hung server answered: {response:?}"),
+        response = visitor.send(get("/slow")) => panic!("a hung server responded: {response:?}"),
         _ = primary.until("the request", |counts| counts.requests == 1) => {}
     }
     primary.until("the abandoned attempt", |counts| counts.aborted == 1).await;
-    assert_eq!(visitor.send(get("/")).await.expect("an answer").status(), 200, "on the same connection");
+    assert_eq!(visitor.send(get("/")).await.expect("a response").status(), 200, "on the same connection");
 }
 
 async fn http2_headers_are_limited(bench: Bench) {
@@ -292,12 +292,12 @@ async fn http2_headers_are_limited(bench: Bench) {
     let mut visitor = Visitor::connect(proxy.addr(), &files, "h2").await.expect("a handshake");
     let mut request = get("/");
     request.headers_mut().append("x-large", "x".repeat(40 * 1024).parse().unwrap());
-    // The client has been told of the limit and may keep to it by itself.
+    // The client knows the limit from its settings and may refuse to send.
     let refused = visitor.send(request).await;
     assert!(refused.as_ref().map_or(true, |response| response.status() == 431), "{refused:?}");
     assert_eq!(primary.hits(), 0);
     let mut visitor = Visitor::connect(proxy.addr(), &files, "h2").await.expect("a handshake");
-    assert_eq!(visitor.send(get("/")).await.expect("an answer").status(), 200);
+    assert_eq!(visitor.send(get("/")).await.expect("a response").status(), 200);
 }
 
 /// Of two lengths in HTTP/2 neither counts, as its frames have their own; in HTTP/1.1 a server
@@ -322,7 +322,7 @@ async fn http2_requests_have_one_length(bench: Bench) {
         assert_eq!(seen.body, Digest::of(body), "{lengths:?}");
     }
     let mut visitor = Visitor::connect(proxy.addr(), &files, "h2").await.expect("a handshake");
-    assert_eq!(visitor.send(get("/next")).await.expect("an answer").status(), 200);
+    assert_eq!(visitor.send(get("/next")).await.expect("a response").status(), 200);
     assert_eq!(primary.requests().pop().expect("a request").target, "/next");
 }
 
@@ -338,13 +338,13 @@ async fn http2_connections_that_never_say_a_word_are_closed(bench: Bench) {
         // How it is closed is its own affair.
         let _ = within("its end", silent.read_to_end(&mut heard)).await;
     }
-    // Somebody who answers pings, as every client does, may be silent for longer.
+    // A client that responds to pings may be silent for longer.
     let mut visitor = Visitor::connect(proxy.addr(), &files, "h2").await.expect("a handshake");
     primary.respond(Action::Delayed(std::time::Duration::from_secs(4), Box::default()));
-    assert_eq!(visitor.send(get("/")).await.expect("an answer").status(), 200);
+    assert_eq!(visitor.send(get("/")).await.expect("a response").status(), 200);
 }
 
-/// It may speak HTTP/2 there as well; a server on HTTP/1.1 must not get to see it.
+/// The listener may support HTTP/2 there. A server on HTTP/1.1 must not receive it.
 async fn http2_without_tls_reaches_no_server(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     let proxy = bench.serve(Service::of([&primary]), &["--idle-timeout", "1s"]).await;

@@ -1,4 +1,4 @@
-//! A certificate of one's own, and visitors who trust nobody else.
+//! A self-signed certificate, and clients that trust only it.
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -96,17 +96,17 @@ impl Visitor {
                 let target = request.uri().path().parse().expect("a path");
                 *request.uri_mut() = target;
                 request.headers_mut().insert("host", "app.test".parse().expect("a host"));
-                within("an answer", visitor.lock().await.send_request(request)).await
+                within("a response", visitor.lock().await.send_request(request)).await
             }
             Self::Http2(visitor) => {
                 within("room for a request", visitor.ready()).await?;
-                within("an answer", visitor.send_request(request)).await
+                within("a response", visitor.send_request(request)).await
             }
         }
     }
 }
 
-/// A connection on which nothing has been said but the handshake.
+/// A connection after its handshake.
 pub(super) async fn tls(addr: SocketAddr, files: &Files, alpn: &str) -> Result<TlsStream<TcpStream>, Box<dyn Error>> {
     let mut roots = RootCertStore::empty();
     roots.add(files.der.clone())?;
@@ -133,8 +133,8 @@ pub(super) fn post(target: &str, body: impl Into<Bytes>) -> Request<Full<Bytes>>
 /// for at least.
 pub(super) const STREAMS: u32 = 100;
 
-/// A server over TLS that speaks HTTP/2 to whoever can: `/film` never ends, `/events` has one and
-/// falls silent, anything else is answered with the version of the request.
+/// A server over TLS with HTTP/2. `/film` never ends, `/events` sends one event and stalls, and
+/// every other response is the version of the request.
 pub(super) async fn serve_http2(files: &Files) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let port = listener.local_addr().expect("an address").port();
@@ -173,7 +173,7 @@ async fn film(request: Request<Incoming>) -> Result<Response<Film>, Infallible> 
     Ok(Response::new(Film { text, then, told: false }))
 }
 
-/// A text, and what comes after it.
+/// A string, and the rest of the body.
 struct Film {
     text: Bytes,
     then: Then,
