@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::Method;
 use proptest::prelude::*;
-use tunnel_balancer_config::Work;
+use tunnel_balancer_config::Subrequests;
 use tunnel_balancer_core::{Failure, HealthCheck, RequestMeta, Server, Service};
 use tunnel_balancer_sim::{Behavior, Sim};
 
@@ -60,7 +60,7 @@ proptest! {
         post in any::<bool>(),
         seed in any::<u64>(),
     ) {
-        let work = Work::of(&service);
+        let work = Subrequests::of(&service);
         let mut sim = Sim::new(service.clone(), seed);
         let start = Duration::from_secs(60);
         for (server, (requests, probes)) in service.servers().iter().zip(behaviors) {

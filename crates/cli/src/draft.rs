@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use tunnel_balancer_config::{Diagnostic, parse, yaml_text};
+use tunnel_balancer_config::{Diagnostic, parse, yaml_scalar};
 use tunnel_balancer_core::{Server, ServerUrl};
 
 /// A map that is created.
@@ -48,7 +48,7 @@ impl Draft {
         for (index, service) in self.services.iter().enumerate() {
             yaml += if index == 0 { "" } else { "\n" };
             push_comments(&mut yaml, "  ", &service.comments);
-            yaml += &format!("  {}:\n    servers:\n", yaml_text(&service.address));
+            yaml += &format!("  {}:\n    servers:\n", yaml_scalar(&service.address));
             service.servers.iter().for_each(|server| push_server(&mut yaml, server));
             service.settings.iter().for_each(|line| yaml += &format!("    {line}\n"));
         }
@@ -114,10 +114,10 @@ pub(crate) fn message(error: &Diagnostic) -> &str {
 
 fn push_server(yaml: &mut String, server: &DraftServer) {
     let comment = server.comment.as_ref().map_or_else(String::new, |comment| format!(" # {}", one_line(comment)));
-    let settings = server.name.iter().map(|name| format!("name: {}", yaml_text(name))).chain(server.settings.clone());
+    let settings = server.name.iter().map(|name| format!("name: {}", yaml_scalar(name))).chain(server.settings.clone());
     let settings: String = settings.map(|line| format!("        {line}\n")).collect();
     let key = if settings.is_empty() { "" } else { "url: " };
-    *yaml += &format!("      - {key}{}{comment}\n{settings}", yaml_text(&server.url));
+    *yaml += &format!("      - {key}{}{comment}\n{settings}", yaml_scalar(&server.url));
 }
 
 fn push_comments(yaml: &mut String, indentation: &str, comments: &[String]) {

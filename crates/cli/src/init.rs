@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
-use tunnel_balancer_config::yaml_text;
+use tunnel_balancer_config::yaml_scalar;
 
 use crate::draft::{Draft, DraftService, render};
 use crate::map_file::MapFile;
@@ -145,9 +145,9 @@ impl Values {
         service.resolve_duplicate_names();
         service.settings = vec![
             "# Selection: failover (list order), round_robin, random, least_requests, latency or hash.".to_owned(),
-            format!("policy: {}", yaml_text(self.policy.as_deref().unwrap_or(DEFAULT_POLICY))),
+            format!("policy: {}", yaml_scalar(self.policy.as_deref().unwrap_or(DEFAULT_POLICY))),
             "# Health check: the path must return 2xx or 3xx only while the application works.".to_owned(),
-            format!("health_check: {{ path: {} }}", yaml_text(self.health_path.as_deref().unwrap_or(DEFAULT_PATH))),
+            format!("health_check: {{ path: {} }}", yaml_scalar(self.health_path.as_deref().unwrap_or(DEFAULT_PATH))),
         ];
         let comments = [
             "Public hostnames and their servers, in the order of preference.",
@@ -279,7 +279,7 @@ First server: the hostname of its tunnel, such as chat-a.example.com: \
 error[loop]: the server `chat.example.com` is a public host of this file
   hint: its requests would come back here for ever: give the tunnel a hostname of its own
 First server: the hostname of its tunnel, such as chat-a.example.com: \
-Second server (optional): error[servers]: the server `https://chat-a.example.com` is listed twice
+Second server (optional): error[invalid-servers]: the server `https://chat-a.example.com` is listed twice
   hint: remove one: a server is not tried more often by being listed more often
 Second server (optional): \
 Policy: failover, round_robin, random, least_requests, latency or hash [failover]: \

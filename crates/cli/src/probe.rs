@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, interval_at};
-use tunnel_balancer_config::{normal_address, parse_with};
+use tunnel_balancer_config::{normalize_address, parse_with};
 use tunnel_balancer_core::Service;
 use tunnel_balancer_native::{ProbeReport, ProbeRunner};
 
@@ -87,7 +87,7 @@ impl Probe {
         let mut services = config.map_err(|errors| errors.in_file(&name).to_string())?.services;
         if let Some(wanted) = &self.service {
             let names = services.iter().map(Service::name).collect::<Vec<_>>().join(", ");
-            let address = normal_address(wanted).unwrap_or_else(|| wanted.clone());
+            let address = normalize_address(wanted).unwrap_or_else(|| wanted.clone());
             services.retain(|service| service.name() == address);
             if services.is_empty() {
                 let hint = Some(hint_for(wanted)).filter(|hint| !hint.is_empty());

@@ -7,7 +7,7 @@ use std::fmt;
 #[error("{}", self.in_file(""))]
 pub struct Errors {
     diagnostics: Vec<Diagnostic>,
-    more: usize,
+    suppressed: usize,
 }
 
 /// One mistake, or one thing that is probably not meant so.
@@ -71,32 +71,32 @@ pub enum Code {
     /// Not the address of a server.
     InvalidUrl,
     /// A service without servers that can be used, with too many, or with the same one twice.
-    Servers,
+    InvalidServers,
     /// Two servers of one service with the same name.
     DuplicateName,
     /// A server that is a public host of the same file.
     Loop,
     /// Something that must be secret and is written out.
-    SecretLiteral,
+    InlineSecret,
     /// A secret that the file refers to and the host does not have.
     MissingSecret,
     /// A warning: a setting that changes nothing where it stands.
     NoEffect,
     /// A warning: a probe that a dead tunnel passes.
-    BlindProbe,
+    IneffectiveProbe,
     /// A warning: no request that changes something can ever be served.
     NoWrites,
     /// A warning: an address that nobody can connect to.
     Unreachable,
     /// A warning: requests cross the open internet without encryption.
-    PlainHttp,
+    InsecureHttp,
     /// A warning: a header that usually holds a secret is written out.
-    WrittenSecret,
+    InlineSecretHeader,
 }
 
 impl Code {
     /// All of them, errors first.
-    pub const ALL: [Self; Self::WrittenSecret as usize + 1] = [
+    pub const ALL: [Self; Self::InlineSecretHeader as usize + 1] = [
         Self::Syntax,
         Self::TooLarge,
         Self::UnknownKey,
@@ -109,28 +109,28 @@ impl Code {
         Self::InvalidHost,
         Self::DuplicateHost,
         Self::InvalidUrl,
-        Self::Servers,
+        Self::InvalidServers,
         Self::DuplicateName,
         Self::Loop,
-        Self::SecretLiteral,
+        Self::InlineSecret,
         Self::MissingSecret,
         Self::NoEffect,
-        Self::BlindProbe,
+        Self::IneffectiveProbe,
         Self::NoWrites,
         Self::Unreachable,
-        Self::PlainHttp,
-        Self::WrittenSecret,
+        Self::InsecureHttp,
+        Self::InlineSecretHeader,
     ];
 
     /// How much a mistake of this kind matters.
     pub const fn severity(self) -> Severity {
         match self {
             Self::NoEffect
-            | Self::BlindProbe
+            | Self::IneffectiveProbe
             | Self::NoWrites
             | Self::Unreachable
-            | Self::PlainHttp
-            | Self::WrittenSecret => Severity::Warning,
+            | Self::InsecureHttp
+            | Self::InlineSecretHeader => Severity::Warning,
             _ => Severity::Error,
         }
     }
@@ -150,17 +150,17 @@ impl Code {
             Self::InvalidHost => "invalid-host",
             Self::DuplicateHost => "duplicate-host",
             Self::InvalidUrl => "invalid-url",
-            Self::Servers => "servers",
+            Self::InvalidServers => "invalid-servers",
             Self::DuplicateName => "duplicate-name",
             Self::Loop => "loop",
-            Self::SecretLiteral => "secret-literal",
+            Self::InlineSecret => "inline-secret",
             Self::MissingSecret => "missing-secret",
             Self::NoEffect => "no-effect",
-            Self::BlindProbe => "blind-probe",
+            Self::IneffectiveProbe => "ineffective-probe",
             Self::NoWrites => "no-writes",
             Self::Unreachable => "unreachable",
-            Self::PlainHttp => "plain-http",
-            Self::WrittenSecret => "written-secret",
+            Self::InsecureHttp => "insecure-http",
+            Self::InlineSecretHeader => "inline-secret-header",
         }
     }
 }
@@ -191,8 +191,8 @@ impl Errors {
     /// The largest number of mistakes that are told one by one.
     pub const MAX_DIAGNOSTICS: usize = 50;
 
-    pub(crate) const fn new(diagnostics: Vec<Diagnostic>, more: usize) -> Self {
-        Self { diagnostics, more }
+    pub(crate) const fn new(diagnostics: Vec<Diagnostic>, suppressed: usize) -> Self {
+        Self { diagnostics, suppressed }
     }
 
     /// The mistakes that are told, at most [`MAX_DIAGNOSTICS`](Self::MAX_DIAGNOSTICS).
@@ -201,8 +201,8 @@ impl Errors {
     }
 
     /// How many were found beyond those.
-    pub const fn more(&self) -> usize {
-        self.more
+    pub const fn suppressed(&self) -> usize {
+        self.suppressed
     }
 
     /// The same text as `Display` gives, with `file` in front of each line number, so that editors
@@ -224,7 +224,7 @@ impl fmt::Display for InFile<'_> {
             let colon = if self.file.is_empty() { "" } else { ":" };
             write!(f, "{newline}{}{colon}{diagnostic}", self.file)?;
         }
-        match self.errors.more {
+        match self.errors.suppressed {
             0 => Ok(()),
             more => write!(f, "\nand {more} more"),
         }

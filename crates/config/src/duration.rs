@@ -43,12 +43,12 @@ pub(crate) fn duration(value: &Value<'_>, range: RangeInclusive<Duration>) -> Re
     if range.contains(&duration) {
         return Ok(duration);
     }
-    let (least, most) = (written(*range.start()), written(*range.end()));
+    let (least, most) = (format_duration(*range.start()), format_duration(*range.end()));
     Err(Problem::new(Code::OutOfRange, format!("expected {least} to {most}, found {}", quoted(text))))
 }
 
 /// A duration the way an operator would write it.
-pub fn written(duration: Duration) -> String {
+pub fn format_duration(duration: Duration) -> String {
     let mut rest = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     let mut text = String::new();
     for (unit, millis) in UNITS {
@@ -121,7 +121,7 @@ mod tests {
     #[test]
     fn durations_are_written_as_read() {
         for text in ["500ms", "30s", "5m", "1h", "1h30m", "1m500ms", "24h", "0s"] {
-            assert_eq!(parse(text).map(written).as_deref(), Some(text));
+            assert_eq!(parse(text).map(format_duration).as_deref(), Some(text));
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tunnel_balancer_core::EjectionSettings;
 
 use crate::diagnostic::Code;
-use crate::duration::{USUAL, duration, written};
+use crate::duration::{USUAL, duration, format_duration};
 use crate::problem::Problem;
 use crate::reader::{Field, Key, number, or_off, percent};
 use crate::shape::Shape;
@@ -84,7 +84,7 @@ pub(crate) fn ejection(partial: &mut PartialEjection, field: Field<'_>) {
     if let Some(max) = partial.max_time.filter(|max| base > *max)
         && let Some(field) = limits.blamed()
     {
-        let (base, max) = (written(base), written(max));
+        let (base, max) = (format_duration(base), format_duration(max));
         let message = format!("`base_time` ({base}) is longer than `max_time` ({max})");
         let hint = format!("the first ejection cannot be longer than the longest: set `max_time` to {base} or more");
         field.report(Problem::new(Code::Conflict, message).hint(hint));

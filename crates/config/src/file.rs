@@ -10,7 +10,7 @@ use crate::reader::{Entry, Field, Key};
 use crate::server::{self, servers};
 use crate::settings::{self, Settings};
 use crate::shape::{About, Shape};
-use crate::{warnings, work};
+use crate::{subrequests, warnings};
 
 const SMALLEST: &str = "write at least `services: { chat.example.com: chat-a.example.com }`";
 
@@ -118,8 +118,8 @@ fn service(address: String, field: Field<'_>, defaults: &Settings, public: &Publ
         return None;
     }
     let service = settings.service(address, servers);
-    let service = service.map_err(|error| list.report(Problem::new(Code::Servers, error.to_string()))).ok()?;
-    if let Err(problem) = work::check(&service)
+    let service = service.map_err(|error| list.report(Problem::new(Code::InvalidServers, error.to_string()))).ok()?;
+    if let Err(problem) = subrequests::check(&service)
         && field.is_well()
     {
         list.report(problem);

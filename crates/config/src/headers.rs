@@ -37,7 +37,7 @@ pub(crate) fn server_headers(target: &mut Vec<ServerHeader>, field: Field<'_>) {
     for entry in map.into_entries() {
         let name = entry.key.read(|_| name(entry.name));
         let value = template(entry.value);
-        if names_a_secret(entry.name)
+        if is_sensitive_name(entry.name)
             && let Value::Text(text) = entry.value.value()
             && !text.contains("${")
         {
@@ -56,7 +56,7 @@ pub(crate) fn server_headers(target: &mut Vec<ServerHeader>, field: Field<'_>) {
 fn written(name: &str) -> Problem {
     let secret = name.to_ascii_uppercase().replace(|c: char| !c.is_ascii_alphanumeric(), "_");
     let problem =
-        Problem::new(Code::WrittenSecret, format!("the secret of the header {} is written out", ticked(name)));
+        Problem::new(Code::InlineSecretHeader, format!("the secret of the header {} is written out", ticked(name)));
     problem.hint(format!(
         "whoever reads this file can use it: write `\"${{{secret}}}\"`, and set it with `npx wrangler secret put {secret}`"
     ))
@@ -64,7 +64,7 @@ fn written(name: &str) -> Problem {
 
 /// Whether a header of this name, or any key of a file, usually holds something that nobody else
 /// may know.
-pub fn names_a_secret(name: &str) -> bool {
+pub fn is_sensitive_name(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     let last = name.rsplit(['-', '_']).next().unwrap_or_default();
     // An author is no secret.
@@ -96,7 +96,7 @@ mod tests {
         let other = ["X-Author", "X-Authority", "X-Keyboard", "keys", "X-App", "Cookies", ""];
         for (names, expected) in [(&secret[..], true), (&other[..], false)] {
             for name in names {
-                assert_eq!(names_a_secret(name), expected, "{name}");
+                assert_eq!(is_sensitive_name(name), expected, "{name}");
             }
         }
     }

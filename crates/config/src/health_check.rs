@@ -6,7 +6,7 @@ use std::time::Duration;
 use tunnel_balancer_core::{HealthCheck, StatusRanges};
 
 use crate::diagnostic::Code;
-use crate::duration::{USUAL, duration, written};
+use crate::duration::{USUAL, duration, format_duration};
 use crate::node::{Value, quoted};
 use crate::problem::Problem;
 use crate::reader::{Field, Key, number, or_off, quotable_text, text};
@@ -151,7 +151,7 @@ pub(crate) fn health_check(partial: &mut Option<PartialHealthCheck>, field: Fiel
 }
 
 fn too_slow(timeout: Duration, name: &str, interval: Duration) -> Problem {
-    let (timeout, interval) = (written(timeout), written(interval));
+    let (timeout, interval) = (format_duration(timeout), format_duration(interval));
     let message = format!("`timeout` ({timeout}) is longer than `{name}` ({interval})");
     let hint = format!("a probe must be over before the next begins: set `timeout` to {interval} or less");
     Problem::new(Code::Conflict, message).hint(hint)
@@ -222,7 +222,8 @@ fn expect_status(field: Field<'_>) -> Option<StatusRanges> {
         return None;
     }
     if let Some(both) = overlap(&StatusRanges(OF_A_DEAD_TUNNEL.to_vec()), &ranges) {
-        let problem = Problem::new(Code::BlindProbe, format!("a server whose tunnel is down would pass, with {both}"));
+        let problem =
+            Problem::new(Code::IneffectiveProbe, format!("a server whose tunnel is down would pass, with {both}"));
         field.report(
             problem
                 .hint("Cloudflare answers 502 to 504, 520 to 527 and 530 in its place: expect less, as in `200-399`"),

@@ -44,7 +44,7 @@ impl Public {
 
 /// The name of the service that is written as `text` in a file: host and path, in the form requests
 /// are matched by. `None` for what could not be written there.
-pub fn normal_address(text: &str) -> Option<String> {
+pub fn normalize_address(text: &str) -> Option<String> {
     public_address(text).ok()
 }
 

@@ -46,11 +46,11 @@ mod health_check;
 mod host;
 #[cfg(feature = "ingress")]
 mod ingress;
-mod mask;
 mod node;
 mod policy;
 mod problem;
 mod reader;
+mod redact;
 #[cfg(feature = "schema")]
 mod reference;
 mod renamed;
@@ -68,33 +68,33 @@ mod shape;
 mod shown;
 mod size;
 mod statuses;
+mod subrequests;
 mod suggest;
 mod syntax;
 mod token;
 mod warnings;
-mod work;
 mod yaml;
 
 use tunnel_balancer_core::Service;
 
 pub use available::{Available, parse_available};
 pub use diagnostic::{Code, Diagnostic, Errors, Severity};
-pub use duration::{parse as parse_duration, written as duration_text};
-pub use headers::names_a_secret;
-pub use host::normal_address;
+pub use duration::{format_duration, parse as parse_duration};
+pub use headers::is_sensitive_name;
+pub use host::normalize_address;
 #[cfg(feature = "ingress")]
 pub use ingress::{Coverage, Ingress, IngressRule, IngressTarget, ingress_target, parse_ingress};
-pub use mask::masked_urls;
+pub use redact::redact_urls;
 #[cfg(feature = "schema")]
 pub use reference::reference;
-pub use scalar::yaml_text;
+pub use scalar::yaml_scalar;
 #[cfg(feature = "schema")]
 pub use schema::schema;
 #[cfg(feature = "schema")]
 pub use shown::as_json;
 pub use size::parse as parse_size;
+pub use subrequests::{MAX_SUBREQUESTS, Subrequests};
 pub use syntax::Lines;
-pub use work::{MAX_SUBREQUESTS, Work};
 
 /// The largest text that is read, in bytes: room for thousands of services, and read within a
 /// Worker's limits.
@@ -159,7 +159,7 @@ pub fn parse_with(yaml: &str, secret: &dyn Fn(&str) -> Option<String>) -> Result
 /// Like [`parse`].
 pub fn parse_scenario(yaml: &str, services: Option<&[Service]>) -> Result<scenario::Scenario, Errors> {
     let (read, _) = document(yaml, &secret::Secrets::new(None), |root| scenario::scenario(root, services))?;
-    read.ok_or_else(|| alone(Code::Servers, syntax::START, "there is no service to simulate".to_owned(), None))
+    read.ok_or_else(|| alone(Code::InvalidServers, syntax::START, "there is no service to simulate".to_owned(), None))
 }
 
 /// Reads the state of servers of `service`, for explanations.

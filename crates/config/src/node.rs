@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::ops::RangeInclusive;
 
-use crate::mask::masked_urls;
+use crate::redact::redact_urls;
 
 /// A node's place in the order in which a document is read: a container before its content, a key
 /// before its value.
@@ -139,7 +139,7 @@ pub(crate) fn ticked(text: &str) -> String {
 fn shortened(text: &str) -> String {
     /// Longer than any key and most hostnames, short enough for a line of a log.
     const MAX_CHARS: usize = 80;
-    let text = masked_urls(text);
+    let text = redact_urls(text);
     match text.char_indices().nth(MAX_CHARS) {
         Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
         None => text,

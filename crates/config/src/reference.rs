@@ -96,9 +96,15 @@ fn value(shape: &Shape, path: &[&str]) -> String {
         Shape::Number(range) => count(range.start(), range.end()),
         Shape::Percent(range) => format!("{} (percent)", count(range.start(), range.end())),
         Shape::Duration(range) => {
-            format!("duration, {} to {}", duration::written(*range.start()), duration::written(*range.end()))
+            format!(
+                "duration, {} to {}",
+                duration::format_duration(*range.start()),
+                duration::format_duration(*range.end())
+            )
         }
-        Shape::Size(range) => format!("size, {} to {}", size::written(*range.start()), size::written(*range.end())),
+        Shape::Size(range) => {
+            format!("size, {} to {}", size::format_size(*range.start()), size::format_size(*range.end()))
+        }
         Shape::Statuses { least, may_be_empty } => {
             let range = format!("statuses, {least} to {}", statuses::ANY.end());
             if *may_be_empty { range } else { format!("{range}, one at least") }

@@ -6,14 +6,14 @@ use std::time::Duration;
 use tunnel_balancer_core::{BudgetSettings, RetrySettings};
 
 use crate::diagnostic::Code;
-use crate::duration::{USUAL, duration, written};
+use crate::duration::{USUAL, duration, format_duration};
 use crate::node::Value;
 use crate::problem::Problem;
 use crate::reader::{Field, Key, boolean, number, or_off, percent};
 use crate::shape::Shape;
 use crate::size::size;
 use crate::statuses::{ANY, overlap, status_range, statuses};
-use crate::work::MAX_SUBREQUESTS;
+use crate::subrequests::MAX_SUBREQUESTS;
 
 pub(crate) const KEYS: &[Key<RetrySettings>] = &[
     Key::new(
@@ -154,7 +154,7 @@ pub(crate) fn retry(retry: &mut RetrySettings, field: Field<'_>) {
     if let Some(limit) = retry.per_try_timeout.filter(|limit| *limit > retry.timeout)
         && let Some(field) = limits.blamed()
     {
-        let (limit, timeout) = (written(limit), written(retry.timeout));
+        let (limit, timeout) = (format_duration(limit), format_duration(retry.timeout));
         let message = format!("`per_try_timeout` ({limit}) is longer than `timeout` ({timeout})");
         let hint =
             format!("an attempt cannot take longer than all together: set `per_try_timeout` to {timeout} or less");

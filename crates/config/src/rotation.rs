@@ -6,7 +6,7 @@ use crate::server::Draft;
 
 /// The servers of one service, all of them. What could not be read counts as not written.
 pub(crate) fn check(servers: &[Draft]) -> Result<(), Problem> {
-    let problem = |message, hint: &str| Err(Problem::new(Code::Servers, message).hint(hint));
+    let problem = |message, hint: &str| Err(Problem::new(Code::InvalidServers, message).hint(hint));
     let enabled = || servers.iter().filter(|server| server.enabled);
     let mut open = enabled().filter(|server| !server.drain).peekable();
     if enabled().next().is_none() {

@@ -5,13 +5,13 @@
 /// where nothing can be misread, otherwise in double quotes.
 ///
 /// ```
-/// use tunnel_balancer_config::yaml_text;
+/// use tunnel_balancer_config::yaml_scalar;
 ///
-/// assert_eq!(yaml_text("https://chat-a.example.com"), "https://chat-a.example.com");
-/// assert_eq!(yaml_text("no"), r#""no""#);
-/// assert_eq!(yaml_text("a: \"b\""), r#""a: \"b\"""#);
+/// assert_eq!(yaml_scalar("https://chat-a.example.com"), "https://chat-a.example.com");
+/// assert_eq!(yaml_scalar("no"), r#""no""#);
+/// assert_eq!(yaml_scalar("a: \"b\""), r#""a: \"b\"""#);
 /// ```
-pub fn yaml_text(text: &str) -> String {
+pub fn yaml_scalar(text: &str) -> String {
     if is_plain(text) { text.to_owned() } else { quoted(text) }
 }
 
@@ -130,7 +130,7 @@ mod tests {
 
         #[test]
         fn what_is_written_is_read_back_wherever_it_stands(text in text()) {
-            let it = yaml_text(&text);
+            let it = yaml_scalar(&text);
             for yaml in [format!("key: {it}"), format!("key: {it} # comment"), format!("{{ key: {it} }}")] {
                 prop_assert!(is(&entry(&yaml).1, &text), "{}", yaml);
             }
@@ -146,7 +146,7 @@ mod tests {
     fn what_looks_like_something_else_is_quoted() {
         let plain = ["chat.example.com", "https://a.example:8443/x", "/healthz?full=1", "round_robin", "e1", "NAME"];
         for text in plain {
-            assert_eq!(yaml_text(text), text);
+            assert_eq!(yaml_scalar(text), text);
         }
         let quoted = [
             "",
@@ -167,8 +167,8 @@ mod tests {
             "[::1]",
         ];
         for text in quoted {
-            assert_eq!(yaml_text(text), format!("\"{text}\""));
-            assert!(is(&entry(&format!("key: {}", yaml_text(text))).1, text), "{text}");
+            assert_eq!(yaml_scalar(text), format!("\"{text}\""));
+            assert!(is(&entry(&format!("key: {}", yaml_scalar(text))).1, text), "{text}");
         }
     }
 }

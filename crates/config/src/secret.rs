@@ -118,7 +118,7 @@ fn reference<'a>(value: &'a Value<'_>, example: &str) -> Result<&'a str, Problem
 }
 
 fn literal(example: &str) -> Problem {
-    let problem = Problem::new(Code::SecretLiteral, "a secret must not be written into this file");
+    let problem = Problem::new(Code::InlineSecret, "a secret must not be written into this file");
     problem.hint(format!("write `\"${{{example}}}\"` and set it with `npx wrangler secret put {example}`"))
 }
 
@@ -142,13 +142,13 @@ mod tests {
             ("${A}${B}", Err(Code::InvalidValue)),
             ("${ A }", Err(Code::InvalidValue)),
             ("${KÄY}", Err(Code::InvalidValue)),
-            ("", Err(Code::SecretLiteral)),
-            ("KEY", Err(Code::SecretLiteral)),
-            ("$KEY", Err(Code::SecretLiteral)),
-            ("{KEY}", Err(Code::SecretLiteral)),
-            ("x${KEY}", Err(Code::SecretLiteral)),
-            ("${KEY} ", Err(Code::SecretLiteral)),
-            ("${KEY", Err(Code::SecretLiteral)),
+            ("", Err(Code::InlineSecret)),
+            ("KEY", Err(Code::InlineSecret)),
+            ("$KEY", Err(Code::InlineSecret)),
+            ("{KEY}", Err(Code::InlineSecret)),
+            ("x${KEY}", Err(Code::InlineSecret)),
+            ("${KEY} ", Err(Code::InlineSecret)),
+            ("${KEY", Err(Code::InlineSecret)),
         ];
         for (text, expected) in table {
             let value = Value::Text(text.into());

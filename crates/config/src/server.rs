@@ -117,7 +117,7 @@ pub(crate) fn servers(field: Field<'_>, public: &Public) -> Vec<Server> {
         Value::Text(_) => None,
         Value::List(items) if !items.is_empty() => None,
         Value::List(_) => Some(
-            Problem::new(Code::Servers, "a service needs at least one server")
+            Problem::new(Code::InvalidServers, "a service needs at least one server")
                 .hint("write the hostname of its tunnel, as in `[chat-a.example.com]`"),
         ),
         map @ Value::Map(_) => {
@@ -180,7 +180,7 @@ impl Seen {
     fn add(&mut self, server: &Server, address: Field<'_>, named: Option<Field<'_>>) {
         let url = server.url.to_string();
         if let Some(other) = self.urls.get(&url) {
-            let problem = Problem::new(Code::Servers, format!("the server {} is listed twice", ticked(&url)));
+            let problem = Problem::new(Code::InvalidServers, format!("the server {} is listed twice", ticked(&url)));
             let hint = "remove one: a server is not tried more often by being listed more often";
             return address.report(problem.see(*other).hint(hint));
         }

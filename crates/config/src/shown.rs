@@ -3,7 +3,7 @@
 use serde_json::{Map, Value as Json, json};
 use tunnel_balancer_core::Affinity;
 
-use crate::duration::written;
+use crate::duration::format_duration;
 use crate::node::{Node, Value};
 use crate::yaml;
 
@@ -27,7 +27,7 @@ impl Defaults {
             // Those two are that one server's own.
             ["servers", "url" | "name"] | ["servers"] | [] => return None,
             // Affinity is off, so the file shows nothing of it.
-            ["affinity", "ttl"] => return Some(json!(written(Affinity::new("", "").ttl))),
+            ["affinity", "ttl"] => return Some(json!(format_duration(Affinity::new("", "").ttl))),
             _ => {}
         }
         let default = path.iter().try_fold(&self.0, |value, key| match value {

@@ -22,8 +22,8 @@ pub(crate) fn size(value: &Value<'_>, range: RangeInclusive<u64>) -> Result<u64,
     if range.contains(&bytes) {
         return Ok(bytes);
     }
-    let (least, most) = (written(*range.start()), written(*range.end()));
-    Err(Problem::new(Code::OutOfRange, format!("expected {least} to {most}, found {}", written(bytes))))
+    let (least, most) = (format_size(*range.start()), format_size(*range.end()));
+    Err(Problem::new(Code::OutOfRange, format!("expected {least} to {most}, found {}", format_size(bytes))))
 }
 
 /// A number of bytes as it is written: `64KiB`, `1MiB` or `65536`. `None` for anything else.
@@ -34,7 +34,7 @@ pub fn parse(text: &str) -> Option<u64> {
     number.parse::<u64>().ok()?.checked_mul(bytes)
 }
 
-pub(crate) fn written(bytes: u64) -> String {
+pub(crate) fn format_size(bytes: u64) -> String {
     for (unit, size) in [("MiB", 1 << 20), ("KiB", 1 << 10)] {
         if bytes > 0 && bytes.is_multiple_of(size) {
             return format!("{}{unit}", bytes / size);
@@ -69,7 +69,7 @@ mod tests {
         }
         let table = [(0, "0"), (1, "1"), (65_536, "64KiB"), (1_048_576, "1MiB"), (1_048_577, "1048577")];
         for (bytes, text) in table {
-            assert_eq!(written(bytes), text);
+            assert_eq!(format_size(bytes), text);
         }
     }
 }

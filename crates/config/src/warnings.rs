@@ -10,7 +10,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use tunnel_balancer_core::{Policy, RetrySettings, Server, ServerUrl, Service, Writes};
 
 use crate::diagnostic::Code;
-use crate::duration::written;
+use crate::duration::format_duration;
 use crate::node::ticked;
 use crate::problem::Problem;
 use crate::reader::Field;
@@ -55,7 +55,7 @@ fn address(url: &ServerUrl, field: Field<'_>) {
     if url.scheme() == "http" && is_public(host) {
         let message = format!("requests to {} are not encrypted, and its answers can be forged", ticked(host));
         let hint = "write `https://`, or the hostname alone, which means the same";
-        field.report(Problem::new(Code::PlainHttp, message).hint(hint));
+        field.report(Problem::new(Code::InsecureHttp, message).hint(hint));
     }
 }
 
@@ -166,7 +166,7 @@ fn liveness_check(service: &Service, retry: Field<'_>) {
     };
     let limit = settings.timeout;
     if let Some(at) = retry.under("liveness_check_after").filter(|_| after >= limit) {
-        let (after, limit) = (written(after), written(limit));
+        let (after, limit) = (format_duration(after), format_duration(limit));
         let message =
             format!("no server is ejected after `liveness_check_after` ({after}): `timeout` ({limit}) ends before");
         no_effect(at, message, &format!("set it to less than {limit}"));
@@ -176,7 +176,7 @@ fn liveness_check(service: &Service, retry: Field<'_>) {
 fn hold(service: &Service, retry: Field<'_>) {
     let timeout = service.retry.timeout;
     let Some((at, hold)) = retry.under("hold").zip(service.retry.hold.filter(|hold| *hold > timeout)) else { return };
-    let (hold, timeout) = (written(hold), written(timeout));
+    let (hold, timeout) = (format_duration(hold), format_duration(timeout));
     let message = format!("`hold` ({hold}) is longer than `timeout` ({timeout}), by which the request ends");
     no_effect(at, message, &format!("set it to {timeout} or less, or `timeout` to {hold} or more"));
 }

@@ -75,7 +75,7 @@ fn more_servers_than_a_service_can_have() {
     let servers: Vec<String> = (0..65).map(|i| format!("a-{i}.example.com")).collect();
     let errors = parse(&format!("services:\n  a.example.com: [{}]", servers.join(", "))).unwrap_err();
     let expected =
-        "services.yaml:2:18: error[servers]: expected 1 to 64 servers, found 65 at services.\"a.example.com\"";
+        "services.yaml:2:18: error[invalid-servers]: expected 1 to 64 servers, found 65 at services.\"a.example.com\"";
     assert_eq!(errors.in_file("services.yaml").to_string(), expected);
 }
 
@@ -88,7 +88,7 @@ fn cfg_09_the_work_of_a_request_is_added_up() {
     // 3 attempts, a hedge, a probe of each server and another of those that fail.
     assert!(with(43, "").is_ok());
     let told = with(44, "").unwrap_err();
-    let expected = "2:30: error[servers]: 3 attempts, 1 hedge and 47 probes are 51 subrequests, more than the 50 that a request \
+    let expected = "2:30: error[invalid-servers]: 3 attempts, 1 hedge and 47 probes are 51 subrequests, more than the 50 that a request \
                     may cause at services.\"a.example.com\".servers\n  hint: use fewer servers or fewer `attempts`";
     assert_eq!(told.to_string(), expected);
     let told = with(40, "health_check: 1,").unwrap_err();
@@ -186,7 +186,7 @@ fn of_very_many_mistakes_the_first_are_told_and_the_others_counted() {
     let mut yaml = "services:\n  a.example.com:\n    servers: a-1.example.com\n".to_owned();
     (0..80).for_each(|i| yaml += &format!("    lost_{i}: 1\n"));
     let errors = parse(&yaml).unwrap_err();
-    assert_eq!((errors.diagnostics().len(), errors.more()), (Errors::MAX_DIAGNOSTICS, 30));
+    assert_eq!((errors.diagnostics().len(), errors.suppressed()), (Errors::MAX_DIAGNOSTICS, 30));
     assert_eq!(errors.diagnostics()[49].line, 53);
     assert!(errors.to_string().ends_with("\nand 30 more"));
 }

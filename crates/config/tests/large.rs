@@ -67,7 +67,7 @@ fn what_is_told_costs_one_more_reading_however_much_it_is() {
 
     let (good, wrong) = (cost(&file(1000, with_settings)), cost(&file(1000, with_a_mistake)));
     let told = parse(&file(1000, with_a_mistake)).unwrap_err();
-    assert_eq!((told.diagnostics().len(), told.more()), (Errors::MAX_DIAGNOSTICS, 950));
+    assert_eq!((told.diagnostics().len(), told.suppressed()), (Errors::MAX_DIAGNOSTICS, 950));
     assert_eq!(told.diagnostics()[0].code, Code::UnknownKey);
     assert!(wrong.count_total < 4 * good.count_total, "{} and {}", good.count_total, wrong.count_total);
 }

@@ -8,7 +8,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use http::{Method, StatusCode};
-use tunnel_balancer_config::Work;
+use tunnel_balancer_config::Subrequests;
 use tunnel_balancer_core::{
     self as core, AttemptInfo, Body, Clock, FailedAttempt, Failure, HttpClient, LogEntry, Pool, ProbeRequest,
     ProxiedRequest, RequestMeta, Server, UpstreamError,
@@ -127,7 +127,7 @@ impl Fetch {
     /// Counts a probe. Returns `false` if the remaining subrequests are needed for attempts.
     fn count_probe(&self) -> bool {
         let probes = self.invocation.probes.get();
-        let is_allowed = probes < Work::of(self.pool.service()).max_probes();
+        let is_allowed = probes < Subrequests::of(self.pool.service()).max_probes();
         self.invocation.probes.set(probes + u32::from(is_allowed));
         is_allowed
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use tunnel_balancer_config::{MAX_SUBREQUESTS, Work, duration_text};
+use tunnel_balancer_config::{MAX_SUBREQUESTS, Subrequests, format_duration};
 use tunnel_balancer_core::{HealthCheck, Service};
 
 use crate::plural::count;
@@ -21,7 +21,7 @@ pub(super) struct Assumed {
 pub(super) struct Budget {
     pub(super) assumed: Assumed,
     /// The service whose requests can cause the most subrequests, and their number.
-    pub(super) worst: Option<(String, Work)>,
+    pub(super) worst: Option<(String, Subrequests)>,
     /// The number of servers by the interval of their probes while they are healthy.
     pub(super) probed: BTreeMap<Duration, u64>,
     /// Probes per day while all servers are healthy, and while none is.
@@ -52,9 +52,10 @@ impl Budget {
         };
         // A request starts one probe per server of its service, and one more per server that fails.
         let max_servers = all().map(|(_, servers)| servers).max().unwrap_or_default();
-        let max_probes = services.iter().map(|service| u64::from(Work::of(service).probes)).max().unwrap_or_default();
+        let max_probes =
+            services.iter().map(|service| u64::from(Subrequests::of(service).probes)).max().unwrap_or_default();
         let by_requests = |probes: u64| assumed.requests_per_day.saturating_mul(probes);
-        let worst = services.iter().map(|service| (service, Work::of(service)));
+        let worst = services.iter().map(|service| (service, Subrequests::of(service)));
         // The first one, if several are equal.
         let worst = worst.rev().max_by_key(|(_, work)| work.total());
         Self {
@@ -87,7 +88,7 @@ impl Budget {
     pub(super) fn lines(&self) -> Vec<String> {
         let Assumed { requests_per_day, isolates } = self.assumed;
         let subrequests = self.worst.as_ref().map_or_else(String::new, |(service, work)| {
-            let Work { attempts, hedges, held, probes, .. } = work;
+            let Subrequests { attempts, hedges, held, probes, .. } = work;
             let total = work.total();
             let hedges = if *hedges > 0 { format!(" + {}", count((*hedges).into(), "hedge")) } else { String::new() };
             let held = if *held > 0 { format!(" + {held} while held") } else { String::new() };
@@ -113,7 +114,7 @@ impl Budget {
             .iter()
             .map(|(interval, servers)| {
                 let (servers, interval, often) =
-                    (count(*servers, "server"), duration_text(*interval), per_day(*interval));
+                    (count(*servers, "server"), format_duration(*interval), per_day(*interval));
                 format!("{servers} x {often} (every {interval})")
             })
             .collect();

@@ -1,11 +1,11 @@
 //! Lines of a map without secrets, because output may end up in logs.
 
-use tunnel_balancer_config::{masked_urls, names_a_secret};
+use tunnel_balancer_config::{is_sensitive_name, redact_urls};
 
 /// Replaces secrets in a line with asterisks: values of keys that usually hold a secret, except for
 /// references, and the user information and query of URLs. All other characters keep their column.
 pub(super) fn redacted(line: &str) -> String {
-    let line = masked_urls(line);
+    let line = redact_urls(line);
     let mut shown = String::new();
     let (mut rest, mut depth) = (&line[..], 0);
     while let Some(colon) = rest.find(':') {
@@ -37,7 +37,7 @@ fn is_secret(key: &str, value: &str) -> bool {
             let name = value.trim_start_matches(['"', '\'']);
             name.trim_start_matches(|c: char| c.is_ascii_graphic() && !"=,[]{}:".contains(c)).starts_with('=')
         }
-        _ => names_a_secret(key),
+        _ => is_sensitive_name(key),
     }
 }
 

@@ -53,11 +53,11 @@ impl Report {
 
     /// Returns the number of errors that are counted but not listed.
     pub(super) fn more(&self) -> usize {
-        self.checked.as_ref().err().map_or(0, Errors::more)
+        self.checked.as_ref().err().map_or(0, Errors::suppressed)
     }
 
     pub(super) fn errors(&self) -> usize {
-        self.checked.as_ref().err().map_or(0, |errors| errors.diagnostics().len() + errors.more())
+        self.checked.as_ref().err().map_or(0, |errors| errors.diagnostics().len() + errors.suppressed())
     }
 
     pub(super) fn warnings(&self) -> usize {

@@ -1,6 +1,6 @@
 //! Whether the files of tunnels serve the hostnames of the map.
 
-use tunnel_balancer_config::{Coverage, Ingress, IngressRule, IngressTarget, masked_urls};
+use tunnel_balancer_config::{Coverage, Ingress, IngressRule, IngressTarget, redact_urls};
 
 use super::lint::lint;
 use super::{Finding, IngressFile, TunnelHost};
@@ -86,7 +86,7 @@ fn unserved(host: &TunnelHost, outcomes: &[(&IngressFile, RouteOutcome<'_>)]) ->
                 return file.finding(rule, message, true);
             }
             RouteOutcome::Rejected(rule) => {
-                let service = masked_urls(&rule.service);
+                let service = redact_urls(&rule.service);
                 let message = format!("{} leads to {service}, which is not an application ({host})", host.host);
                 return file.finding(rule, message, true);
             }

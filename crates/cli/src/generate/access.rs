@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use clap::Args;
-use tunnel_balancer_config::{Config, yaml_text};
+use tunnel_balancer_config::{Config, yaml_scalar};
 use tunnel_balancer_core::{Server, Service};
 
 use super::{Output, Source, skipped_comments};
@@ -96,11 +96,11 @@ fn missing(config: &Config) -> String {
         if servers.is_empty() {
             continue;
         }
-        let _ = write!(yaml, "  {}:\n    servers:\n", yaml_text(&service.name()));
+        let _ = write!(yaml, "  {}:\n    servers:\n", yaml_scalar(&service.name()));
         for server in servers {
-            let _ = writeln!(yaml, "      - url: {}", yaml_text(&server.url.to_string()));
+            let _ = writeln!(yaml, "      - url: {}", yaml_scalar(&server.url.to_string()));
             if server.name != Server::new(server.url.clone()).name {
-                let _ = writeln!(yaml, "        name: {}", yaml_text(&server.name));
+                let _ = writeln!(yaml, "        name: {}", yaml_scalar(&server.name));
             }
             yaml += "        headers: { CF-Access-Client-Id: \"${ACCESS_ID}\", CF-Access-Client-Secret: \"${ACCESS_SECRET}\" }\n";
         }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use clap::Args;
-use tunnel_balancer_config::yaml_text;
+use tunnel_balancer_config::yaml_scalar;
 
 use super::ingress_edit::{self, NewRule};
 use super::service_url::{self, ServiceUrl, service_url};
@@ -219,7 +219,7 @@ impl NewRule {
     /// The lines of the rule in a list that is indented by `indent`.
     pub(super) fn lines(&self, indent: &str, (service, is_known): (&str, bool)) -> String {
         let todo = if is_known { "" } else { " # TODO: where the application listens" };
-        let (hostname, service) = (yaml_text(&self.hostname), yaml_text(service));
+        let (hostname, service) = (yaml_scalar(&self.hostname), yaml_scalar(service));
         let mut yaml =
             format!("{indent}# {}\n{indent}- hostname: {hostname}\n{indent}  service: {service}{todo}\n", self.comment);
         match &self.public[..] {
@@ -228,7 +228,7 @@ impl NewRule {
                 yaml += &format!(
                     "{indent}  originRequest:\n{indent}    # The hostname that the application gets in `Host`.\n\
                      {indent}    httpHostHeader: {}\n",
-                    yaml_text(public)
+                    yaml_scalar(public)
                 );
             }
             several => {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use tunnel_balancer_config::{IngressRule, IngressTarget, masked_urls, parse_ingress};
+use tunnel_balancer_config::{IngressRule, IngressTarget, parse_ingress, redact_urls};
 
 use super::grouping::groups;
 use super::host_guesser::{HostGuesser, host_of};
@@ -144,7 +144,7 @@ fn server_hostname(rule: &IngressRule, is_known: impl Fn(&str) -> bool) -> Resul
         return Err(format!("skipped {hostname}: cloudflared rejects this rule: {reason}"));
     }
     if rule.target() != IngressTarget::Application {
-        return Err(format!("skipped {hostname}: {} is not a web application", masked_urls(&rule.service)));
+        return Err(format!("skipped {hostname}: {} is not a web application", redact_urls(&rule.service)));
     }
     if is_known(&hostname) {
         return Err(format!("skipped a second rule for {hostname}: a server gets all paths"));
@@ -159,7 +159,7 @@ fn server_hostname(rule: &IngressRule, is_known: impl Fn(&str) -> bool) -> Resul
 /// server, so another one is proposed.
 fn server_of(rule: &ImportedRule, address: &str, guesser: &HostGuesser<'_>) -> (DraftServer, bool) {
     let ImportedRule { place, hostname, service, .. } = rule;
-    let service = masked_urls(service);
+    let service = redact_urls(service);
     if hostname != host_of(address) && !guesser.is_public(hostname) {
         return (DraftServer { comment: Some(format!("cloudflared: {service} ({place})")), ..server(hostname) }, false);
     }

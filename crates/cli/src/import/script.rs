@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::Value;
-use tunnel_balancer_config::yaml_text;
+use tunnel_balancer_config::yaml_scalar;
 
 use super::javascript::{Literal, literals};
 use super::{Imported, Note, Target, placeholder};
@@ -143,7 +143,7 @@ impl Import {
             let field = HEALTH_CHECK.into_iter().find(|field| has(&name, &[field]));
             let Some(field) = field.filter(|_| has(&name, &["health", "check", "probe"])) else { continue };
             let setting = match &value {
-                Value::String(path) if field == "path" && path.starts_with('/') => Some(yaml_text(path)),
+                Value::String(path) if field == "path" && path.starts_with('/') => Some(yaml_scalar(path)),
                 Value::Number(number) if field != "path" => number.as_u64().and_then(duration),
                 _ => None,
             };

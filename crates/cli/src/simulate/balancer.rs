@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use tunnel_balancer_config::scenario::{Action, BehaviorChange, Scenario, ServerBehavior};
-use tunnel_balancer_config::{MAX_SUBREQUESTS, Work};
+use tunnel_balancer_config::{MAX_SUBREQUESTS, Subrequests};
 use tunnel_balancer_core::{Failure, Service};
 use tunnel_balancer_sim::{Arrivals, Behavior, Record, Sim};
 
@@ -42,7 +42,7 @@ impl Balancer {
             sim.client_timeout(timeout);
         }
         if scenario.free_plan {
-            sim.subrequest_limits(MAX_SUBREQUESTS, Work::of(&scenario.service).max_probes());
+            sim.subrequest_limits(MAX_SUBREQUESTS, Subrequests::of(&scenario.service).max_probes());
         }
         if self == Self::Script {
             sim.isolates(scenario.isolates).baselines(|| Box::<Script>::default());

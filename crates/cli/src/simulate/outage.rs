@@ -1,14 +1,14 @@
 //! The scenario that is simulated by default: an outage of a service's first server.
 
 use tunnel_balancer_config::scenario::Scenario;
-use tunnel_balancer_config::{normal_address, parse_scenario, yaml_text};
+use tunnel_balancer_config::{normalize_address, parse_scenario, yaml_scalar};
 use tunnel_balancer_core::Service;
 
 /// Returns a scenario in which the tunnel of the first server of a service is down for two minutes.
 pub(super) fn scenario(services: &[Service], wanted: Option<&str>) -> Result<Scenario, String> {
     let service = match wanted {
         Some(wanted) => {
-            services.iter().find(|service| Some(service.name()) == normal_address(wanted)).ok_or_else(|| {
+            services.iter().find(|service| Some(service.name()) == normalize_address(wanted)).ok_or_else(|| {
                 let names = services.iter().map(Service::name).collect::<Vec<_>>();
                 format!("error: unknown service `{wanted}`\n  hint: expected one of {}", names.join(", "))
             })?
@@ -22,8 +22,9 @@ pub(super) fn scenario(services: &[Service], wanted: Option<&str>) -> Result<Sce
 
 /// Returns a scenario like examples/scenarios/primary-530.yaml.
 fn yaml(service: &str, server: &str) -> String {
-    let (title, service) = (yaml_text(&format!("The tunnel of {server} is down for two minutes")), yaml_text(service));
-    let server = yaml_text(server);
+    let (title, service) =
+        (yaml_scalar(&format!("The tunnel of {server} is down for two minutes")), yaml_scalar(service));
+    let server = yaml_scalar(server);
     format!(
         "title: {title}
 service: {service}

@@ -61,7 +61,7 @@ pub(crate) fn routes<'c>(config: &'c Config, zones: &'c [String]) -> Result<(Vec
 
 /// Parses the name of a zone.
 pub(crate) fn zone(text: &str) -> Result<String, String> {
-    let yaml = format!("services: {{ {}: zone.invalid }}", tunnel_balancer_config::yaml_text(text));
+    let yaml = format!("services: {{ {}: zone.invalid }}", tunnel_balancer_config::yaml_scalar(text));
     match parse(&yaml).map(|config| config.services) {
         Ok(services) if services.iter().all(|service| service.path.is_empty()) => {
             Ok(services.into_iter().map(|service| service.host).collect())

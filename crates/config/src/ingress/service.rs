@@ -1,6 +1,6 @@
 //! The services of rules.
 
-use crate::mask::masked_urls;
+use crate::mask::redact_urls;
 
 /// The kind of a rule's service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +39,7 @@ pub(super) fn classify(service: &str, bastion: bool) -> Result<IngressTarget, St
         "socks-proxy" | "bastion" => Ok(IngressTarget::Other),
         _ if bastion => Ok(IngressTarget::Other),
         _ => {
-            let reason = |reason| format!("the service {:?} {reason}", masked_urls(service));
+            let reason = |reason| format!("the service {:?} {reason}", redact_urls(service));
             match scheme(service).map_err(reason)?.as_str() {
                 "http" | "https" | "ws" | "wss" => Ok(IngressTarget::Application),
                 _ => Ok(IngressTarget::Other),

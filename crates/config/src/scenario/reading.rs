@@ -8,7 +8,7 @@ use tunnel_balancer_core::{Body, RequestMeta, Service};
 use super::timeline::{changes, latencies};
 use super::{RequestStream, Scenario};
 use crate::diagnostic::Code;
-use crate::duration::{USUAL, duration, written};
+use crate::duration::{USUAL, duration, format_duration};
 use crate::file;
 use crate::node::{Value, ticked};
 use crate::problem::Problem;
@@ -174,7 +174,10 @@ fn stream(field: Field<'_>, meta: RequestMeta, end: Duration) -> Option<RequestS
     stream.rate = per_second?.read(rate)?;
     if stream.from >= stream.until || stream.until > end {
         let problem = Problem::new(Code::OutOfRange, "the stream is empty, or ends after the scenario");
-        let hint = format!("choose `from` before `until`, and `until` not after `duration`, which is {}", written(end));
+        let hint = format!(
+            "choose `from` before `until`, and `until` not after `duration`, which is {}",
+            format_duration(end)
+        );
         times.blamed().unwrap_or(field).report(problem.hint(hint));
     }
     Some(stream)

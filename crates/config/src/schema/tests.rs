@@ -82,7 +82,9 @@ impl Validator {
 /// Whether nothing is wrong with a file but what its settings are together.
 fn is_read(text: &str) -> bool {
     let told = parse(text).err();
-    told.iter().flat_map(|errors| errors.diagnostics()).all(|one| matches!(one.code, Code::Conflict | Code::Servers))
+    told.iter()
+        .flat_map(|errors| errors.diagnostics())
+        .all(|one| matches!(one.code, Code::Conflict | Code::InvalidServers))
 }
 
 /// Every key that is no map, with the way to it.
@@ -122,7 +124,7 @@ fn edges(shape: &Shape) -> Vec<Edge> {
         ],
         Shape::Duration(range) => {
             let millisecond = std::time::Duration::from_millis(1);
-            let written = |duration| json!(duration::written(duration));
+            let written = |duration| json!(duration::format_duration(duration));
             let less = range.start().saturating_sub(millisecond);
             vec![
                 right(written(*range.start())),
@@ -137,7 +139,7 @@ fn edges(shape: &Shape) -> Vec<Edge> {
         Shape::Size(range) => vec![
             right(json!(range.start())),
             right(json!(range.end())),
-            right(json!(size::written(*range.end()))),
+            right(json!(size::format_size(*range.end()))),
             wrong(json!(range.end() + 1)),
             untold(json!((range.end() + 1).to_string())),
             wrong(json!("64KB")),
@@ -199,11 +201,11 @@ fn any_value(shape: &Shape) -> BoxedStrategy<Json> {
         Shape::Duration(range) => {
             let millis = |duration: &std::time::Duration| u64::try_from(duration.as_millis()).unwrap();
             let (least, most) = (millis(range.start()), millis(range.end()));
-            let written = |millis| json!(duration::written(std::time::Duration::from_millis(millis)));
+            let written = |millis| json!(duration::format_duration(std::time::Duration::from_millis(millis)));
             prop_oneof![(least..=most).prop_map(written), (1..60_u32).prop_map(|n| json!(format!("0h{n}s")))].boxed()
         }
         Shape::Size(range) => {
-            prop_oneof![range.clone().prop_map(|n| json!(n)), range.clone().prop_map(|n| json!(size::written(n)))]
+            prop_oneof![range.clone().prop_map(|n| json!(n)), range.clone().prop_map(|n| json!(size::format_size(n)))]
                 .boxed()
         }
         Shape::Statuses { least, .. } => {

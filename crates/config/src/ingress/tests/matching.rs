@@ -4,8 +4,8 @@ use super::super::*;
 fn matches(hostname: &str, path: &str, host: &str, request_path: &str) -> bool {
     let yaml = format!(
         "ingress:\n- hostname: {}\n  path: {}\n  service: http://localhost:80\n",
-        crate::yaml_text(hostname),
-        crate::yaml_text(path)
+        crate::yaml_scalar(hostname),
+        crate::yaml_scalar(path)
     );
     parse_ingress(&yaml).unwrap().rules[0].matches(host, request_path)
 }
@@ -198,7 +198,7 @@ fn bastion_mode_replaces_urls_and_is_overridden_by_rules() {
 #[test]
 fn hostnames_that_cloudflared_rejects_are_invalid() {
     let is_valid = |hostname: &str| {
-        let yaml = format!("ingress: [{{ hostname: {}, service: hello_world }}]", crate::yaml_text(hostname));
+        let yaml = format!("ingress: [{{ hostname: {}, service: hello_world }}]", crate::yaml_scalar(hostname));
         parse_ingress(&yaml).unwrap().rules[0].validate().is_none()
     };
     for hostname in ["a.example.com", "*.example.com", "*example.com", "*", "", "::1", "a:b:c", "münchen.example"] {

@@ -17,7 +17,7 @@ pub const MAX_SUBREQUESTS: u32 = 50;
 /// [`max_probes`](Self::max_probes) allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Work {
+pub struct Subrequests {
     /// Attempts to send the request.
     pub attempts: u32,
     /// Attempts beside one that waits on a stalled server.
@@ -28,7 +28,7 @@ pub struct Work {
     pub probes: u32,
 }
 
-impl Work {
+impl Subrequests {
     /// Adds up the subrequests of a service.
     pub fn of(service: &Service) -> Self {
         let servers = service.servers().iter().filter(|server| server.enabled).count();
@@ -63,16 +63,16 @@ impl Work {
 /// Held attempts do not count here: where a request can make no more subrequests, it is not held
 /// any longer.
 pub(crate) fn check(service: &Service) -> Result<(), Problem> {
-    let work = Work::of(service);
+    let work = Subrequests::of(service);
     if work.without_hold() <= MAX_SUBREQUESTS {
         return Ok(());
     }
-    let Work { attempts, hedges, probes, .. } = work;
+    let Subrequests { attempts, hedges, probes, .. } = work;
     let hedges = if hedges > 0 { format!(", {hedges} hedge") } else { String::new() };
     let message = format!(
         "{attempts} attempts{hedges} and {probes} probes are {} subrequests, more than the {MAX_SUBREQUESTS} that a request \
          may cause",
         work.without_hold()
     );
-    Err(Problem::new(Code::Servers, message).hint("use fewer servers or fewer `attempts`"))
+    Err(Problem::new(Code::InvalidServers, message).hint("use fewer servers or fewer `attempts`"))
 }

@@ -5,13 +5,13 @@
 /// takes the place of one character, so that columns stay what they are.
 ///
 /// ```
-/// use tunnel_balancer_config::masked_urls;
+/// use tunnel_balancer_config::redact_urls;
 ///
-/// assert_eq!(masked_urls("http://me:pass@localhost:1/x?token=y"), "http://*******@localhost:1/x?*******");
-/// assert_eq!(masked_urls("https://a.example.com/@me and what?"), "https://a.example.com/@me and what?");
+/// assert_eq!(redact_urls("http://me:pass@localhost:1/x?token=y"), "http://*******@localhost:1/x?*******");
+/// assert_eq!(redact_urls("https://a.example.com/@me and what?"), "https://a.example.com/@me and what?");
 /// ```
-pub fn masked_urls(text: &str) -> String {
-    text.split_inclusive(is_end).map(masked).collect()
+pub fn redact_urls(text: &str) -> String {
+    text.split_inclusive(is_end).map(redacted).collect()
 }
 
 /// What no URL goes beyond.
@@ -20,11 +20,11 @@ fn is_end(c: char) -> bool {
 }
 
 /// A word with one character behind it, perhaps.
-fn masked(word: &str) -> String {
+fn redacted(word: &str) -> String {
     let (word, end) = word.split_at_checked(word.trim_end_matches(is_end).len()).unwrap_or((word, ""));
     let (address, query) = word.split_once('?').filter(|(address, _)| address.contains('/')).unwrap_or((word, ""));
     let mark = word.get(address.len()..word.len() - query.len()).unwrap_or_default();
-    [&without_credentials(address), mark, &stars(query), end].concat()
+    [&without_credentials(address), mark, &asterisks(query), end].concat()
 }
 
 fn without_credentials(address: &str) -> String {
@@ -40,12 +40,12 @@ fn without_credentials(address: &str) -> String {
     let has_scheme = scheme.ends_with("//");
     let authority = rest.split('/').next().unwrap_or_default();
     match authority.rsplit_once('@').filter(|(before, _)| has_scheme || before.contains(':')) {
-        Some((before, _)) => scheme + &stars(before) + rest.get(before.len()..).unwrap_or_default(),
+        Some((before, _)) => scheme + &asterisks(before) + rest.get(before.len()..).unwrap_or_default(),
         None => address.to_owned(),
     }
 }
 
-fn stars(hidden: &str) -> String {
+fn asterisks(hidden: &str) -> String {
     "*".repeat(hidden.chars().count())
 }
 
@@ -69,7 +69,7 @@ mod tests {
             ("", ""),
         ];
         for (text, expected) in table {
-            assert_eq!(masked_urls(text), expected);
+            assert_eq!(redact_urls(text), expected);
         }
     }
 }
