@@ -7,26 +7,26 @@ use tunnel_balancer_core::Affinity;
 
 use crate::duration::duration;
 use crate::node::Value;
-use crate::reader::{Field, Key};
+use crate::reader::{Field, Setting};
 use crate::secret::{REFERENCE, secret};
-use crate::shape::Shape;
 use crate::token::{TOKEN, token};
+use crate::value_schema::ValueSchema;
 
-const KEYS: &[Key<Affinity>] = &[
-    Key::new(
+const KEYS: &[Setting<Affinity>] = &[
+    Setting::new(
         "cookie",
         "The cookie that remembers the server. Required, here or in `defaults`.",
-        Shape::Text(TOKEN),
+        ValueSchema::String(TOKEN),
         |affinity, field| field.set(&mut affinity.cookie, |value| token(value, "a cookie").map(str::to_owned)),
     ),
-    Key::new("ttl", "How long it does.", Shape::Duration(TTL), |affinity, field| {
+    Setting::new("ttl", "How long it does.", ValueSchema::Duration(TTL), |affinity, field| {
         field.set(&mut affinity.ttl, |value| duration(value, TTL));
     }),
-    Key::new(
+    Setting::new(
         "key",
         "The secret that signs the cookie, 16 bytes or more: `npx wrangler secret put AFFINITY_KEY`, or in the environment \
          of `tunnel-balancer serve`. Required, here or in `defaults`.",
-        Shape::Text(REFERENCE),
+        ValueSchema::String(REFERENCE),
         |affinity, field| {
             if let Some(key) = secret(field, "AFFINITY_KEY", SHORTEST_KEY) {
                 affinity.key = key.into_bytes();
@@ -35,8 +35,10 @@ const KEYS: &[Key<Affinity>] = &[
     ),
 ];
 
-pub(crate) const SHAPE: Shape =
-    Shape::Shared("affinity", &Shape::OneOf(&[Shape::Off, Shape::Map(|| Key::about(KEYS))]));
+pub(crate) const SCHEMA: ValueSchema = ValueSchema::Shared(
+    "affinity",
+    &ValueSchema::OneOf(&[ValueSchema::Disabled, ValueSchema::Map(|| Setting::docs(KEYS))]),
+);
 
 /// A cookie counts in whole seconds; after a week nobody remembers what a client was doing.
 const TTL: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(7 * 24 * 3600);
@@ -53,8 +55,8 @@ pub(crate) fn affinity(affinity: &mut Option<Affinity>, field: Field<'_>) {
     }
     let Some(map) = field.map("`false`, or a map such as `{ cookie: lb, key: \"${AFFINITY_KEY}\" }`") else { return };
     if affinity.is_none() {
-        map.expect("cookie", "name the cookie that remembers the server, as in `cookie: lb`");
-        map.expect("key", "it signs the cookie: write `key: \"${AFFINITY_KEY}\"`");
+        map.check_required("cookie", "name the cookie that remembers the server, as in `cookie: lb`");
+        map.check_required("key", "it signs the cookie: write `key: \"${AFFINITY_KEY}\"`");
     }
-    map.apply(affinity.get_or_insert_with(|| Affinity::new("", "")), KEYS);
+    map.read_into(affinity.get_or_insert_with(|| Affinity::new("", "")), KEYS);
 }

@@ -31,7 +31,7 @@ pub fn parse_available(yaml: &str, secret: &dyn Fn(&str) -> Option<String>) -> R
         Err(errors) => errors,
     };
     let is_missing = |code| code == Code::MissingSecret;
-    if errors.more() > 0 || !errors.diagnostics().iter().all(|diagnostic| is_missing(diagnostic.code)) {
+    if errors.suppressed() > 0 || !errors.diagnostics().iter().all(|diagnostic| is_missing(diagnostic.code)) {
         return Err(errors);
     }
     let or_marker = |name: &str| {

@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use crate::diagnostic::Code;
 use crate::node::{Value, quoted};
-use crate::problem::Problem;
+use crate::report::Report;
 
 /// What a duration may be unless a setting says otherwise. More than a day is a slip of the
 /// keyboard.
-pub(crate) const USUAL: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(24 * 3600);
+pub(crate) const DEFAULT_RANGE: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(24 * 3600);
 
 /// From the largest to the smallest, as they must be written.
 pub(crate) const UNITS: [(&str, u64); 4] = [("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
@@ -20,31 +20,31 @@ const EXPECTED: &str = "a duration such as \"30s\"";
 const UNITS_HINT: &str = "whole numbers with the units h, m, s and ms, as in `1h30m`, `30s`, `500ms`";
 
 /// A duration within `range`.
-pub(crate) fn duration(value: &Value<'_>, range: RangeInclusive<Duration>) -> Result<Duration, Problem> {
+pub(crate) fn duration(value: &Value<'_>, range: RangeInclusive<Duration>) -> Result<Duration, Report> {
     let text = match value {
-        Value::Text(text) => text,
+        Value::String(text) => text,
         Value::Integer(number) => {
-            let problem = Problem::wrong_type(EXPECTED, value);
-            return Err(problem.hint(format!("a duration needs a unit: write `{number}s`")));
+            let report = Report::wrong_type(EXPECTED, value);
+            return Err(report.hint(format!("a duration needs a unit: write `{number}s`")));
         }
-        Value::OtherNumber(_) => return Err(Problem::wrong_type(EXPECTED, value).hint(UNITS_HINT)),
-        _ => return Err(Problem::wrong_type(EXPECTED, value)),
+        Value::OtherNumber(_) => return Err(Report::wrong_type(EXPECTED, value).hint(UNITS_HINT)),
+        _ => return Err(Report::wrong_type(EXPECTED, value)),
     };
     let Some(duration) = parse(text) else {
-        let problem = Problem::new(Code::InvalidValue, format!("expected {EXPECTED}, found {}", quoted(text)));
+        let report = Report::new(Code::InvalidValue, format!("expected {EXPECTED}, found {}", quoted(text)));
         let tidied = text.to_ascii_lowercase().replace(' ', "");
         let seconds = format!("{tidied}s");
         return Err(match (parse(&tidied), parse(&seconds)) {
-            (Some(_), _) => problem.hint(format!("write `{tidied}`")),
-            (None, Some(_)) => problem.hint(format!("a duration needs a unit: write `{seconds}`")),
-            (None, None) => problem.hint(UNITS_HINT),
+            (Some(_), _) => report.hint(format!("write `{tidied}`")),
+            (None, Some(_)) => report.hint(format!("a duration needs a unit: write `{seconds}`")),
+            (None, None) => report.hint(UNITS_HINT),
         });
     };
     if range.contains(&duration) {
         return Ok(duration);
     }
     let (least, most) = (format_duration(*range.start()), format_duration(*range.end()));
-    Err(Problem::new(Code::OutOfRange, format!("expected {least} to {most}, found {}", quoted(text))))
+    Err(Report::new(Code::OutOfRange, format!("expected {least} to {most}, found {}", quoted(text))))
 }
 
 /// A duration the way an operator would write it.

@@ -6,10 +6,10 @@ use std::time::Duration;
 use tunnel_balancer_core::EjectionSettings;
 
 use crate::diagnostic::Code;
-use crate::duration::{USUAL, duration, format_duration};
-use crate::problem::Problem;
-use crate::reader::{Field, Key, number, or_off, percent};
-use crate::shape::Shape;
+use crate::duration::{DEFAULT_RANGE, duration, format_duration};
+use crate::reader::{Field, Setting, number, or_off, percent};
+use crate::report::Report;
+use crate::value_schema::ValueSchema;
 
 /// Ejection settings as far as a file sets them.
 #[derive(Clone, Copy, Debug, Default)]
@@ -29,46 +29,46 @@ impl PartialEjection {
     }
 }
 
-pub(crate) const KEYS: &[Key<PartialEjection>] = &[
-    Key::new(
+pub(crate) const KEYS: &[Setting<PartialEjection>] = &[
+    Setting::new(
         "consecutive_failures",
         "Failures in a row that eject a server. A tunnel that is down ejects it at once. The last available server is only \
          ejected if it cannot be connected to, or if its probe fails, too.",
-        Shape::Number(CONSECUTIVE_FAILURES),
+        ValueSchema::Number(CONSECUTIVE_FAILURES),
         |partial, field| {
             field.set(&mut partial.settings.consecutive_failures, |value| number(value, CONSECUTIVE_FAILURES));
         },
     ),
-    Key::new(
+    Setting::new(
         "window_failures",
         "Failures among the last 20 responses that also eject a server. `false`: only failures in a row do.",
-        Shape::OneOf(&[Shape::Off, Shape::Number(WINDOW_FAILURES)]),
+        ValueSchema::OneOf(&[ValueSchema::Disabled, ValueSchema::Number(WINDOW_FAILURES)]),
         |partial, field| {
             let read = |value| or_off(value, |value| number(value, WINDOW_FAILURES));
             field.set(&mut partial.settings.window_failures, read);
         },
     ),
-    Key::new(
+    Setting::new(
         "base_time",
         "The length of the first ejection. Each further one is twice as long.",
-        Shape::Duration(USUAL),
-        |partial, field| field.set(&mut partial.settings.base_time, |value| duration(value, USUAL)),
+        ValueSchema::Duration(DEFAULT_RANGE),
+        |partial, field| field.set(&mut partial.settings.base_time, |value| duration(value, DEFAULT_RANGE)),
     ),
-    Key::new(
+    Setting::new(
         "max_time",
         "The length of the longest ejection. If it is not written, it is at least `base_time`.",
-        Shape::Duration(USUAL),
-        |partial, field| field.set(&mut partial.max_time, |value| duration(value, USUAL).map(Some)),
+        ValueSchema::Duration(DEFAULT_RANGE),
+        |partial, field| field.set(&mut partial.max_time, |value| duration(value, DEFAULT_RANGE).map(Some)),
     ),
-    Key::new(
+    Setting::new(
         "max_percent",
         "The most servers that are ejected at a time, in percent of all. One always may be.",
-        Shape::Percent(MAX_PERCENT),
+        ValueSchema::Percent(MAX_PERCENT),
         |partial, field| field.set(&mut partial.settings.max_percent, |value| percent(value, MAX_PERCENT)),
     ),
 ];
 
-pub(crate) const SHAPE: Shape = Shape::Shared("ejection", &Shape::Map(|| Key::about(KEYS)));
+pub(crate) const SCHEMA: ValueSchema = ValueSchema::Shared("ejection", &ValueSchema::Map(|| Setting::docs(KEYS)));
 
 const CONSECUTIVE_FAILURES: RangeInclusive<u32> = 1..=100;
 /// The window has 20 responses.
@@ -78,15 +78,15 @@ const MAX_PERCENT: RangeInclusive<u32> = 1..=100;
 /// Reads it over what `defaults` gives.
 pub(crate) fn ejection(partial: &mut PartialEjection, field: Field<'_>) {
     let Some(map) = field.map("a map of ejection settings") else { return };
-    let limits = map.written(&["base_time", "max_time"]);
-    map.apply(partial, KEYS);
+    let limits = map.present(&["base_time", "max_time"]);
+    map.read_into(partial, KEYS);
     let base = partial.settings.base_time;
     if let Some(max) = partial.max_time.filter(|max| base > *max)
-        && let Some(field) = limits.blamed()
+        && let Some(field) = limits.culprit()
     {
         let (base, max) = (format_duration(base), format_duration(max));
         let message = format!("`base_time` ({base}) is longer than `max_time` ({max})");
         let hint = format!("the first ejection cannot be longer than the longest: set `max_time` to {base} or more");
-        field.report(Problem::new(Code::Conflict, message).hint(hint));
+        field.report(Report::new(Code::Conflict, message).hint(hint));
     }
 }

@@ -3,51 +3,51 @@
 use tunnel_balancer_core::Service;
 
 use crate::diagnostic::Code;
-use crate::host::{self, Public, public_address};
-use crate::node::{Value, ticked};
-use crate::problem::Problem;
-use crate::reader::{Entry, Field, Key};
+use crate::host::{self, PublicHosts, public_address};
+use crate::node::{Value, backticked};
+use crate::reader::{Entry, Field, Setting};
+use crate::report::Report;
 use crate::server::{self, servers};
 use crate::settings::{self, Settings};
-use crate::shape::{About, Shape};
+use crate::value_schema::{SettingDoc, ValueSchema};
 use crate::{subrequests, warnings};
 
-const SMALLEST: &str = "write at least `services: { chat.example.com: chat-a.example.com }`";
+const MINIMAL_EXAMPLE: &str = "write at least `services: { chat.example.com: chat-a.example.com }`";
 
 /// What a file is.
 #[cfg_attr(not(feature = "schema"), expect(dead_code, reason = "for the schema and the reference"))]
-pub(crate) const SHAPE: Shape = Shape::Map(|| {
+pub(crate) const SCHEMA: ValueSchema = ValueSchema::Map(|| {
     let services = "What the balancer does: the services by their public addresses. An address is the public hostname; a port belongs to \
                     it only where it is neither 80 nor 443. With a path, as in `chat.example.com/api`, a service has the \
                     paths that begin with it; the longest decides, and servers get the whole path.";
     let defaults = "Settings for every service that does not write them itself: all keys of a service but `servers`. Maps are merged key by key.";
     vec![
-        About::required("services", services, SERVICES),
-        About::new("defaults", defaults, Shape::Map(|| Key::about(settings::KEYS))),
+        SettingDoc::required("services", services, SERVICES),
+        SettingDoc::new("defaults", defaults, ValueSchema::Map(|| Setting::docs(settings::KEYS))),
     ]
 });
 
-const SERVICES: Shape = Shape::Names { keys: host::ADDRESS, values: &SERVICE, may_be_empty: false };
+const SERVICES: ValueSchema = ValueSchema::MapOf { keys: host::ADDRESS, values: &SERVICE, may_be_empty: false };
 
-const SERVICE: Shape = Shape::OneOf(&[
-    Shape::Map(|| {
+const SERVICE: ValueSchema = ValueSchema::OneOf(&[
+    ValueSchema::Map(|| {
         let servers = "The servers, tried in this order; one alone needs no list. Attempts and probes for one request must not be more \
                        than 50 in all, which is what Cloudflare allows.";
-        [vec![About::required("servers", servers, server::SHAPE)], Key::about(settings::KEYS)].concat()
+        [vec![SettingDoc::required("servers", servers, server::SCHEMA)], Setting::docs(settings::KEYS)].concat()
     }),
-    server::SHAPE,
+    server::SCHEMA,
 ]);
 
 /// The services of a file, in its order. What is wrong with it is reported and left out.
 pub(crate) fn services(root: Field<'_>) -> Vec<Service> {
     if let Value::Null = root.value() {
-        root.report(Problem::new(Code::MissingKey, "the file is empty").hint(SMALLEST));
+        root.report(Report::new(Code::MissingKey, "the file is empty").hint(MINIMAL_EXAMPLE));
         return Vec::new();
     }
     let Some(mut map) = root.map("a map with the key `services`") else { return Vec::new() };
-    let services = map.require("services", SMALLEST);
-    let defaults = map.take("defaults");
-    map.finish();
+    let services = map.required("services", MINIMAL_EXAMPLE);
+    let defaults = map.optional("defaults");
+    map.deny_unknown();
     services.map(|services| named(services, defaults)).unwrap_or_else(|| {
         settings(defaults);
         Vec::new()
@@ -62,13 +62,13 @@ pub(crate) fn named(services: Field<'_>, defaults: Option<Field<'_>>) -> Vec<Ser
         other => matches!(other, Value::Null),
     };
     if is_empty {
-        services.report(Problem::new(Code::MissingKey, "there is no service").hint(SMALLEST));
+        services.report(Report::new(Code::MissingKey, "there is no service").hint(MINIMAL_EXAMPLE));
         return Vec::new();
     }
     let Some(services) = services.map("a map from public hosts to servers") else { return Vec::new() };
     let entries = services.into_entries();
     // All addresses first: a server may be the host of a service that comes later.
-    let mut public = Public::default();
+    let mut public = PublicHosts::default();
     let named: Vec<(String, Entry<'_>)> =
         entries.into_iter().map(|entry| (address(&entry, &mut public).unwrap_or_default(), entry)).collect();
     named.into_iter().filter_map(|(address, entry)| service(address, entry.value, &settings, &public)).collect()
@@ -77,18 +77,18 @@ pub(crate) fn named(services: Field<'_>, defaults: Option<Field<'_>>) -> Vec<Ser
 fn settings(defaults: Option<Field<'_>>) -> Settings {
     let mut settings = Settings::default();
     if let Some(map) = defaults.and_then(|defaults| defaults.map("a map of settings")) {
-        settings.apply(map);
+        settings.read(map);
     }
     settings
 }
 
-fn address(entry: &Entry<'_>, public: &mut Public) -> Option<String> {
+fn address(entry: &Entry<'_>, public: &mut PublicHosts) -> Option<String> {
     let address = entry.key.read(|_| public_address(entry.name))?;
     if let Some(first) = public.address(&address) {
         let what = if address.contains('/') { "address" } else { "host" };
-        let problem = Problem::new(Code::DuplicateHost, format!("the {what} {} is written twice", ticked(&address)));
+        let report = Report::new(Code::DuplicateHost, format!("the {what} {} is written twice", backticked(&address)));
         entry.key.report(
-            problem.see(first).hint("capital letters, a final dot and the ports 80 and 443 make no difference"),
+            report.related(first).hint("capital letters, a final dot and the ports 80 and 443 make no difference"),
         );
         return None;
     }
@@ -96,19 +96,19 @@ fn address(entry: &Entry<'_>, public: &mut Public) -> Option<String> {
     Some(address)
 }
 
-fn service(address: String, field: Field<'_>, defaults: &Settings, public: &Public) -> Option<Service> {
+fn service(address: String, field: Field<'_>, defaults: &Settings, public: &PublicHosts) -> Option<Service> {
     let mut settings = defaults.clone();
     let list = match field.value() {
         Value::Map(_) => {
             let mut map = field.map("a service")?;
-            let list = map.require("servers", "write `servers: [chat-a.example.com]`");
-            settings.apply(map);
+            let list = map.required("servers", "write `servers: [chat-a.example.com]`");
+            settings.read(map);
             list?
         }
-        Value::Text(_) | Value::List(_) => field,
+        Value::String(_) | Value::List(_) => field,
         other => {
-            let problem = Problem::wrong_type("a server, a list of servers, or a map with the key `servers`", other);
-            field.report(problem.hint("write the hostname of its tunnel, as in `chat-a.example.com`"));
+            let report = Report::wrong_type("a server, a list of servers, or a map with the key `servers`", other);
+            field.report(report.hint("write the hostname of its tunnel, as in `chat-a.example.com`"));
             return None;
         }
     };
@@ -118,13 +118,13 @@ fn service(address: String, field: Field<'_>, defaults: &Settings, public: &Publ
         return None;
     }
     let service = settings.service(address, servers);
-    let service = service.map_err(|error| list.report(Problem::new(Code::InvalidServers, error.to_string()))).ok()?;
-    if let Err(problem) = subrequests::check(&service)
-        && field.is_well()
+    let service = service.map_err(|error| list.report(Report::new(Code::InvalidServers, error.to_string()))).ok()?;
+    if let Err(report) = subrequests::check(&service)
+        && field.is_valid()
     {
-        list.report(problem);
+        list.report(report);
     }
-    warnings::look(&service, field, list);
+    warnings::lint(&service, field, list);
     Some(service)
 }
 
@@ -134,8 +134,8 @@ mod tests {
 
     #[test]
     fn every_key_is_in_the_file_of_all_settings() {
-        fn names<T>(keys: &[Key<T>]) -> impl Iterator<Item = &'static str> {
-            keys.iter().map(Key::name)
+        fn names<T>(keys: &[Setting<T>]) -> impl Iterator<Item = &'static str> {
+            keys.iter().map(Setting::name)
         }
         let text = include_str!("../../../examples/all-settings.yaml");
         let has = |indentation: usize, name: &str| {

@@ -4,12 +4,12 @@
 use tunnel_balancer_core::{ServerHeader, headers};
 
 use crate::diagnostic::Code;
-use crate::node::{Value, ticked};
-use crate::problem::Problem;
+use crate::node::{Value, backticked};
 use crate::reader::Field;
+use crate::report::Report;
 use crate::secret::template;
-use crate::shape::{Shape, Text};
 use crate::token::{TOKEN, token};
+use crate::value_schema::{StringSchema, ValueSchema};
 
 /// Headers that say how a message is framed or routed: the host writes them.
 const FRAMING: [&str; 9] = [
@@ -24,9 +24,9 @@ const FRAMING: [&str; 9] = [
     "cf-connecting-ip",
 ];
 
-pub(crate) const SHAPE: Shape = Shape::Names {
+pub(crate) const SCHEMA: ValueSchema = ValueSchema::MapOf {
     keys: TOKEN,
-    values: &Shape::Text(Text { what: "a text", pattern: "^[ -~]+$", longest: None }),
+    values: &ValueSchema::String(StringSchema { what: "a string", pattern: "^[ -~]+$", longest: None }),
     may_be_empty: true,
 };
 
@@ -38,26 +38,26 @@ pub(crate) fn server_headers(target: &mut Vec<ServerHeader>, field: Field<'_>) {
         let name = entry.key.read(|_| name(entry.name));
         let value = template(entry.value);
         if is_sensitive_name(entry.name)
-            && let Value::Text(text) = entry.value.value()
+            && let Value::String(text) = entry.value.value()
             && !text.contains("${")
         {
             entry.value.report(written(entry.name));
         }
         let (Some(name), Some(value)) = (name, value) else { continue };
         if target.iter().any(|other| other.name == name) {
-            let problem = Problem::new(Code::DuplicateKey, format!("the header {} is written twice", ticked(&name)));
-            entry.key.report(problem.hint("capital letters make no difference"));
+            let report = Report::new(Code::DuplicateKey, format!("the header {} is written twice", backticked(&name)));
+            entry.key.report(report.hint("capital letters make no difference"));
             continue;
         }
         target.push(ServerHeader::new(name, value));
     }
 }
 
-fn written(name: &str) -> Problem {
+fn written(name: &str) -> Report {
     let secret = name.to_ascii_uppercase().replace(|c: char| !c.is_ascii_alphanumeric(), "_");
-    let problem =
-        Problem::new(Code::InlineSecretHeader, format!("the secret of the header {} is written out", ticked(name)));
-    problem.hint(format!(
+    let report =
+        Report::new(Code::InlineSecretHeader, format!("the secret of the header {} is written out", backticked(name)));
+    report.hint(format!(
         "whoever reads this file can use it: write `\"${{{secret}}}\"`, and set it with `npx wrangler secret put {secret}`"
     ))
 }
@@ -74,14 +74,14 @@ pub fn is_sensitive_name(name: &str) -> bool {
         || matches!(last, "secret" | "token" | "key" | "apikey" | "password" | "cookie")
 }
 
-fn name(name: &str) -> Result<String, Problem> {
+fn name(name: &str) -> Result<String, Report> {
     let name = name.to_ascii_lowercase();
     let is_ours = headers::STRIPPED_REQUEST_HEADERS.contains(&name.as_str())
         || name == headers::LOOP_HEADER
         || name.starts_with("x-forwarded-");
     if is_ours || name == "x-real-ip" || FRAMING.contains(&name.as_str()) {
-        let problem = Problem::new(Code::InvalidValue, format!("the header {} cannot be set here", ticked(&name)));
-        return Err(problem.hint("the balancer writes it itself"));
+        let report = Report::new(Code::InvalidValue, format!("the header {} cannot be set here", backticked(&name)));
+        return Err(report.hint("the balancer writes it itself"));
     }
     Ok(name)
 }

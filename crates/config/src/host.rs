@@ -6,11 +6,11 @@ use tunnel_balancer_core::ServerUrl;
 use tunnel_balancer_core::host::normalize_host;
 
 use crate::diagnostic::Code;
-use crate::node::{NodeId, ticked};
-use crate::problem::Problem;
-use crate::shape::Text;
+use crate::node::{NodeId, backticked};
+use crate::report::Report;
+use crate::value_schema::StringSchema;
 
-pub(crate) const ADDRESS: Text = Text {
+pub(crate) const ADDRESS: StringSchema = StringSchema {
     what: "a public address",
     pattern: r"^(\[[^\s\]]*\]|[^\s/?#@*\\:\[\]]+)(:[0-9]+)?(/[!$-.0-;=@-\[\]_a-z~]+)*/?$",
     longest: None,
@@ -19,12 +19,12 @@ pub(crate) const ADDRESS: Text = Text {
 /// The addresses of the services of a file, in the form requests are matched by, and where each is
 /// written.
 #[derive(Debug, Default)]
-pub(crate) struct Public {
+pub(crate) struct PublicHosts {
     addresses: BTreeMap<String, NodeId>,
     hosts: BTreeMap<String, NodeId>,
 }
 
-impl Public {
+impl PublicHosts {
     /// Where a service of this address was written before.
     pub(crate) fn address(&self, address: &str) -> Option<NodeId> {
         self.addresses.get(address).copied()
@@ -49,19 +49,19 @@ pub fn normalize_address(text: &str) -> Option<String> {
 }
 
 /// The normal form of a public address: host and path, without a slash at its end.
-pub(crate) fn public_address(text: &str) -> Result<String, Problem> {
-    let problem = |message: &str| Problem::new(Code::InvalidHost, format!("{} {message}", ticked(text)));
+pub(crate) fn public_address(text: &str) -> Result<String, Report> {
+    let report = |message: &str| Report::new(Code::InvalidHost, format!("{} {message}", backticked(text)));
     if let Some((_, rest)) = text.split_once("://") {
         let address = rest.split(['?', '#']).next().unwrap_or_default().trim_end_matches('/');
-        return Err(problem("is a URL, not a hostname").hint(format!("write {}", ticked(address))));
+        return Err(report("is a URL, not a hostname").hint(format!("write {}", backticked(address))));
     }
     if text.contains('*') {
-        return Err(problem("is a wildcard").hint("write out each hostname as a service of its own"));
+        return Err(report("is a wildcard").hint("write out each hostname as a service of its own"));
     }
     let (host, path) = text.split_at_checked(text.find('/').unwrap_or(text.len())).unwrap_or((text, ""));
     let path = path.strip_suffix('/').unwrap_or(path);
     if !is_path(path) {
-        return Err(problem("has a path that no request can have").hint(
+        return Err(report("has a path that no request can have").hint(
             "a path is written like `example.com/api`: no empty part, no `.` or `..`, no `?`, `#`, spaces or letters beyond ASCII",
         ));
     }
@@ -71,7 +71,7 @@ pub(crate) fn public_address(text: &str) -> Result<String, Problem> {
     normalize_host(in_ascii.as_deref().unwrap_or(host))
         .filter(|host| is_well_formed(host))
         .map(|host| host + path)
-        .ok_or_else(|| problem("is not a hostname").hint("a hostname is written like `chat.example.com`"))
+        .ok_or_else(|| report("is not a hostname").hint("a hostname is written like `chat.example.com`"))
 }
 
 /// Whether requests come with such a path, byte for byte: browsers and runtimes rewrite anything

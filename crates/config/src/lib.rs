@@ -35,10 +35,11 @@
 
 mod affinity;
 mod available;
+#[cfg(feature = "schema")]
+mod defaults;
 mod diagnostic;
 mod duration;
 mod ejection;
-mod extent;
 mod failback;
 mod file;
 mod headers;
@@ -48,14 +49,13 @@ mod host;
 mod ingress;
 mod node;
 mod policy;
-mod problem;
 mod reader;
 mod redact;
 #[cfg(feature = "schema")]
 mod reference;
 mod renamed;
+mod report;
 mod retry;
-mod rotation;
 mod scalar;
 pub mod scenario;
 #[cfg(feature = "schema")]
@@ -63,21 +63,22 @@ mod schema;
 mod secret;
 mod server;
 mod settings;
-mod shape;
-#[cfg(feature = "schema")]
-mod shown;
 mod size;
+mod span;
 mod statuses;
 mod subrequests;
 mod suggest;
 mod syntax;
 mod token;
+mod value_schema;
 mod warnings;
 mod yaml;
 
 use tunnel_balancer_core::Service;
 
 pub use available::{Available, parse_available};
+#[cfg(feature = "schema")]
+pub use defaults::as_json;
 pub use diagnostic::{Code, Diagnostic, Errors, Severity};
 pub use duration::{format_duration, parse as parse_duration};
 pub use headers::is_sensitive_name;
@@ -90,8 +91,6 @@ pub use reference::reference;
 pub use scalar::yaml_scalar;
 #[cfg(feature = "schema")]
 pub use schema::schema;
-#[cfg(feature = "schema")]
-pub use shown::as_json;
 pub use size::parse as parse_size;
 pub use subrequests::{MAX_SUBREQUESTS, Subrequests};
 pub use syntax::Lines;
@@ -188,9 +187,9 @@ fn document<T>(
     // Some editors begin a file with a mark that says no more than that it is UTF-8.
     let yaml = yaml.strip_prefix(syntax::BYTE_ORDER_MARK).unwrap_or(yaml);
     let root = yaml::read(yaml).map_err(|error| alone(Code::Syntax, error.position, error.message, error.hint))?;
-    let problems = problem::Problems::new(!secrets.are_known());
-    let read = read(reader::Field::new(&root, &problems, secrets));
-    Ok((read, problems.into_warnings(yaml, &root)?))
+    let reports = report::Reports::new(!secrets.are_known());
+    let read = read(reader::Field::new(&root, &reports, secrets));
+    Ok((read, reports.into_warnings(yaml, &root)?))
 }
 
 fn alone(code: Code, at: syntax::Position, message: String, hint: Option<&str>) -> Errors {

@@ -1,9 +1,8 @@
-//! A YAML document as a tree: what the rest of this crate reads, whichever library parsed it.
+//! A YAML document as a tree, independent of the library that parsed it.
 //!
-//! A node carries no position, because positions are wanted only for the few nodes that are wrong.
-//! It carries its place in the document's order instead, from which both its position
-//! ([`yaml::position`](crate::yaml::position)) and its path ([`locate`]) can be found when a
-//! mistake is reported.
+//! A node has no position, because only the positions of invalid nodes are needed. It has its index
+//! in document order, from which its position ([`yaml::positions`](crate::yaml::positions)) and its
+//! path ([`locate`]) are found when it is reported.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -11,11 +10,10 @@ use std::ops::RangeInclusive;
 
 use crate::redact::redact_urls;
 
-/// A node's place in the order in which a document is read: a container before its content, a key
-/// before its value.
+/// The index of a node in document order: a container before its content, a key before its value.
 pub(crate) type NodeId = u32;
 
-/// One scalar, list or map, or one key of a map.
+/// A scalar, a list or a map, or the key of a map.
 #[derive(Debug)]
 pub(crate) struct Node<'a> {
     pub(crate) id: NodeId,
@@ -23,7 +21,7 @@ pub(crate) struct Node<'a> {
 }
 
 impl Node<'_> {
-    /// This node and all that it is made of.
+    /// Returns the ids of this node and of the nodes in it.
     pub(crate) fn ids(&self) -> RangeInclusive<NodeId> {
         let last = match &self.value {
             Value::List(items) => items.last(),
@@ -36,45 +34,45 @@ impl Node<'_> {
 
 #[derive(Debug)]
 pub(crate) enum Value<'a> {
-    /// Nothing, `null` or `~`.
+    /// An empty value, `null` or `~`.
     Null,
     Bool(bool),
-    /// A number that counts things. Every other number is kept as text: no setting takes one.
+    /// A whole number from 0. Other numbers are kept as strings: no setting accepts one.
     Integer(u64),
     OtherNumber(String),
-    Text(Cow<'a, str>),
+    String(Cow<'a, str>),
     List(Vec<Node<'a>>),
-    /// Every entry as written, repeated keys included.
+    /// The entries in order, with duplicate keys.
     Map(Vec<(Node<'a>, Node<'a>)>),
-    /// A value behind a tag of its own, such as `!include file`.
+    /// A value with a custom tag, such as `!include file`.
     Tagged(String),
 }
 
-/// What a reader is told that was found, after "found".
+/// Writes the value as a message names it after "found".
 impl fmt::Display for Value<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Null => f.write_str("nothing"),
+            Self::Null => f.write_str("null"),
             Self::Bool(value) => write!(f, "`{value}`"),
             Self::Integer(value) => write!(f, "the number {value}"),
             Self::OtherNumber(value) => write!(f, "the number {value}"),
-            Self::Text(text) => write!(f, "the text {}", quoted(text)),
+            Self::String(text) => write!(f, "the string {}", quoted(text)),
             Self::List(_) => f.write_str("a list"),
             Self::Map(_) => f.write_str("a map"),
-            Self::Tagged(tag) => write!(f, "a value with the tag {}", ticked(&format!("!{tag}"))),
+            Self::Tagged(tag) => write!(f, "a value with the tag {}", backticked(&format!("!{tag}"))),
         }
     }
 }
 
 impl Value<'_> {
-    /// The same without any of its content, for where that may be a secret.
+    /// Returns the kind of the value, without its content, which may be a secret.
     pub(crate) const fn kind(&self) -> &'static str {
         match self {
-            Self::Null => "nothing",
+            Self::Null => "null",
             Self::Bool(true) => "`true`",
             Self::Bool(false) => "`false`",
             Self::Integer(_) | Self::OtherNumber(_) => "a number",
-            Self::Text(_) => "a text",
+            Self::String(_) => "a string",
             Self::List(_) => "a list",
             Self::Map(_) => "a map",
             Self::Tagged(_) => "a value with a tag",
@@ -82,13 +80,13 @@ impl Value<'_> {
     }
 }
 
-/// The node `id`, and the way to it from `root`, as in `services."git.example.com".servers[1].url`;
-/// a key's is that of its map.
+/// Returns the path of the node `id`, such as `services."git.example.com".servers[1].url`, and the
+/// node. The path of a key is that of its map.
 pub(crate) fn locate<'n, 'a>(root: &'n Node<'a>, id: NodeId) -> (String, &'n Node<'a>) {
     let mut path = String::new();
     let mut node = root;
     while node.id != id {
-        // Ids grow in document order: the last child that does not come after `id` holds it.
+        // Ids grow in document order: the last child whose id is not larger contains `id`.
         match &node.value {
             Value::List(items) => {
                 let after = items.partition_point(|item| item.id <= id);
@@ -98,7 +96,7 @@ pub(crate) fn locate<'n, 'a>(root: &'n Node<'a>, id: NodeId) -> (String, &'n Nod
             }
             Value::Map(entries) => {
                 let after = entries.partition_point(|(_, value)| value.id <= id);
-                // Between an entry's key and its value lies only what the key itself is made of.
+                // The ids between a key and its value belong to the key.
                 if let Some((key, _)) = entries.get(after).filter(|(key, _)| key.id <= id) {
                     node = key;
                     break;
@@ -118,21 +116,23 @@ fn push_key(path: &mut String, key: &Value<'_>) {
         path.push('.');
     }
     match key {
-        Value::Text(key) if !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b)) => {
+        Value::String(key)
+            if !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b)) =>
+        {
             path.push_str(&shortened(key));
         }
-        Value::Text(key) => path.push_str(&quoted(key)),
+        Value::String(key) => path.push_str(&quoted(key)),
         _ => path.push('?'),
     }
 }
 
-/// Text of the file inside a message: one line, not too long, in double quotes.
+/// Formats a string of the file for a message: one line, shortened, in double quotes.
 pub(crate) fn quoted(text: &str) -> String {
     format!("{:?}", shortened(text))
 }
 
-/// The same in backticks, for names and values that a reader may copy.
-pub(crate) fn ticked(text: &str) -> String {
+/// Formats a name or value that can be copied, in backticks.
+pub(crate) fn backticked(text: &str) -> String {
     format!("`{}`", shortened(text).escape_debug())
 }
 

@@ -4,10 +4,10 @@ use tunnel_balancer_core::{HashOn, Policy};
 
 use crate::diagnostic::Code;
 use crate::node::Value;
-use crate::problem::Problem;
-use crate::reader::{Field, word};
-use crate::shape::{About, Shape, words};
+use crate::reader::{Field, one_of};
+use crate::report::Report;
 use crate::token::{TOKEN, token};
+use crate::value_schema::{SettingDoc, ValueSchema, words};
 
 const POLICIES: &[(&str, Policy)] = &[
     ("failover", Policy::Failover),
@@ -23,27 +23,30 @@ const EXPECTED: &str =
 
 const HASH_ON: &[(&str, HashOn)] = &[("client_ip", HashOn::ClientIp), ("path", HashOn::Path)];
 
-pub(crate) const SHAPE: Shape = Shape::Shared(
+pub(crate) const SCHEMA: ValueSchema = ValueSchema::Shared(
     "policy",
-    &Shape::OneOf(&[Shape::Words(|| words(POLICIES)), Shape::Map(|| vec![About::required("hash", HASH_TEXT, HASH)])]),
+    &ValueSchema::OneOf(&[
+        ValueSchema::Enum(|| words(POLICIES)),
+        ValueSchema::Map(|| vec![SettingDoc::required("hash", HASH_TEXT, HASH)]),
+    ]),
 );
 
 const HASH_TEXT: &str = "What the same server is chosen by: the client's address, the path, a header or a cookie.";
 
-const HASH: Shape = Shape::OneOf(&[
-    Shape::Words(|| words(HASH_ON)),
-    Shape::Map(|| {
-        vec![About::required(
+const HASH: ValueSchema = ValueSchema::OneOf(&[
+    ValueSchema::Enum(|| words(HASH_ON)),
+    ValueSchema::Map(|| {
+        vec![SettingDoc::required(
             "header",
             "The header that clients are told apart by; without `cookie` beside it.",
-            Shape::Text(TOKEN),
+            ValueSchema::String(TOKEN),
         )]
     }),
-    Shape::Map(|| {
-        vec![About::required(
+    ValueSchema::Map(|| {
+        vec![SettingDoc::required(
             "cookie",
             "The cookie that clients are told apart by; without `header` beside it.",
-            Shape::Text(TOKEN),
+            ValueSchema::String(TOKEN),
         )]
     }),
 ]);
@@ -51,11 +54,12 @@ const HASH: Shape = Shape::OneOf(&[
 /// Reads a policy over the one that `defaults` gives.
 pub(crate) fn policy(policy: &mut Policy, field: Field<'_>) {
     let Value::Map(_) = field.value() else {
-        return field.set(policy, |value| word(value, "policy", EXPECTED, POLICIES));
+        return field.set(policy, |value| one_of(value, "policy", EXPECTED, POLICIES));
     };
     let Some(mut map) = field.map(EXPECTED) else { return };
-    let hash = map.require("hash", "write `{ hash: client_ip }`; the other policies are words, as in `policy: random`");
-    map.finish();
+    let hash =
+        map.required("hash", "write `{ hash: client_ip }`; the other policies are words, as in `policy: random`");
+    map.deny_unknown();
     if let Some(on) = hash.and_then(hash_on) {
         *policy = Policy::Hash(on);
     }
@@ -64,11 +68,11 @@ pub(crate) fn policy(policy: &mut Policy, field: Field<'_>) {
 fn hash_on(field: Field<'_>) -> Option<HashOn> {
     const HASH_EXPECTED: &str = "`client_ip`, `path`, `{ header: X-User }` or `{ cookie: session }`";
     let Value::Map(_) = field.value() else {
-        return field.read(|value| word(value, "value", HASH_EXPECTED, HASH_ON));
+        return field.read(|value| one_of(value, "value", HASH_EXPECTED, HASH_ON));
     };
     let mut map = field.map(HASH_EXPECTED)?;
-    let (header, cookie) = (map.take("header"), map.take("cookie"));
-    map.finish();
+    let (header, cookie) = (map.optional("header"), map.optional("cookie"));
+    map.deny_unknown();
     match (header, cookie) {
         (Some(header), None) => {
             header.read(|value| token(value, "a header")).map(|name| HashOn::Header(name.to_owned()))
@@ -77,13 +81,13 @@ fn hash_on(field: Field<'_>) -> Option<HashOn> {
             cookie.read(|value| token(value, "a cookie")).map(|name| HashOn::Cookie(name.to_owned()))
         }
         (Some(_), Some(_)) => {
-            let problem = Problem::new(Code::Conflict, "`header` and `cookie` cannot both be hashed");
-            field.report(problem.hint("keep one of the two"));
+            let report = Report::new(Code::Conflict, "`header` and `cookie` cannot both be hashed");
+            field.report(report.hint("keep one of the two"));
             None
         }
         (None, None) => {
-            let problem = Problem::new(Code::MissingKey, "it is not said what is hashed");
-            field.report(problem.hint(format!("write {HASH_EXPECTED}")));
+            let report = Report::new(Code::MissingKey, "it is not said what is hashed");
+            field.report(report.hint(format!("write {HASH_EXPECTED}")));
             None
         }
     }

@@ -4,12 +4,12 @@ use std::fmt::Write;
 
 use serde_json::Value as Json;
 
+use crate::defaults::Defaults;
 use crate::duration;
 use crate::file;
-use crate::shape::{About, Shape, Text};
-use crate::shown::Defaults;
 use crate::size;
 use crate::statuses;
+use crate::value_schema::{SettingDoc, StringSchema, ValueSchema};
 
 const HEAD: &str = "\
 # Configuration reference
@@ -36,19 +36,19 @@ this line, with the path from that file to [`schema/services.schema.json`](../sc
 /// The reference of `services.yaml`, in Markdown.
 pub fn reference() -> String {
     let mut text = HEAD.to_owned();
-    section(&mut text, &Defaults::new(), &file::SHAPE, &[]);
+    section(&mut text, &Defaults::new(), &file::SCHEMA, &[]);
     text
 }
 
 /// The keys of the map at `path`, and after them those of the maps in it.
-fn section(text: &mut String, defaults: &Defaults, shape: &Shape, path: &[&str]) {
-    let keys = keys(shape);
+fn section(text: &mut String, defaults: &Defaults, schema: &ValueSchema, path: &[&str]) {
+    let keys = keys(schema);
     if keys.is_empty() {
         return;
     }
     let _ = write!(text, "\n## {}\n\n| key | value | default | what it is |\n|---|---|---|---|\n", title(path));
     let below = |name| [path, &[name]].concat();
-    for About { name, text: about, shape, required } in &keys {
+    for SettingDoc { name, text: about, schema, required } in &keys {
         let path = below(*name);
         let (_, from_service) = path.split_at(1);
         let default = match defaults.of(from_service) {
@@ -56,23 +56,26 @@ fn section(text: &mut String, defaults: &Defaults, shape: &Shape, path: &[&str])
             Some(default) => written(&default),
             None => String::new(),
         };
-        let _ = writeln!(text, "| `{name}` | {} | {default} | {} |", value(shape, &path), about.replace('|', "\\|"));
+        let _ = writeln!(text, "| `{name}` | {} | {default} | {} |", value(schema, &path), about.replace('|', "\\|"));
     }
     // Those of `defaults` are those of a service.
     for about in keys.iter().filter(|about| about.name != "defaults") {
-        section(text, defaults, &about.shape, &below(about.name));
+        section(text, defaults, &about.schema, &below(about.name));
     }
 }
 
 /// The keys of what is, or may be, a map.
-fn keys(shape: &Shape) -> Vec<About> {
-    match shape {
-        Shape::Map(keys) => keys(),
-        Shape::Names { values: inner, .. } | Shape::List(inner, _) | Shape::Shared(_, inner) => keys(inner),
-        Shape::OneOf(shapes) => {
+fn keys(schema: &ValueSchema) -> Vec<SettingDoc> {
+    match schema {
+        ValueSchema::Map(keys) => keys(),
+        ValueSchema::MapOf { values: inner, .. } | ValueSchema::List(inner, _) | ValueSchema::Shared(_, inner) => {
+            keys(inner)
+        }
+        ValueSchema::OneOf(schemas) => {
             // A service is a map, or in short the list that one of its keys holds.
-            let maps: Vec<About> = shapes.iter().filter(|it| matches!(it, Shape::Map(_))).flat_map(keys).collect();
-            if maps.is_empty() { shapes.iter().flat_map(keys).collect() } else { maps }
+            let maps: Vec<SettingDoc> =
+                schemas.iter().filter(|it| matches!(it, ValueSchema::Map(_))).flat_map(keys).collect();
+            if maps.is_empty() { schemas.iter().flat_map(keys).collect() } else { maps }
         }
         _ => Vec::new(),
     }
@@ -88,42 +91,46 @@ fn title(path: &[&str]) -> String {
 }
 
 /// What may stand at `path`.
-fn value(shape: &Shape, path: &[&str]) -> String {
+fn value(schema: &ValueSchema, path: &[&str]) -> String {
     let count = |least, most| format!("whole number, {least} to {most}");
-    match shape {
-        Shape::Off => "`false`".to_owned(),
-        Shape::Boolean => "`true` or `false`".to_owned(),
-        Shape::Number(range) => count(range.start(), range.end()),
-        Shape::Percent(range) => format!("{} (percent)", count(range.start(), range.end())),
-        Shape::Duration(range) => {
+    match schema {
+        ValueSchema::Disabled => "`false`".to_owned(),
+        ValueSchema::Boolean => "`true` or `false`".to_owned(),
+        ValueSchema::Number(range) => count(range.start(), range.end()),
+        ValueSchema::Percent(range) => format!("{} (percent)", count(range.start(), range.end())),
+        ValueSchema::Duration(range) => {
             format!(
                 "duration, {} to {}",
                 duration::format_duration(*range.start()),
                 duration::format_duration(*range.end())
             )
         }
-        Shape::Size(range) => {
+        ValueSchema::Size(range) => {
             format!("size, {} to {}", size::format_size(*range.start()), size::format_size(*range.end()))
         }
-        Shape::Statuses { least, may_be_empty } => {
+        ValueSchema::Statuses { least, may_be_empty } => {
             let range = format!("statuses, {least} to {}", statuses::ANY.end());
             if *may_be_empty { range } else { format!("{range}, one at least") }
         }
-        Shape::Text(Text { what, longest: Some(longest), .. }) => format!("{what}, up to {longest} bytes"),
-        Shape::Text(Text { what, longest: None, .. }) => (*what).to_owned(),
-        Shape::Words(words) => words().into_iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", "),
-        Shape::OneOf(shapes) => {
-            let mut values: Vec<String> = shapes.iter().map(|shape| value(shape, path)).collect();
+        ValueSchema::String(StringSchema { what, longest: Some(longest), .. }) => {
+            format!("{what}, up to {longest} bytes")
+        }
+        ValueSchema::String(StringSchema { what, longest: None, .. }) => (*what).to_owned(),
+        ValueSchema::Enum(words) => words().into_iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", "),
+        ValueSchema::OneOf(schemas) => {
+            let mut values: Vec<String> = schemas.iter().map(|schema| value(schema, path)).collect();
             values.dedup();
             values.join(", or ")
         }
-        Shape::List(item, most) => format!("a list of 1 to {most}, each {}", value(item, &["services", "servers"])),
-        Shape::Map(_) => {
+        ValueSchema::List(item, most) => {
+            format!("a list of 1 to {most}, each {}", value(item, &["services", "servers"]))
+        }
+        ValueSchema::Map(_) => {
             let title = title(path);
             format!("a map: [{title}](#{})", anchor(&title))
         }
-        Shape::Names { keys, values, .. } => format!("a map from {} to {}", keys.what, value(values, path)),
-        Shape::Shared(_, shape) => value(shape, path),
+        ValueSchema::MapOf { keys, values, .. } => format!("a map from {} to {}", keys.what, value(values, path)),
+        ValueSchema::Shared(_, schema) => value(schema, path),
     }
 }
 

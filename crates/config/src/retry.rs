@@ -6,127 +6,127 @@ use std::time::Duration;
 use tunnel_balancer_core::{BudgetSettings, RetrySettings};
 
 use crate::diagnostic::Code;
-use crate::duration::{USUAL, duration, format_duration};
+use crate::duration::{DEFAULT_RANGE, duration, format_duration};
 use crate::node::Value;
-use crate::problem::Problem;
-use crate::reader::{Field, Key, boolean, number, or_off, percent};
-use crate::shape::Shape;
+use crate::reader::{Field, Setting, boolean, number, or_off, percent};
+use crate::report::Report;
 use crate::size::size;
 use crate::statuses::{ANY, overlap, status_range, statuses};
 use crate::subrequests::MAX_SUBREQUESTS;
+use crate::value_schema::ValueSchema;
 
-pub(crate) const KEYS: &[Key<RetrySettings>] = &[
-    Key::new(
+pub(crate) const KEYS: &[Setting<RetrySettings>] = &[
+    Setting::new(
         "attempts",
         "The largest number of attempts for one request, the first and hedges included. `1`: no retries.",
-        Shape::Number(ATTEMPTS),
+        ValueSchema::Number(ATTEMPTS),
         |retry, field| field.set(&mut retry.attempts, attempts),
     ),
-    Key::new(
+    Setting::new(
         "hold",
         "How long a request waits for a server to return, or for a free place under `max_requests`, before it is answered \
          with 503. `false`: not at all.",
-        Shape::OneOf(&[Shape::Off, Shape::Duration(HOLD)]),
+        ValueSchema::OneOf(&[ValueSchema::Disabled, ValueSchema::Duration(HOLD)]),
         |retry, field| field.set(&mut retry.hold, |value| or_off(value, |value| duration(value, HOLD))),
     ),
-    Key::new(
+    Setting::new(
         "timeout",
         "How long a request may wait for a response, from its arrival or the end of its upload, all attempts together.",
-        Shape::Duration(TIMEOUT),
+        ValueSchema::Duration(TIMEOUT),
         |retry, field| field.set(&mut retry.timeout, |value| duration(value, TIMEOUT)),
     ),
-    Key::new(
+    Setting::new(
         "per_try_timeout",
         "A limit for each attempt after which a retry is possible, no longer than `timeout`. It also cuts slow \
          responses of healthy servers. It does not apply to the last possible attempt, to requests that cannot be \
          retried, and while no server responds. `false`: `timeout` is the only limit.",
-        Shape::OneOf(&[Shape::Off, Shape::Duration(USUAL)]),
+        ValueSchema::OneOf(&[ValueSchema::Disabled, ValueSchema::Duration(DEFAULT_RANGE)]),
         |retry, field| {
-            field.set(&mut retry.per_try_timeout, |value| or_off(value, |value| duration(value, USUAL)));
+            field.set(&mut retry.per_try_timeout, |value| or_off(value, |value| duration(value, DEFAULT_RANGE)));
         },
     ),
-    Key::new(
+    Setting::new(
         "liveness_check_after",
         "The longest wait for response headers before the liveness of the server is checked. A check is due earlier, after \
          250ms or the usual response time of the server. If it responds to neither requests nor probes, other servers are \
          preferred; when this time and the probe's `timeout` have passed and the probe fails, it is ejected. If ten requests get \
          no response for longer than usual, it is ejected whatever its probes show; without a health check, that is the only \
          sign. The only server of a service is not checked. `false`: no checks.",
-        Shape::OneOf(&[Shape::Off, Shape::Duration(LIVENESS_CHECK_AFTER)]),
+        ValueSchema::OneOf(&[ValueSchema::Disabled, ValueSchema::Duration(LIVENESS_CHECK_AFTER)]),
         |retry, field| {
             let read = |value| or_off(value, |value| duration(value, LIVENESS_CHECK_AFTER));
             field.set(&mut retry.liveness_check_after, read);
         },
     ),
-    Key::new(
+    Setting::new(
         "hedge",
         "Whether a safe request that waits on a stalled server is also sent to another one. The first good response is used. \
          Requests with an affinity cookie are not hedged.",
-        Shape::Boolean,
+        ValueSchema::Boolean,
         |retry, field| field.set(&mut retry.hedge, boolean),
     ),
-    Key::new(
+    Setting::new(
         "statuses",
         "Statuses that are retried in addition, such as `500` or `[429, 500-501]`. Those of a failed gateway always are: \
          502 to 504, 520 to 527 and 530, but not 500. Statuses below 500 do not count as failures of the server.",
-        Shape::Statuses { least: LEAST_FAILURE, may_be_empty: true },
+        ValueSchema::Statuses { least: LEAST_FAILURE, may_be_empty: true },
         |retry, field| {
             if let Some(ranges) = statuses(field, failure) {
                 retry.statuses = ranges;
             }
         },
     ),
-    Key::new(
+    Setting::new(
         "passthrough_statuses",
         "Statuses that are passed on although they would be retried.",
-        Shape::Statuses { least: *ANY.start(), may_be_empty: true },
+        ValueSchema::Statuses { least: *ANY.start(), may_be_empty: true },
         |retry, field| {
             if let Some(ranges) = statuses(field, status_range) {
                 retry.passthrough_statuses = ranges;
             }
         },
     ),
-    Key::new(
+    Setting::new(
         "non_idempotent",
         "Whether requests that may not run twice, such as POST, are retried even if the server may have processed them.",
-        Shape::Boolean,
+        ValueSchema::Boolean,
         |retry, field| field.set(&mut retry.non_idempotent, boolean),
     ),
-    Key::new(
+    Setting::new(
         "budget",
         "The allowance for retries, which protects overloaded servers, and one of the same size for hedges. A request that \
          no server received is retried outside of it.",
-        Shape::Map(|| Key::about(BUDGET_KEYS)),
+        ValueSchema::Map(|| Setting::docs(BUDGET_KEYS)),
         |retry, field| {
             if let Some(map) = field.map("a map such as `{ percent: 20, min_per_second: 1 }`") {
-                map.apply(&mut retry.budget, BUDGET_KEYS);
+                map.read_into(&mut retry.budget, BUDGET_KEYS);
             }
         },
     ),
-    Key::new(
+    Setting::new(
         "max_buffered_body",
         "The largest request body that is buffered for another attempt. A larger one is sent once.",
-        Shape::Size(MAX_BUFFERED_BODY),
+        ValueSchema::Size(MAX_BUFFERED_BODY),
         |retry, field| field.set(&mut retry.max_buffered_body, |value| size(value, MAX_BUFFERED_BODY)),
     ),
 ];
 
-pub(crate) const BUDGET_KEYS: &[Key<BudgetSettings>] = &[
-    Key::new(
+pub(crate) const BUDGET_KEYS: &[Setting<BudgetSettings>] = &[
+    Setting::new(
         "percent",
         "Retries, or hedges, in percent of the requests of the last ten seconds.",
-        Shape::Percent(PERCENT),
+        ValueSchema::Percent(PERCENT),
         |budget, field| field.set(&mut budget.percent, |value| percent(value, PERCENT)),
     ),
-    Key::new(
+    Setting::new(
         "min_per_second",
         "Retries, or hedges, per second that are always allowed.",
-        Shape::Number(MIN_PER_SECOND),
+        ValueSchema::Number(MIN_PER_SECOND),
         |budget, field| field.set(&mut budget.min_per_second, |value| number(value, MIN_PER_SECOND)),
     ),
 ];
 
-pub(crate) const SHAPE: Shape = Shape::Shared("retry", &Shape::Map(|| Key::about(KEYS)));
+pub(crate) const SCHEMA: ValueSchema = ValueSchema::Shared("retry", &ValueSchema::Map(|| Setting::docs(KEYS)));
 
 const ATTEMPTS: RangeInclusive<u32> = 1..=10;
 const PERCENT: RangeInclusive<u32> = 0..=100;
@@ -144,48 +144,48 @@ const LEAST_FAILURE: u16 = 300;
 /// Reads it over what `defaults` gives.
 pub(crate) fn retry(retry: &mut RetrySettings, field: Field<'_>) {
     if let Value::Bool(false) = field.value() {
-        let problem = Problem::wrong_type("a map of retry settings", field.value());
-        return field.report(problem.hint("for a single attempt write `{ attempts: 1 }`"));
+        let report = Report::wrong_type("a map of retry settings", field.value());
+        return field.report(report.hint("for a single attempt write `{ attempts: 1 }`"));
     }
     let Some(map) = field.map("a map of retry settings") else { return };
-    let limits = map.written(&["per_try_timeout", "timeout"]);
-    let statuses = map.written(&["passthrough_statuses", "statuses"]);
-    map.apply(retry, KEYS);
+    let limits = map.present(&["per_try_timeout", "timeout"]);
+    let statuses = map.present(&["passthrough_statuses", "statuses"]);
+    map.read_into(retry, KEYS);
     if let Some(limit) = retry.per_try_timeout.filter(|limit| *limit > retry.timeout)
-        && let Some(field) = limits.blamed()
+        && let Some(field) = limits.culprit()
     {
         let (limit, timeout) = (format_duration(limit), format_duration(retry.timeout));
         let message = format!("`per_try_timeout` ({limit}) is longer than `timeout` ({timeout})");
         let hint =
             format!("an attempt cannot take longer than all together: set `per_try_timeout` to {timeout} or less");
-        field.report(Problem::new(Code::Conflict, message).hint(hint));
+        field.report(Report::new(Code::Conflict, message).hint(hint));
     }
     if let Some(both) = overlap(&retry.statuses, &retry.passthrough_statuses)
-        && let Some(field) = statuses.blamed()
+        && let Some(field) = statuses.culprit()
     {
-        let problem = Problem::new(Code::Conflict, format!("`statuses` and `passthrough_statuses` both have {both}"));
-        field.report(problem.hint("a status is retried or passed on, not both: remove it from one of them"));
+        let report = Report::new(Code::Conflict, format!("`statuses` and `passthrough_statuses` both have {both}"));
+        field.report(report.hint("a status is retried or passed on, not both: remove it from one of them"));
     }
 }
 
-fn attempts(value: &Value<'_>) -> Result<u32, Problem> {
-    number(value, ATTEMPTS).map_err(|problem| match value {
-        Value::Integer(1..) => problem.hint(format!(
+fn attempts(value: &Value<'_>) -> Result<u32, Report> {
+    number(value, ATTEMPTS).map_err(|report| match value {
+        Value::Integer(1..) => report.hint(format!(
             "every attempt is a subrequest, of which a request may cause {MAX_SUBREQUESTS}, its probes included"
         )),
-        Value::Integer(0) => problem.hint("the first attempt counts: `1` means no retry"),
-        _ => problem,
+        Value::Integer(0) => report.hint("the first attempt counts: `1` means no retry"),
+        _ => report,
     })
 }
 
 /// A status that can stand for a failure.
-fn failure(value: &Value<'_>) -> Result<(u16, u16), Problem> {
+fn failure(value: &Value<'_>) -> Result<(u16, u16), Report> {
     let range = status_range(value)?;
     if range.0 >= LEAST_FAILURE {
         return Ok(range);
     }
-    let problem = Problem::new(Code::OutOfRange, format!("expected statuses from 300 to 599, found {value}"));
-    Err(problem.hint(
+    let report = Report::new(Code::OutOfRange, format!("expected statuses from 300 to 599, found {value}"));
+    Err(report.hint(
         "2xx says that the request was carried out, and a success must not be repeated; 1xx is no failure either",
     ))
 }

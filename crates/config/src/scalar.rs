@@ -114,7 +114,7 @@ mod tests {
     }
 
     fn is(node: &Node<'_>, text: &str) -> bool {
-        matches!(&node.value, Value::Text(read) if read == text)
+        matches!(&node.value, Value::String(read) if read == text)
     }
 
     /// The only entry of a map.

@@ -11,17 +11,17 @@ use std::ops::RangeInclusive;
 
 use serde_json::{Map, Value as Json, json};
 
+use crate::defaults::Defaults;
 use crate::duration;
 use crate::file;
-use crate::shape::{About, Shape, Text};
-use crate::shown::Defaults;
 use crate::size;
 use crate::statuses;
+use crate::value_schema::{SettingDoc, StringSchema, ValueSchema};
 
 /// The JSON Schema of `services.yaml`, as text.
 pub fn schema() -> String {
     let mut writer = Writer { defaults: Defaults::new(), shared: BTreeMap::new() };
-    let mut root = writer.shape(&file::SHAPE, &[]);
+    let mut root = writer.schema(&file::SCHEMA, &[]);
     root.insert("$schema".to_owned(), json!("http://json-schema.org/draft-07/schema#"));
     root.insert("title".to_owned(), json!("services.yaml of Tunnel Balancer"));
     root.insert("definitions".to_owned(), json!(writer.shared));
@@ -39,53 +39,53 @@ struct Writer {
 
 impl Writer {
     /// What may stand at `path`: the keys that lead there from a service on.
-    fn shape(&mut self, shape: &Shape, path: &[&str]) -> Map<String, Json> {
-        object(match shape {
-            Shape::Off => json!({ "const": false }),
-            Shape::Boolean => json!({ "type": "boolean" }),
-            Shape::Number(range) | Shape::Percent(range) => whole(range),
-            Shape::Duration(_) => duration(),
-            Shape::Size(range) => json!({ "anyOf": [whole(range), size()] }),
-            Shape::Statuses { least, may_be_empty } => statuses(*least, *may_be_empty),
-            Shape::Text(it) => text(it),
-            Shape::Words(words) => json!({ "enum": words() }),
-            Shape::OneOf(shapes) => json!({ "anyOf": self.all(shapes, path) }),
-            Shape::List(item, most) => {
-                json!({ "type": "array", "items": self.shape(item, path), "minItems": 1, "maxItems": most })
+    fn schema(&mut self, schema: &ValueSchema, path: &[&str]) -> Map<String, Json> {
+        object(match schema {
+            ValueSchema::Disabled => json!({ "const": false }),
+            ValueSchema::Boolean => json!({ "type": "boolean" }),
+            ValueSchema::Number(range) | ValueSchema::Percent(range) => whole(range),
+            ValueSchema::Duration(_) => duration(),
+            ValueSchema::Size(range) => json!({ "anyOf": [whole(range), size()] }),
+            ValueSchema::Statuses { least, may_be_empty } => statuses(*least, *may_be_empty),
+            ValueSchema::String(it) => text(it),
+            ValueSchema::Enum(words) => json!({ "enum": words() }),
+            ValueSchema::OneOf(schemas) => json!({ "anyOf": self.all(schemas, path) }),
+            ValueSchema::List(item, most) => {
+                json!({ "type": "array", "items": self.schema(item, path), "minItems": 1, "maxItems": most })
             }
-            Shape::Map(keys) => self.map(&keys(), path),
-            Shape::Names { keys, values, may_be_empty } => json!({
+            ValueSchema::Map(keys) => self.map(&keys(), path),
+            ValueSchema::MapOf { keys, values, may_be_empty } => json!({
                 "type": "object",
                 "propertyNames": text(keys),
-                "additionalProperties": self.shape(values, path),
+                "additionalProperties": self.schema(values, path),
                 "minProperties": usize::from(!may_be_empty),
             }),
-            Shape::Shared(name, shape) => {
+            ValueSchema::Shared(name, schema) => {
                 if !self.shared.contains_key(name) {
-                    let shape = self.shape(shape, path);
-                    self.shared.insert(name, Json::Object(shape));
+                    let schema = self.schema(schema, path);
+                    self.shared.insert(name, Json::Object(schema));
                 }
                 json!({ "$ref": format!("#/definitions/{name}") })
             }
         })
     }
 
-    fn all(&mut self, shapes: &[Shape], path: &[&str]) -> Vec<Map<String, Json>> {
-        shapes.iter().map(|shape| self.shape(shape, path)).collect()
+    fn all(&mut self, schemas: &[ValueSchema], path: &[&str]) -> Vec<Map<String, Json>> {
+        schemas.iter().map(|schema| self.schema(schema, path)).collect()
     }
 
-    fn map(&mut self, keys: &[About], path: &[&str]) -> Json {
+    fn map(&mut self, keys: &[SettingDoc], path: &[&str]) -> Json {
         let required: Vec<&str> = keys.iter().filter(|key| key.required).map(|key| key.name).collect();
         let properties: Map<String, Json> = keys.iter().map(|key| (key.name.to_owned(), self.key(key, path))).collect();
         json!({ "type": "object", "properties": properties, "required": required, "additionalProperties": false })
     }
 
-    fn key(&mut self, about: &About, path: &[&str]) -> Json {
+    fn key(&mut self, about: &SettingDoc, path: &[&str]) -> Json {
         let path: Vec<&str> = match about.name {
             "services" | "defaults" if path.is_empty() => Vec::new(),
             name => path.iter().copied().chain([name]).collect(),
         };
-        let mut schema = self.shape(&about.shape, &path);
+        let mut schema = self.schema(&about.schema, &path);
         if schema.contains_key("$ref") {
             // Draft 7 ignores whatever stands beside a reference.
             schema = object(json!({ "allOf": [schema] }));
@@ -135,7 +135,7 @@ fn statuses(least: u16, may_be_empty: bool) -> Json {
     json!({ "anyOf": [number, text, list] })
 }
 
-fn text(Text { what, pattern, longest }: &Text) -> Json {
+fn text(StringSchema { what, pattern, longest }: &StringSchema) -> Json {
     let mut schema = object(string(pattern, &format!("expected {what}")));
     schema.extend(longest.map(|longest| ("maxLength".to_owned(), json!(longest))));
     Json::Object(schema)

@@ -6,18 +6,18 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 
 use crate::diagnostic::Code;
-use crate::node::{Value, ticked};
-use crate::problem::Problem;
+use crate::node::{Value, backticked};
 use crate::reader::Field;
-use crate::shape::Text;
+use crate::report::Report;
+use crate::value_schema::StringSchema;
 
 /// What is read in place of a secret where none is known.
 const PLACEHOLDER: &str = "a placeholder, not a secret";
 
 const NAME_HINT: &str = "the name of a secret has capital letters, digits and `_`, and does not begin with a digit";
 
-pub(crate) const REFERENCE: Text =
-    Text { what: "a reference such as `\"${NAME}\"`", pattern: r"^\$\{[A-Z_][A-Z0-9_]*\}$", longest: None };
+pub(crate) const REFERENCE: StringSchema =
+    StringSchema { what: "a reference such as `\"${NAME}\"`", pattern: r"^\$\{[A-Z_][A-Z0-9_]*\}$", longest: None };
 
 /// Where secrets come from, and which of them the file names.
 pub(crate) struct Secrets<'a> {
@@ -44,21 +44,21 @@ impl<'a> Secrets<'a> {
         self.names.into_inner().into_iter().collect()
     }
 
-    fn get(&self, name: &str, least: usize) -> Result<String, Problem> {
+    fn get(&self, name: &str, least: usize) -> Result<String, Report> {
         self.names.borrow_mut().insert(name.to_owned());
         let Some(lookup) = self.lookup else { return Ok(PLACEHOLDER.to_owned()) };
-        let problem = |code, what: &str| {
-            let problem = Problem::new(code, format!("the secret {} {what}", ticked(name)));
-            problem.hint(format!(
+        let report = |code, what: &str| {
+            let report = Report::new(code, format!("the secret {} {what}", backticked(name)));
+            report.hint(format!(
                 "the Worker has it from `npx wrangler secret put {name}`, the command `tunnel-balancer` from its environment: `export {name}=…`"
             ))
         };
         match lookup(name) {
-            None => Err(problem(Code::MissingSecret, "is not set")),
-            Some(secret) if secret.trim().is_empty() => Err(problem(Code::MissingSecret, "is empty")),
+            None => Err(report(Code::MissingSecret, "is not set")),
+            Some(secret) if secret.trim().is_empty() => Err(report(Code::MissingSecret, "is empty")),
             Some(secret) if secret.len() < least => {
-                let problem = problem(Code::OutOfRange, &format!("is shorter than {least} bytes"));
-                Err(problem.hint(format!(
+                let report = report(Code::OutOfRange, &format!("is shorter than {least} bytes"));
+                Err(report.hint(format!(
                     "set a good one: `openssl rand -hex 32 | npx wrangler secret put {name}`, or `export {name}=$(openssl rand -hex 32)`"
                 )))
             }
@@ -76,15 +76,15 @@ pub(crate) fn secret(field: Field<'_>, example: &str, least: usize) -> Option<St
 /// A header value in which each `${NAME}` stands for a secret.
 pub(crate) fn template(field: Field<'_>) -> Option<String> {
     let text = field.read(|value| match value {
-        Value::Text(text) => Ok(text),
-        _ => Err(Problem::wrong_kind("a text such as \"${ACCESS_ID}\"", value)),
+        Value::String(text) => Ok(text),
+        _ => Err(Report::wrong_type_redacted("a text such as \"${ACCESS_ID}\"", value)),
     })?;
     let mut filled = String::new();
     let mut rest: &str = text;
     while let Some((before, after)) = rest.split_once("${") {
         let name = field.read(|_| match after.split_once('}') {
             Some((name, after)) if is_name(name) => Ok((name, after)),
-            _ => Err(Problem::new(Code::InvalidValue, "expected a reference such as `${ACCESS_ID}`").hint(NAME_HINT)),
+            _ => Err(Report::new(Code::InvalidValue, "expected a reference such as `${ACCESS_ID}`").hint(NAME_HINT)),
         });
         let (name, after) = name?;
         filled += before;
@@ -96,30 +96,29 @@ pub(crate) fn template(field: Field<'_>) -> Option<String> {
         if !filled.is_empty() && filled.bytes().all(|b| b == b' ' || b.is_ascii_graphic()) {
             return Ok(filled);
         }
-        let problem = Problem::new(Code::InvalidValue, "this cannot be the value of a header");
-        Err(problem
-            .hint("visible ASCII characters and spaces; a secret may have been set with a line break at its end"))
+        let report = Report::new(Code::InvalidValue, "this cannot be the value of a header");
+        Err(report.hint("visible ASCII characters and spaces; a secret may have been set with a line break at its end"))
     })
 }
 
-fn reference<'a>(value: &'a Value<'_>, example: &str) -> Result<&'a str, Problem> {
+fn reference<'a>(value: &'a Value<'_>, example: &str) -> Result<&'a str, Report> {
     let expected = format!("a reference to a secret such as `${{{example}}}`");
     match value {
-        Value::Text(text) => match text.strip_prefix("${").and_then(|rest| rest.strip_suffix('}')) {
+        Value::String(text) => match text.strip_prefix("${").and_then(|rest| rest.strip_suffix('}')) {
             Some(name) if is_name(name) => Ok(name),
             Some(_) => {
-                Err(Problem::new(Code::InvalidValue, format!("expected {expected} and nothing else")).hint(NAME_HINT))
+                Err(Report::new(Code::InvalidValue, format!("expected {expected} and nothing else")).hint(NAME_HINT))
             }
             None => Err(literal(example)),
         },
         Value::Integer(_) | Value::OtherNumber(_) => Err(literal(example)),
-        _ => Err(Problem::wrong_kind(&expected, value)),
+        _ => Err(Report::wrong_type_redacted(&expected, value)),
     }
 }
 
-fn literal(example: &str) -> Problem {
-    let problem = Problem::new(Code::InlineSecret, "a secret must not be written into this file");
-    problem.hint(format!("write `\"${{{example}}}\"` and set it with `npx wrangler secret put {example}`"))
+fn literal(example: &str) -> Report {
+    let report = Report::new(Code::InlineSecret, "a secret must not be written into this file");
+    report.hint(format!("write `\"${{{example}}}\"` and set it with `npx wrangler secret put {example}`"))
 }
 
 fn is_name(name: &str) -> bool {
@@ -151,8 +150,8 @@ mod tests {
             ("${KEY", Err(Code::InlineSecret)),
         ];
         for (text, expected) in table {
-            let value = Value::Text(text.into());
-            assert_eq!(reference(&value, "NAME").map_err(|problem| problem.code()), expected, "{text}");
+            let value = Value::String(text.into());
+            assert_eq!(reference(&value, "NAME").map_err(|report| report.code()), expected, "{text}");
         }
     }
 }

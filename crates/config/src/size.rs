@@ -4,26 +4,26 @@ use std::ops::RangeInclusive;
 
 use crate::diagnostic::Code;
 use crate::node::{Value, quoted};
-use crate::problem::Problem;
+use crate::report::Report;
 
 pub(crate) const UNITS: [(&str, u64); 3] = [("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20)];
 const EXPECTED: &str = "a size such as \"64KiB\"";
 
 /// A number of bytes within `range`.
-pub(crate) fn size(value: &Value<'_>, range: RangeInclusive<u64>) -> Result<u64, Problem> {
+pub(crate) fn size(value: &Value<'_>, range: RangeInclusive<u64>) -> Result<u64, Report> {
     let bytes = match value {
         Value::Integer(bytes) => *bytes,
-        Value::Text(text) => parse(text).ok_or_else(|| {
-            let problem = Problem::new(Code::InvalidValue, format!("expected {EXPECTED}, found {}", quoted(text)));
-            problem.hint("a whole number with KiB or MiB, or of bytes")
+        Value::String(text) => parse(text).ok_or_else(|| {
+            let report = Report::new(Code::InvalidValue, format!("expected {EXPECTED}, found {}", quoted(text)));
+            report.hint("a whole number with KiB or MiB, or of bytes")
         })?,
-        _ => return Err(Problem::wrong_type(EXPECTED, value)),
+        _ => return Err(Report::wrong_type(EXPECTED, value)),
     };
     if range.contains(&bytes) {
         return Ok(bytes);
     }
     let (least, most) = (format_size(*range.start()), format_size(*range.end()));
-    Err(Problem::new(Code::OutOfRange, format!("expected {least} to {most}, found {}", format_size(bytes))))
+    Err(Report::new(Code::OutOfRange, format!("expected {least} to {most}, found {}", format_size(bytes))))
 }
 
 /// A number of bytes as it is written: `64KiB`, `1MiB` or `65536`. `None` for anything else.

@@ -6,8 +6,8 @@ use tunnel_balancer_core::StatusRanges;
 
 use crate::diagnostic::Code;
 use crate::node::Value;
-use crate::problem::Problem;
 use crate::reader::Field;
+use crate::report::Report;
 
 /// The statuses there are.
 pub(crate) const ANY: RangeInclusive<u16> = 100..=599;
@@ -17,36 +17,36 @@ const EXPECTED: &str = "a status or a range of them such as `200-299`";
 /// One status, a range, or a list of such, each as `read` understands it.
 pub(crate) fn statuses(
     field: Field<'_>,
-    read: impl Fn(&Value<'_>) -> Result<(u16, u16), Problem>,
+    read: impl Fn(&Value<'_>) -> Result<(u16, u16), Report>,
 ) -> Option<StatusRanges> {
     let ranges: Vec<Option<(u16, u16)>> = field.one_or_many().into_iter().map(|item| item.read(&read)).collect();
     ranges.into_iter().collect::<Option<Vec<_>>>().map(StatusRanges)
 }
 
 /// Any status.
-pub(crate) fn status_range(value: &Value<'_>) -> Result<(u16, u16), Problem> {
-    let problem = |code| {
-        let problem = Problem::new(code, format!("expected {EXPECTED}, found {value}"));
-        problem.hint(hint(value))
+pub(crate) fn status_range(value: &Value<'_>) -> Result<(u16, u16), Report> {
+    let report = |code| {
+        let report = Report::new(code, format!("expected {EXPECTED}, found {value}"));
+        report.hint(hint(value))
     };
     let (first, last) = match value {
         Value::Integer(status) => (u16::try_from(*status).ok(), u16::try_from(*status).ok()),
-        Value::Text(text) => {
+        Value::String(text) => {
             let (first, last) = text.split_once('-').unwrap_or((text, text));
             (status(first), status(last))
         }
-        _ => return Err(Problem::wrong_type(EXPECTED, value)),
+        _ => return Err(Report::wrong_type(EXPECTED, value)),
     };
-    let (Some(first), Some(last)) = (first, last) else { return Err(problem(Code::InvalidValue)) };
+    let (Some(first), Some(last)) = (first, last) else { return Err(report(Code::InvalidValue)) };
     if !ANY.contains(&first) || !ANY.contains(&last) || first > last {
-        return Err(problem(Code::OutOfRange));
+        return Err(report(Code::OutOfRange));
     }
     Ok((first, last))
 }
 
 fn hint(value: &Value<'_>) -> String {
     let class = match value {
-        Value::Text(text) => text.strip_suffix("xx").filter(|digit| matches!(digit.as_bytes(), [b'1'..=b'5'])),
+        Value::String(text) => text.strip_suffix("xx").filter(|digit| matches!(digit.as_bytes(), [b'1'..=b'5'])),
         _ => None,
     };
     match class {

@@ -6,7 +6,7 @@
 use tunnel_balancer_core::Service;
 
 use crate::diagnostic::Code;
-use crate::problem::Problem;
+use crate::report::Report;
 
 /// The subrequests that a request may cause on Cloudflare's free plan.
 pub const MAX_SUBREQUESTS: u32 = 50;
@@ -62,7 +62,7 @@ impl Subrequests {
 ///
 /// Held attempts do not count here: where a request can make no more subrequests, it is not held
 /// any longer.
-pub(crate) fn check(service: &Service) -> Result<(), Problem> {
+pub(crate) fn check(service: &Service) -> Result<(), Report> {
     let work = Subrequests::of(service);
     if work.without_hold() <= MAX_SUBREQUESTS {
         return Ok(());
@@ -74,5 +74,5 @@ pub(crate) fn check(service: &Service) -> Result<(), Problem> {
          may cause",
         work.without_hold()
     );
-    Err(Problem::new(Code::InvalidServers, message).hint("use fewer servers or fewer `attempts`"))
+    Err(Report::new(Code::InvalidServers, message).hint("use fewer servers or fewer `attempts`"))
 }

@@ -2,28 +2,29 @@
 
 use crate::diagnostic::Code;
 use crate::node::Value;
-use crate::problem::Problem;
-use crate::shape::Text;
+use crate::report::Report;
+use crate::value_schema::StringSchema;
 
 /// Longer names exist in no application.
 const MAX: usize = 128;
 
-pub(crate) const TOKEN: Text = Text { what: "a name", pattern: r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$", longest: Some(MAX) };
+pub(crate) const TOKEN: StringSchema =
+    StringSchema { what: "a name", pattern: r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$", longest: Some(MAX) };
 
 /// The name of `what`: a token of RFC 9110, section 5.6.2. Another text is not repeated, for it is
 /// often the name with its secret value.
-pub(crate) fn token<'a>(value: &'a Value<'_>, what: &str) -> Result<&'a str, Problem> {
-    let Value::Text(name) = value else {
-        let problem = Problem::wrong_kind(&format!("the name of {what}"), value);
+pub(crate) fn token<'a>(value: &'a Value<'_>, what: &str) -> Result<&'a str, Report> {
+    let Value::String(name) = value else {
+        let report = Report::wrong_type_redacted(&format!("the name of {what}"), value);
         let could_be_one = matches!(value, Value::Bool(_) | Value::Integer(_) | Value::OtherNumber(_));
-        return Err(if could_be_one { problem.hint("put it in double quotes") } else { problem });
+        return Err(if could_be_one { report.hint("put it in double quotes") } else { report });
     };
     let is_allowed = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
     if (1..=MAX).contains(&name.len()) && name.bytes().all(is_allowed) {
         return Ok(name);
     }
-    let problem = Problem::new(Code::InvalidValue, format!("this cannot be the name of {what}"));
-    Err(problem.hint(format!("1 to {MAX} ASCII letters, digits, `-`, `_` and `.`")))
+    let report = Report::new(Code::InvalidValue, format!("this cannot be the name of {what}"));
+    Err(report.hint(format!("1 to {MAX} ASCII letters, digits, `-`, `_` and `.`")))
 }
 
 #[cfg(test)]
@@ -33,10 +34,10 @@ mod tests {
     #[test]
     fn tokens_are_told_from_other_texts() {
         for name in ["x", "X-User", "__Host-lb", "a.b", "!#$%&'*+-.^_`|~9", &"x".repeat(MAX)] {
-            assert_eq!(token(&Value::Text(name.into()), "a header").ok(), Some(name));
+            assert_eq!(token(&Value::String(name.into()), "a header").ok(), Some(name));
         }
         for name in ["", "a b", "a:b", "a=b", "a;b", "a,b", "a\"b", "a\\b", "(a)", "ä", "a\n", &"x".repeat(MAX + 1)] {
-            assert!(token(&Value::Text(name.into()), "a header").is_err(), "{name:?}");
+            assert!(token(&Value::String(name.into()), "a header").is_err(), "{name:?}");
         }
     }
 }

@@ -11,14 +11,14 @@ use tunnel_balancer_core::{Policy, RetrySettings, Server, ServerUrl, Service, Wr
 
 use crate::diagnostic::Code;
 use crate::duration::format_duration;
-use crate::node::ticked;
-use crate::problem::Problem;
+use crate::node::backticked;
 use crate::reader::Field;
+use crate::report::Report;
 
 /// Looks at one service: all of it in `field`, its servers in `list`.
-pub(crate) fn look(service: &Service, field: Field<'_>, list: Field<'_>) {
+pub(crate) fn lint(service: &Service, field: Field<'_>, list: Field<'_>) {
     let items = list.one_or_many();
-    if items.len() != service.servers().len() || !field.is_well() {
+    if items.len() != service.servers().len() || !field.is_valid() {
         return;
     }
     let servers: Vec<(&Server, Field<'_>)> = service.servers().iter().zip(items).collect();
@@ -36,7 +36,7 @@ pub(crate) fn look(service: &Service, field: Field<'_>, list: Field<'_>) {
 }
 
 fn no_effect(field: Field<'_>, message: impl Into<String>, hint: &str) {
-    field.report(Problem::new(Code::NoEffect, message).hint(hint));
+    field.report(Report::new(Code::NoEffect, message).hint(hint));
 }
 
 /// Whether a server gets requests from clients it does not know.
@@ -47,15 +47,15 @@ const fn is_open(server: &Server) -> bool {
 fn address(url: &ServerUrl, field: Field<'_>) {
     let host = host(url);
     if host.ends_with(".cfargotunnel.com") {
-        let problem = Problem::new(Code::Unreachable, format!("{} answers nobody by itself", ticked(host)));
-        return field.report(problem.hint(
+        let report = Report::new(Code::Unreachable, format!("{} answers nobody by itself", backticked(host)));
+        return field.report(report.hint(
             "it is what a DNS record of your zone points to: give the tunnel a public hostname, and write that here",
         ));
     }
     if url.scheme() == "http" && is_public(host) {
-        let message = format!("requests to {} are not encrypted, and its answers can be forged", ticked(host));
+        let message = format!("requests to {} are not encrypted, and its answers can be forged", backticked(host));
         let hint = "write `https://`, or the hostname alone, which means the same";
-        field.report(Problem::new(Code::InsecureHttp, message).hint(hint));
+        field.report(Report::new(Code::InsecureHttp, message).hint(hint));
     }
 }
 
@@ -125,7 +125,7 @@ fn primary(service: &Service, servers: &[(&Server, Field<'_>)], field: Field<'_>
     let at = why.filter_map(|name| item.under(name)).next().or_else(|| field.under("writes")).unwrap_or(*item);
     let message = "with `writes: primary_only` no request that changes something is served: the first server gets none";
     let hint = "they are all answered with 503: list a server first that gets requests, or write `writes: anywhere`";
-    at.report(Problem::new(Code::NoWrites, message).hint(hint));
+    at.report(Report::new(Code::NoWrites, message).hint(hint));
 }
 
 /// Settings for more attempts than there can be. A request that is held may go to the same server

@@ -166,11 +166,11 @@ impl<'de> Visitor<'de> for Visit<'_> {
     }
 
     fn visit_borrowed_str<E: de::Error>(self, text: &'de str) -> Result<Node<'de>, E> {
-        self.0.leaf(Value::Text(text.into()))
+        self.0.leaf(Value::String(text.into()))
     }
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<Node<'de>, E> {
-        self.0.leaf(Value::Text(text.to_owned().into()))
+        self.0.leaf(Value::String(text.to_owned().into()))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Node<'de>, A::Error> {
@@ -286,52 +286,52 @@ indentless:
 empty:
 "#;
         let expected = r#"2:1 a map
-2:1 the text "block"
+2:1 the string "block"
 3:3 a list
-3:5 the text "plain"
-4:5 the text "single"
-5:5 the text "double"
+3:5 the string "plain"
+4:5 the string "single"
+5:5 the string "double"
 6:7 the number 12
 7:5 a list
-7:7 the text "nested"
+7:7 the string "nested"
 8:7 `true`
 9:5 a map
-9:5 the text "key"
-9:10 the text "value"
-10:5 the text "other"
-10:12 the text "lines\n"
-12:1 the text "quoted key"
+9:5 the string "key"
+9:10 the string "value"
+10:5 the string "other"
+10:12 the string "lines\n"
+12:1 the string "quoted key"
 12:15 a map
-12:16 the text "flow"
+12:16 the string "flow"
 12:22 a list
-12:23 the text "a"
-12:26 the text "b"
+12:23 the string "a"
+12:26 the string "b"
 12:31 a map
-12:32 the text "c"
+12:32 the string "c"
 12:35 the number 1.5
-12:42 the text "d"
-12:47 nothing
-13:3 the text "complex"
-14:3 the text "value"
-15:1 the text "wrapped"
-15:10 the text "plain text on two lines"
-17:1 the text "anchor"
+12:42 the string "d"
+12:47 null
+13:3 the string "complex"
+14:3 the string "value"
+15:1 the string "wrapped"
+15:10 the string "plain text on two lines"
+17:1 the string "anchor"
 17:9 a map
-18:3 the text "inside"
-18:11 the text "x"
-19:1 the text "alias"
+18:3 the string "inside"
+18:11 the string "x"
+19:1 the string "alias"
 17:9 a map
-18:3 the text "inside"
-18:11 the text "x"
-20:1 the text "tag"
+18:3 the string "inside"
+18:11 the string "x"
+20:1 the string "tag"
 20:6 a value with the tag `!mine`
-21:1 the text "ünï"
-21:6 the text "cödé"
-22:1 the text "indentless"
+21:1 the string "ünï"
+21:6 the string "cödé"
+22:1 the string "indentless"
 23:1 a list
-23:3 the text "a"
-24:1 the text "empty"
-24:7 nothing
+23:3 the string "a"
+24:1 the string "empty"
+24:7 null
 "#;
         assert_eq!(outline(text), expected);
         assert_eq!(outline(&text.replace('\n', "\r\n")), expected, "with the line ends of Windows");

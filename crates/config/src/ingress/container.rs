@@ -30,12 +30,12 @@ fn documents(text: &str) -> Vec<String> {
 
 fn configuration(document: &str) -> Option<String> {
     let root = yaml::read(document).ok()?;
-    if !matches!(&value_of(&root, "kind")?.value, Value::Text(kind) if kind == "ConfigMap") {
+    if !matches!(&value_of(&root, "kind")?.value, Value::String(kind) if kind == "ConfigMap") {
         return None;
     }
     let Value::Map(data) = &value_of(&root, "data")?.value else { return None };
     data.iter().find_map(|(_, value)| match &value.value {
-        Value::Text(text) if is_configuration(text) => Some(in_place(document, value, text)),
+        Value::String(text) if is_configuration(text) => Some(in_place(document, value, text)),
         _ => None,
     })
 }
@@ -61,6 +61,6 @@ fn in_place(document: &str, node: &Node<'_>, text: &str) -> String {
 
 fn value_of<'n, 'a>(node: &'n Node<'a>, name: &str) -> Option<&'n Node<'a>> {
     let Value::Map(entries) = &node.value else { return None };
-    let is_named = |key: &Node<'_>| matches!(&key.value, Value::Text(text) if text == name);
+    let is_named = |key: &Node<'_>| matches!(&key.value, Value::String(text) if text == name);
     entries.iter().find(|(key, _)| is_named(key)).map(|(_, value)| value)
 }

@@ -2,7 +2,7 @@
 
 use crate::diagnostic::Code;
 use crate::node::{NodeId, Value};
-use crate::problem::Problem;
+use crate::report::Report;
 use crate::reader::Field;
 
 use super::{Ingress, IngressRule};
@@ -18,7 +18,7 @@ pub(super) fn ingress(root: Field<'_>) -> Option<(Ingress, Vec<NodeId>)> {
     let read = match find(config, "ingress") {
         Some(rules) => {
             let Value::List(_) = rules.value() else {
-                rules.report(Problem::wrong_type("a list of rules", rules.value()));
+                rules.report(Report::wrong_type("a list of rules", rules.value()));
                 return None;
             };
             rules.one_or_many().into_iter().filter_map(|field| rule(field, &defaults)).collect()
@@ -41,8 +41,8 @@ fn only_rule(config: Field<'_>) -> Option<(IngressRule, NodeId)> {
     } else if let Some(field) = find(config, "unix-socket") {
         (field, format!("unix:{}", field.read(string)?))
     } else {
-        let problem = Problem::new(Code::MissingKey, "the key `ingress` is missing");
-        config.report(problem.hint(
+        let report = Report::new(Code::MissingKey, "the key `ingress` is missing");
+        config.report(report.hint(
             "add `ingress:` with the rule `- service: http_status:404`; for a tunnel that is configured in the \
              dashboard, save the API's response (`/accounts/ACCOUNT/cfd_tunnel/TUNNEL/configurations`)",
         ));
@@ -73,8 +73,8 @@ fn rule(field: Field<'_>, defaults: &OriginRequest) -> Option<(IngressRule, Node
         Some(service) => service.read(string)?,
         None if bastion => "bastion".to_owned(),
         None => {
-            let problem = Problem::new(Code::MissingKey, "the key `service` is missing");
-            field.report(problem.hint("write where the application listens: `service: http://localhost:8080`"));
+            let report = Report::new(Code::MissingKey, "the key `service` is missing");
+            field.report(report.hint("write where the application listens: `service: http://localhost:8080`"));
             return None;
         }
     };
@@ -130,13 +130,13 @@ fn string_at(map: Field<'_>, name: &str) -> Option<String> {
 }
 
 /// Any scalar, as its string.
-fn string(value: &Value<'_>) -> Result<String, Problem> {
+fn string(value: &Value<'_>) -> Result<String, Report> {
     match value {
-        Value::Text(text) => Ok(text.clone().into_owned()),
+        Value::String(text) => Ok(text.clone().into_owned()),
         Value::Bool(value) => Ok(value.to_string()),
         Value::Integer(value) => Ok(value.to_string()),
         Value::OtherNumber(value) => Ok(value.clone()),
-        _ => Err(Problem::wrong_type("a string", value)),
+        _ => Err(Report::wrong_type("a string", value)),
     }
 }
 
@@ -144,7 +144,7 @@ fn is_true(field: Field<'_>) -> bool {
     match field.value() {
         Value::Bool(value) => *value,
         // The words of YAML 1.1, which Go's decoder also takes for a boolean.
-        Value::Text(text) => ["y", "yes", "on"].contains(&text.to_lowercase().as_str()),
+        Value::String(text) => ["y", "yes", "on"].contains(&text.to_lowercase().as_str()),
         _ => false,
     }
 }

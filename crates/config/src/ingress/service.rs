@@ -1,6 +1,6 @@
 //! The services of rules.
 
-use crate::mask::redact_urls;
+use crate::redact::redact_urls;
 
 /// The kind of a rule's service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -17,7 +17,7 @@
 //! # Ok::<(), tunnel_balancer_config::Errors>(())
 //! ```
 
-mod reading;
+mod file;
 mod state;
 mod timeline;
 
@@ -26,7 +26,7 @@ use std::time::Duration;
 
 use tunnel_balancer_core::{RequestMeta, Service};
 
-pub(crate) use reading::scenario;
+pub(crate) use file::scenario;
 pub use state::ServerState;
 pub(crate) use state::server_states;
 

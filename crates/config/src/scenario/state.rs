@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use tunnel_balancer_core::{Failback, Health, Service};
 
-use super::reading::list;
+use super::file::list;
 use crate::diagnostic::Code;
-use crate::duration::{duration, written};
-use crate::problem::Problem;
-use crate::reader::{Entry, Field, Key, boolean, word};
+use crate::duration::{duration, format_duration};
+use crate::report::Report;
+use crate::reader::{Entry, Field, Setting, boolean, one_of};
 
 /// The state of one server. A server that the file does not name is available.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,12 +24,12 @@ pub struct ServerState {
     pub awaiting_failback: bool,
 }
 
-const KEYS: &[Key<ServerState>] = &[
-    Key::plain("health", |state, field| field.set(&mut state.health, |value| word(value, "health", HEALTH, WORDS))),
-    Key::plain("ejected_for", |state, field| {
+const KEYS: &[Setting<ServerState>] = &[
+    Setting::plain("health", |state, field| field.set(&mut state.health, |value| one_of(value, "health", HEALTH, WORDS))),
+    Setting::plain("ejected_for", |state, field| {
         field.set(&mut state.ejected_for, |value| duration(value, Duration::ZERO..=Duration::MAX).map(Some));
     }),
-    Key::plain("awaiting_failback", |state, field| field.set(&mut state.awaiting_failback, boolean)),
+    Setting::plain("awaiting_failback", |state, field| field.set(&mut state.awaiting_failback, boolean)),
 ];
 
 const EXPECTED: &str = "a map from servers to their state, as in `{ chat-a: { health: unhealthy } }`";
@@ -44,13 +44,13 @@ pub(crate) fn server_states(root: Field<'_>, service: &Service) -> Vec<ServerSta
     let mut states = Vec::new();
     for Entry { name, key, value } in root.map(EXPECTED).map(|map| map.into_entries()).unwrap_or_default() {
         if !names.contains(&name) {
-            key.report(Problem::unknown(Code::UnknownKey, "server", name, &names, &list(&names)));
+            key.report(Report::unknown(Code::UnknownKey, "server", name, &names, &list(&names)));
             continue;
         }
         let mut state =
             ServerState { name: name.to_owned(), health: Health::Unknown, ejected_for: None, awaiting_failback: false };
         if let Some(map) = value.map(EXPECTED_STATE) {
-            map.apply(&mut state, KEYS);
+            map.read_into(&mut state, KEYS);
             check(&state, value, service);
             states.push(state);
         }
@@ -62,19 +62,19 @@ pub(crate) fn server_states(root: Field<'_>, service: &Service) -> Vec<ServerSta
 fn check(state: &ServerState, field: Field<'_>, service: &Service) {
     let longest = service.ejection.max_time.max(LONGEST_PAUSE);
     if let Some(ejected_for) = field.under("ejected_for").filter(|_| state.ejected_for > Some(longest)) {
-        let problem = Problem::new(Code::OutOfRange, format!("an ejection lasts at most {}", written(longest)));
-        ejected_for.report(problem.hint("write a shorter time, or raise `ejection.max_time` of the service"));
+        let report = Report::new(Code::OutOfRange, format!("an ejection lasts at most {}", format_duration(longest)));
+        ejected_for.report(report.hint("write a shorter time, or raise `ejection.max_time` of the service"));
     }
     if let Some(health) = field.under("health").filter(|_| service.health_check.is_none()) {
-        let problem = Problem::new(Code::Conflict, "the service has no health check");
-        health.report(problem.hint("remove `health`, or enable `health_check` of the service"));
+        let report = Report::new(Code::Conflict, "the service has no health check");
+        health.report(report.hint("remove `health`, or enable `health_check` of the service"));
     }
     if state.awaiting_failback
         && service.failback == Failback::Auto
         && let Some(awaiting) = field.under("awaiting_failback")
     {
-        let problem = Problem::new(Code::Conflict, "the service holds no server back");
-        awaiting.report(problem.hint("remove `awaiting_failback`, or set `failback` of the service"));
+        let report = Report::new(Code::Conflict, "the service holds no server back");
+        awaiting.report(report.hint("remove `awaiting_failback`, or set `failback` of the service"));
     }
 }
 

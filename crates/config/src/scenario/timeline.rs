@@ -2,20 +2,20 @@
 
 use std::time::Duration;
 
-use super::reading::{FROM_START, list};
+use super::file::{FROM_START, list};
 use super::{Action, BehaviorChange, ServerBehavior};
 use crate::diagnostic::Code;
 use crate::duration::duration;
 use crate::node::Value;
-use crate::problem::Problem;
-use crate::reader::{Entry, Field, Key, boolean, word};
+use crate::reader::{Entry, Field, Setting, boolean, one_of};
+use crate::report::Report;
 
-pub(super) const CHANGE_KEYS: &[Key<ChangeSettings>] = &[
-    Key::plain("action", |change, field| field.set(&mut change.action, action)),
-    Key::plain("probes", |change, field| field.set(&mut change.probes, |value| action(value).map(Some))),
-    Key::plain("after", |change, field| field.set(&mut change.after, |value| duration(value, FROM_START).map(Some))),
-    Key::plain("stddev", |change, field| field.set(&mut change.stddev, |value| duration(value, FROM_START))),
-    Key::plain("reset_connections", |change, field| field.set(&mut change.reset_connections, boolean)),
+pub(super) const CHANGE_KEYS: &[Setting<ChangeSettings>] = &[
+    Setting::plain("action", |change, field| field.set(&mut change.action, action)),
+    Setting::plain("probes", |change, field| field.set(&mut change.probes, |value| action(value).map(Some))),
+    Setting::plain("after", |change, field| field.set(&mut change.after, |value| duration(value, FROM_START).map(Some))),
+    Setting::plain("stddev", |change, field| field.set(&mut change.stddev, |value| duration(value, FROM_START))),
+    Setting::plain("reset_connections", |change, field| field.set(&mut change.reset_connections, boolean)),
 ];
 
 /// The default response time: that of an application behind a tunnel.
@@ -92,32 +92,32 @@ fn change(field: Field<'_>) -> Option<ChangeSettings> {
         return field.read(action).map(ChangeSettings::new);
     }
     let mut change = ChangeSettings::new(Action::Up);
-    field.map(ACTIONS)?.apply(&mut change, CHANGE_KEYS);
+    field.map(ACTIONS)?.read_into(&mut change, CHANGE_KEYS);
     Some(change)
 }
 
-fn action(value: &Value<'_>) -> Result<Action, Problem> {
+fn action(value: &Value<'_>) -> Result<Action, Report> {
     const WORDS: &[(&str, Action)] =
         &[("up", Action::Up), ("refuses", Action::Refuses), ("hangs", Action::Hangs), ("resets", Action::Resets)];
     match value {
         Value::Integer(status) => {
             let status = u16::try_from(*status).ok().filter(|status| (200..=599).contains(status));
-            let problem =
-                || Problem::new(Code::OutOfRange, format!("expected a status from 200 to 599, found {value}"));
-            status.map(Action::Status).ok_or_else(problem)
+            let report =
+                || Report::new(Code::OutOfRange, format!("expected a status from 200 to 599, found {value}"));
+            status.map(Action::Status).ok_or_else(report)
         }
-        _ => word(value, "action", ACTIONS, WORDS),
+        _ => one_of(value, "action", ACTIONS, WORDS),
     }
 }
 
-fn unknown_server(name: &str, names: &[&str]) -> Problem {
-    Problem::unknown(Code::UnknownKey, "server", name, names, &list(names))
+fn unknown_server(name: &str, names: &[&str]) -> Report {
+    Report::unknown(Code::UnknownKey, "server", name, names, &list(names))
 }
 
 /// Reads a time as the key of a map. A number lacks its unit.
-fn time_text<'a>(key: &'a Value<'a>) -> Result<&'a str, Problem> {
+fn time_text<'a>(key: &'a Value<'a>) -> Result<&'a str, Report> {
     match key {
-        Value::Text(text) => Ok(text),
-        _ => Err(duration(key, FROM_START).err().unwrap_or_else(|| Problem::wrong_type("a time", key))),
+        Value::String(text) => Ok(text),
+        _ => Err(duration(key, FROM_START).err().unwrap_or_else(|| Report::wrong_type("a time", key))),
     }
 }

@@ -23,9 +23,9 @@ struct Edge {
 fn the_limits_that_are_told_are_the_readers() {
     let validator = Validator::new();
     let mut checked = 0;
-    let mut each = |keys: &[About], path: &[&str], file: &dyn Fn(&[&str], Json) -> Json| {
+    let mut each = |keys: &[SettingDoc], path: &[&str], file: &dyn Fn(&[&str], Json) -> Json| {
         for (path, about) in leaves(keys, path) {
-            for Edge { value, is_right, is_told } in edges(&about.shape) {
+            for Edge { value, is_right, is_told } in edges(&about.schema) {
                 let file = file(&path, value);
                 let text = file.to_string();
                 assert_eq!(is_read(&text), is_right, "the reader: {text}");
@@ -35,12 +35,12 @@ fn the_limits_that_are_told_are_the_readers() {
         }
     };
     each(
-        &crate::reader::Key::about(settings::KEYS),
+        &crate::reader::Setting::docs(settings::KEYS),
         &[],
         &|path, value| json!({ "services": { "a.example.com": put(json!({ "servers": "b.example.net" }), path, value) } }),
     );
     each(
-        &crate::reader::Key::about(server::KEYS),
+        &crate::reader::Setting::docs(server::KEYS),
         &[],
         &|path, value| json!({ "services": { "a.example.com": ["b.example.net", put(json!({ "url": "c.example.net" }), path, value)] } }),
     );
@@ -52,7 +52,7 @@ fn the_schema_accepts_what_the_reader_accepts() {
     let validator = Validator::new();
     let mut runner = TestRunner::new(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2_000) });
     let accepted = std::cell::Cell::new(0);
-    let outcome = runner.run(&any_value(&file::SHAPE), |file| {
+    let outcome = runner.run(&any_value(&file::SCHEMA), |file| {
         let text = file.to_string();
         if parse(&text).is_ok() {
             accepted.set(accepted.get() + 1);
@@ -88,33 +88,33 @@ fn is_read(text: &str) -> bool {
 }
 
 /// Every key that is no map, with the way to it.
-fn leaves<'a>(keys: &[About], path: &[&'a str]) -> Vec<(Vec<&'a str>, About)> {
-    let leaf = |about: &About| {
+fn leaves<'a>(keys: &[SettingDoc], path: &[&'a str]) -> Vec<(Vec<&'a str>, SettingDoc)> {
+    let leaf = |about: &SettingDoc| {
         let path = [path, &[about.name]].concat();
-        let mut found: Vec<_> = maps(&about.shape).iter().flat_map(|keys| leaves(keys, &path)).collect();
+        let mut found: Vec<_> = maps(&about.schema).iter().flat_map(|keys| leaves(keys, &path)).collect();
         found.push((path, about.clone()));
         found
     };
     keys.iter().flat_map(leaf).collect()
 }
 
-fn maps(shape: &Shape) -> Vec<Vec<About>> {
-    match shape {
-        Shape::Map(keys) => vec![keys()],
-        Shape::OneOf(shapes) => shapes.iter().flat_map(maps).collect(),
-        Shape::Shared(_, shape) => maps(shape),
+fn maps(schema: &ValueSchema) -> Vec<Vec<SettingDoc>> {
+    match schema {
+        ValueSchema::Map(keys) => vec![keys()],
+        ValueSchema::OneOf(schemas) => schemas.iter().flat_map(maps).collect(),
+        ValueSchema::Shared(_, schema) => maps(schema),
         _ => Vec::new(),
     }
 }
 
-fn edges(shape: &Shape) -> Vec<Edge> {
+fn edges(schema: &ValueSchema) -> Vec<Edge> {
     let right = |value| Edge { value, is_right: true, is_told: true };
     let wrong = |value| Edge { value, is_right: false, is_told: true };
     let untold = |value| Edge { value, is_right: false, is_told: false };
-    match shape {
-        Shape::Off => vec![right(json!(false))],
-        Shape::Boolean => vec![right(json!(false)), right(json!(true)), wrong(json!("true"))],
-        Shape::Number(range) | Shape::Percent(range) => vec![
+    match schema {
+        ValueSchema::Disabled => vec![right(json!(false))],
+        ValueSchema::Boolean => vec![right(json!(false)), right(json!(true)), wrong(json!("true"))],
+        ValueSchema::Number(range) | ValueSchema::Percent(range) => vec![
             right(json!(range.start())),
             right(json!(range.end())),
             wrong(json!(i64::from(*range.start()) - 1)),
@@ -122,7 +122,7 @@ fn edges(shape: &Shape) -> Vec<Edge> {
             wrong(json!(range.start().to_string())),
             wrong(Json::Null),
         ],
-        Shape::Duration(range) => {
+        ValueSchema::Duration(range) => {
             let millisecond = std::time::Duration::from_millis(1);
             let written = |duration| json!(duration::format_duration(duration));
             let less = range.start().saturating_sub(millisecond);
@@ -136,7 +136,7 @@ fn edges(shape: &Shape) -> Vec<Edge> {
                 wrong(json!("1s1h")),
             ]
         }
-        Shape::Size(range) => vec![
+        ValueSchema::Size(range) => vec![
             right(json!(range.start())),
             right(json!(range.end())),
             right(json!(size::format_size(*range.end()))),
@@ -144,7 +144,7 @@ fn edges(shape: &Shape) -> Vec<Edge> {
             untold(json!((range.end() + 1).to_string())),
             wrong(json!("64KB")),
         ],
-        Shape::Statuses { least, may_be_empty } => vec![
+        ValueSchema::Statuses { least, may_be_empty } => vec![
             right(json!(least)),
             right(json!(format!("{least}-599"))),
             right(json!([least, " 0500 - 599 "])),
@@ -154,24 +154,26 @@ fn edges(shape: &Shape) -> Vec<Edge> {
             untold(json!("599-500")),
             if *may_be_empty { right(json!([])) } else { wrong(json!([])) },
         ],
-        Shape::Text(text) => text
+        ValueSchema::String(text) => text
             .longest
             .into_iter()
             .flat_map(|most| [right(json!("x".repeat(most))), wrong(json!("x".repeat(most + 1)))])
             .chain([wrong(Json::Null)])
             .collect(),
-        Shape::Words(words) => {
+        ValueSchema::Enum(words) => {
             words().into_iter().map(|word| right(json!(word))).chain([wrong(json!("wrod"))]).collect()
         }
-        // Each shape's mistakes, where they are no other's right.
-        Shape::OneOf(shapes) => {
-            let all: Vec<Edge> = shapes.iter().flat_map(edges).collect();
+        // Each schema's mistakes, where they are no other's right.
+        ValueSchema::OneOf(schemas) => {
+            let all: Vec<Edge> = schemas.iter().flat_map(edges).collect();
             let is_right = |value: &Json| all.iter().any(|edge| edge.is_right && edge.value == *value);
             let rights: Vec<Json> = all.iter().map(|edge| edge.value.clone()).filter(is_right).collect();
             all.into_iter().filter(|edge| edge.is_right || !rights.contains(&edge.value)).collect()
         }
-        Shape::Shared(_, shape) => edges(shape),
-        Shape::Map(_) | Shape::Names { .. } | Shape::List(..) => vec![wrong(json!(7)), wrong(json!({ "unknown": 1 }))],
+        ValueSchema::Shared(_, schema) => edges(schema),
+        ValueSchema::Map(_) | ValueSchema::MapOf { .. } | ValueSchema::List(..) => {
+            vec![wrong(json!(7)), wrong(json!({ "unknown": 1 }))]
+        }
     }
 }
 
@@ -192,46 +194,50 @@ fn put(mut map: Json, path: &[&str], value: Json) -> Json {
     map
 }
 
-/// What a shape allows, mostly.
-fn any_value(shape: &Shape) -> BoxedStrategy<Json> {
-    let right = match shape {
-        Shape::Off => Just(json!(false)).boxed(),
-        Shape::Boolean => any::<bool>().prop_map(|value| json!(value)).boxed(),
-        Shape::Number(range) | Shape::Percent(range) => range.clone().prop_map(|number| json!(number)).boxed(),
-        Shape::Duration(range) => {
+/// What a schema allows, mostly.
+fn any_value(schema: &ValueSchema) -> BoxedStrategy<Json> {
+    let right = match schema {
+        ValueSchema::Disabled => Just(json!(false)).boxed(),
+        ValueSchema::Boolean => any::<bool>().prop_map(|value| json!(value)).boxed(),
+        ValueSchema::Number(range) | ValueSchema::Percent(range) => {
+            range.clone().prop_map(|number| json!(number)).boxed()
+        }
+        ValueSchema::Duration(range) => {
             let millis = |duration: &std::time::Duration| u64::try_from(duration.as_millis()).unwrap();
             let (least, most) = (millis(range.start()), millis(range.end()));
             let written = |millis| json!(duration::format_duration(std::time::Duration::from_millis(millis)));
             prop_oneof![(least..=most).prop_map(written), (1..60_u32).prop_map(|n| json!(format!("0h{n}s")))].boxed()
         }
-        Shape::Size(range) => {
+        ValueSchema::Size(range) => {
             prop_oneof![range.clone().prop_map(|n| json!(n)), range.clone().prop_map(|n| json!(size::format_size(n)))]
                 .boxed()
         }
-        Shape::Statuses { least, .. } => {
+        ValueSchema::Statuses { least, .. } => {
             let one = (*least..=599, 0..100_u16);
             let one = one.prop_map(|(n, more)| if more < 50 { json!(n) } else { json!(format!("{n}-{}", n + more)) });
             prop_oneof![one.clone(), proptest::collection::vec(one, 0..3).prop_map(|list| json!(list))].boxed()
         }
-        Shape::Text(text) => any_text(text).prop_map(|text| json!(text)).boxed(),
-        Shape::Words(words) => proptest::sample::select(words()).prop_map(|word| json!(word)).boxed(),
-        Shape::OneOf(shapes) => proptest::strategy::Union::new(shapes.iter().map(any_value)).boxed(),
-        Shape::List(item, _) => proptest::collection::vec(any_value(item), 1..4).prop_map(|list| json!(list)).boxed(),
-        Shape::Map(keys) => any_map(&keys()),
-        Shape::Names { keys, values, .. } => {
+        ValueSchema::String(text) => any_text(text).prop_map(|text| json!(text)).boxed(),
+        ValueSchema::Enum(words) => proptest::sample::select(words()).prop_map(|word| json!(word)).boxed(),
+        ValueSchema::OneOf(schemas) => proptest::strategy::Union::new(schemas.iter().map(any_value)).boxed(),
+        ValueSchema::List(item, _) => {
+            proptest::collection::vec(any_value(item), 1..4).prop_map(|list| json!(list)).boxed()
+        }
+        ValueSchema::Map(keys) => any_map(&keys()),
+        ValueSchema::MapOf { keys, values, .. } => {
             let entries = proptest::collection::btree_map(any_text(keys), any_value(values), 1..3);
             entries.prop_map(|entries| json!(entries)).boxed()
         }
-        Shape::Shared(_, shape) => any_value(shape),
+        ValueSchema::Shared(_, schema) => any_value(schema),
     };
     let odd = [Json::Null, json!(0), json!(1.5), json!("x"), json!("1"), json!(true), json!([]), json!({})];
     prop_oneof![200 => right, 1 => proptest::sample::select(odd.to_vec())].boxed()
 }
 
-fn any_map(keys: &[About]) -> BoxedStrategy<Json> {
-    let entry = |about: &About| {
+fn any_map(keys: &[SettingDoc]) -> BoxedStrategy<Json> {
+    let entry = |about: &SettingDoc| {
         let (name, often) = (about.name, if about.required { 0.99 } else { 0.15 });
-        proptest::option::weighted(often, any_value(&about.shape)).prop_map(move |value| Some((name, value?)))
+        proptest::option::weighted(often, any_value(&about.schema)).prop_map(move |value| Some((name, value?)))
     };
     let entries: Vec<_> = keys.iter().map(|about| entry(about).boxed()).collect();
     entries
@@ -240,7 +246,7 @@ fn any_map(keys: &[About]) -> BoxedStrategy<Json> {
 }
 
 /// What has a pattern that tells nearly all is made from it; of addresses there are some.
-fn any_text(text: &Text) -> BoxedStrategy<String> {
+fn any_text(text: &StringSchema) -> BoxedStrategy<String> {
     let from = |texts: &[&str]| {
         let texts: Vec<String> = texts.iter().map(|text| (*text).to_owned()).collect();
         proptest::sample::select(texts).boxed()

@@ -12,7 +12,7 @@ pub(crate) fn end(line: &str, column: usize, value: &Value<'_>) -> usize {
     let start = line.char_indices().nth(column.saturating_sub(1)).map_or(line.len(), |(index, _)| index);
     let rest = line.get(start..).unwrap_or_default();
     let length = match value {
-        Value::Text(text) if !text.is_empty() && rest.starts_with(text.as_ref()) => text.chars().count(),
+        Value::String(text) if !text.is_empty() && rest.starts_with(text.as_ref()) => text.chars().count(),
         _ => first_part(rest),
     };
     column + length.max(1)

@@ -7,23 +7,23 @@ use std::cell::RefCell;
 use std::ops::RangeInclusive;
 
 use crate::diagnostic::{Code, Diagnostic, Errors, Severity};
-use crate::node::{Node, NodeId, Value, locate, ticked};
+use crate::node::{Node, NodeId, Value, backticked, locate};
 use crate::syntax::{Lines, Position, START};
-use crate::{extent, renamed, suggest, yaml};
+use crate::{renamed, span, suggest, yaml};
 
 /// What is wrong with one value.
 #[derive(Debug)]
-pub(crate) struct Problem {
+pub(crate) struct Report {
     code: Code,
     message: String,
     hint: Option<String>,
     /// Another node that has to do with it, whose line is told.
-    see: Option<NodeId>,
+    related: Option<NodeId>,
 }
 
-impl Problem {
+impl Report {
     pub(crate) fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), hint: None, see: None }
+        Self { code, message: message.into(), hint: None, related: None }
     }
 
     pub(crate) fn hint(self, hint: impl Into<String>) -> Self {
@@ -31,7 +31,7 @@ impl Problem {
     }
 
     /// For want of a better one.
-    pub(crate) fn or_hint(self, hint: &str) -> Self {
+    pub(crate) fn default_hint(self, hint: &str) -> Self {
         Self { hint: self.hint.or_else(|| Some(hint.to_owned())), ..self }
     }
 
@@ -40,8 +40,8 @@ impl Problem {
         self.code
     }
 
-    pub(crate) fn see(self, other: NodeId) -> Self {
-        Self { see: Some(other), ..self }
+    pub(crate) fn related(self, other: NodeId) -> Self {
+        Self { related: Some(other), ..self }
     }
 
     /// `expected` completes "expected ..., found a list".
@@ -51,16 +51,16 @@ impl Problem {
 
     /// The same where secrets are usual: says what kind of thing was found and nothing of what is
     /// in it.
-    pub(crate) fn wrong_kind(expected: &str, found: &Value<'_>) -> Self {
+    pub(crate) fn wrong_type_redacted(expected: &str, found: &Value<'_>) -> Self {
         Self::wrong(expected, found, found.kind())
     }
 
     fn wrong(expected: &str, found: &Value<'_>, what: &str) -> Self {
-        let problem = Self::new(Code::WrongType, format!("expected {expected}, found {what}"));
+        let report = Self::new(Code::WrongType, format!("expected {expected}, found {what}"));
         match found {
-            Value::Null => problem.hint("write a value, or leave it out"),
-            Value::Tagged(_) => problem.hint("tags are not used here"),
-            _ => problem,
+            Value::Null => report.hint("write a value, or leave it out"),
+            Value::Tagged(_) => report.hint("tags are not used here"),
+            _ => report,
         }
     }
 
@@ -71,47 +71,47 @@ impl Problem {
             Some(meant) => format!("did you mean `{meant}`?"),
             None => format!("known here: {list}"),
         };
-        Self::new(code, format!("unknown {what} {}", ticked(word))).hint(hint)
+        Self::new(code, format!("unknown {what} {}", backticked(word))).hint(hint)
     }
 
     /// Like [`unknown`](Self::unknown), for a `word` of the format itself. If the word was renamed,
     /// the hint has the new name.
     pub(crate) fn unknown_or_renamed(code: Code, what: &str, word: &str, known: &[&str], list: &str) -> Self {
-        let problem = Self::unknown(code, what, word, known, list);
+        let report = Self::unknown(code, what, word, known, list);
         match renamed::hint(word, known) {
-            Some(hint) => problem.hint(hint),
-            None => problem,
+            Some(hint) => report.hint(hint),
+            None => report,
         }
     }
 }
 
 /// All that is wrong so far, and apart from it what is probably not meant so.
 #[derive(Debug)]
-pub(crate) struct Problems {
+pub(crate) struct Reports {
     found: RefCell<Found>,
     wants_warnings: bool,
 }
 
 #[derive(Debug, Default)]
 struct Found {
-    told: Vec<(NodeId, Problem)>,
+    told: Vec<(NodeId, Report)>,
     more: usize,
-    warnings: Vec<(NodeId, Problem)>,
+    warnings: Vec<(NodeId, Report)>,
 }
 
-impl Problems {
+impl Reports {
     pub(crate) fn new(wants_warnings: bool) -> Self {
         Self { found: RefCell::default(), wants_warnings }
     }
 
-    pub(crate) fn add(&self, at: NodeId, problem: Problem) {
+    pub(crate) fn add(&self, at: NodeId, report: Report) {
         let mut found = self.found.borrow_mut();
-        if problem.code.severity() == Severity::Warning {
+        if report.code.severity() == Severity::Warning {
             if self.wants_warnings {
-                found.warnings.push((at, problem));
+                found.warnings.push((at, report));
             }
         } else if found.told.len() < Errors::MAX_DIAGNOSTICS {
-            found.told.push((at, problem));
+            found.told.push((at, report));
         } else {
             found.more += 1;
         }
@@ -142,23 +142,24 @@ impl Problems {
     }
 }
 
-/// Looks up where the problems are, and puts them in the order of the text.
-fn located(problems: Vec<(NodeId, Problem)>, text: &str, root: &Node<'_>) -> Vec<Diagnostic> {
-    if problems.is_empty() {
+/// Looks up where the reports are, and puts them in the order of the text.
+fn located(reports: Vec<(NodeId, Report)>, text: &str, root: &Node<'_>) -> Vec<Diagnostic> {
+    if reports.is_empty() {
         return Vec::new();
     }
-    let positions = yaml::positions(text, problems.iter().flat_map(|(at, problem)| [Some(*at), problem.see]).flatten());
+    let positions =
+        yaml::positions(text, reports.iter().flat_map(|(at, report)| [Some(*at), report.related]).flatten());
     let position = |id: NodeId| positions.get(&id).copied().unwrap_or(START);
     let lines = Lines::new(text);
-    let diagnostics = problems.into_iter().map(|(at, problem)| {
+    let diagnostics = reports.into_iter().map(|(at, report)| {
         let Position { line, column } = position(at);
         let (path, node) = locate(root, at);
-        let message = match problem.see.map(|other| position(other).line) {
-            Some(line) => format!("{} (see line {line})", problem.message),
-            None => problem.message,
+        let message = match report.related.map(|other| position(other).line) {
+            Some(line) => format!("{} (see line {line})", report.message),
+            None => report.message,
         };
-        let end_column = extent::end(lines.line(line), column, &node.value);
-        Diagnostic { line, column, end_column, path, message, hint: problem.hint, code: problem.code }
+        let end_column = span::end(lines.line(line), column, &node.value);
+        Diagnostic { line, column, end_column, path, message, hint: report.hint, code: report.code }
     });
     let mut diagnostics: Vec<Diagnostic> = diagnostics.collect();
     diagnostics.sort_by_key(|diagnostic| (diagnostic.line, diagnostic.column));

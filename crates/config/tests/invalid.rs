@@ -1,6 +1,6 @@
 //! Broken files and everything that is said about them, compared whole.
 //!
-//! The cases are in `tests/broken/*.txt`, one topic per file. Each begins with a line `=== what it
+//! The cases are in `tests/invalid/*.txt`, one topic per file. Each begins with a line `=== what it
 //! is about`, then comes the YAML, a line `>>>` and the answer. A YAML that begins with `# secrets:
 //! NAME=value ...` is read with these secrets, one that begins with `# scenario` as a scenario.
 //! After a wanted change of wording `UPDATE=1 cargo test -p tunnel-balancer-config` writes the new
@@ -13,7 +13,7 @@ use tunnel_balancer_config::{Code, Diagnostic, Errors, MAX_BYTES, parse, parse_s
 
 #[test]
 fn broken_files_are_answered_as_written() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/broken");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/invalid");
     let mut files: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
     assert!(!files.is_empty());

@@ -8,36 +8,36 @@ use tunnel_balancer_core::{Body, RequestMeta, Service};
 use super::timeline::{changes, latencies};
 use super::{RequestStream, Scenario};
 use crate::diagnostic::Code;
-use crate::duration::{USUAL, duration, format_duration};
+use crate::duration::{DEFAULT_RANGE, duration, format_duration};
 use crate::file;
-use crate::node::{Value, ticked};
-use crate::problem::Problem;
-use crate::reader::{Entry, Field, Key, boolean, number, or_off, text};
+use crate::node::{Value, backticked};
+use crate::reader::{Entry, Field, Setting, boolean, number, or_off, string};
+use crate::report::Report;
 
-const KEYS: &[Key<ScenarioSettings>] = &[
-    Key::plain("title", |settings, field| {
-        field.set(&mut settings.title, |value| text(value, "a sentence").map(|title| title.trim().to_owned()));
+const KEYS: &[Setting<ScenarioSettings>] = &[
+    Setting::plain("title", |settings, field| {
+        field.set(&mut settings.title, |value| string(value, "a sentence").map(|title| title.trim().to_owned()));
     }),
-    Key::plain("isolates", |settings, field| field.set(&mut settings.isolates, |value| number(value, 1..=1000))),
-    Key::plain("free_plan", |settings, field| field.set(&mut settings.free_plan, boolean)),
-    Key::plain("client_timeout", |settings, field| {
-        field.set(&mut settings.client_timeout, |value| or_off(value, |value| duration(value, USUAL)));
+    Setting::plain("isolates", |settings, field| field.set(&mut settings.isolates, |value| number(value, 1..=1000))),
+    Setting::plain("free_plan", |settings, field| field.set(&mut settings.free_plan, boolean)),
+    Setting::plain("client_timeout", |settings, field| {
+        field.set(&mut settings.client_timeout, |value| or_off(value, |value| duration(value, DEFAULT_RANGE)));
     }),
 ];
 
-const STREAM_KEYS: &[Key<RequestStream>] = &[
-    Key::plain("from", |stream, field| field.set(&mut stream.from, |value| duration(value, FROM_START))),
-    Key::plain("until", |stream, field| field.set(&mut stream.until, |value| duration(value, USUAL))),
-    Key::plain("replayable", |stream, field| {
+const STREAM_KEYS: &[Setting<RequestStream>] = &[
+    Setting::plain("from", |stream, field| field.set(&mut stream.from, |value| duration(value, FROM_START))),
+    Setting::plain("until", |stream, field| field.set(&mut stream.until, |value| duration(value, DEFAULT_RANGE))),
+    Setting::plain("replayable", |stream, field| {
         if let Some(replayable) = field.read(boolean) {
             stream.meta.body = if replayable { Body::Replayable } else { Body::Once };
         }
     }),
-    Key::plain("idempotency_key", |stream, field| field.set(&mut stream.meta.idempotency_key, boolean)),
+    Setting::plain("idempotency_key", |stream, field| field.set(&mut stream.meta.idempotency_key, boolean)),
 ];
 
 const DURATION: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(24 * 3600);
-pub(super) const FROM_START: RangeInclusive<Duration> = Duration::ZERO..=*USUAL.end();
+pub(super) const FROM_START: RangeInclusive<Duration> = Duration::ZERO..=*DEFAULT_RANGE.end();
 /// More requests take minutes to simulate.
 const MAX_REQUESTS: f64 = 1_000_000.0;
 const MAX_RATE: f64 = 10_000.0;
@@ -59,39 +59,39 @@ struct ScenarioSettings {
 /// file.
 pub(crate) fn scenario(root: Field<'_>, given: Option<&[Service]>) -> Option<Scenario> {
     if let Value::Null = root.value() {
-        let problem = Problem::new(Code::MissingKey, "the file is empty");
-        root.report(problem.hint("every key of a scenario is in examples/scenarios/all-keys.yaml"));
+        let report = Report::new(Code::MissingKey, "the file is empty");
+        root.report(report.hint("every key of a scenario is in examples/scenarios/all-keys.yaml"));
         return None;
     }
     let mut map = root.map("a scenario: a map with the keys `duration`, `requests` and `timeline`")?;
-    let (services, defaults) = (map.take("services"), map.take("defaults"));
-    let host = map.take("service");
-    let length = map.require("duration", "write how long requests arrive, as in `duration: 5m`");
-    let requests = map.require("requests", "write the requests per second, as in `requests: { GET: 10 }`");
-    let (latency, timeline) = (map.take("latency"), map.take("timeline"));
+    let (services, defaults) = (map.optional("services"), map.optional("defaults"));
+    let host = map.optional("service");
+    let length = map.required("duration", "write how long requests arrive, as in `duration: 5m`");
+    let requests = map.required("requests", "write the requests per second, as in `requests: { GET: 10 }`");
+    let (latency, timeline) = (map.optional("latency"), map.optional("timeline"));
     let mut settings = ScenarioSettings {
         title: String::new(),
         isolates: 1,
         client_timeout: Some(Duration::from_secs(30)),
         free_plan: true,
     };
-    map.apply(&mut settings, KEYS);
+    map.read_into(&mut settings, KEYS);
 
     let duration = length.and_then(|length| length.read(|value| duration(value, DURATION)));
     // After an error in it, the other keys are still checked.
     let end = duration.unwrap_or(*DURATION.end());
     let streams = requests.map(|requests| (requests, streams(requests, end)));
     if let (Some(_), Some((requests, streams))) = (duration, &streams)
-        && let Err(problem) = check_volume(streams)
+        && let Err(report) = check_volume(streams)
     {
-        requests.report(problem);
+        requests.report(report);
     }
     let own = services.map(|services| file::named(services, defaults));
     let service = match (given, own) {
         (Some(given), _) => choose(given, host, root)?,
         (None, Some(own)) => choose(&own, host, root)?,
         (None, None) => {
-            root.report(Problem::new(Code::MissingKey, "the key `services` is missing").hint(MINIMAL_EXAMPLE));
+            root.report(Report::new(Code::MissingKey, "the key `services` is missing").hint(MINIMAL_EXAMPLE));
             return None;
         }
     };
@@ -116,15 +116,15 @@ fn choose(services: &[Service], host: Option<Field<'_>>, root: Field<'_>) -> Opt
     let list = list(&known);
     match (services, host) {
         (_, Some(host)) => host.read(|value| {
-            let name = text(value, "a service's hostname")?;
+            let name = string(value, "a service's hostname")?;
             let found = services.iter().find(|service| service.name() == name).cloned();
-            found.ok_or_else(|| Problem::unknown(Code::InvalidValue, "service", name, &known, &list))
+            found.ok_or_else(|| Report::unknown(Code::InvalidValue, "service", name, &known, &list))
         }),
         ([only], None) => Some(only.clone()),
         (_, None) => {
-            let problem =
-                Problem::new(Code::MissingKey, "the key `service` is missing, and there are several services");
-            root.report(problem.hint(format!("name one of {list}")));
+            let report =
+                Report::new(Code::MissingKey, "the key `service` is missing, and there are several services");
+            root.report(report.hint(format!("name one of {list}")));
             None
         }
     }
@@ -142,22 +142,22 @@ fn streams(field: Field<'_>, end: Duration) -> Vec<RequestStream> {
     streams
 }
 
-fn check_volume(streams: &[RequestStream]) -> Result<(), Problem> {
+fn check_volume(streams: &[RequestStream]) -> Result<(), Report> {
     let total: f64 = streams.iter().map(RequestStream::expected).sum();
     if total <= MAX_REQUESTS {
         return Ok(());
     }
-    let problem = format!("about {total:.0} requests, more than the {MAX_REQUESTS} that are simulated");
-    Err(Problem::new(Code::OutOfRange, problem).hint("lower the rates, or shorten `duration`"))
+    let report = format!("about {total:.0} requests, more than the {MAX_REQUESTS} that are simulated");
+    Err(Report::new(Code::OutOfRange, report).hint("lower the rates, or shorten `duration`"))
 }
 
-fn meta(method: &str) -> Result<RequestMeta, Problem> {
+fn meta(method: &str) -> Result<RequestMeta, Report> {
     let known = METHODS.contains(&method);
     let read = method.parse().ok().filter(|_| known).map(RequestMeta::new);
     read.ok_or_else(|| match METHODS.iter().find(|known| known.eq_ignore_ascii_case(method)) {
-        Some(meant) => Problem::new(Code::UnknownKey, format!("unknown method {}", ticked(method)))
+        Some(meant) => Report::new(Code::UnknownKey, format!("unknown method {}", backticked(method)))
             .hint(format!("write `{meant}`")),
-        None => Problem::unknown(Code::UnknownKey, "method", method, &METHODS, &list(&METHODS)),
+        None => Report::unknown(Code::UnknownKey, "method", method, &METHODS, &list(&METHODS)),
     })
 }
 
@@ -168,37 +168,37 @@ fn stream(field: Field<'_>, meta: RequestMeta, end: Duration) -> Option<RequestS
         return Some(stream);
     }
     let mut map = field.map(RATE)?;
-    let per_second = map.require("rate", "write `rate: 10` for ten requests per second");
-    let times = map.written(&["until", "from"]);
-    map.apply(&mut stream, STREAM_KEYS);
+    let per_second = map.required("rate", "write `rate: 10` for ten requests per second");
+    let times = map.present(&["until", "from"]);
+    map.read_into(&mut stream, STREAM_KEYS);
     stream.rate = per_second?.read(rate)?;
     if stream.from >= stream.until || stream.until > end {
-        let problem = Problem::new(Code::OutOfRange, "the stream is empty, or ends after the scenario");
+        let report = Report::new(Code::OutOfRange, "the stream is empty, or ends after the scenario");
         let hint = format!(
             "choose `from` before `until`, and `until` not after `duration`, which is {}",
             format_duration(end)
         );
-        times.blamed().unwrap_or(field).report(problem.hint(hint));
+        times.culprit().unwrap_or(field).report(report.hint(hint));
     }
     Some(stream)
 }
 
-fn rate(value: &Value<'_>) -> Result<f64, Problem> {
+fn rate(value: &Value<'_>) -> Result<f64, Report> {
     let found = match value {
         Value::Integer(number) => number.to_string().parse().ok(),
         Value::OtherNumber(number) => number.parse().ok(),
-        _ => return Err(Problem::wrong_type(RATE, value)),
+        _ => return Err(Report::wrong_type(RATE, value)),
     };
     found
         .filter(|rate: &f64| (0.001..=MAX_RATE).contains(rate))
-        .ok_or_else(|| Problem::new(Code::OutOfRange, format!("expected 0.001 to {MAX_RATE} {RATE}, found {value}")))
+        .ok_or_else(|| Report::new(Code::OutOfRange, format!("expected 0.001 to {MAX_RATE} {RATE}, found {value}")))
 }
 
 /// Returns a list of names for a hint.
 pub(super) fn list(names: &[&str]) -> String {
     /// A hint should fit on a few lines of a terminal.
     const MAX: usize = 10;
-    let first: Vec<String> = names.iter().take(MAX).map(|name| ticked(name)).collect();
+    let first: Vec<String> = names.iter().take(MAX).map(|name| backticked(name)).collect();
     let more = names.len().saturating_sub(MAX);
     first.join(", ") + &if more > 0 { format!(" and {more} more") } else { String::new() }
 }
@@ -210,8 +210,8 @@ mod tests {
 
     #[test]
     fn every_key_is_in_the_example_with_all_keys() {
-        fn names<T>(keys: &[Key<T>]) -> impl Iterator<Item = &'static str> {
-            keys.iter().map(Key::name)
+        fn names<T>(keys: &[Setting<T>]) -> impl Iterator<Item = &'static str> {
+            keys.iter().map(Setting::name)
         }
         let text = include_str!("../../../../examples/scenarios/all-keys.yaml");
         let own = ["services", "service", "defaults", "duration", "requests", "latency", "timeline", "rate"];

@@ -51,15 +51,15 @@ pub(crate) fn json(node: &Node<'_>) -> Json {
         Value::Bool(value) => json!(value),
         Value::Integer(value) => json!(value),
         Value::OtherNumber(text) => text.parse::<f64>().map_or(Json::Null, |number| json!(number)),
-        Value::Text(text) => json!(text),
+        Value::String(text) => json!(text),
         Value::List(items) => items.iter().map(json).collect(),
-        Value::Map(entries) => entries.iter().map(|(key, value)| (key_text(&key.value), json(value))).collect(),
+        Value::Map(entries) => entries.iter().map(|(key, value)| (key_string(&key.value), json(value))).collect(),
     }
 }
 
-fn key_text(key: &Value<'_>) -> String {
+fn key_string(key: &Value<'_>) -> String {
     match key {
-        Value::Text(text) => text.clone().into_owned(),
+        Value::String(text) => text.clone().into_owned(),
         Value::Integer(number) => number.to_string(),
         Value::OtherNumber(text) => text.clone(),
         Value::Bool(value) => value.to_string(),
