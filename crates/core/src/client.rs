@@ -17,7 +17,7 @@ use crate::attempt::AttemptInfo;
 use crate::classify::Failure;
 use crate::log::FailedAttempt;
 use crate::proxy::ProbeRequest;
-use crate::server::Server;
+use crate::service::Server;
 use crate::time::Timestamp;
 
 /// Sends requests to servers.

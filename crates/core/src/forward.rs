@@ -244,7 +244,7 @@ where
 /// Probes one server. A missing response in time is a result, too.
 async fn probe<C: HttpClient, K: Clock>(pool: &Pool, client: &C, clock: &K, id: ServerId) -> ProbeResult {
     let service = pool.service();
-    let (Some(check), Some(server)) = (&service.health_check, service.server(id)) else {
+    let (Some(check), Some(server)) = (service.health_check_of(id), service.server(id)) else {
         return Err(Failure::InvalidRequest);
     };
     let exchange = async {

@@ -80,7 +80,6 @@ mod proxy;
 mod retry;
 mod rng;
 mod select;
-mod server;
 mod server_set;
 mod service;
 mod time;
@@ -102,10 +101,11 @@ pub use proxy::{
 };
 pub use retry::{Body, RequestMeta};
 pub use rng::Rng;
-pub use server::{Server, ServerHeader, ServerUrl, ServerUrlError};
+
 pub use server_set::{ServerId, ServerSet};
 pub use service::{
     Affinity, BudgetSettings, EjectionSettings, Failback, HashOn, HealthCheck, Policy, ProbeError, ProbeResponse,
-    ProbeResult, RetrySettings, ServerCountError, Service, StatusRanges, Writes,
+    ProbeResult, RetrySettings, Server, ServerCountError, ServerHeader, ServerHealthCheck, ServerUrl, ServerUrlError,
+    Service, StatusRanges, Writes,
 };
 pub use time::Timestamp;

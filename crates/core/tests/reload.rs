@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use http::{Method, StatusCode};
 use tunnel_balancer_core::{
-    Affinity, EjectionState, Exchange, Failback, Failure, Health, Outcome, Pool, PoolState, ProbeResponse, RequestMeta,
-    Server, ServerId, Service, Services, Step, Timestamp,
+    Affinity, EjectionState, Exchange, Failback, Failure, Health, HealthCheck, Outcome, Pool, PoolState, ProbeResponse,
+    RequestMeta, Server, ServerHealthCheck, ServerId, Service, Services, Step, Timestamp,
 };
 
 const NOW: Timestamp = Timestamp::from_millis(1_000);
@@ -268,4 +268,35 @@ fn fail(state: &mut PoolState, now: Timestamp) {
     if let Step::Attempt(attempt) = next {
         exchange.cancel(state, attempt, now);
     }
+}
+
+#[test]
+fn servers_are_probed_as_they_set_themselves() {
+    let mut service = service("app.test", &["a.example", "b.example", "c.example"]);
+    let mut own = HealthCheck::default();
+    own.path = "/own".to_owned();
+    service.servers_mut()[1].health_check = ServerHealthCheck::Custom(Box::new(own.clone()));
+    service.servers_mut()[2].health_check = ServerHealthCheck::Disabled;
+    let ids = [0, 1, 2].map(|index| ServerId::new(index).unwrap());
+    let checks = ids.map(|id| service.health_check_of(id).map(|check| check.path.clone()));
+    assert_eq!(checks, [Some("/".to_owned()), Some("/own".to_owned()), None]);
+
+    let pool = Pool::new(service.clone(), 1);
+    let probed = |pool: &Pool, now| -> Vec<usize> {
+        pool.update(|state| {
+            let mut probed = Vec::new();
+            while let Some(lease) = state.next_probe(now) {
+                probed.push(lease.server().index());
+                state.on_probe(lease, &Ok(ProbeResponse::new(StatusCode::OK)), now);
+            }
+            probed
+        })
+    };
+    assert_eq!(probed(&pool, NOW), [0, 1], "the third is never probed");
+
+    // A change of one server's check leaves the schedule of the others alone.
+    own.fall = 7;
+    service.servers_mut()[1].health_check = ServerHealthCheck::Custom(Box::new(own));
+    let later = NOW + Duration::from_secs(1);
+    assert_eq!(probed(&pool.reconfigured(service, 2, later), later), [1]);
 }

@@ -192,8 +192,8 @@ mod tests {
     use http::StatusCode;
 
     use super::*;
-    use crate::server::Server;
     use crate::service::ProbeError;
+    use crate::service::Server;
     use crate::time::Timestamp;
 
     #[test]

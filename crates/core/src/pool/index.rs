@@ -5,16 +5,17 @@
 //! are evaluated one by one.
 
 use super::server_state::ServerState;
-use crate::server::Server;
 use crate::server_set::{ServerId, ServerSet};
+use crate::service::Server;
 use crate::service::Service;
 
 /// Sets of servers by their properties.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ServerIndex {
-    /// Configured: servers that get requests at all, that get new clients, standby servers, and
-    /// servers with a limit.
+    /// Configured: servers that get requests at all, that are probed, that get new clients, standby
+    /// servers, and servers with a limit.
     pub(super) enabled: ServerSet,
+    pub(super) probed: ServerSet,
     pub(super) accepting: ServerSet,
     pub(super) backup: ServerSet,
     pub(super) with_limit: ServerSet,
@@ -37,6 +38,7 @@ impl ServerIndex {
         };
         Self {
             enabled: those(|server| server.enabled),
+            probed: those(|server| server.enabled).iter().filter(|id| service.health_check_of(*id).is_some()).collect(),
             accepting: those(|server| server.enabled && !server.drain && server.weight > 0),
             backup: those(|server| server.backup),
             with_limit: those(|server| server.max_requests.is_some()),

@@ -152,7 +152,7 @@ impl PoolState {
     /// id of another service.
     pub fn is_stalled(&self, id: ServerId, now: Timestamp) -> bool {
         let now = self.time.at(now);
-        self.servers.get(id.index()).is_some_and(|server| server.is_stalled(&self.service, now))
+        self.servers.get(id.index()).is_some_and(|server| server.is_stalled(&self.service, id, now))
     }
 
     /// Lets traffic return to all servers that are held back by [`Failback`](crate::Failback).
@@ -320,7 +320,7 @@ impl PoolState {
             _ => self.ejection_permit(id),
         };
         let Some(server) = self.servers.get_mut(id.index()) else { return };
-        let transitions = server.observe(signal, Context { service: &self.service, permit, jitter, now });
+        let transitions = server.observe(signal, Context { service: &self.service, id, permit, jitter, now });
         self.index.reindex(id, server);
         for change in transitions.into_iter().flatten() {
             let at = self.time.reading_at(server.transition_time(change, &self.service, now));
@@ -353,8 +353,8 @@ mod tests {
     use crate::classify::Failure;
     use crate::exchange::{Exchange, Step};
     use crate::retry::RequestMeta;
-    use crate::server::Server;
     use crate::service::ProbeResponse;
+    use crate::service::Server;
 
     const fn at(millis: u64) -> Timestamp {
         Timestamp::from_millis(millis)

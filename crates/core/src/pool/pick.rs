@@ -123,7 +123,7 @@ impl PoolState {
         let mut view = View { available: enabled.difference(self.index.unsettled), ..View::default() };
         for id in enabled.intersection(self.index.unsettled).iter() {
             let Some(server) = self.servers.get(id.index()) else { continue };
-            match server.availability(&self.service, now) {
+            match server.availability(&self.service, id, now) {
                 Availability::Available => view.available.insert(id),
                 Availability::Trial { overdue } => {
                     view.probation.insert(id);

@@ -62,9 +62,8 @@ impl PoolState {
     /// Returns when [`next_probe`](Self::next_probe) has a lease, if nothing else happens until
     /// then; `None` when the service has no health check. For hosts that probe without traffic.
     pub fn next_probe_at(&self, now: Timestamp) -> Option<Timestamp> {
-        self.service.health_check.as_ref()?;
         let now = self.time.at(now);
-        let servers = self.index.enabled.iter().filter_map(|id| self.servers.get(id.index()));
+        let servers = self.index.probed.iter().filter_map(|id| self.servers.get(id.index()));
         servers.map(|server| server.schedule().next_due(now)).min()
     }
 
@@ -80,7 +79,7 @@ impl PoolState {
     #[expect(clippy::needless_pass_by_value, reason = "a lease is used up here")]
     pub fn on_probe(&mut self, lease: Lease, result: &ProbeResult, now: Timestamp) {
         let (now, id) = (self.advance(now), lease.server());
-        let Some(check) = &self.service.health_check else { return };
+        let Some(check) = self.service.health_check_of(id) else { return };
         let result = check.evaluate(result);
         let Some(server) = self.servers.get_mut(id.index()) else { return };
         if server.redeem(&lease) {
@@ -121,7 +120,7 @@ impl PoolState {
         if server.is_responsive(now) && server.stall().is_usual(now.since(waiting_since)) {
             return Liveness::Alive;
         }
-        let Some(timeout) = self.service.health_check.as_ref().map(|check| check.timeout) else {
+        let Some(timeout) = self.service.health_check_of(id).map(|check| check.timeout) else {
             return Liveness::Alive;
         };
         let last = server.schedule().last().filter(|last| last.started >= info.started);
@@ -142,7 +141,7 @@ impl PoolState {
         self.observe(id, Signal::Elapsed, now);
         self.detect_overload(now);
         let Some(server) = self.servers.get(id.index()) else { return Liveness::Alive };
-        if server.is_stalled(&self.service, now) {
+        if server.is_stalled(&self.service, id, now) {
             return if server.schedule().is_urgent(now) { Liveness::ProbeDue } else { Liveness::Stalled };
         }
         match server.schedule().in_flight_since(now) {
@@ -173,7 +172,7 @@ impl PoolState {
     pub(crate) fn is_not_responding(&self, info: AttemptInfo, now: Timestamp) -> bool {
         let first_check = self.first_liveness_check(info.server, info.last_resort);
         self.servers.get(info.server.index()).is_some_and(|server| {
-            server.is_stalled(&self.service, now)
+            server.is_stalled(&self.service, info.server, now)
                 || server.hung_since().is_some_and(|(since, _)| since >= info.started)
                 || (info.trial && first_check.is_some_and(|check| now.since(info.started) >= check))
         })
@@ -202,7 +201,6 @@ impl PoolState {
     }
 
     fn take_due_probe(&mut self, due: Timestamp, now: Timestamp) -> Option<Lease> {
-        let check = self.service.health_check.as_ref()?;
         let schedule = |id: &ServerId| self.servers.get(id.index()).map(|server| server.schedule());
         let is_urgent = |id: &ServerId| schedule(id).is_some_and(|schedule| schedule.is_urgent(now));
         let in_flight = self.servers.iter().filter(|server| server.schedule().is_leased(now)).count();
@@ -210,11 +208,12 @@ impl PoolState {
             let is_due = |id: &ServerId| schedule(id).is_some_and(|schedule| schedule.is_due(due, now));
             // The longest overdue first, so that a long list is probed to its end.
             let due_since = |id: &ServerId| schedule(id).map(|schedule| schedule.due());
-            let next = self.index.enabled.iter().filter(is_due).min_by_key(due_since);
+            let next = self.index.probed.iter().filter(is_due).min_by_key(due_since);
             next.filter(|_| in_flight < Self::MAX_PROBES_IN_FLIGHT)
         };
-        let id = self.index.enabled.iter().find(is_urgent).or_else(scheduled)?;
-        let lease = self.servers.get_mut(id.index())?.lease(id, self.next_lease, check.timeout, now);
+        let id = self.index.probed.iter().find(is_urgent).or_else(scheduled)?;
+        let timeout = self.service.health_check_of(id)?.timeout;
+        let lease = self.servers.get_mut(id.index())?.lease(id, self.next_lease, timeout, now);
         self.next_lease = self.next_lease.wrapping_add(1);
         Some(lease)
     }

@@ -5,8 +5,8 @@
 //! moved, starts unknown.
 
 use super::{Pool, PoolState};
-use crate::server::Server;
 use crate::server_set::ServerId;
+use crate::service::Server;
 use crate::service::Service;
 use crate::time::Timestamp;
 
@@ -28,7 +28,6 @@ impl PoolState {
         self.time = previous.time;
         self.scope.clone_from(&previous.scope);
         let now = self.advance(now);
-        let same_check = self.service.health_check == previous.service.health_check;
         for (index, server) in previous.service.servers().iter().enumerate() {
             let is_same = |other: &Server| other.name == server.name && other.url == server.url;
             let Some(place) = self.service.servers().iter().position(is_same) else { continue };
@@ -36,7 +35,8 @@ impl PoolState {
             let (Some(known), Some(state)) = (previous.servers.get(index), self.servers.get_mut(place)) else {
                 continue;
             };
-            *state = known.inherited(same_check, &self.service, now);
+            let same_check = self.service.health_check_of(id) == previous.service.health_check_of(previous_id);
+            *state = known.inherited(same_check, &self.service, id, now);
             self.index.reindex(id, state);
             self.selector.inherit(id, &previous.selector, previous_id);
         }

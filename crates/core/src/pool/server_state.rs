@@ -88,7 +88,7 @@ impl ServerState {
     const RECENT_FAILURE_WINDOW: Duration = Duration::from_secs(10);
 
     /// Returns whether the server may be selected.
-    pub(super) fn availability(&self, service: &Service, now: Timestamp) -> Availability {
+    pub(super) fn availability(&self, service: &Service, id: ServerId, now: Timestamp) -> Availability {
         if self.health.health() == Health::Unhealthy {
             return Availability::Unavailable(Reason::Unhealthy);
         }
@@ -97,7 +97,7 @@ impl ServerState {
             EjectionState::Ejected(_) => return Availability::Unavailable(Reason::Ejected),
             // A request could show nothing that its probes do not show, and would be delayed or
             // lost.
-            EjectionState::Probation if self.is_stalled(service, now) => {
+            EjectionState::Probation if self.is_stalled(service, id, now) => {
                 return Availability::Unavailable(Reason::Stalled);
             }
             EjectionState::Probation if self.ejection.can_start_trial(now) => {
@@ -105,7 +105,7 @@ impl ServerState {
             }
             EjectionState::Probation => return Availability::Unavailable(Reason::TrialInFlight),
         }
-        if self.is_stalled(service, now) {
+        if self.is_stalled(service, id, now) {
             return Availability::Unavailable(Reason::Stalled);
         }
         if matches!(self.recovery_at(service, now), Recovery::AwaitingFailback { .. }) {
@@ -187,8 +187,9 @@ impl ServerState {
         self.signals.succeeded_within(Self::RESPONSIVE_WINDOW, now)
     }
 
-    pub(super) fn is_stalled(&self, service: &Service, now: Timestamp) -> bool {
-        let (Some(check), Some(_)) = (&service.health_check, service.retry.liveness_check_after) else { return false };
+    pub(super) fn is_stalled(&self, service: &Service, id: ServerId, now: Timestamp) -> bool {
+        let check = service.health_check_of(id);
+        let (Some(check), Some(_)) = (check, service.retry.liveness_check_after) else { return false };
         self.stall.is_stalled(self.schedule.silence(now), check.timeout, now)
     }
 
@@ -247,7 +248,7 @@ impl ServerState {
 
     /// The state that a pool with another configuration starts from. Leases and trials stay with
     /// the old pool.
-    pub(super) fn inherited(&self, same_check: bool, service: &Service, now: Timestamp) -> Self {
+    pub(super) fn inherited(&self, same_check: bool, service: &Service, id: ServerId, now: Timestamp) -> Self {
         let mut state = self.clone();
         state.schedule.release_lease();
         state.ejection.release_trial();
@@ -257,7 +258,7 @@ impl ServerState {
             state.schedule = ProbeSchedule::default();
             state.probed_at = Timestamp::ZERO;
         }
-        if service.health_check.is_none() {
+        if service.health_check_of(id).is_none() {
             state.health = HealthState::default();
         }
         state.failback.awaiting &= service.failback != Failback::Auto;

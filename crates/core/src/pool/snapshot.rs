@@ -17,9 +17,9 @@ use super::ejection::{Cause, Ejection};
 use super::health::Health;
 use super::server_state::{EjectionFact, FailbackFact, HealthFact, ServerState, Signal};
 use crate::hash;
-use crate::server::Server;
 use crate::server_set::ServerId;
-use crate::service::{Failback, Service};
+use crate::service::Server;
+use crate::service::{Failback, HealthCheck};
 use crate::time::Timestamp;
 
 /// The facts of a pool about its servers.
@@ -95,13 +95,15 @@ impl PoolState {
     /// Returns a snapshot of this pool. `reporter` names the isolate or host.
     pub fn export(&self, reporter: &str) -> Snapshot {
         let time = |at: Timestamp| if at == Timestamp::ZERO { 0 } else { self.time.reading_at(at).as_millis() };
-        let servers = self.service.servers().iter().zip(&self.servers).filter(|(_, state)| state.has_facts());
-        let servers = servers.map(|(server, state)| {
+        let servers = self.service.servers().iter().zip(&self.servers).enumerate();
+        let servers = servers.filter(|(_, (_, state))| state.has_facts());
+        let servers = servers.filter_map(|(index, (server, state))| {
+            let id = ServerId::new(index)?;
             let (health, ejection) = (state.health_fact(), state.ejection_fact());
             let failback = state.failback_fact();
-            ServerSnapshot {
+            Some(ServerSnapshot {
                 server: server.name.clone(),
-                identity: identity(server, &self.service),
+                identity: identity(server, self.service.health_check_of(id)),
                 reporter: reporter.to_owned(),
                 probed_at: time(health.probed_at),
                 health: health.health,
@@ -113,7 +115,7 @@ impl PoolState {
                 trial_until: ejection.trial_until.map(time),
                 failback_changed_at: time(failback.changed_at),
                 awaiting_failback: failback.awaiting,
-            }
+            })
         });
         Snapshot { version: Snapshot::VERSION, scope: self.scope.clone(), servers: servers.collect() }
     }
@@ -134,7 +136,7 @@ impl PoolState {
             let Some((id, server)) = index.and_then(|index| Some((ServerId::new(index)?, servers.get(index)?))) else {
                 continue;
             };
-            if entry.identity == 0 || entry.identity == identity(server, &self.service) {
+            if entry.identity == 0 || entry.identity == identity(server, self.service.health_check_of(id)) {
                 self.merge_entry(id, entry, now);
             }
         }
@@ -170,7 +172,7 @@ impl PoolState {
             self.observe(id, Signal::EjectionMerged(ejection), now);
         }
         let known = self.servers.get(id.index()).map(|server| server.health_fact().key());
-        let is_probed = self.service.health_check.is_some() && entry.probed_at > 0;
+        let is_probed = self.service.health_check_of(id).is_some() && entry.probed_at > 0;
         if is_probed && is_current(health.probed_at) && Some(health.key()) > known {
             self.observe(id, Signal::HealthMerged(health), now);
         }
@@ -184,12 +186,12 @@ impl PoolState {
 /// Returns a hash of a server's address and of the settings that decide the result of a probe.
 /// Versions must agree, so it is part of the format. A setting that a later version adds is omitted
 /// at its default.
-fn identity(server: &Server, service: &Service) -> u64 {
+fn identity(server: &Server, check: Option<&HealthCheck>) -> u64 {
     /// JavaScript's largest safe integer: snapshots may pass through its numbers.
     const MAX: u64 = (1 << 53) - 1;
 
     let mut text = server.url.to_string();
-    if let Some(check) = &service.health_check {
+    if let Some(check) = check {
         let limits = [u128::from(check.rise), u128::from(check.fall), check.timeout.as_millis()];
         let limits = limits.iter().map(|limit| format!("\n{limit}"));
         let statuses = check.expect_status.0.iter().map(|(first, last)| format!("\n{first}-{last}"));

@@ -43,7 +43,7 @@ impl PoolState {
                 name: server.name.clone(),
                 health: state.health().health(),
                 ejection: state.ejection().state(now),
-                stalled: state.is_stalled(service, now),
+                stalled: state.is_stalled(service, id, now),
                 awaiting_failback: state.is_awaiting_failback(service, now),
                 in_flight: selector.in_flight(id, now),
                 latency: selector.latency(id),

@@ -6,8 +6,8 @@ use std::time::{Duration, SystemTime};
 use http::Method;
 
 use super::headers;
-use crate::server::Server;
 use crate::service::HealthCheck;
+use crate::service::Server;
 
 /// The request of one probe.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,7 +53,7 @@ pub(crate) fn parse_retry_after(value: &str, unix_time: Duration) -> Option<Dura
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::server::ServerHeader;
+    use crate::service::ServerHeader;
 
     #[test]
     fn a_probe_carries_the_headers_of_its_server() {

@@ -15,8 +15,8 @@ use super::routes::RouteMatch;
 use crate::cookie;
 use crate::pool::Pool;
 use crate::retry::{Body, RequestMeta};
-use crate::server::Server;
 use crate::server_set::ServerId;
+use crate::service::Server;
 use crate::service::{Policy, Service};
 
 /// A client's request, apart from its method, headers and body, and the pool that serves it.
@@ -186,8 +186,8 @@ mod tests {
 
     use super::*;
     use crate::proxy::routes::Services;
-    use crate::server::ServerHeader;
     use crate::service::Affinity;
+    use crate::service::ServerHeader;
     use crate::service::Service;
 
     fn services() -> Services {

@@ -8,7 +8,7 @@
 use std::borrow::Cow;
 
 use crate::proxy::host::{normalize_host, split_url};
-use crate::server::ServerUrl;
+use crate::service::ServerUrl;
 use crate::service::Service;
 
 /// The response headers that [`location`] rewrites.
@@ -92,7 +92,7 @@ fn strip_port(authority: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::server::Server;
+    use crate::service::Server;
 
     fn service() -> Service {
         let servers = ["https://a.example", "http://b.example:8080/base"].map(|url| Server::new(url.parse().unwrap()));

@@ -138,7 +138,7 @@ fn by_host(pools: impl Iterator<Item = Arc<Pool>>) -> BTreeMap<String, Vec<Arc<P
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::server::Server;
+    use crate::service::Server;
 
     fn services(addresses: &[&str]) -> Services {
         let servers = || vec![Server::new("a.example".parse().unwrap())];

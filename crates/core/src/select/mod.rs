@@ -21,9 +21,9 @@ use std::time::Duration;
 use self::load::{InFlight, Latency};
 use crate::hash::key;
 use crate::rng::Rng;
-use crate::server::Server;
 use crate::server_set::{ServerId, ServerSet};
 use crate::service::Policy;
+use crate::service::Server;
 use crate::time::Timestamp;
 
 /// The memory of the policies: one entry per server, in the order of the service's list.

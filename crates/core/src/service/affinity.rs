@@ -13,8 +13,8 @@ use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
 use crate::cookie;
-use crate::server::Server;
 use crate::server_set::ServerId;
+use crate::service::Server;
 
 /// The settings of affinity.
 #[derive(Clone, PartialEq, Eq)]

@@ -8,10 +8,10 @@ mod ejection;
 mod health_check;
 mod policy;
 mod retry;
+mod server;
 
 use std::time::Duration;
 
-use crate::server::Server;
 use crate::server_set::{ServerId, ServerSet};
 
 pub use affinity::Affinity;
@@ -20,6 +20,7 @@ pub use ejection::EjectionSettings;
 pub use health_check::{HealthCheck, ProbeError, ProbeResponse, ProbeResult, StatusRanges};
 pub use policy::{HashOn, Policy};
 pub use retry::{BudgetSettings, RetrySettings};
+pub use server::{Server, ServerHeader, ServerHealthCheck, ServerUrl, ServerUrlError};
 
 /// One public hostname, or a part of its paths, with its settings.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,8 +34,8 @@ pub struct Service {
     servers: Vec<Server>,
     /// How a server is selected among the available ones.
     pub policy: Policy,
-    /// How servers are probed; `None`: never, every server is available until traffic shows a
-    /// failure.
+    /// How servers are probed that set nothing else; `None`: never, every server is available until
+    /// traffic shows a failure.
     pub health_check: Option<HealthCheck>,
     /// When servers are ejected for failures in traffic.
     pub ejection: EjectionSettings,
@@ -137,9 +138,23 @@ impl Service {
         &self.servers
     }
 
+    /// Returns the servers in the operator's order, for changes of their settings.
+    pub fn servers_mut(&mut self) -> &mut [Server] {
+        &mut self.servers
+    }
+
     /// Returns the server with this id; `None` for an id of another service.
     pub fn server(&self, id: ServerId) -> Option<&Server> {
         self.servers.get(id.index())
+    }
+
+    /// Returns how a server is probed; `None`: never.
+    pub fn health_check_of(&self, id: ServerId) -> Option<&HealthCheck> {
+        match &self.server(id)?.health_check {
+            ServerHealthCheck::Inherit => self.health_check.as_ref(),
+            ServerHealthCheck::Disabled => None,
+            ServerHealthCheck::Custom(check) => Some(check),
+        }
     }
 
     /// Returns the names of the headers that are added for any server. Clients cannot send them to

@@ -13,6 +13,7 @@ use crate::pool::ejection::{Cause, Change, Ejection};
 use crate::pool::event::Transition;
 use crate::pool::health::{Health, HealthState};
 use crate::pool::probe_schedule::{LastProbe, Lease, ProbeReason};
+use crate::server_set::ServerId;
 use crate::service::{Failback, HealthCheck, ProbeError, Service};
 use crate::time::Timestamp;
 
@@ -49,10 +50,18 @@ pub(in crate::pool) enum Signal<'a> {
 #[derive(Clone, Copy, Debug)]
 pub(in crate::pool) struct Context<'a> {
     pub(in crate::pool) service: &'a Service,
+    pub(in crate::pool) id: ServerId,
     pub(in crate::pool) permit: EjectionPermit,
     /// A factor around 1 that spreads the next probe.
     pub(in crate::pool) jitter: f64,
     pub(in crate::pool) now: Timestamp,
+}
+
+impl<'a> Context<'a> {
+    /// Returns how the server is probed.
+    fn health_check(self) -> Option<&'a HealthCheck> {
+        self.service.health_check_of(self.id)
+    }
 }
 
 /// Whether the pool can do without the server.
@@ -214,7 +223,7 @@ impl ServerState {
         context: Context<'_>,
     ) -> Transitions {
         let (now, service) = (context.now, context.service);
-        let Some(check) = &service.health_check else { return NONE };
+        let Some(check) = context.health_check() else { return NONE };
         let (passed, unanswered) = (result.is_ok(), result.is_err_and(ProbeError::is_no_response));
         let was_in_traffic = self.is_in_traffic();
         self.counters.on_probe(passed);
@@ -246,7 +255,7 @@ impl ServerState {
 
     fn on_elapsed(&mut self, context: Context<'_>) -> Transitions {
         let mut transitions = NONE;
-        if self.is_stalled(context.service, context.now) && self.stall.on_stalled() {
+        if self.is_stalled(context.service, context.id, context.now) && self.stall.on_stalled() {
             self.counters.stalls += 1;
             transitions[0] = Some(Transition::Stalled);
         }
@@ -265,7 +274,7 @@ impl ServerState {
         let was_in_traffic = self.is_in_traffic();
         self.probed_at = fact.probed_at;
         self.health = HealthState::restored(fact.health, fact.contrary_streak);
-        if let Some(check) = &context.service.health_check {
+        if let Some(check) = context.health_check() {
             let interval = spread(self.probe_interval(check), context.jitter);
             self.schedule.on_probed_elsewhere(fact.probed_at, fact.probed_at + interval);
         }

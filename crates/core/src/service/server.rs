@@ -9,6 +9,8 @@ use std::fmt;
 
 use url::Url;
 
+use super::HealthCheck;
+
 /// The configuration of one server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -28,9 +30,23 @@ pub struct Server {
     /// The largest number of requests in flight to it from one pool; further ones go to other
     /// servers. Default unlimited.
     pub max_requests: Option<u32>,
+    /// How it is probed. Default: as the service sets.
+    pub health_check: ServerHealthCheck,
     /// Headers that are added to requests and probes to this server. A client's own copies of these
     /// headers reach no server of the service.
     pub headers: Vec<ServerHeader>,
+}
+
+/// How one server is probed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum ServerHealthCheck {
+    /// As [`Service::health_check`](crate::Service::health_check) sets.
+    #[default]
+    Inherit,
+    /// Never.
+    Disabled,
+    /// With settings of its own.
+    Custom(Box<HealthCheck>),
 }
 
 /// A header for one server, such as a credential.
@@ -69,6 +85,7 @@ impl Server {
             drain: false,
             enabled: true,
             max_requests: None,
+            health_check: ServerHealthCheck::Inherit,
             headers: Vec::new(),
         }
     }
