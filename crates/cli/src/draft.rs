@@ -104,12 +104,7 @@ pub(crate) fn server_error(url: &str) -> Option<Diagnostic> {
 /// Renders an error without its place, if there is no file yet.
 pub(crate) fn render(error: &Diagnostic) -> String {
     let hint = error.hint.as_ref().map_or_else(String::new, |hint| format!("\n  hint: {hint}"));
-    format!("error[{}]: {}{hint}", error.code, message(error))
-}
-
-/// Returns the message of an error without a reference to a line.
-pub(crate) fn message(error: &Diagnostic) -> &str {
-    error.message.split(" (see line ").next().unwrap_or_default()
+    format!("error[{}]: {}{hint}", error.code, error.message)
 }
 
 fn push_server(yaml: &mut String, server: &DraftServer) {
@@ -181,7 +176,7 @@ mod tests {
             ),
             (
                 server_error("ftp://a.example.com"),
-                "error[invalid-url]: scheme `ftp` is not supported\n  hint: a server is reached over `https` or `http`",
+                "error[invalid-url]: scheme `ftp` is not supported\n  hint: use `https` or `http`",
             ),
         ];
         for (error, expected) in table {

@@ -277,17 +277,17 @@ Public hostname, such as chat.example.com: error[invalid-host]: `https://chat.ex
 Public hostname, such as chat.example.com: \
 First server: the hostname of its tunnel, such as chat-a.example.com: \
 error[loop]: the server `chat.example.com` is a public host of this file
-  hint: its requests would come back here for ever: give the tunnel a hostname of its own
+  hint: give the tunnel a hostname of its own: requests to a public host return to this balancer
 First server: the hostname of its tunnel, such as chat-a.example.com: \
-Second server (optional): error[invalid-servers]: the server `https://chat-a.example.com` is listed twice
-  hint: remove one: a server is not tried more often by being listed more often
+Second server (optional): error[invalid-servers]: duplicate server `https://chat-a.example.com`
+  hint: remove one of them: to change its share of the traffic, set `weight`
 Second server (optional): \
 Policy: failover, round_robin, random, least_requests, latency or hash [failover]: \
 error[invalid-value]: unknown policy `randm`
   hint: did you mean `random`?
 Policy: failover, round_robin, random, least_requests, latency or hash [failover]: \
 Path of the health check [/]: error[invalid-value]: expected a path that starts with `/`, found \"health\"
-  hint: write `/` and then the path
+  hint: write `/health`
 Path of the health check [/]: ";
         assert_eq!(shown, expected);
         let service = parse(&values.unwrap().draft().text()).unwrap().services.remove(0);

@@ -7,7 +7,7 @@ use clap::builder::StyledStr;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use tunnel_balancer_config::{Config, parse};
 
-use crate::input;
+use crate::{input, output};
 
 /// The map of public hosts and their servers.
 #[derive(Args, Clone, Debug)]
@@ -36,7 +36,7 @@ impl MapFile {
     /// Everything that is wrong with it, for the terminal.
     pub(crate) fn load(&self) -> Result<Config, String> {
         let text = input::yaml(&self.file)?;
-        parse(&text).map_err(|errors| errors.in_file(&self.name()).to_string())
+        parse(&text).map_err(|errors| output::rendered(&errors, &self.name(), &text))
     }
 }
 

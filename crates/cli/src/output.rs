@@ -1,9 +1,11 @@
 //! Results: on standard output, or in a new file.
 
 use std::fs::OpenOptions;
-use std::io::{self, ErrorKind, Write, stdout};
+use std::io::{self, ErrorKind, Write, stderr, stdout};
 use std::path::Path;
 use std::process::ExitCode;
+
+use tunnel_balancer_config::{Errors, SourceFile};
 
 use crate::input::is_stdio;
 
@@ -34,6 +36,12 @@ pub(crate) fn write(path: &Path, text: &str, force: bool) -> Result<(), String> 
         ErrorKind::AlreadyExists => format!("{} already exists", path.display()),
         _ => format!("cannot write {}: {error}", path.display()),
     })
+}
+
+/// Renders the errors in a YAML file, with colors if standard error is a terminal.
+pub(crate) fn rendered(errors: &Errors, file: &str, content: &str) -> String {
+    let color = anstream::AutoStream::choice(&stderr()) != anstream::ColorChoice::Never;
+    SourceFile::new(file, content, color).render_errors(errors)
 }
 
 fn write_to(mut out: impl Write, text: &str) -> io::Result<()> {

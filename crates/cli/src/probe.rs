@@ -83,8 +83,9 @@ impl Probe {
 
     fn services(&self) -> Result<Vec<Service>, String> {
         let name = self.map.name();
-        let config = parse_with(&input::yaml(self.map.path())?, &|name| std::env::var(name).ok());
-        let mut services = config.map_err(|errors| errors.in_file(&name).to_string())?.services;
+        let yaml = input::yaml(self.map.path())?;
+        let config = parse_with(&yaml, &|name| std::env::var(name).ok());
+        let mut services = config.map_err(|errors| output::rendered(&errors, &name, &yaml))?.services;
         if let Some(wanted) = &self.service {
             let names = services.iter().map(Service::name).collect::<Vec<_>>().join(", ");
             let address = normalize_address(wanted).unwrap_or_else(|| wanted.clone());
@@ -113,8 +114,8 @@ async fn probe_all(runner: ProbeRunner, services: &[Service]) -> Vec<Row> {
     let (mut rows, mut probes) = (Vec::new(), JoinSet::new());
     let permits = Arc::new(Semaphore::new(CONCURRENCY));
     for service in services {
-        for server in service.servers() {
-            if let Some(check) = service.health_check.clone().filter(|_| server.enabled) {
+        for (id, server) in service.all().iter().zip(service.servers()) {
+            if let Some(check) = service.health_check_of(id).cloned().filter(|_| server.enabled) {
                 let (index, runner, server, permits) =
                     (rows.len(), runner.clone(), server.clone(), Arc::clone(&permits));
                 probes.spawn(async move {

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use tunnel_balancer_config::{parse, parse_ingress, parse_scenario};
+use tunnel_balancer_config::{Code, Diagnostic, parse, parse_ingress, parse_scenario};
 
 #[test]
 fn links_have_targets() {
@@ -45,7 +45,9 @@ fn shown_files_are_valid() {
                 parse_ingress(&block.text).unwrap_or_else(|errors| panic!("{place}: {errors}"));
             } else if has("services:") {
                 let config = parse(&block.text).unwrap_or_else(|errors| panic!("{place}: {errors}"));
-                assert_eq!(config.warnings, [], "{place}");
+                // Some recipes are for `serve`, which reaches private addresses.
+                let warnings = config.warnings.iter().filter(|warning| warning.code != Code::Unreachable);
+                assert_eq!(warnings.collect::<Vec<_>>(), [] as [&Diagnostic; 0], "{place}");
             } else {
                 continue;
             }

@@ -1,4 +1,4 @@
-//! `affinity`: whether clients stay with the server they got first.
+//! `affinity`: whether clients stay with the server of their first request.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -15,17 +15,17 @@ use crate::value_schema::ValueSchema;
 const KEYS: &[Setting<Affinity>] = &[
     Setting::new(
         "cookie",
-        "The cookie that remembers the server. Required, here or in `defaults`.",
+        "The name of the cookie. Required, here or in `defaults`.",
         ValueSchema::String(TOKEN),
         |affinity, field| field.set(&mut affinity.cookie, |value| token(value, "a cookie").map(str::to_owned)),
     ),
-    Setting::new("ttl", "How long it does.", ValueSchema::Duration(TTL), |affinity, field| {
+    Setting::new("ttl", "The lifetime of the cookie.", ValueSchema::Duration(TTL), |affinity, field| {
         field.set(&mut affinity.ttl, |value| duration(value, TTL));
     }),
     Setting::new(
         "key",
-        "The secret that signs the cookie, 16 bytes or more: `npx wrangler secret put AFFINITY_KEY`, or in the environment \
-         of `tunnel-balancer serve`. Required, here or in `defaults`.",
+        "The secret that signs the cookie, at least 16 bytes: set it with `npx wrangler secret put AFFINITY_KEY`, or in the \
+         environment of `tunnel-balancer serve`. Required, here or in `defaults`.",
         ValueSchema::String(REFERENCE),
         |affinity, field| {
             if let Some(key) = secret(field, "AFFINITY_KEY", SHORTEST_KEY) {
@@ -40,23 +40,25 @@ pub(crate) const SCHEMA: ValueSchema = ValueSchema::Shared(
     &ValueSchema::OneOf(&[ValueSchema::Disabled, ValueSchema::Map(|| Setting::docs(KEYS))]),
 );
 
-/// A cookie counts in whole seconds; after a week nobody remembers what a client was doing.
+/// `Max-Age` has whole seconds. Longer sessions are unusual.
 const TTL: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(7 * 24 * 3600);
 
-/// As many bytes as the codes that it signs have.
+/// In bytes, the length of the tokens that it signs.
 const SHORTEST_KEY: usize = 16;
 
-/// `false` turns it off; a map changes what it names, and must be complete where there is nothing
-/// to change.
+/// Reads `false`, or a map that is merged over the value of `defaults`. Without one, cookie and key
+/// are required.
 pub(crate) fn affinity(affinity: &mut Option<Affinity>, field: Field<'_>) {
     if let Value::Bool(false) = field.value() {
         *affinity = None;
         return;
     }
-    let Some(map) = field.map("`false`, or a map such as `{ cookie: lb, key: \"${AFFINITY_KEY}\" }`") else { return };
+    let Some(mut map) = field.map("`false`, or a map such as `{ cookie: lb, key: \"${AFFINITY_KEY}\" }`") else {
+        return;
+    };
     if affinity.is_none() {
-        map.check_required("cookie", "name the cookie that remembers the server, as in `cookie: lb`");
-        map.check_required("key", "it signs the cookie: write `key: \"${AFFINITY_KEY}\"`");
+        map.check_required("cookie", "write the name of the cookie: `cookie: lb`");
+        map.check_required("key", "write the secret that signs the cookie: `key: \"${AFFINITY_KEY}\"`");
     }
     map.read_into(affinity.get_or_insert_with(|| Affinity::new("", "")), KEYS);
 }

@@ -1,4 +1,4 @@
-//! Values of a file as JSON, and the defaults of its settings: what schema and reference show.
+//! The defaults of settings and the values of a file as JSON, for the schema and the reference.
 
 use serde_json::{Map, Value as Json, json};
 use tunnel_balancer_core::Affinity;
@@ -7,7 +7,7 @@ use crate::duration::format_duration;
 use crate::node::{Node, Value};
 use crate::yaml;
 
-/// Shows the default of every setting, which a test compares with the core's.
+/// A file with every setting at its default. A test compares it with the core.
 const ALL_SETTINGS: &str = include_str!("../../../examples/all-settings.yaml");
 
 /// The defaults of all settings.
@@ -20,13 +20,13 @@ impl Defaults {
         Self(service.map(Json::take).unwrap_or_default())
     }
 
-    /// That of a setting, by its keys from a service on, as in `retry`, `budget`, `percent`. A map
-    /// of settings has none itself.
+    /// Returns the default of a setting by its path below a service, such as `retry`, `budget`,
+    /// `percent`. A map of settings has no default.
     pub(crate) fn of(&self, path: &[&str]) -> Option<Json> {
         match path {
-            // Those two are that one server's own.
+            // They differ from server to server.
             ["servers", "url" | "name"] | ["servers"] | [] => return None,
-            // Affinity is off, so the file shows nothing of it.
+            // Affinity is disabled in the file.
             ["affinity", "ttl"] => return Some(json!(format_duration(Affinity::new("", "").ttl))),
             _ => {}
         }
@@ -38,13 +38,13 @@ impl Defaults {
     }
 }
 
-/// A file as programs see it that know YAML alone, to show it to a validator of JSON Schemas. What
-/// JSON has not is null. `None` if it is no YAML.
+/// Converts a file to JSON, for a validator of JSON Schemas. Values without an equivalent are null.
+/// Returns `None` for a syntax error.
 pub fn as_json(yaml: &str) -> Option<Json> {
     yaml::read(yaml).ok().map(|root| json(&root))
 }
 
-/// A value as a program sees it that does not read it as closely as we do.
+/// Converts a node to JSON.
 pub(crate) fn json(node: &Node<'_>) -> Json {
     match &node.value {
         Value::Null | Value::Tagged(_) => Json::Null,

@@ -1,8 +1,8 @@
-//! What is wrong with a file, for people to read and for programs to act on.
+//! Errors and warnings about a file, with their positions.
 
 use std::fmt;
 
-/// Every mistake found in a file, in the order of its lines. There is always at least one.
+/// The errors in a file, in the order of its lines. There is at least one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}", self.in_file(""))]
 pub struct Errors {
@@ -10,93 +10,110 @@ pub struct Errors {
     suppressed: usize,
 }
 
-/// One mistake, or one thing that is probably not meant so.
+/// An error or a warning.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Diagnostic {
-    /// Line of the key or value that is wrong, counted from 1.
+    /// The line of the key or value, counted from 1.
     pub line: usize,
-    /// Column of its first character, counted from 1.
+    /// The column of its first character, counted from 1.
     pub column: usize,
-    /// Column behind its last character on that line, for whoever underlines it.
+    /// The column after its last character on that line.
     pub end_column: usize,
-    /// Where that is in the file's structure, as in `services."git.example.com".servers[1].url`.
-    /// For an unknown or repeated key it is the map that holds the key; at the top level it is
-    /// empty.
+    /// Its path in the file, such as `services."git.example.com".servers[1].url`. The path of an
+    /// unknown or duplicate key is that of its map. Empty at the top level.
     pub path: String,
-    /// What is wrong.
+    /// What is wrong, without the position.
     pub message: String,
-    /// What would be right, where that can be said.
+    /// How to correct it, if that is known.
     pub hint: Option<String>,
-    /// The kind of mistake.
+    /// The kind of error or warning.
     pub code: Code,
+    /// Other places that explain it, such as the first of two duplicate keys.
+    pub related: Vec<Related>,
 }
 
-/// How much is wrong.
+/// A place that explains a [`Diagnostic`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Related {
+    /// The line, counted from 1.
+    pub line: usize,
+    /// The column of the first character, counted from 1.
+    pub column: usize,
+    /// The column after the last character on that line.
+    pub end_column: usize,
+    /// The relation to the diagnostic, such as `first defined here`.
+    pub label: String,
+}
+
+/// The severity of a diagnostic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Severity {
     /// The file cannot be used.
     Error,
-    /// The file can be used, and probably does not do what its author wants.
+    /// The file can be used, but probably has an unintended effect.
     Warning,
 }
 
-/// The kinds of mistakes. Their names ([`Code::as_str`]) stay the same from version to version.
+/// The kinds of errors and warnings. Their names ([`Code::as_str`]) are stable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Code {
     /// Not a YAML document.
     Syntax,
-    /// The whole text is larger than [`MAX_BYTES`](crate::MAX_BYTES).
+    /// A file larger than [`MAX_BYTES`](crate::MAX_BYTES).
     TooLarge,
-    /// A key that means nothing here.
+    /// An unknown key.
     UnknownKey,
-    /// A key that stands in the same map before.
+    /// A duplicate key of a map.
     DuplicateKey,
-    /// A key that must be there and is not.
+    /// A missing key.
     MissingKey,
-    /// A list where a text is expected and the like.
+    /// A value of the wrong type, such as a list instead of a string.
     WrongType,
-    /// The right type, but not written as such a value is.
+    /// A malformed value of the right type.
     InvalidValue,
     /// A well-formed value that is too small or too large.
     OutOfRange,
-    /// Two settings that cannot both hold.
+    /// Two settings that contradict each other.
     Conflict,
-    /// Not the name of a public host.
+    /// A malformed public address.
     InvalidHost,
-    /// A public host that was written before in another way.
+    /// A public address that equals an earlier one once it is normalised.
     DuplicateHost,
-    /// Not the address of a server.
+    /// A malformed address of a server.
     InvalidUrl,
-    /// A service without servers that can be used, with too many, or with the same one twice.
+    /// A service without usable servers, with too many, or with duplicates.
     InvalidServers,
     /// Two servers of one service with the same name.
     DuplicateName,
     /// A server that is a public host of the same file.
     Loop,
-    /// Something that must be secret and is written out.
+    /// A secret in plain text.
     InlineSecret,
-    /// A secret that the file refers to and the host does not have.
+    /// A reference to a secret that is not set.
     MissingSecret,
-    /// A warning: a setting that changes nothing where it stands.
+    /// A warning: a setting without an effect.
     NoEffect,
-    /// A warning: a probe that a dead tunnel passes.
+    /// A warning: a probe that passes while the tunnel is down.
     IneffectiveProbe,
-    /// A warning: no request that changes something can ever be served.
+    /// A warning: no request with an unsafe method can be served.
     NoWrites,
-    /// A warning: an address that nobody can connect to.
+    /// A warning: an address that a Worker cannot connect to.
     Unreachable,
-    /// A warning: requests cross the open internet without encryption.
+    /// A warning: unencrypted requests over the internet.
     InsecureHttp,
-    /// A warning: a header that usually holds a secret is written out.
+    /// A warning: the value of a sensitive header in plain text.
     InlineSecretHeader,
+    /// A warning: more subrequests than Cloudflare's free plan allows.
+    FreePlan,
 }
 
 impl Code {
-    /// All of them, errors first.
-    pub const ALL: [Self; Self::InlineSecretHeader as usize + 1] = [
+    /// All codes, errors first.
+    pub const ALL: [Self; Self::FreePlan as usize + 1] = [
         Self::Syntax,
         Self::TooLarge,
         Self::UnknownKey,
@@ -120,9 +137,10 @@ impl Code {
         Self::Unreachable,
         Self::InsecureHttp,
         Self::InlineSecretHeader,
+        Self::FreePlan,
     ];
 
-    /// How much a mistake of this kind matters.
+    /// Returns the severity of diagnostics with this code.
     pub const fn severity(self) -> Severity {
         match self {
             Self::NoEffect
@@ -130,12 +148,13 @@ impl Code {
             | Self::NoWrites
             | Self::Unreachable
             | Self::InsecureHttp
-            | Self::InlineSecretHeader => Severity::Warning,
+            | Self::InlineSecretHeader
+            | Self::FreePlan => Severity::Warning,
             _ => Severity::Error,
         }
     }
 
-    /// The name that is printed, as in `unknown-key`.
+    /// Returns the name, such as `unknown-key`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Syntax => "syntax",
@@ -161,6 +180,7 @@ impl Code {
             Self::Unreachable => "unreachable",
             Self::InsecureHttp => "insecure-http",
             Self::InlineSecretHeader => "inline-secret-header",
+            Self::FreePlan => "free-plan",
         }
     }
 }
@@ -172,7 +192,7 @@ impl fmt::Display for Code {
 }
 
 impl Severity {
-    /// `error` or `warning`.
+    /// Returns `error` or `warning`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Error => "error",
@@ -188,25 +208,24 @@ impl fmt::Display for Severity {
 }
 
 impl Errors {
-    /// The largest number of mistakes that are told one by one.
+    /// The largest number of errors that are reported; further ones are counted.
     pub const MAX_DIAGNOSTICS: usize = 50;
 
     pub(crate) const fn new(diagnostics: Vec<Diagnostic>, suppressed: usize) -> Self {
         Self { diagnostics, suppressed }
     }
 
-    /// The mistakes that are told, at most [`MAX_DIAGNOSTICS`](Self::MAX_DIAGNOSTICS).
+    /// Returns the reported errors, at most [`MAX_DIAGNOSTICS`](Self::MAX_DIAGNOSTICS).
     pub fn diagnostics(&self) -> &[Diagnostic] {
         &self.diagnostics
     }
 
-    /// How many were found beyond those.
+    /// Returns the number of further errors.
     pub const fn suppressed(&self) -> usize {
         self.suppressed
     }
 
-    /// The same text as `Display` gives, with `file` in front of each line number, so that editors
-    /// and terminals can jump there.
+    /// Returns the output of `Display`, with the name of the file before each position.
     pub fn in_file<'a>(&'a self, file: &'a str) -> impl fmt::Display + 'a {
         InFile { errors: self, file }
     }
@@ -232,11 +251,15 @@ impl fmt::Display for InFile<'_> {
 }
 
 impl fmt::Display for Diagnostic {
+    /// Writes the position, the message, and below them related places and the hint.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { line, column, path, message, hint, code, .. } = self;
+        let Self { line, column, path, message, hint, code, related, .. } = self;
         write!(f, "{line}:{column}: {}[{code}]: {message}", code.severity())?;
         if !path.is_empty() {
             write!(f, " at {path}")?;
+        }
+        for Related { line, column, label, .. } in related {
+            write!(f, "\n  note: {label} at {line}:{column}")?;
         }
         hint.as_ref().map_or(Ok(()), |hint| write!(f, "\n  hint: {hint}"))
     }

@@ -1,7 +1,6 @@
-//! Durations as they are written: `500ms`, `30s`, `5m`, `1h30m`.
+//! Durations: `500ms`, `30s`, `5m`, `1h30m`.
 //!
-//! A bare number is refused: half of all tools count it in seconds and the other half in
-//! milliseconds.
+//! A bare number is an error, because its unit differs from tool to tool.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -10,34 +9,29 @@ use crate::diagnostic::Code;
 use crate::node::{Value, quoted};
 use crate::report::Report;
 
-/// What a duration may be unless a setting says otherwise. More than a day is a slip of the
-/// keyboard.
+/// The range of most durations. More than a day is likely a typing error.
 pub(crate) const DEFAULT_RANGE: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(24 * 3600);
 
-/// From the largest to the smallest, as they must be written.
+/// The units in milliseconds, in the order in which they must be written.
 pub(crate) const UNITS: [(&str, u64); 4] = [("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
 const EXPECTED: &str = "a duration such as \"30s\"";
-const UNITS_HINT: &str = "whole numbers with the units h, m, s and ms, as in `1h30m`, `30s`, `500ms`";
+const UNITS_HINT: &str = "write whole numbers with the units h, m, s and ms: `1h30m`, `30s`, `500ms`";
 
-/// A duration within `range`.
+/// Reads a duration within `range`.
 pub(crate) fn duration(value: &Value<'_>, range: RangeInclusive<Duration>) -> Result<Duration, Report> {
     let text = match value {
         Value::String(text) => text,
-        Value::Integer(number) => {
-            let report = Report::wrong_type(EXPECTED, value);
-            return Err(report.hint(format!("a duration needs a unit: write `{number}s`")));
-        }
+        Value::Integer(number) => return Err(without_unit(*number, Report::wrong_type(EXPECTED, value), &range)),
         Value::OtherNumber(_) => return Err(Report::wrong_type(EXPECTED, value).hint(UNITS_HINT)),
         _ => return Err(Report::wrong_type(EXPECTED, value)),
     };
     let Some(duration) = parse(text) else {
         let report = Report::new(Code::InvalidValue, format!("expected {EXPECTED}, found {}", quoted(text)));
         let tidied = text.to_ascii_lowercase().replace(' ', "");
-        let seconds = format!("{tidied}s");
-        return Err(match (parse(&tidied), parse(&seconds)) {
+        return Err(match (parse(&tidied), tidied.parse()) {
             (Some(_), _) => report.hint(format!("write `{tidied}`")),
-            (None, Some(_)) => report.hint(format!("a duration needs a unit: write `{seconds}`")),
-            (None, None) => report.hint(UNITS_HINT),
+            (None, Ok(number)) => without_unit(number, report, &range),
+            (None, Err(_)) => report.hint(UNITS_HINT),
         });
     };
     if range.contains(&duration) {
@@ -47,7 +41,24 @@ pub(crate) fn duration(value: &Value<'_>, range: RangeInclusive<Duration>) -> Re
     Err(Report::new(Code::OutOfRange, format!("expected {least} to {most}, found {}", quoted(text))))
 }
 
-/// A duration the way an operator would write it.
+/// Adds the hint for a number without a unit: seconds, and milliseconds if it is large.
+fn without_unit(number: u64, report: Report, range: &RangeInclusive<Duration>) -> Report {
+    /// Smaller numbers are seldom milliseconds.
+    const MILLISECONDS: u64 = 100;
+    let valid = |duration: Duration| range.contains(&duration).then(|| format_duration(duration));
+    let seconds = valid(Duration::from_secs(number));
+    match (seconds, valid(Duration::from_millis(number)).filter(|_| number >= MILLISECONDS)) {
+        (None, None) if number == 0 => report.hint(format!("write {} or more", format_duration(*range.start()))),
+        (None, None) => report,
+        (Some(seconds), None) => report.hint(format!("add a unit: write `{seconds}`")),
+        (None, Some(millis)) => report.hint(format!("add a unit: write `{millis}` if milliseconds were meant")),
+        (Some(seconds), Some(millis)) => report.hint(format!(
+            "add a unit: write `{millis}` if milliseconds were meant, or `{seconds}` for {number} seconds"
+        )),
+    }
+}
+
+/// Formats a duration as it is written in a file.
 pub fn format_duration(duration: Duration) -> String {
     let mut rest = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     let mut text = String::new();
@@ -60,8 +71,7 @@ pub fn format_duration(duration: Duration) -> String {
     if text.is_empty() { "0s".to_owned() } else { text }
 }
 
-/// A duration as it is written: whole numbers with units, the larger unit first, none twice. `None`
-/// for anything else.
+/// Parses a duration: whole numbers with units, the larger unit first, each at most once.
 pub fn parse(text: &str) -> Option<Duration> {
     let mut units = UNITS.iter();
     let mut rest = text;
@@ -88,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_are_read_as_written() {
+    fn durations_are_parsed() {
         let table = [
             ("500ms", Some(500)),
             ("30s", Some(30_000)),
@@ -119,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn durations_are_written_as_read() {
+    fn formatted_durations_are_parsed_back() {
         for text in ["500ms", "30s", "5m", "1h", "1h30m", "1m500ms", "24h", "0s"] {
             assert_eq!(parse(text).map(format_duration).as_deref(), Some(text));
         }

@@ -1,4 +1,4 @@
-//! `ejection`: when a service's servers are left out for failures of real requests.
+//! `ejection`: when servers are ejected for failures in traffic.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -11,16 +11,16 @@ use crate::reader::{Field, Setting, number, or_off, percent};
 use crate::report::Report;
 use crate::value_schema::ValueSchema;
 
-/// Ejection settings as far as a file sets them.
+/// Ejection settings, some of which may be absent.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct PartialEjection {
     settings: EjectionSettings,
-    /// `None`: not written, so at least `base_time`.
+    /// `None`: absent, so that it is at least `base_time`.
     max_time: Option<Duration>,
 }
 
 impl PartialEjection {
-    /// Returns the whole settings. Unless it is written, `max_time` is at least `base_time`.
+    /// Returns the settings. If it is absent, `max_time` is at least `base_time`.
     pub(crate) fn complete(self) -> EjectionSettings {
         let mut settings = self.settings;
         let default = || EjectionSettings::default().max_time.max(settings.base_time);
@@ -32,8 +32,8 @@ impl PartialEjection {
 pub(crate) const KEYS: &[Setting<PartialEjection>] = &[
     Setting::new(
         "consecutive_failures",
-        "Failures in a row that eject a server. A tunnel that is down ejects it at once. The last available server is only \
-         ejected if it cannot be connected to, or if its probe fails, too.",
+        "The number of failures in a row that eject a server. A tunnel that is down ejects it at once. The last available \
+         server is only ejected if it refuses connections or if its probe fails, too.",
         ValueSchema::Number(CONSECUTIVE_FAILURES),
         |partial, field| {
             field.set(&mut partial.settings.consecutive_failures, |value| number(value, CONSECUTIVE_FAILURES));
@@ -41,7 +41,7 @@ pub(crate) const KEYS: &[Setting<PartialEjection>] = &[
     ),
     Setting::new(
         "window_failures",
-        "Failures among the last 20 responses that also eject a server. `false`: only failures in a row do.",
+        "The number of failures among the last 20 responses that also ejects a server. `false`: only failures in a row do.",
         ValueSchema::OneOf(&[ValueSchema::Disabled, ValueSchema::Number(WINDOW_FAILURES)]),
         |partial, field| {
             let read = |value| or_off(value, |value| number(value, WINDOW_FAILURES));
@@ -50,19 +50,19 @@ pub(crate) const KEYS: &[Setting<PartialEjection>] = &[
     ),
     Setting::new(
         "base_time",
-        "The length of the first ejection. Each further one is twice as long.",
+        "The duration of the first ejection. Each further one is twice as long.",
         ValueSchema::Duration(DEFAULT_RANGE),
         |partial, field| field.set(&mut partial.settings.base_time, |value| duration(value, DEFAULT_RANGE)),
     ),
     Setting::new(
         "max_time",
-        "The length of the longest ejection. If it is not written, it is at least `base_time`.",
+        "The longest duration of an ejection. If it is absent, it is at least `base_time`.",
         ValueSchema::Duration(DEFAULT_RANGE),
         |partial, field| field.set(&mut partial.max_time, |value| duration(value, DEFAULT_RANGE).map(Some)),
     ),
     Setting::new(
         "max_percent",
-        "The most servers that are ejected at a time, in percent of all. One always may be.",
+        "The largest share of servers that are ejected at the same time, in percent. One can always be ejected.",
         ValueSchema::Percent(MAX_PERCENT),
         |partial, field| field.set(&mut partial.settings.max_percent, |value| percent(value, MAX_PERCENT)),
     ),
@@ -75,7 +75,7 @@ const CONSECUTIVE_FAILURES: RangeInclusive<u32> = 1..=100;
 const WINDOW_FAILURES: RangeInclusive<u32> = 1..=20;
 const MAX_PERCENT: RangeInclusive<u32> = 1..=100;
 
-/// Reads it over what `defaults` gives.
+/// Reads it over the value of `defaults`.
 pub(crate) fn ejection(partial: &mut PartialEjection, field: Field<'_>) {
     let Some(map) = field.map("a map of ejection settings") else { return };
     let limits = map.present(&["base_time", "max_time"]);
@@ -86,7 +86,7 @@ pub(crate) fn ejection(partial: &mut PartialEjection, field: Field<'_>) {
     {
         let (base, max) = (format_duration(base), format_duration(max));
         let message = format!("`base_time` ({base}) is longer than `max_time` ({max})");
-        let hint = format!("the first ejection cannot be longer than the longest: set `max_time` to {base} or more");
+        let hint = format!("set `max_time` to {base} or more");
         field.report(Report::new(Code::Conflict, message).hint(hint));
     }
 }

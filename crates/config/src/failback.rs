@@ -1,4 +1,4 @@
-//! `failback`: when traffic returns to a server that was away.
+//! `failback`: when traffic returns to a preferred server.
 
 use tunnel_balancer_core::{Failback, Policy};
 
@@ -21,14 +21,14 @@ pub(crate) const SCHEMA: ValueSchema = ValueSchema::Shared(
         ValueSchema::Map(|| {
             vec![SettingDoc::required(
                 "after",
-                "How long it must have been usable.",
+                "How long the server must have been available.",
                 ValueSchema::Duration(DEFAULT_RANGE),
             )]
         }),
     ]),
 );
 
-/// Reads it over what `defaults` gives.
+/// Reads it over the value of `defaults`.
 pub(crate) fn failback(failback: &mut Failback, field: Field<'_>) {
     let Value::Map(_) = field.value() else {
         return field.set(failback, |value| {
@@ -48,15 +48,14 @@ pub(crate) fn failback(failback: &mut Failback, field: Field<'_>) {
     }
 }
 
-/// Why the two cannot be used together, if they cannot.
+/// Returns the conflict of a failback setting with a policy, if there is one.
 pub(crate) fn conflict(failback: Failback, policy: &Policy) -> Option<Report> {
     if failback == Failback::Auto || *policy == Policy::Failover {
         return None;
     }
     let name = policy::name(policy);
-    let report = Report::new(Code::Conflict, format!("`failback` does nothing with the policy `{name}`"));
+    let report = Report::new(Code::Conflict, format!("`failback` has no effect with the policy `{name}`"));
     Some(report.hint(
-        "only with `policy: failover` is there a preferred server to return to; with any other write `failback: auto`, \
-         and `slow_start` for a gentle return",
+        "remove it, or write `policy: failover`, which alone has a preferred server; `slow_start` makes the return gradual",
     ))
 }

@@ -1,26 +1,27 @@
-//! The whole file: services by their public hosts, and what they have in common.
+//! The file: services by public address, and the settings that they share.
 
 use tunnel_balancer_core::Service;
 
 use crate::diagnostic::Code;
 use crate::host::{self, PublicHosts, public_address};
+use crate::lint::lint;
 use crate::node::{Value, backticked};
 use crate::reader::{Entry, Field, Setting};
 use crate::report::Report;
 use crate::server::{self, servers};
 use crate::settings::{self, Settings};
+use crate::subrequests;
 use crate::value_schema::{SettingDoc, ValueSchema};
-use crate::{subrequests, warnings};
 
 const MINIMAL_EXAMPLE: &str = "write at least `services: { chat.example.com: chat-a.example.com }`";
 
-/// What a file is.
+/// The top level of a file.
 #[cfg_attr(not(feature = "schema"), expect(dead_code, reason = "for the schema and the reference"))]
 pub(crate) const SCHEMA: ValueSchema = ValueSchema::Map(|| {
-    let services = "What the balancer does: the services by their public addresses. An address is the public hostname; a port belongs to \
-                    it only where it is neither 80 nor 443. With a path, as in `chat.example.com/api`, a service has the \
-                    paths that begin with it; the longest decides, and servers get the whole path.";
-    let defaults = "Settings for every service that does not write them itself: all keys of a service but `servers`. Maps are merged key by key.";
+    let services = "The services by public address. An address is a public hostname, with the port unless it is 80 or 443. With a path, \
+                    as in `chat.example.com/api`, the service gets requests whose path starts with it; the longest \
+                    match is used, and servers get the whole path.";
+    let defaults = "Settings for all services that do not set them: all keys of a service except `servers`. Maps are merged key by key.";
     vec![
         SettingDoc::required("services", services, SERVICES),
         SettingDoc::new("defaults", defaults, ValueSchema::Map(|| Setting::docs(settings::KEYS))),
@@ -31,14 +32,14 @@ const SERVICES: ValueSchema = ValueSchema::MapOf { keys: host::ADDRESS, values: 
 
 const SERVICE: ValueSchema = ValueSchema::OneOf(&[
     ValueSchema::Map(|| {
-        let servers = "The servers, tried in this order; one alone needs no list. Attempts and probes for one request must not be more \
-                       than 50 in all, which is what Cloudflare allows.";
+        let servers = "The servers in order of preference. A single one needs no list. The attempts and probes of one request must not \
+                       exceed 50 in total, the limit of Cloudflare's free plan.";
         [vec![SettingDoc::required("servers", servers, server::SCHEMA)], Setting::docs(settings::KEYS)].concat()
     }),
     server::SCHEMA,
 ]);
 
-/// The services of a file, in its order. What is wrong with it is reported and left out.
+/// Returns the valid services of a file in order, and reports the others.
 pub(crate) fn services(root: Field<'_>) -> Vec<Service> {
     if let Value::Null = root.value() {
         root.report(Report::new(Code::MissingKey, "the file is empty").hint(MINIMAL_EXAMPLE));
@@ -54,24 +55,32 @@ pub(crate) fn services(root: Field<'_>) -> Vec<Service> {
     })
 }
 
-/// The services that stand under `services`, with what they have in common.
+/// Returns the services of the map `services`, with the settings of `defaults`.
 pub(crate) fn named(services: Field<'_>, defaults: Option<Field<'_>>) -> Vec<Service> {
-    let settings = settings(defaults);
+    let mut common = Common { settings: settings(defaults), defaults, public: PublicHosts::default() };
     let is_empty = match services.value() {
         Value::Map(entries) => entries.is_empty(),
         other => matches!(other, Value::Null),
     };
     if is_empty {
-        services.report(Report::new(Code::MissingKey, "there is no service").hint(MINIMAL_EXAMPLE));
+        services.report(Report::new(Code::MissingKey, "`services` is empty").hint(MINIMAL_EXAMPLE));
         return Vec::new();
     }
-    let Some(services) = services.map("a map from public hosts to servers") else { return Vec::new() };
+    let Some(services) = services.map("a map of public hosts to servers") else { return Vec::new() };
     let entries = services.into_entries();
-    // All addresses first: a server may be the host of a service that comes later.
-    let mut public = PublicHosts::default();
-    let named: Vec<(String, Entry<'_>)> =
-        entries.into_iter().map(|entry| (address(&entry, &mut public).unwrap_or_default(), entry)).collect();
-    named.into_iter().filter_map(|(address, entry)| service(address, entry.value, &settings, &public)).collect()
+    // All addresses first: a server may be the host of a later service.
+    let mut named = |entry| (address(&entry, &mut common.public).unwrap_or_default(), entry);
+    let named: Vec<(String, Entry<'_>)> = entries.into_iter().map(&mut named).collect();
+    named.into_iter().filter_map(|(address, entry)| service(address, entry.value, &common)).collect()
+}
+
+/// What the services of a file have in common.
+struct Common<'a> {
+    /// The settings of `defaults`.
+    settings: Settings,
+    /// The map `defaults`.
+    defaults: Option<Field<'a>>,
+    public: PublicHosts,
 }
 
 fn settings(defaults: Option<Field<'_>>) -> Settings {
@@ -86,9 +95,11 @@ fn address(entry: &Entry<'_>, public: &mut PublicHosts) -> Option<String> {
     let address = entry.key.read(|_| public_address(entry.name))?;
     if let Some(first) = public.address(&address) {
         let what = if address.contains('/') { "address" } else { "host" };
-        let report = Report::new(Code::DuplicateHost, format!("the {what} {} is written twice", backticked(&address)));
+        let report = Report::new(Code::DuplicateHost, format!("duplicate {what} {}", backticked(&address)));
         entry.key.report(
-            report.related(first).hint("capital letters, a final dot and the ports 80 and 443 make no difference"),
+            report
+                .related(first, "first defined here")
+                .hint("remove one of them: case, a final dot and the ports 80 and 443 are ignored"),
         );
         return None;
     }
@@ -96,8 +107,8 @@ fn address(entry: &Entry<'_>, public: &mut PublicHosts) -> Option<String> {
     Some(address)
 }
 
-fn service(address: String, field: Field<'_>, defaults: &Settings, public: &PublicHosts) -> Option<Service> {
-    let mut settings = defaults.clone();
+fn service(address: String, field: Field<'_>, common: &Common<'_>) -> Option<Service> {
+    let mut settings = common.settings.clone();
     let list = match field.value() {
         Value::Map(_) => {
             let mut map = field.map("a service")?;
@@ -108,13 +119,13 @@ fn service(address: String, field: Field<'_>, defaults: &Settings, public: &Publ
         Value::String(_) | Value::List(_) => field,
         other => {
             let report = Report::wrong_type("a server, a list of servers, or a map with the key `servers`", other);
-            field.report(report.hint("write the hostname of its tunnel, as in `chat-a.example.com`"));
+            field.report(report.hint("write the hostname of its tunnel: `chat-a.example.com`"));
             return None;
         }
     };
-    let servers = servers(list, public);
+    let servers = servers(list, &common.public, &settings);
     if servers.is_empty() {
-        // Said already, with the reason.
+        // Reported already.
         return None;
     }
     let service = settings.service(address, servers);
@@ -124,7 +135,7 @@ fn service(address: String, field: Field<'_>, defaults: &Settings, public: &Publ
     {
         list.report(report);
     }
-    warnings::lint(&service, field, list);
+    lint(&service, field, list, common.defaults);
     Some(service)
 }
 
@@ -133,7 +144,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_key_is_in_the_file_of_all_settings() {
+    fn all_settings_yaml_has_every_key() {
         fn names<T>(keys: &[Setting<T>]) -> impl Iterator<Item = &'static str> {
             keys.iter().map(Setting::name)
         }

@@ -1,5 +1,6 @@
-//! `headers`: what requests and probes to a server carry besides, such as the service token that
-//! lets them pass Access.
+//! `headers`: headers that are added to requests and probes, such as a service token for Access.
+
+use std::collections::BTreeMap;
 
 use tunnel_balancer_core::{ServerHeader, headers};
 
@@ -11,7 +12,7 @@ use crate::secret::template;
 use crate::token::{TOKEN, token};
 use crate::value_schema::{StringSchema, ValueSchema};
 
-/// Headers that say how a message is framed or routed: the host writes them.
+/// Headers of framing and routing, which the host sets.
 const FRAMING: [&str; 9] = [
     "host",
     "connection",
@@ -30,10 +31,11 @@ pub(crate) const SCHEMA: ValueSchema = ValueSchema::MapOf {
     may_be_empty: true,
 };
 
-/// The headers of a map, each once.
+/// Reads a map of headers.
 pub(crate) fn server_headers(target: &mut Vec<ServerHeader>, field: Field<'_>) {
     let expected = "a map such as `{ CF-Access-Client-Id: \"${ACCESS_ID}\" }`";
     let Some(map) = field.map_by(expected, |key| token(key, "a header")) else { return };
+    let mut first = BTreeMap::new();
     for entry in map.into_entries() {
         let name = entry.key.read(|_| name(entry.name));
         let value = template(entry.value);
@@ -41,33 +43,34 @@ pub(crate) fn server_headers(target: &mut Vec<ServerHeader>, field: Field<'_>) {
             && let Value::String(text) = entry.value.value()
             && !text.contains("${")
         {
-            entry.value.report(written(entry.name));
+            entry.value.report(inline_secret(entry.name));
         }
         let (Some(name), Some(value)) = (name, value) else { continue };
-        if target.iter().any(|other| other.name == name) {
-            let report = Report::new(Code::DuplicateKey, format!("the header {} is written twice", backticked(&name)));
-            entry.key.report(report.hint("capital letters make no difference"));
+        if let Some(other) = first.insert(name.clone(), entry.key.node().id) {
+            let report = Report::new(Code::DuplicateKey, format!("duplicate header {}", backticked(&name)));
+            entry.key.report(
+                report
+                    .related(other, "first defined here")
+                    .hint("remove one of them: names of headers are case-insensitive"),
+            );
             continue;
         }
         target.push(ServerHeader::new(name, value));
     }
 }
 
-fn written(name: &str) -> Report {
+fn inline_secret(name: &str) -> Report {
     let secret = name.to_ascii_uppercase().replace(|c: char| !c.is_ascii_alphanumeric(), "_");
     let report =
-        Report::new(Code::InlineSecretHeader, format!("the secret of the header {} is written out", backticked(name)));
-    report.hint(format!(
-        "whoever reads this file can use it: write `\"${{{secret}}}\"`, and set it with `npx wrangler secret put {secret}`"
-    ))
+        Report::new(Code::InlineSecretHeader, format!("the header {} has a secret in plain text", backticked(name)));
+    report.hint(format!("write `\"${{{secret}}}\"` and set it with `npx wrangler secret put {secret}`"))
 }
 
-/// Whether a header of this name, or any key of a file, usually holds something that nobody else
-/// may know.
+/// Returns whether the value of a header or key with this name is usually a secret.
 pub fn is_sensitive_name(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     let last = name.rsplit(['-', '_']).next().unwrap_or_default();
-    // An author is no secret.
+    // `author` is not a secret.
     let is_auth = |rest: &str| !rest.starts_with("or") || rest.starts_with("oriz");
     name.split("auth").skip(1).any(is_auth)
         || name.starts_with("cf-access-client-")
@@ -81,7 +84,7 @@ fn name(name: &str) -> Result<String, Report> {
         || name.starts_with("x-forwarded-");
     if is_ours || name == "x-real-ip" || FRAMING.contains(&name.as_str()) {
         let report = Report::new(Code::InvalidValue, format!("the header {} cannot be set here", backticked(&name)));
-        return Err(report.hint("the balancer writes it itself"));
+        return Err(report.hint("remove it: the balancer sets this header itself"));
     }
     Ok(name)
 }
@@ -91,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_of_secrets_are_told_from_others() {
+    fn sensitive_names_are_recognised() {
         let secret = ["Authorization", "Proxy-Authorization", "Cookie", "X-Auth", "X-AuthToken", "x_auth_user", "key"];
         let other = ["X-Author", "X-Authority", "X-Keyboard", "keys", "X-App", "Cookies", ""];
         for (names, expected) in [(&secret[..], true), (&other[..], false)] {

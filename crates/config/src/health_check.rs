@@ -1,4 +1,4 @@
-//! `health_check`: how a service's servers are probed.
+//! `health_check`: how servers are probed.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -7,23 +7,23 @@ use tunnel_balancer_core::{HealthCheck, StatusRanges};
 
 use crate::diagnostic::Code;
 use crate::duration::{DEFAULT_RANGE, duration, format_duration};
-use crate::node::{Value, quoted};
+use crate::node::{Value, backticked, quoted};
 use crate::reader::{Field, Setting, number, or_off, quotable_string, string};
 use crate::report::Report;
-use crate::statuses::{ANY, overlap, status_range, statuses};
+use crate::statuses::{ANY, overlap, statuses};
 use crate::token::{TOKEN, token};
 use crate::value_schema::{SettingDoc, StringSchema, ValueSchema};
 
-/// A health check as far as a file sets it.
+/// A health check, whose `unhealthy_interval` may be absent.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct PartialHealthCheck {
     check: HealthCheck,
-    /// `None`: not written, so `interval` limits it.
+    /// `None`: absent, so that it is at most `interval`.
     unhealthy_interval: Option<Duration>,
 }
 
 impl PartialHealthCheck {
-    /// Returns the whole check. Unless it is written, `unhealthy_interval` is at most `interval`.
+    /// Returns the check. If it is absent, `unhealthy_interval` is at most `interval`.
     pub(crate) fn complete(mut self) -> HealthCheck {
         self.check.unhealthy_interval = self.unhealthy_interval();
         self.check
@@ -38,38 +38,38 @@ impl PartialHealthCheck {
 pub(crate) const KEYS: &[Setting<PartialHealthCheck>] = &[
     Setting::new(
         "path",
-        "What is asked for with GET, below the server's own path.",
+        "The path of the GET request, below the path of the server.",
         ValueSchema::String(PATH),
         |partial, field| field.set(&mut partial.check.path, path),
     ),
     Setting::new(
         "interval",
-        "From one probe to the next while a server is well, give or take 20 %.",
+        "The time between probes of a healthy server, ±20 %.",
         ValueSchema::Duration(DEFAULT_RANGE),
         |partial, field| field.set(&mut partial.check.interval, |value| duration(value, DEFAULT_RANGE)),
     ),
     Setting::new(
         "unhealthy_interval",
-        "From one probe to the next while a server is unhealthy or may be, give or take 20 %. If it is not written, it is at \
+        "The time between probes of a server that is unhealthy or failed its last probe, ±20 %. If it is absent, it is at \
          most `interval`.",
         ValueSchema::Duration(DEFAULT_RANGE),
         |partial, field| field.set(&mut partial.unhealthy_interval, |value| duration(value, DEFAULT_RANGE).map(Some)),
     ),
     Setting::new(
         "timeout",
-        "How long a probe may wait for an answer; no longer than either interval.",
+        "The timeout of a probe, no longer than either interval.",
         ValueSchema::Duration(DEFAULT_RANGE),
         |partial, field| field.set(&mut partial.check.timeout, |value| duration(value, DEFAULT_RANGE)),
     ),
     Setting::new(
         "rise",
-        "Good answers in a row that make an unhealthy server healthy.",
+        "The number of passing probes in a row that make an unhealthy server healthy.",
         ValueSchema::Number(THRESHOLD),
         |partial, field| field.set(&mut partial.check.rise, |value| number(value, THRESHOLD)),
     ),
     Setting::new(
         "fall",
-        "Failures in a row that make a healthy server unhealthy.",
+        "The number of failing probes in a row that make a healthy server unhealthy.",
         ValueSchema::Number(THRESHOLD),
         |partial, field| field.set(&mut partial.check.fall, |value| number(value, THRESHOLD)),
     ),
@@ -85,13 +85,13 @@ pub(crate) const KEYS: &[Setting<PartialHealthCheck>] = &[
     ),
     Setting::new(
         "expect_header",
-        "A header that a good answer has, and a text in it. `false`: any.",
+        "A header of a passing response, and a string that its value contains. `false`: not checked.",
         ValueSchema::OneOf(&[
             ValueSchema::Disabled,
             ValueSchema::Map(|| {
                 vec![
                     SettingDoc::required("name", "The header.", ValueSchema::String(TOKEN)),
-                    SettingDoc::required("contains", "A text that its value has in it.", ValueSchema::String(LINE)),
+                    SettingDoc::required("contains", "The string that its value contains.", ValueSchema::String(LINE)),
                 ]
             }),
         ]),
@@ -103,15 +103,15 @@ pub(crate) const KEYS: &[Setting<PartialHealthCheck>] = &[
     ),
     Setting::new(
         "expect_body",
-        "A text in the first 1024 bytes of a good answer's body. `false`: any.",
+        "A string in the first 1024 bytes of the body of a passing response. `false`: not checked.",
         ValueSchema::OneOf(&[ValueSchema::Disabled, ValueSchema::String(EXPECTED_STRING)]),
-        |partial, field| field.set(&mut partial.check.expect_body, |value| or_off(value, sample)),
+        |partial, field| field.set(&mut partial.check.expect_body, |value| or_off(value, expected_string)),
     ),
 ];
 
 pub(crate) const SCHEMA: ValueSchema = ValueSchema::Shared(
     "health_check",
-    &ValueSchema::OneOf(&[ValueSchema::Boolean, ValueSchema::Map(|| Setting::docs(KEYS))]),
+    &ValueSchema::OneOf(&[ValueSchema::Boolean, ValueSchema::String(PATH), ValueSchema::Map(|| Setting::docs(KEYS))]),
 );
 
 const PATH: StringSchema = StringSchema { what: "a path", pattern: r#"^/[!"$-~]*$"#, longest: None };
@@ -123,33 +123,36 @@ const LINE: StringSchema = StringSchema {
     longest: Some(MAX_EXPECTED_STRING),
 };
 
-/// A longer text is unlikely to stand whole in what is read of a body.
+/// A longer string is unlikely to be in the part of the body that is read.
 const MAX_EXPECTED_STRING: usize = HealthCheck::BODY_LIMIT / 4;
 
-/// What Cloudflare answers where no server does.
+/// The statuses of Cloudflare while a tunnel is down.
 const GATEWAY_STATUSES: [(u16, u16); 3] = [(502, 504), (520, 527), (530, 530)];
 
 const THRESHOLD: RangeInclusive<u32> = 1..=100;
 
-/// `false` turns probes off, a map changes what it names, `true` turns them on where the defaults
-/// turned them off.
+/// Reads `false`, `true` (the default settings, if they were disabled), a path, or a map. Path and
+/// map are merged over the value so far.
 pub(crate) fn health_check(partial: &mut Option<PartialHealthCheck>, field: Field<'_>) {
     match field.value() {
         Value::Bool(false) => *partial = None,
         Value::Bool(true) => *partial = Some(partial.take().unwrap_or_default()),
+        Value::String(text) if text.starts_with('/') => {
+            field.set(&mut partial.get_or_insert_default().check.path, path);
+        }
         _ => {
             let partial = partial.get_or_insert_default();
-            let Some(map) = field.map("`false`, or a map of health check settings") else { return };
+            let Some(map) = field.map("`true`, `false`, a path or a map of health check settings") else { return };
             let limits = ["interval", "unhealthy_interval"].map(|name| (name, map.present(&["timeout", name])));
             map.read_into(partial, KEYS);
             let (timeout, interval) = (partial.check.timeout, partial.check.interval);
             let unhealthy_interval = Some(partial.unhealthy_interval());
-            // A default that equals `interval` is the same conflict once more.
+            // A default that equals `interval` is the same conflict again.
             let unhealthy_interval =
                 unhealthy_interval.filter(|it| partial.unhealthy_interval.is_some() || *it < interval);
-            let blamed = limits.map(|(name, written)| (name, written.culprit()));
-            for ((name, blamed), interval) in blamed.into_iter().zip([Some(interval), unhealthy_interval]) {
-                if let Some((field, interval)) = blamed.zip(interval).filter(|(_, interval)| timeout > *interval) {
+            let culprits = limits.map(|(name, present)| (name, present.culprit()));
+            for ((name, culprit), interval) in culprits.into_iter().zip([Some(interval), unhealthy_interval]) {
+                if let Some((field, interval)) = culprit.zip(interval).filter(|(_, interval)| timeout > *interval) {
                     field.report(too_slow(timeout, name, interval));
                 }
             }
@@ -160,7 +163,7 @@ pub(crate) fn health_check(partial: &mut Option<PartialHealthCheck>, field: Fiel
 fn too_slow(timeout: Duration, name: &str, interval: Duration) -> Report {
     let (timeout, interval) = (format_duration(timeout), format_duration(interval));
     let message = format!("`timeout` ({timeout}) is longer than `{name}` ({interval})");
-    let hint = format!("a probe must be over before the next begins: set `timeout` to {interval} or less");
+    let hint = format!("set `timeout` to {interval} or less: a probe must end before the next one");
     Report::new(Code::Conflict, message).hint(hint)
 }
 
@@ -168,22 +171,24 @@ fn path(value: &Value<'_>) -> Result<String, Report> {
     let path = string(value, "a path such as `/health`")?;
     let report = |message: &str| Report::new(Code::InvalidValue, format!("{message}, found {}", quoted(path)));
     if path.contains("://") {
-        return Err(report("expected a path alone").hint("the host is that of each server: write `/health`"));
+        return Err(report("expected a path without scheme and host").hint("write the path alone: `/health`"));
     }
     if !path.starts_with('/') {
-        return Err(report("expected a path that starts with `/`").hint("write `/` and then the path"));
+        return Err(
+            report("expected a path that starts with `/`").hint(format!("write {}", backticked(&format!("/{path}"))))
+        );
     }
     if path.contains('#') {
-        return Err(report("expected a path without `#`").hint("a fragment is never sent to a server: remove it"));
+        return Err(report("expected a path without `#`").hint("remove the fragment: it is never sent"));
     }
     if path.bytes().any(|b| !b.is_ascii_graphic()) {
-        let hint = "write other characters percent-encoded, a space as `%20`";
+        let hint = "percent-encode other characters: a space is `%20`";
         return Err(report("expected a path of visible ASCII characters").hint(hint));
     }
     Ok(path.to_owned())
 }
 
-/// Not merged with the one of `defaults`: another header with that one's text would mean nothing.
+/// Reads the map as a whole. It is not merged with that of `defaults`, which names another header.
 fn expect_header(field: Field<'_>) -> Option<Option<(String, String)>> {
     if let Value::Bool(false) = field.value() {
         return Some(None);
@@ -197,43 +202,43 @@ fn expect_header(field: Field<'_>) -> Option<Option<(String, String)>> {
     Some(Some((name?, contains?)))
 }
 
-/// A text that can be found in a header.
+/// Reads a string that a header can contain.
 fn line(value: &Value<'_>) -> Result<String, Report> {
-    let text = sample(value)?;
+    let text = expected_string(value)?;
     if text.chars().any(char::is_control) {
-        let report = Report::new(Code::InvalidValue, format!("expected one line of text, found {}", quoted(&text)));
-        return Err(report.hint("no header has line ends or control characters in it"));
+        let report = Report::new(Code::InvalidValue, format!("expected a string of one line, found {}", quoted(&text)));
+        return Err(report.hint("remove line breaks and control characters: no header contains them"));
     }
     Ok(text)
 }
 
-/// A text to look for.
-fn sample(value: &Value<'_>) -> Result<String, Report> {
-    let text = quotable_string(value, "a text to look for")?;
+/// Reads a string that a response must contain.
+fn expected_string(value: &Value<'_>) -> Result<String, Report> {
+    let text = quotable_string(value, "a string")?;
     match text.len() {
         1..=MAX_EXPECTED_STRING => Ok(text.to_owned()),
-        0 => {
-            Err(Report::new(Code::InvalidValue, "an empty text is in every answer").hint("write a part of a good one"))
+        0 => Err(Report::new(Code::InvalidValue, "expected a string that is not empty")
+            .hint("write a part of a passing response, or `false`")),
+        length => {
+            Err(Report::new(Code::OutOfRange, format!("expected 1 to {MAX_EXPECTED_STRING} bytes, found {length}")))
         }
-        length => Err(Report::new(
-            Code::OutOfRange,
-            format!("expected a text of 1 to {MAX_EXPECTED_STRING} bytes, found {length}"),
-        )),
     }
 }
 
 fn expect_status(field: Field<'_>) -> Option<StatusRanges> {
-    let ranges = statuses(field, status_range)?;
+    let ranges = statuses(field, &ANY)?;
     if ranges.0.is_empty() {
-        let report = Report::new(Code::InvalidValue, "no status would pass");
-        field.report(report.hint("write at least one, as in `[200]`"));
+        let report = Report::new(Code::InvalidValue, "expected at least one status, found an empty list");
+        field.report(report.hint("write at least one: `[200]`"));
         return None;
     }
     if let Some(both) = overlap(&StatusRanges(GATEWAY_STATUSES.to_vec()), &ranges) {
-        let report =
-            Report::new(Code::IneffectiveProbe, format!("a server whose tunnel is down would pass, with {both}"));
+        let report = Report::new(
+            Code::IneffectiveProbe,
+            format!("the probe passes while the tunnel is down, with status {both}"),
+        );
         field.report(
-            report.hint("Cloudflare answers 502 to 504, 520 to 527 and 530 in its place: expect less, as in `200-399`"),
+            report.hint("remove the statuses that Cloudflare responds with then (502-504, 520-527, 530): `200-399`"),
         );
     }
     Some(ranges)

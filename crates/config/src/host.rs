@@ -1,4 +1,4 @@
-//! The addresses that services are reached by: a host, or a host and what paths begin with.
+//! The public addresses of services: a host, or a host and a path prefix.
 
 use std::collections::BTreeMap;
 
@@ -8,6 +8,7 @@ use tunnel_balancer_core::host::normalize_host;
 use crate::diagnostic::Code;
 use crate::node::{NodeId, backticked};
 use crate::report::Report;
+use crate::slips;
 use crate::value_schema::StringSchema;
 
 pub(crate) const ADDRESS: StringSchema = StringSchema {
@@ -16,8 +17,7 @@ pub(crate) const ADDRESS: StringSchema = StringSchema {
     longest: None,
 };
 
-/// The addresses of the services of a file, in the form requests are matched by, and where each is
-/// written.
+/// The normalised addresses of the services of a file, with their nodes.
 #[derive(Debug, Default)]
 pub(crate) struct PublicHosts {
     addresses: BTreeMap<String, NodeId>,
@@ -25,12 +25,12 @@ pub(crate) struct PublicHosts {
 }
 
 impl PublicHosts {
-    /// Where a service of this address was written before.
+    /// Returns the node of the service with this address.
     pub(crate) fn address(&self, address: &str) -> Option<NodeId> {
         self.addresses.get(address).copied()
     }
 
-    /// Where a service on this host is written.
+    /// Returns the node of the first service on this host.
     pub(crate) fn host(&self, host: &str) -> Option<NodeId> {
         self.hosts.get(host).copied()
     }
@@ -42,46 +42,53 @@ impl PublicHosts {
     }
 }
 
-/// The name of the service that is written as `text` in a file: host and path, in the form requests
-/// are matched by. `None` for what could not be written there.
+/// Returns the name of the service with the address `text`: host and path in normal form. `None` if
+/// it is not a valid address.
 pub fn normalize_address(text: &str) -> Option<String> {
     public_address(text).ok()
 }
 
-/// The normal form of a public address: host and path, without a slash at its end.
+/// Returns the normal form of a public address: host and path, without a trailing slash.
 pub(crate) fn public_address(text: &str) -> Result<String, Report> {
     let report = |message: &str| Report::new(Code::InvalidHost, format!("{} {message}", backticked(text)));
+    if let Some(hint) = slips::look_alike(text) {
+        return Err(report("is not a hostname").hint(hint));
+    }
     if let Some((_, rest)) = text.split_once("://") {
         let address = rest.split(['?', '#']).next().unwrap_or_default().trim_end_matches('/');
         return Err(report("is a URL, not a hostname").hint(format!("write {}", backticked(address))));
     }
+    if let Some(address) = text.strip_suffix("/*").filter(|address| !address.contains('*')) {
+        let hint = format!("write {}: a service gets all paths below its own", backticked(address));
+        return Err(report("is a wildcard").hint(hint));
+    }
     if text.contains('*') {
-        return Err(report("is a wildcard").hint("write out each hostname as a service of its own"));
+        return Err(report("is a wildcard").hint("list each hostname as a service of its own"));
     }
     let (host, path) = text.split_at_checked(text.find('/').unwrap_or(text.len())).unwrap_or((text, ""));
     let path = path.strip_suffix('/').unwrap_or(path);
     if !is_path(path) {
         return Err(report("has a path that no request can have").hint(
-            "a path is written like `example.com/api`: no empty part, no `.` or `..`, no `?`, `#`, spaces or letters beyond ASCII",
+            "write a path such as `example.com/api`, without empty segments, `.`, `..`, `?`, `#`, spaces and non-ASCII characters",
         ));
     }
-    // Requests come with the ASCII form of such a name, so that is what they are matched by.
+    // Requests have the ASCII form of internationalised names.
     let in_ascii =
         if host.is_ascii() { None } else { host.parse().ok().map(|url: ServerUrl| url.authority().to_owned()) };
     normalize_host(in_ascii.as_deref().unwrap_or(host))
         .filter(|host| is_well_formed(host))
         .map(|host| host + path)
-        .ok_or_else(|| report("is not a hostname").hint("a hostname is written like `chat.example.com`"))
+        .ok_or_else(|| report("is not a hostname").hint("write a hostname such as `chat.example.com`"))
 }
 
-/// Whether requests come with such a path, byte for byte: browsers and runtimes rewrite anything
-/// else.
+/// Returns whether a request can have this path, byte for byte. Browsers and runtimes rewrite other
+/// paths.
 fn is_path(path: &str) -> bool {
     let is_allowed = |b: u8| b.is_ascii_graphic() && !b"?#\\\"<>^`{|}".contains(&b);
     path.bytes().all(is_allowed) && path.split('/').skip(1).all(|part| !matches!(part, "" | "." | ".."))
 }
 
-/// Whether a host in normal form could be one: the limits of DNS, and no empty label.
+/// Returns whether a normalised host is within the limits of DNS and has no empty label.
 pub(crate) fn is_well_formed(host: &str) -> bool {
     let name = host.split(':').next().unwrap_or_default();
     let is_address = host.starts_with('[');
@@ -114,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_host_is_refused() {
+    fn invalid_addresses_are_rejected() {
         let long = format!("{}.example.com", "a".repeat(64));
         let wrong = [
             "",

@@ -1,4 +1,4 @@
-//! `policy`: which server is tried first. A word, or for `hash` a map that says what it goes by.
+//! `policy`: how a server is selected. A word, or a map with the key of the policy `hash`.
 
 use tunnel_balancer_core::{HashOn, Policy};
 
@@ -6,6 +6,7 @@ use crate::diagnostic::Code;
 use crate::node::Value;
 use crate::reader::{Field, one_of};
 use crate::report::Report;
+use crate::synonyms;
 use crate::token::{TOKEN, token};
 use crate::value_schema::{SettingDoc, ValueSchema, words};
 
@@ -31,34 +32,41 @@ pub(crate) const SCHEMA: ValueSchema = ValueSchema::Shared(
     ]),
 );
 
-const HASH_TEXT: &str = "What the same server is chosen by: the client's address, the path, a header or a cookie.";
+const HASH_TEXT: &str = "The hash key: the client's IP address, the path, a header or a cookie.";
 
 const HASH: ValueSchema = ValueSchema::OneOf(&[
     ValueSchema::Enum(|| words(HASH_ON)),
     ValueSchema::Map(|| {
         vec![SettingDoc::required(
             "header",
-            "The header that clients are told apart by; without `cookie` beside it.",
+            "The header that is the hash key, instead of a cookie.",
             ValueSchema::String(TOKEN),
         )]
     }),
     ValueSchema::Map(|| {
         vec![SettingDoc::required(
             "cookie",
-            "The cookie that clients are told apart by; without `header` beside it.",
+            "The cookie that is the hash key, instead of a header.",
             ValueSchema::String(TOKEN),
         )]
     }),
 ]);
 
-/// Reads a policy over the one that `defaults` gives.
+/// Reads a policy over the value of `defaults`.
 pub(crate) fn policy(policy: &mut Policy, field: Field<'_>) {
     let Value::Map(_) = field.value() else {
-        return field.set(policy, |value| one_of(value, "policy", EXPECTED, POLICIES));
+        return field.set(policy, |value| {
+            one_of(value, "policy", EXPECTED, POLICIES).map_err(|report| match value {
+                Value::String(word) => match synonyms::policy(word) {
+                    Some(hint) => report.hint(hint),
+                    None => report,
+                },
+                _ => report,
+            })
+        });
     };
     let Some(mut map) = field.map(EXPECTED) else { return };
-    let hash =
-        map.required("hash", "write `{ hash: client_ip }`; the other policies are words, as in `policy: random`");
+    let hash = map.required("hash", "write `{ hash: client_ip }`, or a policy without a map: `policy: random`");
     map.deny_unknown();
     if let Some(on) = hash.and_then(hash_on) {
         *policy = Policy::Hash(on);
@@ -81,19 +89,19 @@ fn hash_on(field: Field<'_>) -> Option<HashOn> {
             cookie.read(|value| token(value, "a cookie")).map(|name| HashOn::Cookie(name.to_owned()))
         }
         (Some(_), Some(_)) => {
-            let report = Report::new(Code::Conflict, "`header` and `cookie` cannot both be hashed");
-            field.report(report.hint("keep one of the two"));
+            let report = Report::new(Code::Conflict, "`header` and `cookie` are both set");
+            field.report(report.hint("remove one of them"));
             None
         }
         (None, None) => {
-            let report = Report::new(Code::MissingKey, "it is not said what is hashed");
+            let report = Report::new(Code::MissingKey, "missing key `header` or `cookie`");
             field.report(report.hint(format!("write {HASH_EXPECTED}")));
             None
         }
     }
 }
 
-/// How a policy is written.
+/// Returns the name of a policy.
 pub(crate) fn name(policy: &Policy) -> &'static str {
     let is_same = |other: &Policy| std::mem::discriminant(other) == std::mem::discriminant(policy);
     POLICIES.iter().find(|(_, other)| is_same(other)).map_or("?", |(name, _)| name)

@@ -1,23 +1,24 @@
-//! Reading values that may be wrong, without stopping at the first that is.
+//! Readers of values, which report an invalid value and continue.
 //!
-//! A setting is one entry of a table ([`Setting`]): its name, what it is, and how it is read. From the
-//! table come the reading itself, the list of what is allowed, the complaint about what is not, and
-//! the schema.
+//! A setting is an entry of a table ([`Setting`]): its name, its description, and the function that
+//! reads it. The table also gives the expected keys of a message, the schema and the reference.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
 use crate::diagnostic::Code;
 use crate::node::{Node, Value, backticked};
+use crate::placement::{UnknownKey, unknown_key};
 use crate::report::{Report, Reports};
 use crate::secret::Secrets;
 use crate::value_schema::{SettingDoc, ValueSchema};
+use crate::{renamed, slips, suggest};
 
-/// A key that a map may have, and what it sets. What is not written stays as it was.
+/// A key of a map, and the value that it sets. A setting that is absent keeps its value.
 pub(crate) struct Setting<T> {
     name: &'static str,
-    /// Only with the feature `schema`.
-    about: Option<SettingDoc>,
+    /// Present with the feature `schema`.
+    doc: Option<SettingDoc>,
     read: fn(&mut T, Field<'_>),
 }
 
@@ -28,27 +29,26 @@ impl<T> Setting<T> {
         schema: ValueSchema,
         read: fn(&mut T, Field<'_>),
     ) -> Self {
-        let about = if cfg!(feature = "schema") { Some(SettingDoc::new(name, text, schema)) } else { None };
-        Self { name, about, read }
+        let doc = if cfg!(feature = "schema") { Some(SettingDoc::new(name, text, schema)) } else { None };
+        Self { name, doc, read }
     }
 
-    /// A key of a file that has no schema.
+    /// Creates a setting of a file without a schema.
     pub(crate) const fn plain(name: &'static str, read: fn(&mut T, Field<'_>)) -> Self {
-        Self { name, about: None, read }
+        Self { name, doc: None, read }
     }
 
-    #[cfg(test)]
     pub(crate) const fn name(&self) -> &'static str {
         self.name
     }
 
-    /// What is known of the keys of a table.
+    /// Returns the documentation of a table.
     pub(crate) fn docs(keys: &[Self]) -> Vec<SettingDoc> {
-        keys.iter().filter_map(|key| key.about.clone()).collect()
+        keys.iter().filter_map(|key| key.doc.clone()).collect()
     }
 }
 
-/// One value, or one key, of the file.
+/// A value or a key of the file.
 #[derive(Clone, Copy)]
 pub(crate) struct Field<'a> {
     node: &'a Node<'a>,
@@ -77,31 +77,31 @@ impl<'a> Field<'a> {
         self.reports.add(self.node.id, report);
     }
 
-    /// Whether nothing was wrong with this value and what it is made of, so far.
+    /// Returns whether no error was reported in this value so far.
     pub(crate) fn is_valid(self) -> bool {
         !self.reports.any_at(&self.node.ids())
     }
 
-    /// The value as `read` understands it. What it cannot understand is reported.
+    /// Returns the value that `read` returns, or reports its error.
     pub(crate) fn read<T>(self, read: impl FnOnce(&'a Value<'a>) -> Result<T, Report>) -> Option<T> {
         read(&self.node.value).map_err(|report| self.report(report)).ok()
     }
 
-    /// Like [`read`](Self::read), into `target`.
+    /// Reads the value into `target`, or reports the error.
     pub(crate) fn set<T>(self, target: &mut T, read: impl FnOnce(&'a Value<'a>) -> Result<T, Report>) {
         if let Some(value) = self.read(read) {
             *target = value;
         }
     }
 
-    /// What is written under `name`, where this is a map that has it.
-    pub(crate) fn under(self, name: &str) -> Option<Self> {
+    /// Returns the value of a key, if this is a map that has it.
+    pub(crate) fn get(self, name: &str) -> Option<Self> {
         let Value::Map(entries) = &self.node.value else { return None };
-        let is_named = |key: &Node<'_>| matches!(&key.value, Value::String(text) if text == name);
+        let is_named = |key: &Node<'_>| matches!(&key.value, Value::String(key) if key == name);
         entries.iter().find(|(key, _)| is_named(key)).map(|(_, node)| Self { node, ..self })
     }
 
-    /// The items of a list; of anything else, that one thing alone.
+    /// Returns the items of a list, or else the value itself.
     pub(crate) fn one_or_many(self) -> Vec<Self> {
         match &self.node.value {
             Value::List(items) => items.iter().map(|node| Self { node, ..self }).collect(),
@@ -109,19 +109,25 @@ impl<'a> Field<'a> {
         }
     }
 
-    /// The entries of a map. `expected` completes "expected ..., found a list".
+    /// Returns the entries of a map. `expected` completes "expected ..., found a list".
     pub(crate) fn map(self, expected: &str) -> Option<Map<'a>> {
         self.map_by(expected, key_string)
     }
 
-    /// The same, with keys as `read_key` understands them.
+    /// Returns the entries of a map with keys that `read_key` accepts.
     pub(crate) fn map_by(
         self,
         expected: &str,
         read_key: impl Fn(&'a Value<'a>) -> Result<&'a str, Report>,
     ) -> Option<Map<'a>> {
         let Value::Map(nodes) = &self.node.value else {
-            self.report(Report::wrong_type_redacted(expected, &self.node.value));
+            let report = Report::wrong_type_redacted(expected, &self.node.value);
+            let hint = match &self.node.value {
+                Value::String(text) => slips::missing_space(text),
+                Value::List(_) => Some("write a map instead of a list: remove each `- `"),
+                _ => None,
+            };
+            self.report(if let Some(hint) = hint { report.hint(hint) } else { report });
             return None;
         };
         let mut first = BTreeMap::new();
@@ -133,23 +139,26 @@ impl<'a> Field<'a> {
                 None => entries.push(Entry { name, key, value }),
                 Some(other) => {
                     first.insert(name, other);
-                    let report = Report::new(Code::DuplicateKey, format!("{} is written twice", backticked(name)));
-                    key.report(report.related(other).hint("keep one of the two"));
+                    let report = Report::new(Code::DuplicateKey, format!("duplicate key {}", backticked(name)));
+                    key.report(report.related(other, "first defined here").hint("remove one of them"));
                 }
             }
         }
-        Some(Map { field: self, entries, known: Vec::new() })
+        Some(Map { field: self, entries, known: Vec::new(), missing: Vec::new() })
     }
 }
 
-/// A map whose entries are taken one by one; what is left at the end is unknown.
+/// A map. Entries are removed as they are read; the rest is unknown at the end.
 pub(crate) struct Map<'a> {
     field: Field<'a>,
     entries: Vec<Entry<'a>>,
+    /// The keys that were requested.
     known: Vec<&'static str>,
+    /// The required keys that are absent, with their hints.
+    missing: Vec<(&'static str, String)>,
 }
 
-/// One entry of a map.
+/// An entry of a map.
 pub(crate) struct Entry<'a> {
     pub(crate) name: &'a str,
     pub(crate) key: Field<'a>,
@@ -157,55 +166,64 @@ pub(crate) struct Entry<'a> {
 }
 
 impl<'a> Map<'a> {
-    /// Takes out the value of `name`.
+    /// Removes and returns the value of `name`.
     pub(crate) fn optional(&mut self, name: &'static str) -> Option<Field<'a>> {
         self.known.push(name);
         let at = self.entries.iter().position(|entry| entry.name == name)?;
         Some(self.entries.remove(at).value)
     }
 
-    /// Takes out the value of `name`; that it is missing is reported with `hint`.
+    /// Removes and returns the value of `name`. Its absence is an error with this hint, which is
+    /// reported when the remaining entries are read.
     pub(crate) fn required(&mut self, name: &'static str, hint: &str) -> Option<Field<'a>> {
-        self.check_required(name, hint);
-        self.optional(name)
+        let value = self.optional(name);
+        if value.is_none() {
+            self.missing.push((name, hint.to_owned()));
+        }
+        value
     }
 
-    /// Reports with `hint` that `name` is missing, if it is.
-    pub(crate) fn check_required(&self, name: &str, hint: &str) {
+    /// Makes `name` required, without a removal of its value.
+    pub(crate) fn check_required(&mut self, name: &'static str, hint: &str) {
         if self.present(&[name]).first().is_none() {
-            self.field.report(Report::new(Code::MissingKey, format!("the key `{name}` is missing")).hint(hint));
+            self.missing.push((name, hint.to_owned()));
         }
     }
 
-    /// Reads every entry that is left by the table `keys` and reports the others. Whether all went
-    /// well.
+    /// Reads the remaining entries by a table of settings and reports unknown ones. Returns whether
+    /// there was no error.
     pub(crate) fn read_into<T>(mut self, target: &mut T, keys: &[Setting<T>]) -> bool {
         let reports = self.field.reports;
         let before = reports.count();
         self.known.extend(keys.iter().map(|key| key.name));
+        let mut unknown = Vec::new();
         for Entry { name, key, value } in self.entries {
             match keys.iter().find(|known| known.name == name) {
                 Some(known) => (known.read)(target, value),
                 None if name == "<<" => key.report(
                     Report::new(Code::UnknownKey, "merge keys are not supported")
-                        .hint("what all services share goes into the top-level map `defaults`"),
+                        .hint("move common settings to the top-level map `defaults`"),
                 ),
-                None => {
-                    let known: Vec<String> = self.known.iter().map(|word| format!("`{word}`")).collect();
-                    let list = known.join(", ");
-                    key.report(Report::unknown_or_renamed(Code::UnknownKey, "key", name, &self.known, &list));
-                }
+                None => unknown.push((name, key)),
             }
+        }
+        for (name, key) in unknown {
+            let UnknownKey { report, meant } = unknown_key(name, &self.known, &self.missing);
+            key.report(report);
+            self.missing.retain(|(missing, _)| Some(*missing) != meant);
+        }
+        for (name, hint) in self.missing {
+            self.field.report(Report::new(Code::MissingKey, format!("missing key `{name}`")).hint(hint));
         }
         reports.count() == before
     }
 
-    /// Reports every entry that was not taken.
+    /// Reports the remaining entries as unknown.
     pub(crate) fn deny_unknown(self) {
         self.read_into(&mut (), &[]);
     }
 
-    /// What is written here under `names`.
+    /// Returns the values of those of the keys that are present.
     pub(crate) fn present(&self, names: &[&str]) -> Present<'a> {
         let named = |name: &&str| self.entries.iter().find(|entry| entry.name == *name);
         Present(names.iter().filter_map(named).map(|entry| entry.value).collect())
@@ -216,7 +234,7 @@ impl<'a> Map<'a> {
     }
 }
 
-/// Settings that may not fit together.
+/// The present ones of several settings that may contradict each other.
 pub(crate) struct Present<'a>(Vec<Field<'a>>);
 
 impl<'a> Present<'a> {
@@ -224,29 +242,29 @@ impl<'a> Present<'a> {
         self.0.first().copied()
     }
 
-    /// The first, to blame when they do not fit. None where one is wrong by itself: then they might
-    /// fit when it is right.
+    /// Returns the first one, as the place of a conflict. `None` if one of them is invalid: once
+    /// corrected, they may agree.
     pub(crate) fn culprit(&self) -> Option<Field<'a>> {
         self.first().filter(|_| self.0.iter().all(|field| field.is_valid()))
     }
 }
 
 fn key_string<'a>(key: &'a Value<'a>) -> Result<&'a str, Report> {
-    quotable_string(key, "a text as key").map_err(|report| match key {
-        Value::Map(_) => report.hint("`{` begins a map: put a text that begins with it in double quotes"),
+    quotable_string(key, "a string key").map_err(|report| match key {
+        Value::Map(_) => report.hint("`{` starts a map: put the key in double quotes"),
         _ => report,
     })
 }
 
-/// Any text. `expected` completes "expected ..., found a list".
+/// Reads a string. `expected` completes "expected ..., found a list".
 pub(crate) fn string<'a>(value: &'a Value<'a>, expected: &str) -> Result<&'a str, Report> {
     match value {
-        Value::String(text) => Ok(text),
+        Value::String(string) => Ok(string),
         _ => Err(Report::wrong_type(expected, value)),
     }
 }
 
-/// A text that may look like something else, such as a name that is a number.
+/// Reads a string for which YAML may need quotes, such as a name that is a number.
 pub(crate) fn quotable_string<'a>(value: &'a Value<'a>, expected: &str) -> Result<&'a str, Report> {
     string(value, expected).map_err(|report| match value {
         Value::Bool(_) | Value::Integer(_) | Value::OtherNumber(_) => report.hint("put it in double quotes"),
@@ -254,7 +272,7 @@ pub(crate) fn quotable_string<'a>(value: &'a Value<'a>, expected: &str) -> Resul
     })
 }
 
-/// One of a few words. `expected` lists them, and what else may stand in their place.
+/// Reads one of the words of a table. `expected` lists all allowed values.
 pub(crate) fn one_of<T: Clone>(
     value: &Value<'_>,
     what: &str,
@@ -266,26 +284,28 @@ pub(crate) fn one_of<T: Clone>(
         return Ok(meaning.clone());
     }
     let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
-    Err(Report::unknown_or_renamed(Code::InvalidValue, what, found, &known, expected))
+    let similar = || suggest::nearest(found, &known).map(|similar| format!("did you mean `{similar}`?"));
+    let hint = renamed::hint(found, &known).or_else(similar).unwrap_or_else(|| format!("expected {expected}"));
+    Err(Report::new(Code::InvalidValue, format!("unknown {what} {}", backticked(found))).hint(hint))
 }
 
-/// `false` for none, or what `read` understands.
+/// Reads `false` as `None`, and other values with `read`.
 pub(crate) fn or_off<'a, T>(
     value: &'a Value<'a>,
     read: impl FnOnce(&'a Value<'a>) -> Result<T, Report>,
 ) -> Result<Option<T>, Report> {
     match value {
         Value::Bool(false) => Ok(None),
-        _ => read(value).map(Some).map_err(|report| report.default_hint("`false` turns it off")),
+        _ => read(value).map(Some).map_err(|report| report.default_hint("`false` disables it")),
     }
 }
 
-/// `true` or `false`.
+/// Reads `true` or `false`.
 pub(crate) fn boolean(value: &Value<'_>) -> Result<bool, Report> {
     let report = || Report::wrong_type("`true` or `false`", value);
     match value {
         Value::Bool(value) => Ok(*value),
-        Value::String(text) => Err(match text.to_ascii_lowercase().as_str() {
+        Value::String(word) => Err(match word.to_ascii_lowercase().as_str() {
             "yes" | "on" | "true" => report().hint("write `true`, without quotes"),
             "no" | "off" | "false" => report().hint("write `false`, without quotes"),
             _ => report(),
@@ -294,7 +314,7 @@ pub(crate) fn boolean(value: &Value<'_>) -> Result<bool, Report> {
     }
 }
 
-/// A whole number within `range`.
+/// Reads a whole number within `range`.
 pub(crate) fn number(value: &Value<'_>, range: RangeInclusive<u32>) -> Result<u32, Report> {
     let expected = format!("a whole number from {} to {}", range.start(), range.end());
     match value {
@@ -302,17 +322,17 @@ pub(crate) fn number(value: &Value<'_>, range: RangeInclusive<u32>) -> Result<u3
             .ok()
             .filter(|number| range.contains(number))
             .ok_or_else(|| Report::new(Code::OutOfRange, format!("expected {expected}, found {found}"))),
-        Value::String(text) if text.parse::<u32>().is_ok() => {
+        Value::String(number) if number.parse::<u32>().is_ok() => {
             Err(Report::wrong_type(&expected, value).hint("write the number without quotes"))
         }
         _ => Err(Report::wrong_type(&expected, value)),
     }
 }
 
-/// A percentage, written as a number alone.
+/// Reads a percentage: a number without `%`.
 pub(crate) fn percent(value: &Value<'_>, range: RangeInclusive<u32>) -> Result<u32, Report> {
     number(value, range).map_err(|report| match value {
-        Value::String(text) if text.ends_with('%') => report.hint("write the number alone, without `%`"),
+        Value::String(number) if number.ends_with('%') => report.hint("write the number alone, without `%`"),
         _ => report,
     })
 }

@@ -1,8 +1,7 @@
-//! What in an address must not be seen in a message: it is there that passwords and tokens are
-//! written.
+//! Redaction of URLs in messages: credentials and queries, which may contain secrets.
 
-/// `text` with asterisks for what stands before the `@` of its URLs, and for their queries. Each
-/// takes the place of one character, so that columns stay what they are.
+/// Replaces the credentials and queries of URLs in `text` by asterisks, one for each character, so
+/// that columns do not change.
 ///
 /// ```
 /// use tunnel_balancer_config::redact_urls;
@@ -14,12 +13,12 @@ pub fn redact_urls(text: &str) -> String {
     text.split_inclusive(is_end).map(redacted).collect()
 }
 
-/// What no URL goes beyond.
+/// Returns whether a character ends a URL.
 fn is_end(c: char) -> bool {
     c.is_whitespace() || c == '"' || c == '\''
 }
 
-/// A word with one character behind it, perhaps.
+/// Redacts a word, which may end with the character after it.
 fn redacted(word: &str) -> String {
     let (word, end) = word.split_at_checked(word.trim_end_matches(is_end).len()).unwrap_or((word, ""));
     let (address, query) = word.split_once('?').filter(|(address, _)| address.contains('/')).unwrap_or((word, ""));
@@ -30,7 +29,7 @@ fn redacted(word: &str) -> String {
 fn without_credentials(address: &str) -> String {
     let (scheme, rest) = match address.split_once("//") {
         Some((scheme, rest)) => (format!("{scheme}//"), rest),
-        // Of a list or a map of YAML on one line.
+        // An item of a list or a map on one line.
         None => {
             let start = address.rfind(['[', '{', ',']).map_or(0, |at| at + 1);
             let (before, rest) = address.split_at_checked(start).unwrap_or(("", address));
@@ -54,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn credentials_and_queries_are_hidden() {
+    fn credentials_and_queries_are_redacted() {
         let table = [
             ("- https://user:pass@a.example.com/x", "- https://*********@a.example.com/x"),
             (

@@ -1,4 +1,4 @@
-//! The reference of a file: every key with its value, default, range and meaning, as Markdown.
+//! The reference of a file in Markdown: the value, range, default and description of every key.
 
 use std::fmt::Write;
 
@@ -14,57 +14,62 @@ use crate::value_schema::{SettingDoc, StringSchema, ValueSchema};
 const HEAD: &str = "\
 # Configuration reference
 
-<!-- Made from the tables of keys in crates/config: UPDATE=1 cargo test -p tunnel-balancer-config --test schema -->
+<!-- Generated from the tables of settings in crates/config: UPDATE=1 cargo test -p tunnel-balancer-config --test schema -->
 
-Every key of `services.yaml`. [`examples/all-settings.yaml`](../examples/all-settings.yaml) shows all of them in one file. Keys that are not
-listed here are errors, and so is a key that is written twice or has no value.
+All keys of `services.yaml`. [`examples/all-settings.yaml`](../examples/all-settings.yaml) has all
+of them in one file. Unknown keys, duplicate keys and keys without a value are errors.
 
-An editor that knows JSON Schema (such as VS Code with its YAML extension) completes and checks a file while you type, if it begins with
-this line, with the path from that file to [`schema/services.schema.json`](../schema/services.schema.json); `tunnel-balancer schema` prints it:
+An editor with support for JSON Schema, such as VS Code with its YAML extension, completes and
+checks a file that starts with the following line. It has the path from the file to
+[`schema/services.schema.json`](../schema/services.schema.json), which `tunnel-balancer schema`
+prints:
 
 ```yaml
 # yaml-language-server: $schema=schema/services.schema.json
 ```
 
-* **duration**: whole numbers with the units `h`, `m`, `s` and `ms`, the larger unit first, as in `1h30m`, `30s`, `500ms`. A bare number is an error.
-* **size**: a whole number with `KiB` or `MiB`, as in `64KiB`; a bare number, or one with `B`, is in bytes.
-* **statuses**: one status, a range, or a list of such, as in `200`, `200-299`, `[200, 301-308]`.
-* **secret**: a file holds none. `${NAME}` stands for a secret of the Worker (`npx wrangler secret put NAME`), or for an environment variable of
-  `tunnel-balancer serve`. Such names have capital letters, digits and `_`.
+* **duration**: whole numbers with the units `h`, `m`, `s` and `ms`, the larger unit first: `1h30m`,
+  `30s`, `500ms`. A bare number is an error.
+* **size**: a whole number with `KiB` or `MiB`: `64KiB`. A bare number, or one with `B`, is in bytes.
+* **statuses**: a status, a range, or a list of them: `200`, `200-299`, `[200, 301-308]`.
+* **secret**: `${NAME}` refers to a secret of the Worker (`npx wrangler secret put NAME`) or an
+  environment variable of `tunnel-balancer serve`. Names have capital letters, digits and `_`.
 ";
 
-/// The reference of `services.yaml`, in Markdown.
+/// Returns the reference of `services.yaml`, in Markdown.
 pub fn reference() -> String {
     let mut text = HEAD.to_owned();
     section(&mut text, &Defaults::new(), &file::SCHEMA, &[]);
     text
 }
 
-/// The keys of the map at `path`, and after them those of the maps in it.
+/// Writes a section for the map at `path`, followed by sections for the maps in it.
 fn section(text: &mut String, defaults: &Defaults, schema: &ValueSchema, path: &[&str]) {
     let keys = keys(schema);
     if keys.is_empty() {
         return;
     }
-    let _ = write!(text, "\n## {}\n\n| key | value | default | what it is |\n|---|---|---|---|\n", title(path));
+    let _ = write!(text, "\n## {}\n\n| key | value | default | description |\n|---|---|---|---|\n", title(path));
     let below = |name| [path, &[name]].concat();
-    for SettingDoc { name, text: about, schema, required } in &keys {
+    for SettingDoc { name, text: description, schema, required } in &keys {
         let path = below(*name);
         let (_, from_service) = path.split_at(1);
         let default = match defaults.of(from_service) {
             _ if *required => "required".to_owned(),
-            Some(default) => written(&default),
+            Some(default) => format_default(&default),
             None => String::new(),
         };
-        let _ = writeln!(text, "| `{name}` | {} | {default} | {} |", value(schema, &path), about.replace('|', "\\|"));
+        let _ =
+            writeln!(text, "| `{name}` | {} | {default} | {} |", value(schema, &path), description.replace('|', "\\|"));
     }
-    // Those of `defaults` are those of a service.
-    for about in keys.iter().filter(|about| about.name != "defaults") {
-        section(text, defaults, &about.schema, &below(about.name));
+    // The keys of `defaults` are those of a service, and the same holds for health checks.
+    let is_repeated = |name| name == "defaults" || (name == "health_check" && path.ends_with(&["servers"]));
+    for doc in keys.iter().filter(|doc| !is_repeated(doc.name)) {
+        section(text, defaults, &doc.schema, &below(doc.name));
     }
 }
 
-/// The keys of what is, or may be, a map.
+/// Returns the keys of a value that may be a map.
 fn keys(schema: &ValueSchema) -> Vec<SettingDoc> {
     match schema {
         ValueSchema::Map(keys) => keys(),
@@ -72,7 +77,7 @@ fn keys(schema: &ValueSchema) -> Vec<SettingDoc> {
             keys(inner)
         }
         ValueSchema::OneOf(schemas) => {
-            // A service is a map, or in short the list that one of its keys holds.
+            // The short form of a service is the list of its key `servers`.
             let maps: Vec<SettingDoc> =
                 schemas.iter().filter(|it| matches!(it, ValueSchema::Map(_))).flat_map(keys).collect();
             if maps.is_empty() { schemas.iter().flat_map(keys).collect() } else { maps }
@@ -86,11 +91,12 @@ fn title(path: &[&str]) -> String {
         [] => "The file".to_owned(),
         ["services"] | ["defaults"] => "A service".to_owned(),
         ["services", "servers"] => "A server".to_owned(),
+        ["services", "servers", "health_check"] => "`health_check`".to_owned(),
         [_, keys @ ..] => format!("`{}`", keys.join(".")),
     }
 }
 
-/// What may stand at `path`.
+/// Describes the values that are accepted at `path`.
 fn value(schema: &ValueSchema, path: &[&str]) -> String {
     let count = |least, most| format!("whole number, {least} to {most}");
     match schema {
@@ -110,7 +116,7 @@ fn value(schema: &ValueSchema, path: &[&str]) -> String {
         }
         ValueSchema::Statuses { least, may_be_empty } => {
             let range = format!("statuses, {least} to {}", statuses::ANY.end());
-            if *may_be_empty { range } else { format!("{range}, one at least") }
+            if *may_be_empty { range } else { format!("{range}, at least one") }
         }
         ValueSchema::String(StringSchema { what, longest: Some(longest), .. }) => {
             format!("{what}, up to {longest} bytes")
@@ -134,13 +140,13 @@ fn value(schema: &ValueSchema, path: &[&str]) -> String {
     }
 }
 
-/// As code forges make it from a heading.
+/// Returns the anchor that GitHub generates for a heading.
 fn anchor(title: &str) -> String {
     let kept = title.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c));
     kept.map(|c| if c == ' ' { '-' } else { c.to_ascii_lowercase() }).collect()
 }
 
-fn written(default: &Json) -> String {
+fn format_default(default: &Json) -> String {
     match default {
         Json::String(text) => format!("`{text}`"),
         other => format!("`{other}`"),

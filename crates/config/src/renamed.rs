@@ -1,5 +1,4 @@
-//! Keys and words with a new name. An old name is no alias: it is an error whose hint has the new
-//! one.
+//! Renamed keys and words. An old name is an error whose hint has the new name.
 
 /// The maps around an old name (each followed by a dot), the old name, and the change.
 const CHANGES: &[(&str, &str, Change)] = &[

@@ -1,24 +1,24 @@
-//! Mistakes as they are found, before anybody knows where in the text they are.
+//! Reports of invalid values, collected while a file is read.
 //!
-//! Whoever reads a value says what is wrong with it and goes on. Lines, columns and paths are
-//! looked up at the end, once, because that costs time and a correct file has none to look up.
+//! A report refers to a node. Positions and paths are found at the end, in one more reading of the
+//! text, so that a valid file does not pay for them.
 
 use std::cell::RefCell;
 use std::ops::RangeInclusive;
 
-use crate::diagnostic::{Code, Diagnostic, Errors, Severity};
+use crate::diagnostic::{Code, Diagnostic, Errors, Related, Severity};
 use crate::node::{Node, NodeId, Value, backticked, locate};
 use crate::syntax::{Lines, Position, START};
-use crate::{renamed, span, suggest, yaml};
+use crate::{span, suggest, yaml};
 
-/// What is wrong with one value.
+/// An error or a warning about one node.
 #[derive(Debug)]
 pub(crate) struct Report {
     code: Code,
     message: String,
     hint: Option<String>,
-    /// Another node that has to do with it, whose line is told.
-    related: Option<NodeId>,
+    /// Another node that explains the report, with a label for it.
+    related: Option<(NodeId, &'static str)>,
 }
 
 impl Report {
@@ -30,9 +30,13 @@ impl Report {
         Self { hint: Some(hint.into()), ..self }
     }
 
-    /// For want of a better one.
+    /// Sets the hint if there is none.
     pub(crate) fn default_hint(self, hint: &str) -> Self {
         Self { hint: self.hint.or_else(|| Some(hint.to_owned())), ..self }
+    }
+
+    pub(crate) fn related(self, node: NodeId, label: &'static str) -> Self {
+        Self { related: Some((node, label)), ..self }
     }
 
     #[cfg(test)]
@@ -40,126 +44,122 @@ impl Report {
         self.code
     }
 
-    pub(crate) fn related(self, other: NodeId) -> Self {
-        Self { related: Some(other), ..self }
-    }
-
-    /// `expected` completes "expected ..., found a list".
+    /// Creates the report "expected ..., found a list".
     pub(crate) fn wrong_type(expected: &str, found: &Value<'_>) -> Self {
         Self::wrong(expected, found, &found.to_string())
     }
 
-    /// The same where secrets are usual: says what kind of thing was found and nothing of what is
-    /// in it.
+    /// Creates the same report without the content of the value, which may be a secret.
     pub(crate) fn wrong_type_redacted(expected: &str, found: &Value<'_>) -> Self {
         Self::wrong(expected, found, found.kind())
     }
 
-    fn wrong(expected: &str, found: &Value<'_>, what: &str) -> Self {
-        let report = Self::new(Code::WrongType, format!("expected {expected}, found {what}"));
-        match found {
-            Value::Null => report.hint("write a value, or leave it out"),
-            Value::Tagged(_) => report.hint("tags are not used here"),
+    fn wrong(expected: &str, value: &Value<'_>, found: &str) -> Self {
+        let report = Self::new(Code::WrongType, format!("expected {expected}, found {found}"));
+        match value {
+            Value::Null => report.hint("write a value, or remove the key"),
+            Value::Tagged(_) => report.hint("remove the tag: no value has one"),
             _ => report,
         }
     }
 
-    /// A `word` that is none of `known`, and the one of them that was probably meant, or else the
-    /// `list` of them.
+    /// Creates the report of a `word` that is not in `known`. The hint is the most similar one, or
+    /// the `list` of all.
     pub(crate) fn unknown(code: Code, what: &str, word: &str, known: &[&str], list: &str) -> Self {
         let hint = match suggest::nearest(word, known) {
-            Some(meant) => format!("did you mean `{meant}`?"),
-            None => format!("known here: {list}"),
+            Some(similar) => format!("did you mean `{similar}`?"),
+            None => format!("expected one of {list}"),
         };
         Self::new(code, format!("unknown {what} {}", backticked(word))).hint(hint)
     }
-
-    /// Like [`unknown`](Self::unknown), for a `word` of the format itself. If the word was renamed,
-    /// the hint has the new name.
-    pub(crate) fn unknown_or_renamed(code: Code, what: &str, word: &str, known: &[&str], list: &str) -> Self {
-        let report = Self::unknown(code, what, word, known, list);
-        match renamed::hint(word, known) {
-            Some(hint) => report.hint(hint),
-            None => report,
-        }
-    }
 }
 
-/// All that is wrong so far, and apart from it what is probably not meant so.
+/// The reports about a file: errors, and apart from them warnings.
 #[derive(Debug)]
 pub(crate) struct Reports {
-    found: RefCell<Found>,
+    collected: RefCell<Collected>,
     wants_warnings: bool,
 }
 
 #[derive(Debug, Default)]
-struct Found {
-    told: Vec<(NodeId, Report)>,
-    more: usize,
+struct Collected {
+    reported: Vec<(NodeId, Report)>,
+    suppressed: usize,
     warnings: Vec<(NodeId, Report)>,
 }
 
 impl Reports {
     pub(crate) fn new(wants_warnings: bool) -> Self {
-        Self { found: RefCell::default(), wants_warnings }
+        Self { collected: RefCell::default(), wants_warnings }
     }
 
     pub(crate) fn add(&self, at: NodeId, report: Report) {
-        let mut found = self.found.borrow_mut();
+        let mut collected = self.collected.borrow_mut();
         if report.code.severity() == Severity::Warning {
             if self.wants_warnings {
-                found.warnings.push((at, report));
+                collected.warnings.push((at, report));
             }
-        } else if found.told.len() < Errors::MAX_DIAGNOSTICS {
-            found.told.push((at, report));
+        } else if collected.reported.len() < Errors::MAX_DIAGNOSTICS {
+            collected.reported.push((at, report));
         } else {
-            found.more += 1;
+            collected.suppressed += 1;
         }
     }
 
-    /// Whether any was found at these nodes.
+    /// Returns whether there is an error at one of these nodes.
     pub(crate) fn any_at(&self, nodes: &RangeInclusive<NodeId>) -> bool {
-        self.found.borrow().told.iter().any(|(at, _)| nodes.contains(at))
+        self.collected.borrow().reported.iter().any(|(at, _)| nodes.contains(at))
     }
 
+    /// Returns the number of errors.
     pub(crate) fn count(&self) -> usize {
-        let found = self.found.borrow();
-        found.told.len() + found.more
+        let collected = self.collected.borrow();
+        collected.reported.len() + collected.suppressed
     }
 
-    /// What is probably not meant so.
+    /// Returns the warnings of a valid file.
     ///
     /// # Errors
-    /// With what is wrong, and nothing else: a wrong file may well mean something else when it is
-    /// right.
+    /// With the errors alone: warnings may be wrong while the file is invalid.
     pub(crate) fn into_warnings(self, text: &str, root: &Node<'_>) -> Result<Vec<Diagnostic>, Errors> {
-        let Found { told, more, warnings } = self.found.into_inner();
-        if told.is_empty() {
+        let Collected { reported, suppressed, warnings } = self.collected.into_inner();
+        if reported.is_empty() {
             Ok(located(warnings, text, root))
         } else {
-            Err(Errors::new(located(told, text, root), more))
+            Err(Errors::new(located(reported, text, root), suppressed))
         }
     }
 }
 
-/// Looks up where the reports are, and puts them in the order of the text.
+/// Adds positions and paths to reports, and sorts them by position.
 fn located(reports: Vec<(NodeId, Report)>, text: &str, root: &Node<'_>) -> Vec<Diagnostic> {
     if reports.is_empty() {
         return Vec::new();
     }
-    let positions =
-        yaml::positions(text, reports.iter().flat_map(|(at, report)| [Some(*at), report.related]).flatten());
-    let position = |id: NodeId| positions.get(&id).copied().unwrap_or(START);
+    let nodes = reports.iter().flat_map(|(at, report)| [Some(*at), report.related.map(|(node, _)| node)]);
+    let positions = yaml::positions(text, nodes.flatten());
     let lines = Lines::new(text);
-    let diagnostics = reports.into_iter().map(|(at, report)| {
-        let Position { line, column } = position(at);
+    let place = |id: NodeId, node: &Node<'_>| {
+        let Position { line, column } = positions.get(&id).copied().unwrap_or(START);
+        (line, column, span::end(lines.line(line), column, &node.value))
+    };
+    let related = |(id, label): (NodeId, &str)| {
+        let (line, column, end_column) = place(id, locate(root, id).1);
+        Related { line, column, end_column, label: label.to_owned() }
+    };
+    let diagnostics = reports.into_iter().map(|(at, Report { code, message, hint, related: other })| {
         let (path, node) = locate(root, at);
-        let message = match report.related.map(|other| position(other).line) {
-            Some(line) => format!("{} (see line {line})", report.message),
-            None => report.message,
-        };
-        let end_column = span::end(lines.line(line), column, &node.value);
-        Diagnostic { line, column, end_column, path, message, hint: report.hint, code: report.code }
+        let (line, column, end_column) = place(at, node);
+        Diagnostic {
+            line,
+            column,
+            end_column,
+            path,
+            message,
+            hint,
+            code,
+            related: other.map(related).into_iter().collect(),
+        }
     });
     let mut diagnostics: Vec<Diagnostic> = diagnostics.collect();
     diagnostics.sort_by_key(|diagnostic| (diagnostic.line, diagnostic.column));

@@ -1,4 +1,4 @@
-//! `retry`: how often, how long and when a request is tried again.
+//! `retry`: when and how often a request is retried.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::node::Value;
 use crate::reader::{Field, Setting, boolean, number, or_off, percent};
 use crate::report::Report;
 use crate::size::size;
-use crate::statuses::{ANY, overlap, status_range, statuses};
+use crate::statuses::{ANY, overlap, statuses};
 use crate::subrequests::MAX_SUBREQUESTS;
 use crate::value_schema::ValueSchema;
 
@@ -24,20 +24,20 @@ pub(crate) const KEYS: &[Setting<RetrySettings>] = &[
     ),
     Setting::new(
         "hold",
-        "How long a request waits for a server to return, or for a free place under `max_requests`, before it is answered \
-         with 503. `false`: not at all.",
+        "How long a request waits for an available server, or for a free place under `max_requests`, before it gets 503. \
+         `false`: it does not wait.",
         ValueSchema::OneOf(&[ValueSchema::Disabled, ValueSchema::Duration(HOLD)]),
         |retry, field| field.set(&mut retry.hold, |value| or_off(value, |value| duration(value, HOLD))),
     ),
     Setting::new(
         "timeout",
-        "How long a request may wait for a response, from its arrival or the end of its upload, all attempts together.",
+        "The time limit for a response, over all attempts, from the arrival of the request or the end of its upload.",
         ValueSchema::Duration(TIMEOUT),
         |retry, field| field.set(&mut retry.timeout, |value| duration(value, TIMEOUT)),
     ),
     Setting::new(
         "per_try_timeout",
-        "A limit for each attempt after which a retry is possible, no longer than `timeout`. It also cuts slow \
+        "The time limit of an attempt after which a retry is possible, no longer than `timeout`. It also ends slow \
          responses of healthy servers. It does not apply to the last possible attempt, to requests that cannot be \
          retried, and while no server responds. `false`: `timeout` is the only limit.",
         ValueSchema::OneOf(&[ValueSchema::Disabled, ValueSchema::Duration(DEFAULT_RANGE)]),
@@ -60,7 +60,7 @@ pub(crate) const KEYS: &[Setting<RetrySettings>] = &[
     ),
     Setting::new(
         "hedge",
-        "Whether a safe request that waits on a stalled server is also sent to another one. The first good response is used. \
+        "Whether a safe request that waits for a stalled server is also sent to another one. The first success is used. \
          Requests with an affinity cookie are not hedged.",
         ValueSchema::Boolean,
         |retry, field| field.set(&mut retry.hedge, boolean),
@@ -71,24 +71,24 @@ pub(crate) const KEYS: &[Setting<RetrySettings>] = &[
          502 to 504, 520 to 527 and 530, but not 500. Statuses below 500 do not count as failures of the server.",
         ValueSchema::Statuses { least: LEAST_FAILURE, may_be_empty: true },
         |retry, field| {
-            if let Some(ranges) = statuses(field, failure) {
+            if let Some(ranges) = statuses(field, &(LEAST_FAILURE..=*ANY.end())) {
                 retry.statuses = ranges;
             }
         },
     ),
     Setting::new(
         "passthrough_statuses",
-        "Statuses that are passed on although they would be retried.",
+        "Statuses that are returned to the client although they would be retried.",
         ValueSchema::Statuses { least: *ANY.start(), may_be_empty: true },
         |retry, field| {
-            if let Some(ranges) = statuses(field, status_range) {
+            if let Some(ranges) = statuses(field, &ANY) {
                 retry.passthrough_statuses = ranges;
             }
         },
     ),
     Setting::new(
         "non_idempotent",
-        "Whether requests that may not run twice, such as POST, are retried even if the server may have processed them.",
+        "Whether non-idempotent requests, such as POST, are retried even if a server may have processed them.",
         ValueSchema::Boolean,
         |retry, field| field.set(&mut retry.non_idempotent, boolean),
     ),
@@ -105,7 +105,7 @@ pub(crate) const KEYS: &[Setting<RetrySettings>] = &[
     ),
     Setting::new(
         "max_buffered_body",
-        "The largest request body that is buffered for another attempt. A larger one is sent once.",
+        "The largest request body that is buffered for retries. A larger one is sent once.",
         ValueSchema::Size(MAX_BUFFERED_BODY),
         |retry, field| field.set(&mut retry.max_buffered_body, |value| size(value, MAX_BUFFERED_BODY)),
     ),
@@ -141,11 +141,11 @@ const MAX_BUFFERED_BODY: RangeInclusive<u64> = 0..=1 << 20;
 /// Lower statuses are successes, which must not be repeated, and interim responses.
 const LEAST_FAILURE: u16 = 300;
 
-/// Reads it over what `defaults` gives.
+/// Reads it over the value of `defaults`.
 pub(crate) fn retry(retry: &mut RetrySettings, field: Field<'_>) {
     if let Value::Bool(false) = field.value() {
         let report = Report::wrong_type("a map of retry settings", field.value());
-        return field.report(report.hint("for a single attempt write `{ attempts: 1 }`"));
+        return field.report(report.hint("write `{ attempts: 1 }` for no retries"));
     }
     let Some(map) = field.map("a map of retry settings") else { return };
     let limits = map.present(&["per_try_timeout", "timeout"]);
@@ -156,36 +156,23 @@ pub(crate) fn retry(retry: &mut RetrySettings, field: Field<'_>) {
     {
         let (limit, timeout) = (format_duration(limit), format_duration(retry.timeout));
         let message = format!("`per_try_timeout` ({limit}) is longer than `timeout` ({timeout})");
-        let hint =
-            format!("an attempt cannot take longer than all together: set `per_try_timeout` to {timeout} or less");
+        let hint = format!("set `per_try_timeout` to {timeout} or less");
         field.report(Report::new(Code::Conflict, message).hint(hint));
     }
     if let Some(both) = overlap(&retry.statuses, &retry.passthrough_statuses)
         && let Some(field) = statuses.culprit()
     {
         let report = Report::new(Code::Conflict, format!("`statuses` and `passthrough_statuses` both have {both}"));
-        field.report(report.hint("a status is retried or passed on, not both: remove it from one of them"));
+        field.report(report.hint("remove it from one of them"));
     }
 }
 
 fn attempts(value: &Value<'_>) -> Result<u32, Report> {
     number(value, ATTEMPTS).map_err(|report| match value {
         Value::Integer(1..) => report.hint(format!(
-            "every attempt is a subrequest, of which a request may cause {MAX_SUBREQUESTS}, its probes included"
+            "write 10 or less: a request can make {MAX_SUBREQUESTS} subrequests, which include attempts and probes"
         )),
-        Value::Integer(0) => report.hint("the first attempt counts: `1` means no retry"),
+        Value::Integer(0) => report.hint("write `1` for no retries: the first attempt counts"),
         _ => report,
     })
-}
-
-/// A status that can stand for a failure.
-fn failure(value: &Value<'_>) -> Result<(u16, u16), Report> {
-    let range = status_range(value)?;
-    if range.0 >= LEAST_FAILURE {
-        return Ok(range);
-    }
-    let report = Report::new(Code::OutOfRange, format!("expected statuses from 300 to 599, found {value}"));
-    Err(report.hint(
-        "2xx says that the request was carried out, and a success must not be repeated; 1xx is no failure either",
-    ))
 }

@@ -1,8 +1,8 @@
-//! One text as YAML writes it, for programs that write files by templates: a file with comments in
-//! it comes from no serializer.
+//! Formatting of YAML scalars, for programs that write files with comments, which no serializer
+//! does.
 
-/// `text` in a form that every YAML reader takes for this very text, as a value or a key: plain
-/// where nothing can be misread, otherwise in double quotes.
+/// Formats a string as a YAML value or key: plain if every parser reads it back as this string,
+/// otherwise in double quotes.
 ///
 /// ```
 /// use tunnel_balancer_config::yaml_scalar;
@@ -15,9 +15,9 @@ pub fn yaml_scalar(text: &str) -> String {
     if is_plain(text) { text.to_owned() } else { quoted(text) }
 }
 
-/// Narrower than YAML, so that it holds for YAML 1.1 as well, and inside `[ ]` and `{ }`.
+/// Returns whether a string needs no quotes in YAML 1.1 and 1.2, also inside `[ ]` and `{ }`.
 fn is_plain(text: &str) -> bool {
-    /// What some reader takes for something other than a text.
+    /// Words that some parsers read as other types.
     const WORDS: [&str; 9] = ["null", "true", "false", "yes", "no", "on", "off", "y", "n"];
     let starts_well = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '/');
     let is_harmless = |b: u8| b.is_ascii_alphanumeric() || b"./_-?=%:".contains(&b);
@@ -33,7 +33,7 @@ fn quoted(text: &str) -> String {
             '"' | '\\' => quoted.extend(['\\', c]),
             '\n' => quoted.push_str("\\n"),
             '\t' => quoted.push_str("\\t"),
-            // Controls may not stand in a file, and what breaks or orders lines must be seen.
+            // YAML forbids control characters. Others that break or reorder lines must be visible.
             c if c.is_control()
                 || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}') =>
             {
@@ -54,7 +54,7 @@ mod tests {
     use crate::node::{Node, Value};
     use crate::yaml;
 
-    /// Texts of what YAML gives a meaning to, and any other.
+    /// Strings of YAML syntax, and arbitrary ones.
     fn text() -> impl Strategy<Value = String> {
         let pieces = prop::sample::select(vec![
             "a",
@@ -117,7 +117,7 @@ mod tests {
         matches!(&node.value, Value::String(read) if read == text)
     }
 
-    /// The only entry of a map.
+    /// Returns the only entry of a map.
     fn entry<'y>(yaml: &'y str) -> (Node<'y>, Node<'y>) {
         match yaml::read(yaml) {
             Ok(Node { value: Value::Map(mut entries), .. }) if entries.len() == 1 => entries.remove(0),
@@ -129,7 +129,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(2_000))]
 
         #[test]
-        fn what_is_written_is_read_back_wherever_it_stands(text in text()) {
+        fn formatted_scalars_are_read_back_in_every_context(text in text()) {
             let it = yaml_scalar(&text);
             for yaml in [format!("key: {it}"), format!("key: {it} # comment"), format!("{{ key: {it} }}")] {
                 prop_assert!(is(&entry(&yaml).1, &text), "{}", yaml);
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn what_looks_like_something_else_is_quoted() {
+    fn ambiguous_strings_are_quoted() {
         let plain = ["chat.example.com", "https://a.example:8443/x", "/healthz?full=1", "round_robin", "e1", "NAME"];
         for text in plain {
             assert_eq!(yaml_scalar(text), text);

@@ -1,10 +1,7 @@
-//! The JSON Schema of a file: for editors, which complete, explain and check with it while somebody
-//! types.
+//! The JSON Schema of a file, with which editors complete, explain and check it.
 //!
-//! Draft 7, because that is what every editor's YAML support understands: yaml-language-server
-//! reads later ones since 1.20 only, and nothing later is wanted here. A schema sees one value at a
-//! time. What it lets pass may still be wrong: units that are right but out of range, two settings
-//! that contradict each other, names that are taken.
+//! It is draft 7, which all editors support. A schema describes one value at a time. It accepts some
+//! invalid files: with durations out of range, contradicting settings or duplicate names.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -18,7 +15,7 @@ use crate::size;
 use crate::statuses;
 use crate::value_schema::{SettingDoc, StringSchema, ValueSchema};
 
-/// The JSON Schema of `services.yaml`, as text.
+/// Returns the JSON Schema of `services.yaml`.
 pub fn schema() -> String {
     let mut writer = Writer { defaults: Defaults::new(), shared: BTreeMap::new() };
     let mut root = writer.schema(&file::SCHEMA, &[]);
@@ -26,19 +23,19 @@ pub fn schema() -> String {
     root.insert("title".to_owned(), json!("services.yaml of Tunnel Balancer"));
     root.insert("definitions".to_owned(), json!(writer.shared));
     let mut root = Json::Object(root);
-    // The same text, whichever order other crates of the program have this library keep.
+    // Other crates of the program may enable `preserve_order`.
     root.sort_all_objects();
     format!("{root:#}\n")
 }
 
 struct Writer {
     defaults: Defaults,
-    /// What stands in more places than one.
+    /// Schemas that several settings share.
     shared: BTreeMap<&'static str, Json>,
 }
 
 impl Writer {
-    /// What may stand at `path`: the keys that lead there from a service on.
+    /// Returns the schema of the value at `path`, the keys from a service to it.
     fn schema(&mut self, schema: &ValueSchema, path: &[&str]) -> Map<String, Json> {
         object(match schema {
             ValueSchema::Disabled => json!({ "const": false }),
@@ -80,17 +77,19 @@ impl Writer {
         json!({ "type": "object", "properties": properties, "required": required, "additionalProperties": false })
     }
 
-    fn key(&mut self, about: &SettingDoc, path: &[&str]) -> Json {
-        let path: Vec<&str> = match about.name {
+    fn key(&mut self, doc: &SettingDoc, path: &[&str]) -> Json {
+        let path: Vec<&str> = match doc.name {
             "services" | "defaults" if path.is_empty() => Vec::new(),
             name => path.iter().copied().chain([name]).collect(),
         };
-        let mut schema = self.schema(&about.schema, &path);
+        // The keys in the health check of a server are those in the one of a service.
+        let inner = if path == ["servers", "health_check"] { &["health_check"][..] } else { &path };
+        let mut schema = self.schema(&doc.schema, inner);
         if schema.contains_key("$ref") {
-            // Draft 7 ignores whatever stands beside a reference.
+            // Draft 7 ignores other keys beside a reference.
             schema = object(json!({ "allOf": [schema] }));
         }
-        schema.insert("description".to_owned(), json!(about.text));
+        schema.insert("description".to_owned(), json!(doc.text));
         if let Some(default) = self.defaults.of(&path) {
             schema.insert("default".to_owned(), default);
         }
@@ -109,14 +108,13 @@ fn whole<T: serde::Serialize>(range: &RangeInclusive<T>) -> Json {
     json!({ "type": "integer", "minimum": range.start(), "maximum": range.end() })
 }
 
-/// No range: `90m` and `1h30m` are the same, which a pattern cannot know. But no time at all is
-/// never in one.
+/// Returns a pattern for durations. A pattern cannot express ranges, but it excludes zero.
 fn duration() -> Json {
     let units: String = duration::UNITS.iter().map(|(unit, _)| format!("([0-9]+{unit})?")).collect();
-    let told = "expected a duration such as 500ms, 30s or 1h30m";
+    let message = "expected a duration such as 500ms, 30s or 1h30m";
     json!({
         "type": "string",
-        "allOf": [pattern(&format!("^{units}$"), told), pattern("[1-9]", told)],
+        "allOf": [pattern(&format!("^{units}$"), message), pattern("[1-9]", message)],
     })
 }
 
@@ -141,13 +139,13 @@ fn text(StringSchema { what, pattern, longest }: &StringSchema) -> Json {
     Json::Object(schema)
 }
 
-fn string(pattern: &str, told: &str) -> Json {
-    json!({ "type": "string", "pattern": pattern, "patternErrorMessage": told })
+fn string(pattern: &str, message: &str) -> Json {
+    json!({ "type": "string", "pattern": pattern, "patternErrorMessage": message })
 }
 
-/// `told` is what an editor shows that knows `patternErrorMessage`; the others show the pattern.
-fn pattern(pattern: &str, told: &str) -> Json {
-    json!({ "pattern": pattern, "patternErrorMessage": told })
+/// Returns a pattern with the message that editors with `patternErrorMessage` show instead of it.
+fn pattern(pattern: &str, message: &str) -> Json {
+    json!({ "pattern": pattern, "patternErrorMessage": message })
 }
 
 #[cfg(test)]

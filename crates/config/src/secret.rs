@@ -1,6 +1,6 @@
-//! Values that must not stand in the file: it says `${NAME}`, and the host knows what that is.
+//! References to secrets: `${NAME}`, whose value the host provides.
 //!
-//! Nothing that might be a secret is ever repeated in a message, because messages end up in logs.
+//! Messages contain no values that may be secrets, because messages are logged.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -11,35 +11,35 @@ use crate::reader::Field;
 use crate::report::Report;
 use crate::value_schema::StringSchema;
 
-/// What is read in place of a secret where none is known.
+/// The value of every secret while a file is checked.
 const PLACEHOLDER: &str = "a placeholder, not a secret";
 
-const NAME_HINT: &str = "the name of a secret has capital letters, digits and `_`, and does not begin with a digit";
+const NAME_HINT: &str = "write a name of capital letters, digits and `_` that does not start with a digit";
 
 pub(crate) const REFERENCE: StringSchema =
     StringSchema { what: "a reference such as `\"${NAME}\"`", pattern: r"^\$\{[A-Z_][A-Z0-9_]*\}$", longest: None };
 
-/// Where secrets come from, and which of them the file names.
+/// The source of secrets, and the names that the file refers to.
 pub(crate) struct Secrets<'a> {
     lookup: Option<&'a Lookup<'a>>,
     names: RefCell<BTreeSet<String>>,
 }
 
-/// The secret with a name, as the host knows it.
+/// Returns the secret with a name.
 type Lookup<'a> = dyn Fn(&str) -> Option<String> + 'a;
 
 impl<'a> Secrets<'a> {
-    /// Without `lookup` every secret is taken for a good one.
+    /// Creates the secrets of a file. Without `lookup`, every secret is valid.
     pub(crate) fn new(lookup: Option<&'a Lookup<'a>>) -> Self {
         Self { lookup, names: RefCell::default() }
     }
 
-    /// Whether the file is read to serve with it.
+    /// Returns whether secrets are looked up.
     pub(crate) const fn are_known(&self) -> bool {
         self.lookup.is_some()
     }
 
-    /// The names that the file refers to, each once.
+    /// Returns the names that the file refers to.
     pub(crate) fn into_names(self) -> Vec<String> {
         self.names.into_inner().into_iter().collect()
     }
@@ -50,7 +50,7 @@ impl<'a> Secrets<'a> {
         let report = |code, what: &str| {
             let report = Report::new(code, format!("the secret {} {what}", backticked(name)));
             report.hint(format!(
-                "the Worker has it from `npx wrangler secret put {name}`, the command `tunnel-balancer` from its environment: `export {name}=…`"
+                "set it with `npx wrangler secret put {name}` for the Worker, or with `export {name}=…` for `tunnel-balancer`"
             ))
         };
         match lookup(name) {
@@ -59,7 +59,7 @@ impl<'a> Secrets<'a> {
             Some(secret) if secret.len() < least => {
                 let report = report(Code::OutOfRange, &format!("is shorter than {least} bytes"));
                 Err(report.hint(format!(
-                    "set a good one: `openssl rand -hex 32 | npx wrangler secret put {name}`, or `export {name}=$(openssl rand -hex 32)`"
+                    "set a longer one: `openssl rand -hex 32 | npx wrangler secret put {name}`, or `export {name}=$(openssl rand -hex 32)`"
                 )))
             }
             Some(secret) => Ok(secret),
@@ -67,17 +67,17 @@ impl<'a> Secrets<'a> {
     }
 }
 
-/// The secret of at least `least` bytes that a value refers to; `example` is a good name for it.
+/// Reads a reference to a secret of at least `least` bytes. Hints use the name `example`.
 pub(crate) fn secret(field: Field<'_>, example: &str, least: usize) -> Option<String> {
     let name = field.read(|value| reference(value, example))?;
     field.read(|_| field.secrets().get(name, least))
 }
 
-/// A header value in which each `${NAME}` stands for a secret.
+/// Reads the value of a header and replaces each `${NAME}` by the secret.
 pub(crate) fn template(field: Field<'_>) -> Option<String> {
     let text = field.read(|value| match value {
         Value::String(text) => Ok(text),
-        _ => Err(Report::wrong_type_redacted("a text such as \"${ACCESS_ID}\"", value)),
+        _ => Err(Report::wrong_type_redacted("a string such as \"${ACCESS_ID}\"", value)),
     })?;
     let mut filled = String::new();
     let mut rest: &str = text;
@@ -96,8 +96,8 @@ pub(crate) fn template(field: Field<'_>) -> Option<String> {
         if !filled.is_empty() && filled.bytes().all(|b| b == b' ' || b.is_ascii_graphic()) {
             return Ok(filled);
         }
-        let report = Report::new(Code::InvalidValue, "this cannot be the value of a header");
-        Err(report.hint("visible ASCII characters and spaces; a secret may have been set with a line break at its end"))
+        let report = Report::new(Code::InvalidValue, "not a valid value of a header");
+        Err(report.hint("use visible ASCII characters and spaces; set a secret again if it ends with a line break"))
     })
 }
 
@@ -117,7 +117,7 @@ fn reference<'a>(value: &'a Value<'_>, example: &str) -> Result<&'a str, Report>
 }
 
 fn literal(example: &str) -> Report {
-    let report = Report::new(Code::InlineSecret, "a secret must not be written into this file");
+    let report = Report::new(Code::InlineSecret, "expected a reference to a secret, found a value in plain text");
     report.hint(format!("write `\"${{{example}}}\"` and set it with `npx wrangler secret put {example}`"))
 }
 
@@ -131,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn references_are_told_from_literals() {
+    fn references_differ_from_plain_values() {
         let table = [
             ("${KEY}", Ok("KEY")),
             ("${_K3Y_2}", Ok("_K3Y_2")),

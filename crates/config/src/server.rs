@@ -3,187 +3,190 @@
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
-use tunnel_balancer_core::host::normalize_host;
-use tunnel_balancer_core::{Server, ServerHeader, ServerSet, ServerUrl, ServerUrlError};
+use tunnel_balancer_core::{Server, ServerHealthCheck, ServerSet};
 
 use crate::diagnostic::Code;
 use crate::headers::{self, server_headers};
-use crate::host::{PublicHosts, is_well_formed};
+use crate::health_check::{self, PartialHealthCheck, health_check};
+use crate::host::PublicHosts;
 use crate::node::{NodeId, Value, backticked, quoted};
-use crate::reader::{Field, Setting, boolean, number, or_off, quotable_string, string};
+use crate::reader::{Field, Setting, boolean, number, or_off, quotable_string};
 use crate::report::Report;
+use crate::server_url::{ADDRESS, server_url};
+use crate::settings::Settings;
 use crate::value_schema::{SettingDoc, StringSchema, ValueSchema};
 
-/// What is written about a server beside its address. The defaults are the core's.
+/// A server while it is read.
 pub(crate) struct ServerSettings {
-    name: Option<String>,
-    weight: u32,
-    backup: bool,
-    drain: bool,
-    enabled: bool,
-    max_requests: Option<u32>,
-    headers: Vec<ServerHeader>,
+    server: Server,
+    /// The health check of the service, and the settings that the server changes.
+    health_check: Option<PartialHealthCheck>,
 }
 
-impl Default for ServerSettings {
-    fn default() -> Self {
-        Self {
-            name: None,
-            weight: 1,
-            backup: false,
-            drain: false,
-            enabled: true,
-            max_requests: None,
-            headers: Vec::new(),
-        }
-    }
-}
-
-/// Every key of a server but `url`, without which there is none.
+/// The settings of a server except `url`.
 pub(crate) const KEYS: &[Setting<ServerSettings>] = &[
     Setting::new(
         "name",
-        "What it is called in `X-Served-By` and in logs. Default: the first label of its hostname, as `chat-b` of \
+        "The name in `X-Served-By` and in logs. Default: the first label of the hostname, such as `chat-b` of \
          `chat-b.example.com`.",
         ValueSchema::String(NAME),
-        |settings, field| field.set(&mut settings.name, |value| name(value).map(Some)),
+        |settings, field| field.set(&mut settings.server.name, name),
     ),
     Setting::new(
         "weight",
-        "Its share of the traffic, relative to the others'. `0`: no new traffic. `failover` has no shares.",
+        "The share of the traffic, relative to the other servers. `0`: no new traffic. Not used by the policy `failover`.",
         ValueSchema::Number(WEIGHT),
-        |settings, field| field.set(&mut settings.weight, |value| number(value, WEIGHT)),
+        |settings, field| field.set(&mut settings.server.weight, |value| number(value, WEIGHT)),
     ),
     Setting::new(
         "backup",
-        "Whether it is used only while no other server is usable.",
+        "Whether it is used only while no other server is available.",
         ValueSchema::Boolean,
         |settings, field| {
-            field.set(&mut settings.backup, boolean);
+            field.set(&mut settings.server.backup, boolean);
         },
     ),
     Setting::new(
         "drain",
-        "Whether it only keeps the clients that `affinity` gave it, to take it down later without anybody noticing.",
+        "Whether it keeps the clients that `affinity` assigned to it and gets no new ones, before maintenance.",
         ValueSchema::Boolean,
-        |settings, field| field.set(&mut settings.drain, boolean),
+        |settings, field| field.set(&mut settings.server.drain, boolean),
     ),
-    Setting::new("enabled", "Whether it is used and probed at all.", ValueSchema::Boolean, |settings, field| {
-        field.set(&mut settings.enabled, boolean);
+    Setting::new("enabled", "Whether it is used and probed.", ValueSchema::Boolean, |settings, field| {
+        field.set(&mut settings.server.enabled, boolean);
     }),
     Setting::new(
         "max_requests",
-        "The most requests that one isolate sends to it at a time; more go to other servers. `false`: no limit.",
+        "The largest number of requests in flight from one isolate. Further ones go to other servers. `false`: no limit.",
         ValueSchema::OneOf(&[ValueSchema::Disabled, ValueSchema::Number(MAX_REQUESTS)]),
         |settings, field| {
-            field.set(&mut settings.max_requests, |value| or_off(value, |value| number(value, MAX_REQUESTS)));
+            field.set(&mut settings.server.max_requests, |value| or_off(value, |value| number(value, MAX_REQUESTS)));
         },
     ),
     Setting::new(
         "headers",
-        "Headers that requests and probes to this server carry besides, and no other server sees; `${NAME}` anywhere in a \
-         value stands for a secret. A visitor's own copies reach no server. \
-         For example `{ CF-Access-Client-Id: \"${ACCESS_ID}\", CF-Access-Client-Secret: \"${ACCESS_SECRET}\" }`.",
+        "Headers that are added to requests and probes to this server only. `${NAME}` anywhere in a value refers to a \
+         secret. A client's own copies are removed. Example: `{ CF-Access-Client-Id: \"${ACCESS_ID}\", CF-Access-Client-Secret: \"${ACCESS_SECRET}\" }`.",
         headers::SCHEMA,
-        |settings, field| server_headers(&mut settings.headers, field),
+        |settings, field| server_headers(&mut settings.server.headers, field),
+    ),
+    Setting::new(
+        "health_check",
+        "How this server is probed. A map is merged over the health check of the service. `false`: not at all. `true`: as \
+         the service sets.",
+        health_check::SCHEMA,
+        |settings, field| health_check(&mut settings.health_check, field),
     ),
 ];
 
-/// What can be written as the servers of a service.
-pub(crate) const SCHEMA: ValueSchema =
-    ValueSchema::Shared("servers", &ValueSchema::OneOf(&[ADDRESS, ValueSchema::List(&SERVER, ServerSet::CAPACITY)]));
+/// The forms of the servers of a service.
+pub(crate) const SCHEMA: ValueSchema = ValueSchema::Shared(
+    "servers",
+    &ValueSchema::OneOf(&[ValueSchema::String(ADDRESS), ValueSchema::List(&SERVER, ServerSet::CAPACITY)]),
+);
 
 const SERVER: ValueSchema = ValueSchema::OneOf(&[
     ValueSchema::Map(|| {
-        let url = "A hostname, `host:port` or URL; `https` unless it says `http://`. A path comes before that of each request.";
-        [vec![SettingDoc::required("url", url, ADDRESS)], Setting::docs(KEYS)].concat()
+        let url = "The hostname, `host:port` or URL. The default scheme is `https`. A path precedes the path of each request.";
+        [vec![SettingDoc::required("url", url, ValueSchema::String(ADDRESS))], Setting::docs(KEYS)].concat()
     }),
-    ADDRESS,
+    ValueSchema::String(ADDRESS),
 ]);
-
-const ADDRESS: ValueSchema = ValueSchema::String(StringSchema {
-    what: "a hostname or URL",
-    pattern: r"^([Hh][Tt][Tt][Pp][Ss]?://+)?(\[[^\s\]]*\]|[^\s\\/?#@*:\[\]]+)(:[0-9]+)?(/[^\s\\?#]*)?$",
-    longest: None,
-});
 
 const NAME: StringSchema =
     StringSchema { what: "a name", pattern: r"^[!#-&(-+\--:<-\[\]-_a-~]+$", longest: Some(MAX_NAME) };
 
 const WEIGHT: RangeInclusive<u32> = 0..=1000;
 const MAX_REQUESTS: RangeInclusive<u32> = 1..=100_000;
-/// Longer names would fill a line of a log.
+/// Longer names would make log lines unreadable.
 const MAX_NAME: usize = 64;
 
-/// The servers in the order they are written. What is wrong with them is reported and left out.
-pub(crate) fn servers(field: Field<'_>, public: &PublicHosts) -> Vec<Server> {
-    const EXPECTED: &str = "a hostname, or a list of servers";
-    let report = match field.value() {
-        Value::String(_) => None,
-        Value::List(items) if !items.is_empty() => None,
-        Value::List(_) => Some(
-            Report::new(Code::InvalidServers, "a service needs at least one server")
-                .hint("write the hostname of its tunnel, as in `[chat-a.example.com]`"),
-        ),
-        map @ Value::Map(_) => {
-            Some(Report::wrong_type(EXPECTED, map).hint("make it an item of a list: put `- ` in front"))
-        }
-        other => Some(Report::wrong_type(EXPECTED, other)),
-    };
-    if let Some(report) = report {
+/// Returns the valid servers in order, and reports the others. `service` has the health check that
+/// servers can change.
+pub(crate) fn servers(field: Field<'_>, public: &PublicHosts, service: &Settings) -> Vec<Server> {
+    if let Err(report) = check_form(field.value()) {
         field.report(report);
         return Vec::new();
     }
-    let mut seen = UniqueNames::default();
-    let read = |item| {
-        let mut settings = ServerSettings::default();
-        (server(item, &mut settings, public, &mut seen), settings)
-    };
-    let (servers, all_settings): (Vec<Option<Server>>, Vec<ServerSettings>) =
-        field.one_or_many().into_iter().map(read).unzip();
-    if let Err(report) = check_rotation(&all_settings) {
+    let mut names = UniqueNames::default();
+    let read = |item| server(item, public, service, &mut names);
+    let servers: Vec<(Server, bool)> = field.one_or_many().into_iter().filter_map(read).collect();
+    if let Err(report) = check_rotation(&servers) {
         field.report(report);
     }
-    servers.into_iter().flatten().collect()
+    servers.into_iter().filter(|(_, is_valid)| *is_valid).map(|(server, _)| server).collect()
 }
 
-/// One server; what is written about it goes into `draft` even where its address is wrong.
+fn check_form(servers: &Value<'_>) -> Result<(), Report> {
+    const EXPECTED: &str = "a hostname, or a list of servers";
+    match servers {
+        Value::String(_) => Ok(()),
+        Value::List(items) if !items.is_empty() => Ok(()),
+        Value::List(_) => Err(Report::new(Code::InvalidServers, "a service needs at least one server")
+            .hint("write the hostname of the tunnel: `[chat-a.example.com]`")),
+        Value::Map(entries) => {
+            let has_url = entries.iter().any(|(key, _)| matches!(&key.value, Value::String(key) if key == "url"));
+            let hint = if has_url {
+                "write a list of servers: `[{ url: chat-a.example.com }]`"
+            } else {
+                "write a list of servers: `[{ url: chat-a.example.com, name: a }]`"
+            };
+            Err(Report::wrong_type(EXPECTED, servers).hint(hint))
+        }
+        other => Err(Report::wrong_type(EXPECTED, other)),
+    }
+}
+
+/// Reads a server, and returns whether its address is valid. Its settings are read in any case.
 fn server(
     field: Field<'_>,
-    settings: &mut ServerSettings,
     public: &PublicHosts,
-    seen: &mut UniqueNames,
-) -> Option<Server> {
-    let (address, named) = match field.value() {
-        Value::Map(_) => {
-            let mut map = field.map("a server")?;
-            let (address, named) =
-                (map.required("url", "write `url: chat-a.example.com`"), map.present(&["name"]).first());
-            map.read_into(settings, KEYS);
-            (address?, named)
-        }
-        Value::String(_) => (field, None),
+    service: &Settings,
+    names: &mut UniqueNames,
+) -> Option<(Server, bool)> {
+    let mut map = match field.value() {
+        Value::Map(_) => Some(field.map("a server")?),
+        Value::String(_) => None,
         other => {
             field.report(Report::wrong_type("a hostname, or a map with the key `url`", other));
             return None;
         }
     };
-    let mut server = Server::new(address.read(|value| url(value, public))?);
-    server.name = settings.name.take().unwrap_or(server.name);
-    server.weight = settings.weight;
-    server.backup = settings.backup;
-    server.drain = settings.drain;
-    server.enabled = settings.enabled;
-    server.max_requests = settings.max_requests;
-    server.headers = std::mem::take(&mut settings.headers);
-    seen.add(&server, address, named);
-    Some(server)
+    let address = match &mut map {
+        Some(map) => map.required("url", "write `url: chat-a.example.com`"),
+        None => Some(field),
+    };
+    let named = map.as_ref().and_then(|map| map.present(&["name"]).first());
+    let url = address.and_then(|address| address.read(|value| server_url(value, public)));
+    let is_valid = url.is_some();
+    let server = Server::new(url.or_else(|| "server.invalid".parse().ok())?);
+    let mut settings = ServerSettings { server, health_check: service.health_check().clone() };
+    if let Some(map) = map {
+        map.read_into(&mut settings, KEYS);
+    }
+    let ServerSettings { mut server, health_check } = settings;
+    server.health_check = own_health_check(health_check, service);
+    if let Some(address) = address.filter(|_| is_valid) {
+        names.add(&server, address, named);
+    }
+    Some((server, is_valid))
 }
 
-/// The servers of this service so far, by what must be unique, and where that is written.
+fn own_health_check(check: Option<PartialHealthCheck>, service: &Settings) -> ServerHealthCheck {
+    let complete = |check: Option<PartialHealthCheck>| check.map(PartialHealthCheck::complete);
+    let (own, inherited) = (complete(check), complete(service.health_check().clone()));
+    match own {
+        own if own == inherited => ServerHealthCheck::Inherit,
+        None => ServerHealthCheck::Disabled,
+        Some(own) => ServerHealthCheck::Custom(Box::new(own)),
+    }
+}
+
+/// The addresses and names of the servers of a service so far, with their nodes.
 #[derive(Default)]
 struct UniqueNames {
     urls: BTreeMap<String, NodeId>,
+    /// With whether the name was set explicitly.
     names: BTreeMap<String, (NodeId, bool)>,
 }
 
@@ -191,61 +194,23 @@ impl UniqueNames {
     fn add(&mut self, server: &Server, address: Field<'_>, named: Option<Field<'_>>) {
         let url = server.url.to_string();
         if let Some(other) = self.urls.get(&url) {
-            let report = Report::new(Code::InvalidServers, format!("the server {} is listed twice", backticked(&url)));
-            let hint = "remove one: a server is not tried more often by being listed more often";
-            return address.report(report.related(*other).hint(hint));
+            let report = Report::new(Code::InvalidServers, format!("duplicate server {}", backticked(&url)));
+            let hint = "remove one of them: to change its share of the traffic, set `weight`";
+            return address.report(report.related(*other, "first listed here").hint(hint));
         }
         self.urls.insert(url, address.node().id);
         let at = named.unwrap_or(address);
         if let Some((other, other_named)) = self.names.get(&server.name) {
             let message = format!("two servers have the name {}", backticked(&server.name));
             let hint = if named.is_some() && *other_named {
-                "`X-Served-By` and logs tell servers apart by name: change one"
+                "rename one of them: the header `X-Served-By` and logs identify servers by name"
             } else {
-                "a server is named after the first label of its hostname: give one of them a `name`"
+                "set the `name` of one of them: the default is the first label of the hostname"
             };
-            return at.report(Report::new(Code::DuplicateName, message).related(*other).hint(hint));
+            return at.report(Report::new(Code::DuplicateName, message).related(*other, "first used here").hint(hint));
         }
         self.names.insert(server.name.clone(), (at.node().id, named.is_some()));
     }
-}
-
-fn url(value: &Value<'_>, public: &PublicHosts) -> Result<ServerUrl, Report> {
-    let text = string(value, "a hostname or URL")?;
-    if text.contains(|c: char| c.is_whitespace() || c.is_control() || c == '\\') {
-        let report = Report::new(Code::InvalidUrl, "not a hostname or URL");
-        return Err(report.hint("spaces and backslashes cannot be a part of it; each server is an item of its own"));
-    }
-    // Read as `host:port/path`, `https:/chat-a.example.com` would be a server called `https`.
-    if !text.contains("://") && text.contains(":/") {
-        return Err(Report::new(Code::InvalidUrl, "not a hostname or URL").hint(URL_HINT));
-    }
-    let url: ServerUrl = text.parse().map_err(|error| wrong_url(&error))?;
-    let Some(host) = normalize_host(url.authority()).filter(|host| is_well_formed(host)) else {
-        let wildcard = "a server has one full hostname: wildcards are not supported";
-        let report = Report::new(Code::InvalidUrl, format!("{} is not a hostname", backticked(url.authority())));
-        return Err(report.hint(if text.contains('*') { wildcard } else { URL_HINT }));
-    };
-    if let Some(written) = public.host(&host) {
-        let report = Report::new(Code::Loop, format!("the server {} is a public host of this file", backticked(&host)));
-        let hint = "its requests would come back here for ever: give the tunnel a hostname of its own";
-        return Err(report.related(written).hint(hint));
-    }
-    Ok(url)
-}
-
-const URL_HINT: &str = "write `chat-a.example.com`, `chat-a.example.com:8443` or `http://127.0.0.1:8080`";
-
-/// Says what to do about it. The text itself is not repeated where it may hold a password.
-fn wrong_url(error: &ServerUrlError) -> Report {
-    let hint = match error {
-        ServerUrlError::Scheme(_) => "a server is reached over `https` or `http`",
-        ServerUrlError::Credentials => "remove what stands before the `@`",
-        ServerUrlError::Query => "remove the `?` and what follows: each request brings a query of its own",
-        ServerUrlError::Fragment => "remove the `#` and what follows: it is never sent",
-        _ => URL_HINT,
-    };
-    Report::new(Code::InvalidUrl, error.to_string()).hint(hint)
 }
 
 fn name(value: &Value<'_>) -> Result<String, Report> {
@@ -256,15 +221,16 @@ fn name(value: &Value<'_>) -> Result<String, Report> {
     }
     let report = Report::new(Code::InvalidValue, format!("{} cannot be the name of a server", quoted(name)));
     let hint = format!(
-        "1 to {MAX_NAME} visible ASCII characters without commas, semicolons and quotes: it is sent as a header"
+        "use 1 to {MAX_NAME} visible ASCII characters except commas, semicolons and quotes: the name is sent in a header"
     );
     Err(report.hint(hint))
 }
 
-/// Checks whether a service can serve new clients. Invalid settings count as their defaults.
-fn check_rotation(servers: &[ServerSettings]) -> Result<(), Report> {
+/// Checks whether a service can serve new clients. Invalid settings count as defaults.
+fn check_rotation(servers: &[(Server, bool)]) -> Result<(), Report> {
     let report = |message, hint: &str| Err(Report::new(Code::InvalidServers, message).hint(hint));
-    let enabled = || servers.iter().filter(|server| server.enabled);
+    let servers = || servers.iter().map(|(server, _)| server);
+    let enabled = || servers().filter(|server| server.enabled);
     let mut accepting = enabled().filter(|server| !server.drain).peekable();
     if enabled().next().is_none() {
         return report("no server is enabled", "enable a server, or remove the service");
@@ -278,7 +244,7 @@ fn check_rotation(servers: &[ServerSettings]) -> Result<(), Report> {
         return report("every server that accepts new clients has `weight: 0`", hint);
     }
     // Disabled and draining servers count: then backups serve alone for a while.
-    if servers.iter().all(|server| server.backup) {
+    if servers().all(|server| server.backup) {
         let hint = "a backup is used only while no other server is available: remove `backup` from one server";
         return report("every server has `backup: true`", hint);
     }

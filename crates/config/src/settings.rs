@@ -1,8 +1,8 @@
-//! The settings of a service: everything but its host and its servers.
+//! The settings of a service except its address and its servers.
 //!
-//! `defaults` and a service hold the same keys and are read by the same table, one after the other
-//! into the same value. So whatever a service does not write keeps the value of `defaults`, and
-//! maps such as `health_check` merge key by key.
+//! `defaults` and the service are read by the same table into the same value, one after the other.
+//! So a key that is absent in the service has the value of `defaults`, and maps such as
+//! `health_check` are merged key by key.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ use crate::report::Report;
 use crate::retry::{self, retry};
 use crate::value_schema::{StringSchema, ValueSchema, words};
 
-/// What a service does, apart from where.
+/// The settings of a service.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     policy: Policy,
@@ -36,63 +36,58 @@ pub(crate) struct Settings {
     error_page: Option<String>,
 }
 
-/// Every setting of a service.
+/// The table of settings.
 pub(crate) const KEYS: &[Setting<Settings>] = &[
     Setting::new(
         "policy",
-        "Which server is tried first; the others follow when it fails. `failover`: the first in the list that is usable. \
-         `round_robin`: in turn, each as often as its weight says. `random`: by lot, with chances by weight. \
-         `least_requests`: of two drawn by lot the one with fewer requests under way. `latency`: of two drawn by lot the \
-         one that is likely to answer sooner. `hash`: always the same for the same client, by its address unless a map \
-         says otherwise.",
+        "How the first server is selected among the available ones. `failover`: the first of the list. `round_robin`: in \
+         turns, by weight. `random`: at random, by weight. `least_requests`: the one with fewer requests in flight of two \
+         random servers. `latency`: the one with the shorter expected response time of two random servers. `hash`: the \
+         same server for the same client IP address, or for the key that a map names.",
         policy::SCHEMA,
         |settings, field| policy(&mut settings.policy, field),
     ),
     Setting::new(
         "failback",
-        "When traffic returns to a server that was away, with the policy `failover`. `auto`: as soon as it is usable. \
-         `{ after: 10m }`: when it has been usable for that long. `manual`: on command; the Worker has none yet, so there \
-         it lasts until the isolate ends.",
+        "When traffic returns to a preferred server, with the policy `failover`. `auto`: as soon as it is available. \
+         `{ after: 10m }`: when it has been available for that long. `manual`: on command (SIGUSR1 in `serve`); the \
+         Worker has no such command, so there it lasts until the isolate ends.",
         failback::SCHEMA,
         |settings, field| failback(&mut settings.failback, field),
     ),
     Setting::new(
         "writes",
-        "Which servers get requests that may change something: all methods but GET, HEAD, OPTIONS, TRACE, PROPFIND, REPORT \
-         and SEARCH. `primary_only`: the first server of the list alone, for replicas that only read. No other server gets them \
-         when it is unavailable; if it does not respond, they are answered with 503.",
+        "Which servers get requests with unsafe methods: all except GET, HEAD, OPTIONS, TRACE, PROPFIND, REPORT and SEARCH. \
+         `primary_only`: the first server of the list, for read-only replicas. While it does not respond, such requests get \
+         503.",
         ValueSchema::Enum(|| words(WRITES)),
         |settings, field| field.set(&mut settings.writes, writes),
     ),
     Setting::new(
         "slow_start",
-        "How long the share of a server that was away takes to grow to its full size. `false`: it has it at once.",
+        "The time in which the share of a server that was unavailable grows to its full size. `false`: it gets its share at once.",
         ValueSchema::OneOf(&[ValueSchema::Disabled, ValueSchema::Duration(DEFAULT_RANGE)]),
         |settings, field| field.set(&mut settings.slow_start, slow_start),
     ),
     Setting::new(
         "affinity",
-        "Whether clients stay with the server they got first, as long as it is usable. `false`: no. \
+        "Whether clients stay with the server of their first request while it is available. `false`: no. \
          `{ cookie: lb, key: \"${AFFINITY_KEY}\" }`: by the cookie `lb`.",
         affinity::SCHEMA,
         |settings, field| affinity(&mut settings.affinity, field),
     ),
     Setting::new(
         "health_check",
-        "Asking each server whether it is well. `false`: never. `true`: where `defaults` turned it off, as if nothing were \
-         written there.",
+        "How each server is probed. `false`: not at all. `true`: with the default settings, if `defaults` disabled it.",
         health_check::SCHEMA,
         |settings, field| health_check(&mut settings.health_check, field),
     ),
-    Setting::new("retry", "Trying a request again on another server.", retry::SCHEMA, |settings, field| {
+    Setting::new("retry", "Retries of failed requests on other servers.", retry::SCHEMA, |settings, field| {
         retry(&mut settings.retry, field);
     }),
-    Setting::new(
-        "ejection",
-        "Leaving out a server for failures of real requests.",
-        ejection::SCHEMA,
-        |settings, field| ejection(&mut settings.ejection, field),
-    ),
+    Setting::new("ejection", "Ejection of servers for failures in traffic.", ejection::SCHEMA, |settings, field| {
+        ejection(&mut settings.ejection, field)
+    }),
     Setting::new(
         "served_by_header",
         "Whether responses carry the header `X-Served-By` with the name of the server that responded.",
@@ -101,8 +96,8 @@ pub(crate) const KEYS: &[Setting<Settings>] = &[
     ),
     Setting::new(
         "error_page",
-        "A page of your own, in HTML, for answers that no server gave (503, 504, 508) to clients that want a page. \
-         `{{status}}`, `{{reason}}`, `{{message}}` and `{{request_id}}` are filled in. `false`: a plain one.",
+        "The HTML page of error responses that the balancer makes itself (503, 504, 508), for clients that accept HTML. \
+         `{{status}}`, `{{reason}}`, `{{message}}` and `{{request_id}}` are replaced. `false`: the built-in page.",
         ValueSchema::OneOf(&[ValueSchema::Disabled, ValueSchema::String(HTML)]),
         |settings, field| field.set(&mut settings.error_page, error_page),
     ),
@@ -113,7 +108,7 @@ const HTML: StringSchema = StringSchema { what: "a page in HTML", pattern: r"^\s
 const WRITES: &[(&str, Writes)] = &[("anywhere", Writes::Anywhere), ("primary_only", Writes::PrimaryOnly)];
 
 impl Default for Settings {
-    /// The core's defaults, which [`Service::new`] sets as well.
+    /// Creates the defaults, which are those of [`Service::new`].
     fn default() -> Self {
         Self {
             policy: Policy::default(),
@@ -131,14 +126,19 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Takes in what is written in `map`.
+    /// Returns the health check, which servers can change.
+    pub(crate) const fn health_check(&self) -> &Option<PartialHealthCheck> {
+        &self.health_check
+    }
+
+    /// Reads the settings that are present in `map`.
     pub(crate) fn read(&mut self, map: Map<'_>) {
-        let written = map.present(&["failback", "policy"]);
+        let present = map.present(&["failback", "policy"]);
         map.read_into(self, KEYS);
         if let Some(report) = failback::conflict(self.failback, &self.policy)
-            && let Some(blamed) = written.culprit()
+            && let Some(culprit) = present.culprit()
         {
-            blamed.report(report);
+            culprit.report(report);
         }
     }
 
@@ -172,8 +172,8 @@ fn error_page(value: &Value<'_>) -> Result<Option<String>, Report> {
         if page.trim_start().starts_with('<') {
             return Ok(page.to_owned());
         }
-        let report = Report::new(Code::InvalidValue, format!("expected HTML, found {}", quoted(page)));
-        Err(report.hint("write the page itself here, below `error_page: |`: there are no files where it is served"))
+        let report = Report::new(Code::InvalidValue, format!("expected a page in HTML, found {}", quoted(page)));
+        Err(report.hint("write the HTML here, below `error_page: |`: file names are not supported"))
     })
 }
 
@@ -182,7 +182,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_defaults_are_the_cores() {
+    fn the_defaults_are_those_of_the_core() {
         let servers = || vec![Server::new("a.example.com".parse().unwrap())];
         let service = Settings::default().service("x.example.com".to_owned(), servers()).unwrap();
         assert_eq!(service, Service::new("x.example.com", servers()).unwrap());

@@ -1,4 +1,4 @@
-//! Sizes as they are written: `64KiB`, `1MiB`, or a plain number of bytes.
+//! Sizes: `64KiB`, `1MiB`, or a number of bytes.
 
 use std::ops::RangeInclusive;
 
@@ -9,13 +9,13 @@ use crate::report::Report;
 pub(crate) const UNITS: [(&str, u64); 3] = [("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20)];
 const EXPECTED: &str = "a size such as \"64KiB\"";
 
-/// A number of bytes within `range`.
+/// Reads a number of bytes within `range`.
 pub(crate) fn size(value: &Value<'_>, range: RangeInclusive<u64>) -> Result<u64, Report> {
     let bytes = match value {
         Value::Integer(bytes) => *bytes,
         Value::String(text) => parse(text).ok_or_else(|| {
             let report = Report::new(Code::InvalidValue, format!("expected {EXPECTED}, found {}", quoted(text)));
-            report.hint("a whole number with KiB or MiB, or of bytes")
+            report.hint("write a whole number with `KiB` or `MiB`, or a number of bytes")
         })?,
         _ => return Err(Report::wrong_type(EXPECTED, value)),
     };
@@ -26,7 +26,7 @@ pub(crate) fn size(value: &Value<'_>, range: RangeInclusive<u64>) -> Result<u64,
     Err(Report::new(Code::OutOfRange, format!("expected {least} to {most}, found {}", format_size(bytes))))
 }
 
-/// A number of bytes as it is written: `64KiB`, `1MiB` or `65536`. `None` for anything else.
+/// Parses a number of bytes: `64KiB`, `1MiB` or `65536`.
 pub fn parse(text: &str) -> Option<u64> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at_checked(digits)?;
@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_are_read_and_written() {
+    fn sizes_are_parsed_and_formatted() {
         let table = [
             ("0", Some(0)),
             ("65536", Some(65_536)),

@@ -1,13 +1,12 @@
-//! How far the text of a node goes on its first line, so that it can be underlined.
+//! The end of a node on its first line, for underlining.
 //!
-//! The YAML library tells where a node begins and nothing of its end. For what is blamed in
-//! practice (keys, words, numbers, quoted texts, maps on one line) the end can be read off the
-//! line; of anything larger the first part is underlined.
+//! The YAML library has the start of a node only. The end of keys, words, numbers, quoted strings
+//! and maps on one line is found in the line. Of a larger node, the first part is underlined.
 
 use crate::node::Value;
 
-/// The column behind the node with this value that begins at `column` of `line`, both counted in
-/// characters from 1.
+/// Returns the column after the node with this value that starts at `column` of `line`. Columns
+/// are counted in characters from 1.
 pub(crate) fn end(line: &str, column: usize, value: &Value<'_>) -> usize {
     let start = line.char_indices().nth(column.saturating_sub(1)).map_or(line.len(), |(index, _)| index);
     let rest = line.get(start..).unwrap_or_default();
@@ -18,7 +17,7 @@ pub(crate) fn end(line: &str, column: usize, value: &Value<'_>) -> usize {
     column + length.max(1)
 }
 
-/// How many characters of `rest` belong together.
+/// Returns the length of the node at the start of `rest`, in characters.
 fn first_part(rest: &str) -> usize {
     let whole = rest.trim_end().chars().count();
     let mut chars = rest.chars().enumerate().peekable();
@@ -30,7 +29,7 @@ fn first_part(rest: &str) -> usize {
         let next = chars.peek().map(|(_, next)| *next);
         match (quote, c) {
             (Some('"'), '\\') => drop(chars.next()),
-            // Twice, it stands for itself.
+            // Two quotes are an escaped one.
             (Some('\''), '\'') if next == Some('\'') => drop(chars.next()),
             (Some(open), _) if open == c => {
                 quote = None;
@@ -63,7 +62,7 @@ mod tests {
     use crate::yaml;
 
     #[test]
-    fn every_node_is_underlined_as_far_as_it_goes_on_its_line() {
+    fn spans_end_with_the_node_or_the_line() {
         let text = r#"plain: two words # a comment
 "quoted key" : 'it''s' # a comment
 list: [a, "b]", {c: 1.5}] # a comment

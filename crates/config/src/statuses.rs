@@ -9,58 +9,74 @@ use crate::node::Value;
 use crate::reader::Field;
 use crate::report::Report;
 
-/// The statuses there are.
+/// The range of statuses.
 pub(crate) const ANY: RangeInclusive<u16> = 100..=599;
 
 const EXPECTED: &str = "a status or a range of them such as `200-299`";
 
-/// One status, a range, or a list of such, each as `read` understands it.
-pub(crate) fn statuses(
-    field: Field<'_>,
-    read: impl Fn(&Value<'_>) -> Result<(u16, u16), Report>,
-) -> Option<StatusRanges> {
-    let ranges: Vec<Option<(u16, u16)>> = field.one_or_many().into_iter().map(|item| item.read(&read)).collect();
+/// Reads a status, a range, or a list of them.
+pub(crate) fn statuses(field: Field<'_>, allowed: &RangeInclusive<u16>) -> Option<StatusRanges> {
+    let read = |item: Field<'_>| item.read(|value| status_range(value, allowed));
+    let ranges: Vec<Option<(u16, u16)>> = field.one_or_many().into_iter().map(read).collect();
     ranges.into_iter().collect::<Option<Vec<_>>>().map(StatusRanges)
 }
 
-/// Any status.
-pub(crate) fn status_range(value: &Value<'_>) -> Result<(u16, u16), Report> {
-    let report = |code| {
-        let report = Report::new(code, format!("expected {EXPECTED}, found {value}"));
-        report.hint(hint(value))
-    };
+/// Reads a status or a range of statuses.
+fn status_range(value: &Value<'_>, allowed: &RangeInclusive<u16>) -> Result<(u16, u16), Report> {
     let (first, last) = match value {
-        Value::Integer(status) => (u16::try_from(*status).ok(), u16::try_from(*status).ok()),
-        Value::String(text) => {
-            let (first, last) = text.split_once('-').unwrap_or((text, text));
-            (status(first), status(last))
+        Value::Integer(status) => {
+            let status = u16::try_from(*status).unwrap_or(u16::MAX);
+            (status, status)
         }
+        Value::String(text) => parse(text).ok_or_else(|| {
+            let report = Report::new(Code::InvalidValue, format!("expected {EXPECTED}, found {value}"));
+            report.hint(hint(text, allowed))
+        })?,
         _ => return Err(Report::wrong_type(EXPECTED, value)),
     };
-    let (Some(first), Some(last)) = (first, last) else { return Err(report(Code::InvalidValue)) };
-    if !ANY.contains(&first) || !ANY.contains(&last) || first > last {
-        return Err(report(Code::OutOfRange));
+    if allowed.contains(&first) && allowed.contains(&last) && first <= last {
+        return Ok((first, last));
     }
-    Ok((first, last))
+    let (least, most) = (allowed.start(), allowed.end());
+    let report = Report::new(Code::OutOfRange, format!("expected statuses from {least} to {most}, found {value}"));
+    Err(if first > last {
+        report.hint(format!("write the lower status first: `{last}-{first}`"))
+    } else if first < *least && ANY.contains(&first) {
+        report.hint(format!("remove statuses below {least}: requests with such responses must not be repeated"))
+    } else {
+        report
+    })
 }
 
-fn hint(value: &Value<'_>) -> String {
-    let class = match value {
-        Value::String(text) => text.strip_suffix("xx").filter(|digit| matches!(digit.as_bytes(), [b'1'..=b'5'])),
-        _ => None,
-    };
-    match class {
-        Some(digit) => format!("write `{digit}00-{digit}99`"),
-        None => "statuses go from 100 to 599, the lower one first".to_owned(),
+fn parse(text: &str) -> Option<(u16, u16)> {
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    Some((status(first)?, status(last)?))
+}
+
+fn hint(text: &str, allowed: &RangeInclusive<u16>) -> String {
+    let class = text.to_ascii_lowercase().strip_suffix("xx").and_then(|digit| digit.parse::<u16>().ok());
+    let (first, last) = text.split_once('-').unwrap_or((text, ""));
+    match (class.filter(|class| allowed.contains(&class.saturating_mul(100))), status(first), status(last)) {
+        (Some(class), _, _) => format!("write `{class}00-{class}99`"),
+        (None, Some(first), _) if last.is_empty() && allowed.contains(&first) => {
+            format!("write `{first}-{}`", allowed.end())
+        }
+        (None, None, Some(last)) if first.is_empty() && allowed.contains(&last) => {
+            format!("write `{}-{last}`", allowed.start())
+        }
+        _ => {
+            let example = if allowed.contains(&200) { 200 } else { 500 };
+            format!("write a status or a range: `{example}`, `{example}-{}`", example + 99)
+        }
     }
 }
 
 fn status(text: &str) -> Option<u16> {
     let text = text.trim();
-    text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten()
+    text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().unwrap_or(u16::MAX)).filter(|_| !text.is_empty())
 }
 
-/// The first statuses that both lists cover, as they would be written.
+/// Returns the first statuses that both lists contain, formatted.
 pub(crate) fn overlap(one: &StatusRanges, other: &StatusRanges) -> Option<String> {
     let pairs = one.0.iter().flat_map(|a| other.0.iter().map(move |b| (a.0.max(b.0), a.1.min(b.1))));
     pairs

@@ -1,52 +1,54 @@
-//! The subrequests of one request, and whether Cloudflare allows them (CFG-09).
+//! The subrequests of a request, compared with the limit of Cloudflare.
 //!
-//! All attempts and probes happen only when servers fail, so a file that needs too many would fail
-//! at the worst time.
+//! All attempts and probes are made only while servers fail. So too many of them would go unnoticed
+//! until then.
 
 use tunnel_balancer_core::Service;
 
 use crate::diagnostic::Code;
 use crate::report::Report;
 
-/// The subrequests that a request may cause on Cloudflare's free plan.
+/// The largest number of subrequests of a request on Cloudflare's free plan.
 pub const MAX_SUBREQUESTS: u32 = 50;
 
-/// The most subrequests that one request to a service can cause.
+/// The largest numbers of subrequests that a request to a service can make.
 ///
-/// Probes of servers whose responses are overdue are not counted: the Worker starts them only while
-/// [`max_probes`](Self::max_probes) allows.
+/// Liveness probes are not counted: the Worker starts them within
+/// [`max_probes`](Self::max_probes).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Subrequests {
     /// Attempts to send the request.
     pub attempts: u32,
-    /// Attempts beside one that waits on a stalled server.
+    /// Hedges of attempts that wait for a stalled server.
     pub hedges: u32,
     /// Attempts while the request is held.
     pub held: u32,
-    /// Probes that are due: one of each server, and one more of each that fails.
+    /// Due probes: one of each server, and one more of each that fails.
     pub probes: u32,
 }
 
 impl Subrequests {
-    /// Adds up the subrequests of a service.
+    /// Computes the subrequests of a service.
     pub fn of(service: &Service) -> Self {
-        let servers = service.servers().iter().filter(|server| server.enabled).count();
-        let servers = u32::try_from(servers).unwrap_or(u32::MAX);
+        let enabled = || service.all().iter().filter(|id| service.server(*id).is_some_and(|server| server.enabled));
+        let count = |servers: usize| u32::try_from(servers).unwrap_or(u32::MAX);
+        let servers = count(enabled().count());
+        let probed = count(enabled().filter(|id| service.health_check_of(*id).is_some()).count());
         let retry = &service.retry;
         let attempts = retry.attempts.min(servers);
         let hedges = u32::from(retry.hedge && retry.liveness_check_after.is_some() && attempts > 1);
-        let probes = if service.health_check.is_some() { servers.saturating_add(attempts) } else { 0 };
+        let probes = probed.saturating_add(attempts.min(probed));
         Self { attempts, hedges, held: retry.held_attempts(), probes }
     }
 
-    /// Returns the sum.
+    /// Returns the total.
     pub const fn total(&self) -> u32 {
         self.without_hold().saturating_add(self.held)
     }
 
-    /// Returns the probes that a request of a Worker may start: those that leave enough subrequests
-    /// for its attempts. Some always may, since without probes no server returns.
+    /// Returns the number of probes that a request of a Worker may start, which leaves enough
+    /// subrequests for its attempts. It is at least 10, because without probes no server recovers.
     pub fn max_probes(&self) -> u32 {
         const MIN: u32 = 10;
         let attempts = self.attempts.saturating_add(self.hedges).saturating_add(self.held);
@@ -58,21 +60,19 @@ impl Subrequests {
     }
 }
 
-/// Checks whether Cloudflare allows what a request can cause.
+/// Checks the subrequests of a service against the limit.
 ///
-/// Held attempts do not count here: where a request can make no more subrequests, it is not held
-/// any longer.
+/// Held attempts are not counted: a request that reaches the limit is not held any longer.
 pub(crate) fn check(service: &Service) -> Result<(), Report> {
-    let work = Subrequests::of(service);
-    if work.without_hold() <= MAX_SUBREQUESTS {
+    let subrequests = Subrequests::of(service);
+    if subrequests.without_hold() <= MAX_SUBREQUESTS {
         return Ok(());
     }
-    let Subrequests { attempts, hedges, probes, .. } = work;
+    let Subrequests { attempts, hedges, probes, .. } = subrequests;
     let hedges = if hedges > 0 { format!(", {hedges} hedge") } else { String::new() };
     let message = format!(
-        "{attempts} attempts{hedges} and {probes} probes are {} subrequests, more than the {MAX_SUBREQUESTS} that a request \
-         may cause",
-        work.without_hold()
+        "{attempts} attempts{hedges} and {probes} probes are {} subrequests, more than the limit of {MAX_SUBREQUESTS} per request",
+        subrequests.without_hold()
     );
-    Err(Report::new(Code::InvalidServers, message).hint("use fewer servers or fewer `attempts`"))
+    Err(Report::new(Code::InvalidServers, message).hint("remove servers, or set `attempts` to a smaller number"))
 }

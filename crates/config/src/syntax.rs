@@ -1,32 +1,33 @@
-//! Texts that are no YAML document, and what to say about them.
+//! Syntax errors of YAML and their hints.
 
-/// Reading `[[[[` takes time that grows with the square of the depth, and the library counts the
-/// depth too late. As brackets in quotes cannot be told apart without reading, all are counted,
-/// nested or not: 0.3 s at worst.
+use crate::slips;
+
+/// The limit of brackets in a file. The library needs quadratic time for nested ones and limits
+/// the depth too late. All brackets are counted, because those in quotes are only known after
+/// parsing. Parsing then takes at most 0.3 s.
 const MAX_BRACKETS: usize = 10_000;
 
-/// A place in the text, line and column counted from 1.
+/// A position in the text. Line and column are counted from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Position {
     pub(crate) line: usize,
     pub(crate) column: usize,
 }
 
-/// The first character.
+/// The position of the first character.
 pub(crate) const START: Position = Position { line: 1, column: 1 };
 
 pub(crate) const BYTE_ORDER_MARK: char = '\u{feff}';
 
 const BREAKS: [char; 5] = ['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}'];
 
-/// A text line by line, as positions count them: YAML breaks lines at more characters than most
-/// other readers.
+/// The lines of a text as positions count them. YAML also breaks lines at U+0085, U+2028 and U+2029.
 #[derive(Clone, Debug)]
-pub struct Lines<'a>(Vec<&'a str>);
+pub(crate) struct Lines<'a>(Vec<&'a str>);
 
 impl<'a> Lines<'a> {
-    /// The lines of `text`.
-    pub fn new(text: &'a str) -> Self {
+    /// Splits `text` into lines.
+    pub(crate) fn new(text: &'a str) -> Self {
         let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
         let parts = text.split_inclusive(BREAKS);
         let lines = parts.scan(false, |after_return, part| {
@@ -36,56 +37,70 @@ impl<'a> Lines<'a> {
         Self(lines.flatten().collect())
     }
 
-    /// The line with a number, counted from 1; empty where there is none.
-    pub fn line(&self, number: usize) -> &'a str {
+    /// Returns the line with this number, counted from 1, or an empty string.
+    pub(crate) fn line(&self, number: usize) -> &'a str {
         number.checked_sub(1).and_then(|index| self.0.get(index)).copied().unwrap_or_default()
     }
 }
 
-/// Why a text is no YAML document.
+/// The reason why a text is not a YAML document.
 #[derive(Debug)]
 pub(crate) struct SyntaxError {
     pub(crate) position: Position,
     pub(crate) message: String,
-    pub(crate) hint: Option<&'static str>,
+    pub(crate) hint: Option<String>,
 }
 
 impl SyntaxError {
-    /// An error in `text`, with what usually lies behind it.
+    /// Creates an error, with the hint for its usual cause.
     pub(crate) fn new(position: Position, message: impl Into<String>, text: &str) -> Self {
         let message = message.into();
-        let line = Lines::new(text).line(position.line);
+        let lines = Lines::new(text);
+        let line = lines.line(position.line);
+        let before = (1..position.line).rev().map(|number| lines.line(number)).find(|line| !line.trim().is_empty());
+        let before = before.unwrap_or_default();
         let indentation = line.split(|c: char| !c.is_whitespace()).next().unwrap_or_default();
+        let missing_colon = before.trim().trim_start_matches("- ");
         let hint = if indentation.contains('\t') {
             Some("indent with spaces: YAML does not allow tabs")
+        } else if let Some(hint) = slips::in_line(line).or_else(|| slips::in_line(before)) {
+            Some(hint)
+        } else if message.starts_with("mapping values are not allowed") && is_key(missing_colon) {
+            return Self { position, message, hint: Some(format!("add a colon: `{missing_colon}:`")) };
         } else if message.contains("did not find expected") && [" ${", ",${", "[${"].iter().any(|it| line.contains(it))
         {
-            Some("put a reference in double quotes, as in `\"${NAME}\"`")
+            Some("put the reference in double quotes: `\"${NAME}\"`")
         } else {
             HINTS.iter().find(|(part, _)| message.contains(part)).map(|(_, hint)| *hint)
         };
-        Self { position, message, hint }
+        Self { position, message, hint: hint.map(str::to_owned) }
     }
+}
+
+/// Returns whether a line could be a key without its colon.
+fn is_key(text: &str) -> bool {
+    text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+        && text.starts_with(|c: char| c.is_ascii_alphabetic())
 }
 
 const HINTS: [(&str, &str); 12] = [
     ("is not allowed", "remove it, or write it as an escape in double quotes"),
     ("`[` and `{`", "write lists and maps on lines of their own"),
-    ("a second document", "put everything into one document, without a `---` line in between"),
-    ("recursion limit", "no setting is nested that deeply"),
-    ("what aliases stand for", NO_ALIASES),
+    ("a second document", "remove the `---` line"),
+    ("recursion limit", "remove levels: no setting is nested that deeply"),
+    ("those of aliases", NO_ALIASES),
     ("repetition limit", NO_ALIASES),
     ("alias", STAR),
     ("anchor", STAR),
-    ("cannot start any token", "put a text that begins with this character in quotes"),
-    ("mapping values are not allowed", "check the indentation; a text that contains `: ` must be in quotes"),
+    ("cannot start any token", "put a string that starts with this character in double quotes"),
+    ("mapping values are not allowed", "check the indentation; put a string that contains `: ` in double quotes"),
     ("did not find expected", "check the indentation and the brackets here and one line above"),
-    ("expected ':'", "a colon is missing, or the indentation is wrong here or one line above"),
+    ("expected ':'", "add the missing colon, or correct the indentation, here or one line above"),
 ];
 const NO_ALIASES: &str = "write the values out instead of using aliases";
-const STAR: &str = "a text that begins with `*` or `&` must be in quotes";
+const STAR: &str = "put a string that starts with `*` or `&` in double quotes";
 
-/// What can be told before reading, and the library tells badly or late.
+/// Detects errors that the library reports late or unclearly.
 pub(crate) fn check(text: &str) -> Result<(), SyntaxError> {
     let is_forbidden = |c: char| {
         (c.is_control() && !matches!(c, '\t' | '\n' | '\r' | '\u{85}')) || matches!(c, '\u{fffe}' | '\u{ffff}')
@@ -114,7 +129,7 @@ mod tests {
     use crate::yaml;
 
     #[test]
-    fn what_is_no_document_is_an_error_at_its_place() {
+    fn syntax_errors_have_positions_and_hints() {
         let deep = "- ".repeat(129);
         let brackets = "[".repeat(MAX_BRACKETS + 1);
         let many = format!("- &a [{}]\n- [{}]", "x,".repeat(1_000), "*a,".repeat(100));
@@ -125,20 +140,20 @@ mod tests {
             ),
             (
                 "a: @b",
-                "1:4 found character that cannot start any token, while scanning for the next token; put a text that begins with this character in quotes",
+                "1:4 found character that cannot start any token, while scanning for the next token; put a string that starts with this character in double quotes",
             ),
             (
                 "*.example.com: a",
-                "1:2 did not find expected alphabetic or numeric character, while scanning an alias; a text that begins with `*` or `&` must be in quotes",
+                "1:2 did not find expected alphabetic or numeric character, while scanning an alias; put a string that starts with `*` or `&` in double quotes",
             ),
-            ("a: *b", "1:4 unknown anchor; a text that begins with `*` or `&` must be in quotes"),
+            ("a: *b", "1:4 unknown anchor; put a string that starts with `*` or `&` in double quotes"),
             (
                 "a: b\n  c: d",
-                "2:4 mapping values are not allowed in this context; check the indentation; a text that contains `: ` must be in quotes",
+                "2:4 mapping values are not allowed in this context; check the indentation; put a string that contains `: ` in double quotes",
             ),
             (
                 "a: 1\nb\n",
-                "3:1 could not find expected ':', while scanning a simple key at line 2 column 1; a colon is missing, or the indentation is wrong here or one line above",
+                "3:1 could not find expected ':', while scanning a simple key at line 2 column 1; add the missing colon, or correct the indentation, here or one line above",
             ),
             (
                 "a: [b\n",
@@ -148,31 +163,28 @@ mod tests {
                 "[a] b",
                 "1:5 did not find expected <document start>; check the indentation and the brackets here and one line above",
             ),
-            (
-                "a: 1\n---\nb: 2",
-                "3:1 a second document begins here; put everything into one document, without a `---` line in between",
-            ),
+            ("a: 1\n---\nb: 2", "3:1 a second document starts here; remove the `---` line"),
             (
                 "a: 1\nb: x\0y",
                 "2:5 the character U+0000 is not allowed; remove it, or write it as an escape in double quotes",
             ),
-            (&deep, "1:257 recursion limit exceeded; no setting is nested that deeply"),
-            ("&a [*a]", "1:1 recursion limit exceeded; no setting is nested that deeply"),
+            (&deep, "1:257 recursion limit exceeded; remove levels: no setting is nested that deeply"),
+            ("&a [*a]", "1:1 recursion limit exceeded; remove levels: no setting is nested that deeply"),
             (&brackets, "1:10001 more than 10000 `[` and `{`; write lists and maps on lines of their own"),
             (
                 &many,
-                "1:1803 more than 100000 values, with what aliases stand for; write the values out instead of using aliases",
+                "1:1803 more than 100000 values, including those of aliases; write the values out instead of using aliases",
             ),
         ];
         for (text, expected) in table {
             let SyntaxError { position, message, hint } = yaml::read(text).unwrap_err();
-            let found = format!("{}:{} {message}; {}", position.line, position.column, hint.unwrap_or("-"));
+            let found = format!("{}:{} {message}; {}", position.line, position.column, hint.as_deref().unwrap_or("-"));
             assert_eq!(found, expected, "{}", text.get(..40).unwrap_or(text));
         }
     }
 
     #[test]
-    fn lines_are_counted_as_the_library_counts_them() {
+    fn lines_are_those_of_the_library() {
         let text = "a: 1\r\nb: 2\n\nc: 3\rd: 4\u{85}e: 5\u{2028}f: 6";
         let lines = Lines::new(text);
         let root = yaml::read(text).unwrap();
@@ -184,13 +196,13 @@ mod tests {
     }
 
     #[test]
-    fn an_alias_bomb_is_not_unfolded() {
+    fn an_alias_bomb_is_not_expanded() {
         let mut text = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
         for level in 1..20 {
             let aliases = vec![format!("*a{}", level - 1); 10].join(", ");
             text += &format!("a{level}: &a{level} [{aliases}]\n");
         }
         let error = yaml::read(&text).unwrap_err();
-        assert_eq!(error.message, "more than 100000 values, with what aliases stand for");
+        assert_eq!(error.message, "more than 100000 values, including those of aliases");
     }
 }

@@ -5,14 +5,14 @@ use crate::node::Value;
 use crate::report::Report;
 use crate::value_schema::StringSchema;
 
-/// Longer names exist in no application.
+/// Longer names are not in use.
 const MAX: usize = 128;
 
 pub(crate) const TOKEN: StringSchema =
     StringSchema { what: "a name", pattern: r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$", longest: Some(MAX) };
 
-/// The name of `what`: a token of RFC 9110, section 5.6.2. Another text is not repeated, for it is
-/// often the name with its secret value.
+/// Reads the name of `what`: a token of RFC 9110, section 5.6.2. The message omits other strings,
+/// which often contain a secret beside the name.
 pub(crate) fn token<'a>(value: &'a Value<'_>, what: &str) -> Result<&'a str, Report> {
     let Value::String(name) = value else {
         let report = Report::wrong_type_redacted(&format!("the name of {what}"), value);
@@ -23,8 +23,8 @@ pub(crate) fn token<'a>(value: &'a Value<'_>, what: &str) -> Result<&'a str, Rep
     if (1..=MAX).contains(&name.len()) && name.bytes().all(is_allowed) {
         return Ok(name);
     }
-    let report = Report::new(Code::InvalidValue, format!("this cannot be the name of {what}"));
-    Err(report.hint(format!("1 to {MAX} ASCII letters, digits, `-`, `_` and `.`")))
+    let report = Report::new(Code::InvalidValue, format!("not a valid name of {what}"));
+    Err(report.hint(format!("use 1 to {MAX} ASCII letters, digits, `-`, `_` and `.`")))
 }
 
 #[cfg(test)]
@@ -32,7 +32,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tokens_are_told_from_other_texts() {
+    fn only_tokens_are_accepted() {
         for name in ["x", "X-User", "__Host-lb", "a.b", "!#$%&'*+-.^_`|~9", &"x".repeat(MAX)] {
             assert_eq!(token(&Value::String(name.into()), "a header").ok(), Some(name));
         }

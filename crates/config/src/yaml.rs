@@ -1,15 +1,13 @@
-//! From text to a tree of [`Node`]s, and from a node back to its line and column.
+//! Parses a text into a tree of [`Node`]s, and finds the position of a node.
 //!
-//! The only file that knows which YAML library is used (invariant: `serde_yaml` is named nowhere
-//! else), so that the library can be replaced here.
+//! This is the only file that names `serde_yaml`, so that the library can be replaced.
 //!
-//! `serde_yaml` keeps positions to itself, except one: an error that a visitor returns carries the
-//! position of the very node it was visiting. So the tree is built without positions, its nodes
-//! numbered in the order they are visited; and when something turns out to be wrong, the text is
-//! read once more by the same visitor, which now returns an error at each of those numbers. Behind
-//! a scalar the library can go on, so one more reading finds any number of them; behind a list or a
-//! map it cannot, so each of these costs a reading of its own. A file without a mistake is read
-//! once and pays nothing.
+//! `serde_yaml` exposes one kind of position: an error that a visitor returns has the position of
+//! the node that it visits. So the tree is built without positions, with nodes numbered in order of
+//! their visits. To find positions, the text is read again, and the visitor returns an error at
+//! each wanted number. The library can continue after a scalar, so one reading finds any number of
+//! them. It cannot continue after a list or a map, so each of these needs its own reading. A valid
+//! file is read once.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,10 +19,10 @@ use serde_yaml::Deserializer;
 use crate::node::{Node, NodeId, Value};
 use crate::syntax::{self, Position, START, SyntaxError};
 
-/// Aliases can make a short text arbitrarily large; more values than this are no configuration.
+/// The limit of values, because aliases can make a short text arbitrarily large.
 const MAX_NODES: NodeId = 100_000;
 
-/// Reads the only document of `text`.
+/// Parses the only document of `text`.
 pub(crate) fn read(text: &str) -> Result<Node<'_>, SyntaxError> {
     syntax::check(text)?;
     let walk = Walk::default();
@@ -40,7 +38,8 @@ pub(crate) fn read(text: &str) -> Result<Node<'_>, SyntaxError> {
     }
 }
 
-/// Where the nodes `ids` of this text begin; for what an alias stands for, where that is written.
+/// Returns the start of each of the nodes `ids`. A node behind an alias has the position of its
+/// anchor.
 pub(crate) fn positions(text: &str, ids: impl Iterator<Item = NodeId>) -> BTreeMap<NodeId, Position> {
     let mut walk = Walk { wanted: ids.collect(), ..Walk::default() };
     let mut found = BTreeMap::new();
@@ -49,7 +48,7 @@ pub(crate) fn positions(text: &str, ids: impl Iterator<Item = NodeId>) -> BTreeM
         let stopped = document.and_then(|document| Visit(&walk).deserialize(document).err());
         let Walk { visited, mut wanted, found: scalars, .. } = walk;
         found.append(&mut scalars.into_inner());
-        // It came to an end, or stopped at a list or map.
+        // The end of the text, or a list or map.
         let last = stopped.map(|error| (visited.get(), position_of(&error)));
         found.extend(last);
         wanted.retain(|id| !found.contains_key(id) && last.is_some_and(|(last, _)| *id > last));
@@ -58,14 +57,14 @@ pub(crate) fn positions(text: &str, ids: impl Iterator<Item = NodeId>) -> BTreeM
     found
 }
 
-/// One walk through a document: how far it is, how far it may go, and what it is to find.
+/// A walk through a document: its progress, its limit, and the wanted positions.
 struct Walk {
     visited: Cell<NodeId>,
     limit: NodeId,
-    /// Whether it got there.
+    /// Whether the limit was reached.
     stopped: Cell<bool>,
     wanted: BTreeSet<NodeId>,
-    /// The scalar at which an error was returned just now.
+    /// The scalar of the last error.
     paused: Cell<Option<NodeId>>,
     found: RefCell<BTreeMap<NodeId, Position>>,
 }
@@ -84,8 +83,7 @@ impl Default for Walk {
 }
 
 impl Walk {
-    /// Numbers the node that is being visited. An error here gets that node's position from the
-    /// library.
+    /// Numbers the visited node. The library adds the position of the node to an error.
     fn enter<E: de::Error>(&self) -> Result<NodeId, E> {
         let id = self.visited.get();
         if self.wanted.contains(&id) || id >= self.limit {
@@ -107,7 +105,7 @@ impl Walk {
     }
 }
 
-/// Builds the node it is shown.
+/// Builds a node.
 #[derive(Clone, Copy)]
 struct Visit<'w>(&'w Walk);
 
@@ -203,8 +201,7 @@ fn position_of(error: &serde_yaml::Error) -> Position {
     error.location().map_or(START, |at| Position { line: at.line(), column: at.column() })
 }
 
-/// The position that the text of an error ends with; there is none where that is the first
-/// character.
+/// Parses the position at the end of an error message. It is absent for the first character.
 fn position_in(message: &str) -> Position {
     let numbers = message.rsplit_once(" at line ").and_then(|(_, place)| place.split_once(" column "));
     let position =
@@ -212,15 +209,14 @@ fn position_in(message: &str) -> Position {
     position.unwrap_or(START)
 }
 
-/// What comes after the first document: another one, or something that should have been a part of
-/// it.
+/// Returns the error for content after the first document: a second document, or a syntax error.
 fn after_the_end(second: Deserializer<'_>, text: &str) -> SyntaxError {
     let walk = Walk { limit: 0, ..Walk::default() };
     match Visit(&walk).deserialize(second) {
         Err(error) if !walk.stopped.get() => syntax_error(&error, &walk, text),
         result => {
             let position = result.err().map_or(START, |error| position_of(&error));
-            SyntaxError::new(position, "a second document begins here", text)
+            SyntaxError::new(position, "a second document starts here", text)
         }
     }
 }
@@ -228,7 +224,7 @@ fn after_the_end(second: Deserializer<'_>, text: &str) -> SyntaxError {
 fn syntax_error(error: &serde_yaml::Error, walk: &Walk, text: &str) -> SyntaxError {
     let position = position_of(error);
     if walk.stopped.get() {
-        let message = format!("more than {MAX_NODES} values, with what aliases stand for");
+        let message = format!("more than {MAX_NODES} values, including those of aliases");
         return SyntaxError::new(position, message, text);
     }
     let place = format!(" at line {} column {}", position.line, position.column);
@@ -239,7 +235,7 @@ fn syntax_error(error: &serde_yaml::Error, walk: &Walk, text: &str) -> SyntaxErr
 mod tests {
     use super::*;
 
-    /// Every node of `text` on a line: where it begins, and what it is.
+    /// Returns each node of `text` on a line: position and value.
     fn outline(text: &str) -> String {
         fn walk(text: &str, node: &Node<'_>, out: &mut String) {
             let Position { line, column } = positions(text, [node.id].into_iter())[&node.id];

@@ -1,10 +1,9 @@
-//! Broken files and everything that is said about them, compared whole.
+//! Invalid files and their diagnostics, compared in full.
 //!
-//! The cases are in `tests/invalid/*.txt`, one topic per file. Each begins with a line `=== what it
-//! is about`, then comes the YAML, a line `>>>` and the answer. A YAML that begins with `# secrets:
-//! NAME=value ...` is read with these secrets, one that begins with `# scenario` as a scenario.
-//! After a wanted change of wording `UPDATE=1 cargo test -p tunnel-balancer-config` writes the new
-//! answers; what they became is then read in the diff.
+//! The cases are in `tests/invalid/*.txt`, one topic per file. A case has a line `=== title`, the
+//! YAML, a line `>>>` and the diagnostics. A YAML that starts with `# secrets: NAME=value ...` is
+//! read with these secrets, and one that starts with `# scenario` as a scenario. `UPDATE=1 cargo
+//! test -p tunnel-balancer-config` rewrites the diagnostics. Review the diff.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,7 +11,7 @@ use std::path::{Path, PathBuf};
 use tunnel_balancer_config::{Code, Diagnostic, Errors, MAX_BYTES, parse, parse_scenario, parse_with};
 
 #[test]
-fn broken_files_are_answered_as_written() {
+fn diagnostics_of_invalid_files() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/invalid");
     let mut files: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
@@ -20,36 +19,36 @@ fn broken_files_are_answered_as_written() {
     let mut wrong = String::new();
     for file in files {
         let written = fs::read_to_string(&file).unwrap();
-        let said = with_answers(&written);
+        let current = with_diagnostics(&written);
         if std::env::var_os("UPDATE").is_some() {
-            fs::write(&file, said).unwrap();
-        } else if said != written {
-            wrong += &format!("{}\n{}", file.display(), first_difference(&written, &said));
+            fs::write(&file, current).unwrap();
+        } else if current != written {
+            wrong += &format!("{}\n{}", file.display(), first_difference(&written, &current));
         }
     }
     assert!(wrong.is_empty(), "{wrong}");
 }
 
-/// The text of a file of cases with the answers of now.
-fn with_answers(cases: &str) -> String {
-    let mut said = String::new();
+/// Returns a file of cases with the current diagnostics.
+fn with_diagnostics(cases: &str) -> String {
+    let mut output = String::new();
     for case in cases.strip_prefix("=== ").unwrap().split("\n=== ") {
         let (title, rest) = case.split_once('\n').unwrap();
         let (yaml, _) = rest.split_once(">>>\n").unwrap();
-        let answer = match read(yaml) {
+        let diagnostics = match read(yaml) {
             Ok(warnings) if warnings.is_empty() => "accepted".to_owned(),
             Ok(warnings) => {
-                let told = warnings.iter().map(|warning| format!("services.yaml:{warning}"));
-                told.collect::<Vec<_>>().join("\n")
+                let lines = warnings.iter().map(|warning| format!("services.yaml:{warning}"));
+                lines.collect::<Vec<_>>().join("\n")
             }
             Err(errors) => errors.in_file("services.yaml").to_string(),
         };
-        said += &format!("=== {title}\n{yaml}>>>\n{answer}\n");
+        output += &format!("=== {title}\n{yaml}>>>\n{diagnostics}\n");
     }
-    said
+    output
 }
 
-/// Reads it as what it says it is; what is probably not meant so.
+/// Reads a case as its first line says, and returns the warnings.
 fn read(yaml: &str) -> Result<Vec<Diagnostic>, Errors> {
     if yaml.starts_with("# scenario\n") {
         return parse_scenario(yaml, None).map(|_| Vec::new());
@@ -62,10 +61,12 @@ fn read(yaml: &str) -> Result<Vec<Diagnostic>, Errors> {
     parse_with(yaml, &secret).map(|config| config.warnings)
 }
 
-fn first_difference(written: &str, said: &str) -> String {
-    let mut lines = written.lines().zip(said.lines()).enumerate();
-    match lines.find(|(_, (written, said))| written != said) {
-        Some((index, (written, said))) => format!("line {}\n  written: {written}\n  said:    {said}\n", index + 1),
+fn first_difference(written: &str, current: &str) -> String {
+    let mut lines = written.lines().zip(current.lines()).enumerate();
+    match lines.find(|(_, (written, current))| written != current) {
+        Some((index, (written, current))) => {
+            format!("line {}\n  written: {written}\n  current: {current}\n", index + 1)
+        }
         None => "not the same number of lines\n".to_owned(),
     }
 }
@@ -80,19 +81,19 @@ fn more_servers_than_a_service_can_have() {
 }
 
 #[test]
-fn cfg_09_the_work_of_a_request_is_added_up() {
+fn the_subrequests_of_a_request_are_limited() {
     let with = |servers: usize, settings: &str| {
         let servers: Vec<String> = (0..servers).map(|i| format!("a-{i}.example.com")).collect();
         parse(&format!("services:\n  a.example.com: {{ {settings} servers: [{}] }}", servers.join(", ")))
     };
     // 3 attempts, a hedge, a probe of each server and another of those that fail.
     assert!(with(43, "").is_ok());
-    let told = with(44, "").unwrap_err();
-    let expected = "2:30: error[invalid-servers]: 3 attempts, 1 hedge and 47 probes are 51 subrequests, more than the 50 that a request \
-                    may cause at services.\"a.example.com\".servers\n  hint: use fewer servers or fewer `attempts`";
-    assert_eq!(told.to_string(), expected);
-    let told = with(40, "health_check: 1,").unwrap_err();
-    assert_eq!(told.diagnostics().len(), 1, "nothing is added up from what is wrong: {told}");
+    let errors = with(44, "").unwrap_err();
+    let expected = "2:30: error[invalid-servers]: 3 attempts, 1 hedge and 47 probes are 51 subrequests, more than the limit of 50 per \
+                    request at services.\"a.example.com\".servers\n  hint: remove servers, or set `attempts` to a smaller number";
+    assert_eq!(errors.to_string(), expected);
+    let errors = with(40, "health_check: 1,").unwrap_err();
+    assert_eq!(errors.diagnostics().len(), 1, "invalid settings are not counted: {errors}");
     let disabled = "services: { a.example.com: [b.example.com, { url: c.example.com, enabled: false }";
     let many: String = (0..43).map(|i| format!(", a-{i}.example.com")).collect();
     assert!(parse(&format!("{disabled}{many}] }}")).is_err());
@@ -102,14 +103,14 @@ fn cfg_09_the_work_of_a_request_is_added_up() {
     assert!(with(64, "health_check: false,").is_ok());
     assert!(with(44, "retry: { hedge: false },").is_ok());
     assert!(with(45, "retry: { hedge: false },").is_err());
-    assert!(with(44, "retry: { liveness_check_after: false },").is_ok(), "and so no hedge");
+    assert!(with(44, "retry: { liveness_check_after: false },").is_ok(), "without hedges");
     assert!(with(10, "retry: { attempts: 10 },").is_ok());
     assert!(with(30, "retry: { attempts: 10 },").is_err());
-    assert!(with(2, "retry: { hold: 60s },").is_ok(), "where no subrequest is left, the request is not held");
+    assert!(with(2, "retry: { hold: 60s },").is_ok(), "held attempts are not counted");
 }
 
 #[test]
-fn a_key_that_was_renamed_is_an_error_whose_hint_has_the_new_name() {
+fn renamed_keys_have_the_new_name_as_a_hint() {
     let service = |keys: &str| format!("services: {{ a.example.com: {{ servers: a-1.example.com, {keys} }} }}");
     let server = |key: &str| format!("services: {{ a.example.com: [{{ url: a-1.example.com, {key} }}] }}");
     let scenario = |keys: &str, step: &str| {
@@ -138,7 +139,7 @@ fn a_key_that_was_renamed_is_an_error_whose_hint_has_the_new_name() {
         (scenario("", "{ spread: 5ms }"), "`spread` was renamed to `stddev`"),
         (scenario("", "{ cut: true }"), "`cut` was renamed to `reset_connections`"),
         (scenario("", "breaks"), "`breaks` was renamed to `resets`"),
-        // Only where they were keys.
+        // Old names of other maps.
         (service("spread: 5ms"), KEYS_OF_A_SERVICE),
         (service("retry: { served_by: true }"), KEYS_OF_RETRY),
     ];
@@ -151,38 +152,38 @@ fn a_key_that_was_renamed_is_an_error_whose_hint_has_the_new_name() {
     }
 }
 
-const KEYS_OF_A_SERVICE: &str = "known here: `servers`, `policy`, `failback`, `writes`, `slow_start`, `affinity`, \
+const KEYS_OF_A_SERVICE: &str = "expected one of `servers`, `policy`, `failback`, `writes`, `slow_start`, `affinity`, \
                                  `health_check`, `retry`, `ejection`, `served_by_header`, `error_page`";
-const KEYS_OF_RETRY: &str = "known here: `attempts`, `hold`, `timeout`, `per_try_timeout`, `liveness_check_after`, \
+const KEYS_OF_RETRY: &str = "expected one of `attempts`, `hold`, `timeout`, `per_try_timeout`, `liveness_check_after`, \
                              `hedge`, `statuses`, `passthrough_statuses`, `non_idempotent`, `budget`, `max_buffered_body`";
 
 #[test]
-fn no_secret_is_ever_repeated() {
+fn messages_contain_no_secrets() {
     let wrong = ["hunter2hunter2hunter2", "12345678901234567890123", "1.25", "-7", "\"x${hunter2}\"", "\"${hunter2}\""];
     for key in wrong {
         let yaml = format!(
             "services: {{ a.example.com: {{ servers: b.example.com, affinity: {{ cookie: lb, key: {key} }} }} }}"
         );
-        let told = parse(&yaml).unwrap_err().to_string();
+        let message = parse(&yaml).unwrap_err().to_string();
         let bare = key.trim_matches(|c: char| !c.is_ascii_alphanumeric());
-        assert!(!told.contains(bare) && !told.contains("hunter"), "{told}");
+        assert!(!message.contains(bare) && !message.contains("hunter"), "{message}");
     }
     let yaml = "services: { a.example.com: { servers: b.example.com, affinity: { cookie: lb, key: \"${KEY}\" } } }";
-    let told = parse_with(yaml, &|_| Some("hunter2".to_owned())).unwrap_err().to_string();
-    assert!(told.contains("`KEY` is shorter") && !told.contains("hunter2"), "{told}");
+    let message = parse_with(yaml, &|_| Some("hunter2".to_owned())).unwrap_err().to_string();
+    assert!(message.contains("`KEY` is shorter") && !message.contains("hunter2"), "{message}");
 }
 
 #[test]
-fn a_text_that_is_too_large_is_not_read() {
+fn a_file_that_is_too_large_is_not_parsed() {
     let errors = parse(&"#".repeat(MAX_BYTES + 1)).unwrap_err();
-    assert_eq!(errors.to_string(), "1:1: error[too-large]: this is larger than 262144 bytes");
+    assert_eq!(errors.to_string(), "1:1: error[too-large]: the file is larger than 262144 bytes");
     assert_eq!(errors.diagnostics()[0].code, Code::TooLarge);
     let full = "services: { a.example.com: a-1.example.com } ";
     assert!(parse(&format!("{full}{}", "#".repeat(MAX_BYTES - full.len()))).is_ok());
 }
 
 #[test]
-fn of_very_many_mistakes_the_first_are_told_and_the_others_counted() {
+fn diagnostics_are_capped_and_counted() {
     let mut yaml = "services:\n  a.example.com:\n    servers: a-1.example.com\n".to_owned();
     (0..80).for_each(|i| yaml += &format!("    lost_{i}: 1\n"));
     let errors = parse(&yaml).unwrap_err();
@@ -192,7 +193,7 @@ fn of_very_many_mistakes_the_first_are_told_and_the_others_counted() {
 }
 
 #[test]
-fn programs_get_the_parts_of_a_diagnostic() {
+fn diagnostics_are_data() {
     let errors = parse("services: { a.example.com: { servers: [a-1.example.com, { url: 5 }] } }").unwrap_err();
     let [diagnostic] = errors.diagnostics() else { panic!("{errors}") };
     assert_eq!((diagnostic.line, diagnostic.column), (1, 64));

@@ -1,13 +1,13 @@
-//! Large files cost in proportion to their size.
+//! The cost of large files is proportional to their size.
 //!
-//! Work is counted in allocations, which are the same on every machine: each reading of the text
-//! and each value makes some. So a list that is searched once per service, or a text that is read
-//! once per mistake, shows as a factor.
+//! Cost is counted in allocations, which are the same on every machine. Each parse of the text and
+//! each value makes some. So a list that is searched once per service, or a text that is parsed
+//! once per error, shows as a factor.
 
 use allocation_counter::{AllocationInfo, measure};
 use tunnel_balancer_config::{Code, Errors, MAX_BYTES, parse};
 
-/// A file of services with three servers each, as `service` writes them.
+/// A file of services with three servers each, formatted by `service`.
 fn file(services: usize, service: fn(&str) -> String) -> String {
     let services = (0..services).map(|number| service(&format!("app{number:04}")));
     std::iter::once("services:\n".to_owned()).chain(services).collect()
@@ -29,7 +29,7 @@ fn with_a_warning(name: &str) -> String {
     format!("  {name}.example.com: [http://{name}-a.example.com, {name}-b.example.com, {name}-c.example.com]\n")
 }
 
-fn with_a_mistake(name: &str) -> String {
+fn with_an_error(name: &str) -> String {
     with_settings(name).replace("interval", "intervall")
 }
 
@@ -52,7 +52,7 @@ fn a_thousand_services_with_three_servers_fit() {
 
 #[test]
 fn four_times_the_services_cost_four_times_the_work() {
-    for service in [plain, with_settings, with_a_warning, with_a_mistake] {
+    for service in [plain, with_settings, with_a_warning, with_an_error] {
         let (small, large) = (cost(&file(250, service)), cost(&file(1000, service)));
         let factor = large.count_total as f64 / small.count_total as f64;
         assert!((3.0..4.5).contains(&factor), "{factor} for {}", service("x"));
@@ -60,14 +60,14 @@ fn four_times_the_services_cost_four_times_the_work() {
 }
 
 #[test]
-fn what_is_told_costs_one_more_reading_however_much_it_is() {
+fn diagnostics_cost_one_more_parse_for_any_number() {
     let (good, warned) = (cost(&file(1000, plain)), cost(&file(1000, with_a_warning)));
     assert_eq!(parse(&file(1000, with_a_warning)).unwrap().warnings.len(), 1000);
     assert!(warned.count_total < 4 * good.count_total, "{} and {}", good.count_total, warned.count_total);
 
-    let (good, wrong) = (cost(&file(1000, with_settings)), cost(&file(1000, with_a_mistake)));
-    let told = parse(&file(1000, with_a_mistake)).unwrap_err();
-    assert_eq!((told.diagnostics().len(), told.suppressed()), (Errors::MAX_DIAGNOSTICS, 950));
-    assert_eq!(told.diagnostics()[0].code, Code::UnknownKey);
+    let (good, wrong) = (cost(&file(1000, with_settings)), cost(&file(1000, with_an_error)));
+    let errors = parse(&file(1000, with_an_error)).unwrap_err();
+    assert_eq!((errors.diagnostics().len(), errors.suppressed()), (Errors::MAX_DIAGNOSTICS, 950));
+    assert_eq!(errors.diagnostics()[0].code, Code::UnknownKey);
     assert!(wrong.count_total < 4 * good.count_total, "{} and {}", good.count_total, wrong.count_total);
 }

@@ -1,5 +1,5 @@
-//! The schema and the reference: that what is committed is what the tables of keys give, that every
-//! example names the schema, and which mistakes it finds.
+//! The schema and the reference: they are current, all examples name the schema, and it rejects most
+//! invalid files.
 
 mod validator;
 
@@ -34,10 +34,9 @@ fn every_example_names_the_schema() {
     }
 }
 
-/// The broken files, service by service. What the schema lets pass is listed, to be seen when it
-/// grows.
+/// Checks the services of invalid files one by one. Those that the schema accepts are listed.
 #[test]
-fn most_broken_services_are_refused() {
+fn most_invalid_services_are_rejected() {
     let mut found = 0;
     let mut passed = String::new();
     let mut files: Vec<PathBuf> =
@@ -48,7 +47,7 @@ fn most_broken_services_are_refused() {
         for case in fs::read_to_string(&file).unwrap().strip_prefix("=== ").unwrap().split("\n=== ") {
             let (title, rest) = case.split_once('\n').unwrap();
             let (yaml, _) = rest.split_once(">>>\n").unwrap();
-            // What is no YAML at all needs no schema.
+            // A syntax error needs no schema.
             let Some(file) = as_json(yaml) else { continue };
             for (part, text) in parts(&file) {
                 let Err(errors) = parse(&text) else { continue };
@@ -66,7 +65,8 @@ fn most_broken_services_are_refused() {
     assert!(found > 3 * passed, "{found} found, {passed} not");
 }
 
-/// A file for each of its services, by the service's address. Without any, the file itself.
+/// Returns a file for each service, with the address of the service. Without services, returns the
+/// file.
 fn parts(file: &Value) -> Vec<(String, String)> {
     let services = file.get("services").and_then(Value::as_object).filter(|services| !services.is_empty());
     let Some(services) = services else { return vec![("the file".to_owned(), file.to_string())] };
@@ -85,8 +85,5 @@ fn is_current(path: &str, text: &str) {
     }
     let committed = fs::read_to_string(&file).unwrap_or_default();
     let update = "UPDATE=1 cargo test -p tunnel-balancer-config --test schema";
-    assert!(
-        committed == text,
-        "{path} is not current: `{update}` writes it anew; read the difference before you commit it"
-    );
+    assert!(committed == text, "{path} is not current: run `{update}` and review the diff");
 }

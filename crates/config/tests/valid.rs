@@ -1,20 +1,17 @@
-//! Files that are accepted, and what they mean.
+//! Valid files and the configurations that they give.
 
 mod validator;
 
-use std::fs;
-use std::path::Path;
 use std::time::Duration;
 
-use tunnel_balancer_config::scenario::{Action, Scenario};
-use tunnel_balancer_config::{Config, parse, parse_scenario, parse_with};
+use tunnel_balancer_config::{Config, parse, parse_with};
 use tunnel_balancer_core::{
-    Body, Failback, HashOn, HealthCheck, Policy, Server, ServerUrl, Service, StatusRanges, Writes,
+    Failback, HashOn, HealthCheck, Policy, Server, ServerHealthCheck, ServerUrl, Service, StatusRanges, Writes,
 };
 
-/// Whatever is accepted here, an editor must accept, too.
+/// Parses a valid file, which the schema must accept, too.
 fn load(yaml: &str) -> Config {
-    validator::check(yaml).unwrap_or_else(|error| panic!("the schema refuses it: {error}\n{yaml}"));
+    validator::check(yaml).unwrap_or_else(|error| panic!("the schema rejects it: {error}\n{yaml}"));
     parse(yaml).unwrap_or_else(|errors| panic!("{errors}"))
 }
 
@@ -46,7 +43,7 @@ fn the_three_forms_of_a_service_mean_the_same() {
 }
 
 #[test]
-fn servers_are_named_after_their_first_label_or_as_written() {
+fn the_default_name_of_a_server_is_its_first_label() {
     let service = service(
         "services:
            a.example.com:
@@ -131,7 +128,7 @@ fn every_setting_is_read() {
 }
 
 #[test]
-fn the_part_of_each_server_is_read() {
+fn settings_of_servers_are_read() {
     let service = service(
         "services:
            a.example.com:
@@ -149,7 +146,7 @@ fn the_part_of_each_server_is_read() {
 }
 
 #[test]
-fn policies_and_failbacks_are_read_as_words_or_maps() {
+fn policies_and_failbacks_are_words_or_maps() {
     let with =
         |setting: &str| service(&format!("services: {{ a.example.com: {{ servers: a-1.example.com, {setting} }} }}"));
     let policies = [
@@ -178,7 +175,7 @@ fn policies_and_failbacks_are_read_as_words_or_maps() {
 }
 
 #[test]
-fn what_the_defaults_turn_on_can_be_changed_and_turned_off() {
+fn services_change_and_disable_settings_of_the_defaults() {
     let config = load(
         "defaults:
   policy: { hash: path }
@@ -216,7 +213,7 @@ services:
 }
 
 #[test]
-fn secrets_are_asked_for_by_name_and_listed() {
+fn secrets_are_looked_up_by_name_and_listed() {
     let yaml = "services:
   a.example.com: { servers: a-1.example.com, affinity: { cookie: lb, key: \"${KEY_B}\" } }
   b.example.com: { servers: b-1.example.com, affinity: { cookie: lb, key: \"${KEY_A}\" } }
@@ -233,7 +230,7 @@ fn secrets_are_asked_for_by_name_and_listed() {
 }
 
 #[test]
-fn a_service_is_read_over_the_defaults_key_by_key() {
+fn maps_are_merged_over_the_defaults_key_by_key() {
     let config = load(
         "defaults:
   health_check: { path: /health, rise: 5 }
@@ -307,7 +304,49 @@ fn the_longest_ejection_is_at_least_as_long_as_the_first() {
 }
 
 #[test]
-fn probes_that_the_defaults_turn_off_can_be_turned_on() {
+fn the_health_check_of_a_server_is_merged_over_that_of_the_service() {
+    let service = service(
+        "services:
+           a.example.com:
+             health_check: { path: /health, interval: 1m, timeout: 2s }
+             servers:
+               - a-1.example.com
+               - { url: a-2.example.com, health_check: /other }
+               - { url: a-3.example.com, health_check: { interval: 5s } }
+               - { url: a-4.example.com, health_check: false }
+               - { url: a-5.example.com, health_check: { path: /health } }
+               - { url: a-6.example.com, health_check: true }",
+    );
+    let s = Duration::from_secs;
+    let checks = service.all().iter().map(|id| service.health_check_of(id).cloned());
+    let checks: Vec<_> = checks.map(|check| check.map(|it| (it.path, it.interval, it.unhealthy_interval))).collect();
+    let shared = Some(("/health".to_owned(), s(60), s(10)));
+    let expected = [
+        shared.clone(),
+        Some(("/other".to_owned(), s(60), s(10))),
+        Some(("/health".to_owned(), s(5), s(5))),
+        None,
+        shared.clone(),
+        shared,
+    ];
+    assert_eq!(checks, expected);
+    let third = service.health_check_of(service.all().iter().nth(2).unwrap()).unwrap();
+    assert_eq!(third.timeout, s(2));
+    let own = service.servers().iter().filter(|server| server.health_check != ServerHealthCheck::Inherit).count();
+    assert_eq!(own, 3, "the others do not differ");
+}
+
+#[test]
+fn a_path_is_short_for_a_health_check() {
+    let yaml =
+        |check: &str| format!("services: {{ a.example.com: {{ servers: a-1.example.com, health_check: {check} }} }}");
+    assert_eq!(service(&yaml("/health?x")), service(&yaml("{ path: /health?x }")));
+    let off = format!("defaults: {{ health_check: false }}\n{}", yaml("/health"));
+    assert_eq!(service(&off).health_check.unwrap().path, "/health");
+}
+
+#[test]
+fn services_enable_probes_that_the_defaults_disable() {
     let config = load(
         "defaults: { health_check: false }
 services:
@@ -322,7 +361,7 @@ services:
 }
 
 #[test]
-fn what_yaml_allows_is_read_as_yaml_means_it() {
+fn yaml_syntax_is_supported() {
     let service = service(
         "%YAML 1.2\n--- # a comment\n\"services\": &all\n  ? 'a.example.com'\n  : servers: &list\n    - 'a-1.example.com'\n    - >-\n      a-2.example.com\n    health_check: { path: !!str /health }\n...\n",
     );
@@ -330,93 +369,16 @@ fn what_yaml_allows_is_read_as_yaml_means_it() {
 }
 
 #[test]
-fn the_example_files_load() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let examples = fs::read_dir(root.join("examples")).unwrap().map(|entry| entry.unwrap().path());
-    let mut files: Vec<_> = examples.filter(|path| path.extension().is_some_and(|ext| ext == "yaml")).collect();
-    assert!(files.len() >= 3, "{files:?}");
-    files.push(root.join("services.yaml"));
-    for file in files {
-        let text = fs::read_to_string(&file).unwrap();
-        let name = file.display().to_string();
-        let config = parse(&text).unwrap_or_else(|errors| panic!("{}", errors.in_file(&name)));
-        validator::check(&text).unwrap_or_else(|error| panic!("{name}: {error}"));
-        assert!(!config.services.is_empty(), "{name}");
-        assert_eq!(config.warnings, [], "{name}");
-    }
-}
-
-#[test]
-fn the_file_of_all_settings_shows_the_defaults() {
-    let text = include_str!("../../../examples/all-settings.yaml");
-    let expected = Service::new("chat.example.com", vec![server("chat-a.example.com"), server("chat-b.example.com")]);
-    assert_eq!(service(text), expected.unwrap());
-}
-
-#[test]
 fn a_byte_order_mark_is_no_part_of_the_file() {
     let text = "services:\n  a.example.com: b.example.com\n";
     assert_eq!(parse(&format!("\u{feff}{text}")), parse(text));
-    let told = parse("\u{feff}servcies: 1").unwrap_err();
-    assert_eq!((told.diagnostics()[0].line, told.diagnostics()[0].column), (1, 1));
+    let errors = parse("\u{feff}servcies: 1").unwrap_err();
+    assert_eq!((errors.diagnostics()[0].line, errors.diagnostics()[0].column), (1, 1));
 }
 
 #[test]
-fn who_serves_is_told_no_warnings() {
+fn parse_with_returns_no_warnings() {
     let yaml = "services: { a.example.com: http://a-1.example.com }";
     assert_eq!(load(yaml).warnings.len(), 1);
     assert_eq!(parse_with(yaml, &|_| None).unwrap().warnings, []);
-}
-
-fn scenario(yaml: &str, services: Option<&[Service]>) -> Scenario {
-    parse_scenario(yaml, services).unwrap_or_else(|errors| panic!("{errors}"))
-}
-
-#[test]
-fn a_scenario_with_every_key_is_read() {
-    let scenario = scenario(include_str!("../../../examples/scenarios/all-keys.yaml"), None);
-    let s = Duration::from_secs;
-    assert_eq!((scenario.service.host.as_str(), scenario.duration, scenario.isolates), ("app.example.com", s(600), 5));
-    assert_eq!(scenario.service.retry.statuses, StatusRanges(vec![(500, 500)]));
-    assert_eq!(scenario.client_timeout, Some(s(20)));
-    let ms = Duration::from_millis;
-    assert_eq!(scenario.latency, [("primary".to_owned(), ms(40)), ("replica".to_owned(), ms(70))]);
-
-    let rates: Vec<_> = scenario.requests.iter().map(|stream| (stream.meta.method.as_str(), stream.rate)).collect();
-    assert_eq!(rates, [("GET", 10.0), ("POST", 0.5), ("POST", 4.0)]);
-    let burst = &scenario.requests[2];
-    assert_eq!((burst.from, burst.until), (s(120), s(240)));
-    assert_eq!((burst.meta.body, burst.meta.idempotency_key), (Body::Once, true));
-
-    let at = |seconds, server| {
-        scenario.timeline.iter().find(|change| change.at == s(seconds) && change.server == server).unwrap()
-    };
-    assert_eq!(
-        (at(60, "primary").requests.action, at(60, "primary").probes.action),
-        (Action::Status(530), Action::Status(530))
-    );
-    assert_eq!((at(120, "primary").requests.action, at(120, "primary").requests.after), (Action::Up, ms(40)));
-    assert_eq!(at(210, "replica").requests.action, Action::Refuses);
-    assert_eq!(at(240, "primary").requests.action, Action::Hangs);
-    let full = at(360, "primary");
-    assert_eq!((full.requests.action, full.requests.after, full.requests.stddev), (Action::Status(500), ms(5), ms(1)));
-    assert_eq!((full.probes.action, full.probes.after, full.probes.stddev), (Action::Up, ms(40), ms(0)));
-    assert!(full.reset_connections && !at(420, "primary").reset_connections);
-    assert_eq!((at(420, "primary").probes.after, at(420, "primary").probes.action), (s(4), Action::Up));
-}
-
-#[test]
-fn a_scenario_has_defaults_and_may_borrow_its_services() {
-    let services = load("services: { a.example.com: [b.example.net, c.example.net] }").services;
-    let text = "duration: 1m\nrequests: { GET: 1 }\ntimeline: { 30s: { c: 530 }, 0s: { c: up } }";
-    let borrowed = scenario(text, Some(&services));
-    assert_eq!(borrowed.service, services[0]);
-    assert_eq!((borrowed.isolates, borrowed.client_timeout), (1, Some(Duration::from_secs(30))));
-    assert_eq!(borrowed.latency[1], ("c".to_owned(), Duration::from_millis(50)));
-    let times: Vec<u64> = borrowed.timeline.iter().map(|change| change.at.as_secs()).collect();
-    assert_eq!(times, [0, 30], "in the order of time");
-
-    let own = format!("services: {{ x.example.com: y.example.net }}\n{text}");
-    assert_eq!(scenario(&own, Some(&services)).service, services[0], "those that are given come first");
-    assert_eq!(scenario(&format!("client_timeout: false\nlatency: 9ms\n{text}"), Some(&services)).client_timeout, None);
 }

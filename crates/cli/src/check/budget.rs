@@ -40,18 +40,17 @@ impl Budget {
     pub(super) const CODE: &'static str = "free-plan";
 
     pub(super) fn of(services: &[Service], assumed: Assumed) -> Self {
-        let enabled = |service: &Service| service.servers().iter().filter(|server| server.enabled).count() as u64;
-        let all = || services.iter().filter_map(|service| Some((service.health_check.as_ref()?, enabled(service))));
+        let all = || services.iter().flat_map(checks);
         let mut probed = BTreeMap::new();
-        for (check, servers) in all() {
-            *probed.entry(check.interval).or_default() += servers;
+        for check in all() {
+            *probed.entry(check.interval).or_default() += 1;
         }
         let per_day_of = |interval: fn(&HealthCheck) -> Duration| {
-            let probes = all().map(|(check, servers)| servers.saturating_mul(per_day(interval(check))));
+            let probes = all().map(|check| per_day(interval(check)));
             probes.fold(0, u64::saturating_add).saturating_mul(assumed.isolates)
         };
         // A request starts one probe per server of its service, and one more per server that fails.
-        let max_servers = all().map(|(_, servers)| servers).max().unwrap_or_default();
+        let max_servers = services.iter().map(|service| checks(service).count() as u64).max().unwrap_or_default();
         let max_probes =
             services.iter().map(|service| u64::from(Subrequests::of(service).probes)).max().unwrap_or_default();
         let by_requests = |probes: u64| assumed.requests_per_day.saturating_mul(probes);
@@ -74,14 +73,7 @@ impl Budget {
         let requests = self.assumed.requests_per_day;
         let requests = (requests > Self::REQUESTS_PER_DAY)
             .then(|| format!("{requests} requests per day exceed the {} of the free plan", Self::REQUESTS_PER_DAY));
-        let held = self.worst.as_ref().filter(|(_, work)| work.total() > MAX_SUBREQUESTS).map(|(service, work)| {
-            format!(
-                "a held request to {service} (`retry.hold`) can make {} subrequests, one per 250 ms, more than the \
-                 {MAX_SUBREQUESTS} of the free plan: it fails with 503 when they are used up",
-                work.total()
-            )
-        });
-        requests.into_iter().chain(held).collect()
+        requests.into_iter().collect()
     }
 
     /// Returns the estimate as lines.
@@ -133,6 +125,12 @@ impl Budget {
     }
 }
 
+/// Returns the health check of each server that is probed.
+fn checks(service: &Service) -> impl Iterator<Item = &HealthCheck> {
+    let enabled = service.all().iter().filter(|id| service.server(*id).is_some_and(|server| server.enabled));
+    enabled.filter_map(|id| service.health_check_of(id))
+}
+
 /// Returns the probes of one server by one isolate.
 fn per_day(interval: Duration) -> u64 {
     const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -174,7 +172,5 @@ services:
     fn only_exceeded_limits_are_warnings() {
         let warnings = |yaml: &str, requests| budget(yaml, requests, 1).warnings().len();
         assert_eq!((warnings(FILE, 100_000), warnings(FILE, 100_001)), (0, 1));
-        let held = |hold: &str| FILE.replace("health_check: false", &format!("retry: {{ hold: {hold} }}"));
-        assert_eq!((warnings(&held("11s"), 0), warnings(&held("13s"), 0)), (0, 1));
     }
 }

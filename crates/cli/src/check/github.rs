@@ -10,7 +10,11 @@ pub(super) fn write(report: &Report) -> String {
     for diagnostic in report.diagnostics() {
         let path = if diagnostic.path.is_empty() { String::new() } else { format!(" at {}", diagnostic.path) };
         let hint = diagnostic.hint.as_ref().map_or_else(String::new, |hint| format!("\nhint: {hint}"));
-        let message = data(&format!("{}{path}{hint}", diagnostic.message));
+        let notes = diagnostic
+            .related
+            .iter()
+            .map(|other| format!("\nnote: {} at {}:{}:{}", other.label, report.file, other.line, other.column));
+        let message = data(&format!("{}{path}{}{hint}", diagnostic.message, notes.collect::<String>()));
         let (severity, code) = (diagnostic.code.severity(), diagnostic.code);
         // `endColumn` is inclusive.
         let (line, column, end) = (diagnostic.line, diagnostic.column, diagnostic.end_column - 1);

@@ -1,7 +1,7 @@
 //! One JSON document for programs.
 
 use serde_json::{Value, json};
-use tunnel_balancer_config::{Diagnostic, MAX_SUBREQUESTS, Severity};
+use tunnel_balancer_config::{Diagnostic, MAX_SUBREQUESTS, Related, Severity};
 
 use super::budget::Budget;
 use super::report::{Compared, MAX_VARIABLE, Report, Warning};
@@ -58,6 +58,16 @@ fn diagnostic(diagnostic: &Diagnostic) -> Value {
         "line": diagnostic.line,
         "column": diagnostic.column,
         "end_column": diagnostic.end_column,
+        "related": diagnostic.related.iter().map(related).collect::<Value>(),
+    })
+}
+
+fn related(related: &Related) -> Value {
+    json!({
+        "label": related.label,
+        "line": related.line,
+        "column": related.column,
+        "end_column": related.end_column,
     })
 }
 

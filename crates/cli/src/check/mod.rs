@@ -4,7 +4,6 @@ mod budget;
 mod github;
 mod json;
 mod probe_warnings;
-mod redact;
 mod report;
 mod summary;
 mod text;
@@ -202,7 +201,7 @@ impl Check {
             return Ok(Vec::new());
         }
         let config = parse_with(source, &|name| std::env::var(name).ok());
-        let services = config.map_err(|errors| errors.in_file(file).to_string())?.services;
+        let services = config.map_err(|errors| output::rendered(&errors, file, source))?.services;
         let rows = probe::probe(&services).map_err(|error| format!("error: cannot probe: {error}"))?;
         Ok(probe_warnings::warnings(&rows))
     }

@@ -12,7 +12,7 @@ pub(crate) use compare::{RouteOutcome, compare, route};
 pub(crate) use hosts::{NotTunneled, TunnelHost, tunnel_hosts};
 use tunnel_balancer_config::{Ingress, IngressRule, parse_ingress};
 
-use crate::input;
+use crate::{input, output};
 
 /// A difference between a file and the map, or an error in a file.
 #[derive(Debug, PartialEq, Eq)]
@@ -48,7 +48,7 @@ impl IngressFile {
 
     /// Reads the content of a file.
     pub(crate) fn parse(name: &str, text: &str) -> Result<Self, String> {
-        let ingress = parse_ingress(text).map_err(|errors| errors.in_file(name).to_string())?;
+        let ingress = parse_ingress(text).map_err(|errors| output::rendered(&errors, name, text))?;
         Ok(Self { name: name.to_owned(), ingress })
     }
 

@@ -7,15 +7,16 @@ use tunnel_balancer_config::scenario::ServerState;
 use tunnel_balancer_core::{Health, Pool, ServerSnapshot, Service, Snapshot};
 
 use super::NOW;
-use crate::input;
+use crate::{input, output};
 
 /// Applies the states of a file and those of the servers that are down to a pool.
 pub(super) fn apply(pool: &Pool, file: Option<&Path>, down: &[String]) -> Result<(), String> {
     let service = pool.service();
     let mut snapshot = Snapshot::default();
     if let Some(path) = file {
-        let states = parse_server_states(&input::yaml(path)?, service);
-        let states = states.map_err(|errors| errors.in_file(&input::name(path)).to_string())?;
+        let yaml = input::yaml(path)?;
+        let states = parse_server_states(&yaml, service);
+        let states = states.map_err(|errors| output::rendered(&errors, &input::name(path), &yaml))?;
         snapshot.servers.extend(states.iter().map(entry));
     }
     for name in down {

@@ -92,7 +92,7 @@ impl Source {
     }
 
     fn parse(&self, text: &str) -> Result<Config, String> {
-        tunnel_balancer_config::parse(text).map_err(|errors| errors.in_file(&self.name()).to_string())
+        tunnel_balancer_config::parse(text).map_err(|errors| output::rendered(&errors, &self.name(), text))
     }
 
     /// The name of the file, on one line, as it is also written into comments.

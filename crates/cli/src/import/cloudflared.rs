@@ -10,7 +10,7 @@ use super::host_guesser::{HostGuesser, host_of};
 use super::server_names;
 use super::{Imported, Note, Target, placeholder, server};
 use crate::draft::{Draft, DraftServer, DraftService, render, server_error};
-use crate::input;
+use crate::{input, output};
 
 /// From the config.yml of each tunnel: the hostnames of its rules become servers.
 ///
@@ -109,7 +109,7 @@ fn import(files: &[(String, String)], public: &[String]) -> Result<Imported, Str
 fn read(files: &[(String, String)]) -> Result<(Vec<ImportedRule>, Vec<Note>), String> {
     let (mut rules, mut notes) = (Vec::<ImportedRule>::new(), Vec::new());
     for (file, (name, text)) in files.iter().enumerate() {
-        let ingress = parse_ingress(text).map_err(|errors| errors.in_file(name).to_string())?;
+        let ingress = parse_ingress(text).map_err(|errors| output::rendered(&errors, name, text))?;
         for rule in &ingress.rules {
             let place = format!("{name}:{}", rule.line);
             let is_known = |hostname: &str| rules.iter().any(|other| other.file == file && other.hostname == hostname);
@@ -340,7 +340,7 @@ mod tests {
                 "home.yml:3: skipped a second rule for a.example.com: a server gets all paths",
                 "home.yml:4: skipped ssh.example.com: ssh://localhost:22 is not a web application",
                 "home.yml:5: skipped the wildcard *.example.com: add a server for each of its hostnames",
-                "home.yml:6: error[invalid-url]: not a hostname or URL;  hint: spaces and backslashes cannot be a part of it; each server is an item of its own",
+                "home.yml:6: error[invalid-url]: not a hostname or URL;  hint: write `chat-a.example.com`, `chat-a.example.com:8443` or `http://127.0.0.1:8080`",
                 "home.yml:7: skipped path.example.com: cloudflared rejects this rule: the service \"http://localhost:3/x\" has a path, but cloudflared keeps the path of the request",
                 "home.yml:8: skipped a rule for every hostname: add a server for each hostname of the tunnel",
             ],

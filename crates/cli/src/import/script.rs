@@ -12,7 +12,7 @@ use tunnel_balancer_config::yaml_scalar;
 
 use super::javascript::{Literal, literals};
 use super::{Imported, Note, Target, placeholder};
-use crate::draft::{Draft, DraftServer, DraftService, message, server_error};
+use crate::draft::{Draft, DraftServer, DraftService, server_error};
 use crate::input;
 
 /// From a Worker script with a list of servers.
@@ -114,7 +114,7 @@ impl Import {
     fn server(&mut self, value: &Value, line: usize) -> Option<DraftServer> {
         let url = address(value).unwrap_or_default().trim().to_owned();
         if let Some(error) = server_error(&url) {
-            self.note(line, format!("skipped {value}: {}", message(&error)));
+            self.note(line, format!("skipped {value}: {}", error.message));
             return None;
         }
         let mut server = DraftServer { url, ..DraftServer::default() };

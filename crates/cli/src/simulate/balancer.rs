@@ -1,11 +1,12 @@
 //! Runs of a scenario.
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use tunnel_balancer_config::scenario::{Action, BehaviorChange, Scenario, ServerBehavior};
 use tunnel_balancer_config::{MAX_SUBREQUESTS, Subrequests};
-use tunnel_balancer_core::{Failure, Service};
+use tunnel_balancer_core::{Failure, HealthCheck, ServerHealthCheck, Service};
 use tunnel_balancer_sim::{Arrivals, Behavior, Record, Sim};
 
 use super::format::duration;
@@ -34,7 +35,8 @@ impl Balancer {
     /// Runs a scenario until the last client has a response or has disconnected.
     pub(super) fn run(self, scenario: &Scenario, seed: u64) -> Record {
         let service = simulated(scenario.service.clone());
-        let passing = passing_status(&service);
+        let passing: BTreeMap<String, u16> = passing_statuses(&service).collect();
+        let passing_status = |server: &str| passing.get(server).copied().unwrap_or(200);
         let end = scenario.duration + scenario.client_timeout.unwrap_or(service.retry.timeout) + Duration::from_secs(1);
         let mut sim = Sim::new(service, seed);
         sim.isolates(scenario.isolates).counts_only().record();
@@ -49,11 +51,11 @@ impl Balancer {
         }
         for (server, latency) in &scenario.latency {
             sim.server(Duration::ZERO, server, Behavior::status(200).after(*latency));
-            sim.probes(Duration::ZERO, server, Behavior::status(passing).after(*latency));
+            sim.probes(Duration::ZERO, server, Behavior::status(passing_status(server)).after(*latency));
         }
         for BehaviorChange { at, server, requests, probes, reset_connections, .. } in &scenario.timeline {
             sim.server(*at, server, behavior(*requests, 200));
-            sim.probes(*at, server, behavior(*probes, passing));
+            sim.probes(*at, server, behavior(*probes, passing_status(server)));
             if *reset_connections {
                 sim.reset_connections(*at, server);
             }
@@ -76,15 +78,24 @@ impl Balancer {
 
 /// Returns the service without what scripted servers cannot do: they respond with a status only.
 fn simulated(mut service: Service) -> Service {
-    if let Some(check) = &mut service.health_check {
-        (check.expect_header, check.expect_body) = (None, None);
+    let simplify = |check: &mut HealthCheck| (check.expect_header, check.expect_body) = (None, None);
+    service.health_check.iter_mut().for_each(simplify);
+    for server in service.servers_mut() {
+        if let ServerHealthCheck::Custom(check) = &mut server.health_check {
+            simplify(check);
+        }
     }
     service
 }
 
-/// Returns the status with which a server that is up responds to probes.
-fn passing_status(service: &Service) -> u16 {
-    let expected = service.health_check.iter().flat_map(|check| &check.expect_status.0);
+/// Returns the status with which each server that is up responds to probes, by name.
+fn passing_statuses(service: &Service) -> impl Iterator<Item = (String, u16)> {
+    let ids = service.all().iter();
+    ids.filter_map(|id| Some((service.server(id)?.name.clone(), passing_status(service.health_check_of(id)))))
+}
+
+fn passing_status(check: Option<&HealthCheck>) -> u16 {
+    let expected = check.into_iter().flat_map(|check| &check.expect_status.0);
     let passes = |(first, last): &(u16, u16)| (*first..=*last).contains(&200);
     if expected.clone().any(passes) { 200 } else { expected.map(|(first, _)| *first).next().unwrap_or(200) }
 }

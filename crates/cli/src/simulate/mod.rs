@@ -17,7 +17,7 @@ use std::process::ExitCode;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 use tunnel_balancer_config::scenario::Scenario;
-use tunnel_balancer_config::{Errors, parse, parse_scenario};
+use tunnel_balancer_config::{parse, parse_scenario};
 use tunnel_balancer_core::Service;
 
 use crate::map_file::{MapFile, hint_for};
@@ -140,7 +140,7 @@ impl Simulate {
                 let name = input::name(path);
                 format!("error: {name} is a map, not a scenario{}", hint_for(&path.to_string_lossy()))
             }
-            Err(_) => in_file(&errors, path),
+            Err(_) => output::rendered(&errors, &input::name(path), &yaml),
         })
     }
 }
@@ -161,12 +161,9 @@ impl<'a> Results<'a> {
 }
 
 fn services(path: &Path) -> Result<Vec<Service>, String> {
-    let config = parse(&input::yaml(path)?).map_err(|errors| in_file(&errors, path))?;
+    let yaml = input::yaml(path)?;
+    let config = parse(&yaml).map_err(|errors| output::rendered(&errors, &input::name(path), &yaml))?;
     Ok(config.services)
-}
-
-fn in_file(errors: &Errors, path: &Path) -> String {
-    errors.in_file(&input::name(path)).to_string()
 }
 
 #[cfg(test)]

@@ -2,8 +2,8 @@
 
 use crate::diagnostic::Code;
 use crate::node::{NodeId, Value};
-use crate::report::Report;
 use crate::reader::Field;
+use crate::report::Report;
 
 use super::{Ingress, IngressRule};
 
@@ -11,9 +11,9 @@ use super::{Ingress, IngressRule};
 pub(super) fn ingress(root: Field<'_>) -> Option<(Ingress, Vec<NodeId>)> {
     root.map("cloudflared's configuration: a map with the key `ingress`")?;
     // The API's response has the configuration in `result.config`.
-    let result = root.under("result").unwrap_or(root);
+    let result = root.get("result").unwrap_or(root);
     let tunnel = string_at(result, "tunnel").or_else(|| string_at(result, "tunnel_id"));
-    let config = result.under("config").filter(|config| find(*config, "ingress").is_some()).unwrap_or(result);
+    let config = result.get("config").filter(|config| find(*config, "ingress").is_some()).unwrap_or(result);
     let defaults = OriginRequest::of(config);
     let read = match find(config, "ingress") {
         Some(rules) => {
@@ -41,7 +41,7 @@ fn only_rule(config: Field<'_>) -> Option<(IngressRule, NodeId)> {
     } else if let Some(field) = find(config, "unix-socket") {
         (field, format!("unix:{}", field.read(string)?))
     } else {
-        let report = Report::new(Code::MissingKey, "the key `ingress` is missing");
+        let report = Report::new(Code::MissingKey, "missing key `ingress`");
         config.report(report.hint(
             "add `ingress:` with the rule `- service: http_status:404`; for a tunnel that is configured in the \
              dashboard, save the API's response (`/accounts/ACCOUNT/cfd_tunnel/TUNNEL/configurations`)",
@@ -73,7 +73,7 @@ fn rule(field: Field<'_>, defaults: &OriginRequest) -> Option<(IngressRule, Node
         Some(service) => service.read(string)?,
         None if bastion => "bastion".to_owned(),
         None => {
-            let report = Report::new(Code::MissingKey, "the key `service` is missing");
+            let report = Report::new(Code::MissingKey, "missing key `service`");
             field.report(report.hint("write where the application listens: `service: http://localhost:8080`"));
             return None;
         }
@@ -120,8 +120,7 @@ impl OriginRequest {
 /// The value of a key, from the map itself or from the maps that `<<` merges into it. `null` is
 /// none.
 fn find<'a>(map: Field<'a>, name: &str) -> Option<Field<'a>> {
-    let own =
-        map.under(name).or_else(|| map.under("<<")?.one_or_many().into_iter().find_map(|merged| find(merged, name)));
+    let own = map.get(name).or_else(|| map.get("<<")?.one_or_many().into_iter().find_map(|merged| find(merged, name)));
     own.filter(|field| !matches!(field.value(), Value::Null))
 }
 

@@ -1,2 +1,2 @@
 mod matching;
-mod file;
+mod reading;

@@ -60,7 +60,7 @@ struct ScenarioSettings {
 pub(crate) fn scenario(root: Field<'_>, given: Option<&[Service]>) -> Option<Scenario> {
     if let Value::Null = root.value() {
         let report = Report::new(Code::MissingKey, "the file is empty");
-        root.report(report.hint("every key of a scenario is in examples/scenarios/all-keys.yaml"));
+        root.report(report.hint("start from examples/scenarios/all-keys.yaml, which has every key"));
         return None;
     }
     let mut map = root.map("a scenario: a map with the keys `duration`, `requests` and `timeline`")?;
@@ -91,7 +91,7 @@ pub(crate) fn scenario(root: Field<'_>, given: Option<&[Service]>) -> Option<Sce
         (Some(given), _) => choose(given, host, root)?,
         (None, Some(own)) => choose(&own, host, root)?,
         (None, None) => {
-            root.report(Report::new(Code::MissingKey, "the key `services` is missing").hint(MINIMAL_EXAMPLE));
+            root.report(Report::new(Code::MissingKey, "missing key `services`").hint(MINIMAL_EXAMPLE));
             return None;
         }
     };
@@ -122,8 +122,7 @@ fn choose(services: &[Service], host: Option<Field<'_>>, root: Field<'_>) -> Opt
         }),
         ([only], None) => Some(only.clone()),
         (_, None) => {
-            let report =
-                Report::new(Code::MissingKey, "the key `service` is missing, and there are several services");
+            let report = Report::new(Code::MissingKey, "the key `service` is missing, and there are several services");
             root.report(report.hint(format!("name one of {list}")));
             None
         }

@@ -74,7 +74,7 @@ pub struct RequestStream {
 pub struct BehaviorChange {
     /// The time of the change.
     pub at: Duration,
-    /// The server's name.
+    /// The name of the server.
     pub server: String,
     /// Its behavior towards requests.
     pub requests: ServerBehavior,

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use tunnel_balancer_core::{Failback, Health, Service};
+use tunnel_balancer_core::{Failback, Health, ServerId, Service};
 
 use super::file::list;
 use crate::diagnostic::Code;
 use crate::duration::{duration, format_duration};
-use crate::report::Report;
 use crate::reader::{Entry, Field, Setting, boolean, one_of};
+use crate::report::Report;
 
 /// The state of one server. A server that the file does not name is available.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,7 +25,9 @@ pub struct ServerState {
 }
 
 const KEYS: &[Setting<ServerState>] = &[
-    Setting::plain("health", |state, field| field.set(&mut state.health, |value| one_of(value, "health", HEALTH, WORDS))),
+    Setting::plain("health", |state, field| {
+        field.set(&mut state.health, |value| one_of(value, "health", HEALTH, WORDS))
+    }),
     Setting::plain("ejected_for", |state, field| {
         field.set(&mut state.ejected_for, |value| duration(value, Duration::ZERO..=Duration::MAX).map(Some));
     }),
@@ -61,17 +63,19 @@ pub(crate) fn server_states(root: Field<'_>, service: &Service) -> Vec<ServerSta
 /// Reports what the settings of the service rule out.
 fn check(state: &ServerState, field: Field<'_>, service: &Service) {
     let longest = service.ejection.max_time.max(LONGEST_PAUSE);
-    if let Some(ejected_for) = field.under("ejected_for").filter(|_| state.ejected_for > Some(longest)) {
+    if let Some(ejected_for) = field.get("ejected_for").filter(|_| state.ejected_for > Some(longest)) {
         let report = Report::new(Code::OutOfRange, format!("an ejection lasts at most {}", format_duration(longest)));
         ejected_for.report(report.hint("write a shorter time, or raise `ejection.max_time` of the service"));
     }
-    if let Some(health) = field.under("health").filter(|_| service.health_check.is_none()) {
-        let report = Report::new(Code::Conflict, "the service has no health check");
-        health.report(report.hint("remove `health`, or enable `health_check` of the service"));
+    let server = service.servers().iter().position(|server| server.name == state.name).and_then(ServerId::new);
+    let is_probed = server.and_then(|id| service.health_check_of(id)).is_some();
+    if let Some(health) = field.get("health").filter(|_| !is_probed) {
+        let report = Report::new(Code::Conflict, "the server has no health check");
+        health.report(report.hint("remove `health`, or enable `health_check`"));
     }
     if state.awaiting_failback
         && service.failback == Failback::Auto
-        && let Some(awaiting) = field.under("awaiting_failback")
+        && let Some(awaiting) = field.get("awaiting_failback")
     {
         let report = Report::new(Code::Conflict, "the service holds no server back");
         awaiting.report(report.hint("remove `awaiting_failback`, or set `failback` of the service"));
@@ -124,7 +128,7 @@ mod tests {
             let errors = parse_server_states(yaml, &service("")).unwrap_err();
             assert!(errors.to_string().starts_with(expected), "{yaml}: {errors}");
         }
-        let hint = "\n  hint: remove `health`, or enable `health_check` of the service";
+        let hint = "\n  hint: remove `health`, or enable `health_check`";
         let errors = parse_server_states("a: { health: healthy }", &service(", health_check: false")).unwrap_err();
         assert!(errors.to_string().contains(hint), "{errors}");
     }

@@ -13,7 +13,9 @@ use crate::report::Report;
 pub(super) const CHANGE_KEYS: &[Setting<ChangeSettings>] = &[
     Setting::plain("action", |change, field| field.set(&mut change.action, action)),
     Setting::plain("probes", |change, field| field.set(&mut change.probes, |value| action(value).map(Some))),
-    Setting::plain("after", |change, field| field.set(&mut change.after, |value| duration(value, FROM_START).map(Some))),
+    Setting::plain("after", |change, field| {
+        field.set(&mut change.after, |value| duration(value, FROM_START).map(Some))
+    }),
     Setting::plain("stddev", |change, field| field.set(&mut change.stddev, |value| duration(value, FROM_START))),
     Setting::plain("reset_connections", |change, field| field.set(&mut change.reset_connections, boolean)),
 ];
@@ -49,7 +51,7 @@ pub(super) fn latencies(field: Option<Field<'_>>, names: &[&str]) -> Vec<(String
         }
         return all;
     }
-    let map = field.map("a duration, or a map from servers to durations");
+    let map = field.map("a duration, or a map of servers to durations");
     for Entry { name, key, value } in map.map(|map| map.into_entries()).unwrap_or_default() {
         match all.iter_mut().find(|(known, _)| known == name) {
             Some((_, latency)) => value.set(latency, |value| duration(value, FROM_START)),
@@ -102,8 +104,7 @@ fn action(value: &Value<'_>) -> Result<Action, Report> {
     match value {
         Value::Integer(status) => {
             let status = u16::try_from(*status).ok().filter(|status| (200..=599).contains(status));
-            let report =
-                || Report::new(Code::OutOfRange, format!("expected a status from 200 to 599, found {value}"));
+            let report = || Report::new(Code::OutOfRange, format!("expected a status from 200 to 599, found {value}"));
             status.map(Action::Status).ok_or_else(report)
         }
         _ => one_of(value, "action", ACTIONS, WORDS),

@@ -1,5 +1,4 @@
-//! That what is told of a key is what its reader goes by, and that the schema accepts whatever the
-//! reader accepts.
+//! The schema has the limits of the readers, and accepts every file that the reader accepts.
 
 use boon::{Compiler, SchemaIndex, Schemas};
 use proptest::prelude::*;
@@ -10,26 +9,26 @@ use super::*;
 use crate::diagnostic::Code;
 use crate::{parse, server, settings};
 
-/// A value at the edge of what a key may hold.
+/// A value at the limit of a setting.
 struct Edge {
     value: Json,
-    is_right: bool,
-    /// Whether the schema can tell.
-    is_told: bool,
+    is_valid: bool,
+    /// Whether the schema rejects it, if it is invalid.
+    is_detected: bool,
 }
 
-/// Checks every edge of every key by itself, with the reader and with the schema.
+/// Checks every limit of every setting with the reader and with the schema.
 #[test]
-fn the_limits_that_are_told_are_the_readers() {
+fn limits_are_those_of_the_readers() {
     let validator = Validator::new();
     let mut checked = 0;
     let mut each = |keys: &[SettingDoc], path: &[&str], file: &dyn Fn(&[&str], Json) -> Json| {
         for (path, about) in leaves(keys, path) {
-            for Edge { value, is_right, is_told } in edges(&about.schema) {
+            for Edge { value, is_valid, is_detected } in edges(&about.schema) {
                 let file = file(&path, value);
                 let text = file.to_string();
-                assert_eq!(is_read(&text), is_right, "the reader: {text}");
-                assert_eq!(validator.accepts(&file), is_right || !is_told, "the schema: {text}");
+                assert_eq!(is_read(&text), is_valid, "the reader: {text}");
+                assert_eq!(validator.accepts(&file), is_valid || !is_detected, "the schema: {text}");
                 checked += 1;
             }
         }
@@ -61,7 +60,7 @@ fn the_schema_accepts_what_the_reader_accepts() {
         Ok(())
     });
     outcome.unwrap_or_else(|error| panic!("{error}"));
-    assert!(accepted.get() > 200, "too few are right to prove anything: {}", accepted.get());
+    assert!(accepted.get() > 200, "too few files are valid: {}", accepted.get());
 }
 
 struct Validator(Schemas, SchemaIndex);
@@ -79,15 +78,16 @@ impl Validator {
     }
 }
 
-/// Whether nothing is wrong with a file but what its settings are together.
+/// Returns whether a file has no errors except conflicts between settings.
 fn is_read(text: &str) -> bool {
-    let told = parse(text).err();
-    told.iter()
+    let errors = parse(text).err();
+    errors
+        .iter()
         .flat_map(|errors| errors.diagnostics())
         .all(|one| matches!(one.code, Code::Conflict | Code::InvalidServers))
 }
 
-/// Every key that is no map, with the way to it.
+/// Returns all settings with their paths.
 fn leaves<'a>(keys: &[SettingDoc], path: &[&'a str]) -> Vec<(Vec<&'a str>, SettingDoc)> {
     let leaf = |about: &SettingDoc| {
         let path = [path, &[about.name]].concat();
@@ -108,76 +108,76 @@ fn maps(schema: &ValueSchema) -> Vec<Vec<SettingDoc>> {
 }
 
 fn edges(schema: &ValueSchema) -> Vec<Edge> {
-    let right = |value| Edge { value, is_right: true, is_told: true };
-    let wrong = |value| Edge { value, is_right: false, is_told: true };
-    let untold = |value| Edge { value, is_right: false, is_told: false };
+    let valid = |value| Edge { value, is_valid: true, is_detected: true };
+    let invalid = |value| Edge { value, is_valid: false, is_detected: true };
+    let undetected = |value| Edge { value, is_valid: false, is_detected: false };
     match schema {
-        ValueSchema::Disabled => vec![right(json!(false))],
-        ValueSchema::Boolean => vec![right(json!(false)), right(json!(true)), wrong(json!("true"))],
+        ValueSchema::Disabled => vec![valid(json!(false))],
+        ValueSchema::Boolean => vec![valid(json!(false)), valid(json!(true)), invalid(json!("true"))],
         ValueSchema::Number(range) | ValueSchema::Percent(range) => vec![
-            right(json!(range.start())),
-            right(json!(range.end())),
-            wrong(json!(i64::from(*range.start()) - 1)),
-            wrong(json!(range.end() + 1)),
-            wrong(json!(range.start().to_string())),
-            wrong(Json::Null),
+            valid(json!(range.start())),
+            valid(json!(range.end())),
+            invalid(json!(i64::from(*range.start()) - 1)),
+            invalid(json!(range.end() + 1)),
+            invalid(json!(range.start().to_string())),
+            invalid(Json::Null),
         ],
         ValueSchema::Duration(range) => {
             let millisecond = std::time::Duration::from_millis(1);
             let written = |duration| json!(duration::format_duration(duration));
             let less = range.start().saturating_sub(millisecond);
             vec![
-                right(written(*range.start())),
-                right(written(*range.end())),
-                if less.is_zero() { wrong(written(less)) } else { untold(written(less)) },
-                untold(written(*range.end() + millisecond)),
-                wrong(json!(30)),
-                wrong(json!("30")),
-                wrong(json!("1s1h")),
+                valid(written(*range.start())),
+                valid(written(*range.end())),
+                if less.is_zero() { invalid(written(less)) } else { undetected(written(less)) },
+                undetected(written(*range.end() + millisecond)),
+                invalid(json!(30)),
+                invalid(json!("30")),
+                invalid(json!("1s1h")),
             ]
         }
         ValueSchema::Size(range) => vec![
-            right(json!(range.start())),
-            right(json!(range.end())),
-            right(json!(size::format_size(*range.end()))),
-            wrong(json!(range.end() + 1)),
-            untold(json!((range.end() + 1).to_string())),
-            wrong(json!("64KB")),
+            valid(json!(range.start())),
+            valid(json!(range.end())),
+            valid(json!(size::format_size(*range.end()))),
+            invalid(json!(range.end() + 1)),
+            undetected(json!((range.end() + 1).to_string())),
+            invalid(json!("64KB")),
         ],
         ValueSchema::Statuses { least, may_be_empty } => vec![
-            right(json!(least)),
-            right(json!(format!("{least}-599"))),
-            right(json!([least, " 0500 - 599 "])),
-            wrong(json!(least - 1)),
-            wrong(json!([600])),
-            wrong(json!(format!("{}-599", least - 1))),
-            untold(json!("599-500")),
-            if *may_be_empty { right(json!([])) } else { wrong(json!([])) },
+            valid(json!(least)),
+            valid(json!(format!("{least}-599"))),
+            valid(json!([least, " 0500 - 599 "])),
+            invalid(json!(least - 1)),
+            invalid(json!([600])),
+            invalid(json!(format!("{}-599", least - 1))),
+            undetected(json!("599-500")),
+            if *may_be_empty { valid(json!([])) } else { invalid(json!([])) },
         ],
         ValueSchema::String(text) => text
             .longest
             .into_iter()
-            .flat_map(|most| [right(json!("x".repeat(most))), wrong(json!("x".repeat(most + 1)))])
-            .chain([wrong(Json::Null)])
+            .flat_map(|most| [valid(json!("x".repeat(most))), invalid(json!("x".repeat(most + 1)))])
+            .chain([invalid(Json::Null)])
             .collect(),
         ValueSchema::Enum(words) => {
-            words().into_iter().map(|word| right(json!(word))).chain([wrong(json!("wrod"))]).collect()
+            words().into_iter().map(|word| valid(json!(word))).chain([invalid(json!("wrod"))]).collect()
         }
-        // Each schema's mistakes, where they are no other's right.
+        // Invalid values that no other schema accepts.
         ValueSchema::OneOf(schemas) => {
             let all: Vec<Edge> = schemas.iter().flat_map(edges).collect();
-            let is_right = |value: &Json| all.iter().any(|edge| edge.is_right && edge.value == *value);
-            let rights: Vec<Json> = all.iter().map(|edge| edge.value.clone()).filter(is_right).collect();
-            all.into_iter().filter(|edge| edge.is_right || !rights.contains(&edge.value)).collect()
+            let is_valid = |value: &Json| all.iter().any(|edge| edge.is_valid && edge.value == *value);
+            let accepted: Vec<Json> = all.iter().map(|edge| edge.value.clone()).filter(is_valid).collect();
+            all.into_iter().filter(|edge| edge.is_valid || !accepted.contains(&edge.value)).collect()
         }
         ValueSchema::Shared(_, schema) => edges(schema),
         ValueSchema::Map(_) | ValueSchema::MapOf { .. } | ValueSchema::List(..) => {
-            vec![wrong(json!(7)), wrong(json!({ "unknown": 1 }))]
+            vec![invalid(json!(7)), invalid(json!({ "unknown": 1 }))]
         }
     }
 }
 
-/// `map` with `value` at `path`, and with what must stand beside it.
+/// Returns `map` with `value` at `path`, and with the other required keys.
 fn put(mut map: Json, path: &[&str], value: Json) -> Json {
     match path {
         ["affinity", _] => map["affinity"] = json!({ "cookie": "lb", "key": "${KEY}" }),
@@ -194,9 +194,9 @@ fn put(mut map: Json, path: &[&str], value: Json) -> Json {
     map
 }
 
-/// What a schema allows, mostly.
+/// Generates values that a schema mostly accepts.
 fn any_value(schema: &ValueSchema) -> BoxedStrategy<Json> {
-    let right = match schema {
+    let accepted = match schema {
         ValueSchema::Disabled => Just(json!(false)).boxed(),
         ValueSchema::Boolean => any::<bool>().prop_map(|value| json!(value)).boxed(),
         ValueSchema::Number(range) | ValueSchema::Percent(range) => {
@@ -231,7 +231,7 @@ fn any_value(schema: &ValueSchema) -> BoxedStrategy<Json> {
         ValueSchema::Shared(_, schema) => any_value(schema),
     };
     let odd = [Json::Null, json!(0), json!(1.5), json!("x"), json!("1"), json!(true), json!([]), json!({})];
-    prop_oneof![200 => right, 1 => proptest::sample::select(odd.to_vec())].boxed()
+    prop_oneof![200 => accepted, 1 => proptest::sample::select(odd.to_vec())].boxed()
 }
 
 fn any_map(keys: &[SettingDoc]) -> BoxedStrategy<Json> {
@@ -245,11 +245,11 @@ fn any_map(keys: &[SettingDoc]) -> BoxedStrategy<Json> {
         .boxed()
 }
 
-/// What has a pattern that tells nearly all is made from it; of addresses there are some.
+/// Generates strings from the pattern. The patterns of addresses are too general for that.
 fn any_text(text: &StringSchema) -> BoxedStrategy<String> {
-    let from = |texts: &[&str]| {
-        let texts: Vec<String> = texts.iter().map(|text| (*text).to_owned()).collect();
-        proptest::sample::select(texts).boxed()
+    let from = |examples: &[&str]| {
+        let examples: Vec<String> = examples.iter().map(|example| (*example).to_owned()).collect();
+        proptest::sample::select(examples).boxed()
     };
     match text.what {
         "a hostname or URL" => from(&[

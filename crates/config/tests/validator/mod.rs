@@ -1,5 +1,4 @@
-//! What an editor would say to a file: the schema, in the hands of a validator that knows nothing
-//! of us.
+//! An independent validator with the schema, as editors have.
 
 use std::sync::OnceLock;
 
@@ -15,6 +14,6 @@ pub(crate) fn check(yaml: &str) -> Result<(), String> {
         let index = compiler.compile("services.schema.json", &mut schemas).unwrap();
         (schemas, index)
     });
-    let json = tunnel_balancer_config::as_json(yaml).ok_or("no YAML")?;
+    let json = tunnel_balancer_config::as_json(yaml).ok_or("syntax error")?;
     schemas.validate(&json, *index).map_err(|error| error.to_string())
 }

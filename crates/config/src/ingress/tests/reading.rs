@@ -99,7 +99,7 @@ fn the_configuration_in_a_config_map_keeps_its_lines() {
     assert_eq!(outline(&parse_ingress(quoted).unwrap()), ["4: - - hello_world -"]);
     // Another one, and none.
     for text in ["kind: ConfigMap\ndata: { a: b }", "kind: ConfigMap\n"] {
-        assert!(parse_ingress(text).unwrap_err().to_string().contains("`ingress` is missing"), "{text}");
+        assert!(parse_ingress(text).unwrap_err().to_string().contains("missing key `ingress`"), "{text}");
     }
 }
 
@@ -131,7 +131,7 @@ fn the_response_of_the_api_is_read() {
     let config = r#"{"config":{"ingress":[{"service":"http_status:404"}]}}"#;
     assert_eq!(outline(&parse_ingress(config).unwrap()), ["1: - - http_status:404 -"]);
     let local = r#"{"success":true,"result":{"tunnel_id":"x","config":null}}"#;
-    assert!(parse_ingress(local).unwrap_err().to_string().contains("`ingress` is missing"));
+    assert!(parse_ingress(local).unwrap_err().to_string().contains("missing key `ingress`"));
 }
 
 #[test]
@@ -162,10 +162,10 @@ ingress:
 #[test]
 fn errors_have_their_places() {
     let table = [
-        ("tunnel: home", "1:1: error[missing-key]: the key `ingress` is missing"),
+        ("tunnel: home", "1:1: error[missing-key]: missing key `ingress`"),
         ("", "1:1: error[wrong-type]: expected cloudflared's configuration: a map with the key `ingress`, found"),
         ("ingress: {}", "1:10: error[wrong-type]: expected a list of rules, found a map at ingress"),
-        ("ingress:\n- hostname: a.example.com", "2:3: error[missing-key]: the key `service` is missing at ingress[0]"),
+        ("ingress:\n- hostname: a.example.com", "2:3: error[missing-key]: missing key `service` at ingress[0]"),
         ("ingress:\n- service: [x]", "2:12: error[wrong-type]: expected a string, found a list at ingress[0].service"),
         ("ingress:\n- service: x\n  service: y", "3:3: error[duplicate-key]"),
         ("ingress: [", "2:1: error[syntax]"),

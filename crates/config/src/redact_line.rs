@@ -1,10 +1,11 @@
-//! Lines of a map without secrets, because output may end up in logs.
+//! Redaction of secrets in the lines of a file, which are printed and logged.
 
-use tunnel_balancer_config::{is_sensitive_name, redact_urls};
+use crate::headers::is_sensitive_name;
+use crate::redact::redact_urls;
 
-/// Replaces secrets in a line with asterisks: values of keys that usually hold a secret, except for
-/// references, and the user information and query of URLs. All other characters keep their column.
-pub(super) fn redacted(line: &str) -> String {
+/// Replaces the values of sensitive keys, except references to secrets, and the credentials and
+/// queries of URLs by asterisks. Columns do not change.
+pub(crate) fn redact_line(line: &str) -> String {
     let line = redact_urls(line);
     let mut shown = String::new();
     let (mut rest, mut depth) = (&line[..], 0);
@@ -12,9 +13,9 @@ pub(super) fn redacted(line: &str) -> String {
         let (before, after) = (&rest[..colon], &rest[colon + 1..]);
         depth += before.matches(['{', '[']).count() as i32 - before.matches(['}', ']']).count() as i32;
         let start = colon + 1 + after.len() - after.trim_start().len();
-        let end = start + if is_secret(key(before), &rest[start..]) { length(&rest[start..], depth > 0) } else { 0 };
+        let end = start + if is_sensitive(key(before), &rest[start..]) { length(&rest[start..], depth > 0) } else { 0 };
         shown += &rest[..start];
-        shown += &hide(&rest[start..end]);
+        shown += &hidden(&rest[start..end]);
         rest = &rest[end..];
     }
     shown + rest
@@ -27,12 +28,12 @@ fn key(before: &str) -> &str {
     &key[key.trim_end_matches(is_of_a_key).len()..]
 }
 
-/// Returns whether the value of a key is a secret. `value` is the rest of the line after the colon.
-fn is_secret(key: &str, value: &str) -> bool {
+/// Returns whether the value of a key may be a secret. `value` starts after the colon.
+fn is_sensitive(key: &str, value: &str) -> bool {
     match key {
-        // The entries of a map are checked one by one.
+        // The entries of a map are redacted one by one.
         "headers" => !value.starts_with('{'),
-        // A setting has the name of a cookie. The header `Cookie` has an equals sign.
+        // The name of a cookie. The value of the header `Cookie` has an equals sign.
         "cookie" => {
             let name = value.trim_start_matches(['"', '\'']);
             name.trim_start_matches(|c: char| c.is_ascii_graphic() && !"=,[]{}:".contains(c)).starts_with('=')
@@ -41,8 +42,8 @@ fn is_secret(key: &str, value: &str) -> bool {
     }
 }
 
-/// Returns the length of the value at the start of `text`. It is rather too long than too short, as
-/// the line may have errors.
+/// Returns the length of the value at the start of `text`. If the line is malformed, it is rather
+/// too long than too short.
 fn length(text: &str, is_in_brackets: bool) -> usize {
     let (mut quote, mut depth, mut is_escaped) = (None, 0, false);
     let is_closed = text.starts_with(['"', '\'', '[', '{']);
@@ -63,8 +64,7 @@ fn length(text: &str, is_in_brackets: bool) -> usize {
     text.trim_end().len()
 }
 
-/// Returns whether another entry of a map starts here. Otherwise the text belongs to a value that
-/// should be in quotes.
+/// Returns whether another entry of a map starts here, and not the rest of an unquoted value.
 fn is_entry(text: &str) -> bool {
     let text = text.trim_start();
     let name = text.trim_start_matches(['"', '\'']);
@@ -72,8 +72,8 @@ fn is_entry(text: &str) -> bool {
     text.is_empty() || (rest.len() < name.len() && rest.trim_start_matches(['"', '\'', ' ']).starts_with(':'))
 }
 
-/// Replaces all but references with asterisks.
-fn hide(value: &str) -> String {
+/// Replaces all characters except references by asterisks.
+fn hidden(value: &str) -> String {
     let (mut shown, mut rest) = (String::new(), value);
     let stars = |text: &str| "*".repeat(text.chars().count());
     while let Some((before, reference)) = rest.split_once("${") {
@@ -89,7 +89,7 @@ fn hide(value: &str) -> String {
         rest = after;
     }
     shown += &stars(rest);
-    // A reference in quotes has no secret.
+    // Only the quotes would be redacted.
     let is_reference = shown.trim_matches('*').len() + 2 == value.len() && value.starts_with(['"', '\'']);
     if is_reference && value.ends_with(['"', '\'']) { value.to_owned() } else { shown }
 }
@@ -99,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn secrets_are_redacted_and_columns_are_kept() {
+    fn secrets_are_redacted_and_columns_do_not_change() {
         let table = [
             ("    key: hunter2", "    key: *******"),
             ("    key: \"${KEY}\"", "    key: \"${KEY}\""),
@@ -138,19 +138,19 @@ mod tests {
             ("", ""),
         ];
         for (line, expected) in table {
-            assert_eq!(redacted(line), expected, "{line}");
-            assert_eq!(redacted(line).chars().count(), line.chars().count());
+            assert_eq!(redact_line(line), expected, "{line}");
+            assert_eq!(redact_line(line).chars().count(), line.chars().count());
         }
     }
 
-    /// A search through the rest of the line for every key would take minutes.
+    /// With a scan of the rest of the line for every key, it would take minutes.
     #[test]
-    fn the_time_is_linear_in_the_length_of_a_line() {
+    fn redaction_takes_linear_time() {
         let part = 256 * 1024 / 16;
         for text in
             ["key: ", "{ key: a, ", "cookie: a, ", "{ cookie: [ ", "x://a:b@", "key: \"", "a?/", "${", "key: ${a "]
         {
-            assert!(!redacted(&text.repeat(part)).is_empty());
+            assert!(!redact_line(&text.repeat(part)).is_empty());
         }
     }
 }

@@ -1,0 +1,118 @@
+//! Addresses of servers that a Worker cannot reach, or only without encryption.
+
+use std::net::{IpAddr, Ipv6Addr};
+
+use tunnel_balancer_core::ServerUrl;
+
+use crate::diagnostic::Code;
+use crate::node::backticked;
+use crate::reader::Field;
+use crate::report::Report;
+
+const PUBLIC_HOSTNAME: &str = "write the public hostname of its tunnel; `tunnel-balancer serve` can use this address";
+
+pub(super) fn lint(url: &ServerUrl, field: Field<'_>) {
+    let host = host(url);
+    if let Some((problem, hint)) = unreachable(host) {
+        return field.report(Report::new(Code::Unreachable, format!("{} {problem}", backticked(host))).hint(hint));
+    }
+    if url.scheme() == "http" {
+        let message = format!("requests to {} are not encrypted", backticked(host));
+        let hint = "write `https://`, or the hostname alone";
+        field.report(Report::new(Code::InsecureHttp, message).hint(hint));
+    }
+}
+
+/// Returns why a Worker cannot connect to a host, with a hint.
+fn unreachable(host: &str) -> Option<(&'static str, &'static str)> {
+    if host.ends_with(".cfargotunnel.com") {
+        let hint = "give the tunnel a public hostname, and write that: DNS records point to this name";
+        return Some(("accepts no requests", hint));
+    }
+    if is_uuid(host) {
+        let hint = "write the public hostname of the tunnel; `UUID.cfargotunnel.com` cannot be used either";
+        return Some(("is the ID of a tunnel, not a hostname", hint));
+    }
+    match host.trim_matches(['[', ']']).parse::<IpAddr>() {
+        Ok(address) if is_private(address) => {
+            Some(("is a private IP address, which a Worker cannot reach", PUBLIC_HOSTNAME))
+        }
+        Ok(_) => Some(("is an IP address, which a Worker cannot connect to", PUBLIC_HOSTNAME)),
+        Err(_) if is_local(host) => Some(("is a local name, which a Worker cannot reach", PUBLIC_HOSTNAME)),
+        Err(_) => None,
+    }
+}
+
+fn host(url: &ServerUrl) -> &str {
+    let authority = url.authority();
+    match authority.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => host,
+        _ => authority,
+    }
+}
+
+fn is_private(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => {
+            let [first, second, ..] = address.octets();
+            // Shared address space, which overlay networks use.
+            let is_shared = first == 100 && (64..128).contains(&second);
+            address.is_loopback() || address.is_private() || address.is_link_local() || is_shared
+        }
+        IpAddr::V6(address) => {
+            address == Ipv6Addr::LOCALHOST || address.is_unique_local() || address.is_unicast_link_local()
+        }
+    }
+}
+
+/// Returns whether a name is resolved by local networks only.
+fn is_local(host: &str) -> bool {
+    const SUFFIXES: [&str; 6] = [".localhost", ".local", ".internal", ".lan", ".home.arpa", ".test"];
+    !host.contains('.') || SUFFIXES.iter().any(|suffix| host.ends_with(suffix))
+}
+
+fn is_uuid(host: &str) -> bool {
+    let lengths: Vec<usize> = host.split('-').map(str::len).collect();
+    lengths == [8, 4, 4, 4, 12] && host.bytes().all(|b| b == b'-' || b.is_ascii_hexdigit())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_that_a_worker_cannot_reach_are_recognised() {
+        let private = [
+            "127.0.0.1",
+            "127.9.9.9",
+            "10.1.2.3",
+            "172.16.0.1",
+            "192.168.1.20",
+            "169.254.1.1",
+            "100.100.1.1",
+            "[::1]",
+            "[fd00::1]",
+            "[fe80::1]",
+        ];
+        let address = ["8.8.8.8", "172.32.0.1", "100.128.0.1", "[2001:db8::1]"];
+        let local = ["localhost", "nas", "nas.local", "app.internal", "box.lan", "pi.home.arpa", "a.test"];
+        let tunnel = ["6ff42ae2-765d-4adf-8112-31c55c1551ef"];
+        let reachable = ["chat-a.example.com", "localhost.example.com", "local.dev", "6ff42ae2-765d.example.com"];
+        let table = [
+            (&private[..], Some("is a private IP address")),
+            (&address[..], Some("is an IP address")),
+            (&local[..], Some("is a local name")),
+            (&tunnel[..], Some("is the ID of a tunnel")),
+            (&["x.cfargotunnel.com"][..], Some("accepts no requests")),
+            (&reachable[..], None),
+        ];
+        for (hosts, expected) in table {
+            for text in hosts {
+                let url: ServerUrl = format!("http://{text}:8080").parse().unwrap();
+                let found = unreachable(host(&url)).map(|(problem, _)| problem);
+                assert_eq!(found.is_some(), expected.is_some(), "{text}: {found:?}");
+                assert!(found.is_none_or(|found| found.starts_with(expected.unwrap_or_default())), "{text}: {found:?}");
+            }
+        }
+    }
+}
