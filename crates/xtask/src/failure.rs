@@ -10,17 +10,24 @@ pub(crate) struct Failure {
     message: String,
     hint: Option<String>,
     status: u8,
+    /// Whether the message has its own layout.
+    is_rendered: bool,
 }
 
 impl Failure {
     /// A task failed.
     pub(crate) fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), hint: None, status: 1 }
+        Self { message: message.into(), hint: None, status: 1, is_rendered: false }
     }
 
     /// The command line is invalid.
     pub(crate) fn usage(message: impl Into<String>) -> Self {
         Self { status: 2, ..Self::new(message) }
+    }
+
+    /// A file has errors, whose rendered diagnostics are printed without any addition.
+    pub(crate) fn rendered(diagnostics: String) -> Self {
+        Self { is_rendered: true, ..Self::new(diagnostics) }
     }
 
     /// An operation on a file failed.
@@ -48,7 +55,8 @@ impl From<lexopt::Error> for Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "error: {}", self.message)?;
+        let label = if self.is_rendered { "" } else { "error: " };
+        write!(f, "{label}{}", self.message)?;
         self.hint.iter().try_for_each(|hint| write!(f, "\nhint: {hint}"))
     }
 }
@@ -67,5 +75,10 @@ mod tests {
     fn hint_follows_the_error() {
         let failure = Failure::new("no Node").hint("install it");
         assert_eq!(failure.to_string(), "error: no Node\nhint: install it");
+    }
+
+    #[test]
+    fn rendered_diagnostics_are_printed_as_they_are() {
+        assert_eq!(Failure::rendered("error[syntax]: x".to_owned()).to_string(), "error[syntax]: x");
     }
 }

@@ -2,12 +2,13 @@
 //! download tools in versions of its own choice.
 
 use std::fs;
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use tunnel_balancer_config::SourceFile;
 
 use crate::cli::BuildOptions;
 use crate::failure::Failure;
@@ -27,6 +28,7 @@ const PANIC_ON_DEMAND: &[&str] =
 /// Builds the Worker and checks its size.
 pub(crate) fn build(workspace: &Workspace, options: &BuildOptions) -> Result<(), Failure> {
     let services = services(workspace, options)?;
+    check_services(&services)?;
     let tools = setup::setup(workspace)?;
     announce(&format!("building the Worker with {} (some minutes the first time)", services.display()));
 
@@ -79,6 +81,16 @@ fn services(workspace: &Workspace, options: &BuildOptions) -> Result<PathBuf, Fa
     }
 }
 
+/// Checks the configuration before the build, whose output would bury its errors.
+fn check_services(path: &Path) -> Result<(), Failure> {
+    let yaml = fs::read_to_string(path).map_err(|error| Failure::io("cannot read", path, &error))?;
+    let color = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let name = path.display().to_string();
+    tunnel_balancer_config::parse(&yaml)
+        .map(drop)
+        .map_err(|errors| Failure::rendered(SourceFile::new(&name, &yaml, color).render_errors(&errors)))
+}
+
 fn check_size(output: &Path, options: &BuildOptions) -> Result<(), Failure> {
     let (mut raw, mut gzip) = (0, 0);
     for name in ["index_bg.wasm", "index.js"] {
@@ -113,6 +125,18 @@ fn kilobytes(bytes: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_invalid_configuration_fails_before_the_build_with_its_diagnostics() {
+        let path = std::env::temp_dir().join(format!("xtask-services-{}.yaml", std::process::id()));
+        fs::write(&path, "services: { a.example.com: a-1.example.com }\n").unwrap();
+        check_services(&path).unwrap();
+        fs::write(&path, "servcies: { a.example.com: a-1.example.com }\n").unwrap();
+        let failure = check_services(&path).unwrap_err().to_string();
+        fs::remove_file(&path).unwrap();
+        assert!(failure.starts_with("error[unknown-key]: unknown key `servcies`\n"), "{failure}");
+        assert!(failure.ends_with("= help: did you mean `services`?"), "{failure}");
+    }
 
     #[test]
     fn gzip_sizes_are_plausible() {
