@@ -86,3 +86,53 @@ fn span(line: &str, column: usize, end_column: usize) -> Range<usize> {
     let byte = |column: usize| line.char_indices().nth(column.saturating_sub(1)).map_or(line.len(), |(index, _)| index);
     byte(column)..byte(end_column)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parse;
+
+    #[test]
+    fn related_lines_are_shown_and_secrets_are_redacted() {
+        let yaml = "services:
+  a.example.com:
+    - url: https://me:hunter2@a-1.example.com
+    - url: a-2.example.com
+      headers:
+        X-Token: hunter2
+        X-App: hunter3
+        x-token: \"hunter2 ${TOKEN}\"
+";
+        let errors = parse(yaml).unwrap_err();
+        let expected = "\
+error[invalid-url]: a user name or password in the URL is not allowed
+ --> services.yaml:3:12
+  |
+3 |     - url: https://**********@a-1.example.com
+  |            ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ at services.\"a.example.com\"[0].url
+  |
+  = help: remove the part before the `@`
+
+error[duplicate-key]: duplicate header `x-token`
+ --> services.yaml:8:9
+  |
+8 |         x-token: *********${TOKEN}*
+  |         ^^^^^^^ at services.\"a.example.com\"[1].headers
+  |
+ ::: services.yaml:6:9
+  |
+6 |         X-Token: *******
+  |         ------- first defined here
+  |
+  = help: remove one of them: names of headers are case-insensitive";
+        assert_eq!(SourceFile::new("services.yaml", yaml, false).render_errors(&errors), expected);
+        assert!(SourceFile::new("services.yaml", yaml, true).render_errors(&errors).contains("\x1b["), "colours");
+    }
+
+    #[test]
+    fn further_errors_are_counted_and_names_are_escaped() {
+        let keys: String = (0..52).map(|number| format!("lost_{number}: 1\n")).collect();
+        let rendered = SourceFile::new("a\u{1b}.yaml", &keys, false).render_errors(&parse(&keys).unwrap_err());
+        assert!(rendered.ends_with("\n\n3 more errors") && !rendered.contains('\u{1b}'), "{rendered}");
+    }
+}
