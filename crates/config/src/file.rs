@@ -57,7 +57,8 @@ pub(crate) fn services(root: Field<'_>) -> Vec<Service> {
 
 /// Returns the services of the map `services`, with the settings of `defaults`.
 pub(crate) fn named(services: Field<'_>, defaults: Option<Field<'_>>) -> Vec<Service> {
-    let mut common = Common { settings: settings(defaults), defaults, public: PublicHosts::default() };
+    let Some(settings) = settings(defaults) else { return Vec::new() };
+    let mut common = Common { settings, defaults, public: PublicHosts::default() };
     let is_empty = match services.value() {
         Value::Map(entries) => entries.is_empty(),
         other => matches!(other, Value::Null),
@@ -83,12 +84,12 @@ struct Common<'a> {
     public: PublicHosts,
 }
 
-fn settings(defaults: Option<Field<'_>>) -> Settings {
-    let mut settings = Settings::default();
+fn settings(defaults: Option<Field<'_>>) -> Option<Settings> {
+    let mut settings = Settings::new()?;
     if let Some(map) = defaults.and_then(|defaults| defaults.map("a map of settings")) {
         settings.read(map);
     }
-    settings
+    Some(settings)
 }
 
 fn address(entry: &Entry<'_>, public: &mut PublicHosts) -> Option<String> {

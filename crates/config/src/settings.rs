@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use tunnel_balancer_core::{Affinity, Failback, Policy, RetrySettings, Server, ServerCountError, Service, Writes};
+use tunnel_balancer_core::{Server, ServerCountError, Service, Writes};
 
 use crate::affinity::{self, affinity};
 use crate::diagnostic::Code;
@@ -21,19 +21,13 @@ use crate::report::Report;
 use crate::retry::{self, retry};
 use crate::value_schema::{StringSchema, ValueSchema, words};
 
-/// The settings of a service.
+/// The settings of a service, before its address and its servers are known.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
-    policy: Policy,
+    /// A service with these settings and a placeholder as its server.
+    service: Service,
     health_check: Option<PartialHealthCheck>,
     ejection: PartialEjection,
-    retry: RetrySettings,
-    failback: Failback,
-    writes: Writes,
-    slow_start: Option<Duration>,
-    affinity: Option<Affinity>,
-    served_by_header: bool,
-    error_page: Option<String>,
 }
 
 /// The table of settings.
@@ -45,7 +39,7 @@ pub(crate) const KEYS: &[Setting<Settings>] = &[
          random servers. `latency`: the one with the shorter expected response time of two random servers. `hash`: the \
          same server for the same client IP address, or for the key that a map names.",
         policy::SCHEMA,
-        |settings, field| policy(&mut settings.policy, field),
+        |settings, field| policy(&mut settings.service.policy, field),
     ),
     Setting::new(
         "failback",
@@ -53,7 +47,7 @@ pub(crate) const KEYS: &[Setting<Settings>] = &[
          `{ after: 10m }`: when it has been available for that long. `manual`: on command (SIGUSR1 in `serve`); the \
          Worker has no such command, so there it lasts until the isolate ends.",
         failback::SCHEMA,
-        |settings, field| failback(&mut settings.failback, field),
+        |settings, field| failback(&mut settings.service.failback, field),
     ),
     Setting::new(
         "writes",
@@ -61,20 +55,20 @@ pub(crate) const KEYS: &[Setting<Settings>] = &[
          `primary_only`: the first server of the list, for read-only replicas. While it does not respond, such requests get \
          503.",
         ValueSchema::Enum(|| words(WRITES)),
-        |settings, field| field.set(&mut settings.writes, writes),
+        |settings, field| field.set(&mut settings.service.writes, writes),
     ),
     Setting::new(
         "slow_start",
         "The time in which the share of a server that was unavailable grows to its full size. `false`: it gets its share at once.",
         ValueSchema::OneOf(&[ValueSchema::Disabled, ValueSchema::Duration(DEFAULT_RANGE)]),
-        |settings, field| field.set(&mut settings.slow_start, slow_start),
+        |settings, field| field.set(&mut settings.service.slow_start, slow_start),
     ),
     Setting::new(
         "affinity",
         "Whether clients stay with the server of their first request while it is available. `false`: no. \
          `{ cookie: lb, key: \"${AFFINITY_KEY}\" }`: by the cookie `lb`.",
         affinity::SCHEMA,
-        |settings, field| affinity(&mut settings.affinity, field),
+        |settings, field| affinity(&mut settings.service.affinity, field),
     ),
     Setting::new(
         "health_check",
@@ -83,7 +77,7 @@ pub(crate) const KEYS: &[Setting<Settings>] = &[
         |settings, field| health_check(&mut settings.health_check, field),
     ),
     Setting::new("retry", "Retries of failed requests on other servers.", retry::SCHEMA, |settings, field| {
-        retry(&mut settings.retry, field);
+        retry(&mut settings.service.retry, field);
     }),
     Setting::new("ejection", "Ejection of servers for failures in traffic.", ejection::SCHEMA, |settings, field| {
         ejection(&mut settings.ejection, field)
@@ -92,14 +86,14 @@ pub(crate) const KEYS: &[Setting<Settings>] = &[
         "served_by_header",
         "Whether responses carry the header `X-Served-By` with the name of the server that responded.",
         ValueSchema::Boolean,
-        |settings, field| field.set(&mut settings.served_by_header, boolean),
+        |settings, field| field.set(&mut settings.service.served_by_header, boolean),
     ),
     Setting::new(
         "error_page",
         "The HTML page of error responses that the balancer makes itself (503, 504, 508), for clients that accept HTML. \
          `{{status}}`, `{{reason}}`, `{{message}}` and `{{request_id}}` are replaced. `false`: the built-in page.",
         ValueSchema::OneOf(&[ValueSchema::Disabled, ValueSchema::String(HTML)]),
-        |settings, field| field.set(&mut settings.error_page, error_page),
+        |settings, field| field.set(&mut settings.service.error_page, error_page),
     ),
 ];
 
@@ -107,25 +101,15 @@ const HTML: StringSchema = StringSchema { what: "a page in HTML", pattern: r"^\s
 
 const WRITES: &[(&str, Writes)] = &[("anywhere", Writes::Anywhere), ("primary_only", Writes::PrimaryOnly)];
 
-impl Default for Settings {
-    /// Creates the defaults, which are those of [`Service::new`].
-    fn default() -> Self {
-        Self {
-            policy: Policy::default(),
-            health_check: Some(PartialHealthCheck::default()),
-            ejection: PartialEjection::default(),
-            retry: RetrySettings::default(),
-            failback: Failback::default(),
-            writes: Writes::default(),
-            slow_start: None,
-            affinity: None,
-            served_by_header: true,
-            error_page: None,
-        }
-    }
-}
-
 impl Settings {
+    /// Creates the defaults of the core.
+    pub(crate) fn new() -> Option<Self> {
+        let placeholder = Server::new("server.invalid".parse().ok()?);
+        let service = Service::new("", vec![placeholder]).ok()?;
+        let health_check = service.health_check.is_some().then(PartialHealthCheck::default);
+        Some(Self { service, health_check, ejection: PartialEjection::default() })
+    }
+
     /// Returns the health check, which servers can change.
     pub(crate) const fn health_check(&self) -> &Option<PartialHealthCheck> {
         &self.health_check
@@ -135,25 +119,18 @@ impl Settings {
     pub(crate) fn read(&mut self, map: Map<'_>) {
         let present = map.present(&["failback", "policy"]);
         map.read_into(self, KEYS);
-        if let Some(report) = failback::conflict(self.failback, &self.policy)
+        if let Some(report) = failback::conflict(self.service.failback, &self.service.policy)
             && let Some(culprit) = present.culprit()
         {
             culprit.report(report);
         }
     }
 
+    /// Creates a service with these settings.
     pub(crate) fn service(self, address: String, servers: Vec<Server>) -> Result<Service, ServerCountError> {
-        let mut service = Service::new(address, servers)?;
-        service.policy = self.policy;
+        let mut service = self.service.with_servers(address, servers)?;
         service.health_check = self.health_check.map(PartialHealthCheck::complete);
         service.ejection = self.ejection.complete();
-        service.retry = self.retry;
-        service.failback = self.failback;
-        service.writes = self.writes;
-        service.slow_start = self.slow_start;
-        service.affinity = self.affinity;
-        service.served_by_header = self.served_by_header;
-        service.error_page = self.error_page;
         Ok(service)
     }
 }
@@ -175,16 +152,4 @@ fn error_page(value: &Value<'_>) -> Result<Option<String>, Report> {
         let report = Report::new(Code::InvalidValue, format!("expected a page in HTML, found {}", quoted(page)));
         Err(report.hint("write the HTML here, below `error_page: |`: file names are not supported"))
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_defaults_are_those_of_the_core() {
-        let servers = || vec![Server::new("a.example.com".parse().unwrap())];
-        let service = Settings::default().service("x.example.com".to_owned(), servers()).unwrap();
-        assert_eq!(service, Service::new("x.example.com", servers()).unwrap());
-    }
 }

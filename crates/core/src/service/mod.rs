@@ -119,6 +119,15 @@ impl Service {
         })
     }
 
+    /// Returns a service with the settings of this one, and with another address and other servers.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn with_servers(self, address: impl Into<String>, servers: Vec<Server>) -> Result<Self, ServerCountError> {
+        let Self { host, path, servers, .. } = Self::new(address, servers)?;
+        Ok(Self { host, path, servers, ..self })
+    }
+
     /// Returns host and path, which identify the service in logs and in signatures.
     pub fn name(&self) -> String {
         [self.host.as_str(), &self.path].concat()
