@@ -35,6 +35,29 @@ fn last_resort_prefers_servers_that_did_not_fail() {
 }
 
 #[test]
+fn a_request_leaves_a_last_resort_that_stalls() {
+    let script = "0 probe a 500; 0 probe b 500; 1 GET; 2 a hang; 3 GET; 13 end";
+    check(
+        2,
+        script,
+        expect![[r#"
+        1.000 GET #1 -> a
+        1.000 probe -> a
+        1.000 probe -> b
+        1.001 GET #1 <- 200 by a
+        1.001 a is unhealthy: status 500
+        1.001 b is unhealthy: status 500
+        3.000 GET #2 -> a
+        3.250 probe -> a
+        3.500 GET #2 -> b
+        3.500 a is stalled
+        3.500 a is ejected for 10s: server not responding
+        3.501 GET #2 <- 200 by b (last resort)
+    "#]],
+    );
+}
+
+#[test]
 fn last_resort_prefers_servers_with_passing_probes() {
     // The probes of `b` pass while its requests fail, so its second ejection lasts its full time,
     // although it recovers meanwhile.
