@@ -115,21 +115,21 @@ async fn location_of_a_server_gets_the_public_host(bench: Bench) {
 }
 
 async fn other_locations_are_unchanged(bench: Bench) {
-    let [primary, stranger] = bench.servers(["primary", "stranger"]).await;
+    let [primary, unrelated] = bench.servers(["primary", "unrelated"]).await;
     let app = bench.start(Service::of([&primary])).await;
     for location in [
         "/login",
         "login?x",
         "https://accounts.example.com/o/oauth2?redirect=http://127.0.0.1/",
         "//cdn.example.com/x",
-        &format!("{}/x", stranger.url()),
+        &format!("{}/x", unrelated.url()),
         &format!("{}.evil.test/x", primary.url()),
     ] {
         primary.respond(Reply::redirect(307, location));
         let response = app.get("/").await;
         assert_eq!((response.status, response.header("Location")), (307, Some(location)));
     }
-    assert_eq!(stranger.counts().connections, 0);
+    assert_eq!(unrelated.counts().connections, 0);
 }
 
 /// HDR-14.
@@ -232,8 +232,8 @@ async fn hdr_01_hop_by_hop_headers_of_requests_are_removed(bench: Bench) {
     if bench.target().removes_proxy_headers() {
         all.extend(["X-Foo", "Proxy-Connection", "Proxy-Authorization", "HTTP2-Settings"]);
     }
-    for gone in all {
-        assert_eq!(seen.header(gone), None, "{gone}: {seen:?}");
+    for name in all {
+        assert_eq!(seen.header(name), None, "{name}: {seen:?}");
     }
     assert!(!seen.header("Connection").is_some_and(|value| value.contains("X-Foo")), "{seen:?}");
     assert_eq!(seen.header("X-Bar"), Some("stays"));
@@ -259,8 +259,8 @@ async fn hdr_02_hop_by_hop_headers_of_responses_are_removed(bench: Bench) {
     if bench.target().removes_proxy_headers() {
         all.extend(["X-Custom", "Proxy-Connection", "Proxy-Authenticate", "Alt-Svc"]);
     }
-    for gone in all {
-        assert_eq!(response.header(gone), None, "{gone}: {response:?}");
+    for name in all {
+        assert_eq!(response.header(name), None, "{name}: {response:?}");
     }
     assert_eq!((response.header("X-Bar"), response.served_by()), (Some("stays"), "primary"));
 }

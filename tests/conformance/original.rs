@@ -21,9 +21,9 @@ cases![
 
 /// HDR-11; T01.
 async fn s01_paths_cannot_change_the_host(bench: Bench) {
-    let [primary, stranger] = bench.servers(["primary", "stranger"]).await;
+    let [primary, unrelated] = bench.servers(["primary", "unrelated"]).await;
     let app = bench.start(Service::of([&primary])).await;
-    let at = stranger.addr();
+    let at = unrelated.addr();
     for path in ["//", "/\\", "/\\\\", "/%2f%2f", "/%5c", "/@", "/..//", "/x/../..//", "/http://", "/;//", "/?//"] {
         let response = app.get(&format!("{path}{at}/x?y=1")).await;
         assert_eq!(response.served_by(), "primary", "{path}{at}");
@@ -31,7 +31,7 @@ async fn s01_paths_cannot_change_the_host(bench: Bench) {
     if bench.target().takes_absolute_form() {
         app.get(&format!("http://{at}/x")).await;
     }
-    assert_eq!(stranger.counts().connections, 0);
+    assert_eq!(unrelated.counts().connections, 0);
     for request in primary.requests() {
         assert_eq!(request.header("Host"), Some(primary.addr().to_string().as_str()), "{}", request.target);
     }
@@ -154,9 +154,9 @@ async fn s08_unread_bodies_are_canceled(bench: Bench) {
 
 /// T03.
 async fn s09_redirects_are_passed_through(bench: Bench) {
-    let [primary, stranger] = bench.servers(["primary", "stranger"]).await;
+    let [primary, unrelated] = bench.servers(["primary", "unrelated"]).await;
     let app = bench.start(Service::of([&primary])).await;
-    let elsewhere = format!("{}/login?next=/a", stranger.url());
+    let elsewhere = format!("{}/login?next=/a", unrelated.url());
     for status in [301, 302, 303, 307, 308] {
         primary.respond(Reply::redirect(status, elsewhere.clone()));
         for request in [Request::get("/"), Request::post("/", "order")] {
@@ -164,17 +164,17 @@ async fn s09_redirects_are_passed_through(bench: Bench) {
             assert_eq!((response.status, response.header("Location")), (status, Some(elsewhere.as_str())));
         }
     }
-    assert_eq!(stranger.counts().connections, 0);
+    assert_eq!(unrelated.counts().connections, 0);
 }
 
 async fn s10_probes_do_not_follow_redirects(bench: Bench) {
-    let [primary, stranger] = bench.servers(["primary", "stranger"]).await;
-    primary.respond_to_probes(Reply::redirect(302, stranger.url()));
+    let [primary, unrelated] = bench.servers(["primary", "unrelated"]).await;
+    primary.respond_to_probes(Reply::redirect(302, unrelated.url()));
     let app = bench.start(Service::of([&primary]).checked()).await;
     app.get("/").await;
     primary.until("a probe", |counts| counts.probes_done() == 1).await;
     assert_eq!(app.get("/").await.served_by(), "primary");
-    assert_eq!(stranger.counts().connections, 0);
+    assert_eq!(unrelated.counts().connections, 0);
 }
 
 /// HC-19.

@@ -177,8 +177,8 @@ async fn hdr_03_hop_by_hop_headers_of_a_101_are_removed(bench: Bench) {
     if bench.target().removes_proxy_headers() {
         all.extend(["X-Custom", "Proxy-Authenticate", "Alt-Svc"]);
     }
-    for gone in all {
-        assert_eq!(socket.headers.first(gone), None, "{gone}: {:?}", socket.headers);
+    for name in all {
+        assert_eq!(socket.headers.first(name), None, "{name}: {:?}", socket.headers);
     }
     assert_eq!(socket.headers.first("X-Bar"), Some("stays"));
 }

@@ -86,8 +86,8 @@ fn perf_07_the_policy_alone_keeps_most_errors_from_clients() {
     });
 }
 
-/// Each of a hundred isolates sees one request per second and learns on its own, unless they share
-/// state.
+/// Each of a hundred isolates gets one request per second and observes failures on its own, unless
+/// they share state.
 #[test]
 fn perf_07_ejection_keeps_errors_low_over_a_hundred_isolates() {
     // By policy: separate and shared, with probes that fail; the same with probes that pass.

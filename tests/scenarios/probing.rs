@@ -290,9 +290,9 @@ fn a_released_lease_can_be_taken_again() {
 
 #[test]
 fn the_unhealthy_interval_applies_to_an_ejected_server() {
-    let next_probe_in = |happens: fn(&mut PoolState)| {
+    let next_probe_in = |event: fn(&mut PoolState)| {
         let mut state = probed(|_| ());
-        happens(&mut state);
+        event(&mut state);
         let now = at(60_000);
         probe(&mut state, [Ok(200), Ok(200)], now);
         state.next_probe_at(now).unwrap().since(now).as_secs()

@@ -264,9 +264,9 @@ fn an_affinity_client_leaves_a_server_at_its_limit() {
 
 #[test]
 fn response_times_count_errors_and_canceled_attempts() {
-    let latency = |happens: fn(&mut PoolState)| {
+    let latency = |event: fn(&mut PoolState)| {
         let mut state = pool(Policy::Latency, &[1, 1], |_, _| ());
-        happens(&mut state);
+        event(&mut state);
         state.status(at(10_000))[0].latency
     };
     let fast_error = latency(|state| end(state, 0, status(500), at(0)));

@@ -112,7 +112,7 @@ impl Wire {
     }
 
     /// Waits until the peer has closed or reset the connection.
-    pub async fn gone(&mut self) {
+    pub async fn until_closed(&mut self) {
         while let Ok(1..) = self.fill().await {}
     }
 

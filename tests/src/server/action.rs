@@ -156,18 +156,18 @@ impl Action {
             Self::Echo => send(wire, &echo(seen, &shared.name), &shared.name, head_only).await,
             Self::Reply(reply) => send(wire, &reply, &shared.name, head_only).await,
             Self::Raw(bytes) => wire.send(bytes).await.map(|()| None),
-            Self::Hang => until_gone(wire, shared).await,
+            Self::Hang => until_closed(wire, shared).await,
             Self::Held(gate, action) => {
                 tokio::select! {
                     () = gate.passed() => {}
-                    () = wire.gone() => return count_aborted(shared),
+                    () = wire.until_closed() => return count_aborted(shared),
                 }
                 Box::pin(action.perform(wire, seen, shared)).await
             }
             Self::Delayed(delay, action) => {
                 tokio::select! {
                     () = tokio::time::sleep(delay) => {}
-                    () = wire.gone() => return count_aborted(shared),
+                    () = wire.until_closed() => return count_aborted(shared),
                 }
                 Box::pin(action.perform(wire, seen, shared)).await
             }
@@ -185,7 +185,7 @@ impl Action {
             Self::Endless(reply) => {
                 wire.send(reply.head(CHUNKED)).await?;
                 wire.send_chunk(&reply.text(&shared.name)).await?;
-                until_gone(wire, shared).await
+                until_closed(wire, shared).await
             }
             Self::Download(bytes, gate) => download(wire, bytes, gate).await,
             Self::Events(feed) => stream_events(wire, feed, shared).await,
@@ -235,7 +235,7 @@ async fn stream_events(mut wire: Wire, feed: Feed, shared: &Shared) -> io::Resul
     loop {
         let event = tokio::select! {
             event = feed.recv() => event,
-            () = wire.gone() => return count_aborted(shared),
+            () = wire.until_closed() => return count_aborted(shared),
         };
         let Some(event) = event else { break };
         wire.send_chunk(format!("data: {event}\n\n").as_bytes()).await?;
@@ -244,8 +244,8 @@ async fn stream_events(mut wire: Wire, feed: Feed, shared: &Shared) -> io::Resul
     Ok(Some(wire))
 }
 
-async fn until_gone(mut wire: Wire, shared: &Shared) -> io::Result<Option<Wire>> {
-    wire.gone().await;
+async fn until_closed(mut wire: Wire, shared: &Shared) -> io::Result<Option<Wire>> {
+    wire.until_closed().await;
     count_aborted(shared)
 }
 
