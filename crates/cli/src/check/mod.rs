@@ -78,8 +78,8 @@ pub(crate) struct Check {
     #[arg(long, requires = "cloudflared")]
     host_header: bool,
 
-    /// Compare the map with the routes of a wrangler.toml: report missing, superfluous and duplicate
-    /// routes.
+    /// Compare the map with the routes of a wrangler.toml: report missing, superfluous and
+    /// duplicate routes.
     #[arg(long, value_name = "CONFIG")]
     wrangler: Option<PathBuf>,
 
