@@ -24,8 +24,8 @@ const KEYS: &[Setting<Affinity>] = &[
     }),
     Setting::new(
         "key",
-        "The secret that signs the cookie, at least 16 bytes: set it with `npx wrangler secret put AFFINITY_KEY`, or in the \
-         environment of `tunnel-balancer serve`. Required, here or in `defaults`.",
+        "The secret that signs the cookie, at least 16 bytes: set it with `npx wrangler secret put AFFINITY_KEY`, or \
+         in the environment of `tunnel-balancer serve`. Required, here or in `defaults`.",
         ValueSchema::String(REFERENCE),
         |affinity, field| {
             if let Some(key) = secret(field, "AFFINITY_KEY", SHORTEST_KEY) {

@@ -20,8 +20,8 @@ pub struct Available {
 /// Stands for a missing secret while the services that use it are determined.
 const MISSING: &str = "(a secret of tunnel-balancer that is not set)";
 
-/// Reads a configuration like [`parse_with`]. A missing secret makes only those services unavailable
-/// that use it.
+/// Reads a configuration like [`parse_with`]. A missing secret makes the services unavailable that
+/// use it, and no others.
 ///
 /// # Errors
 /// Those of [`parse_with`], unless all of them are missing secrets.

@@ -32,8 +32,8 @@ impl PartialEjection {
 pub(crate) const KEYS: &[Setting<PartialEjection>] = &[
     Setting::new(
         "consecutive_failures",
-        "The number of failures in a row that eject a server. A tunnel that is down ejects it at once. The last available \
-         server is only ejected if it refuses connections or if its probe fails, too.",
+        "The number of failures in a row that eject a server. A tunnel that is down ejects it at once. The last \
+         available server is only ejected if it refuses connections or if its probe fails, too.",
         ValueSchema::Number(CONSECUTIVE_FAILURES),
         |partial, field| {
             field.set(&mut partial.settings.consecutive_failures, |value| number(value, CONSECUTIVE_FAILURES));
@@ -41,7 +41,8 @@ pub(crate) const KEYS: &[Setting<PartialEjection>] = &[
     ),
     Setting::new(
         "window_failures",
-        "The number of failures among the last 20 responses that also ejects a server. `false`: only failures in a row do.",
+        "The number of failures among the last 20 responses that also ejects a server. `false`: only failures in a \
+         row do.",
         ValueSchema::OneOf(&[ValueSchema::Disabled, ValueSchema::Number(WINDOW_FAILURES)]),
         |partial, field| {
             let read = |value| or_off(value, |value| number(value, WINDOW_FAILURES));

@@ -56,6 +56,7 @@ pub(crate) fn conflict(failback: Failback, policy: &Policy) -> Option<Report> {
     let name = policy::name(policy);
     let report = Report::new(Code::Conflict, format!("`failback` has no effect with the policy `{name}`"));
     Some(report.hint(
-        "remove it, or write `policy: failover`, which alone has a preferred server; `slow_start` makes the return gradual",
+        "remove it, or write `policy: failover`, which alone has a preferred server; `slow_start` makes the return \
+         gradual",
     ))
 }

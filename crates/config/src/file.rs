@@ -18,10 +18,11 @@ const MINIMAL_EXAMPLE: &str = "write at least `services: { chat.example.com: cha
 /// The top level of a file.
 #[cfg_attr(not(feature = "schema"), expect(dead_code, reason = "for the schema and the reference"))]
 pub(crate) const SCHEMA: ValueSchema = ValueSchema::Map(|| {
-    let services = "The services by public address. An address is a public hostname, with the port unless it is 80 or 443. With a path, \
-                    as in `chat.example.com/api`, the service gets requests whose path starts with it; the longest \
-                    match is used, and servers get the whole path.";
-    let defaults = "Settings for all services that do not set them: all keys of a service except `servers`. Maps are merged key by key.";
+    let services = "The services by public address. An address is a public hostname, with the port unless it is 80 or \
+        443. With a path, as in `chat.example.com/api`, the service gets requests whose path starts with it; the \
+        longest match is used, and servers get the whole path.";
+    let defaults = "Settings for all services that do not set them: all keys of a service except `servers`. Maps are \
+        merged key by key.";
     vec![
         SettingDoc::required("services", services, SERVICES),
         SettingDoc::new("defaults", defaults, ValueSchema::Map(|| Setting::docs(settings::KEYS))),
@@ -32,8 +33,8 @@ const SERVICES: ValueSchema = ValueSchema::MapOf { keys: host::ADDRESS, values: 
 
 const SERVICE: ValueSchema = ValueSchema::OneOf(&[
     ValueSchema::Map(|| {
-        let servers = "The servers in order of preference. A single one needs no list. The attempts and probes of one request must not \
-                       exceed 50 in total, the limit of Cloudflare's free plan.";
+        let servers = "The servers in order of preference. A single one needs no list. The attempts and probes of one \
+            request must not exceed 50 in total, the limit of Cloudflare's free plan.";
         [vec![SettingDoc::required("servers", servers, server::SCHEMA)], Setting::docs(settings::KEYS)].concat()
     }),
     server::SCHEMA,

@@ -50,8 +50,8 @@ pub(crate) const KEYS: &[Setting<PartialHealthCheck>] = &[
     ),
     Setting::new(
         "unhealthy_interval",
-        "The time between probes of a server that is unhealthy or failed its last probe, ±20 %. If it is absent, it is at \
-         most `interval`.",
+        "The time between probes of a server that is unhealthy or failed its last probe, ±20 %. If it is absent, it \
+         is at most `interval`.",
         ValueSchema::Duration(DEFAULT_RANGE),
         |partial, field| field.set(&mut partial.unhealthy_interval, |value| duration(value, DEFAULT_RANGE).map(Some)),
     ),

@@ -69,7 +69,8 @@ pub(crate) fn public_address(text: &str) -> Result<String, Report> {
     let path = path.strip_suffix('/').unwrap_or(path);
     if !is_path(path) {
         return Err(report("has a path that no request can have").hint(
-            "write a path such as `example.com/api`, without empty segments, `.`, `..`, `?`, `#`, spaces and non-ASCII characters",
+            "write a path such as `example.com/api`, without empty segments, `.`, `..`, `?`, `#`, spaces and \
+             non-ASCII characters",
         ));
     }
     // Requests have the ASCII form of internationalised names.

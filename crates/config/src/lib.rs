@@ -19,14 +19,14 @@
 //! # Ok::<(), tunnel_balancer_config::Errors>(())
 //! ```
 //!
-//! A file refers to secrets by name: `key: "${AFFINITY_KEY}"`. [`parse`] checks a file without them,
-//! for example when a Worker is built. [`parse_with`] gets them from the host and returns a
+//! A file refers to secrets by name: `key: "${AFFINITY_KEY}"`. [`parse`] checks a file without
+//! them, for example when a Worker is built. [`parse_with`] gets them from the host and returns a
 //! configuration that can serve traffic.
 //!
 //! A setting is an entry in a table (`settings.rs`, `server.rs`, `retry.rs` and others): its name,
 //! its description, and the function that reads it. With the feature `schema`, the tables also give
-//! a JSON Schema and a reference. With the feature `render`, diagnostics are rendered with the lines
-//! of the file.
+//! a JSON Schema and a reference. With the feature `render`, diagnostics are rendered with the
+//! lines of the file.
 
 #![forbid(unsafe_code)]
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]

@@ -14,7 +14,7 @@ use crate::value_schema::{SettingDoc, StringSchema, ValueSchema};
 const HEAD: &str = "\
 # Configuration reference
 
-<!-- Generated from the tables of settings in crates/config: UPDATE=1 cargo test -p tunnel-balancer-config --test schema -->
+<!-- Generated from crates/config by `UPDATE=1 cargo test -p tunnel-balancer-config --test schema` -->
 
 All keys of `services.yaml`. [`examples/all-settings.yaml`](../examples/all-settings.yaml) has all
 of them in one file. Unknown keys, duplicate keys and keys without a value are errors.

@@ -24,8 +24,8 @@ pub(crate) const KEYS: &[Setting<RetrySettings>] = &[
     ),
     Setting::new(
         "hold",
-        "How long a request waits for an available server, or for a free place under `max_requests`, before it gets 503. \
-         `false`: it does not wait.",
+        "How long a request waits for an available server, or for a free place under `max_requests`, before it gets \
+         503. `false`: it does not wait.",
         ValueSchema::OneOf(&[ValueSchema::Disabled, ValueSchema::Duration(HOLD)]),
         |retry, field| field.set(&mut retry.hold, |value| or_off(value, |value| duration(value, HOLD))),
     ),
@@ -47,11 +47,12 @@ pub(crate) const KEYS: &[Setting<RetrySettings>] = &[
     ),
     Setting::new(
         "liveness_check_after",
-        "The longest wait for response headers before the liveness of the server is checked. A check is due earlier, after \
-         250ms or the usual response time of the server. If it responds to neither requests nor probes, other servers are \
-         preferred; when this time and the probe's `timeout` have passed and the probe fails, it is ejected. If ten requests get \
-         no response for longer than usual, it is ejected whatever its probes show; without a health check, that is the only \
-         sign. The only server of a service is not checked. `false`: no checks.",
+        "The longest wait for response headers before the liveness of the server is checked. A check is due earlier, \
+         after 250ms or the usual response time of the server. If it responds to neither requests nor probes, other \
+         servers are preferred; when this time and the probe's `timeout` have passed and the probe fails, it is \
+         ejected. If ten requests get no response for longer than usual, it is ejected whatever its probes show; \
+         without a health check, that is the only sign. The only server of a service is not checked. `false`: no \
+         checks.",
         ValueSchema::OneOf(&[ValueSchema::Disabled, ValueSchema::Duration(LIVENESS_CHECK_AFTER)]),
         |retry, field| {
             let read = |value| or_off(value, |value| duration(value, LIVENESS_CHECK_AFTER));
@@ -60,15 +61,15 @@ pub(crate) const KEYS: &[Setting<RetrySettings>] = &[
     ),
     Setting::new(
         "hedge",
-        "Whether a safe request that waits for a stalled server is also sent to another one. The first success is used. \
-         Requests with an affinity cookie are not hedged.",
+        "Whether a safe request that waits for a stalled server is also sent to another one. The first success is \
+         used. Requests with an affinity cookie are not hedged.",
         ValueSchema::Boolean,
         |retry, field| field.set(&mut retry.hedge, boolean),
     ),
     Setting::new(
         "statuses",
-        "Statuses that are retried in addition, such as `500` or `[429, 500-501]`. Those of a failed gateway always are: \
-         502 to 504, 520 to 527 and 530, but not 500. Statuses below 500 do not count as failures of the server.",
+        "Statuses that are retried in addition, such as `500` or `[429, 500-501]`. Those of a failed gateway always \
+         are: 502 to 504, 520 to 527 and 530, but not 500. Statuses below 500 do not count as failures of the server.",
         ValueSchema::Statuses { least: LEAST_FAILURE, may_be_empty: true },
         |retry, field| {
             if let Some(ranges) = statuses(field, &(LEAST_FAILURE..=*ANY.end())) {
@@ -94,8 +95,8 @@ pub(crate) const KEYS: &[Setting<RetrySettings>] = &[
     ),
     Setting::new(
         "budget",
-        "The allowance for retries, which protects overloaded servers, and one of the same size for hedges. A request that \
-         no server received is retried outside of it.",
+        "The allowance for retries, which protects overloaded servers, and one of the same size for hedges. A request \
+         that no server received is retried outside of it.",
         ValueSchema::Map(|| Setting::docs(BUDGET_KEYS)),
         |retry, field| {
             if let Some(map) = field.map("a map such as `{ percent: 20, min_per_second: 1 }`") {

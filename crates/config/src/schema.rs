@@ -1,7 +1,7 @@
 //! The JSON Schema of a file, with which editors complete, explain and check it.
 //!
-//! It is draft 7, which all editors support. A schema describes one value at a time. It accepts some
-//! invalid files: with durations out of range, contradicting settings or duplicate names.
+//! It is draft 7, which all editors support. A schema describes one value at a time. It accepts
+//! some invalid files: with durations out of range, contradicting settings or duplicate names.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;

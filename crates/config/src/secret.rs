@@ -50,7 +50,8 @@ impl<'a> Secrets<'a> {
         let report = |code, what: &str| {
             let report = Report::new(code, format!("the secret {} {what}", backticked(name)));
             report.hint(format!(
-                "set it with `npx wrangler secret put {name}` for the Worker, or with `export {name}=…` for `tunnel-balancer`"
+                "set it with `npx wrangler secret put {name}` for the Worker, or with `export {name}=…` for \
+                 `tunnel-balancer`"
             ))
         };
         match lookup(name) {
@@ -59,7 +60,8 @@ impl<'a> Secrets<'a> {
             Some(secret) if secret.len() < least => {
                 let report = report(Code::OutOfRange, &format!("is shorter than {least} bytes"));
                 Err(report.hint(format!(
-                    "set a longer one: `openssl rand -hex 32 | npx wrangler secret put {name}`, or `export {name}=$(openssl rand -hex 32)`"
+                    "set a longer one: `openssl rand -hex 32 | npx wrangler secret put {name}`, or `export \
+                     {name}=$(openssl rand -hex 32)`"
                 )))
             }
             Some(secret) => Ok(secret),

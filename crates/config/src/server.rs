@@ -34,7 +34,8 @@ pub(crate) const KEYS: &[Setting<ServerSettings>] = &[
     ),
     Setting::new(
         "weight",
-        "The share of the traffic, relative to the other servers. `0`: no new traffic. Not used by the policy `failover`.",
+        "The share of the traffic, relative to the other servers. `0`: no new traffic. Not used by the policy \
+         `failover`.",
         ValueSchema::Number(WEIGHT),
         |settings, field| field.set(&mut settings.server.weight, |value| number(value, WEIGHT)),
     ),
@@ -57,7 +58,8 @@ pub(crate) const KEYS: &[Setting<ServerSettings>] = &[
     }),
     Setting::new(
         "max_requests",
-        "The largest number of requests in flight from one isolate. Further ones go to other servers. `false`: no limit.",
+        "The largest number of requests in flight from one isolate. Further ones go to other servers. `false`: no \
+         limit.",
         ValueSchema::OneOf(&[ValueSchema::Disabled, ValueSchema::Number(MAX_REQUESTS)]),
         |settings, field| {
             field.set(&mut settings.server.max_requests, |value| or_off(value, |value| number(value, MAX_REQUESTS)));
@@ -66,14 +68,15 @@ pub(crate) const KEYS: &[Setting<ServerSettings>] = &[
     Setting::new(
         "headers",
         "Headers that are added to requests and probes to this server only. `${NAME}` anywhere in a value refers to a \
-         secret. A client's own copies are removed. Example: `{ CF-Access-Client-Id: \"${ACCESS_ID}\", CF-Access-Client-Secret: \"${ACCESS_SECRET}\" }`.",
+         secret. A client's own copies are removed. Example: `{ CF-Access-Client-Id: \"${ACCESS_ID}\", \
+         CF-Access-Client-Secret: \"${ACCESS_SECRET}\" }`.",
         headers::SCHEMA,
         |settings, field| server_headers(&mut settings.server.headers, field),
     ),
     Setting::new(
         "health_check",
-        "How this server is probed. A map is merged over the health check of the service. `false`: not at all. `true`: as \
-         the service sets.",
+        "How this server is probed. A map is merged over the health check of the service. `false`: not at all. \
+         `true`: as the service sets.",
         health_check::SCHEMA,
         |settings, field| health_check(&mut settings.health_check, field),
     ),
@@ -87,7 +90,8 @@ pub(crate) const SCHEMA: ValueSchema = ValueSchema::Shared(
 
 const SERVER: ValueSchema = ValueSchema::OneOf(&[
     ValueSchema::Map(|| {
-        let url = "The hostname, `host:port` or URL. The default scheme is `https`. A path precedes the path of each request.";
+        let url = "The hostname, `host:port` or URL. The default scheme is `https`. A path precedes the path of each \
+            request.";
         [vec![SettingDoc::required("url", url, ValueSchema::String(ADDRESS))], Setting::docs(KEYS)].concat()
     }),
     ValueSchema::String(ADDRESS),
@@ -221,7 +225,7 @@ fn name(value: &Value<'_>) -> Result<String, Report> {
     }
     let report = Report::new(Code::InvalidValue, format!("{} cannot be the name of a server", quoted(name)));
     let hint = format!(
-        "use 1 to {MAX_NAME} visible ASCII characters except commas, semicolons and quotes: the name is sent in a header"
+        "use 1 to {MAX_NAME} visible ASCII characters except commas, semicolons and quotes: it is sent in a header"
     );
     Err(report.hint(hint))
 }

@@ -34,10 +34,10 @@ pub(crate) struct Settings {
 pub(crate) const KEYS: &[Setting<Settings>] = &[
     Setting::new(
         "policy",
-        "How the first server is selected among the available ones. `failover`: the first of the list. `round_robin`: in \
-         turns, by weight. `random`: at random, by weight. `least_requests`: the one with fewer requests in flight of two \
-         random servers. `latency`: the one with the shorter expected response time of two random servers. `hash`: the \
-         same server for the same client IP address, or for the key that a map names.",
+        "How the first server is selected among the available ones. `failover`: the first of the list. `round_robin`: \
+         in turns, by weight. `random`: at random, by weight. `least_requests`: the one with fewer requests in flight \
+         of two random servers. `latency`: the one with the shorter expected response time of two random servers. \
+         `hash`: the same server for the same client IP address, or for the key that a map names.",
         policy::SCHEMA,
         |settings, field| policy(&mut settings.service.policy, field),
     ),
@@ -51,15 +51,16 @@ pub(crate) const KEYS: &[Setting<Settings>] = &[
     ),
     Setting::new(
         "writes",
-        "Which servers get requests with unsafe methods: all except GET, HEAD, OPTIONS, TRACE, PROPFIND, REPORT and SEARCH. \
-         `primary_only`: the first server of the list, for read-only replicas. While it does not respond, such requests get \
-         503.",
+        "Which servers get requests with unsafe methods: all except GET, HEAD, OPTIONS, TRACE, PROPFIND, REPORT and \
+         SEARCH. `primary_only`: the first server of the list, for read-only replicas. While it does not respond, \
+         such requests get 503.",
         ValueSchema::Enum(|| words(WRITES)),
         |settings, field| field.set(&mut settings.service.writes, writes),
     ),
     Setting::new(
         "slow_start",
-        "The time in which the share of a server that was unavailable grows to its full size. `false`: it gets its share at once.",
+        "The time in which the share of a server that was unavailable grows to its full size. `false`: it gets its \
+         share at once.",
         ValueSchema::OneOf(&[ValueSchema::Disabled, ValueSchema::Duration(DEFAULT_RANGE)]),
         |settings, field| field.set(&mut settings.service.slow_start, slow_start),
     ),
@@ -90,8 +91,9 @@ pub(crate) const KEYS: &[Setting<Settings>] = &[
     ),
     Setting::new(
         "error_page",
-        "The HTML page of error responses that the balancer makes itself (503, 504, 508), for clients that accept HTML. \
-         `{{status}}`, `{{reason}}`, `{{message}}` and `{{request_id}}` are replaced. `false`: the built-in page.",
+        "The HTML page of error responses that the balancer makes itself (503, 504, 508), for clients that accept \
+         HTML. `{{status}}`, `{{reason}}`, `{{message}}` and `{{request_id}}` are replaced. `false`: the built-in \
+         page.",
         ValueSchema::OneOf(&[ValueSchema::Disabled, ValueSchema::String(HTML)]),
         |settings, field| field.set(&mut settings.service.error_page, error_page),
     ),

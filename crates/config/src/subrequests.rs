@@ -71,7 +71,8 @@ pub(crate) fn check(service: &Service) -> Result<(), Report> {
     let Subrequests { attempts, hedges, probes, .. } = subrequests;
     let hedges = if hedges > 0 { format!(", {hedges} hedge") } else { String::new() };
     let message = format!(
-        "{attempts} attempts{hedges} and {probes} probes are {} subrequests, more than the limit of {MAX_SUBREQUESTS} per request",
+        "{attempts} attempts{hedges} and {probes} probes are {} subrequests, more than the limit of {MAX_SUBREQUESTS} \
+         per request",
         subrequests.without_hold()
     );
     Err(Report::new(Code::InvalidServers, message).hint("remove servers, or set `attempts` to a smaller number"))

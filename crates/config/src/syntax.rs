@@ -21,7 +21,8 @@ pub(crate) const BYTE_ORDER_MARK: char = '\u{feff}';
 
 const BREAKS: [char; 5] = ['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}'];
 
-/// The lines of a text as positions count them. YAML also breaks lines at U+0085, U+2028 and U+2029.
+/// The lines of a file as positions count them. YAML also breaks lines at U+0085, U+2028 and
+/// U+2029.
 #[derive(Clone, Debug)]
 pub(crate) struct Lines<'a>(Vec<&'a str>);
 
@@ -43,7 +44,7 @@ impl<'a> Lines<'a> {
     }
 }
 
-/// The reason why a text is not a YAML document.
+/// The reason why a file is not a YAML document.
 #[derive(Debug)]
 pub(crate) struct SyntaxError {
     pub(crate) position: Position,
@@ -136,32 +137,39 @@ mod tests {
         let table = [
             (
                 "a:\n\tb: 1",
-                "2:1 found character that cannot start any token, while scanning for the next token; indent with spaces: YAML does not allow tabs",
+                "2:1 found character that cannot start any token, while scanning for the next token; indent with \
+                 spaces: YAML does not allow tabs",
             ),
             (
                 "a: @b",
-                "1:4 found character that cannot start any token, while scanning for the next token; put a string that starts with this character in double quotes",
+                "1:4 found character that cannot start any token, while scanning for the next token; put a string \
+                 that starts with this character in double quotes",
             ),
             (
                 "*.example.com: a",
-                "1:2 did not find expected alphabetic or numeric character, while scanning an alias; put a string that starts with `*` or `&` in double quotes",
+                "1:2 did not find expected alphabetic or numeric character, while scanning an alias; put a string \
+                 that starts with `*` or `&` in double quotes",
             ),
             ("a: *b", "1:4 unknown anchor; put a string that starts with `*` or `&` in double quotes"),
             (
                 "a: b\n  c: d",
-                "2:4 mapping values are not allowed in this context; check the indentation; put a string that contains `: ` in double quotes",
+                "2:4 mapping values are not allowed in this context; check the indentation; put a string that \
+                 contains `: ` in double quotes",
             ),
             (
                 "a: 1\nb\n",
-                "3:1 could not find expected ':', while scanning a simple key at line 2 column 1; add the missing colon, or correct the indentation, here or one line above",
+                "3:1 could not find expected ':', while scanning a simple key at line 2 column 1; add the missing \
+                 colon, or correct the indentation, here or one line above",
             ),
             (
                 "a: [b\n",
-                "2:1 did not find expected ',' or ']', while parsing a flow sequence at line 1 column 4; check the indentation and the brackets here and one line above",
+                "2:1 did not find expected ',' or ']', while parsing a flow sequence at line 1 column 4; check the \
+                 indentation and the brackets here and one line above",
             ),
             (
                 "[a] b",
-                "1:5 did not find expected <document start>; check the indentation and the brackets here and one line above",
+                "1:5 did not find expected <document start>; check the indentation and the brackets here and one line \
+                 above",
             ),
             ("a: 1\n---\nb: 2", "3:1 a second document starts here; remove the `---` line"),
             (
@@ -173,7 +181,8 @@ mod tests {
             (&brackets, "1:10001 more than 10000 `[` and `{`; write lists and maps on lines of their own"),
             (
                 &many,
-                "1:1803 more than 100000 values, including those of aliases; write the values out instead of using aliases",
+                "1:1803 more than 100000 values, including those of aliases; write the values out instead of using \
+                 aliases",
             ),
         ];
         for (text, expected) in table {

@@ -1,4 +1,4 @@
-//! Parses a text into a tree of [`Node`]s, and finds the position of a node.
+//! Parses a file into a tree of [`Node`]s, and finds the position of a node.
 //!
 //! This is the only file that names `serde_yaml`, so that the library can be replaced.
 //!

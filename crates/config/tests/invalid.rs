@@ -89,8 +89,9 @@ fn the_subrequests_of_a_request_are_limited() {
     // 3 attempts, a hedge, a probe of each server and another of those that fail.
     assert!(with(43, "").is_ok());
     let errors = with(44, "").unwrap_err();
-    let expected = "2:30: error[invalid-servers]: 3 attempts, 1 hedge and 47 probes are 51 subrequests, more than the limit of 50 per \
-                    request at services.\"a.example.com\".servers\n  hint: remove servers, or set `attempts` to a smaller number";
+    let expected = "2:30: error[invalid-servers]: 3 attempts, 1 hedge and 47 probes are 51 subrequests, more than the \
+                    limit of 50 per request at services.\"a.example.com\".servers\n  hint: remove servers, or set \
+                    `attempts` to a smaller number";
     assert_eq!(errors.to_string(), expected);
     let errors = with(40, "health_check: 1,").unwrap_err();
     assert_eq!(errors.diagnostics().len(), 1, "invalid settings are not counted: {errors}");
@@ -155,7 +156,8 @@ fn renamed_keys_have_the_new_name_as_a_hint() {
 const KEYS_OF_A_SERVICE: &str = "expected one of `servers`, `policy`, `failback`, `writes`, `slow_start`, `affinity`, \
                                  `health_check`, `retry`, `ejection`, `served_by_header`, `error_page`";
 const KEYS_OF_RETRY: &str = "expected one of `attempts`, `hold`, `timeout`, `per_try_timeout`, `liveness_check_after`, \
-                             `hedge`, `statuses`, `passthrough_statuses`, `non_idempotent`, `budget`, `max_buffered_body`";
+                             `hedge`, `statuses`, `passthrough_statuses`, `non_idempotent`, `budget`, \
+                             `max_buffered_body`";
 
 #[test]
 fn messages_contain_no_secrets() {

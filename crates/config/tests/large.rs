@@ -1,7 +1,7 @@
 //! The cost of large files is proportional to their size.
 //!
-//! Cost is counted in allocations, which are the same on every machine. Each parse of the text and
-//! each value makes some. So a list that is searched once per service, or a text that is parsed
+//! Cost is counted in allocations, which are the same on every machine. Each parse of the file
+//! and each value makes some. So a list that is searched once per service, or a file that is parsed
 //! once per error, shows as a factor.
 
 use allocation_counter::{AllocationInfo, measure};
@@ -16,7 +16,8 @@ fn file(services: usize, service: fn(&str) -> String) -> String {
 /// The names of a homelab: a public host and the hostname of a tunnel at each of three places.
 fn plain(name: &str) -> String {
     format!(
-        "  {name}.example.com:\n    - {name}-home.example.com\n    - {name}-office.example.com\n    - {name}-cloud.example.com\n"
+        "  {name}.example.com:\n    - {name}-home.example.com\n    - {name}-office.example.com\n    - \
+         {name}-cloud.example.com\n"
     )
 }
 

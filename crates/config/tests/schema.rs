@@ -1,5 +1,5 @@
-//! The schema and the reference: they are current, all examples name the schema, and it rejects most
-//! invalid files.
+//! The schema and the reference: they are current, all examples name the schema, and it rejects
+//! most invalid files.
 
 mod validator;
 

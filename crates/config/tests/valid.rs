@@ -48,13 +48,13 @@ fn the_default_name_of_a_server_is_its_first_label() {
         "services:
            a.example.com:
              - a-1.example.com
-             - { url: a-1.example.net, name: far.away:2 }
+             - { url: a-1.example.net, name: far.server:2 }
              - 127.0.0.1:8001
              - 127.0.0.1:8002
              - http://[::1]:8001",
     );
     let names: Vec<&str> = service.servers().iter().map(|server| server.name.as_str()).collect();
-    assert_eq!(names, ["a-1", "far.away:2", "127.0.0.1:8001", "127.0.0.1:8002", "[::1]:8001"]);
+    assert_eq!(names, ["a-1", "far.server:2", "127.0.0.1:8001", "127.0.0.1:8002", "[::1]:8001"]);
 }
 
 #[test]
@@ -192,7 +192,8 @@ services:
     affinity: false
     health_check: { expect_body: false, expect_header: false }
     retry:
-      { per_try_timeout: false, hold: false, liveness_check_after: false, hedge: true, statuses: [], budget: { percent: 20 } }
+      { per_try_timeout: false, hold: false, liveness_check_after: false, hedge: true, statuses: [],
+        budget: { percent: 20 } }
     ejection: { window_failures: false }
   own.example.com:
     servers: own-1.example.com
@@ -363,7 +364,8 @@ services:
 #[test]
 fn yaml_syntax_is_supported() {
     let service = service(
-        "%YAML 1.2\n--- # a comment\n\"services\": &all\n  ? 'a.example.com'\n  : servers: &list\n    - 'a-1.example.com'\n    - >-\n      a-2.example.com\n    health_check: { path: !!str /health }\n...\n",
+        "%YAML 1.2\n--- # a comment\n\"services\": &all\n  ? 'a.example.com'\n  : servers: &list\n    - \
+         'a-1.example.com'\n    - >-\n      a-2.example.com\n    health_check: { path: !!str /health }\n...\n",
     );
     assert_eq!(service.servers(), [server("a-1.example.com"), server("a-2.example.com")]);
 }

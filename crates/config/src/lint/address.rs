@@ -107,11 +107,11 @@ mod tests {
             (&reachable[..], None),
         ];
         for (hosts, expected) in table {
-            for text in hosts {
-                let url: ServerUrl = format!("http://{text}:8080").parse().unwrap();
+            for name in hosts {
+                let url: ServerUrl = format!("http://{name}:8080").parse().unwrap();
                 let found = unreachable(host(&url)).map(|(problem, _)| problem);
-                assert_eq!(found.is_some(), expected.is_some(), "{text}: {found:?}");
-                assert!(found.is_none_or(|found| found.starts_with(expected.unwrap_or_default())), "{text}: {found:?}");
+                assert_eq!(found.is_some(), expected.is_some(), "{name}: {found:?}");
+                assert!(found.is_none_or(|found| found.starts_with(expected.unwrap_or_default())), "{name}: {found:?}");
             }
         }
     }

@@ -72,8 +72,8 @@ fn held_requests(source: &Source<'_, '_>, defaults: Option<Field<'_>>) {
     let Some(at) = settings.filter_map(|map| map.get("retry")?.get("hold")).next() else { return };
     let total = subrequests.total();
     let message = format!(
-        "a held request can make {total} subrequests, more than the {MAX_SUBREQUESTS} of Cloudflare's free plan: it gets 503 at \
-         the limit"
+        "a held request can make {total} subrequests, more than the {MAX_SUBREQUESTS} of Cloudflare's free plan: it \
+         gets 503 at the limit"
     );
     let left = MAX_SUBREQUESTS.saturating_sub(total.saturating_sub(subrequests.held));
     let longest = RetrySettings::HOLD_INTERVAL.saturating_mul(left);

@@ -33,16 +33,14 @@ fn limits_are_those_of_the_readers() {
             }
         }
     };
-    each(
-        &crate::reader::Setting::docs(settings::KEYS),
-        &[],
-        &|path, value| json!({ "services": { "a.example.com": put(json!({ "servers": "b.example.net" }), path, value) } }),
-    );
-    each(
-        &crate::reader::Setting::docs(server::KEYS),
-        &[],
-        &|path, value| json!({ "services": { "a.example.com": ["b.example.net", put(json!({ "url": "c.example.net" }), path, value)] } }),
-    );
+    each(&crate::reader::Setting::docs(settings::KEYS), &[], &|path, value| {
+        let service = put(json!({ "servers": "b.example.net" }), path, value);
+        json!({ "services": { "a.example.com": service } })
+    });
+    each(&crate::reader::Setting::docs(server::KEYS), &[], &|path, value| {
+        let server = put(json!({ "url": "c.example.net" }), path, value);
+        json!({ "services": { "a.example.com": ["b.example.net", server] } })
+    });
     assert!(checked > 150, "{checked}");
 }
 
