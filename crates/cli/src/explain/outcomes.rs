@@ -69,7 +69,7 @@ pub(super) fn while_waiting(service: &Service, meta: &RequestMeta, servers: usiz
         && let Some(after) = retry.liveness_check_after
     {
         let hedge = if retry.hedge && servers > 1 && meta.is_hedgeable() { ", and this one is hedged" } else { "" };
-        match &service.health_check {
+        match service.all().iter().find_map(|id| service.health_check_of(id)) {
             Some(check) => {
                 let stalled = format!("the server is probed; until it responds, requests prefer other servers{hedge}");
                 waits.push(("no response for longer than usual".to_owned(), stalled));
