@@ -1,5 +1,6 @@
 //! The access log: one line per request, written when it ends, which may be long after its headers.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use http::Request;
@@ -14,7 +15,24 @@ pub(crate) struct Access {
     log: Option<LogWriter>,
     abort: CancellationToken,
     started: Instant,
+    last_attempt: LastAttempt,
     pub(crate) line: AccessLine,
+}
+
+/// The server and the number of the last attempt of a request. Shared with the client that sends
+/// it, because a request may end at any time.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct LastAttempt(Arc<Mutex<Option<(String, u32)>>>);
+
+impl LastAttempt {
+    /// Records the start of an attempt.
+    pub(crate) fn set(&self, server: &str, number: u32) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((server.to_owned(), number));
+    }
+
+    fn take(&self) -> Option<(String, u32)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
 }
 
 /// The fields of a line. The query and headers, which may hold secrets, are not among them.
@@ -37,7 +55,7 @@ pub(crate) struct AccessLine {
     pub(crate) bytes: u64,
     /// The time until the headers of the response.
     ttfb: Option<Duration>,
-    pub(crate) attempts: u32,
+    attempts: u32,
     pub(crate) last_resort: bool,
 }
 
@@ -62,7 +80,13 @@ impl Access {
             user_agent: user_agent.map(|value| truncate(&String::from_utf8_lossy(value.as_bytes()))),
             ..AccessLine::default()
         };
-        Self { log: log.cloned(), abort: abort.clone(), started: Instant::now(), line }
+        let last_attempt = LastAttempt::default();
+        Self { log: log.cloned(), abort: abort.clone(), started: Instant::now(), last_attempt, line }
+    }
+
+    /// Returns the record of the last attempt.
+    pub(crate) fn last_attempt(&self) -> LastAttempt {
+        self.last_attempt.clone()
     }
 
     /// Records the headers of the response.
@@ -75,6 +99,10 @@ impl Access {
 impl Drop for Access {
     fn drop(&mut self) {
         let Some(log) = &self.log else { return };
+        if let Some((server, number)) = self.last_attempt.take() {
+            self.line.attempts = number;
+            self.line.server.get_or_insert(server);
+        }
         if self.abort.is_cancelled() {
             self.line.reason = Some(Reason::Shutdown);
         } else if self.line.status.is_none() {

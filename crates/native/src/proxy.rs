@@ -149,7 +149,8 @@ impl Proxy {
         };
         // A body that is streamed after all releases its room.
         let buffer = buffer.filter(|_| matches!(body, RequestBody::Buffered(_)));
-        let upstream_request = UpstreamRequest::new(parts.method, parts.headers, proxied.clone(), body, upgrade);
+        let upstream_request = UpstreamRequest::new(parts.method, parts.headers, proxied.clone(), body, upgrade)
+            .with_record(access.last_attempt());
         let Ok(meta) = upstream_request.meta() else {
             return local_reply(&context, LocalReply::BadRequest, Some(&pool), access);
         };
@@ -157,7 +158,6 @@ impl Proxy {
         let forwarded = core::forward(&pool, &servers, &self.clock, upstream_request, meta).await;
         drop(buffer);
         log::emit_transitions(&pool);
-        access.line.attempts = forwarded.attempts;
         access.line.last_resort = forwarded.last_resort;
         let last_tried = forwarded.served_by.or(forwarded.last_tried).and_then(|id| pool.service().server(id));
         access.line.server = last_tried.map(|server| server.name.clone());

@@ -190,8 +190,9 @@ impl HttpClient for Servers {
         &self,
         request: &UpstreamRequest,
         server: &Server,
-        _: AttemptInfo,
+        attempt: AttemptInfo,
     ) -> Result<Response<Incoming>, SendError> {
+        request.on_attempt(&server.name, attempt.number);
         let prepared = request.prepare_for(server).map_err(|_| SendError::InvalidRequest)?;
         let sent = if request.upgrade {
             connection_auth::send(&self.upstream.http1, prepared).await

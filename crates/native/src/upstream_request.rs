@@ -5,6 +5,7 @@ use http::{HeaderMap, Method, Request, Uri, Version};
 use tunnel_balancer_core::headers::{self, HeaderFields};
 use tunnel_balancer_core::{Body, Failure, ProxiedRequest, RequestId, RequestMeta, Server};
 
+use crate::access::LastAttempt;
 use crate::body::RequestBody;
 
 /// A client's request, from which the request to each server is made.
@@ -16,6 +17,7 @@ pub(crate) struct UpstreamRequest {
     body: RequestBody,
     /// Whether the client requests a WebSocket.
     pub(crate) upgrade: bool,
+    last_attempt: LastAttempt,
 }
 
 /// Removes the headers that belong to the client's connection.
@@ -74,7 +76,17 @@ impl UpstreamRequest {
                 headers.remove(CONTENT_LENGTH);
             }
         }
-        Self { method, headers, proxied, body, upgrade }
+        Self { method, headers, proxied, body, upgrade, last_attempt: LastAttempt::default() }
+    }
+
+    /// Records attempts in `last_attempt`.
+    pub(crate) fn with_record(self, last_attempt: LastAttempt) -> Self {
+        Self { last_attempt, ..self }
+    }
+
+    /// Records the start of an attempt at a server.
+    pub(crate) fn on_attempt(&self, server: &str, number: u32) {
+        self.last_attempt.set(server, number);
     }
 
     /// Returns the properties that decide about retries.

@@ -291,6 +291,7 @@ async fn a_client_that_disconnects_is_logged(bench: Bench) {
     let line = &proxy.logged("request", 1).await[0];
     assert_eq!((&line["path"], &line["status"]), (&"/slow".into(), &Value::Null), "{line}");
     assert_eq!(line["reason"], "client_disconnected", "{line}");
+    assert_eq!((&line["server"], &line["attempts"]), (&"primary".into(), &1.into()), "{line}");
 }
 
 async fn responses_without_a_body_are_complete(bench: Bench) {
