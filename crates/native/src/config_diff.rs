@@ -55,7 +55,8 @@ mod tests {
     fn services_and_servers_are_compared_by_name() {
         let old = services("services: { a.test: [x.example, y.example], b.test: [x.example], c.test: [x.example] }");
         let new = services(
-            "services:\n  a.test: [x.example, { url: z.example, name: z }]\n  c.test: { servers: [x.example], policy: random }\n  d.test: [x.example]\n",
+            "services:\n  a.test: [x.example, { url: z.example, name: z }]\n  \
+             c.test: { servers: [x.example], policy: random }\n  d.test: [x.example]\n",
         );
         assert_eq!(
             describe(&old, &new),

@@ -84,8 +84,8 @@ impl Acceptor {
         }
     }
 
-    /// Serves HTTP/1.1 with upgrades. The version is not detected from the first bytes, because that
-    /// wait would have no timeout.
+    /// Serves HTTP/1.1 with upgrades. The version is not detected from the first bytes, because
+    /// that wait would have no timeout.
     async fn http1(self: Arc<Self>, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, peer: Peer) {
         let mut http = hyper::server::conn::http1::Builder::new();
         http.timer(TokioTimer::new())

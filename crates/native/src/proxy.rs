@@ -75,8 +75,9 @@ impl Proxy {
         Arc::clone(&self.services.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Replaces the services. Unchanged servers keep their state, and requests in flight finish with
-    /// the previous services. `without_secrets` are the addresses of services that cannot serve.
+    /// Replaces the services. Unchanged servers keep their state, and requests in flight finish
+    /// with the previous services. `without_secrets` are the addresses of services that cannot
+    /// serve.
     pub fn reload(&self, services: impl IntoIterator<Item = core::Service>, without_secrets: &[String]) {
         let new = self.services().reloaded(services, fastrand::u64(..), self.clock.now());
         let new = new.with_missing_secrets(without_secrets);
@@ -103,8 +104,8 @@ impl Proxy {
         HealthChecker::start(self)
     }
 
-    /// Serves one request. Dropping the future, as when the client disconnects, cancels the attempts
-    /// in flight.
+    /// Serves one request. Dropping the future, as when the client disconnects, cancels the
+    /// attempts in flight.
     pub async fn handle(self: &Arc<Self>, request: Request<Incoming>, peer: Peer) -> Response<ProxyBody> {
         let mut response = self.respond(request, peer).await;
         if self.config_rejected.load(Ordering::Relaxed) {

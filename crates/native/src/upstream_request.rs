@@ -67,7 +67,7 @@ impl UpstreamRequest {
     ) -> Self {
         // The host of the URL is used instead.
         headers.remove(HOST);
-        // HTTP/2 frames bodies itself and may contradict this field, so only a known length is kept.
+        // HTTP/2 frames bodies itself and may contradict this field. Only a known length is kept.
         match http_body::Body::size_hint(&body).exact() {
             Some(bytes) if headers.contains_key(CONTENT_LENGTH) => {
                 headers.insert(CONTENT_LENGTH, bytes.into());

@@ -194,8 +194,8 @@ impl HttpClient for Fetch {
         let _ = response.body().map(|body| body.cancel());
     }
 
-    /// The runtime does not report when a stream has been sent, so a streamed upload has no response
-    /// timeout here. The edge has one.
+    /// The runtime does not report when a stream has been sent, so a streamed upload has no
+    /// response timeout here. The edge has one.
     fn is_body_sent(&self, request: &UpstreamRequest) -> bool {
         !matches!(request.body, Payload::Stream)
     }
@@ -251,7 +251,7 @@ fn probe_request(probe: &ProbeRequest) -> Result<web_sys::Request, JsValue> {
 }
 
 /// Reads the first `limit` bytes of a response's body, or all of a shorter one, and cancels the
-/// rest. A body that is dropped before its end is canceled as well.
+/// rest. A body that is dropped before its end is canceled too.
 async fn read_prefix(response: &web_sys::Response, limit: usize) -> Result<Vec<u8>, JsValue> {
     let Some(body) = response.body() else { return Ok(Vec::new()) };
     let reader = CancelOnDrop(body.get_reader().unchecked_into());

@@ -1,7 +1,7 @@
 //! The services of the isolate: parsed once and kept for its lifetime.
 //!
-//! The variable `SERVICES_YAML` overrides the file compiled in. If the variable is invalid, that file
-//! is used.
+//! The variable `SERVICES_YAML` overrides the file compiled in. If the variable is invalid, that
+//! file is used.
 
 use std::sync::OnceLock;
 

@@ -1,7 +1,7 @@
 //! The entries of the log: event names, levels and reason codes that all hosts share.
 //!
-//! An entry is a plain value. The host adds the time and writes it as one line. `docs/logs.md` lists
-//! all events, fields and codes.
+//! An entry is a plain value. The host adds the time and writes it as one line. `docs/logs.md`
+//! lists all events, fields and codes.
 
 mod names;
 
@@ -179,7 +179,12 @@ fn is_invisible(c: char) -> bool {
     c.is_control()
         || matches!(
             c,
-            '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
+            '\u{ad}'
+                | '\u{61c}'
+                | '\u{200b}'..='\u{200f}'
+                | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}'
+                | '\u{feff}'
         )
 }
 

@@ -99,7 +99,11 @@ mod tests {
         let rest = line.split_once(r#","level""#).unwrap().1;
         assert_eq!(
             rest,
-            r#":"warn","event":"attempt_failed","server":"chat-a","detail":"a \"b\"\n\u202e","empty":"","attempt":2,"last_resort":true}"#
+            [
+                r#":"warn","event":"attempt_failed","server":"chat-a","detail":"a \"b\"\n\u202e""#,
+                r#","empty":"","attempt":2,"last_resort":true}"#
+            ]
+            .concat()
         );
     }
 
