@@ -46,8 +46,8 @@ impl Services {
         Self { hosts: by_host(pools), without_secrets: Vec::new(), replay: Arc::default() }
     }
 
-    /// Sets the addresses of services that cannot serve, because their secrets are missing. Requests
-    /// for them get [`LocalReply::MissingSecret`].
+    /// Sets the addresses of services that cannot serve, because their secrets are missing.
+    /// Requests for them get [`LocalReply::MissingSecret`].
     #[must_use]
     pub fn with_missing_secrets(self, addresses: &[String]) -> Self {
         let split = |address: &String| {
