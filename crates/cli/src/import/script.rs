@@ -18,8 +18,8 @@ use crate::input;
 /// From a Worker script with a list of servers.
 ///
 /// Reads a list such as `const SERVERS = ['https://chat-a.example.com',
-/// 'https://chat-b.example.com']`. Its elements may be objects with `url`, `name`, `weight` and
-/// `enabled`. Reads constants such as `PRIMARY`, `BACKUP`, `HEALTH_PATH` and
+/// 'https://chat-b.example.com']`. Its elements may be objects with `url`, `name`, `weight`,
+/// `enabled` and `healthCheckPath`. Reads constants such as `PRIMARY`, `BACKUP`, `HEALTH_PATH` and
 /// `HEALTH_CHECK_INTERVAL`. For any other script, lists the addresses in it.
 #[derive(Args, Debug)]
 #[command(after_help = "\
@@ -62,6 +62,8 @@ const SINGLE: [&str; 8] = ["primary", "main", "backup", "secondary", "fallback",
 const OTHERS: [&str; 6] = ["allow", "cors", "trust", "block", "health", "check"];
 /// The keys of a server's address.
 const ADDRESS: [&str; 5] = ["url", "host", "hostname", "address", "origin"];
+/// Parts of the names of health checks.
+const HEALTH: [&str; 3] = ["health", "check", "probe"];
 /// The settings of a health check that a script may have.
 const HEALTH_CHECK: [&str; 3] = ["path", "interval", "timeout"];
 
@@ -128,7 +130,12 @@ impl Import {
                 }
                 ("enabled", Value::Bool(true)) => {}
                 ("enabled", Value::Bool(false)) => server.settings.push("enabled: false".to_owned()),
-                (key, _) if ADDRESS.contains(&key) || (has(key, &OTHERS) && has(key, &HEALTH_CHECK)) => {}
+                (key, Value::String(path)) if path.starts_with('/') && has(key, &HEALTH) && has(key, &["path"]) => {
+                    server.settings.push(format!("health_check: {{ path: {} }}", yaml_scalar(path)));
+                    // It is no setting of the service.
+                    self.literals.retain(|literal| literal.name != key);
+                }
+                (key, _) if ADDRESS.contains(&key) || (has(key, &HEALTH) && has(key, &HEALTH_CHECK)) => {}
                 _ => self.note(line, format!("skipped `{key}` of {}", server.url)),
             }
         }
@@ -141,7 +148,7 @@ impl Import {
         let mut settings: BTreeMap<&str, String> = BTreeMap::new();
         for Literal { name, value, line } in self.literals.clone() {
             let field = HEALTH_CHECK.into_iter().find(|field| has(&name, &[field]));
-            let Some(field) = field.filter(|_| has(&name, &["health", "check", "probe"])) else { continue };
+            let Some(field) = field.filter(|_| has(&name, &HEALTH)) else { continue };
             let setting = match &value {
                 Value::String(path) if field == "path" && path.starts_with('/') => Some(yaml_scalar(path)),
                 Value::Number(number) if field != "path" => number.as_u64().and_then(duration),
@@ -249,7 +256,7 @@ mod tests {
         check(
             "const SERVERS = [
   { url: 'https://a.example.com', name: 'Home server', weight: 3, healthCheckPath: '/up' },
-  { url: 'https://b.example.com', name: 'b', enabled: false, region: 'eu', healthCheckPath: '/up' },
+  { url: 'https://b.example.com', name: 'b', enabled: false, region: 'eu', healthCheckPath: '/status' },
 ]
 const HEALTH_CHECK_INTERVAL = 30 * 1000, CHECK_TIMEOUT = 2500, CHECK_INTERVAL = 20, PROBE_PATH = env.PATH",
             &["chat.example.com", "www.example.com"],
@@ -261,11 +268,13 @@ const HEALTH_CHECK_INTERVAL = 30 * 1000, CHECK_TIMEOUT = 2500, CHECK_INTERVAL = 
       - url: https://a.example.com
         name: Home-server
         weight: 3
+        health_check: {{ path: /up }}
       - url: https://b.example.com
         name: b
         enabled: false
+        health_check: {{ path: /status }}
     policy: round_robin
-    health_check: {{ interval: 30s, path: /up, timeout: 2500ms }}
+    health_check: {{ interval: 30s, timeout: 2500ms }}
 "
                     )
                 })
