@@ -81,7 +81,7 @@ fn more_servers_than_a_service_can_have() {
 }
 
 #[test]
-fn the_subrequests_of_a_request_are_limited() {
+fn cfg_09_the_subrequests_of_a_request_are_limited() {
     let with = |servers: usize, settings: &str| {
         let servers: Vec<String> = (0..servers).map(|i| format!("a-{i}.example.com")).collect();
         parse(&format!("services:\n  a.example.com: {{ {settings} servers: [{}] }}", servers.join(", ")))

@@ -5,9 +5,10 @@ use crate::process::{announce, run};
 use crate::workspace::Workspace;
 
 /// The tests with snapshots. The command line prints diagnostics of config, so config comes first.
-const TESTS: [&[&str]; 4] = [
+const TESTS: [&[&str]; 5] = [
     &["-p", "tunnel-balancer-config"],
     &["-p", "tunnel-balancer"],
+    &["-p", "tunnel-balancer-tests", "--test", "documents"],
     &["-p", "tunnel-balancer-tests", "--test", "scenarios"],
     &["-p", "tunnel-balancer-tests", "--test", "fleets", "seeds"],
 ];
