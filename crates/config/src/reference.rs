@@ -14,7 +14,7 @@ use crate::value_schema::{SettingDoc, StringSchema, ValueSchema};
 const HEAD: &str = "\
 # Configuration reference
 
-<!-- Generated from crates/config by `UPDATE=1 cargo test -p tunnel-balancer-config --test schema` -->
+<!-- Generated from crates/config by `cargo xtask bless` -->
 
 All keys of `services.yaml`. [`examples/all-settings.yaml`](../examples/all-settings.yaml) has all
 of them in one file. Unknown keys, duplicate keys and keys without a value are errors.
@@ -30,7 +30,8 @@ prints:
 
 * **duration**: whole numbers with the units `h`, `m`, `s` and `ms`, the larger unit first: `1h30m`,
   `30s`, `500ms`. A bare number is an error.
-* **size**: a whole number with `KiB` or `MiB`: `64KiB`. A bare number, or one with `B`, is in bytes.
+* **size**: a whole number with `KiB` or `MiB`: `64KiB`. A bare number is in bytes, as is one with
+  `B`.
 * **statuses**: a status, a range, or a list of them: `200`, `200-299`, `[200, 301-308]`.
 * **secret**: `${NAME}` refers to a secret of the Worker (`npx wrangler secret put NAME`) or an
   environment variable of `tunnel-balancer serve`. Names have capital letters, digits and `_`.

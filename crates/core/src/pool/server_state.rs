@@ -6,6 +6,7 @@
 
 mod facts;
 mod observe;
+mod signal;
 
 use std::time::Duration;
 
@@ -20,7 +21,8 @@ use crate::service::{Failback, Service};
 use crate::time::Timestamp;
 
 pub(super) use self::facts::{EjectionFact, FailbackFact, HealthFact};
-pub(super) use self::observe::{Context, EjectionPermit, Signal};
+pub(super) use self::observe::{Context, EjectionPermit};
+pub(super) use self::signal::Signal;
 
 /// The state of one server.
 #[derive(Clone, Debug, Default)]
