@@ -24,7 +24,7 @@ pub(super) fn translate(pattern: &str) -> Result<String, String> {
         is_repeated = false;
         match c {
             '{' | '}' | ']' => translation.literal(c),
-            '[' => translation.class(),
+            '[' => translation.class()?,
             '(' => translation.group()?,
             '\\' => translation.escape()?,
             _ => translation.out.push(c),
@@ -78,6 +78,10 @@ impl Translation<'_> {
         if self.rest.next_if_eq(&'?').is_some() {
             self.out.push('?');
             let flags: String = self.rest.clone().take_while(|c| c.is_ascii_alphabetic() || *c == '-').collect();
+            if flags.is_empty() && self.rest.peek() == Some(&')') {
+                // An empty list of flags.
+                self.out.push(':');
+            }
             let is_name = flags.starts_with('P') || self.rest.peek() == Some(&'<');
             if let Some(flag) = flags.chars().find(|flag| !is_name && !"imsU-".contains(*flag)) {
                 return Err(format!("unknown flag `{flag}`"));
@@ -107,6 +111,7 @@ impl Translation<'_> {
             Some(c @ ('u' | 'U')) => return Err(format!("unknown escape `\\{c}`")),
             Some(c @ ('<' | '>')) => self.out.push(c),
             Some(c @ ('b' | 'B')) => self.out += &format!("(?-u:\\{c})"),
+            Some(c @ ('p' | 'P')) if self.rest.peek() == Some(&'{') => self.property(c),
             Some(c) => match ascii_class(c) {
                 Some(class) => self.out += &format!("[{class}]"),
                 None => self.out.extend(['\\', c]),
@@ -116,45 +121,83 @@ impl Translation<'_> {
         Ok(())
     }
 
-    fn class(&mut self) {
+    /// The rest of `\p{Greek}`. Go negates it by `^`, too.
+    fn property(&mut self, escape: char) {
+        let property: String = std::iter::from_fn(|| self.rest.next_if(|c| *c != '}')).collect();
+        let (is_negated, name) = match property.strip_prefix("{^") {
+            Some(name) => (escape == 'p', name),
+            None => (escape == 'P', property.trim_start_matches('{')),
+        };
+        self.out += &format!("\\{}{{{name}", if is_negated { 'P' } else { 'p' });
+        self.out.extend(self.rest.next());
+    }
+
+    fn class(&mut self) -> Result<(), String> {
         self.out.push('[');
         self.out.extend(self.rest.next_if_eq(&'^'));
-        if self.rest.next_if_eq(&']').is_some() {
-            self.out += "\\]";
-        }
-        // Whether a class such as `\w` was last: no range begins with one.
-        let mut is_class = false;
+        // A `]` at the beginning is a literal.
+        let mut is_first = true;
         while let Some(c) = self.rest.next() {
-            let was_class = std::mem::take(&mut is_class);
             match c {
-                ']' => {
+                ']' if !is_first => {
                     self.out.push(']');
                     break;
                 }
-                '[' if self.rest.peek() == Some(&':') => {
-                    self.out.push('[');
-                    for c in self.rest.by_ref() {
-                        self.out.push(c);
-                        if c == ']' {
-                            break;
-                        }
-                    }
-                    is_class = true;
+                '[' if self.rest.peek() == Some(&':') => self.named_class()?,
+                '\\' if self.rest.peek().is_some_and(|next| "dDsSwWpP".contains(*next)) => self.escape()?,
+                _ => self.range(c)?,
+            }
+            is_first = false;
+        }
+        Ok(())
+    }
+
+    /// The rest of `[:alpha:]`.
+    fn named_class(&mut self) -> Result<(), String> {
+        const NAMES: [&str; 14] = [
+            "alnum", "alpha", "ascii", "blank", "cntrl", "digit", "graph", "lower", "print", "punct", "space", "upper",
+            "word", "xdigit",
+        ];
+        let class: String = std::iter::from_fn(|| self.rest.next_if(|c| *c != ']')).collect();
+        let name = class.strip_prefix(':').and_then(|name| name.strip_suffix(':')).unwrap_or_default();
+        if !NAMES.contains(&name.trim_start_matches('^')) {
+            return Err(format!("unknown class `[{class}]`"));
+        }
+        self.rest.next();
+        self.out += &format!("[{class}]");
+        Ok(())
+    }
+
+    /// One character of a class, or a range that begins with it.
+    fn range(&mut self, first: char) -> Result<(), String> {
+        self.class_character(first)?;
+        let mut ahead = self.rest.clone();
+        if ahead.next() == Some('-') && ahead.peek().is_some_and(|last| *last != ']') {
+            self.rest = ahead;
+            self.out.push('-');
+            if let Some(last) = self.rest.next() {
+                if last == '\\' && self.rest.peek().is_some_and(|next| "dDsSwWpP".contains(*next)) {
+                    return Err("a range cannot end with a class".to_owned());
                 }
-                '\\' => {
-                    let escaped = self.rest.next();
-                    is_class = matches!(escaped, Some('d' | 'D' | 's' | 'S' | 'w' | 'W' | 'p' | 'P'));
-                    match escaped.and_then(ascii_class).filter(|class| !class.starts_with('^')) {
-                        Some(class) => self.out += class,
-                        None => {
-                            self.out.push('\\');
-                            self.out.extend(escaped);
-                        }
-                    }
-                }
-                '[' | '&' | '~' => self.literal(c),
-                '-' if was_class => self.literal(c),
-                _ => self.out.push(c),
+                self.class_character(last)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn class_character(&mut self, c: char) -> Result<(), String> {
+        match c {
+            '\\' if self.rest.peek().is_some_and(|next| "bBAzQC".contains(*next)) => {
+                Err("a class has an escape that is not a character".to_owned())
+            }
+            '\\' => self.escape(),
+            _ if c.is_ascii_punctuation() => {
+                self.literal(c);
+                Ok(())
+            }
+            _ => {
+                self.out.push(c);
+                Ok(())
             }
         }
     }
@@ -204,6 +247,13 @@ mod tests {
             ("^/[\\w-.]+$", "/a-.b", "/a/b"),
             ("^/[[:alpha:]-_]+$", "/a-_", "/1"),
             ("^/[~a]$", "/~", "/b"),
+            ("^/[+--]$", "/-", "/--"),
+            ("^/[\\141-c]$", "/b", "/d"),
+            ("^/[^\\W]$", "/a", "/é"),
+            ("^/[\\<a]$", "/<", "/b"),
+            ("^/\\p{^Greek}$", "/a", "/Ω"),
+            ("^/\\P{^Greek}$", "/Ω", "/a"),
+            ("(?)^/a$", "/a", "/b"),
             ("\\<a\\>", "/<a>", "/a"),
             ("^/\\141$", "/a", "/141"),
             ("^/\\x61$", "/a", "/x61"),
@@ -230,8 +280,30 @@ mod tests {
     #[test]
     fn patterns_that_go_rejects_are_invalid() {
         let invalid = [
-            "*/x", "(", ")", "[a", "a**", "a{2}{3}", "a*+", "x{1001}", "(?=a)", "(?!a)", "(?<=a)", "\\1", "(?x)a b",
-            "(?R)a", "\\u0061", "a|*", "\\", "[b-a]", "(?P<a", "x{3,2}",
+            "*/x",
+            "(",
+            ")",
+            "[a",
+            "a**",
+            "a{2}{3}",
+            "a*+",
+            "x{1001}",
+            "(?=a)",
+            "(?!a)",
+            "(?<=a)",
+            "\\1",
+            "(?x)a b",
+            "(?R)a",
+            "\\u0061",
+            "[a--b]",
+            "[[:foo:]]",
+            "[a-\\d]",
+            "[\\b]",
+            "a|*",
+            "\\",
+            "[b-a]",
+            "(?P<a",
+            "x{3,2}",
         ];
         for pattern in invalid {
             assert!(PathPattern::new(Some(pattern)).validate().is_err(), "{pattern}");

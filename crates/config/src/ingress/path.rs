@@ -1,6 +1,7 @@
 //! The paths of rules: regular expressions, of which a match anywhere in a path counts.
 
 use std::collections::BTreeSet;
+use std::error::Error;
 
 use regex_automata::dfa::{Automaton, dense, dense::DFA};
 use regex_automata::nfa::thompson;
@@ -47,8 +48,8 @@ impl PathPattern {
             Ok(automaton) => Self::Automaton(Box::new(automaton)),
             Err(error) if error.is_size_limit_exceeded() => Self::Unknown,
             Err(error) => {
-                let error = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
-                invalid(error.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned())
+                let cause = root_cause(&error);
+                invalid(cause.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned())
             }
         }
     }
@@ -79,6 +80,14 @@ impl PathPattern {
             Self::Unknown | Self::Invalid(_) => Coverage::Part,
         }
     }
+}
+
+/// The message of the innermost source of an error.
+fn root_cause(mut error: &dyn Error) -> String {
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    error.to_string()
 }
 
 #[expect(clippy::result_large_err, reason = "the error of the library, handled by the only caller")]

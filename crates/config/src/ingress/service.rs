@@ -56,7 +56,11 @@ fn scheme(url: &str) -> Result<String, &'static str> {
     if url.bytes().any(|byte| byte.is_ascii_control()) {
         return Err("has a control character");
     }
-    let url = url.split('#').next().unwrap_or_default();
+    let (url, fragment) = url.split_once('#').unwrap_or((url, ""));
+    let is_escaped = |rest: &str| rest.get(..2).is_some_and(|hex| hex.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    if !fragment.split('%').skip(1).all(is_escaped) {
+        return Err("has an invalid escape sequence");
+    }
     let (scheme, rest) = url.split_once(':').ok_or(NO_HOST)?;
     let is_scheme = scheme.starts_with(|first: char| first.is_ascii_alphabetic())
         && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
@@ -89,5 +93,7 @@ fn name(host: &str) -> Result<&str, &'static str> {
         return Err("has a port that is not a number");
     }
     let is_valid = |c: char| !c.is_ascii() || c.is_ascii_alphanumeric() || "-_.~!$&'()*+,;=:[]<>\"".contains(c);
-    if name.chars().all(is_valid) { Ok(name) } else { Err("has a host with an invalid character") }
+    // The zone of an IPv6 address follows `%25`.
+    let without_zone = if host.starts_with('[') { name.replacen("%25", "", 1) } else { name.to_owned() };
+    if without_zone.chars().all(is_valid) { Ok(name) } else { Err("has a host with an invalid character") }
 }
