@@ -52,7 +52,8 @@ fn the_import_of_a_generated_ingress_is_the_map() {
 #[test]
 fn services_of_imported_rules_are_generated_again() {
     let home = write(
-        "ingress:\n- { hostname: chat-a.example.com, service: http://localhost:8080 }\n- { hostname: git-a.example.com, service: unix:/run/git }\n- service: http_status:404\n",
+        "ingress:\n- { hostname: chat-a.example.com, service: http://localhost:8080 }\n- { hostname: \
+        git-a.example.com, service: unix:/run/git }\n- service: http_status:404\n",
         "ports.yml",
     );
     let map = write(&stdout(run(&["import", "cloudflared", &home])), "ports.yaml");

@@ -132,7 +132,8 @@ mod tests {
         check(SERVICES, &[("url.yml", "tunnel: home\nurl: http://localhost:80\n")], false, &[]);
         check(SERVICES, &[("wild.yml", &a.replace("chat-a", "\"*").replace(".com,", ".com\","))], false, &[]);
         let upper = a.replace("chat-a", "\"*").replace("example.com,", "Example.com\",");
-        let missing_a = "error: chat-a.example.com is missing (chat.example.com, server chat-a; chat.example.com/api, server chat-a)";
+        let missing_a = "error: chat-a.example.com is missing (chat.example.com, server chat-a; \
+            chat.example.com/api, server chat-a)";
         check(SERVICES, &[("upper.yml", &upper)], false, &[missing_a, missing]);
     }
 
@@ -150,9 +151,11 @@ mod tests {
             )],
             false,
             &[
-                "a.yml:4: error: chat-a.example.com leads to http_status:503, which is not an application (chat.example.com, \
+                "a.yml:4: error: chat-a.example.com leads to http_status:503, which is not an application \
+                (chat.example.com, \
                  server chat-a; chat.example.com/api, server chat-a)",
-                "a.yml:3: error: chat-b.example.com is only served for paths that match \"^/x\" (chat.example.com, server chat-b)",
+                "a.yml:3: error: chat-b.example.com is only served for paths that match \"^/x\" (chat.example.com, \
+                server chat-b)",
             ],
         );
     }
@@ -162,17 +165,20 @@ mod tests {
         let services = "services:\n  a.example.com/api: https://b.example.com/v2\n";
         let file = |path: &str, service: &str| {
             format!(
-                "ingress:\n- {{ hostname: b.example.com, path: {path}, service: {service} }}\n- service: http_status:404"
+                "ingress:\n- {{ hostname: b.example.com, path: {path}, service: {service} }}\n- service: \
+                http_status:404"
             )
         };
         for path in ["/", ".*", "^/v2", "^/v2/api(/|$)"] {
             check(services, &[("b.yml", &file(path, "http://localhost"))], false, &[]);
         }
-        let partly = "b.yml:2: error: b.example.com is only served for paths that match \"^/v2/api/\" (a.example.com/api, server b)";
+        let partly = "b.yml:2: error: b.example.com is only served for paths that match \"^/v2/api/\" \
+            (a.example.com/api, server b)";
         check(services, &[("b.yml", &file("^/v2/api/", "http://localhost"))], false, &[partly]);
         let missing = "error: b.example.com is missing (a.example.com/api, server b)";
         check(services, &[("b.yml", &file("^/api", "http://localhost"))], false, &[missing]);
-        let rejected = "b.yml:2: error: b.example.com leads to http_status:410, which is not an application (a.example.com/api, server b)";
+        let rejected = "b.yml:2: error: b.example.com leads to http_status:410, which is not an application \
+            (a.example.com/api, server b)";
         check(services, &[("b.yml", &file("/", "http_status:410"))], false, &[rejected]);
     }
 
@@ -189,11 +195,14 @@ mod tests {
             )],
             false,
             &[
-                "a.yml:2: error: chat-a.example.com leads to ssh://localhost:22, which is not an application (chat.example.com, \
+                "a.yml:2: error: chat-a.example.com leads to ssh://localhost:22, which is not an application \
+                (chat.example.com, \
                  server chat-a; chat.example.com/api, server chat-a)",
-                "a.yml:3: error: chat-b.example.com leads to localhost:80, which is not an application (chat.example.com, server \
+                "a.yml:3: error: chat-b.example.com leads to localhost:80, which is not an application \
+                (chat.example.com, server \
                  chat-b)",
-                "a.yml:3: error: cloudflared does not start: the service \"localhost:80\" has no scheme and host, as in \
+                "a.yml:3: error: cloudflared does not start: the service \"localhost:80\" has no scheme and host, as \
+                in \
                  http://localhost:8080",
             ],
         );
@@ -236,7 +245,8 @@ mod tests {
                 "a.yml:3: error: expected the httpHostHeader chat.example.com for chat-b.example.com, found none",
                 "error: a.yml: cloudflared does not start: the last rule does not match every request; add \
                  `- service: http_status:404`",
-                "a.yml:4: note: chat.example.com is a public host: with the Worker in front of it, this rule is only needed to \
+                "a.yml:4: note: chat.example.com is a public host: with the Worker in front of it, this rule is only \
+                needed to \
                  roll back",
                 "a.yml:5: note: git.example.com is not a server of any service",
                 "b.yml:2: error: cloudflared does not start: this rule matches every request, but is not the last one",

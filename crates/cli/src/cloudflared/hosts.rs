@@ -105,7 +105,8 @@ mod tests {
         assert_eq!(
             hosts,
             [
-                "chat-a.example.com {\"\", \"/v2/api\"}: chat.example.com, server chat-a; chat.example.com/api, server chat-a",
+                "chat-a.example.com {\"\", \"/v2/api\"}: chat.example.com, server chat-a; chat.example.com/api, \
+                server chat-a",
                 "chat-b.example.com {\"\"}: chat.example.com, server chat-b",
             ]
         );

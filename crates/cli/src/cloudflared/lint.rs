@@ -53,7 +53,8 @@ fn order(file: &IngressFile) -> Vec<Finding> {
         Some(_) => {}
         None => {
             let message = format!(
-                "{}: cloudflared does not start: the last rule does not match every request; add `- service: http_status:404`",
+                "{}: cloudflared does not start: the last rule does not match every request; add `- service: \
+                http_status:404`",
                 file.name
             );
             findings.push(Finding { at: None, message, is_error: true });

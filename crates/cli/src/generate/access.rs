@@ -38,8 +38,10 @@ impl Access {
         let (hosts, not_tunneled) = tunnel_hosts(&config);
         let skipped: Vec<String> = not_tunneled.iter().map(NotTunneled::to_string).collect();
         let mut text = format!(
-            "# Servers of {file}. Requests to their hostnames bypass the balancer unless Cloudflare Access protects them.\n\
-             # In the Zero Trust dashboard: an Access application for these hostnames, a service token, and a policy with the\n\
+            "# Servers of {file}. Requests to their hostnames bypass the balancer unless Cloudflare Access protects \
+            them.\n\
+             # In the Zero Trust dashboard: an Access application for these hostnames, a service token, and a policy \
+             with the\n\
              # action \"Service Auth\" that includes this token.\n#\n",
             file = self.source.name()
         );
@@ -102,7 +104,8 @@ fn missing(config: &Config) -> String {
             if server.name != Server::new(server.url.clone()).name {
                 let _ = writeln!(yaml, "        name: {}", yaml_scalar(&server.name));
             }
-            yaml += "        headers: { CF-Access-Client-Id: \"${ACCESS_ID}\", CF-Access-Client-Secret: \"${ACCESS_SECRET}\" }\n";
+            yaml += "        headers: { CF-Access-Client-Id: \"${ACCESS_ID}\", \
+                CF-Access-Client-Secret: \"${ACCESS_SECRET}\" }\n";
         }
     }
     if yaml.is_empty() {

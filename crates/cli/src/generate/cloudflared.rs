@@ -23,7 +23,8 @@ use crate::tunnel::Tunnels;
 #[command(after_help = "\
 Examples:
   tunnel-balancer generate cloudflared --tunnel 'home=*-a.example.com' --into config.yml
-  tunnel-balancer generate cloudflared --tunnel 'home=*-a.example.com' --tunnel 'office=*-b.example.com' --output-dir tunnels
+  tunnel-balancer generate cloudflared --tunnel 'home=*-a.example.com' --tunnel 'office=*-b.example.com' \
+      --output-dir tunnels
   tunnel-balancer generate cloudflared --service-url chat.example.com=http://localhost:3000 --into config.yml
 
 Exit codes: 0 generated; 2 errors in a file or the command.")]
@@ -233,7 +234,8 @@ impl NewRule {
             }
             several => {
                 yaml += &format!(
-                    "{indent}  # No httpHostHeader, as the public hosts are {}: give each a server hostname of its own.\n",
+                    "{indent}  # No httpHostHeader, as the public hosts are {}: give each a server hostname of its \
+                    own.\n",
                     several.join(" and ")
                 );
             }

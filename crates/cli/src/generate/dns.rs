@@ -79,12 +79,14 @@ impl Dns {
             hosts.into_iter().partition(|host| zone_of(host, &self.zone).is_some());
         let mut text = String::new();
         if !custom.is_empty() {
-            text += "\n; Public hosts with a custom domain. Cloudflare creates their records when the Worker is deployed, and they\n\
+            text += "\n; Public hosts with a custom domain. Cloudflare creates their records when the Worker is \
+                deployed, and they\n\
                      ; must have no other record.\n";
             custom.iter().for_each(|host| text += &format!(";   {host}\n"));
         }
         if !routed.is_empty() {
-            text += "\n; Public hosts with a route. They need a proxied record of any kind: keep the one that exists, or create this one.\n";
+            text += "\n; Public hosts with a route. They need a proxied record of any kind: keep the one that \
+                exists, or create this one.\n";
             routed.iter().for_each(|host| text += &format!(";{host}.  1  IN  AAAA  100::  {PROXIED}\n"));
         }
         text

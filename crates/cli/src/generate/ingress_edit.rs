@@ -31,14 +31,16 @@ pub(super) fn add(name: &str, text: &str, ingress: &Ingress, rules: &[NewRule]) 
     let lines: Vec<&str> = text.split_inclusive('\n').collect();
     let Some(last) = ingress.rules.last().filter(|rule| rule.is_catch_all()) else {
         return Err(format!(
-            "error: {name}: the last rule does not match every request\n  hint: add `- service: http_status:404` to the \
+            "error: {name}: the last rule does not match every request\n  hint: add `- service: http_status:404` to \
+            the \
              end of `ingress`"
         ));
     };
     let no_list = || {
         let line = last.line;
         format!(
-            "{name}:{line}: error: cannot add rules to this list\n  hint: write each rule on lines of its own, with `- ` in front"
+            "{name}:{line}: error: cannot add rules to this list\n  hint: write each rule on lines of its own, with \
+            `- ` in front"
         )
     };
     let item = first_line(&lines, last).ok_or_else(no_list)?;
@@ -203,7 +205,13 @@ warp-routing:
             "{unknown}"
         );
         let known = added(NewRule { known: Some("http://nas:3000".to_owned()), ..git });
-        assert!(known.starts_with("  # git.example.com, server x\n  - hostname: git-a.example.com\n    service: http://nas:3000\n  # Every"), "{known}");
+        assert!(
+            known.starts_with(
+                "  # git.example.com, server x\n  - hostname: git-a.example.com\n    service: \
+            http://nas:3000\n  # Every"
+            ),
+            "{known}"
+        );
         let chat = rule("chat-a.example.com", "chat.example.com");
         let known = added(NewRule { known: Some("http://nas:1".to_owned()), ..chat.clone() });
         assert!(known.contains("https://localhost:8443"), "{known}");
@@ -228,8 +236,10 @@ warp-routing:
             "ingress:\n- # last\n  service: http_status:404\n",
             "ingress:\n- { hostname: chat.example.com, service: http://localhost:1 }\n- { service: http_status:404 }\n",
             "ingress:\n- hostname: \"chat.example.com\"\n  service: http://localhost:1\n- service: http_status:404\n",
-            "x: &x { connectTimeout: 1s }\ningress:\n- hostname: chat.example.com\n  originRequest: *x\n  service: http://localhost:1\n- service: http_status:404\n",
-            "ingress:\n- hostname: chat.example.com\n  originRequest: &x { connectTimeout: 1s }\n  service: http://localhost:1\n- service: http_status:404\n  originRequest: *x\n",
+            "x: &x { connectTimeout: 1s }\ningress:\n- hostname: chat.example.com\n  originRequest: *x\n  service: \
+            http://localhost:1\n- service: http_status:404\n",
+            "ingress:\n- hostname: chat.example.com\n  originRequest: &x { connectTimeout: 1s }\n  service: \
+            http://localhost:1\n- service: http_status:404\n  originRequest: *x\n",
             "kind: ConfigMap\ndata:\n  config.yaml: |\n    ingress:\n    - service: http_status:404\n  other: x\n",
         ];
         for text in table {

@@ -90,15 +90,18 @@ fn toml(routes: &[Route<'_>], skipped: &[String], file: &str) -> String {
         "# Generated from {file}. `tunnel-balancer generate wrangler --write` replaces everything up to the end mark.\n"
     );
     if routes.iter().any(|route| matches!(route, Route::CustomDomain { .. })) {
-        toml += "# custom_domain: Cloudflare creates the DNS record and the certificate. The hostname must have no record yet. For\n\
-                 # one that has a record, such as that of a tunnel, generate a route with `--zone`: it replaces nothing.\n";
+        toml += "# custom_domain: Cloudflare creates the DNS record and the certificate. The hostname must have no \
+            record yet. For\n\
+                 # one that has a record, such as that of a tunnel, generate a route with `--zone`: it replaces \
+                 nothing.\n";
     }
     if routes.iter().any(|route| matches!(route, Route::Zone { .. })) {
         toml +=
             "# zone_name: the hostname has a proxied DNS record, and the Worker gets the requests in front of it.\n";
     }
     if routes.iter().any(|route| matches!(route, Route::Zone { pattern, .. } if !pattern.ends_with("/*"))) {
-        toml += "# A route ends in `*` because of queries. `/api*` also matches `/apix`, to which the Worker responds with 404.\n";
+        toml += "# A route ends in `*` because of queries. `/api*` also matches `/apix`, to which the Worker \
+            responds with 404.\n";
     }
     toml += &skipped_comments("#", skipped);
     for route in routes {

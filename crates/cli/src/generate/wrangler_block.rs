@@ -33,7 +33,8 @@ impl<'t> Block<'t> {
                 Ok(parts(*begin, *end).map(|(before, text, after)| Self { before, text, after }))
             }
             _ => Err(format!(
-                "error: {name}: expected one line `{BEGIN}` and one line `{END}` below it\n  hint: delete the blocks and \
+                "error: {name}: expected one line `{BEGIN}` and one line `{END}` below it\n  hint: delete the blocks \
+                and \
                  generate a new one"
             )),
         }
@@ -75,7 +76,8 @@ pub(super) fn with_block(name: &str, text: &str, block: Option<&Block<'_>>, new:
     let stray = WranglerFile::parse(name, &result)?.routes.into_iter().find(|route| !route.other_keys.is_empty());
     match stray {
         Some(route) => Err(format!(
-            "{name}:{}: error: `{}` belongs to the route in this line, as it is below the block\n  hint: move it above the \
+            "{name}:{}: error: `{}` belongs to the route in this line, as it is below the block\n  hint: move it \
+            above the \
              block",
             route.line, route.other_keys[0]
         )),

@@ -8,16 +8,16 @@ use tunnel_balancer_config::{IngressRule, IngressTarget, parse_ingress, redact_u
 use super::grouping::groups;
 use super::host_guesser::{HostGuesser, host_of};
 use super::server_names;
-use super::{Imported, Note, Target, placeholder, server};
+use super::{ImportResult, Note, Target, placeholder, server};
 use crate::draft::{Draft, DraftServer, DraftService, render, server_error};
 use crate::{input, output};
 
 /// From the config.yml of each tunnel: the hostnames of its rules become servers.
 ///
 /// With the files of several tunnels, rules for the same port and path become servers of one
-/// service. The public host of a service is a --public-host that begins alike, a hostname of several
-/// tunnels, or the httpHostHeader of a rule; otherwise it is a placeholder. For a tunnel that is
-/// configured in the dashboard, the API's response is read in place of a config.yml.
+/// service. The public host of a service is a --public-host that begins alike, a hostname of
+/// several tunnels, or the httpHostHeader of a rule; otherwise it is a placeholder. For a tunnel
+/// that is configured in the dashboard, the API's response is read in place of a config.yml.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -35,7 +35,7 @@ pub(super) struct FromCloudflared {
 }
 
 impl FromCloudflared {
-    pub(super) fn import(&self) -> Result<Imported, String> {
+    pub(super) fn import(&self) -> Result<ImportResult, String> {
         let files = self.files.iter().map(|path| Ok((path.display().to_string(), input::yaml(path)?)));
         import(&files.collect::<Result<Vec<_>, String>>()?, &self.target.public_host)
     }
@@ -54,7 +54,7 @@ pub(super) struct ImportedRule {
 }
 
 /// `files` are names and contents.
-fn import(files: &[(String, String)], public: &[String]) -> Result<Imported, String> {
+fn import(files: &[(String, String)], public: &[String]) -> Result<ImportResult, String> {
     let (rules, mut notes) = read(files)?;
     let names: Vec<&str> = files.iter().map(|(name, _)| name.as_str()).collect();
     let mut draft = Draft {
@@ -102,7 +102,7 @@ fn import(files: &[(String, String)], public: &[String]) -> Result<Imported, Str
     notes.extend(
         guesser.unused().map(|host| Note::new(format!("--public-host {host}"), "no rule begins like this host")),
     );
-    Ok(Imported { draft, notes })
+    Ok(ImportResult { draft, notes })
 }
 
 /// The rules for applications, and notes about the other rules.
@@ -203,7 +203,7 @@ mod tests {
         let files: Vec<(String, String)> =
             names.iter().zip(files).map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();
         let public: Vec<String> = public.iter().map(|host| (*host).to_owned()).collect();
-        let Imported { draft, notes } = import(&files, &public).unwrap();
+        let ImportResult { draft, notes } = import(&files, &public).unwrap();
         let text = draft.text();
         let mut outline = String::new();
         if !draft.services.is_empty() {
@@ -274,8 +274,10 @@ mod tests {
             &[],
             &["chat.example.com: chat-a.example.com, chat-b.example.com"],
             &[
-                "home.yml:3: chat.example.com is a public host: add the hostname chat-a.example.com to this tunnel and to DNS",
-                "office.yml:3: chat.example.com is a public host: add the hostname chat-b.example.com to this tunnel and to DNS",
+                "home.yml:3: chat.example.com is a public host: add the hostname chat-a.example.com to this tunnel \
+                and to DNS",
+                "office.yml:3: chat.example.com is a public host: add the hostname chat-b.example.com to this tunnel \
+                and to DNS",
             ],
         );
         let other = file(&[("chat-a.example.com", "http://localhost:8080")]);
@@ -283,9 +285,8 @@ mod tests {
             &[&both, &other],
             &["chat.example.com"],
             &["chat.example.com: chat-a1.example.com, chat-a.example.com"],
-            &[
-                "home.yml:3: chat.example.com is a public host: add the hostname chat-a1.example.com to this tunnel and to DNS",
-            ],
+            &["home.yml:3: chat.example.com is a public host: add the hostname chat-a1.example.com to this tunnel \
+                and to DNS"],
         );
     }
 
@@ -304,7 +305,8 @@ mod tests {
     fn the_http_host_header_is_the_public_host() {
         let rule = |header: &str| {
             format!(
-                "ingress:\n- {{ hostname: x.example.com, service: http://localhost, originRequest: {{ httpHostHeader: \"{header}\" }} }}\n- service: http_status:404"
+                "ingress:\n- {{ hostname: x.example.com, service: http://localhost, originRequest: {{ \
+                httpHostHeader: \"{header}\" }} }}\n- service: http_status:404"
             )
         };
         check(&[&rule("Chat.example.com")], &[], &["chat.example.com: x.example.com"], &[]);
@@ -340,8 +342,10 @@ mod tests {
                 "home.yml:3: skipped a second rule for a.example.com: a server gets all paths",
                 "home.yml:4: skipped ssh.example.com: ssh://localhost:22 is not a web application",
                 "home.yml:5: skipped the wildcard *.example.com: add a server for each of its hostnames",
-                "home.yml:6: error[invalid-url]: not a hostname or URL;  hint: write `chat-a.example.com`, `chat-a.example.com:8443` or `http://127.0.0.1:8080`",
-                "home.yml:7: skipped path.example.com: cloudflared rejects this rule: the service \"http://localhost:3/x\" has a path, but cloudflared keeps the path of the request",
+                "home.yml:6: error[invalid-url]: not a hostname or URL;  hint: write `chat-a.example.com`, \
+                `chat-a.example.com:8443` or `http://127.0.0.1:8080`",
+                "home.yml:7: skipped path.example.com: cloudflared rejects this rule: the \
+                service \"http://localhost:3/x\" has a path, but cloudflared keeps the path of the request",
                 "home.yml:8: skipped a rule for every hostname: add a server for each hostname of the tunnel",
             ],
         );
@@ -351,15 +355,25 @@ mod tests {
         /// For any hostnames, ports and public hosts the result is a valid file.
         #[test]
         fn any_rules_give_a_valid_file(
-            rules in prop::collection::vec((0..3_usize, "(a|b|chat)(-a|-b|)\\.(x|y)\\.example", 1..3_u16, "(|(a|chat)\\.x\\.example|localhost)"), 0..12),
+            rules in prop::collection::vec(
+                (
+                    0..3_usize,
+                    "(a|b|chat)(-a|-b|)\\.(x|y)\\.example",
+                    1..3_u16,
+                    "(|(a|chat)\\.x\\.example|localhost)",
+                ),
+                0..12,
+            ),
             public in prop::collection::btree_set("(a|b|chat|chat-a)\\.(x|y)\\.example(|/p)", 0..4),
         ) {
             let mut files = vec!["ingress:\n".to_owned(); 3];
             for (at, hostname, port, header) in rules {
-                files[at] += &format!("- {{ hostname: {hostname}, service: \"http://localhost:{port}\", originRequest: {{ httpHostHeader: \"{header}\" }} }}\n");
+                files[at] += &format!("- {{ hostname: {hostname}, service: \"http://localhost:{port}\", \
+                    originRequest: {{ httpHostHeader: \"{header}\" }} }}\n");
             }
             let files: Vec<String> = files.into_iter().map(|file| file + "- service: http_status:404").collect();
-            run(&files.iter().map(String::as_str).collect::<Vec<_>>(), &public.iter().map(String::as_str).collect::<Vec<_>>());
+            let files: Vec<&str> = files.iter().map(String::as_str).collect();
+            run(&files, &public.iter().map(String::as_str).collect::<Vec<_>>());
         }
     }
 }

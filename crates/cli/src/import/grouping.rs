@@ -4,8 +4,8 @@ use super::cloudflared::ImportedRule;
 
 /// Groups the rules by application. A group has at most one rule of each file.
 ///
-/// Rules with the same hostname belong together. So do rules with the same port and path, if each is
-/// the only one in its file or their hostnames begin alike.
+/// Rules with the same hostname belong together. So do rules with the same port and path, if each
+/// is the only one in its file or their hostnames begin alike.
 pub(super) fn groups(rules: &[ImportedRule]) -> Vec<Vec<&ImportedRule>> {
     let is_only_one = |this: &ImportedRule| {
         let same = |other: &&ImportedRule| {
@@ -39,8 +39,8 @@ pub(super) fn groups(rules: &[ImportedRule]) -> Vec<Vec<&ImportedRule>> {
     groups
 }
 
-/// The part of a hostname that the servers of a service share: `chat` of `chat-a.example.com` and of
-/// `chat.home.example.com`.
+/// The part of a hostname that the servers of a service share: `chat` of `chat-a.example.com` and
+/// of `chat.home.example.com`.
 pub(super) fn stem(hostname: &str) -> &str {
     let label = hostname.split('.').next().unwrap_or(hostname);
     label.rsplit_once(['-', '_']).map_or(label, |(stem, _)| stem)

@@ -19,8 +19,8 @@ impl<'a> HostGuesser<'a> {
         Self { given, taken: BTreeSet::new(), rules }
     }
 
-    /// Returns the public address of a group of rules, and comments about it. `groups` is the number
-    /// of all groups.
+    /// Returns the public address of a group of rules, and comments about it. `groups` is the
+    /// number of all groups.
     pub(super) fn guess(&mut self, group: &[&ImportedRule], groups: usize) -> Option<(String, Vec<String>)> {
         let (address, comment) = self
             .given_for(group, groups)

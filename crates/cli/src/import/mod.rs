@@ -1,7 +1,7 @@
 //! `tunnel-balancer import`: a services.yaml from the files of other programs.
 //!
-//! Values that these files do not have are marked by `TODO`. Parts that are skipped are listed in the
-//! result and on stderr, with their lines.
+//! Values that these files do not have are marked by `TODO`. Parts that are skipped are listed in
+//! the result and on stderr, with their lines.
 
 mod cloudflared;
 mod grouping;
@@ -54,7 +54,7 @@ struct Target {
 }
 
 /// The result of an import.
-struct Imported {
+struct ImportResult {
     draft: Draft,
     notes: Vec<Note>,
 }
@@ -83,8 +83,8 @@ impl Import {
     }
 }
 
-fn finish(imported: Imported, target: &Target) -> ExitCode {
-    let Imported { mut draft, notes } = imported;
+fn finish(imported: ImportResult, target: &Target) -> ExitCode {
+    let ImportResult { mut draft, notes } = imported;
     notes.iter().for_each(|note| eprintln!("{}", note.render()));
     if draft.services.is_empty() {
         eprintln!("error: nothing to import");
@@ -95,7 +95,8 @@ fn finish(imported: Imported, target: &Target) -> ExitCode {
         draft.comments.push("TODO:".to_owned());
         draft.comments.extend(notes.iter().map(|note| format!("  {}", note.render())));
     }
-    // Each part is valid by itself. Together they can still exceed a limit, such as that of servers.
+    // Each part is valid by itself. Together they can still exceed a limit, such as that of
+    // servers.
     let errors = draft.errors();
     if !errors.is_empty() {
         errors.iter().for_each(|error| eprintln!("{}", render(error)));

@@ -11,7 +11,7 @@ use serde_json::Value;
 use tunnel_balancer_config::yaml_scalar;
 
 use super::javascript::{Literal, literals};
-use super::{Imported, Note, Target, placeholder};
+use super::{ImportResult, Note, Target, placeholder};
 use crate::draft::{Draft, DraftServer, DraftService, server_error};
 use crate::input;
 
@@ -38,12 +38,12 @@ pub(super) struct FromScript {
 }
 
 impl FromScript {
-    pub(super) fn import(&self) -> Result<Imported, String> {
+    pub(super) fn import(&self) -> Result<ImportResult, String> {
         Ok(import(&input::any(&self.file)?, &self.file, &self.target.public_host))
     }
 }
 
-fn import(script: &str, file: &Path, public: &[String]) -> Imported {
+fn import(script: &str, file: &Path, public: &[String]) -> ImportResult {
     let mut import = Import { literals: literals(script), file: file.display().to_string(), notes: Vec::new() };
     let service = import.service().or_else(|| import.skeleton(script));
     let (unknown, todo) = placeholder(0);
@@ -52,7 +52,7 @@ fn import(script: &str, file: &Path, public: &[String]) -> Imported {
     draft.services.extend(hosts.into_iter().flat_map(|address| {
         service.clone().map(|service| DraftService { address, comments: comments.clone(), ..service })
     }));
-    Imported { draft, notes: import.notes }
+    ImportResult { draft, notes: import.notes }
 }
 
 /// Parts of the names of lists, and of single constants.
@@ -218,7 +218,7 @@ mod tests {
     /// Compares the result without its first comment, which has to be a valid services.yaml.
     fn check(script: &str, public: &[&str], services: &str, notes: &[&str]) {
         let public: Vec<String> = public.iter().map(|host| (*host).to_owned()).collect();
-        let Imported { draft, notes: found } = import(script, Path::new("worker.js"), &public);
+        let ImportResult { draft, notes: found } = import(script, Path::new("worker.js"), &public);
         let text = draft.text();
         let (_, body) = text.split_once("services:\n").unwrap();
         assert_eq!(body, services, "{script}");
@@ -324,7 +324,7 @@ const ORIGINS = ['https://d.example.com']",
             "'https://[abé].example.com'|\"x\ny\"|`/up`|'\\\\|[0-9]{1,5}|true|false",
             "[=:,;\\[\\]{}().'\"` \n]",
         ], 0..60)) {
-            let Imported { draft, .. } = import(&pieces.join(""), Path::new("worker.js"), &[]);
+            let ImportResult { draft, .. } = import(&pieces.join(""), Path::new("worker.js"), &[]);
             if !draft.services.is_empty() {
                 parse(&draft.text()).unwrap_or_else(|errors| panic!("{errors}\n{}", draft.text()));
             }

@@ -1,7 +1,7 @@
 //! Proposed hostnames for servers of public hosts.
 
-/// Returns names for a server of `public`, best first. Names are in the zone of the public host: next
-/// to it, or below it if it is the zone's own name.
+/// Returns names for a server of `public`, best first. Names are in the zone of the public host:
+/// next to it, or below it if it is the zone's own name.
 ///
 /// The zone is the registrable domain of the public suffix list, such as `example.co.uk`.
 pub(super) fn candidates(public: &str, server: usize) -> impl Iterator<Item = String> {

@@ -133,14 +133,25 @@ mod tests {
         let missing = |name: &str| format!("error: {name} has no route in wrangler.toml");
         check("name = \"x\"", &[&missing("chat.example.com"), &missing("git.example.com/api")]);
         check(
-            "routes = [\n\"chat.example.com/\",\n\"git.example.com/api/*\",\n\"git.example.com/api*\",\n\"http://chat.example.com/*\",\n]",
+            "routes = [
+'chat.example.com/',
+'git.example.com/api/*',
+'git.example.com/api*',
+'http://chat.example.com/*',
+]",
             &["wrangler.toml:2: error: the route `chat.example.com/` matches only some requests for chat.example.com"],
         );
         check(
-            "routes = [\n\"*.example.com/*\",\n\"*.example.com/*\",\n\"git.example.com/other*\",\n\"www.example.com/*\",\n]",
+            "routes = [
+'*.example.com/*',
+'*.example.com/*',
+'git.example.com/other*',
+'www.example.com/*',
+]",
             &[
                 "wrangler.toml:3: error: duplicate route `*.example.com/*`: also in line 2",
-                "wrangler.toml:4: note: the route `git.example.com/other*` is for no service: the Worker responds with 404",
+                "wrangler.toml:4: note: the route `git.example.com/other*` is for no service: the Worker responds \
+                with 404",
                 "wrangler.toml:5: note: the route `www.example.com/*` is for no service: the Worker responds with 404",
             ],
         );

@@ -112,7 +112,8 @@ mod tests {
         );
         assert_eq!(
             outline(
-                "[[routes]]\npattern = \"a.example.com\"\ncustom_domain = true\n\n[[routes]]\npattern = \"b.example.com/*\"\n"
+                "[[routes]]\npattern = \"a.example.com\"\ncustom_domain = true\n\n[[routes]]\npattern \
+                = \"b.example.com/*\"\n"
             ),
             ["1 a.example.com true", "5 b.example.com/* false"]
         );

@@ -160,7 +160,8 @@ mod tests {
     #[test]
     fn hosts_are_in_the_innermost_zone() {
         check(
-            "example.com: x.example.net, a.example.com: x.example.net, a.b.example.com: x.example.net, notexample.com: x.example.net",
+            "example.com: x.example.net, a.example.com: x.example.net, a.b.example.com: x.example.net, \
+            notexample.com: x.example.net",
             &["example.com", "b.example.com"],
             Ok(&[
                 "example.com/* in example.com",
