@@ -107,8 +107,8 @@ Examples: cargo xtask test
           cargo xtask test conformance -- worker::affinity
           cargo xtask test words -- crates/core
 
-Opt-in steps run only when they are named. `browser` needs Chromium and Python 3.11, installs JupyterLab into the cache,
-and takes about a minute. Its logs are in target/browser.
+`browser` is opt-in: it runs only when it is named. It needs Chromium and Python 3.11, installs JupyterLab into the
+cache, and takes about a minute. Its logs are in target/browser.
 
 Environment:
   TUNNEL_BALANCER_CHROMIUM   the browser; default: chromium, chromium-browser or google-chrome";

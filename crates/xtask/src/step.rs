@@ -4,6 +4,7 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Step {
     Fmt,
+    Words,
     Clippy,
     Build,
     Unit,
@@ -13,13 +14,13 @@ pub(crate) enum Step {
     Wrangler,
     Deny,
     Browser,
-    Words,
 }
 
 impl Step {
     /// All steps, in order.
     pub(crate) const ALL: [Self; 11] = [
         Self::Fmt,
+        Self::Words,
         Self::Clippy,
         Self::Build,
         Self::Unit,
@@ -29,13 +30,12 @@ impl Step {
         Self::Wrangler,
         Self::Deny,
         Self::Browser,
-        Self::Words,
     ];
 
     /// Whether it runs only when it is named. `browser` needs more of the machine than a
-    /// contributor should have to install, and the findings of `words` are still being fixed.
+    /// contributor should have to install.
     pub(crate) fn opt_in(self) -> bool {
-        matches!(self, Self::Browser | Self::Words)
+        self == Self::Browser
     }
 
     /// Whether the arguments behind `--` select a part of it.
@@ -56,6 +56,7 @@ impl Step {
     fn describe(self) -> (&'static str, &'static str) {
         match self {
             Self::Fmt => ("fmt", "the source is formatted"),
+            Self::Words => ("words", "no forbidden word, long line or long file"),
             Self::Clippy => ("clippy", "no lint warns"),
             Self::Build => ("build", "the Worker builds and is small enough"),
             Self::Unit => ("unit", "unit tests and documentation examples, all features"),
@@ -65,7 +66,6 @@ impl Step {
             Self::Wrangler => ("wrangler", "`wrangler deploy --dry-run` accepts wrangler.toml and the Worker"),
             Self::Deny => ("deny", "licences, sources, bans and known vulnerabilities of the dependencies"),
             Self::Browser => ("browser", "JupyterLab in Chromium continues when its server is killed (opt-in)"),
-            Self::Words => ("words", "no forbidden word, long line or long file (opt-in)"),
         }
     }
 }
