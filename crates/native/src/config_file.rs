@@ -7,7 +7,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use tunnel_balancer_config::{Available, Errors, MAX_BYTES, parse, parse_available};
+use tunnel_balancer_config::{Available, Code, Errors, MAX_BYTES, parse, parse_available};
 use tunnel_balancer_core::Reason;
 
 /// The file and its last contents.
@@ -63,10 +63,11 @@ impl ConfigFile {
         self.path.display().to_string()
     }
 
-    /// Returns the warnings about the last contents.
+    /// Returns the warnings about the last contents, without addresses that only a Worker cannot
+    /// reach.
     pub(crate) fn warnings(&self) -> Vec<String> {
         let warnings = self.applied.as_deref().ok().and_then(|text| parse(text).ok()).map(|config| config.warnings);
-        let warnings = warnings.into_iter().flatten();
+        let warnings = warnings.into_iter().flatten().filter(|warning| warning.code != Code::Unreachable);
         warnings.map(|warning| format!("{}:{warning}", self.path.display())).collect()
     }
 
