@@ -185,7 +185,8 @@ thread_local! {
 }
 
 /// Strings that no log may contain: crashes of the Worker and requests without a response.
-const NEVER_LOGGED: [&str; 4] = ["panicked at", "unreachable", "will never generate a response", "Uncaught exception"];
+const NEVER_LOGGED: [&str; 4] =
+    ["panicked at", "RuntimeError: unreachable", "will never generate a response", "Uncaught exception"];
 
 fn run(target: Target, case: Case, show_logs: bool) -> Result<(), Failed> {
     PANICS.take();
