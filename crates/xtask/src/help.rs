@@ -102,16 +102,12 @@ Usage: cargo xtask test [STEP...] [-- FILTER...]
 
   FILTER   selects tests of `unit` and `conformance` as in `cargo test`, and files of `words` by a part of their path
 
-Examples: cargo xtask test
-          cargo xtask test fmt clippy unit
+Examples: cargo xtask test fmt clippy unit
           cargo xtask test conformance -- worker::affinity
           cargo xtask test words -- crates/core
 
 `browser` is opt-in: it runs only when it is named. It needs Chromium and Python 3.11, installs JupyterLab into the
-cache, and takes about a minute. Its logs are in target/browser.
-
-Environment:
-  TUNNEL_BALANCER_CHROMIUM   the browser; default: chromium, chromium-browser or google-chrome";
+cache, and takes about a minute. Its logs are in target/browser. TUNNEL_BALANCER_CHROMIUM names another browser.";
 
 const BLESS: &str = "\
 Rewrites all snapshots with the output of the current code: the fixtures of config and the command line, the schema, the
@@ -139,8 +135,6 @@ Usage: cargo xtask mutants [-- OPTION...]
   OPTION   an option of cargo-mutants. `--file GLOB` replaces the default files: crates/core/src/pool/**,
            crates/core/src/retry/**, exchange/** and forward.rs
 
-Examples: cargo xtask mutants
-          cargo xtask mutants -- --file crates/core/src/retry/budget.rs --jobs 1
-          cargo xtask mutants -- --shard 0/8
+Example: cargo xtask mutants -- --file crates/core/src/retry/budget.rs --jobs 1
 
 A full run takes about half an hour on two cores. Logs are in target/mutants/mutants.out.";

@@ -50,11 +50,7 @@ fn perform(invocation: Invocation) -> Result<(), Failure> {
             println!("{}", help::text(topic));
             Ok(())
         }
-        Invocation::Setup => {
-            let tools = setup::setup(&workspace)?;
-            println!("{tools}");
-            Ok(())
-        }
+        Invocation::Setup => setup::setup(&workspace).map(|tools| println!("{tools}")),
         Invocation::Build(options) => worker::build(&workspace, &options),
         Invocation::Dev { port } => dev::dev(&workspace, port),
         Invocation::Test { steps, filter } => test::test(&workspace, &steps, &filter),
