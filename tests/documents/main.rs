@@ -7,5 +7,6 @@
 //! ```
 
 mod defaults;
+mod policies;
 mod sources;
 mod test_cases;

@@ -17,3 +17,14 @@ mod selection;
 mod snapshots;
 mod subrequests;
 mod yaml;
+
+use tunnel_balancer_core::Policy;
+
+/// Returns all policies that a file can name.
+fn policies() -> Vec<Policy> {
+    let policy = |name: &str| {
+        let yaml = format!("services: {{ app.example: {{ servers: a.example, policy: {name} }} }}");
+        tunnel_balancer_config::parse(&yaml).unwrap().services[0].policy.clone()
+    };
+    tunnel_balancer_config::policy_names().into_iter().map(policy).collect()
+}

@@ -9,8 +9,8 @@ use std::time::Duration;
 use http::{Method, StatusCode};
 use proptest::prelude::*;
 use tunnel_balancer_core::{
-    EjectionState, Exchange, Failback, HashOn, Health, Outcome, Policy, PoolState, ProbeResponse, RequestMeta, Server,
-    ServerId, Service, Step, Timestamp, Writes,
+    EjectionState, Exchange, Failback, Health, Outcome, PoolState, ProbeResponse, RequestMeta, Server, ServerId,
+    Service, Step, Timestamp, Writes,
 };
 
 /// One request and its circumstances, on a clock that may leap.
@@ -37,14 +37,7 @@ fn event() -> impl Strategy<Value = Event> {
 }
 
 fn service() -> impl Strategy<Value = Service> {
-    let policy = prop::sample::select(vec![
-        Policy::Failover,
-        Policy::RoundRobin,
-        Policy::Random,
-        Policy::LeastRequests,
-        Policy::Latency,
-        Policy::Hash(HashOn::ClientIp),
-    ]);
+    let policy = prop::sample::select(crate::policies());
     let failback =
         prop::sample::select(vec![Failback::Auto, Failback::After(Duration::from_secs(60)), Failback::Manual]);
     let server = (0..4_u32, prop::bool::weighted(0.2), prop::bool::weighted(0.1), prop::bool::weighted(0.9));

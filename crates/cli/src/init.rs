@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
-use tunnel_balancer_config::yaml_scalar;
+use tunnel_balancer_config::{policy_names, yaml_scalar};
 
 use crate::draft::{Draft, DraftService, render};
 use crate::map_file::MapFile;
@@ -31,8 +31,7 @@ pub(crate) struct Init {
     #[arg(long)]
     server: Vec<String>,
 
-    /// Selection of the server: failover, round_robin, random, least_requests, latency or hash.
-    #[arg(long)]
+    #[arg(long, help = format!("Selection of the server: {}", policies()))]
     policy: Option<String>,
 
     /// Path of the health check. It must return 2xx or 3xx only while the application works.
@@ -144,7 +143,7 @@ impl Values {
         let mut service = DraftService::of(self.host.as_deref(), &self.servers);
         service.resolve_duplicate_names();
         service.settings = vec![
-            "# Selection: failover (list order), round_robin, random, least_requests, latency or hash.".to_owned(),
+            format!("# Selection: {}.", policies().replacen("failover", "failover (list order)", 1)),
             format!("policy: {}", yaml_scalar(self.policy.as_deref().unwrap_or(DEFAULT_POLICY))),
             "# Health check: the path must return 2xx or 3xx only while the application works.".to_owned(),
             format!("health_check: {{ path: {} }}", yaml_scalar(self.health_path.as_deref().unwrap_or(DEFAULT_PATH))),
@@ -154,6 +153,15 @@ impl Values {
             "Deploy changes with `npx wrangler deploy`. All settings and defaults: examples/all-settings.yaml.",
         ];
         Draft { comments: comments.map(str::to_owned).to_vec(), services: vec![service], defaults: Vec::new() }
+    }
+}
+
+/// Returns the names of the policies: `failover, round_robin or hash`.
+fn policies() -> String {
+    let names = policy_names();
+    match names.split_last() {
+        Some((last, others)) if !others.is_empty() => format!("{} or {last}", others.join(", ")),
+        _ => names.concat(),
     }
 }
 
@@ -175,8 +183,7 @@ fn prompt(mut values: Values, yes: bool, input: &mut impl BufRead, output: &mut 
         })?;
     }
     if values.policy.is_none() && !yes {
-        let question = "Policy: failover, round_robin, random, least_requests, latency or hash";
-        dialog.until_valid(question, Some(DEFAULT_POLICY), |value| {
+        dialog.until_valid(&format!("Policy: {}", policies()), Some(DEFAULT_POLICY), |value| {
             values.set(|values| values.policy = Some(value.to_owned()))
         })?;
     }

@@ -91,6 +91,7 @@ pub use headers::is_sensitive_name;
 pub use host::normalize_address;
 #[cfg(feature = "ingress")]
 pub use ingress::{Coverage, Ingress, IngressRule, IngressTarget, ingress_target, parse_ingress};
+pub use policy::policy_names;
 pub use redact::redact_urls;
 #[cfg(feature = "schema")]
 pub use reference::reference;

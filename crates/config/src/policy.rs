@@ -19,9 +19,6 @@ const POLICIES: &[(&str, Policy)] = &[
     ("hash", Policy::Hash(HashOn::ClientIp)),
 ];
 
-const EXPECTED: &str =
-    "`failover`, `round_robin`, `random`, `least_requests`, `latency` or a map such as `{ hash: client_ip }`";
-
 const HASH_ON: &[(&str, HashOn)] = &[("client_ip", HashOn::ClientIp), ("path", HashOn::Path)];
 
 pub(crate) const SCHEMA: ValueSchema = ValueSchema::Shared(
@@ -52,11 +49,23 @@ const HASH: ValueSchema = ValueSchema::OneOf(&[
     }),
 ]);
 
+/// Returns the names of all policies, as they are written in a file.
+pub fn policy_names() -> Vec<&'static str> {
+    words(POLICIES)
+}
+
+/// Returns the accepted values for an error.
+fn expected() -> String {
+    let without_map = POLICIES.iter().filter(|(_, policy)| !matches!(policy, Policy::Hash(_)));
+    let names: Vec<String> = without_map.map(|(name, _)| format!("`{name}`")).collect();
+    format!("{} or a map such as `{{ hash: client_ip }}`", names.join(", "))
+}
+
 /// Reads a policy over the value of `defaults`.
 pub(crate) fn policy(policy: &mut Policy, field: Field<'_>) {
     let Value::Map(_) = field.value() else {
         return field.set(policy, |value| {
-            one_of(value, "policy", EXPECTED, POLICIES).map_err(|report| match value {
+            one_of(value, "policy", &expected(), POLICIES).map_err(|report| match value {
                 Value::String(word) => match synonyms::policy(word) {
                     Some(hint) => report.hint(hint),
                     None => report,
@@ -65,7 +74,7 @@ pub(crate) fn policy(policy: &mut Policy, field: Field<'_>) {
             })
         });
     };
-    let Some(mut map) = field.map(EXPECTED) else { return };
+    let Some(mut map) = field.map(&expected()) else { return };
     let hash = map.required("hash", "write `{ hash: client_ip }`, or a policy without a map: `policy: random`");
     map.deny_unknown();
     if let Some(on) = hash.and_then(hash_on) {

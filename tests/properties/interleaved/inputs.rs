@@ -4,9 +4,7 @@ use std::time::Duration;
 
 use http::{Method, StatusCode};
 use proptest::prelude::*;
-use tunnel_balancer_core::{
-    Body, Failback, Failure, HashOn, Outcome, Policy, RequestMeta, Server, ServerId, Service, Writes,
-};
+use tunnel_balancer_core::{Body, Failback, Failure, Outcome, Policy, RequestMeta, Server, ServerId, Service, Writes};
 
 #[derive(Clone, Debug)]
 pub(super) enum Move {
@@ -90,14 +88,7 @@ fn failback() -> impl Strategy<Value = Failback> {
 }
 
 fn policy() -> impl Strategy<Value = Policy> {
-    prop::sample::select(vec![
-        Policy::Failover,
-        Policy::RoundRobin,
-        Policy::Random,
-        Policy::LeastRequests,
-        Policy::Latency,
-        Policy::Hash(HashOn::Path),
-    ])
+    prop::sample::select(crate::policies())
 }
 
 prop_compose! {
