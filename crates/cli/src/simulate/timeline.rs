@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use tunnel_balancer_config::scenario::{BehaviorChange, Scenario};
-use tunnel_balancer_core::{Timestamp, Transition};
+use tunnel_balancer_core::{LogEvent, Timestamp, Transition};
 use tunnel_balancer_sim::{Record, RequestRecord};
 
 use super::format::{count, number};
@@ -52,7 +52,7 @@ fn scripted(change: &BehaviorChange, scenario: &Scenario) -> TimelineEntry {
 }
 
 fn state_changes(scenario: &Scenario, record: &Record, period: impl Fn(Duration) -> usize) -> Vec<TimelineEntry> {
-    let mut groups = BTreeMap::<(usize, usize, u8), Changes>::new();
+    let mut groups = BTreeMap::<(usize, usize, Option<usize>), Changes>::new();
     for (index, change) in record.changes.iter().enumerate() {
         let (at, server) = (change.event.at.since(Timestamp::ZERO), change.event.server.index());
         let group = if scenario.isolates == 1 { index } else { period(at) };
@@ -63,7 +63,7 @@ fn state_changes(scenario: &Scenario, record: &Record, period: impl Fn(Duration)
         changes.times += 1;
         changes.isolates.insert(change.isolate);
     }
-    let entry = |((_, server, _), changes): ((usize, usize, u8), Changes)| TimelineEntry {
+    let entry = |((_, server, _), changes): ((usize, usize, Option<usize>), Changes)| TimelineEntry {
         at: changes.first,
         until: changes.last,
         server: scenario.service.servers().get(server).map(|server| server.name.clone()),
@@ -73,18 +73,9 @@ fn state_changes(scenario: &Scenario, record: &Record, period: impl Fn(Duration)
     groups.into_iter().map(entry).collect()
 }
 
-/// Returns the kind of a change, apart from its details.
-const fn kind(change: Transition) -> u8 {
-    match change {
-        Transition::Healthy => 0,
-        Transition::Unhealthy(_) => 1,
-        Transition::Ejected { .. } => 2,
-        Transition::Unejected => 3,
-        Transition::Stalled => 4,
-        Transition::StallEnded => 5,
-        Transition::Failback => 6,
-        _ => 7,
-    }
+/// Returns the kind of a change, apart from its details, as its position in the list of events.
+fn kind(change: Transition) -> Option<usize> {
+    LogEvent::ALL.iter().position(|event| *event == change.event())
 }
 
 fn lost_requests(losses: &[(&RequestRecord, String)], period: impl Fn(Duration) -> usize) -> Vec<TimelineEntry> {
