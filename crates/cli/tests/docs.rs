@@ -135,8 +135,9 @@ fn shown_output_is_current() {
                 let printed = String::from_utf8(output.stdout).unwrap();
                 run += 1;
                 if std::env::var_os("UPDATE").is_some() && !lines(expected).contains(&"...") {
-                    let found = format!("$ {command}\n{}\n", expected.trim_end());
-                    let update = format!("$ {command}\n{}\n", printed.trim_end());
+                    // A new command has no output yet.
+                    let with = |output: &str| format!("{}\n", format!("$ {command}\n{}", output.trim_end()).trim_end());
+                    let (found, update) = (with(expected), with(&printed));
                     fs::write(&page, text(&page).replacen(&found, &update, 1)).unwrap();
                     continue;
                 }
