@@ -68,12 +68,21 @@ impl Draft {
 impl DraftService {
     /// Creates a service. A missing address or server becomes a placeholder.
     pub(crate) fn of(address: Option<&str>, servers: &[String]) -> Self {
-        let mut servers: Vec<DraftServer> =
-            servers.iter().map(|url| DraftServer { url: url.clone(), ..DraftServer::default() }).collect();
+        let mut servers: Vec<DraftServer> = servers.iter().map(DraftServer::at).collect();
         if servers.is_empty() {
-            servers.push(DraftServer { url: NO_SERVER.to_owned(), ..DraftServer::default() });
+            servers.push(DraftServer::at(NO_SERVER));
         }
         Self { address: address.unwrap_or(NO_HOST).to_owned(), servers, ..Self::default() }
+    }
+
+    /// Creates a service without servers. Without an address, a placeholder stands for the public
+    /// host of the `index`th service (from 0), with a comment about it.
+    pub(crate) fn imported(address: Option<String>, index: usize) -> Self {
+        let todo =
+            "TODO: the public hostname, which must not be that of a server. Or import again with `--public-host HOST`.";
+        let comments = if address.is_some() { Vec::new() } else { vec![todo.to_owned()] };
+        let address = address.unwrap_or_else(|| format!("change-me-{}.invalid", index + 1));
+        Self { address, comments, ..Self::default() }
     }
 
     /// Names the servers whose default name, the first label, is taken by another one.
@@ -89,10 +98,25 @@ impl DraftService {
     }
 }
 
+impl DraftServer {
+    /// Creates a server at this address, without any settings.
+    pub(crate) fn at(url: impl Into<String>) -> Self {
+        Self { url: url.into(), ..Self::default() }
+    }
+}
+
 /// Returns what is wrong with a public address, if something is.
 pub(crate) fn address_error(address: &str) -> Option<Diagnostic> {
     let services = vec![DraftService::of(Some(address), &[])];
     Draft { services, ..Draft::default() }.errors().into_iter().next()
+}
+
+/// Reads a public address in its usual form.
+pub(crate) fn parse_address(address: &str) -> Result<String, String> {
+    match address_error(address) {
+        None => Ok(address.trim_end_matches('.').to_ascii_lowercase()),
+        Some(error) => Err(render(&error)),
+    }
 }
 
 /// Returns what is wrong with a server, if something is.

@@ -8,7 +8,7 @@ use tunnel_balancer_config::{IngressRule, IngressTarget, parse_ingress, redact_u
 use super::grouping::groups;
 use super::host_guesser::{HostGuesser, host_of};
 use super::server_names;
-use super::{ImportResult, Note, Target, placeholder, server};
+use super::{ImportResult, Target};
 use crate::draft::{Draft, DraftServer, DraftService, render, server_error};
 use crate::{input, output};
 
@@ -67,12 +67,9 @@ fn import(files: &[(String, String)], public: &[String]) -> Result<ImportResult,
     let groups = groups(&rules);
     let mut guesser = HostGuesser::new(public, &rules);
     // All public hosts before any server, as a proposed server name must be none of them.
-    let services = groups.iter().enumerate().map(|(index, group)| {
-        let (address, comments) = guesser.guess(group, groups.len()).unwrap_or_else(|| {
-            let (host, todo) = placeholder(index);
-            (host, vec![todo])
-        });
-        DraftService { comments, address, ..DraftService::default() }
+    let services = groups.iter().enumerate().map(|(index, group)| match guesser.guess(group, groups.len()) {
+        Some((address, comments)) => DraftService { comments, ..DraftService::imported(Some(address), index) },
+        None => DraftService::imported(None, index),
     });
     draft.services = services.collect();
     let mut moved = Vec::new();
@@ -80,18 +77,15 @@ fn import(files: &[(String, String)], public: &[String]) -> Result<ImportResult,
         for rule in group {
             let (server, is_new) = server_of(rule, &service.address, &guesser);
             if is_new {
-                notes.push(Note::new(
-                    rule.place.clone(),
-                    format!(
-                        "{} is a public host: add the hostname {} to this tunnel and to DNS",
-                        rule.hostname, server.url
-                    ),
+                notes.push(format!(
+                    "{}: {} is a public host: add the hostname {} to this tunnel and to DNS",
+                    rule.place, rule.hostname, server.url
                 ));
                 moved.push(rule.hostname.as_str());
             }
             if service.servers.iter().any(|other| other.url == server.url) {
-                let message = format!("duplicate server {}: give this tunnel a hostname of its own", server.url);
-                notes.push(Note::new(rule.place.clone(), message));
+                let hint = "give this tunnel a hostname of its own";
+                notes.push(format!("{}: duplicate server {}: {hint}", rule.place, server.url));
             } else {
                 service.servers.push(server);
             }
@@ -99,14 +93,12 @@ fn import(files: &[(String, String)], public: &[String]) -> Result<ImportResult,
         service.resolve_duplicate_names();
     }
     draft.comments.extend(order_without_downtime(&moved));
-    notes.extend(
-        guesser.unused().map(|host| Note::new(format!("--public-host {host}"), "no rule begins like this host")),
-    );
+    notes.extend(guesser.unused().map(|host| format!("--public-host {host}: no rule begins like this host")));
     Ok(ImportResult { draft, notes })
 }
 
 /// The rules for applications, and notes about the other rules.
-fn read(files: &[(String, String)]) -> Result<(Vec<ImportedRule>, Vec<Note>), String> {
+fn read(files: &[(String, String)]) -> Result<(Vec<ImportedRule>, Vec<String>), String> {
     let (mut rules, mut notes) = (Vec::<ImportedRule>::new(), Vec::new());
     for (file, (name, text)) in files.iter().enumerate() {
         let ingress = parse_ingress(text).map_err(|errors| output::rendered(&errors, name, text))?;
@@ -119,7 +111,7 @@ fn read(files: &[(String, String)]) -> Result<(Vec<ImportedRule>, Vec<Note>), St
                     let (service, host_header) = (rule.service.clone(), rule.http_host_header.clone());
                     rules.push(ImportedRule { file, place, hostname, service, host_header });
                 }
-                Err(reason) => notes.push(Note::new(place, reason)),
+                Err(reason) => notes.push(format!("{place}: {reason}")),
             }
         }
     }
@@ -161,11 +153,14 @@ fn server_of(rule: &ImportedRule, address: &str, guesser: &HostGuesser<'_>) -> (
     let ImportedRule { place, hostname, service, .. } = rule;
     let service = redact_urls(service);
     if hostname != host_of(address) && !guesser.is_public(hostname) {
-        return (DraftServer { comment: Some(format!("cloudflared: {service} ({place})")), ..server(hostname) }, false);
+        return (
+            DraftServer { comment: Some(format!("cloudflared: {service} ({place})")), ..DraftServer::at(hostname) },
+            false,
+        );
     }
     let own = server_names::candidates(hostname, rule.file).find(|name| guesser.is_free(name)).unwrap_or_default();
     let comment = format!("cloudflared: {service} (NEW, like {hostname} in {place})");
-    (DraftServer { comment: Some(comment), ..server(own) }, true)
+    (DraftServer { comment: Some(comment), ..DraftServer::at(own) }, true)
 }
 
 /// Comments for a map with public hosts that tunnels still serve.
@@ -213,7 +208,7 @@ mod tests {
                 outline += &format!("{}: {}\n", service.name(), servers.join(", "));
             }
         }
-        (outline, notes.iter().map(Note::render).collect(), text)
+        (outline, notes, text)
     }
 
     fn check(files: &[&str], public: &[&str], services: &[&str], expected_notes: &[&str]) {

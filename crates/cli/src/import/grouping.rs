@@ -1,5 +1,7 @@
 //! Which rules of several tunnels lead to the same application.
 
+use url::Url;
+
 use super::cloudflared::ImportedRule;
 
 /// Groups the rules by application. A group has at most one rule of each file.
@@ -48,10 +50,8 @@ pub(super) fn stem(hostname: &str) -> &str {
 
 /// The port and path of a service, which are the same on all machines.
 fn application(service: &str) -> String {
-    let Some((scheme, rest)) = service.split_once("://") else { return service.to_owned() };
-    let (authority, path) = rest.split_at_checked(rest.find('/').unwrap_or(rest.len())).unwrap_or((rest, ""));
-    let port = authority.rsplit_once(':').map(|(_, port)| port).filter(|port| port.bytes().all(|b| b.is_ascii_digit()));
-    let default = if scheme.eq_ignore_ascii_case("https") { "443" } else { "80" };
-    let port = port.unwrap_or(default);
-    format!("{port}{}", path.trim_end_matches('/'))
+    Url::parse(service).map_or_else(
+        |_| service.to_owned(),
+        |url| format!("{:?}{}", url.port_or_known_default(), url.path().trim_end_matches('/')),
+    )
 }

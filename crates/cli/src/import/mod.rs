@@ -15,7 +15,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
-use crate::draft::{Draft, DraftServer, address_error, render};
+use crate::draft::{Draft, parse_address, render};
 use crate::output;
 
 /// Create a services.yaml from cloudflared's config.yml, or from the script that this program
@@ -45,7 +45,7 @@ enum From {
 #[derive(Args, Debug)]
 struct Target {
     /// The public hostname of a service. Can be repeated.
-    #[arg(long, value_name = "HOST", value_parser = public)]
+    #[arg(long, value_name = "HOST", value_parser = parse_address)]
     public_host: Vec<String>,
 
     /// Write the result into this new file. An existing file is never replaced.
@@ -56,15 +56,8 @@ struct Target {
 /// The result of an import.
 struct ImportResult {
     draft: Draft,
-    notes: Vec<Note>,
-}
-
-/// A skipped part, or a decision to review.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Note {
-    /// File and line, or an option.
-    place: String,
-    message: String,
+    /// Skipped parts and decisions to review, each with its place.
+    notes: Vec<String>,
 }
 
 impl Import {
@@ -85,7 +78,7 @@ impl Import {
 
 fn finish(imported: ImportResult, target: &Target) -> ExitCode {
     let ImportResult { mut draft, notes } = imported;
-    notes.iter().for_each(|note| eprintln!("{}", note.render()));
+    notes.iter().for_each(|note| eprintln!("{note}"));
     if draft.services.is_empty() {
         eprintln!("error: nothing to import");
         return ExitCode::FAILURE;
@@ -93,7 +86,7 @@ fn finish(imported: ImportResult, target: &Target) -> ExitCode {
     if !notes.is_empty() {
         draft.comments.push(String::new());
         draft.comments.push("TODO:".to_owned());
-        draft.comments.extend(notes.iter().map(|note| format!("  {}", note.render())));
+        draft.comments.extend(notes.iter().map(|note| format!("  {note}")));
     }
     // Each part is valid by itself. Together they can still exceed a limit, such as that of
     // servers.
@@ -113,36 +106,4 @@ fn finish(imported: ImportResult, target: &Target) -> ExitCode {
             }
         },
     }
-}
-
-impl Note {
-    fn new(place: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { place: place.into(), message: message.into() }
-    }
-
-    fn render(&self) -> String {
-        format!("{}: {}", self.place, self.message)
-    }
-}
-
-fn public(text: &str) -> Result<String, String> {
-    match address_error(text) {
-        None => Ok(text.trim_end_matches('.').to_ascii_lowercase()),
-        Some(error) => Err(render(&error)),
-    }
-}
-
-/// A placeholder for the public host of the `index`th service (from 0), and a comment about it.
-fn placeholder(index: usize) -> (String, String) {
-    let host = format!("change-me-{}.invalid", index + 1);
-    (
-        host,
-        "TODO: the public hostname, which must not be that of a server. Or import again with `--public-host HOST`."
-            .to_owned(),
-    )
-}
-
-/// A server at this address, without any settings.
-fn server(url: impl Into<String>) -> DraftServer {
-    DraftServer { url: url.into(), ..DraftServer::default() }
 }

@@ -5,13 +5,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::Args;
 use serde_json::Value;
-use tunnel_balancer_config::yaml_scalar;
+use tunnel_balancer_config::{format_duration, redact_urls, yaml_scalar};
 
 use super::javascript::{Literal, literals};
-use super::{ImportResult, Note, Target, placeholder};
+use super::{ImportResult, Target};
 use crate::draft::{Draft, DraftServer, DraftService, server_error};
 use crate::input;
 
@@ -46,42 +47,49 @@ impl FromScript {
 fn import(script: &str, file: &Path, public: &[String]) -> ImportResult {
     let mut import = Import { literals: literals(script), file: file.display().to_string(), notes: Vec::new() };
     let service = import.service().or_else(|| import.skeleton(script));
-    let (unknown, todo) = placeholder(0);
-    let (hosts, comments) = if public.is_empty() { (vec![unknown], vec![todo]) } else { (public.to_vec(), Vec::new()) };
+    let hosts = if public.is_empty() { vec![None] } else { public.iter().cloned().map(Some).collect() };
     let mut draft = Draft { comments: vec![format!("Generated from {}.", import.file)], ..Draft::default() };
     draft.services.extend(hosts.into_iter().flat_map(|address| {
-        service.clone().map(|service| DraftService { address, comments: comments.clone(), ..service })
+        let DraftService { address, comments, .. } = DraftService::imported(address, 0);
+        service.clone().map(|service| DraftService { address, comments, ..service })
     }));
     ImportResult { draft, notes: import.notes }
 }
 
 /// Parts of the names of lists, and of single constants.
 const LISTS: [&str; 7] = ["server", "backend", "upstream", "origin", "host", "url", "target"];
-const SINGLE: [&str; 8] = ["primary", "main", "backup", "secondary", "fallback", "replica", "standby", "server"];
+const SINGLE: [&str; 7] = ["primary", "main", "backup", "secondary", "fallback", "replica", "standby"];
 /// Parts of the names of other addresses.
 const OTHERS: [&str; 6] = ["allow", "cors", "trust", "block", "health", "check"];
 /// The keys of a server's address.
 const ADDRESS: [&str; 5] = ["url", "host", "hostname", "address", "origin"];
-/// Parts of the names of health checks.
-const HEALTH: [&str; 3] = ["health", "check", "probe"];
-/// The settings of a health check that a script may have.
-const HEALTH_CHECK: [&str; 3] = ["path", "interval", "timeout"];
 
 struct Import {
     file: String,
     literals: Vec<Literal>,
-    notes: Vec<Note>,
+    notes: Vec<String>,
 }
 
 impl Import {
-    /// The servers of a list, or of single constants, with their health check; `None` without any.
+    /// The servers of the first list of addresses, or of single constants, with their health check;
+    /// `None` without any.
     fn service(&mut self) -> Option<DraftService> {
+        let is_url = |value: &Value| address(value).is_some_and(|url| server_error(url).is_none());
+        let named = |literal: &&Literal, parts: &[&str]| has(&literal.name, parts) && !has(&literal.name, &OTHERS);
+        let list = self.literals.iter().filter(|literal| named(literal, &LISTS)).find_map(|literal| {
+            let values = literal.value.as_array().filter(|values| values.iter().any(is_url))?;
+            Some(values.iter().map(|value| (value.clone(), literal.line)).collect())
+        });
+        let values: Vec<(Value, usize)> = list.unwrap_or_else(|| {
+            let has_scheme = |value: &Value| value.as_str().is_some_and(|url| url.contains("://"));
+            let single = self.literals.iter().filter(|literal| named(literal, &SINGLE) && has_scheme(&literal.value));
+            single.map(|literal| (literal.value.clone(), literal.line)).collect()
+        });
         let mut service = DraftService::default();
-        let mut hosts = BTreeSet::new();
-        for (value, line) in self.list().unwrap_or_else(|| self.single()) {
+        for (value, line) in values {
             let server = self.server(&value, line);
-            let host = |url: &str| url.split("://").last().unwrap_or_default().trim_end_matches('/').to_owned();
-            service.servers.extend(server.filter(|server| hosts.insert(host(&server.url))));
+            let is_new = |server: &DraftServer| service.servers.iter().all(|other| other.url != server.url);
+            service.servers.extend(server.filter(is_new));
         }
         if service.servers.iter().flat_map(|server| &server.settings).any(|line| line.starts_with("weight")) {
             service.settings.push("policy: round_robin".to_owned());
@@ -91,74 +99,47 @@ impl Import {
         (!service.servers.is_empty()).then_some(service)
     }
 
-    /// The elements of the first list of addresses.
-    fn list(&mut self) -> Option<Vec<(Value, usize)>> {
-        let is_address = |value: &Value| address(value).is_some_and(|url| server_error(url).is_none());
-        let is_list = |literal: &&Literal| {
-            let has_address = literal.value.as_array().is_some_and(|items| items.iter().any(is_address));
-            has_address && has(&literal.name, &LISTS) && !has(&literal.name, &OTHERS)
-        };
-        let mut lists = self.literals.iter().filter(is_list).cloned().collect::<Vec<_>>().into_iter();
-        let first = lists.next()?;
-        lists.for_each(|list| self.note(list.line, format!("skipped `{}`: another list of servers", list.name)));
-        Some(first.value.as_array()?.iter().map(|value| (value.clone(), first.line)).collect())
-    }
-
-    /// The addresses in constants such as `PRIMARY`.
-    fn single(&self) -> Vec<(Value, usize)> {
-        let is_server = |literal: &&Literal| {
-            let is_url = literal.value.as_str().is_some_and(|url| url.contains("://"));
-            is_url && has(&literal.name, &SINGLE) && !has(&literal.name, &OTHERS)
-        };
-        self.literals.iter().filter(is_server).map(|literal| (literal.value.clone(), literal.line)).collect()
-    }
-
     fn server(&mut self, value: &Value, line: usize) -> Option<DraftServer> {
-        let url = address(value).unwrap_or_default().trim().to_owned();
+        let url = address(value).unwrap_or_default().trim().trim_end_matches('/').to_owned();
         if let Some(error) = server_error(&url) {
             self.note(line, format!("skipped {value}: {}", error.message));
             return None;
         }
-        let mut server = DraftServer { url, ..DraftServer::default() };
+        let mut server = DraftServer::at(url);
         for (key, value) in value.as_object().into_iter().flatten() {
             match (key.as_str(), value) {
                 ("name" | "id", Value::String(name)) if !name.trim().is_empty() => {
-                    server.name = Some(server_name(name))
+                    server.name = Some(server_name(name));
                 }
                 ("weight", weight) if weight.as_u64().is_some_and(|weight| weight <= 1000) => {
                     server.settings.push(format!("weight: {weight}"));
                 }
                 ("enabled", Value::Bool(true)) => {}
                 ("enabled", Value::Bool(false)) => server.settings.push("enabled: false".to_owned()),
-                (key, Value::String(path)) if path.starts_with('/') && has(key, &HEALTH) && has(key, &["path"]) => {
+                (key, Value::String(path)) if path.starts_with('/') && health_setting(key) == Some("path") => {
                     server.settings.push(format!("health_check: {{ path: {} }}", yaml_scalar(path)));
                     // It is no setting of the service.
                     self.literals.retain(|literal| literal.name != key);
                 }
-                (key, _) if ADDRESS.contains(&key) || (has(key, &HEALTH) && has(key, &HEALTH_CHECK)) => {}
+                (key, _) if ADDRESS.contains(&key) => {}
                 _ => self.note(line, format!("skipped `{key}` of {}", server.url)),
             }
         }
         Some(server)
     }
 
-    /// The health check of the service, from constants such as `HEALTH_CHECK_INTERVAL` and from
-    /// entries of objects.
+    /// The health check of the service, from constants such as `HEALTH_CHECK_INTERVAL`.
     fn health_check(&mut self) -> Option<String> {
         let mut settings: BTreeMap<&str, String> = BTreeMap::new();
         for Literal { name, value, line } in self.literals.clone() {
-            let field = HEALTH_CHECK.into_iter().find(|field| has(&name, &[field]));
-            let Some(field) = field.filter(|_| has(&name, &HEALTH)) else { continue };
-            let setting = match &value {
-                Value::String(path) if field == "path" && path.starts_with('/') => Some(yaml_scalar(path)),
-                Value::Number(number) if field != "path" => number.as_u64().and_then(duration),
-                _ => None,
-            };
-            match (setting, settings.get(field)) {
-                (Some(setting), None) => _ = settings.insert(field, setting),
-                (Some(setting), Some(first)) if setting == *first => {}
-                _ if value.is_null() => self.note(line, format!("skipped `{name}`: it is no literal")),
-                _ => self.note(line, format!("skipped `{name}`: {value}")),
+            let Some(field) = health_setting(&name) else { continue };
+            // Below a second, the unit is unclear.
+            let millis = value.as_u64().filter(|millis| field != "path" && (1000..=86_400_000).contains(millis));
+            let duration = millis.map(|millis| format_duration(Duration::from_millis(millis)));
+            let path = value.as_str().filter(|path| field == "path" && path.starts_with('/')).map(yaml_scalar);
+            match duration.or(path) {
+                Some(setting) => _ = settings.insert(field, setting),
+                None => self.note(line, format!("skipped `{name}`")),
             }
         }
         let settings: Vec<String> = settings.iter().map(|(field, setting)| format!("{field}: {setting}")).collect();
@@ -181,7 +162,7 @@ impl Import {
     }
 
     fn note(&mut self, line: usize, message: String) {
-        self.notes.push(Note::new(format!("{}:{line}", self.file), message));
+        self.notes.push(format!("{}:{line}: {}", self.file, redact_urls(&message)));
     }
 }
 
@@ -195,17 +176,16 @@ fn has(name: &str, parts: &[&str]) -> bool {
     parts.iter().any(|part| name.to_ascii_lowercase().contains(part))
 }
 
+/// The setting of a health check that a name such as `HEALTH_CHECK_PATH` stands for.
+fn health_setting(name: &str) -> Option<&'static str> {
+    let setting = ["path", "interval", "timeout"].into_iter().find(|setting| has(name, &[setting]));
+    setting.filter(|_| has(name, &["health", "check", "probe"]))
+}
+
 /// A name that can be sent in a header.
 fn server_name(name: &str) -> String {
     let plain = |c: char| if c.is_ascii_graphic() && !",;\"'`\\".contains(c) { c } else { '-' };
     name.trim().chars().take(64).map(plain).collect()
-}
-
-/// A number of milliseconds. Below a second, the unit is unclear.
-fn duration(milliseconds: u64) -> Option<String> {
-    let is_whole = milliseconds.is_multiple_of(1000);
-    let duration = if is_whole { format!("{}s", milliseconds / 1000) } else { format!("{milliseconds}ms") };
-    (1000..=86_400_000).contains(&milliseconds).then_some(duration)
 }
 
 #[cfg(test)]
@@ -222,7 +202,7 @@ mod tests {
         let text = draft.text();
         let (_, body) = text.split_once("services:\n").unwrap();
         assert_eq!(body, services, "{script}");
-        assert_eq!(found.iter().map(Note::render).collect::<Vec<_>>(), notes, "{script}");
+        assert_eq!(found, notes, "{script}");
         if !draft.services.is_empty() {
             parse(&text).unwrap_or_else(|errors| panic!("{errors}\n{text}"));
         }
@@ -274,30 +254,29 @@ const HEALTH_CHECK_INTERVAL = 30 * 1000, CHECK_TIMEOUT = 2500, CHECK_INTERVAL = 
         enabled: false
         health_check: {{ path: /status }}
     policy: round_robin
-    health_check: {{ interval: 30s, timeout: 2500ms }}
+    health_check: {{ interval: 30s, timeout: 2s500ms }}
 "
                     )
                 })
                 .join("\n"),
             &[
                 "worker.js:1: skipped `region` of https://b.example.com",
-                "worker.js:5: skipped `CHECK_INTERVAL`: 20",
-                "worker.js:5: skipped `PROBE_PATH`: it is no literal",
+                "worker.js:5: skipped `CHECK_INTERVAL`",
+                "worker.js:5: skipped `PROBE_PATH`",
             ],
         );
     }
 
     #[test]
-    fn invalid_servers_and_other_lists_are_skipped() {
+    fn invalid_servers_are_skipped_and_secrets_redacted() {
         check(
-            "const SERVERS = ['https://a.example.com', 'https://a.example.com/', 'ftp://c.example.com', { name: 'd' },
+            "const SERVERS = ['https://a.example.com', 'https://a.example.com/', 'ftp://u:secret@c.example.com', { name: 'd' },
   'https://b.example.com']
 const ORIGINS = ['https://d.example.com']",
             &["chat.example.com"],
             TWO,
             &[
-                "worker.js:3: skipped `ORIGINS`: another list of servers",
-                "worker.js:1: skipped \"ftp://c.example.com\": scheme `ftp` is not supported",
+                "worker.js:1: skipped \"ftp://********@c.example.com\": scheme `ftp` is not supported",
                 "worker.js:1: skipped {\"name\":\"d\"}: not a hostname or URL: empty host",
             ],
         );
