@@ -172,6 +172,27 @@ fn more_custom_domains_than_a_zone_can_have_are_a_warning() {
     assert!(String::from_utf8_lossy(&output.stdout).contains("[too-many-custom-domains]"), "{output:?}");
 }
 
+/// A pipe without a writer would block a read.
+#[cfg(unix)]
+#[test]
+fn special_files_are_kept() {
+    use std::os::unix::fs::FileTypeExt;
+    let directory = directory("special");
+    let pipe = directory.join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    for arguments in [["cloudflared", "--into=pipe"], ["wrangler", "--write=pipe"]] {
+        let output = run(&directory, &[&["generate"][..], &arguments].concat());
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "error: cannot edit pipe: it is not a regular file\n");
+        assert!(fs::metadata(&pipe).unwrap().file_type().is_fifo());
+    }
+    for arguments in [["cloudflared", "--into=-"], ["wrangler", "--write=-"]] {
+        let output = run(&directory, &[&["generate"][..], &arguments].concat());
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        assert!(!directory.join("-").exists());
+    }
+}
+
 fn run(directory: &Path, arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_tunnel-balancer")).current_dir(directory).args(arguments).output().unwrap()
 }

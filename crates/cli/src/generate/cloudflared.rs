@@ -11,7 +11,7 @@ use super::service_url::{self, ServiceUrl, service_url};
 use super::{Output, Source, skipped_comments};
 use crate::cloudflared::{IngressFile, NotTunneled, RouteOutcome, TunnelHost, route, tunnel_hosts};
 use crate::input;
-use crate::replace::replace;
+use crate::replace::{check_editable, replace};
 use crate::tunnel::Tunnels;
 
 /// The rules of a tunnel's `config.yml`: one for each server's hostname.
@@ -180,6 +180,7 @@ impl Cloudflared {
 
 /// The content of a file, if it exists and is not blank.
 fn existing(path: &Path) -> Result<Option<String>, String> {
+    check_editable(path)?;
     match fs::metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         _ => Ok(Some(input::yaml(path)?).filter(|text| !text.trim().is_empty())),

@@ -10,7 +10,7 @@ use clap::Args;
 use super::wrangler_block::{Block, with_block};
 use super::{Output, Source, skipped_comments};
 use crate::input;
-use crate::replace::replace;
+use crate::replace::{check_editable, replace};
 use crate::wrangler::{Route, WranglerFile, check_zones, custom_domain_warnings, routes, zone};
 
 /// The routes of wrangler.toml: one for each public host.
@@ -47,6 +47,7 @@ impl Wrangler {
             return Ok(Output { text, skipped });
         };
         let name = path.display().to_string();
+        check_editable(path)?;
         let text = input::any(path)?;
         let block = Block::find(&name, &text)?;
         let old = WranglerFile::parse(&name, &block.as_ref().map(Block::text).unwrap_or_default())?.routes;
