@@ -19,6 +19,12 @@ pub(crate) fn name(path: &Path) -> String {
     if is_stdio(path) { "<stdin>".to_owned() } else { path.display().to_string().replace(char::is_control, "?") }
 }
 
+/// Returns whether two paths name one existing file.
+pub(crate) fn is_same_file(one: &Path, other: &Path) -> bool {
+    let canonical = |path: &Path| path.canonicalize().ok().filter(|path| path.is_file());
+    !is_stdio(one) && !is_stdio(other) && canonical(one).is_some_and(|path| canonical(other) == Some(path))
+}
+
 /// Reads a YAML file. One that is too large is cut off, and its parser reports it.
 pub(crate) fn yaml(path: &Path) -> Result<String, String> {
     let bytes = read_prefix(path, MAX_BYTES)?;

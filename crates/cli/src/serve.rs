@@ -83,7 +83,7 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "FORMAT", default_value = "json")]
     log_format: Format,
 
-    /// Where to log requests: `off`, `stdout`, or a file to append to.
+    /// Where to log requests: `off`, `stdout` or `-`, or a file to append to.
     #[arg(long, value_name = "FILE", default_value = "stdout")]
     access_log: PathBuf,
 
@@ -130,6 +130,11 @@ impl Serve {
         if input::is_stdio(self.map.path()) {
             eprintln!("error: cannot serve standard input: the map is reloaded when it changes");
             eprintln!("  hint: write it to a file and name that by `-f FILE`");
+            return ExitCode::from(2);
+        }
+        let inputs = [Some(self.map.path()), self.tls_cert.as_deref(), self.tls_key.as_deref()];
+        if inputs.into_iter().flatten().any(|input| input::is_same_file(input, &self.access_log)) {
+            eprintln!("error: --access-log {} would write to an input", self.access_log.display());
             return ExitCode::from(2);
         }
         let format = match self.log_format {
@@ -204,7 +209,7 @@ impl Serve {
 fn access_log(target: &Path, format: LogFormat, log: &LogWriter) -> io::Result<Option<LogWriter>> {
     match target.to_str() {
         Some("off") => Ok(None),
-        Some("stdout") => Ok(Some(log.clone())),
+        Some("stdout" | "-") => Ok(Some(log.clone())),
         _ => {
             let file = OpenOptions::new().create(true).append(true).open(target)?;
             Ok(Some(LogWriter::new(file, format)))

@@ -106,6 +106,13 @@ impl Simulate {
                 return ExitCode::from(2);
             }
         };
+        let inputs = [self.scenario.as_deref(), self.map()];
+        if let Some(file) = self.svg.as_deref()
+            && inputs.into_iter().flatten().any(|input| input::is_same_file(input, file))
+        {
+            eprintln!("error: --svg {} would replace an input", file.display());
+            return ExitCode::from(2);
+        }
         let results = match self.compare {
             None => Results::new(&scenario, self.seed, &[Balancer::Engine]),
             Some(Baseline::Script) => Results::new(&scenario, self.seed, &[Balancer::Engine, Balancer::Script]),
@@ -128,14 +135,18 @@ impl Simulate {
         output::print(&text)
     }
 
+    /// The map, which a scenario may have in itself.
+    fn map(&self) -> Option<&Path> {
+        self.file.as_deref().or_else(|| self.scenario.is_none().then(|| Path::new(MapFile::DEFAULT)))
+    }
+
     fn scenario(&self) -> Result<Scenario, String> {
+        let map = self.map().map(services).transpose()?;
         let Some(path) = &self.scenario else {
-            let map = self.file.as_deref().unwrap_or_else(|| Path::new(MapFile::DEFAULT));
-            return outage::scenario(&services(map)?, self.service.as_deref());
+            return outage::scenario(&map.unwrap_or_default(), self.service.as_deref());
         };
-        let given = self.file.as_deref().map(services).transpose()?;
         let yaml = input::yaml(path)?;
-        parse_scenario(&yaml, given.as_deref()).map_err(|errors| match parse(&yaml) {
+        parse_scenario(&yaml, map.as_deref()).map_err(|errors| match parse(&yaml) {
             Ok(_) => {
                 let name = input::name(path);
                 format!("error: {name} is a map, not a scenario{}", hint_for(&path.to_string_lossy()))
