@@ -45,8 +45,8 @@ pub(super) struct Cloudflared {
     output_dir: Option<PathBuf>,
 
     /// Where the application of a server or public host listens, as cloudflared reaches it; without
-    /// HOST, that of all others. Can be repeated. By default, the rule of the public host in the
-    /// file of --into is copied, or the URL is taken from the comments that `import` writes.
+    /// HOST, that of all others. Can be repeated. By default, the rules of the public host in the
+    /// file of --into are copied, or the URL is taken from the comments that `import` writes.
     #[arg(long, value_name = "[HOST=]URL", value_parser = service_url)]
     service_url: Vec<ServiceUrl>,
 
@@ -136,7 +136,7 @@ impl Cloudflared {
         let name = path.display().to_string();
         let Some(text) = existing(&path)? else {
             let text = Some(self.new_file(tunnel, &rules));
-            let added = rules.iter().map(|rule| format!("{name}: added {}", rule.summary(rule.service())));
+            let added = rules.iter().map(|rule| format!("{name}: added {}", rule.summary(None, rule.service())));
             let report = std::iter::once(format!("{name}: created")).chain(added).collect();
             return Ok(Change { path, text, report });
         };
@@ -173,7 +173,7 @@ impl Cloudflared {
              #credentials-file: /etc/cloudflared/<TUNNEL-ID>.json\n\ningress:\n",
             self.source.name()
         );
-        rules.iter().for_each(|rule| yaml += &rule.lines("  ", rule.service()));
+        rules.iter().for_each(|rule| yaml += &rule.lines("  ", None, rule.service()));
         yaml + "  # cloudflared requires a last rule that matches every request.\n  - service: http_status:404\n"
     }
 }
@@ -213,17 +213,21 @@ impl NewRule {
     }
 
     /// What was added, for the report.
-    pub(super) fn summary(&self, (service, is_known): (&str, bool)) -> String {
+    pub(super) fn summary(&self, path: Option<&str>, (service, is_known): (&str, bool)) -> String {
+        let path = path.map_or_else(String::new, |path| format!(" (path {path})"));
         let todo = if is_known { "" } else { " (TODO: set where the application listens)" };
-        format!("{}: {service}{todo}", self.hostname)
+        format!("{}{path}: {}{todo}", self.hostname, service)
     }
 
     /// The lines of the rule in a list that is indented by `indent`.
-    pub(super) fn lines(&self, indent: &str, (service, is_known): (&str, bool)) -> String {
+    pub(super) fn lines(&self, indent: &str, path: Option<&str>, (service, is_known): (&str, bool)) -> String {
         let todo = if is_known { "" } else { " # TODO: where the application listens" };
         let (hostname, service) = (yaml_scalar(&self.hostname), yaml_scalar(service));
-        let mut yaml =
-            format!("{indent}# {}\n{indent}- hostname: {hostname}\n{indent}  service: {service}{todo}\n", self.comment);
+        let path = path.map_or_else(String::new, |path| format!("{indent}  path: {}\n", yaml_scalar(path)));
+        let mut yaml = format!(
+            "{indent}# {}\n{indent}- hostname: {hostname}\n{path}{indent}  service: {service}{todo}\n",
+            self.comment
+        );
         match &self.public[..] {
             _ if !self.host_header => {}
             [public] => {

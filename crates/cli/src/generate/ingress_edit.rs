@@ -48,26 +48,29 @@ pub(super) fn add(name: &str, text: &str, ingress: &Ingress, rules: &[NewRule]) 
     let is_comment = |line: &&&str| line.trim_start().starts_with('#') && indentation(line) == indent;
     let comments = lines.iter().take(item).rev().take_while(is_comment).count();
     let (before, after) = lines.split_at_checked(item - comments).ok_or_else(no_list)?;
-    let mut added = Vec::new();
-    let mut new = String::new();
+    let (mut added, mut new, mut expected) = (Vec::new(), String::new(), Vec::new());
     for rule in rules {
-        let copied = if rule.given.is_none() { copy(&lines, ingress, rule) } else { None };
-        let (lines, service) = match copied {
-            Some((copied, service)) => (format!("{indent}# {}\n{copied}", rule.comment), (service, true)),
-            None => {
-                let own = source(ingress, rule).filter(|_| rule.given.is_none());
-                let service = own.map_or_else(|| rule.service(), |own| (own.service.as_str(), true));
-                (rule.lines(indent, service), service)
-            }
-        };
-        added.push(rule.summary(service));
-        new += &lines;
+        let sources = if rule.given.is_none() { sources(ingress, rule) } else { Vec::new() };
+        if sources.is_empty() {
+            added.push(rule.summary(None, rule.service()));
+            new += &rule.lines(indent, None, rule.service());
+            expected.push((&rule.hostname, &None));
+        }
+        for source in sources {
+            let (path, service) = (source.path.as_deref(), (source.service.as_str(), true));
+            added.push(rule.summary(path, service));
+            new += &match copy(&lines, ingress, source, rule) {
+                Some(copied) => format!("{indent}# {}\n{copied}", rule.comment),
+                None => rule.lines(indent, path, service),
+            };
+            expected.push((&rule.hostname, &source.path));
+        }
     }
     if text.contains("\r\n") {
         new = new.replace("\r\n", "\n").replace('\n', "\r\n");
     }
     let text = before.concat() + &new + &after.concat();
-    if is_as_expected(&text, ingress, rules) { Ok(Edit { text, added }) } else { Err(no_list()) }
+    if is_as_expected(&text, ingress, &expected) { Ok(Edit { text, added }) } else { Err(no_list()) }
 }
 
 /// The index of the line with the `-` of a rule.
@@ -94,18 +97,22 @@ fn indentation(line: &str) -> &str {
     line.split(|c| c != ' ').next().unwrap_or_default()
 }
 
-/// The rule of a public host, which has the same application.
-fn source<'i>(ingress: &'i Ingress, rule: &NewRule) -> Option<&'i IngressRule> {
-    ingress.rules.iter().find(|other| {
-        let hostname = other.hostname.as_ref().map(|hostname| hostname.to_ascii_lowercase());
-        let is_public = hostname.is_some_and(|hostname| rule.public.contains(&hostname));
-        is_public && other.path.is_none() && other.target() == IngressTarget::Application
-    })
+/// The rules of a public host, which has the same applications, up to the first for all paths.
+/// None, if no application is among them.
+fn sources<'i>(ingress: &'i Ingress, rule: &NewRule) -> Vec<&'i IngressRule> {
+    let hostname = |other: &IngressRule| other.hostname.as_ref().map(|hostname| hostname.to_ascii_lowercase());
+    let is_public = |other: &&IngressRule| hostname(other).is_some_and(|hostname| rule.public.contains(&hostname));
+    let is_application = |other: &&IngressRule| other.target() == IngressTarget::Application;
+    let Some(first) = ingress.rules.iter().filter(is_public).find(is_application) else { return Vec::new() };
+    let mut sources: Vec<&IngressRule> =
+        ingress.rules.iter().filter(|other| hostname(other) == hostname(first)).collect();
+    let last = sources.iter().position(|source| source.path.is_none());
+    sources.truncate(last.map_or(sources.len(), |last| last + 1));
+    if sources.iter().any(is_application) { sources } else { Vec::new() }
 }
 
-/// The lines of the rule of a public host with another hostname, and its service.
-fn copy<'i>(lines: &[&str], ingress: &'i Ingress, rule: &NewRule) -> Option<(String, &'i str)> {
-    let source = source(ingress, rule)?;
+/// The lines of the rule of a public host with another hostname.
+fn copy(lines: &[&str], ingress: &Ingress, source: &IngressRule, rule: &NewRule) -> Option<String> {
     let start = first_line(lines, source)?;
     let starts = ingress.rules.iter().filter_map(|other| first_line(lines, other));
     let end = starts.filter(|other| *other > start).min()?;
@@ -114,16 +121,18 @@ fn copy<'i>(lines: &[&str], ingress: &'i Ingress, rule: &NewRule) -> Option<(Str
     let length = text.iter().rposition(is_content)? + 1;
     let text = text.get(..length)?.concat();
     // An anchor has one place.
-    if text.contains('&') || (rule.host_header && source.http_host_header.is_none()) {
+    let lacks_header = source.http_host_header.is_none() && source.target() == IngressTarget::Application;
+    if text.contains('&') || (rule.host_header && lacks_header) {
         return None;
     }
     let (before, after) = text.split_once("hostname:")?;
     let after = after.replacen(source.hostname.as_deref()?, &rule.hostname, 1);
-    Some((format!("{before}hostname:{after}"), source.service.as_str()))
+    Some(format!("{before}hostname:{after}"))
 }
 
-/// Whether `text` has the rules of `ingress`, and `rules` before the last of them.
-fn is_as_expected(text: &str, ingress: &Ingress, rules: &[NewRule]) -> bool {
+/// Whether `text` has the rules of `ingress`, and rules with these hostnames and paths before the
+/// last of them.
+fn is_as_expected(text: &str, ingress: &Ingress, rules: &[(&String, &Option<String>)]) -> bool {
     let without_lines = |ingress: &Ingress| {
         let mut rules = ingress.rules.clone();
         rules.iter_mut().for_each(|rule| rule.line = 0);
@@ -133,8 +142,8 @@ fn is_as_expected(text: &str, ingress: &Ingress, rules: &[NewRule]) -> bool {
     let (found, mut kept) = (without_lines(&found), without_lines(ingress));
     let Some(first) = kept.len().checked_sub(1) else { return false };
     let Some(new) = found.get(first..first + rules.len()) else { return false };
-    let are_new = new.iter().zip(rules).all(|(found, rule)| {
-        found.hostname.as_ref() == Some(&rule.hostname) && found.path.is_none() && found.validate().is_none()
+    let are_new = new.iter().zip(rules).all(|(found, (hostname, path))| {
+        found.hostname.as_ref() == Some(*hostname) && found.path == **path && found.validate().is_none()
     });
     kept.splice(first..first, new.iter().cloned());
     are_new && found == kept
@@ -192,6 +201,44 @@ warp-routing:
         assert_eq!((text, added), (expected.clone(), vec!["chat-a.example.com: https://localhost:8443".to_owned()]));
         let dos = edit(&FILE.replace('\n', "\r\n"), &[rule("chat-a.example.com", "chat.example.com")]).unwrap().text;
         assert_eq!(dos, expected.replace('\n', "\r\n"));
+    }
+
+    #[test]
+    fn all_rules_of_the_public_host_are_copied() {
+        let rules = "  - hostname: chat.example.com
+    path: ^/api
+    service: http://localhost:1
+  - { hostname: chat.example.com, path: ^/admin, service: http_status:403 }
+  - hostname: Chat.example.com
+    service: http://localhost:2
+  - hostname: chat.example.com # never reached
+    service: http://localhost:3
+";
+        let file = format!("ingress:\n{rules}  - service: http_status:404\n");
+        let Edit { text, added } = edit(&file, &[rule("chat-a.example.com", "chat.example.com")]).unwrap();
+        let new = "  # chat.example.com, server x
+  - hostname: chat-a.example.com
+    path: ^/api
+    service: http://localhost:1
+  # chat.example.com, server x
+  - { hostname: chat-a.example.com, path: ^/admin, service: http_status:403 }
+  # chat.example.com, server x
+  - hostname: chat-a.example.com
+    service: http://localhost:2
+";
+        assert_eq!(text, format!("ingress:\n{rules}{new}  - service: http_status:404\n"));
+        assert_eq!(
+            added,
+            [
+                "chat-a.example.com (path ^/api): http://localhost:1",
+                "chat-a.example.com (path ^/admin): http_status:403",
+                "chat-a.example.com: http://localhost:2"
+            ]
+        );
+        // Lines that cannot be copied keep the path, too.
+        let anchor = file.replace("service: http://localhost:1", "service: &x http://localhost:1");
+        let text = edit(&anchor, &[rule("chat-a.example.com", "chat.example.com")]).unwrap().text;
+        assert!(text.contains("chat-a.example.com\n    path: \"^/api\"\n    service: http://localhost:1\n"), "{text}");
     }
 
     #[test]
