@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use clap::Args;
-use tunnel_balancer_config::yaml_scalar;
+use tunnel_balancer_config::{redact_urls, yaml_scalar};
 
 use super::ingress_edit::{self, NewRule};
 use super::service_url::{self, ServiceUrl, service_url};
@@ -216,7 +216,7 @@ impl NewRule {
     pub(super) fn summary(&self, path: Option<&str>, (service, is_known): (&str, bool)) -> String {
         let path = path.map_or_else(String::new, |path| format!(" (path {path})"));
         let todo = if is_known { "" } else { " (TODO: set where the application listens)" };
-        format!("{}{path}: {}{todo}", self.hostname, service)
+        format!("{}{path}: {}{todo}", self.hostname, redact_urls(service))
     }
 
     /// The lines of the rule in a list that is indented by `indent`.

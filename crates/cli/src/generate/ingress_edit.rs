@@ -242,6 +242,14 @@ warp-routing:
     }
 
     #[test]
+    fn credentials_are_redacted_in_the_report() {
+        let file = FILE.replace("https://localhost:8443", "https://u:hunter2@localhost:8443");
+        let Edit { text, added } = edit(&file, &[rule("chat-a.example.com", "chat.example.com")]).unwrap();
+        assert_eq!(added, ["chat-a.example.com: https://*********@localhost:8443"]);
+        assert_eq!(text.matches("hunter2").count(), 2, "{text}");
+    }
+
+    #[test]
     fn a_given_or_known_service_makes_a_new_rule() {
         let added =
             |rule: NewRule| edit(FILE, &[rule]).unwrap().text.replacen(&FILE[..FILE.find("  # Every").unwrap()], "", 1);
