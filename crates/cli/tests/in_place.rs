@@ -142,6 +142,22 @@ fn routes_are_in_one_marked_block() {
 }
 
 #[test]
+fn a_block_with_other_content_is_kept() {
+    let directory = directory("foreign");
+    let block = stdout(run(&directory, &["generate", "wrangler", "--zone", "example.com"]));
+    for foreign in ["# Mine.", "[vars]\nA = \"b\"", "enabled = false", "custom_domain = true # mine"] {
+        let text = format!("name = \"x\"\n{}", block.replace("# END", &format!("{foreign}\n# END")));
+        let line = 2 + block.lines().position(|line| line.starts_with("# END")).unwrap();
+        let file = write(&directory, "wrangler.toml", &text);
+        let output = run(&directory, &["generate", "wrangler", "--write"]);
+        assert_eq!(output.status.code(), Some(2), "{foreign}: {output:?}");
+        let expected = format!("wrangler.toml:{line}: error: the marked block has a line that is not generated\n");
+        assert!(String::from_utf8_lossy(&output.stderr).starts_with(&expected), "{foreign}: {output:?}");
+        assert_eq!(fs::read_to_string(file).unwrap(), text);
+    }
+}
+
+#[test]
 fn routes_that_are_appended_by_hand_are_found() {
     let directory = directory("appended");
     let block = stdout(run(&directory, &["generate", "wrangler"]));

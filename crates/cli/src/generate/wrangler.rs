@@ -50,6 +50,12 @@ impl Wrangler {
         check_editable(path)?;
         let text = input::any(path)?;
         let block = Block::find(&name, &text)?;
+        if let Some(line) = block.as_ref().and_then(|block| block.foreign_line(is_own_comment)) {
+            return Err(format!(
+                "{name}:{line}: error: the marked block has a line that is not generated\n  hint: move it above the \
+                block, which is replaced as a whole"
+            ));
+        }
         let old = WranglerFile::parse(&name, &block.as_ref().map(Block::text).unwrap_or_default())?.routes;
         let zones = match &self.zone[..] {
             [] => old.iter().filter_map(|route| route.zone.clone()).collect(),
@@ -86,23 +92,36 @@ impl Wrangler {
     }
 }
 
+// The comments of the block.
+const GENERATED: &str = "# Generated from ";
+const REPLACED: &str = "`tunnel-balancer generate wrangler --write` replaces everything up to the end mark.";
+const CUSTOM_DOMAIN: &str = "\
+# custom_domain: Cloudflare creates the DNS record and the certificate. The hostname must have no record yet. For
+# one that has a record, such as that of a tunnel, generate a route with `--zone`: it replaces nothing.
+";
+const ZONE_NAME: &str =
+    "# zone_name: the hostname has a proxied DNS record, and the Worker gets the requests in front of it.\n";
+const PATH: &str = "\
+# A route ends in `*` because of queries. `/api*` also matches `/apix`, to which the Worker responds with 404.
+";
+
+fn is_own_comment(comment: &str) -> bool {
+    let is_constant = [CUSTOM_DOMAIN, ZONE_NAME, PATH].iter().any(|text| text.lines().any(|line| line == comment));
+    is_constant
+        || (comment.starts_with(GENERATED) && comment.ends_with(REPLACED))
+        || (comment.starts_with("# Skipped: ") && comment.ends_with('.'))
+}
+
 fn toml(routes: &[Route<'_>], skipped: &[String], file: &str) -> String {
-    let mut toml = format!(
-        "# Generated from {file}. `tunnel-balancer generate wrangler --write` replaces everything up to the end mark.\n"
-    );
+    let mut toml = format!("{GENERATED}{file}. {REPLACED}\n");
     if routes.iter().any(|route| matches!(route, Route::CustomDomain { .. })) {
-        toml += "# custom_domain: Cloudflare creates the DNS record and the certificate. The hostname must have no \
-            record yet. For\n\
-                 # one that has a record, such as that of a tunnel, generate a route with `--zone`: it replaces \
-                 nothing.\n";
+        toml += CUSTOM_DOMAIN;
     }
     if routes.iter().any(|route| matches!(route, Route::Zone { .. })) {
-        toml +=
-            "# zone_name: the hostname has a proxied DNS record, and the Worker gets the requests in front of it.\n";
+        toml += ZONE_NAME;
     }
     if routes.iter().any(|route| matches!(route, Route::Zone { pattern, .. } if !pattern.ends_with("/*"))) {
-        toml += "# A route ends in `*` because of queries. `/api*` also matches `/apix`, to which the Worker \
-            responds with 404.\n";
+        toml += PATH;
     }
     toml += &skipped_comments("#", skipped);
     for route in routes {

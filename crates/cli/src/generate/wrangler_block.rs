@@ -45,6 +45,21 @@ impl<'t> Block<'t> {
         self.text.to_owned()
     }
 
+    /// Returns the first line that is not generated: neither a route nor one of these comments.
+    pub(super) fn foreign_line(&self, is_own_comment: impl Fn(&str) -> bool) -> Option<usize> {
+        let is_route = |line: &str| {
+            let value = ["pattern = \"", "zone_name = \""].iter().find_map(|key| line.strip_prefix(key));
+            value.and_then(|value| value.strip_suffix('"')).is_some_and(|value| !value.contains('"'))
+        };
+        let is_own = |line: &str| {
+            ["", BEGIN, END, "[[routes]]", "custom_domain = true"].contains(&line)
+                || is_route(line)
+                || is_own_comment(line)
+        };
+        let index = self.text.lines().position(|line| !is_own(line.trim()))?;
+        Some(self.before.matches('\n').count() + index + 1)
+    }
+
     /// Encloses routes in marks.
     pub(super) fn write(routes: &str) -> String {
         format!("{BEGIN}\n{routes}{END}\n")
