@@ -25,6 +25,10 @@ pub(crate) fn compare(hosts: &[TunnelHost], files: &[IngressFile], host_header: 
                 format!("{} is also served by {}, but a DNS record leads to only one tunnel", host.host, file.name);
             findings.push(other.finding(rule, message, false));
         }
+        if let Some(public) = public_host_of(&rule.service, hosts) {
+            let message = format!("loop: {} leads to the public host {public}, so back to the balancer", host.host);
+            findings.push(file.finding(rule, message, true));
+        }
         let header = rule.http_host_header.as_deref();
         if host_header && !header.is_some_and(|header| host.public.contains(header)) {
             let public: Vec<&str> = host.public.iter().map(String::as_str).collect();
@@ -35,6 +39,15 @@ pub(crate) fn compare(hosts: &[TunnelHost], files: &[IngressFile], host_header: 
     }
     files.iter().for_each(|file| findings.extend(lint(hosts, file)));
     findings
+}
+
+/// The public host that a service is, if any. One with another port is not behind the balancer.
+fn public_host_of<'h>(service: &str, hosts: &'h [TunnelHost]) -> Option<&'h str> {
+    let (_, rest) = service.split_once("://")?;
+    let authority = rest.split(['/', '?', '#']).next()?.rsplit('@').next()?.to_ascii_lowercase();
+    let name = authority.strip_suffix(":443").or_else(|| authority.strip_suffix(":80")).unwrap_or(&authority);
+    let name = name.strip_suffix('.').unwrap_or(name);
+    hosts.iter().flat_map(|host| &host.public).find(|public| *public == name).map(String::as_str)
 }
 
 /// The rule that decides over the requests for a hostname.
@@ -206,6 +219,26 @@ mod tests {
                  http://localhost:8080",
             ],
         );
+    }
+
+    #[test]
+    fn a_rule_that_leads_to_a_public_host_is_a_loop() {
+        let rules = |a: &str, b: &str| {
+            format!(
+                "ingress:\n- {{ hostname: chat-a.example.com, service: '{a}' }}\n\
+                 - {{ hostname: chat-b.example.com, service: '{b}' }}\n- service: http_status:404"
+            )
+        };
+        let loops = rules("https://chat.example.com", "http://u:p@Chat.example.com:80");
+        let expected = [
+            "a.yml:2: error: loop: chat-a.example.com leads to the public host chat.example.com, so back to the \
+            balancer",
+            "a.yml:3: error: loop: chat-b.example.com leads to the public host chat.example.com, so back to the \
+            balancer",
+        ];
+        check(SERVICES, &[("a.yml", &loops)], false, &expected);
+        let others = rules("https://chat.example.com:8443", "http://chat-a.example.com");
+        check(SERVICES, &[("a.yml", &others)], false, &[]);
     }
 
     #[test]
