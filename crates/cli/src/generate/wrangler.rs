@@ -9,7 +9,6 @@ use clap::Args;
 
 use super::wrangler_block::{Block, with_block};
 use super::{Output, Source, skipped_comments};
-use crate::input;
 use crate::replace::{check_editable, replace};
 use crate::wrangler::{Route, WranglerFile, check_zones, custom_domain_warnings, routes, zone};
 
@@ -48,7 +47,7 @@ impl Wrangler {
         };
         let name = path.display().to_string();
         check_editable(path)?;
-        let text = input::any(path)?;
+        let text = WranglerFile::text(path)?;
         let block = Block::find(&name, &text)?;
         if let Some(line) = block.as_ref().and_then(|block| block.foreign_line(is_own_comment)) {
             return Err(format!(

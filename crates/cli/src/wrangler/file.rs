@@ -28,7 +28,19 @@ pub(crate) struct FileRoute {
 impl WranglerFile {
     /// Reads a file.
     pub(crate) fn open(path: &Path) -> Result<Self, String> {
-        Self::parse(&path.display().to_string(), &input::any(path)?)
+        Self::parse(&path.display().to_string(), &Self::text(path)?)
+    }
+
+    /// Reads the text of a file, which has to be TOML by its name.
+    pub(crate) fn text(path: &Path) -> Result<String, String> {
+        let is_json = path.extension().is_some_and(|extension| extension == "json" || extension == "jsonc");
+        if is_json {
+            return Err(format!(
+                "error: cannot read {}: only TOML is supported\n  hint: convert it to a wrangler.toml",
+                path.display()
+            ));
+        }
+        input::any(path)
     }
 
     /// Reads the content of a file: its keys `route` and `routes`.
@@ -51,7 +63,12 @@ impl WranglerFile {
                 Some(Item::None) | None => {}
             }
         }
-        Ok(Self { name: name.to_owned(), routes })
+        match routes.iter().find(|route| route.pattern.is_empty()) {
+            Some(route) => {
+                Err(format!("{name}:{}: error: expected a route: a string, or a table with `pattern`", route.line))
+            }
+            None => Ok(Self { name: name.to_owned(), routes }),
+        }
     }
 
     /// The hosts with a custom domain.
@@ -124,6 +141,31 @@ mod tests {
     fn keys_below_a_route_are_found() {
         let file = WranglerFile::parse("wrangler.toml", "[[routes]]\npattern = \"a/*\"\nname = \"x\"\n").unwrap();
         assert_eq!(file.routes[0].other_keys, ["name"]);
+    }
+
+    #[test]
+    fn other_values_are_no_routes() {
+        let table = [
+            ("routes = [\n  5,\n]", 2),
+            ("routes = [{ x = 1 }]", 1),
+            ("route = \"\"", 1),
+            ("name = \"x\"\nroute = 5", 2),
+            ("[[routes]]\npattern = 5", 1),
+        ];
+        for (text, line) in table {
+            let error = WranglerFile::parse("wrangler.toml", text).unwrap_err();
+            let expected =
+                format!("wrangler.toml:{line}: error: expected a route: a string, or a table with `pattern`");
+            assert_eq!(error, expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn json_is_not_supported() {
+        for name in ["wrangler.json", "wrangler.jsonc"] {
+            let error = WranglerFile::open(Path::new(name)).unwrap_err();
+            assert!(error.starts_with(&format!("error: cannot read {name}: only TOML is supported")), "{error}");
+        }
     }
 
     #[test]
