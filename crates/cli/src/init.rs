@@ -249,8 +249,8 @@ fn next_steps(file: &Path) -> String {
     let commands = [
         ("check", "report errors and estimated usage"),
         ("simulate", "simulate an outage of the first server"),
-        ("generate cloudflared", "write the rules for each tunnel"),
-        ("generate wrangler", "write the routes for wrangler.toml"),
+        ("generate cloudflared --tunnel NAME=PATTERN", "print the rules of a tunnel"),
+        ("generate wrangler --write", "write the routes into wrangler.toml"),
     ];
     let commands = commands.map(|(command, purpose)| (format!("{command}{option}"), purpose));
     let width = commands.iter().map(|(command, _)| command.len()).max().unwrap_or_default();
