@@ -1,5 +1,7 @@
 //! `--tunnel NAME=PATTERN`: the hostnames of each tunnel.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use clap::Args;
 
 use crate::cloudflared::TunnelHost;
@@ -53,6 +55,24 @@ impl Tunnels {
     }
 }
 
+/// Warns about services with several servers in one tunnel, which all fail with it.
+pub(crate) fn warn_of_shared(tunnel: Option<&str>, hosts: &[&TunnelHost]) {
+    let services = shared(hosts);
+    if !services.is_empty() {
+        let tunnel = tunnel.map_or_else(|| "one tunnel".to_owned(), |name| format!("the tunnel {name}"));
+        eprintln!("warning: several servers of {} are in {tunnel}", services.join(", "));
+        eprintln!("  hint: give each tunnel its own servers, as in `--tunnel 'home=*-a.example.com'`");
+    }
+}
+
+/// The services with several of these hosts.
+fn shared(hosts: &[&TunnelHost]) -> Vec<String> {
+    let services = |host: &TunnelHost| host.uses.iter().map(|(service, _)| service.clone()).collect::<BTreeSet<_>>();
+    let mut counts = BTreeMap::<String, usize>::new();
+    hosts.iter().flat_map(|host| services(host)).for_each(|service| *counts.entry(service).or_default() += 1);
+    counts.into_iter().filter(|(_, count)| *count > 1).map(|(service, _)| service).collect()
+}
+
 /// Parses `NAME=PATTERN`.
 pub(crate) fn tunnel(text: &str) -> Result<Tunnel, String> {
     let hint = "expected a tunnel and its hostnames, as in `home=*-a.example.com`";
@@ -79,7 +99,23 @@ fn matches(pattern: &str, host: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use tunnel_balancer_config::parse;
+
     use super::*;
+    use crate::cloudflared::tunnel_hosts;
+
+    #[test]
+    fn servers_of_one_service_in_one_tunnel_are_found() {
+        let services = "services:
+  git.example.com: [git-a.example.com]
+  chat.example.com: [chat-a.example.com, chat-b.example.com]
+  app.example.com: [https://app-a.example.com/1, { url: https://app-a.example.com/2, name: app-2 }]
+";
+        let (hosts, _) = tunnel_hosts(&parse(services).unwrap());
+        assert_eq!(shared(&hosts.iter().collect::<Vec<_>>()), ["chat.example.com"]);
+        let is_a = |host: &&TunnelHost| host.host.ends_with("-a.example.com");
+        assert!(shared(&hosts.iter().filter(is_a).collect::<Vec<_>>()).is_empty());
+    }
 
     #[test]
     fn patterns_match_whole_names() {

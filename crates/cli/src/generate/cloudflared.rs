@@ -12,7 +12,7 @@ use super::{Output, Source, skipped_comments};
 use crate::cloudflared::{IngressFile, NotTunneled, RouteOutcome, TunnelHost, route, tunnel_hosts};
 use crate::input;
 use crate::replace::{check_editable, replace};
-use crate::tunnel::Tunnels;
+use crate::tunnel::{Tunnels, warn_of_shared};
 
 /// The rules of a tunnel's `config.yml`: one for each server's hostname.
 ///
@@ -25,7 +25,8 @@ Examples:
   tunnel-balancer generate cloudflared --tunnel 'home=*-a.example.com' --into config.yml
   tunnel-balancer generate cloudflared --tunnel 'home=*-a.example.com' --tunnel 'office=*-b.example.com' \
       --output-dir tunnels
-  tunnel-balancer generate cloudflared --service-url chat.example.com=http://localhost:3000 --into config.yml
+  tunnel-balancer generate cloudflared --tunnel 'home=*-a.example.com' \
+      --service-url chat.example.com=http://localhost:3000 --into config.yml
 
 Exit codes: 0 generated; 2 errors in a file or the command.")]
 pub(super) struct Cloudflared {
@@ -81,6 +82,7 @@ impl Cloudflared {
             let unclaimed = hosts.iter().filter(|host| self.tunnels.of(host).is_none());
             skipped.extend(unclaimed.map(|host| format!("{} (matches no --tunnel)", host.host)));
         }
+        tunnels.iter().for_each(|(name, hosts)| warn_of_shared(*name, hosts));
         let rules =
             |hosts: &[&TunnelHost]| hosts.iter().map(|host| self.rule(host, &services_yaml)).collect::<Vec<_>>();
         if let Some(directory) = &self.output_dir {

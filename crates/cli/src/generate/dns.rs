@@ -7,7 +7,7 @@ use tunnel_balancer_config::Config;
 
 use super::{Output, Source, skipped_comments};
 use crate::cloudflared::{NotTunneled, tunnel_hosts};
-use crate::tunnel::Tunnels;
+use crate::tunnel::{Tunnels, warn_of_shared};
 use crate::wrangler::{check_zones, unroutable, zone, zone_of};
 
 /// The DNS records of the servers, as lines of a zone file: each hostname leads to its tunnel.
@@ -40,7 +40,9 @@ impl Dns {
         let file = self.source.name();
         check_zones(&config, &self.zone, &file)?;
         let (hosts, not_tunneled) = tunnel_hosts(&config);
-        self.tunnels.each(&hosts, &file)?;
+        for (tunnel, hosts) in self.tunnels.each(&hosts, &file)? {
+            warn_of_shared(Some(&tunnel.name), &hosts);
+        }
         let mut text = format!(
             "; The DNS records of the servers of {file}. To import them: dashboard, DNS > Records > Import.\n\
              ; To create a single one: cloudflared tunnel route dns <TUNNEL-ID> <HOSTNAME>\n"
