@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use tunnel_balancer_config::{IngressRule, IngressTarget, parse_ingress, redact_urls};
+use tunnel_balancer_config::{Coverage, IngressRule, IngressTarget, parse_ingress, redact_urls};
 
 use super::grouping::groups;
 use super::host_guesser::{HostGuesser, host_of};
@@ -102,12 +102,17 @@ fn read(files: &[(String, String)]) -> Result<(Vec<ImportedRule>, Vec<String>), 
     let (mut rules, mut notes) = (Vec::<ImportedRule>::new(), Vec::new());
     for (file, (name, text)) in files.iter().enumerate() {
         let ingress = parse_ingress(text).map_err(|errors| output::rendered(&errors, name, text))?;
-        for rule in &ingress.rules {
+        for (index, rule) in ingress.rules.iter().enumerate() {
+            let before = ingress.rules.get(..index).unwrap_or_default();
             let place = format!("{name}:{}", rule.line);
             let is_known = |hostname: &str| rules.iter().any(|other| other.file == file && other.hostname == hostname);
-            match server_hostname(rule, is_known) {
+            match server_hostname(rule, before, is_known) {
                 Ok(None) => {}
                 Ok(Some(hostname)) => {
+                    if let Some(path) = rule.path.as_ref().filter(|_| rule.coverage("") != Coverage::All) {
+                        let reason = "a server gets all paths";
+                        notes.push(format!("{place}: dropped the path {path:?} of {hostname}: {reason}"));
+                    }
                     let (service, host_header) = (rule.service.clone(), rule.http_host_header.clone());
                     rules.push(ImportedRule { file, place, hostname, service, host_header });
                 }
@@ -120,7 +125,11 @@ fn read(files: &[(String, String)]) -> Result<(Vec<ImportedRule>, Vec<String>), 
 
 /// The hostname of a rule for an application. `None` for the last rule, which responds with a
 /// status.
-fn server_hostname(rule: &IngressRule, is_known: impl Fn(&str) -> bool) -> Result<Option<String>, String> {
+fn server_hostname(
+    rule: &IngressRule,
+    before: &[IngressRule],
+    is_known: impl Fn(&str) -> bool,
+) -> Result<Option<String>, String> {
     let Some(hostname) = &rule.hostname else {
         return match rule.target() {
             IngressTarget::Status => Ok(None),
@@ -137,6 +146,9 @@ fn server_hostname(rule: &IngressRule, is_known: impl Fn(&str) -> bool) -> Resul
     }
     if rule.target() != IngressTarget::Application {
         return Err(format!("skipped {hostname}: {} is not a web application", redact_urls(&rule.service)));
+    }
+    if is_known(&hostname) && before.iter().any(|other| other.covers(rule)) {
+        return Err(format!("skipped a rule for {hostname} that is never reached"));
     }
     if is_known(&hostname) {
         return Err(format!("skipped a second rule for {hostname}: a server gets all paths"));
@@ -324,6 +336,7 @@ mod tests {
         let rules = "ingress:
 - { hostname: a.example.com, path: /x, service: http://localhost:1 }
 - { hostname: A.example.com, service: http://localhost:2 }
+- { hostname: a.example.com, path: ^/y, service: http://localhost:3 }
 - { hostname: ssh.example.com, service: ssh://localhost:22 }
 - { hostname: \"*.example.com\", service: http://localhost:3 }
 - { hostname: \"a b\", service: http://localhost:3 }
@@ -334,14 +347,16 @@ mod tests {
             &["www.example.com"],
             &["www.example.com: a.example.com"],
             &[
+                "home.yml:2: dropped the path \"/x\" of a.example.com: a server gets all paths",
                 "home.yml:3: skipped a second rule for a.example.com: a server gets all paths",
-                "home.yml:4: skipped ssh.example.com: ssh://localhost:22 is not a web application",
-                "home.yml:5: skipped the wildcard *.example.com: add a server for each of its hostnames",
-                "home.yml:6: error[invalid-url]: not a hostname or URL;  hint: write `chat-a.example.com`, \
+                "home.yml:4: skipped a rule for a.example.com that is never reached",
+                "home.yml:5: skipped ssh.example.com: ssh://localhost:22 is not a web application",
+                "home.yml:6: skipped the wildcard *.example.com: add a server for each of its hostnames",
+                "home.yml:7: error[invalid-url]: not a hostname or URL;  hint: write `chat-a.example.com`, \
                 `chat-a.example.com:8443` or `http://127.0.0.1:8080`",
-                "home.yml:7: skipped path.example.com: cloudflared rejects this rule: the \
+                "home.yml:8: skipped path.example.com: cloudflared rejects this rule: the \
                 service \"http://localhost:3/x\" has a path, but cloudflared keeps the path of the request",
-                "home.yml:8: skipped a rule for every hostname: add a server for each hostname of the tunnel",
+                "home.yml:9: skipped a rule for every hostname: add a server for each hostname of the tunnel",
             ],
         );
     }
