@@ -36,6 +36,12 @@ pub(super) struct FromCloudflared {
 
 impl FromCloudflared {
     pub(super) fn import(&self) -> Result<ImportResult, String> {
+        for (index, path) in self.files.iter().enumerate() {
+            let is_same = |other: &PathBuf| other == path || input::is_same_file(other, path);
+            if self.files.iter().take(index).any(is_same) {
+                return Err(format!("error: duplicate file {}", path.display()));
+            }
+        }
         let files = self.files.iter().map(|path| Ok((path.display().to_string(), input::yaml(path)?)));
         import(&files.collect::<Result<Vec<_>, String>>()?, &self.target.public_host)
     }
