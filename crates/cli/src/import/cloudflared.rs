@@ -22,7 +22,7 @@ use crate::{input, output};
 #[command(after_help = "\
 Examples:
   tunnel-balancer import cloudflared /etc/cloudflared/config.yml
-  tunnel-balancer import cloudflared home.yml office.yml --public-host chat.example.com --output services.yaml
+  tunnel-balancer import cloudflared home.yml office.yml --public-host chat.example.com --output new.yaml
 
 Exit codes: 0 imported; 1 nothing to import, or the output exists; 2 errors in a file or the command.")]
 pub(super) struct FromCloudflared {
@@ -193,8 +193,8 @@ fn order_without_downtime(public: &[&str]) -> Vec<String> {
     [
         String::new(),
         "The order without downtime:".to_owned(),
-        "  1. Add the new hostnames: `tunnel-balancer generate cloudflared --into config.yml`, then `generate dns`."
-            .to_owned(),
+        "  1. Add the new hostnames to each tunnel: `tunnel-balancer generate cloudflared".to_owned(),
+        "     --tunnel 'home=*-a.example.com' --into config.yml`, then `generate dns`.".to_owned(),
         format!("  2. Put the Worker in front: `tunnel-balancer generate wrangler{zones} --write`, then deploy it."),
         "     The route takes effect in one step. To roll back, delete it in the dashboard (Workers Routes)."
             .to_owned(),

@@ -26,8 +26,8 @@ use crate::output;
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
-  tunnel-balancer import cloudflared home.yml office.yml --public-host chat.example.com > services.yaml
-  tunnel-balancer import script worker.js --public-host chat.example.com --output services.yaml
+  tunnel-balancer import cloudflared home.yml office.yml --public-host chat.example.com --output new.yaml
+  tunnel-balancer import script worker.js --public-host chat.example.com --output new.yaml
 
 Exit codes: 0 imported; 1 nothing to import, or the output exists; 2 errors in a file or the command.")]
 pub(crate) struct Import {

@@ -25,7 +25,7 @@ use crate::input;
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
-  tunnel-balancer import script worker.js --public-host chat.example.com > services.yaml
+  tunnel-balancer import script worker.js --public-host chat.example.com --output new.yaml
   With several public hosts, each gets the same servers:
   tunnel-balancer import script worker.js --public-host chat.example.com --public-host www.example.com
 
