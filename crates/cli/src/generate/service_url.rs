@@ -1,6 +1,6 @@
 //! Where the application behind a hostname listens.
 
-use tunnel_balancer_config::{IngressTarget, ingress_target};
+use tunnel_balancer_config::{IngressTarget, ingress_target, redact_urls};
 use tunnel_balancer_core::ServerUrl;
 
 use crate::cloudflared::TunnelHost;
@@ -21,7 +21,7 @@ pub(super) fn service_url(text: &str) -> Result<ServiceUrl, String> {
     };
     match ingress_target(url)? {
         IngressTarget::Application => Ok(ServiceUrl { host, url: url.to_owned() }),
-        _ => Err(format!("expected an HTTP service such as http://localhost:8080, found {url}")),
+        _ => Err(format!("expected an HTTP service such as http://localhost:8080, found {}", redact_urls(url))),
     }
 }
 
