@@ -74,7 +74,7 @@ pub fn is_sensitive_name(name: &str) -> bool {
     let is_auth = |rest: &str| !rest.starts_with("or") || rest.starts_with("oriz");
     name.split("auth").skip(1).any(is_auth)
         || name.starts_with("cf-access-client-")
-        || matches!(last, "secret" | "token" | "key" | "apikey" | "password" | "cookie")
+        || matches!(last, "secret" | "token" | "key" | "apikey" | "pass" | "password" | "cookie")
 }
 
 fn name(name: &str) -> Result<String, Report> {
@@ -95,7 +95,8 @@ mod tests {
 
     #[test]
     fn sensitive_names_are_recognised() {
-        let secret = ["Authorization", "Proxy-Authorization", "Cookie", "X-Auth", "X-AuthToken", "x_auth_user", "key"];
+        let secret =
+            ["Authorization", "Proxy-Authorization", "Cookie", "X-Auth", "X-AuthToken", "x_auth_user", "key", "X-Pass"];
         let other = ["X-Author", "X-Authority", "X-Keyboard", "keys", "X-App", "Cookies", ""];
         for (names, expected) in [(&secret[..], true), (&other[..], false)] {
             for name in names {

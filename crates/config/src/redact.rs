@@ -26,22 +26,32 @@ fn redacted(word: &str) -> String {
     [&without_credentials(address), mark, &asterisks(query), end].concat()
 }
 
+/// Redacts everything between the scheme and the last `@`, also in a malformed URL.
 fn without_credentials(address: &str) -> String {
-    let (scheme, rest) = match address.split_once("//") {
-        Some((scheme, rest)) => (format!("{scheme}//"), rest),
-        // An item of a list or a map on one line.
-        None => {
-            let start = address.rfind(['[', '{', ',']).map_or(0, |at| at + 1);
-            let (before, rest) = address.split_at_checked(start).unwrap_or(("", address));
-            (before.to_owned(), rest)
-        }
-    };
-    let has_scheme = scheme.ends_with("//");
-    let authority = rest.split('/').next().unwrap_or_default();
-    match authority.rsplit_once('@').filter(|(before, _)| has_scheme || before.contains(':')) {
-        Some((before, _)) => scheme + &asterisks(before) + rest.get(before.len()..).unwrap_or_default(),
-        None => address.to_owned(),
+    let Some((before, host)) = address.rsplit_once('@') else { return address.to_owned() };
+    let scheme = scheme_end(before);
+    let start = scheme.unwrap_or_else(|| item_start(before));
+    let (shown, credentials) = before.split_at_checked(start).unwrap_or(("", before));
+    let is_credentials = credentials.contains(':') || (scheme.is_some() && !credentials.ends_with('/'));
+    if is_credentials { format!("{shown}{}@{host}", asterisks(credentials)) } else { address.to_owned() }
+}
+
+/// Returns the end of the scheme, which may lack its colon or a slash.
+fn scheme_end(address: &str) -> Option<usize> {
+    if let Some(at) = address.find("://") {
+        return Some(at + "://".len());
     }
+    let lower = address.to_ascii_lowercase();
+    let rest = lower.get(lower.find("http")? + "http".len()..)?;
+    let rest = rest.strip_prefix('s').unwrap_or(rest);
+    let after = rest.trim_start_matches([':', '/']);
+    (after.len() < rest.len()).then(|| address.len() - after.len())
+}
+
+/// Returns the start of the last item of a list or a map on one line that has a colon.
+fn item_start(text: &str) -> usize {
+    let Some(colon) = text.rfind(':') else { return text.len() };
+    text.get(..colon).and_then(|before| before.rfind(['[', '{', ','])).map_or(0, |at| at + 1)
 }
 
 fn asterisks(hidden: &str) -> String {
@@ -65,6 +75,13 @@ mod tests {
             ("https://a/?b=ü&c", "https://a/?*****"),
             ("'/health?token=x' # why?", "'/health?*******' # why?"),
             ("https://a.example.com/@x me@example.com", "https://a.example.com/@x me@example.com"),
+            ("\"https:/user:pass@b.example.com\"", "\"https:/*********@b.example.com\""),
+            ("https:user:pass@b.example.com", "https:*********@b.example.com"),
+            ("HTTPS//user:pass@b.example.com", "HTTPS//*********@b.example.com"),
+            ("https://user:pa/ss@b.example.com", "https://**********@b.example.com"),
+            ("[https://a,https://u:p@b]", "[https://*************@b]"),
+            ("user:pa,ss@b.example.com", "**********@b.example.com"),
+            ("https://token@b.example.com", "https://*****@b.example.com"),
             ("", ""),
         ];
         for (text, expected) in table {

@@ -3,22 +3,56 @@
 use crate::headers::is_sensitive_name;
 use crate::redact::redact_urls;
 
-/// Replaces the values of sensitive keys, except references to secrets, and the credentials and
-/// queries of URLs by asterisks. Columns do not change.
-pub(crate) fn redact_line(line: &str) -> String {
+/// Replaces the values of sensitive keys and of headers, except references to secrets, and the
+/// credentials and queries of URLs by asterisks. Columns do not change. `is_header`: the line is
+/// part of a map of headers.
+pub(crate) fn redact_line(line: &str, is_header: bool) -> String {
     let line = redact_urls(line);
     let mut shown = String::new();
     let (mut rest, mut depth) = (&line[..], 0);
+    // The depth of brackets in a map of headers.
+    let mut headers_depth = None;
     while let Some(colon) = rest.find(':') {
         let (before, after) = (&rest[..colon], &rest[colon + 1..]);
         depth += before.matches(['{', '[']).count() as i32 - before.matches(['}', ']']).count() as i32;
+        headers_depth = headers_depth.filter(|headers| depth >= *headers);
         let start = colon + 1 + after.len() - after.trim_start().len();
-        let end = start + if is_sensitive(key(before), &rest[start..]) { length(&rest[start..], depth > 0) } else { 0 };
+        let (key, value) = (key(before), &rest[start..]);
+        let is_hidden = is_header || headers_depth.is_some() || is_sensitive(key, value);
+        let end = start + if is_hidden { length(value, depth > 0) } else { 0 };
+        if key == "headers" && value.starts_with('{') {
+            headers_depth = Some(depth + 1);
+        }
         shown += &rest[..start];
         shown += &hidden(&rest[start..end]);
         rest = &rest[end..];
     }
+    if is_header && shown.is_empty() {
+        let text = rest.trim_start();
+        let indentation = &rest[..rest.len() - text.len()];
+        return format!("{indentation}{}", hidden(text.trim_end()));
+    }
     shown + rest
+}
+
+/// Returns whether line `number`, counted from 1, is inside a map of headers. `line` returns a line.
+pub(crate) fn is_in_headers<'a>(number: usize, line: impl Fn(usize) -> &'a str) -> bool {
+    let indentation = |text: &str| text.len() - text.trim_start_matches([' ', '-']).len();
+    let mut indented = indentation(line(number));
+    for above in (1..number).rev().map(line) {
+        let text = above.trim();
+        if indented == 0 {
+            return false;
+        }
+        if text.is_empty() || text.starts_with('#') || indentation(above) >= indented {
+            continue;
+        }
+        if above.split(':').any(|before| key(before) == "headers") {
+            return true;
+        }
+        indented = indentation(above);
+    }
+    false
 }
 
 /// Returns the key before a colon.
@@ -128,7 +162,11 @@ mod tests {
             ("  hash: { cookie: lb, x: a=b }", "  hash: { cookie: lb, x: a=b }"),
             ("  X-Auth: hunter2", "  X-Auth: *******"),
             ("headers: \"Custom hunter2\"", "headers: ****************"),
-            ("headers: { X-App: ok, X-Key: a }", "headers: { X-App: ok, X-Key: * }"),
+            ("headers: { X-App: ok, X-Key: a }", "headers: { X-App: **, X-Key: * }"),
+            (
+                "{ headers: { X-Pass: a, X-App: \"${APP}\" }, name: b }",
+                "{ headers: { X-Pass: *, X-App: \"${APP}\" }, name: b }",
+            ),
             ("- https://user:pass@a.example.com/x", "- https://*********@a.example.com/x"),
             ("- https://a.example.com/@x", "- https://a.example.com/@x"),
             ("{ url: \"https://b/?token=x\", weight: 1 }", "{ url: \"https://b/?*******\", weight: 1 }"),
@@ -138,8 +176,32 @@ mod tests {
             ("", ""),
         ];
         for (line, expected) in table {
-            assert_eq!(redact_line(line), expected, "{line}");
-            assert_eq!(redact_line(line).chars().count(), line.chars().count());
+            assert_eq!(redact_line(line, false), expected, "{line}");
+            assert_eq!(expected.chars().count(), line.chars().count());
+        }
+    }
+
+    #[test]
+    fn values_of_headers_are_redacted() {
+        let lines = [
+            ("services:", false, "services:"),
+            ("  a.example.com:", false, "  a.example.com:"),
+            ("    - url: a-1.example.com", false, "    - url: a-1.example.com"),
+            ("      headers:", false, "      headers:"),
+            ("        x-pass: hunter2", true, "        x-pass: *******"),
+            ("", false, ""),
+            ("        x-id: \"${ID}\"", true, "        x-id: \"${ID}\""),
+            ("        x-app: |", true, "        x-app: *"),
+            ("          hunter2", true, "          *******"),
+            ("      name: a", false, "      name: a"),
+            ("    - headers: { x-pass: hunter2 }", false, "    - headers: { x-pass: ******* }"),
+            ("      url: a-2.example.com", false, "      url: a-2.example.com"),
+        ];
+        let line = |number: usize| lines[number - 1].0;
+        for (index, (text, expected, shown)) in lines.into_iter().enumerate() {
+            let found = is_in_headers(index + 1, line);
+            assert_eq!(found && !text.is_empty(), expected, "{text}");
+            assert_eq!(redact_line(text, found), shown);
         }
     }
 
@@ -150,7 +212,7 @@ mod tests {
         for text in
             ["key: ", "{ key: a, ", "cookie: a, ", "{ cookie: [ ", "x://a:b@", "key: \"", "a?/", "${", "key: ${a "]
         {
-            assert!(!redact_line(&text.repeat(part)).is_empty());
+            assert!(!redact_line(&text.repeat(part), false).is_empty());
         }
     }
 }

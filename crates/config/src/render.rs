@@ -9,7 +9,7 @@ use std::ops::Range;
 use annotate_snippets::{Annotation, AnnotationKind, Level, Renderer, Snippet, normalize_untrusted_str};
 
 use crate::diagnostic::{Code, Diagnostic, Errors, Related, Severity};
-use crate::redact_line::redact_line;
+use crate::redact_line::{is_in_headers, redact_line};
 use crate::syntax::Lines;
 
 /// A file whose diagnostics are rendered.
@@ -72,7 +72,10 @@ impl<'a> SourceFile<'a> {
         match code {
             // The file may be one line.
             Code::TooLarge => String::new(),
-            _ => redact_line(self.lines.line(number)),
+            _ => {
+                let is_header = is_in_headers(number, |number| self.lines.line(number));
+                redact_line(self.lines.line(number), is_header)
+            }
         }
     }
 }
