@@ -25,6 +25,8 @@ pub(crate) fn unknown_key(name: &str, known: &[&'static str], missing: &[(&'stat
         ("move it to `services`".to_owned(), Some("services"))
     } else if name.contains('.') && known.contains(&"servers") {
         ("list it in `servers`: `servers: [chat-a.example.com]`".to_owned(), Some("servers"))
+    } else if let Some(hint) = synonyms::negation(name, known) {
+        (hint.to_owned(), None)
     } else if let Some(key) = synonyms::key(name, known) {
         did_you_mean(key)
     } else if let Some(owners) = owners(name, known) {

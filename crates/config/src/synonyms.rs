@@ -29,8 +29,6 @@ const KEYS: &[(&str, &str)] = &[
     ("uri", "path"),
     ("max_connections", "max_requests"),
     ("max_conns", "max_requests"),
-    ("disabled", "enabled"),
-    ("down", "enabled"),
     ("name", "cookie"),
 ];
 
@@ -51,6 +49,12 @@ const POLICIES: &[(&[&str], &str)] = &[
         "write `affinity: { cookie: lb, key: \"${AFFINITY_KEY}\" }`, which works with every policy",
     ),
 ];
+
+/// Returns the hint for a key that negates one of the list `known`.
+pub(crate) fn negation(word: &str, known: &[&str]) -> Option<&'static str> {
+    let is_negation = matches!(normalized(word).as_str(), "disabled" | "disable" | "down" | "inactive");
+    (is_negation && known.contains(&"enabled")).then_some("to disable a server, write `enabled: false`")
+}
 
 /// Returns the key of the list `known` with the meaning of `word`.
 pub(crate) fn key<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
