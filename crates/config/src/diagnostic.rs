@@ -101,7 +101,7 @@ pub enum Code {
     IneffectiveProbe,
     /// A warning: no request with an unsafe method can be served.
     NoWrites,
-    /// A warning: an address that a Worker cannot connect to.
+    /// A warning: an address that a Worker cannot connect to, or cannot have itself.
     Unreachable,
     /// A warning: unencrypted requests over the internet.
     InsecureHttp,

@@ -4,7 +4,7 @@ use tunnel_balancer_core::Service;
 
 use crate::diagnostic::Code;
 use crate::host::{self, PublicHosts, public_address};
-use crate::lint::lint;
+use crate::lint::{lint, lint_public};
 use crate::node::{Value, backticked};
 use crate::reader::{Entry, Field, Setting};
 use crate::report::Report;
@@ -73,7 +73,10 @@ pub(crate) fn named(services: Field<'_>, defaults: Option<Field<'_>>) -> Vec<Ser
     // All addresses first: a server may be the host of a later service.
     let mut named = |entry| (address(&entry, &mut common.public).unwrap_or_default(), entry);
     let named: Vec<(String, Entry<'_>)> = entries.into_iter().map(&mut named).collect();
-    named.into_iter().filter_map(|(address, entry)| service(address, entry.value, &common)).collect()
+    let is_setting = |name: &str| name == "defaults" || settings::KEYS.iter().any(|key| key.name() == name);
+    // Their values are not services.
+    let services = named.into_iter().filter(|(address, entry)| !(address.is_empty() && is_setting(entry.name)));
+    services.filter_map(|(address, entry)| service(address, entry.value, &common)).collect()
 }
 
 /// What the services of a file have in common.
@@ -105,6 +108,7 @@ fn address(entry: &Entry<'_>, public: &mut PublicHosts) -> Option<String> {
         );
         return None;
     }
+    lint_public(&address, entry.key);
     public.insert(address.clone(), entry.key.node().id);
     Some(address)
 }

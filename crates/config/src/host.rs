@@ -8,8 +8,8 @@ use tunnel_balancer_core::host::normalize_host;
 use crate::diagnostic::Code;
 use crate::node::{NodeId, backticked};
 use crate::report::Report;
-use crate::slips;
 use crate::value_schema::StringSchema;
+use crate::{settings, slips};
 
 pub(crate) const ADDRESS: StringSchema = StringSchema {
     what: "a public address",
@@ -54,16 +54,30 @@ pub(crate) fn public_address(text: &str) -> Result<String, Report> {
     if let Some(hint) = slips::look_alike(text) {
         return Err(report("is not a hostname").hint(hint));
     }
+    if let Some((message, hint)) = slips::in_host(text) {
+        return Err(report(&message).hint(hint));
+    }
     if let Some((_, rest)) = text.split_once("://") {
         let address = rest.split(['?', '#']).next().unwrap_or_default().trim_end_matches('/');
         return Err(report("is a URL, not a hostname").hint(format!("write {}", backticked(address))));
     }
-    if let Some(address) = text.strip_suffix("/*").filter(|address| !address.contains('*')) {
+    if let Some(address) = text.strip_suffix("/*").or_else(|| text.strip_suffix('*').filter(|it| it.contains('/')))
+        && !address.contains('*')
+    {
+        let address = address.trim_end_matches('/');
         let hint = format!("write {}: a service gets all paths below its own", backticked(address));
         return Err(report("is a wildcard").hint(hint));
     }
     if text.contains('*') {
         return Err(report("is a wildcard").hint("list each hostname as a service of its own"));
+    }
+    if text == "defaults" || settings::KEYS.iter().any(|key| key.name() == text) {
+        let hint = if text == "defaults" {
+            "move `defaults` to the top level".to_owned()
+        } else {
+            format!("move {} to a service or `defaults`", backticked(text))
+        };
+        return Err(report("is a setting, not a hostname").hint(hint));
     }
     let (host, path) = text.split_at_checked(text.find('/').unwrap_or(text.len())).unwrap_or((text, ""));
     let path = path.strip_suffix('/').unwrap_or(path);

@@ -25,6 +25,10 @@ pub(crate) fn server_url(value: &Value<'_>, public: &PublicHosts) -> Result<Serv
     if let Some(hint) = typing_error(text) {
         return Err(Report::new(Code::InvalidUrl, "not a hostname or URL").hint(hint));
     }
+    let authority = text.split_once("://").map_or(text, |(_, rest)| rest).split('/').next().unwrap_or_default();
+    if let Some((message, hint)) = slips::in_host(authority) {
+        return Err(Report::new(Code::InvalidUrl, format!("the hostname {message}")).hint(hint));
+    }
     let url: ServerUrl = text.parse().map_err(|error| malformed(&error))?;
     let Some(host) = normalize_host(url.authority()).filter(|host| is_well_formed(host)) else {
         let report = Report::new(Code::InvalidUrl, format!("{} is not a hostname", backticked(url.authority())));

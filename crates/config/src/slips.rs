@@ -11,6 +11,27 @@ pub(crate) fn look_alike(text: &str) -> Option<&'static str> {
     }
 }
 
+/// Returns the error and the hint for a character of a host that looks like another one or is
+/// invisible.
+pub(crate) fn in_host(host: &str) -> Option<(String, &'static str)> {
+    let is_dash = |c: char| matches!(c, '\u{2010}'..='\u{2015}' | '\u{2212}' | '\u{fe58}' | '\u{fe63}' | '\u{ff0d}');
+    let found = host.chars().find(|c| is_dash(*c) || is_invisible(*c))?;
+    let code = u32::from(found);
+    Some(if is_dash(found) {
+        (format!("has the character `{found}` (U+{code:04X}), which is not a hyphen"), "write `-`")
+    } else {
+        (format!("has the invisible character U+{code:04X}"), "remove it, or type the hostname again")
+    })
+}
+
+/// Returns whether a character is not visible, or changes the order of others.
+const fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{3164}')
+        || matches!(c, '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}')
+        || matches!(c, '\u{2060}'..='\u{206f}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}')
+        || matches!(c, '\u{e0000}'..='\u{e0fff}')
+}
+
 /// Returns the hint for a string in place of a map or a list: without a space after `:` or `-`,
 /// YAML starts neither.
 pub(crate) fn missing_space(text: &str) -> Option<&'static str> {

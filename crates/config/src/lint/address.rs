@@ -23,6 +23,32 @@ pub(super) fn lint(url: &ServerUrl, field: Field<'_>) {
     }
 }
 
+/// Warns of a public address that no Worker can have. `name` is its normal form.
+pub(super) fn lint_public(name: &str, field: Field<'_>) {
+    let host = name.split('/').next().unwrap_or_default();
+    let host = without_port(host);
+    let hint = "write a hostname of a domain on Cloudflare";
+    let serve = "write a hostname of a domain on Cloudflare; `tunnel-balancer serve` can use this address";
+    let is_below = |domain: &str| host.strip_suffix(domain).is_some_and(|label| label.ends_with('.'));
+    let (problem, hint) = if is_placeholder(host) {
+        ("is a placeholder", hint)
+    } else if is_below("workers.dev") || is_below("trycloudflare.com") {
+        ("cannot be the route of a Worker", hint)
+    } else if host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok() {
+        ("is an IP address, which cannot be the route of a Worker", serve)
+    } else if is_local(host) {
+        ("is a local name, which cannot be the route of a Worker", serve)
+    } else {
+        return;
+    };
+    field.report(Report::new(Code::Unreachable, format!("{} {problem}", backticked(host))).hint(hint));
+}
+
+/// Returns whether a name is reserved for names that do not exist.
+fn is_placeholder(host: &str) -> bool {
+    host.ends_with(".invalid")
+}
+
 /// Returns why a Worker cannot connect to a host, with a hint.
 fn unreachable(host: &str) -> Option<(&'static str, &'static str)> {
     if host.ends_with(".cfargotunnel.com") {
@@ -32,6 +58,9 @@ fn unreachable(host: &str) -> Option<(&'static str, &'static str)> {
     if is_uuid(host) {
         let hint = "write the public hostname of the tunnel; `UUID.cfargotunnel.com` cannot be used either";
         return Some(("is the ID of a tunnel, not a hostname", hint));
+    }
+    if is_placeholder(host) {
+        return Some(("is a placeholder", "write the public hostname of a tunnel"));
     }
     match host.trim_matches(['[', ']']).parse::<IpAddr>() {
         Ok(address) if is_private(address) => {
@@ -44,7 +73,10 @@ fn unreachable(host: &str) -> Option<(&'static str, &'static str)> {
 }
 
 fn host(url: &ServerUrl) -> &str {
-    let authority = url.authority();
+    without_port(url.authority())
+}
+
+fn without_port(authority: &str) -> &str {
     match authority.rsplit_once(':') {
         Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => host,
         _ => authority,

@@ -40,6 +40,11 @@ pub(crate) fn lint(service: &Service, field: Field<'_>, list: Field<'_>, default
     held_requests(&source, defaults);
 }
 
+/// Reports the warnings about the public address of a service. `name` is its normal form.
+pub(crate) fn lint_public(name: &str, field: Field<'_>) {
+    address::lint_public(name, field);
+}
+
 /// Returns whether a server gets new clients.
 const fn is_accepting(server: &Server) -> bool {
     server.enabled && !server.drain && server.weight > 0
