@@ -17,6 +17,8 @@ pub(crate) struct Position {
 /// The position of the first character.
 pub(crate) const START: Position = Position { line: 1, column: 1 };
 
+pub(crate) const SECOND_DOCUMENT: &str = "a second document starts here";
+
 pub(crate) const BYTE_ORDER_MARK: char = '\u{feff}';
 
 const BREAKS: [char; 5] = ['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}'];

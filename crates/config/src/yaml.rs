@@ -216,7 +216,7 @@ fn after_the_end(second: Deserializer<'_>, text: &str) -> SyntaxError {
         Err(error) if !walk.stopped.get() => syntax_error(&error, &walk, text),
         result => {
             let position = result.err().map_or(START, |error| position_of(&error));
-            SyntaxError::new(position, "a second document starts here", text)
+            SyntaxError::new(position, syntax::SECOND_DOCUMENT, text)
         }
     }
 }

@@ -123,7 +123,8 @@ impl IngressRule {
 pub fn parse_ingress(yaml: &str) -> Result<Ingress, Errors> {
     let yaml = yaml.strip_prefix(syntax::BYTE_ORDER_MARK).unwrap_or(yaml);
     let yaml = container::unwrap(yaml);
-    let (ingress, _) = crate::document(&yaml, &Secrets::new(None), read::ingress)?;
+    let document = crate::document(&yaml, &Secrets::new(None), read::ingress);
+    let (ingress, _) = document.map_err(|errors| with_hint_for_documents(&errors))?;
     // Without rules an error was reported.
     let (mut ingress, places) = ingress.unwrap_or_default();
     let lines = yaml::positions(&yaml, places.iter().copied());
@@ -131,6 +132,15 @@ pub fn parse_ingress(yaml: &str) -> Result<Ingress, Errors> {
         rule.line = lines.get(place).map_or(1, |at| at.line);
     }
     Ok(ingress)
+}
+
+/// Replaces the hint for a second document, which cloudflared ignores.
+fn with_hint_for_documents(errors: &Errors) -> Errors {
+    let mut diagnostics = errors.diagnostics().to_vec();
+    for diagnostic in diagnostics.iter_mut().filter(|diagnostic| diagnostic.message == syntax::SECOND_DOCUMENT) {
+        diagnostic.hint = Some("remove it: cloudflared reads the first document only".to_owned());
+    }
+    Errors::new(diagnostics, errors.suppressed())
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! From a YAML document to rules.
 
 use crate::diagnostic::Code;
-use crate::node::{NodeId, Value};
+use crate::node::{NodeId, Value, quoted};
 use crate::reader::Field;
 use crate::report::Report;
 
@@ -10,6 +10,10 @@ use super::{Ingress, IngressRule};
 /// The rules, and for each a node on its line.
 pub(super) fn ingress(root: Field<'_>) -> Option<(Ingress, Vec<NodeId>)> {
     root.map("cloudflared's configuration: a map with the key `ingress`")?;
+    if let Some(report) = api_error(root) {
+        root.report(report);
+        return None;
+    }
     // The API's response has the configuration in `result.config`.
     let result = root.get("result").unwrap_or(root);
     let tunnel = string_at(result, "tunnel").or_else(|| string_at(result, "tunnel_id"));
@@ -27,6 +31,19 @@ pub(super) fn ingress(root: Field<'_>) -> Option<(Ingress, Vec<NodeId>)> {
     };
     let (rules, places) = read.into_iter().unzip();
     Some((Ingress { tunnel, rules }, places))
+}
+
+/// The report of an error response of the API.
+fn api_error(root: Field<'_>) -> Option<Report> {
+    let Value::Bool(false) = root.get("success")?.value() else { return None };
+    let errors = root.get("errors").map(Field::one_or_many).unwrap_or_default();
+    let message = errors.into_iter().find_map(|error| match error.get("message")?.value() {
+        Value::String(message) => Some(format!(": {}", quoted(message))),
+        _ => None,
+    });
+    let report = format!("the file is an error response of the API{}", message.unwrap_or_default());
+    let hint = "check the token and the IDs of the account and the tunnel, and save the response again";
+    Some(Report::new(Code::InvalidValue, report).hint(hint))
 }
 
 /// The rule of a file without `ingress`, in which one service gets every request.

@@ -175,3 +175,20 @@ fn errors_have_their_places() {
         assert!(errors.starts_with(expected), "{yaml}: {errors}");
     }
 }
+
+#[test]
+fn a_second_document_is_ignored_by_cloudflared() {
+    let errors = parse_ingress(&format!("{FILE}---\n{FILE}")).unwrap_err();
+    let [diagnostic] = errors.diagnostics() else { panic!("{errors}") };
+    assert_eq!(diagnostic.hint.as_deref(), Some("remove it: cloudflared reads the first document only"));
+}
+
+#[test]
+fn an_error_response_of_the_api_is_shown() {
+    let response = r#"{"success":false,"errors":[{"code":10000,"message":"Authentication error"}],"result":null}"#;
+    let errors = parse_ingress(response).unwrap_err();
+    let expected = "1:1: error[invalid-value]: the file is an error response of the API: \"Authentication error\"\n  \
+                    hint: check the token and the IDs of the account and the tunnel, and save the response again";
+    assert_eq!(errors.to_string(), expected);
+    assert!(parse_ingress(r#"{"success":false}"#).unwrap_err().to_string().contains("error response of the API\n"));
+}
