@@ -6,7 +6,7 @@ use std::time::Duration;
 use tunnel_balancer_core::{HealthCheck, StatusRanges};
 
 use crate::diagnostic::Code;
-use crate::duration::{DEFAULT_RANGE, duration, format_duration};
+use crate::duration::{self, DEFAULT_RANGE, duration, format_duration};
 use crate::node::{Value, backticked, quoted};
 use crate::reader::{Field, Setting, number, or_off, quotable_string, string};
 use crate::report::Report;
@@ -140,9 +140,12 @@ pub(crate) fn health_check(partial: &mut Option<PartialHealthCheck>, field: Fiel
         Value::String(text) if text.starts_with('/') => {
             field.set(&mut partial.get_or_insert_default().check.path, path);
         }
+        Value::String(text) if let Some(hint) = string_hint(text) => {
+            field.report(Report::wrong_type_redacted(EXPECTED, field.value()).hint(hint));
+        }
         _ => {
             let partial = partial.get_or_insert_default();
-            let Some(map) = field.map("`true`, `false`, a path or a map of health check settings") else { return };
+            let Some(map) = field.map(EXPECTED) else { return };
             let limits = ["interval", "unhealthy_interval"].map(|name| (name, map.present(&["timeout", name])));
             map.read_into(partial, KEYS);
             let (timeout, interval) = (partial.check.timeout, partial.check.interval);
@@ -157,6 +160,23 @@ pub(crate) fn health_check(partial: &mut Option<PartialHealthCheck>, field: Fiel
                 }
             }
         }
+    }
+}
+
+const EXPECTED: &str = "`true`, `false`, a path or a map of health check settings";
+
+/// Returns the hint for a string that is not a path.
+fn string_hint(text: &str) -> Option<String> {
+    let is_name = |b: u8| b.is_ascii_alphanumeric() || b"-_./".contains(&b);
+    match text.to_ascii_lowercase().as_str() {
+        "yes" | "on" | "true" => Some("write `true`, without quotes".to_owned()),
+        "no" | "off" | "false" | "none" => Some("write `false`, without quotes".to_owned()),
+        _ if text.contains("://") => Some("write the path alone: `/health`".to_owned()),
+        _ if duration::parse(text).is_some() => Some(format!("write `{{ interval: {text} }}`")),
+        _ if text.bytes().all(is_name) && !text.is_empty() => {
+            Some(format!("write {}", backticked(&format!("/{text}"))))
+        }
+        _ => None,
     }
 }
 
@@ -193,7 +213,13 @@ fn expect_header(field: Field<'_>) -> Option<Option<(String, String)>> {
     if let Value::Bool(false) = field.value() {
         return Some(None);
     }
-    let mut map = field.map("`false`, or a map such as `{ name: X-App, contains: ok }`")?;
+    const EXPECTED: &str = "`false`, or a map such as `{ name: X-App, contains: ok }`";
+    if let Value::String(_) = field.value() {
+        let report = Report::wrong_type_redacted(EXPECTED, field.value());
+        field.report(report.hint("write `{ name: X-App, contains: ok }`"));
+        return None;
+    }
+    let mut map = field.map(EXPECTED)?;
     let name = map.required("name", "write `{ name: X-App, contains: ok }`");
     let contains = map.required("contains", "write `{ name: X-App, contains: ok }`");
     map.deny_unknown();

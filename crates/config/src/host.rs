@@ -87,6 +87,9 @@ pub(crate) fn public_address(text: &str) -> Result<String, Report> {
              non-ASCII characters",
         ));
     }
+    if let Some((message, hint)) = port_error(host) {
+        return Err(report(message).hint(hint));
+    }
     // Requests have the ASCII form of internationalised names.
     let in_ascii =
         if host.is_ascii() { None } else { host.parse().ok().map(|url: ServerUrl| url.authority().to_owned()) };
@@ -94,6 +97,16 @@ pub(crate) fn public_address(text: &str) -> Result<String, Report> {
         .filter(|host| is_well_formed(host))
         .map(|host| host + path)
         .ok_or_else(|| report("is not a hostname").hint("write a hostname such as `chat.example.com`"))
+}
+
+/// Returns the error and the hint for an empty port or port 0.
+pub(crate) fn port_error(authority: &str) -> Option<(&'static str, &'static str)> {
+    let (_, port) = authority.rsplit_once(':')?;
+    match port {
+        "" => Some(("has a colon without a port", "remove the colon, or write a port after it")),
+        _ if port.bytes().all(|b| b == b'0') => Some(("has port 0", "write a port from 1 to 65535, or none")),
+        _ => None,
+    }
 }
 
 /// Returns whether a request can have this path, byte for byte. Browsers and runtimes rewrite other

@@ -16,6 +16,13 @@ pub(crate) struct UnknownKey {
 /// Creates the report of the key `name` of a map with the keys `known`, of which those in `missing`
 /// are required and absent.
 pub(crate) fn unknown_key(name: &str, known: &[&'static str], missing: &[(&'static str, String)]) -> UnknownKey {
+    if let Some((key, _)) = name.split_once(':')
+        && let Some(key) = known.iter().find(|known| **known == key.trim())
+    {
+        // The message omits the value, which may be a secret.
+        let report = Report::new(Code::UnknownKey, format!("missing space after `{key}:`"));
+        return UnknownKey { report: report.hint("add a space after the colon of each key"), meant: Some(*key) };
+    }
     let report = Report::new(Code::UnknownKey, format!("unknown key {}", backticked(name)));
     let is_missing = |key: &&'static str| missing.iter().any(|(missing, _)| missing == key);
     let did_you_mean = |key: &'static str| (format!("did you mean `{key}`?"), Some(key).filter(is_missing));

@@ -123,7 +123,11 @@ impl<'a> Field<'a> {
         let Value::Map(nodes) = &self.node.value else {
             let report = Report::wrong_type_redacted(expected, &self.node.value);
             let hint = match &self.node.value {
+                Value::String(text) if text.starts_with('{') => Some("remove the quotes around the map"),
                 Value::String(text) => slips::missing_space(text),
+                Value::List(items) if items.iter().any(|item| has_colon(&item.value)) => {
+                    Some("write a map instead of a list, without brackets and quotes")
+                }
                 Value::List(_) => Some("write a map instead of a list: remove each `- `"),
                 _ => None,
             };
@@ -249,9 +253,14 @@ impl<'a> Present<'a> {
     }
 }
 
+fn has_colon(value: &Value<'_>) -> bool {
+    matches!(value, Value::String(text) if text.contains(':'))
+}
+
 fn key_string<'a>(key: &'a Value<'a>) -> Result<&'a str, Report> {
     quotable_string(key, "a string key").map_err(|report| match key {
         Value::Map(_) => report.hint("`{` starts a map: put the key in double quotes"),
+        Value::Integer(_) => report.hint("put it in double quotes, or a list of numbers in brackets"),
         _ => report,
     })
 }
@@ -322,6 +331,9 @@ pub(crate) fn number(value: &Value<'_>, range: RangeInclusive<u32>) -> Result<u3
             .ok()
             .filter(|number| range.contains(number))
             .ok_or_else(|| Report::new(Code::OutOfRange, format!("expected {expected}, found {found}"))),
+        Value::String(number) if number.starts_with('0') && number.len() > 1 && number.parse::<u32>().is_ok() => {
+            Err(Report::wrong_type(&expected, value).hint("write the number without leading zeros and quotes"))
+        }
         Value::String(number) if number.parse::<u32>().is_ok() => {
             Err(Report::wrong_type(&expected, value).hint("write the number without quotes"))
         }

@@ -148,6 +148,10 @@ pub(crate) fn retry(retry: &mut RetrySettings, field: Field<'_>) {
         let report = Report::wrong_type("a map of retry settings", field.value());
         return field.report(report.hint("write `{ attempts: 1 }` for no retries"));
     }
+    if let Value::Integer(attempts) = field.value() {
+        let report = Report::wrong_type("a map of retry settings", field.value());
+        return field.report(report.hint(format!("write `{{ attempts: {attempts} }}`")));
+    }
     let Some(map) = field.map("a map of retry settings") else { return };
     let limits = map.present(&["per_try_timeout", "timeout"]);
     let statuses = map.present(&["passthrough_statuses", "statuses"]);

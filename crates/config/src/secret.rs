@@ -79,7 +79,11 @@ pub(crate) fn secret(field: Field<'_>, example: &str, least: usize) -> Option<St
 pub(crate) fn template(field: Field<'_>) -> Option<String> {
     let text = field.read(|value| match value {
         Value::String(text) => Ok(text),
-        _ => Err(Report::wrong_type_redacted("a string such as \"${ACCESS_ID}\"", value)),
+        _ => {
+            let report = Report::wrong_type_redacted("a string such as \"${ACCESS_ID}\"", value);
+            let is_scalar = matches!(value, Value::Bool(_) | Value::Integer(_) | Value::OtherNumber(_));
+            Err(if is_scalar { report.hint("put it in double quotes") } else { report })
+        }
     })?;
     let mut filled = String::new();
     let mut rest: &str = text;

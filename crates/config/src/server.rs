@@ -114,8 +114,12 @@ pub(crate) fn servers(field: Field<'_>, public: &PublicHosts, service: &Settings
     }
     let mut names = UniqueNames::default();
     let read = |item| server(item, public, service, &mut names);
-    let servers: Vec<(Server, bool)> = field.one_or_many().into_iter().filter_map(read).collect();
-    if let Err(report) = check_rotation(&servers) {
+    let items = field.one_or_many();
+    let count = items.len();
+    let servers: Vec<(Server, bool)> = items.into_iter().filter_map(read).collect();
+    if servers.len() == count
+        && let Err(report) = check_rotation(&servers)
+    {
         field.report(report);
     }
     servers.into_iter().filter(|(_, is_valid)| *is_valid).map(|(server, _)| server).collect()
@@ -152,7 +156,12 @@ fn server(
         Value::Map(_) => Some(field.map("a server")?),
         Value::String(_) => None,
         other => {
-            field.report(Report::wrong_type("a hostname, or a map with the key `url`", other));
+            let report = Report::wrong_type("a hostname, or a map with the key `url`", other);
+            field.report(match other {
+                Value::List(_) => report.hint("remove the inner brackets, or the inner `- `"),
+                Value::Integer(port) => report.hint(format!("write the host, too: `chat-a.example.com:{port}`")),
+                _ => report,
+            });
             return None;
         }
     };

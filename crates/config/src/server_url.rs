@@ -4,7 +4,7 @@ use tunnel_balancer_core::host::normalize_host;
 use tunnel_balancer_core::{ServerUrl, ServerUrlError};
 
 use crate::diagnostic::Code;
-use crate::host::{PublicHosts, is_well_formed};
+use crate::host::{PublicHosts, is_well_formed, port_error};
 use crate::node::{Value, backticked};
 use crate::reader::string;
 use crate::report::Report;
@@ -30,6 +30,9 @@ pub(crate) fn server_url(value: &Value<'_>, public: &PublicHosts) -> Result<Serv
         return Err(Report::new(Code::InvalidUrl, format!("the hostname {message}")).hint(hint));
     }
     let url: ServerUrl = text.parse().map_err(|error| malformed(&error))?;
+    if let Some((message, hint)) = port_error(authority) {
+        return Err(Report::new(Code::InvalidUrl, format!("the address {message}")).hint(hint));
+    }
     let Some(host) = normalize_host(url.authority()).filter(|host| is_well_formed(host)) else {
         let report = Report::new(Code::InvalidUrl, format!("{} is not a hostname", backticked(url.authority())));
         let wildcard = "write one full hostname: wildcards are not supported";
@@ -48,6 +51,12 @@ fn typing_error(text: &str) -> Option<String> {
     let hint = |hint: &str| Some(hint.to_owned());
     if let Some(look_alike) = slips::look_alike(text) {
         return hint(look_alike);
+    }
+    if slips::has_bullet(text) {
+        return hint(slips::BULLET);
+    }
+    if text.starts_with('[') && text.ends_with(']') && text.contains('.') {
+        return hint("remove the quotes around the list");
     }
     if slips::is_item(text) {
         return hint("add a space after the `-` of the item");

@@ -6,6 +6,10 @@ pub(crate) fn look_alike(text: &str) -> Option<&'static str> {
         Some("remove the typographic quotes, or replace them by `\"`")
     } else if text.contains('：') {
         Some("replace the full-width colon `：` by `: `")
+    } else if text.contains(['，', '、']) {
+        Some("replace the full-width comma by `, `")
+    } else if text.contains(['\u{a0}', '\u{202f}', '\u{3000}']) {
+        Some("replace the no-break or full-width space by a space")
     } else {
         None
     }
@@ -36,7 +40,15 @@ const fn is_invisible(c: char) -> bool {
 /// YAML starts neither.
 pub(crate) fn missing_space(text: &str) -> Option<&'static str> {
     look_alike(text).or_else(|| {
-        if is_item(text) {
+        if has_bullet(text) {
+            Some(BULLET)
+        } else if text.split_once(": ").is_some_and(|(key, _)| is_key(key)) {
+            Some("write it as a map, without quotes")
+        } else if text.contains(" = ") {
+            Some("write `: ` instead of `=`")
+        } else if text.split_once(" - ").is_some_and(|(key, _)| is_key(key)) {
+            Some("add a colon after the key above the list")
+        } else if is_item(text) {
             Some("add a space after each `-` of the list")
         } else if is_entry(text) {
             Some("add a space after the colon of each key")
@@ -48,7 +60,14 @@ pub(crate) fn missing_space(text: &str) -> Option<&'static str> {
 
 /// Returns the hint for a line of a file with a syntax error.
 pub(crate) fn in_line(line: &str) -> Option<&'static str> {
-    let line = line.split(" #").next().unwrap_or_default().trim();
+    let line = line.split(" #").next().unwrap_or_default();
+    if line.trim_start().starts_with("```") {
+        return Some("remove the Markdown fence: the lines that start with three backticks");
+    }
+    if line.contains('\u{a0}') && !line.trim_start().starts_with('#') {
+        return look_alike(line);
+    }
+    let line = line.trim();
     if line.starts_with('#') || line.contains(": ") || line.ends_with(':') {
         return look_alike(line).filter(|_| !line.starts_with('#'));
     }
@@ -64,12 +83,23 @@ pub(crate) fn is_item(text: &str) -> bool {
 pub(crate) fn is_entry(text: &str) -> bool {
     let Some((key, value)) = text.split_once(':') else { return false };
     let key = key.trim_matches(['"', '\'']);
-    let is_key = key.starts_with(|c: char| c.is_ascii_alphabetic())
-        && key.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-/".contains(&b));
     let first = value.split_whitespace().next().unwrap_or_default();
     let port = first.split('/').next().unwrap_or_default();
     let is_port = !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
-    is_key && !value.starts_with("//") && !is_port
+    is_key(key) && !value.starts_with("//") && !value.starts_with(' ') && !is_port
+}
+
+fn is_key(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_alphabetic())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-/".contains(&b))
+}
+
+pub(crate) const BULLET: &str = "write `- ` before each item of the list";
+
+/// Returns whether a string starts with a bullet instead of `- `.
+pub(crate) fn has_bullet(text: &str) -> bool {
+    text.strip_prefix(['\u{2013}', '\u{2014}', '\u{2022}', '\u{b7}', '\u{2023}', '\u{2212}'])
+        .is_some_and(|rest| rest.starts_with(' '))
 }
 
 #[cfg(test)]

@@ -54,6 +54,10 @@ fn parse(text: &str) -> Option<(u16, u16)> {
 }
 
 fn hint(text: &str, allowed: &RangeInclusive<u16>) -> String {
+    let parts: Vec<&str> = text.split([',', ' ']).filter(|part| !part.is_empty()).collect();
+    if parts.len() > 1 && parts.iter().all(|part| parse(part).is_some()) {
+        return format!("write a list: `[{}]`", parts.join(", "));
+    }
     let class = text.to_ascii_lowercase().strip_suffix("xx").and_then(|digit| digit.parse::<u16>().ok());
     let (first, last) = text.split_once('-').unwrap_or((text, ""));
     match (class.filter(|class| allowed.contains(&class.saturating_mul(100))), status(first), status(last)) {

@@ -33,7 +33,7 @@ const KEYS: &[(&str, &str)] = &[
 ];
 
 const POLICIES: &[(&[&str], &str)] = &[
-    (&["active_passive", "first", "ordered", "primary_backup", "priority"], "write `failover`"),
+    (&["active_passive", "first", "ordered", "primary", "primary_backup", "priority"], "write `failover`"),
     (&["rr", "roundrobin"], "write `round_robin`"),
     (&["weighted", "weighted_round_robin", "wrr"], "write `round_robin`, and set the `weight` of each server"),
     (

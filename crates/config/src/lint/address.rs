@@ -16,10 +16,25 @@ pub(super) fn lint(url: &ServerUrl, field: Field<'_>) {
     if let Some((problem, hint)) = unreachable(host) {
         return field.report(Report::new(Code::Unreachable, format!("{} {problem}", backticked(host))).hint(hint));
     }
+    let port = url.authority().strip_prefix(host).and_then(|rest| rest.strip_prefix(':'));
+    if let Some((port, other)) = port.and_then(|port| port_of_other_scheme(url.scheme(), port)) {
+        let message = format!("port {port} of {} is usually that of `{other}`", backticked(host));
+        let hint = format!("write `{other}://`, or remove the port");
+        return field.report(Report::new(Code::Unreachable, message).hint(hint));
+    }
     if url.scheme() == "http" {
         let message = format!("requests to {} are not encrypted", backticked(host));
         let hint = "write `https://`, or the hostname alone";
         field.report(Report::new(Code::InsecureHttp, message).hint(hint));
+    }
+}
+
+/// Returns the port and the scheme whose default it is, if that is not `scheme`.
+fn port_of_other_scheme(scheme: &str, port: &str) -> Option<(&'static str, &'static str)> {
+    match (scheme, port) {
+        ("https", "80") => Some(("80", "http")),
+        ("http", "443") => Some(("443", "https")),
+        _ => None,
     }
 }
 
