@@ -183,10 +183,10 @@ fn check_warns_about_health_checks_that_fail_or_redirect() {
             |name, address| format!("{{url: http://{address}, name: {name}, headers: {{X-Token: \"${{TOKEN}}\"}}}}");
         let (first, second) = (server("first", first), server("second", &up));
         format!(
-            "services:\n  app.test:\n    servers: [{first}, {second}]\n    health_check: {{ path: /healthz{expect} }}\n"
+            "services:\n  app.example.com:\n    servers: [{first}, {second}]\n    health_check: {{ path: /healthz{expect} }}\n"
         )
     };
-    let expected = "warning[redirect]: the health check of app.test, server first, redirects to /login and passes: \
+    let expected = "warning[redirect]: the health check of app.example.com, server first, redirects to /login and passes: \
                     choose a path without a redirect, or set `expect_status: 200-299`";
     let (text, code) = run(&yaml(&moved, ""), &["check", "--probe"]);
     assert!(text.contains(expected) && code == Some(0), "{text}");
@@ -194,10 +194,14 @@ fn check_warns_about_health_checks_that_fail_or_redirect() {
 
     let (text, code) =
         run(&yaml(&moved, ""), &["check", "-f", "services.yaml", "--probe", "--deny-warnings", "--format", "github"]);
-    assert!(text.contains("::warning file=services.yaml,title=redirect::the health check of app.test"), "{text}");
+    assert!(
+        text.contains("::warning file=services.yaml,title=redirect::the health check of app.example.com"),
+        "{text}"
+    );
     assert_eq!(code, Some(1));
 
-    let expected = "warning[failing-check]: the health check of app.test, server first, does not pass: status 301";
+    let expected =
+        "warning[failing-check]: the health check of app.example.com, server first, does not pass: status 301";
     let (text, code) = run(&yaml(&moved, ", expect_status: 200-299"), &["check", "--probe"]);
     assert!(text.contains(expected) && code == Some(0), "{text}");
 

@@ -44,7 +44,7 @@ pub(crate) fn missing_space(text: &str) -> Option<&'static str> {
             Some(BULLET)
         } else if text.split_once(": ").is_some_and(|(key, _)| is_key(key)) {
             Some("write it as a map, without quotes")
-        } else if text.contains(" = ") {
+        } else if text.split_once(" = ").is_some_and(|(key, _)| is_key(key)) {
             Some("write `: ` instead of `=`")
         } else if text.split_once(" - ").is_some_and(|(key, _)| is_key(key)) {
             Some("add a colon after the key above the list")
