@@ -10,7 +10,26 @@
 /// assert_eq!(redact_urls("https://a.example.com/@me and what?"), "https://a.example.com/@me and what?");
 /// ```
 pub fn redact_urls(text: &str) -> String {
+    let text: String = text.split_inclusive('\n').map(without_divided_credentials).collect();
     text.split_inclusive(is_end).map(redacted).collect()
+}
+
+/// Redacts credentials that contain a space or a quote, up to the last `@` of the line.
+fn without_divided_credentials(line: &str) -> String {
+    let Some((before, host)) = line.rsplit_once('@') else { return line.to_owned() };
+    let (mut start, mut rest) = (0, before);
+    while let Some((scheme, credentials)) = rest.split_once("://") {
+        start += scheme.len() + "://".len();
+        rest = credentials;
+        let authority = rest.split(|c| is_end(c) || "/?#,]}@".contains(c)).next().unwrap_or_default();
+        let is_divided = rest.get(authority.len()..).is_some_and(|rest| rest.starts_with(is_end));
+        let password = authority.split_once(':').map_or("", |(_, password)| password);
+        if is_divided && !password.bytes().all(|b| b.is_ascii_digit()) {
+            let shown = before.get(..start).unwrap_or_default();
+            return format!("{shown}{}@{host}", asterisks(rest));
+        }
+    }
+    line.to_owned()
 }
 
 /// Returns whether a character ends a URL.
@@ -81,6 +100,9 @@ mod tests {
             ("https://user:pa/ss@b.example.com", "https://**********@b.example.com"),
             ("[https://a,https://u:p@b]", "[https://*************@b]"),
             ("user:pa,ss@b.example.com", "**********@b.example.com"),
+            ("https://user:my pass@b.example.com", "https://************@b.example.com"),
+            ("'https://user:it's@b.example.com'", "'https://*********@b.example.com'"),
+            ("https://a.example.com:80 me@example.com", "https://a.example.com:80 me@example.com"),
             ("https://token@b.example.com", "https://*****@b.example.com"),
             ("", ""),
         ];
