@@ -103,6 +103,8 @@ pub enum Code {
     NoWrites,
     /// A warning: an address that a Worker cannot connect to, or cannot have itself.
     Unreachable,
+    /// A warning: a hostname with letters of two alphabets, of which some look alike.
+    MixedScripts,
     /// A warning: unencrypted requests over the internet.
     InsecureHttp,
     /// A warning: the value of a sensitive header in plain text.
@@ -135,6 +137,7 @@ impl Code {
         Self::IneffectiveProbe,
         Self::NoWrites,
         Self::Unreachable,
+        Self::MixedScripts,
         Self::InsecureHttp,
         Self::InlineSecretHeader,
         Self::FreePlan,
@@ -147,6 +150,7 @@ impl Code {
             | Self::IneffectiveProbe
             | Self::NoWrites
             | Self::Unreachable
+            | Self::MixedScripts
             | Self::InsecureHttp
             | Self::InlineSecretHeader
             | Self::FreePlan => Severity::Warning,
@@ -178,6 +182,7 @@ impl Code {
             Self::IneffectiveProbe => "ineffective-probe",
             Self::NoWrites => "no-writes",
             Self::Unreachable => "unreachable",
+            Self::MixedScripts => "mixed-scripts",
             Self::InsecureHttp => "insecure-http",
             Self::InlineSecretHeader => "inline-secret-header",
             Self::FreePlan => "free-plan",

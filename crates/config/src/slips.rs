@@ -28,6 +28,13 @@ pub(crate) fn in_host(host: &str) -> Option<(String, &'static str)> {
     })
 }
 
+/// Returns the first letter of another alphabet in a label with Latin letters.
+pub(crate) fn mixed_script(host: &str) -> Option<char> {
+    let is_other = |c: &char| matches!(c, '\u{370}'..='\u{58f}' | '\u{13a0}'..='\u{13ff}') && c.is_alphabetic();
+    let mut mixed = host.split('.').filter(|label| label.contains(|c: char| c.is_ascii_alphabetic()));
+    mixed.find_map(|label| label.chars().find(is_other))
+}
+
 /// Returns whether a character is not visible, or changes the order of others.
 const fn is_invisible(c: char) -> bool {
     matches!(c, '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{3164}')

@@ -5,13 +5,15 @@ use std::net::{IpAddr, Ipv6Addr};
 use tunnel_balancer_core::ServerUrl;
 
 use crate::diagnostic::Code;
-use crate::node::backticked;
+use crate::node::{Value, backticked};
 use crate::reader::Field;
 use crate::report::Report;
+use crate::slips;
 
 const PUBLIC_HOSTNAME: &str = "write the public hostname of its tunnel; `tunnel-balancer serve` can use this address";
 
 pub(super) fn lint(url: &ServerUrl, field: Field<'_>) {
+    mixed_script(field);
     let host = host(url);
     if let Some((problem, hint)) = unreachable(host) {
         return field.report(Report::new(Code::Unreachable, format!("{} {problem}", backticked(host))).hint(hint));
@@ -29,6 +31,17 @@ pub(super) fn lint(url: &ServerUrl, field: Field<'_>) {
     }
 }
 
+/// Warns of a hostname with look-alikes of Latin letters. `field` is the address as written.
+fn mixed_script(field: Field<'_>) {
+    let Value::String(text) = field.value() else { return };
+    let host = text.split_once("://").map_or(&**text, |(_, rest)| rest).split('/').next().unwrap_or_default();
+    if let Some(letter) = slips::mixed_script(host) {
+        let code = u32::from(letter);
+        let message = format!("{} mixes Latin letters with `{letter}` (U+{code:04X})", backticked(host));
+        field.report(Report::new(Code::MixedScripts, message).hint("write the hostname with Latin letters only"));
+    }
+}
+
 /// Returns the port and the scheme whose default it is, if that is not `scheme`.
 fn port_of_other_scheme(scheme: &str, port: &str) -> Option<(&'static str, &'static str)> {
     match (scheme, port) {
@@ -40,8 +53,8 @@ fn port_of_other_scheme(scheme: &str, port: &str) -> Option<(&'static str, &'sta
 
 /// Warns of a public address that no Worker can have. `name` is its normal form.
 pub(super) fn lint_public(name: &str, field: Field<'_>) {
-    let host = name.split('/').next().unwrap_or_default();
-    let host = without_port(host);
+    mixed_script(field);
+    let host = without_port(name.split('/').next().unwrap_or_default());
     let hint = "write a hostname of a domain on Cloudflare";
     let serve = "write a hostname of a domain on Cloudflare; `tunnel-balancer serve` can use this address";
     let is_below = |domain: &str| host.strip_suffix(domain).is_some_and(|label| label.ends_with('.'));
