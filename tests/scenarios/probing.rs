@@ -5,9 +5,10 @@ use std::time::Duration;
 use expect_test::expect;
 use http::{Method, StatusCode};
 use tunnel_balancer_core::{
-    Exchange, Failure, Health, HealthCheck, Outcome, Policy, PoolState, ProbeResponse, RequestMeta, ServerSet, Service,
-    Step, Wait,
+    Exchange, Failure, Health, HealthCheck, Outcome, Policy, PoolState, ProbeResponse, RequestMeta, Server, ServerSet,
+    Service, Step, Wait,
 };
+use tunnel_balancer_sim::{Behavior, Sim};
 
 use crate::pool_driver::{TIMEOUT, at, end, get, id, pool, probe, probed, start, status};
 use crate::{check, run, without_probes};
@@ -356,4 +357,26 @@ fn hc_09_the_probe_interval_depends_on_health() {
     assert!((4..=6).contains(&healthy), "{healthy} probes of a healthy server in 400 s");
     let unhealthy = run(1, check, &format!("0 probe a 500; {gets} 400 end")).probes["a"];
     assert!((34..=51).contains(&unhealthy), "{unhealthy} probes of an unhealthy server in 400 s");
+}
+
+#[test]
+fn servers_are_probed_on_time_without_traffic() {
+    let mut service = Service::new("app.example", vec![Server::new("a.example".parse().unwrap())]).unwrap();
+    let check = service.health_check.as_mut().unwrap();
+    check.timeout = Duration::from_secs(1);
+    (check.interval, check.unhealthy_interval) = (Duration::from_secs(4), Duration::from_secs(1));
+    let mut sim = Sim::new(service, 1);
+    sim.probe_continuously();
+    sim.record();
+    sim.server(Duration::from_secs(100), "a", Behavior::status(500));
+    let probes = sim.run(Duration::from_secs(200)).record.sent;
+    let pauses = |from: u64, until: u64| {
+        let within = |at: &&Duration| (from..until).contains(&at.as_secs());
+        let times: Vec<Duration> = probes.iter().map(|probe| probe.at).filter(|at| within(&at)).collect();
+        times.windows(2).map(|pair| (pair[1] - pair[0]).as_millis()).collect::<Vec<_>>()
+    };
+    let (healthy, unhealthy) = (pauses(0, 100), pauses(105, 200));
+    assert!(healthy.iter().all(|pause| (3_200..=4_900).contains(pause)), "{healthy:?}");
+    assert!(unhealthy.iter().all(|pause| (800..=1_300).contains(pause)), "{unhealthy:?}");
+    assert!(healthy.iter().min() != healthy.iter().max(), "the jitter applies: {healthy:?}");
 }

@@ -132,12 +132,14 @@ pub async fn run_probes<C: HttpClient, K: Clock>(pool: &Pool, client: &C, clock:
 pub async fn keep_probing<C: HttpClient, K: Clock>(pool: &Pool, client: &C, clock: &K) {
     /// The interval of attempts to start probes that are due while the largest number is in flight.
     const MIN_SLEEP: Duration = Duration::from_millis(100);
+    /// The end of a probe, and failures in traffic, make the next probe due earlier.
+    const MAX_SLEEP: Duration = Duration::from_millis(250);
 
     loop {
         client.start_probes();
         let now = clock.now();
         let Some(next) = pool.update(|state| state.next_probe_at(now)) else { return };
-        clock.sleep(next.since(now).max(MIN_SLEEP)).await;
+        clock.sleep(next.since(now).clamp(MIN_SLEEP, MAX_SLEEP)).await;
     }
 }
 
