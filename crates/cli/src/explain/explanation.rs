@@ -50,13 +50,14 @@ impl Explanation {
         let (selections, rejection) = order(pool, meta);
         let status = pool.update(|state| state.status(NOW));
         let attempts = usize::try_from(service.retry.attempts).unwrap_or(usize::MAX);
+        let none_available = selections.first().is_some_and(|selection| selection.last_resort);
         let (mut servers, mut skipped) = (Vec::new(), Vec::new());
         for (place, selection) in selections.iter().enumerate() {
             let index = selection.server.index();
             let (Some(server), Some(status)) = (service.server(selection.server), status.get(index)) else { continue };
             let name = server.name.clone();
             if place < attempts {
-                let reason = reason(place, selection, server, status, service, meta);
+                let reason = reason(place == 0, none_available, selection, server, status, service, meta);
                 servers.push(Candidate { name, state: state(server, status), reason });
             } else {
                 skipped.push((name, format!("`attempts: {attempts}`: used up by the servers above")));
@@ -141,17 +142,21 @@ fn state(server: &Server, status: &ServerStatus) -> String {
 }
 
 fn reason(
-    place: usize,
+    first: bool,
+    none_available: bool,
     selection: &Selection,
     server: &Server,
     status: &ServerStatus,
     service: &Service,
     meta: &RequestMeta,
 ) -> String {
-    let first = place == 0;
     if selection.last_resort {
-        return if first { "last resort: no server is available" } else { "last resort: no other server is available" }
-            .to_owned();
+        return if none_available {
+            "last resort: no server is available"
+        } else {
+            "last resort: after all available servers"
+        }
+        .to_owned();
     }
     if selection.trial {
         return "trial: this request decides whether the ejection ends".to_owned();
@@ -254,11 +259,11 @@ mod tests {
         let expected = [
             "b: available: first available server in the list",
             "c: available: backup: no other server is available",
-            "a: unhealthy, ejected for 10s: last resort: no other server is available",
+            "a: unhealthy, ejected for 10s: last resort: after all available servers",
         ];
         assert_eq!(rows(&explanation(&["a"])), expected);
         let all_down = rows(&explanation(&["a", "b", "c"]));
-        assert_eq!(all_down[0], "a: unhealthy, ejected for 10s: last resort: no server is available");
+        assert!(all_down.iter().all(|row| row.ends_with("last resort: no server is available")), "{all_down:?}");
     }
 
     #[test]
