@@ -43,7 +43,7 @@ fn sel_11_traffic_returns_to_the_first_server_after_its_trial() {
             14.000 GET #5 -> a (trial)
             14.000 probe -> a
             14.001 GET #5 <- 200 by a
-            14.001 a is unejected
+            14.001 a is restored
             30.000 GET #6 -> a
             30.001 GET #6 <- 200 by a
         "#]],

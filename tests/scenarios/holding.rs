@@ -32,7 +32,7 @@ fn a_held_request_waits_for_a_server_to_return() {
         2.753 GET #2 -> a
         3.004 GET #2 -> a
         3.005 GET #2 <- 200 by a (last resort)
-        3.005 a is unejected
+        3.005 a is restored
         3.100 GET #3 -> a
         3.101 GET #3 <- 200 by a
     "#]],

@@ -141,7 +141,7 @@ fn concurrent_retries_wait_for_one_trial() {
             2.000 GET #2 -> b
             2.001 GET #2 -> a
             2.002 GET #2 <- 200 by a (last resort)
-            2.002 a is unejected
+            2.002 a is restored
             4.000 GET #3 -> a
             4.100 GET #4 -> a
             4.200 GET #5 -> a
@@ -210,7 +210,7 @@ fn last_resort_retries_an_ejected_server_with_failing_probes() {
             14.001 POST #4 <- 200 by b (last resort)
             15.000 GET #5 -> a
             15.001 GET #5 <- 200 by a (last resort)
-            15.001 a is unejected
+            15.001 a is restored
             16.000 GET #6 -> a
             16.001 GET #6 <- 200 by a (last resort)
         "#]],

@@ -96,7 +96,7 @@ impl fmt::Display for Transition {
             Self::Healthy => f.write_str("healthy"),
             Self::Unhealthy(error) => write!(f, "unhealthy: {error}"),
             Self::Ejected { outcome, duration } => write!(f, "ejected for {duration:?}: {outcome}"),
-            Self::Unejected => f.write_str("unejected"),
+            Self::Unejected => f.write_str("restored"),
             Self::Stalled => f.write_str("stalled"),
             Self::StallEnded => f.write_str("responding"),
             Self::Failback => f.write_str("failed back"),
