@@ -18,8 +18,8 @@ use clap::{Args, Subcommand};
 use crate::draft::{Draft, parse_address, render};
 use crate::output;
 
-/// Create a services.yaml from cloudflared's config.yml, or from the script that this program
-/// replaces.
+/// Create a services.yaml from cloudflared's config.yml, or from a Worker script with a list of
+/// servers.
 ///
 /// The result goes to stdout. It is valid, but not complete: see the TODO comments in it. Skipped
 /// parts are listed on stderr, with their lines.

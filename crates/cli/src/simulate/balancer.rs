@@ -17,7 +17,7 @@ use super::script::Script;
 pub(super) enum Balancer {
     /// The engine.
     Engine,
-    /// The original script.
+    /// The Worker script of `docs/recipes.md`.
     Script,
 }
 

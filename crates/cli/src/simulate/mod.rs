@@ -79,7 +79,7 @@ pub(crate) struct Simulate {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Baseline {
-    /// The script of 100 lines that Tunnel Balancer replaces.
+    /// A Worker script with a list of servers and a health check.
     Script,
 }
 

@@ -1,4 +1,4 @@
-//! The script of 100 lines that Tunnel Balancer replaces, for comparison.
+//! A Worker script with a list of servers and a health check, for comparison.
 //!
 //! It keeps the servers in order, and a map of their health in the memory of the isolate. When the
 //! map is older than 30 s, the next request probes all servers one after the other and waits for
