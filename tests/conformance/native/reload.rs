@@ -1,26 +1,26 @@
-//! A new configuration while it runs: by a change of the file, or at once by SIGHUP.
+//! Reloads of the configuration: after a change of the file, or by SIGHUP.
 
 use tunnel_balancer_tests::proxy::Signal;
 use tunnel_balancer_tests::{Action, Bench, Gate, Reply, Request, Service, Traffic};
 
 cases![
-    not on Worker: "a Worker has no file to read again: a change of it is a deployment";
-    a_change_of_the_file_is_taken,
-    hangup_reads_the_file_at_once,
-    a_bad_file_keeps_the_old_one,
-    a_missing_file_keeps_the_old_one,
-    a_missing_secret_keeps_a_service_that_is_served,
-    what_is_known_of_a_server_survives,
-    health_of_an_unchanged_service_survives,
-    no_request_fails_meanwhile,
-    a_request_under_way_ends_with_the_old_one,
+    not on Worker: "a Worker does not reload: a change is a deployment";
+    a_changed_file_is_applied,
+    sighup_reloads_the_file,
+    an_invalid_file_is_rejected,
+    a_missing_file_is_rejected,
+    a_missing_secret_of_a_running_service_is_rejected,
+    a_kept_server_keeps_its_state,
+    an_unchanged_service_keeps_its_health,
+    no_request_fails_during_reloads,
+    requests_in_flight_finish_with_the_previous_configuration,
     removed_servers_are_no_longer_probed,
 ];
 
 const LOADED: &str = "config_loaded";
 const REJECTED: &str = "config_rejected";
 
-async fn a_change_of_the_file_is_taken(bench: Bench) {
+async fn a_changed_file_is_applied(bench: Bench) {
     let [a, b] = bench.servers(["a", "b"]).await;
     let proxy = bench.serve(Service::of([&a]), &[]).await;
     assert_eq!(proxy.get("/").await.served_by(), "a");
@@ -33,15 +33,15 @@ async fn a_change_of_the_file_is_taken(bench: Bench) {
     assert_eq!(proxy.get("/").await.status, 404, "a service that is gone");
 }
 
-async fn hangup_reads_the_file_at_once(bench: Bench) {
+async fn sighup_reloads_the_file(bench: Bench) {
     let [a] = bench.servers(["a"]).await;
     let proxy = bench.serve(Service::of([&a]), &[]).await;
     proxy.signal(Signal::HUP);
-    proxy.logged(LOADED, 2).await; // though it says the same: a secret may have changed
+    proxy.logged(LOADED, 2).await; // although it is unchanged: a secret may have changed
     assert_eq!(proxy.get("/").await.served_by(), "a");
 }
 
-async fn a_bad_file_keeps_the_old_one(bench: Bench) {
+async fn an_invalid_file_is_rejected(bench: Bench) {
     let [a, b] = bench.servers(["a", "b"]).await;
     let proxy = bench.serve(Service::of([&a]), &[]).await;
     let bad = "services:\n  app.test:\n    servers: [b.test]\n    polcy: failover\n";
@@ -65,7 +65,7 @@ async fn a_bad_file_keeps_the_old_one(bench: Bench) {
 /// The header that marks responses while the newest configuration is rejected.
 const CONFIG: &str = "X-Tunnel-Balancer-Config";
 
-async fn a_missing_secret_keeps_a_service_that_is_served(bench: Bench) {
+async fn a_missing_secret_of_a_running_service_is_rejected(bench: Bench) {
     let [a] = bench.servers(["a"]).await;
     let proxy = bench.serve(Service::of([&a]), &[]).await;
     let with_secret = |host: &str| Service::of([&a]).host(host).each_with("headers: { X-Token: \"${NOT_SET}\" }");
@@ -79,7 +79,7 @@ async fn a_missing_secret_keeps_a_service_that_is_served(bench: Bench) {
     assert_eq!(proxy.get("/").await.served_by(), "a");
 }
 
-async fn a_missing_file_keeps_the_old_one(bench: Bench) {
+async fn a_missing_file_is_rejected(bench: Bench) {
     let [a] = bench.servers(["a"]).await;
     let proxy = bench.serve(Service::of([&a]), &[]).await;
     proxy.remove();
@@ -88,7 +88,7 @@ async fn a_missing_file_keeps_the_old_one(bench: Bench) {
     assert_eq!(proxy.get("/").await.served_by(), "a");
 }
 
-async fn what_is_known_of_a_server_survives(bench: Bench) {
+async fn a_kept_server_keeps_its_state(bench: Bench) {
     let [a, b, c] = bench.servers(["a", "b", "c"]).await;
     let long = "ejection: { base_time: 5m }";
     let proxy = bench.serve(Service::of([&a, &b]).with(long), &[]).await;
@@ -101,7 +101,7 @@ async fn what_is_known_of_a_server_survives(bench: Bench) {
     assert_eq!((a.hits(), b.hits(), c.hits()), (1, 1, 1));
 }
 
-async fn health_of_an_unchanged_service_survives(bench: Bench) {
+async fn an_unchanged_service_keeps_its_health(bench: Bench) {
     let [a, b] = bench.servers(["a", "b"]).await;
     a.respond_to_probes(Reply::status(500));
     let services = || Service::of([&a, &b]).checked();
@@ -121,7 +121,7 @@ async fn health_of_an_unchanged_service_survives(bench: Bench) {
     gate.open();
 }
 
-async fn no_request_fails_meanwhile(bench: Bench) {
+async fn no_request_fails_during_reloads(bench: Bench) {
     let [a, b] = bench.servers(["a", "b"]).await;
     let proxy = bench.serve(Service::of([&a, &b]).checked(), &[]).await;
     let mut traffic = Traffic::start(&proxy);
@@ -135,7 +135,7 @@ async fn no_request_fails_meanwhile(bench: Bench) {
     traffic.ends_without_failure().await;
 }
 
-async fn a_request_under_way_ends_with_the_old_one(bench: Bench) {
+async fn requests_in_flight_finish_with_the_previous_configuration(bench: Bench) {
     let [a, b] = bench.servers(["a", "b"]).await;
     let proxy = bench.serve(Service::of([&a, &b]), &[]).await;
     let gate = Gate::closed();
