@@ -78,7 +78,7 @@ login 302 N ms unhealthy: blocked by Access (redirect to its login page)
 moved 301 N ms healthy (redirects to /login)
 resets - N ms unhealthy: connection lost
 refuses - N ms unhealthy: connection refused
-no-tls - N ms unhealthy: TLS: received corrupt message of type InvalidContentType
+no-tls - N ms unhealthy: the server speaks plain HTTP: write `http://…` in its URL
 quiet.test a - - not probed
 ";
     assert_eq!((text.as_str(), code), (expected, Some(1)));

@@ -17,6 +17,9 @@ pub(crate) fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item 
 pub(crate) fn cause(error: &(dyn Error + 'static)) -> Option<String> {
     chain(error).find_map(|error| {
         if let Some(tls) = error.downcast_ref::<rustls::Error>() {
+            if matches!(tls, rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType)) {
+                return Some("the server speaks plain HTTP: write `http://…` in its URL".to_owned());
+            }
             return Some(format!("TLS: {tls}"));
         }
         if error.to_string().starts_with("dns error") {
@@ -53,6 +56,15 @@ mod tests {
     #[derive(Debug, thiserror::Error)]
     #[error("tcp open error")]
     struct Open(#[source] io::Error);
+
+    #[test]
+    fn plain_http_on_a_tls_connection_is_named() {
+        let plain = rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType);
+        let cause = cause(&io::Error::other(plain)).unwrap();
+        assert_eq!(cause, "the server speaks plain HTTP: write `http://…` in its URL");
+        let other = self::cause(&io::Error::other(rustls::Error::DecryptError)).unwrap();
+        assert!(other.starts_with("TLS: "), "{other}");
+    }
 
     #[test]
     fn exhausted_resources_are_found_at_any_depth() {
