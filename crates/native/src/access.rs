@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use http::Request;
 use tokio_util::sync::CancellationToken;
-use tunnel_balancer_core::{LogEvent, Reason, RequestId};
+use tunnel_balancer_core::{LogEntry, LogEvent, Reason, RequestId};
 
 use crate::log::{Line, LogWriter};
 
@@ -60,9 +60,6 @@ pub(crate) struct AccessLine {
 }
 
 impl Access {
-    /// The maximum length of values that the client chose.
-    const MAX_CHARS: usize = 1024;
-
     /// Starts a line. A request that ends after `abort` was aborted by a shutdown.
     pub(crate) fn new<B>(
         log: Option<&LogWriter>,
@@ -137,9 +134,9 @@ impl AccessLine {
     }
 }
 
-/// Returns at most [`Access::MAX_CHARS`] characters of a value that a client chose.
+/// Returns at most [`LogEntry::MAX_CLIENT_CHARS`] characters of a value that a client chose.
 pub(crate) fn truncate(value: &str) -> String {
-    value.chars().take(Access::MAX_CHARS).collect()
+    value.chars().take(LogEntry::MAX_CLIENT_CHARS).collect()
 }
 
 fn millis(duration: Duration) -> u64 {

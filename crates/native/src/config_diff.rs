@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use tunnel_balancer_core::{Service, Services};
+use tunnel_balancer_core::{LogEntry, LogEvent, LogLevel, Server, ServerId, Service, Services};
 
 /// Returns the added, removed and changed services and servers in one line.
 pub(crate) fn describe(old: &Services, new: &Services) -> String {
@@ -16,6 +16,35 @@ pub(crate) fn describe(old: &Services, new: &Services) -> String {
         }
     }
     if changes.is_empty() { "no change".to_owned() } else { changes.join("; ") }
+}
+
+/// Returns the entries of servers whose state a reload has ended.
+pub(crate) fn ended_states<'a>(old: &'a Services, new: &Services) -> Vec<LogEntry<'a>> {
+    let new = by_name(new);
+    let mut entries = Vec::new();
+    for service in old.pools().map(|pool| pool.service()) {
+        let changed = new.get(&service.name()).copied();
+        for (id, server) in servers(service).filter(|(_, server)| server.enabled) {
+            let same = |other: &Server| other.enabled && other.name == server.name && other.url == server.url;
+            let kept = changed.and_then(|new| Some((new, servers(new).find(|(_, other)| same(other))?.0)));
+            let is_checked = |(service, id): (&Service, ServerId)| service.health_check_of(id).is_some();
+            let event = match kept {
+                None => LogEvent::ServerRemoved,
+                Some(kept) if is_checked((service, id)) && !is_checked(kept) => LogEvent::ServerUnchecked,
+                Some(_) => continue,
+            };
+            entries.push(LogEntry {
+                service: Some(service.name()),
+                server: Some(&server.name),
+                ..LogEntry::new(LogLevel::Info, event)
+            });
+        }
+    }
+    entries
+}
+
+fn servers(service: &Service) -> impl Iterator<Item = (ServerId, &Server)> {
+    service.servers().iter().enumerate().filter_map(|(index, server)| Some((ServerId::new(index)?, server)))
 }
 
 fn by_name(services: &Services) -> BTreeMap<String, &Service> {
@@ -63,5 +92,30 @@ mod tests {
             "added d.test; removed b.test; changed a.test (added z, removed y); changed c.test (settings)"
         );
         assert_eq!(describe(&old, &old), "no change");
+    }
+
+    #[test]
+    fn the_states_of_removed_and_unchecked_servers_end() {
+        let old = services(
+            "services: { a.test: [x.example, y.example, z.example, { url: v.example, name: v }], b.test: [x.example] }",
+        );
+        let new = services(
+            "services: { a.test: [x.example, { url: y.example, health_check: false }, { url: z.example, enabled: false }, \
+             { url: w.example, name: v }] }",
+        );
+        let ended: Vec<String> = ended_states(&old, &new)
+            .iter()
+            .map(|it| format!("{} {} {}", it.event.as_str(), it.service.as_deref().unwrap(), it.server.unwrap()))
+            .collect();
+        assert_eq!(
+            ended,
+            [
+                "server_unchecked a.test y",
+                "server_removed a.test z",
+                "server_removed a.test v",
+                "server_removed b.test x"
+            ]
+        );
+        assert_eq!(ended_states(&old, &old), []);
     }
 }

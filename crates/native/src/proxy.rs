@@ -267,7 +267,8 @@ fn local_reply(
     let rendered = context.respond(reply, pool.map(Pool::service));
     access.on_response(rendered.status);
     access.line.reason = Some(reply.into());
-    log::emit(&LogEntry::local_reply(reply, pool.map(Pool::service), access.line.server.as_deref(), context.id()));
+    let (service, server) = (pool.map(Pool::service), access.line.server.as_deref());
+    log::emit(&LogEntry::local_reply(reply, service, server, context.id(), Some(&access.line.host)));
     let mut response = Response::new(ProxyBody::local(rendered.body, access));
     *response.status_mut() = rendered.status;
     for (name, value) in rendered.headers {

@@ -106,6 +106,7 @@ pub async fn serve(options: Options, access_log: Option<LogWriter>) -> Result<()
                 health_checks = proxy.start_health_checks();
                 let new = proxy.services();
                 log::config_loaded(&file, &new, &config_diff::describe(&old, &new));
+                config_diff::ended_states(&old, &new).iter().for_each(log::emit);
                 log::missing_secrets(&file, &read.without_secrets, read.errors.as_ref());
             }
             Some(Err(error)) => {

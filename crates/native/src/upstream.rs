@@ -13,8 +13,8 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::{Builder, Client};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tunnel_balancer_core::{
-    self as core, AttemptInfo, Clock, FailedAttempt, Failure, HealthCheck, HttpClient, LogEntry, Pool, ProbeRequest,
-    ProbeResponse, Server, UpstreamError,
+    self as core, AttemptInfo, Clock, FailedAttempt, Failure, Health, HealthCheck, HttpClient, LogEntry, Pool,
+    ProbeRequest, ProbeResponse, Server, UpstreamError,
 };
 
 use crate::body::RequestBody;
@@ -181,6 +181,14 @@ pub(crate) struct Servers {
     pub(crate) clock: TokioClock,
 }
 
+impl Servers {
+    fn is_unhealthy(&self, name: &str) -> bool {
+        let status = self.pool.update(|state| state.status(self.clock.now()));
+        let servers = self.pool.service().servers().iter();
+        servers.zip(status).any(|(server, status)| server.name == name && status.health == Health::Unhealthy)
+    }
+}
+
 impl HttpClient for Servers {
     type Request = UpstreamRequest;
     type Response = Response<Incoming>;
@@ -204,7 +212,9 @@ impl HttpClient for Servers {
 
     async fn send_probe(&self, server: &Server, probe: ProbeRequest) -> Result<Response<Incoming>, SendError> {
         self.upstream.send_probe(probe).await.inspect_err(|error| {
-            log::emit(&LogEntry::probe_failed(self.pool.service(), &server.name, error.failure(), error.detail()));
+            let (service, server) = (self.pool.service(), server.name.as_str());
+            let unhealthy = self.is_unhealthy(server);
+            log::emit(&LogEntry::probe_failed(service, server, unhealthy, error.failure(), error.detail()));
         })
     }
 

@@ -30,7 +30,7 @@ use crate::fields::Fields;
 async fn fetch(request: web_sys::Request, env: Env, context: Context) -> Result<web_sys::Response> {
     let (url, reply_context) = (request.url(), respond::context(&request)?);
     let Some(loaded) = services::load(&env) else {
-        return respond::local_reply(LocalReply::Misconfigured, &reply_context, None, None);
+        return respond::local_reply(LocalReply::Misconfigured, &reply_context, None, None, None);
     };
     let has_hop = request.headers().has(headers::LOOP_HEADER)?;
     let response = match loaded.services.route(&url, has_hop) {
@@ -40,7 +40,7 @@ async fn fetch(request: web_sys::Request, env: Env, context: Context) -> Result<
             let client = Fetch::new(matched.pool, context);
             forward(request, matched, client, &loaded.services, &reply_context).await?
         }
-        Err(reply) => respond::local_reply(reply, &reply_context, None, None)?,
+        Err(reply) => respond::local_reply(reply, &reply_context, None, None, url.split('/').nth(2))?,
     };
     if loaded.is_fallback {
         // The headers of a response that could not be copied are immutable.
@@ -75,7 +75,7 @@ async fn forward(
             log::write_transitions(pool);
             respond::with(forwarded, &proxied, pool, reply_context)
         }
-        Err(_) => respond::local_reply(LocalReply::Incomplete, reply_context, Some(pool), None),
+        Err(_) => respond::local_reply(LocalReply::Incomplete, reply_context, Some(pool), None, None),
     };
     permit.into_iter().for_each(|permit| services.replay.release(permit));
     response

@@ -28,6 +28,7 @@ pub(crate) fn write(entry: &LogEntry<'_>) {
     number("duration_ms", entry.duration_ms());
     number("attempt", entry.attempt.map(u64::from));
     number("status", entry.status.map(u64::from));
+    string("host", entry.host.as_deref());
     string("source", entry.source);
     number("services", entry.services.map(|count| count as u64));
     number("servers", entry.servers.map(|count| count as u64));

@@ -25,23 +25,25 @@ pub(crate) fn with(
 ) -> Result<web_sys::Response> {
     let response = match forwarded.response {
         Ok(response) => response,
-        Err(reply) => return local_reply(reply, context, Some(pool), forwarded.last_tried),
+        Err(reply) => return local_reply(reply, context, Some(pool), forwarded.last_tried, None),
     };
     let Some(id) = forwarded.served_by else { return Ok(response) };
     prepare(&response, proxied, id, forwarded.last_resort).or(Ok(response))
 }
 
-/// Returns a local reply. `pool` is the pool of the request's service, if it is known, and `server`
-/// the server of the last attempt.
+/// Returns a local reply. `pool` is the pool of the request's service, if it is known, `server` the
+/// server of the last attempt, and `host` the host that the client requested.
 pub(crate) fn local_reply(
     reply: LocalReply,
     context: &ReplyContext,
     pool: Option<&Pool>,
     server: Option<ServerId>,
+    host: Option<&str>,
 ) -> Result<web_sys::Response> {
     let service = pool.map(Pool::service);
     let server = service.zip(server).and_then(|(service, server)| service.server(server));
-    log::write(&LogEntry::local_reply(reply, service, server.map(|server| server.name.as_str()), context.id()));
+    let server = server.map(|server| server.name.as_str());
+    log::write(&LogEntry::local_reply(reply, service, server, context.id(), host));
     let rendered = context.respond(reply, service);
     let init = web_sys::ResponseInit::new();
     init.set_status(rendered.status.as_u16());

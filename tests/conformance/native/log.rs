@@ -11,13 +11,14 @@ use tunnel_balancer_tests::{Action, Bench, Reply, Request, Service};
 use super::tls::{Files, Visitor, get};
 
 cases![
-    not on Worker: "a Worker logs no requests: they are in Cloudflare's own log";
+    not on Worker: "a Worker logs no requests";
     every_request_is_a_line,
     local_replies_have_the_id_of_their_line,
     a_failed_attempt_names_server_request_and_cause,
     a_lost_post_names_its_server,
     an_outage_is_read_back_from_the_log,
-    failed_probes_are_logged_at_debug_level,
+    an_outage_without_traffic_is_explained_by_the_log,
+    a_reload_ends_the_states_of_removed_servers,
     the_level_filters_events,
     the_access_log_can_be_a_file_or_off,
     a_reload_logs_the_difference,
@@ -80,6 +81,7 @@ async fn local_replies_have_the_id_of_their_line(bench: Bench) {
             let line = &proxy.logged(event, nth + 1).await[nth];
             assert_eq!((&line["status"], line["server"].as_str()), (&status.into(), server), "{line}");
             assert_eq!(line["reason"], reason, "{line}");
+            assert_eq!(line["host"].is_string(), event == "request" || reason == "unknown_host", "{line}");
             assert_eq!(line["request_id"].as_str(), response.header("X-Request-Id"), "{line}");
         }
     }
@@ -159,7 +161,8 @@ fn out(log: &str) -> Vec<(String, String, String)> {
             Some("server_unhealthy") => _ = server.entry("unhealthy").or_insert_with(|| (text("ts"), text("reason"))),
             Some("server_stalled") => _ = server.entry("stalled").or_insert_with(|| (text("ts"), text("reason"))),
             Some("server_restored") => _ = server.remove("ejected"),
-            Some("server_healthy") => _ = server.remove("unhealthy"),
+            Some("server_healthy" | "server_unchecked") => _ = server.remove("unhealthy"),
+            Some("server_removed") => server.clear(),
             Some("server_stall_ended") => _ = server.remove("stalled"),
             _ => {}
         }
@@ -192,13 +195,38 @@ fn jq((options, program): (&str, &str), input: &str) -> Option<String> {
     Some(String::from_utf8(output.stdout).expect("UTF-8"))
 }
 
-async fn failed_probes_are_logged_at_debug_level(bench: Bench) {
+async fn an_outage_without_traffic_is_explained_by_the_log(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     primary.stop().await;
     let proxy = bench.serve(Service::of([&primary]).checked_often(), &["--log-level", "debug"]).await;
-    let line = &proxy.logged("probe_failed", 1).await[0];
-    assert_eq!((&line["server"], &line["level"]), (&"primary".into(), &"debug".into()), "{line}");
-    assert_eq!((&line["reason"], &line["detail"]), (&"connect_failed".into(), &"connection refused".into()), "{line}");
+    let lines = proxy.logged("probe_failed", 4).await;
+    for line in &lines {
+        assert_eq!(line["server"], "primary", "{line}");
+        let cause = (&line["reason"], &line["detail"]);
+        assert_eq!(cause, (&"connect_failed".into(), &"connection refused".into()), "{line}");
+    }
+    assert_eq!(lines[0]["level"], "warn", "{lines:?}");
+    assert_eq!(lines[3]["level"], "debug", "the outage is known: {lines:?}");
+}
+
+async fn a_reload_ends_the_states_of_removed_servers(bench: Bench) {
+    let [a, b, c] = bench.servers(["a", "b", "c"]).await;
+    let proxy = bench.serve(Service::of([&a, &b, &c]).checked_often(), &[]).await;
+    proxy.logged("server_healthy", 3).await;
+    a.stop().await;
+    b.stop().await;
+    proxy.logged("server_unhealthy", 2).await;
+    let down = |server: &str| out(&proxy.log().text()).iter().any(|(name, ..)| name.ends_with(server));
+    assert!(down("a") && down("b"), "{}", proxy.log().text());
+    proxy.edit(Service::of([&b, &c]).checked_often());
+    assert_eq!(proxy.logged("server_removed", 1).await[0]["server"], "a");
+    assert!(!down("a") && down("b"), "{}", proxy.log().text());
+    proxy.edit(Service::of([&b, &c]));
+    assert_eq!(proxy.logged("server_unchecked", 2).await[0]["server"], "b");
+    assert!(!down("b"), "{}", proxy.log().text());
+    if let Some(servers) = jq(recipe("which-servers-are-out"), &proxy.log().text()) {
+        assert_eq!(servers, "");
+    }
 }
 
 async fn the_level_filters_events(bench: Bench) {
@@ -208,7 +236,6 @@ async fn the_level_filters_events(bench: Bench) {
     primary.stop().await;
     proxy.get("/").await;
     proxy.logged("attempt_failed", 1).await;
-    assert_eq!(proxy.events("probe_failed"), [] as [Value; 0]);
     assert!(proxy.events("config_loaded").len() == 1, "{}", proxy.log().text());
 }
 

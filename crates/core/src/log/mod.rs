@@ -40,6 +40,8 @@ pub struct LogEntry<'a> {
     pub attempt: Option<u32>,
     /// The status of a response.
     pub status: Option<u16>,
+    /// The host of the client's request.
+    pub host: Option<String>,
     /// The file or variable of a configuration.
     pub source: Option<&'a str>,
     /// The number of services of a configuration.
@@ -49,6 +51,9 @@ pub struct LogEntry<'a> {
 }
 
 impl<'a> LogEntry<'a> {
+    /// The maximum length of values that clients choose.
+    pub const MAX_CLIENT_CHARS: usize = 1024;
+
     /// Creates an entry without fields.
     pub const fn new(level: LogLevel, event: LogEvent) -> Self {
         Self {
@@ -62,6 +67,7 @@ impl<'a> LogEntry<'a> {
             duration: None,
             attempt: None,
             status: None,
+            host: None,
             source: None,
             services: None,
             servers: None,
@@ -103,12 +109,14 @@ impl<'a> LogEntry<'a> {
     }
 
     /// Creates the entry of a local reply. `service` is the service of the request, if it is known,
-    /// and `server` the name of the server of its last attempt.
+    /// and `server` the name of the server of its last attempt. `host` is the host that the client
+    /// requested, which is logged if it is unknown.
     pub fn local_reply(
         reply: LocalReply,
         service: Option<&'a Service>,
         server: Option<&'a str>,
         id: &'a RequestId,
+        host: Option<&str>,
     ) -> Self {
         let level = if reply.status().is_server_error() { LogLevel::Warn } else { LogLevel::Info };
         Self {
@@ -117,6 +125,9 @@ impl<'a> LogEntry<'a> {
             request_id: Some(id.as_str()),
             reason: Some(reply.into()),
             status: Some(reply.status().as_u16()),
+            host: host
+                .filter(|_| reply == LocalReply::UnknownHost)
+                .map(|host| host.chars().take(Self::MAX_CLIENT_CHARS).collect()),
             ..Self::new(level, LogEvent::LocalReply)
         }
     }
@@ -133,14 +144,22 @@ impl<'a> LogEntry<'a> {
         }
     }
 
-    /// Creates the entry of a failed probe of a server of `service`.
-    pub fn probe_failed(service: &'a Service, server: &'a str, failure: Failure, detail: Option<String>) -> Self {
+    /// Creates the entry of a failed probe of a server of `service`. Of a server that was
+    /// `unhealthy` before, it is a detail.
+    pub fn probe_failed(
+        service: &'a Service,
+        server: &'a str,
+        unhealthy: bool,
+        failure: Failure,
+        detail: Option<String>,
+    ) -> Self {
+        let level = if unhealthy { LogLevel::Debug } else { LogLevel::Warn };
         Self {
             service: Some(service.name()),
             server: Some(server),
             reason: Some(failure.into()),
             detail: Some(detail.unwrap_or_else(|| failure.to_string())),
-            ..Self::new(LogLevel::Debug, LogEvent::ProbeFailed)
+            ..Self::new(level, LogEvent::ProbeFailed)
         }
     }
 
@@ -229,6 +248,21 @@ mod tests {
             let entry = entry(change);
             assert_eq!((entry.event.as_str(), entry.reason.map(Reason::as_str)), (event, reason), "{change:?}");
         }
+    }
+
+    #[test]
+    fn the_entry_of_an_unknown_host_has_the_host() {
+        let (id, host) = (RequestId::random(1), "h".repeat(2_000));
+        let entry = LogEntry::local_reply(LocalReply::UnknownHost, None, None, &id, Some(&host));
+        assert_eq!(entry.host.map(|host| host.len()), Some(LogEntry::MAX_CLIENT_CHARS));
+        assert_eq!(LogEntry::local_reply(LocalReply::BadRequest, None, None, &id, Some(&host)).host, None);
+    }
+
+    #[test]
+    fn only_the_first_failed_probes_of_an_outage_are_warnings() {
+        let service = Service::new("app.test", vec![Server::new("a.example".parse().unwrap())]).unwrap();
+        let level = |unhealthy| LogEntry::probe_failed(&service, "a", unhealthy, Failure::Connect, None).level;
+        assert_eq!((level(false), level(true)), (LogLevel::Warn, LogLevel::Debug));
     }
 
     #[test]

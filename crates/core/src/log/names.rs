@@ -72,6 +72,10 @@ codes! {
         ServerStalled = "server_stalled",
         /// A stalled server responds again.
         ServerStallEnded = "server_stall_ended",
+        /// A reload removed or disabled a server, or changed its address: its state is gone.
+        ServerRemoved = "server_removed",
+        /// A reload turned the health check of a server off: its health is unknown.
+        ServerUnchecked = "server_unchecked",
         /// Traffic returned to a preferred server.
         Failback = "failback",
         /// A configuration is in use.

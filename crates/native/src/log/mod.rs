@@ -41,6 +41,7 @@ pub(crate) fn emit(entry: &LogEntry<'_>) {
                 duration_ms = entry.duration_ms(),
                 attempt = entry.attempt,
                 status = entry.status,
+                host = entry.host.as_deref(),
                 source = entry.source,
                 services = entry.services,
                 servers = entry.servers,
