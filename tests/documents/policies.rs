@@ -1,4 +1,4 @@
-//! Every policy is described where a reader looks for it.
+//! Every policy is described in each document about policies.
 
 use tunnel_balancer_config::policy_names;
 

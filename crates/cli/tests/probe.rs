@@ -183,11 +183,12 @@ fn check_warns_about_health_checks_that_fail_or_redirect() {
             |name, address| format!("{{url: http://{address}, name: {name}, headers: {{X-Token: \"${{TOKEN}}\"}}}}");
         let (first, second) = (server("first", first), server("second", &up));
         format!(
-            "services:\n  app.example.com:\n    servers: [{first}, {second}]\n    health_check: {{ path: /healthz{expect} }}\n"
+            "services:\n  app.example.com:\n    servers: [{first}, {second}]\n    \
+             health_check: {{ path: /healthz{expect} }}\n"
         )
     };
-    let expected = "warning[redirect]: the health check of app.example.com, server first, redirects to /login and passes: \
-                    choose a path without a redirect, or set `expect_status: 200-299`";
+    let expected = "warning[redirect]: the health check of app.example.com, server first, redirects to /login and \
+                    passes: choose a path without a redirect, or set `expect_status: 200-299`";
     let (text, code) = run(&yaml(&moved, ""), &["check", "--probe"]);
     assert!(text.contains(expected) && code == Some(0), "{text}");
     assert!(text.contains("services.yaml: 1 service, 2 servers, 3 warnings\n"), "{text}");

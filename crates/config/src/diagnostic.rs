@@ -103,7 +103,7 @@ pub enum Code {
     NoWrites,
     /// A warning: an address that a Worker cannot connect to, or cannot have itself.
     Unreachable,
-    /// A warning: a hostname with letters of two alphabets, of which some look alike.
+    /// A warning: a hostname with letters of two alphabets, which are easily confused.
     MixedScripts,
     /// A warning: unencrypted requests over the internet.
     InsecureHttp,

@@ -35,7 +35,8 @@ pub(crate) fn redact_line(line: &str, is_header: bool) -> String {
     shown + rest
 }
 
-/// Returns whether line `number`, counted from 1, is inside a map of headers. `line` returns a line.
+/// Returns whether line `number`, counted from 1, is inside a map of headers. `line` returns the
+/// line with a number.
 pub(crate) fn is_in_headers<'a>(number: usize, line: impl Fn(usize) -> &'a str) -> bool {
     let indentation = |text: &str| text.len() - text.trim_start_matches([' ', '-']).len();
     let mut indented = indentation(line(number));

@@ -94,7 +94,7 @@ pub(crate) struct Check {
 
     /// Isolates of the Worker that run at the same time, for the estimate. Each one probes.
     /// Cloudflare sets their number: at least one per data centre that clients reach.
-    #[arg(long, value_name = "NUMBER", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    #[arg(long, value_name = "NUMBER", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=10_000))]
     isolates: u64,
 }
 

@@ -31,7 +31,8 @@ pub(super) fn lint(url: &ServerUrl, field: Field<'_>) {
     }
 }
 
-/// Warns of a hostname with look-alikes of Latin letters. `field` is the address as written.
+/// Warns of a hostname with Latin letters and letters of another alphabet. `field` is the address
+/// as written.
 fn mixed_script(field: Field<'_>) {
     let Value::String(text) = field.value() else { return };
     let host = text.split_once("://").map_or(&**text, |(_, rest)| rest).split('/').next().unwrap_or_default();
