@@ -270,7 +270,8 @@ const HEALTH_CHECK_INTERVAL = 30 * 1000, CHECK_TIMEOUT = 2500, CHECK_INTERVAL = 
     #[test]
     fn invalid_servers_are_skipped_and_secrets_redacted() {
         check(
-            "const SERVERS = ['https://a.example.com', 'https://a.example.com/', 'ftp://u:secret@c.example.com', { name: 'd' },
+            "const SERVERS = ['https://a.example.com', 'https://a.example.com/', 'ftp://u:secret@c.example.com', \
+             { name: 'd' },
   'https://b.example.com']
 const ORIGINS = ['https://d.example.com']",
             &["chat.example.com"],
