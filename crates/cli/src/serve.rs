@@ -37,8 +37,9 @@ pub(crate) struct Serve {
     #[command(flatten)]
     map: MapFile,
 
-    /// Address to listen on: 127.0.0.1:8080, [::]:8080, localhost:8080, or all IPv4 addresses with
-    /// :8080. Port 0 is any free port, which the log names. Repeatable.
+    /// Address to listen on: 127.0.0.1:8080, localhost:8080, an IPv6 address in brackets with a
+    /// port, or all IPv4 addresses with :8080. Port 0 is any free port, which the log names.
+    /// Repeatable.
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080", value_parser = address::listen)]
     listen: Vec<SocketAddr>,
 
