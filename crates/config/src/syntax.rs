@@ -63,13 +63,13 @@ impl SyntaxError {
         let before = (1..position.line).rev().map(|number| lines.line(number)).find(|line| !line.trim().is_empty());
         let before = before.unwrap_or_default();
         let indentation = line.split(|c: char| !c.is_whitespace()).next().unwrap_or_default();
-        let missing_colon = before.trim().trim_start_matches("- ");
+        let missing_colon = key_without_colon(&message, &lines, position.line);
         let hint = if indentation.contains('\t') {
             Some("indent with spaces: YAML does not allow tabs")
         } else if let Some(hint) = slips::in_line(line).or_else(|| slips::in_line(before)) {
             Some(hint)
-        } else if message.starts_with("mapping values are not allowed") && is_key(missing_colon) {
-            return Self { position, message, hint: Some(format!("add a colon: `{missing_colon}:`")) };
+        } else if let Some(key) = missing_colon {
+            return Self { position, message, hint: Some(format!("add a colon: `{key}:`")) };
         } else if message.contains("did not find expected") && [" ${", ",${", "[${"].iter().any(|it| line.contains(it))
         {
             Some("put the reference in double quotes: `\"${NAME}\"`")
@@ -78,6 +78,23 @@ impl SyntaxError {
         };
         Self { position, message, hint: hint.map(str::to_owned) }
     }
+}
+
+/// Returns the key without its colon that is the likely cause of an error in line `number`.
+fn key_without_colon<'a>(message: &str, lines: &Lines<'a>, number: usize) -> Option<&'a str> {
+    let key = if message.starts_with("mapping values are not allowed") {
+        let above = || (1..number).rev().map(|number| lines.line(number)).filter(|line| !line.trim().is_empty());
+        let is_item = |line: &&str| line.trim_start().starts_with("- ");
+        // A key above a list, or the line above, which may be an item with a map.
+        let key = above().find(|line| !is_item(line)).map(str::trim).filter(|key| is_key(key));
+        key.or_else(|| Some(above().next()?.trim().trim_start_matches("- ")))?
+    } else if message.starts_with("could not find expected ':'") {
+        let (_, place) = message.rsplit_once(" at line ")?;
+        lines.line(place.split(' ').next()?.parse().ok()?).trim()
+    } else {
+        return None;
+    };
+    Some(key).filter(|key| is_key(key))
 }
 
 /// Returns whether a line could be a key without its colon.
@@ -160,8 +177,7 @@ mod tests {
             ),
             (
                 "a: 1\nb\n",
-                "3:1 could not find expected ':', while scanning a simple key at line 2 column 1; add the missing \
-                 colon, or correct the indentation, here or one line above",
+                "3:1 could not find expected ':', while scanning a simple key at line 2 column 1; add a colon: `b:`",
             ),
             (
                 "a: [b\n",
