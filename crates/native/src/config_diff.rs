@@ -100,8 +100,8 @@ mod tests {
             "services: { a.test: [x.example, y.example, z.example, { url: v.example, name: v }], b.test: [x.example] }",
         );
         let new = services(
-            "services: { a.test: [x.example, { url: y.example, health_check: false }, { url: z.example, enabled: false }, \
-             { url: w.example, name: v }] }",
+            "services: { a.test: [x.example, { url: y.example, health_check: false }, \
+             { url: z.example, enabled: false }, { url: w.example, name: v }] }",
         );
         let ended: Vec<String> = ended_states(&old, &new)
             .iter()
