@@ -6,7 +6,7 @@
 use std::sync::OnceLock;
 
 use tunnel_balancer_config::{Available, Errors, parse_available};
-use tunnel_balancer_core::{LogEntry, LogEvent, LogLevel, Reason, Services};
+use tunnel_balancer_core::{LogEntry, Reason, Services};
 use worker::Env;
 
 use crate::{log, random};
@@ -48,26 +48,16 @@ fn read(env: &Env) -> Option<Loaded> {
 
 /// Creates the pools of a configuration and logs that it is in use.
 fn services(source: &str, read: Available) -> Services {
-    let servers = read.config.services.iter().map(|service| service.servers().len()).sum();
-    log::write(&LogEntry {
-        source: Some(source),
-        services: Some(read.config.services.len()),
-        servers: Some(servers),
-        ..LogEntry::new(LogLevel::Info, LogEvent::ConfigLoaded)
-    });
+    let services = Services::new(read.config.services, random::bits());
+    log::write(&LogEntry::config_loaded(&services, source));
     if let Some(errors) = read.errors {
         for address in &read.without_secrets {
             log::write(&LogEntry::missing_secret(address, source, errors.in_file(source).to_string()));
         }
     }
-    Services::new(read.config.services, random::bits()).with_missing_secrets(&read.without_secrets)
+    services.with_missing_secrets(&read.without_secrets)
 }
 
 fn reject(source: &str, errors: &Errors) {
-    log::write(&LogEntry {
-        reason: Some(Reason::InvalidConfig),
-        detail: Some(errors.in_file(source).to_string()),
-        source: Some(source),
-        ..LogEntry::new(LogLevel::Error, LogEvent::ConfigRejected)
-    });
+    log::write(&LogEntry::config_rejected(source, Reason::InvalidConfig, errors.in_file(source).to_string()));
 }

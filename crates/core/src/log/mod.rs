@@ -11,7 +11,7 @@ use crate::attempt::AttemptInfo;
 use crate::classify::{Failure, Outcome};
 use crate::local_reply::LocalReply;
 use crate::pool::{Event, Transition};
-use crate::proxy::RequestId;
+use crate::proxy::{RequestId, Services};
 use crate::server_set::ServerId;
 use crate::service::Service;
 
@@ -129,6 +129,26 @@ impl<'a> LogEntry<'a> {
                 .filter(|_| reply == LocalReply::UnknownHost)
                 .map(|host| host.chars().take(Self::MAX_CLIENT_CHARS).collect()),
             ..Self::new(level, LogEvent::LocalReply)
+        }
+    }
+
+    /// Creates the entry of a configuration that is in use.
+    pub fn config_loaded(services: &Services, source: &'a str) -> Self {
+        Self {
+            source: Some(source),
+            services: Some(services.pools().count()),
+            servers: Some(services.pools().map(|pool| pool.service().servers().len()).sum()),
+            ..Self::new(LogLevel::Info, LogEvent::ConfigLoaded)
+        }
+    }
+
+    /// Creates the entry of an invalid configuration or certificate.
+    pub fn config_rejected(source: &'a str, reason: Reason, detail: String) -> Self {
+        Self {
+            reason: Some(reason),
+            detail: Some(detail),
+            source: Some(source),
+            ..Self::new(LogLevel::Error, LogEvent::ConfigRejected)
         }
     }
 

@@ -65,14 +65,8 @@ pub(crate) fn emit_transitions(pool: &Pool) {
 
 /// Emits that a configuration is in use, and its warnings.
 pub(crate) fn config_loaded(file: &ConfigFile, services: &Services, detail: &str) {
-    let (source, servers) = (file.name(), services.pools().map(|pool| pool.service().servers().len()).sum());
-    emit(&LogEntry {
-        detail: Some(detail.to_owned()),
-        source: Some(&source),
-        services: Some(services.pools().count()),
-        servers: Some(servers),
-        ..LogEntry::new(LogLevel::Info, LogEvent::ConfigLoaded)
-    });
+    let source = file.name();
+    emit(&LogEntry { detail: Some(detail.to_owned()), ..LogEntry::config_loaded(services, &source) });
     for warning in file.warnings() {
         let entry = LogEntry::new(LogLevel::Warn, LogEvent::ConfigWarning);
         emit(&LogEntry { detail: Some(warning), source: Some(&source), ..entry });
@@ -89,8 +83,7 @@ pub(crate) fn missing_secrets(file: &ConfigFile, addresses: &[String], errors: O
 
 /// Emits that a configuration or a certificate is invalid. The previous one stays in use.
 pub(crate) fn config_rejected(source: &str, reason: Reason, detail: String) {
-    let entry = LogEntry::new(LogLevel::Error, LogEvent::ConfigRejected);
-    emit(&LogEntry { reason: Some(reason), detail: Some(detail), source: Some(source), ..entry });
+    emit(&LogEntry::config_rejected(source, reason, detail));
 }
 
 /// Emits that a listener accepts connections.
