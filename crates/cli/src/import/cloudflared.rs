@@ -1,5 +1,6 @@
 //! `import cloudflared`: a services.yaml with the servers of existing tunnels.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -183,25 +184,19 @@ fn server_of(rule: &ImportedRule, address: &str, guesser: &HostGuesser<'_>) -> (
 
 /// Comments for a map with public hosts that tunnels still serve.
 fn order_without_downtime(public: &[&str]) -> Vec<String> {
-    let mut zones: Vec<&str> = public.iter().map(|host| psl::domain_str(host).unwrap_or(host)).collect();
-    zones.sort_unstable();
-    zones.dedup();
-    if zones.is_empty() {
-        return Vec::new();
-    }
+    let zones: BTreeSet<&str> = public.iter().map(|host| psl::domain_str(host).unwrap_or(host)).collect();
     let zones: String = zones.iter().map(|zone| format!(" --zone {zone}")).collect();
-    [
-        String::new(),
-        "The order without downtime:".to_owned(),
-        "  1. Add the new hostnames to each tunnel: `tunnel-balancer generate cloudflared".to_owned(),
-        "     --tunnel 'home=*-a.example.com' --into config.yml`, then `generate dns`.".to_owned(),
-        format!("  2. Put the Worker in front: `tunnel-balancer generate wrangler{zones} --write`, then deploy it."),
-        "     The route takes effect in one step. To roll back, delete it in the dashboard (Workers Routes)."
-            .to_owned(),
-        "  3. Test, with each tunnel stopped once.".to_owned(),
-        "  4. Only then remove the rules of the public hostnames from the tunnels. Keep their DNS records.".to_owned(),
-    ]
-    .to_vec()
+    let order = format!(
+        "
+The order without downtime:
+  1. Add the new hostnames to each tunnel: `tunnel-balancer generate cloudflared
+     --tunnel 'home=*-a.example.com' --into config.yml`, then `generate dns`.
+  2. Put the Worker in front: `tunnel-balancer generate wrangler{zones} --write`, then deploy it.
+     The route takes effect in one step. To roll back, delete it in the dashboard (Workers Routes).
+  3. Test, with each tunnel stopped once.
+  4. Only then remove the rules of the public hostnames from the tunnels. Keep their DNS records."
+    );
+    order.lines().filter(|_| !public.is_empty()).map(str::to_owned).collect()
 }
 
 #[cfg(test)]

@@ -6,7 +6,6 @@
 mod cloudflared;
 mod grouping;
 mod host_guesser;
-mod javascript;
 mod script;
 mod server_names;
 

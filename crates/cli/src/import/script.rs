@@ -3,15 +3,14 @@
 //! Literals are read: a list of addresses or of objects, or constants such as `PRIMARY` and
 //! `BACKUP`. For any other script, the result is a file to complete, with the addresses found.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use clap::Args;
+use regex::Regex;
 use serde_json::Value;
-use tunnel_balancer_config::{format_duration, redact_urls, yaml_scalar};
+use tunnel_balancer_config::{redact_urls, yaml_scalar};
 
-use super::javascript::{Literal, literals};
 use super::{ImportResult, Target};
 use crate::draft::{Draft, DraftServer, DraftService, server_error};
 use crate::input;
@@ -19,9 +18,9 @@ use crate::input;
 /// From a Worker script with a list of servers.
 ///
 /// Reads a list such as `const SERVERS = ['https://chat-a.example.com',
-/// 'https://chat-b.example.com']`. Its elements may be objects with `url`, `name`, `weight`,
-/// `enabled` and `healthCheckPath`. Reads constants such as `PRIMARY`, `BACKUP`, `HEALTH_PATH` and
-/// `HEALTH_CHECK_INTERVAL`. For any other script, lists the addresses in it.
+/// 'https://chat-b.example.com']`, whose elements may be objects with `url` and `name`. Reads
+/// constants such as `PRIMARY`, `BACKUP` and `HEALTH_CHECK_PATH`. For any other script, lists the
+/// addresses in it.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -45,8 +44,8 @@ impl FromScript {
 }
 
 fn import(script: &str, file: &Path, public: &[String]) -> ImportResult {
-    let mut import = Import { literals: literals(script), file: file.display().to_string(), notes: Vec::new() };
-    let service = import.service().or_else(|| import.skeleton(script));
+    let mut import = Import { file: file.display().to_string(), notes: Vec::new() };
+    let service = import.service(&literals(script)).or_else(|| import.skeleton(script));
     let hosts = if public.is_empty() { vec![None] } else { public.iter().cloned().map(Some).collect() };
     let mut draft = Draft { comments: vec![format!("Generated from {}.", import.file)], ..Draft::default() };
     draft.services.extend(hosts.into_iter().flat_map(|address| {
@@ -56,45 +55,72 @@ fn import(script: &str, file: &Path, public: &[String]) -> ImportResult {
     ImportResult { draft, notes: import.notes }
 }
 
-/// Parts of the names of lists, and of single constants.
+/// `NAME = LITERAL` or `NAME: LITERAL`, up to the character after it. JSON5 has the syntax of
+/// JavaScript's literals.
+const LITERAL: &str = r#"(?x) \b ([\w$]+) ['"?]* (?: : [^=:;,(){}\n]* )? \s* [=:] \s* (?: Object\.freeze\( )?
+    ( \[ [^\[\]]* \] | '[^'\n]*' | "[^"\n]*" | `[^`$\n]*` )
+    \ * (?: as\ const )? (?: [,;)}\].\r\n] | \ *// | $ )"#;
+/// Parts of the names of lists, of single constants, and of other addresses.
 const LISTS: [&str; 7] = ["server", "backend", "upstream", "origin", "host", "url", "target"];
 const SINGLE: [&str; 7] = ["primary", "main", "backup", "secondary", "fallback", "replica", "standby"];
-/// Parts of the names of other addresses.
 const OTHERS: [&str; 6] = ["allow", "cors", "trust", "block", "health", "check"];
 /// The keys of a server's address.
 const ADDRESS: [&str; 5] = ["url", "host", "hostname", "address", "origin"];
 
+/// A literal with a name.
+struct Literal {
+    name: String,
+    value: Value,
+    line: usize,
+}
+
+/// The literals of a script in their order. Lines that begin with a comment are skipped.
+fn literals(script: &str) -> Vec<Literal> {
+    let is_comment = |line: &str| ["//", "/*", "*"].iter().any(|mark| line.trim_start().starts_with(mark));
+    let code: String = script.split_inclusive('\n').map(|line| if is_comment(line) { "\n" } else { line }).collect();
+    let pattern = Regex::new(LITERAL).unwrap_or_else(|error| unreachable!("{error}"));
+    let (mut line, mut end) = (1, 0);
+    let literals = pattern.captures_iter(&code).map(|found| {
+        let at = found.get_match().start();
+        line += code[end..at].matches('\n').count();
+        end = at;
+        let value = json5::from_str(&found[2].replace('`', "\"")).unwrap_or_default();
+        Literal { name: found[1].to_owned(), value, line }
+    });
+    literals.collect()
+}
+
 struct Import {
     file: String,
-    literals: Vec<Literal>,
     notes: Vec<String>,
 }
 
 impl Import {
     /// The servers of the first list of addresses, or of single constants, with their health check;
     /// `None` without any.
-    fn service(&mut self) -> Option<DraftService> {
+    fn service(&mut self, literals: &[Literal]) -> Option<DraftService> {
         let is_url = |value: &Value| address(value).is_some_and(|url| server_error(url).is_none());
-        let named = |literal: &&Literal, parts: &[&str]| has(&literal.name, parts) && !has(&literal.name, &OTHERS);
-        let list = self.literals.iter().filter(|literal| named(literal, &LISTS)).find_map(|literal| {
-            let values = literal.value.as_array().filter(|values| values.iter().any(is_url))?;
-            Some(values.iter().map(|value| (value.clone(), literal.line)).collect())
-        });
-        let values: Vec<(Value, usize)> = list.unwrap_or_else(|| {
+        let named = |parts| literals.iter().filter(move |it| has(&it.name, parts) && !has(&it.name, &OTHERS));
+        let elements = |list: &Literal| list.value.as_array().filter(|list| list.iter().any(is_url)).cloned();
+        let mut lists = named(&LISTS).filter_map(|list| Some((elements(list)?, list)));
+        let values = if let Some((values, list)) = lists.next() {
+            lists.for_each(|(_, list)| self.note(list.line, format!("skipped the list `{}`", list.name)));
+            values.into_iter().map(|value| (value, list.line)).collect()
+        } else {
             let has_scheme = |value: &Value| value.as_str().is_some_and(|url| url.contains("://"));
-            let single = self.literals.iter().filter(|literal| named(literal, &SINGLE) && has_scheme(&literal.value));
-            single.map(|literal| (literal.value.clone(), literal.line)).collect()
-        });
+            let single = named(&SINGLE).filter(|constant| has_scheme(&constant.value));
+            single.map(|constant| (constant.value.clone(), constant.line)).collect::<Vec<_>>()
+        };
         let mut service = DraftService::default();
         for (value, line) in values {
             let server = self.server(&value, line);
             let is_new = |server: &DraftServer| service.servers.iter().all(|other| other.url != server.url);
             service.servers.extend(server.filter(is_new));
         }
-        if service.servers.iter().flat_map(|server| &server.settings).any(|line| line.starts_with("weight")) {
-            service.settings.push("policy: round_robin".to_owned());
-        }
-        service.settings.extend(self.health_check());
+        let path =
+            literals.iter().filter(|it| has(&it.name, &["health", "check", "probe"]) && has(&it.name, &["path"]));
+        let path = path.filter_map(|it| it.value.as_str()).find(|path| path.starts_with('/'));
+        service.settings.extend(path.map(|path| format!("health_check: {{ path: {} }}", yaml_scalar(path))));
         service.resolve_duplicate_names();
         (!service.servers.is_empty()).then_some(service)
     }
@@ -111,39 +137,11 @@ impl Import {
                 ("name" | "id", Value::String(name)) if !name.trim().is_empty() => {
                     server.name = Some(server_name(name));
                 }
-                ("weight", weight) if weight.as_u64().is_some_and(|weight| weight <= 1000) => {
-                    server.settings.push(format!("weight: {weight}"));
-                }
-                ("enabled", Value::Bool(true)) => {}
-                ("enabled", Value::Bool(false)) => server.settings.push("enabled: false".to_owned()),
-                (key, Value::String(path)) if path.starts_with('/') && health_setting(key) == Some("path") => {
-                    server.settings.push(format!("health_check: {{ path: {} }}", yaml_scalar(path)));
-                    // It is no setting of the service.
-                    self.literals.retain(|literal| literal.name != key);
-                }
                 (key, _) if ADDRESS.contains(&key) => {}
                 _ => self.note(line, format!("skipped `{key}` of {}", server.url)),
             }
         }
         Some(server)
-    }
-
-    /// The health check of the service, from constants such as `HEALTH_CHECK_INTERVAL`.
-    fn health_check(&mut self) -> Option<String> {
-        let mut settings: BTreeMap<&str, String> = BTreeMap::new();
-        for Literal { name, value, line } in self.literals.clone() {
-            let Some(field) = health_setting(&name) else { continue };
-            // Below a second, the unit is unclear.
-            let millis = value.as_u64().filter(|millis| field != "path" && (1000..=86_400_000).contains(millis));
-            let duration = millis.map(|millis| format_duration(Duration::from_millis(millis)));
-            let path = value.as_str().filter(|path| field == "path" && path.starts_with('/')).map(yaml_scalar);
-            match duration.or(path) {
-                Some(setting) => _ = settings.insert(field, setting),
-                None => self.note(line, format!("skipped `{name}`")),
-            }
-        }
-        let settings: Vec<String> = settings.iter().map(|(field, setting)| format!("{field}: {setting}")).collect();
-        (!settings.is_empty()).then(|| format!("health_check: {{ {} }}", settings.join(", ")))
     }
 
     /// A service to complete, with notes on the addresses in the script; `None` without any.
@@ -174,12 +172,6 @@ fn address(value: &Value) -> Option<&str> {
 /// Whether a name contains one of these parts.
 fn has(name: &str, parts: &[&str]) -> bool {
     parts.iter().any(|part| name.to_ascii_lowercase().contains(part))
-}
-
-/// The setting of a health check that a name such as `HEALTH_CHECK_PATH` stands for.
-fn health_setting(name: &str) -> Option<&'static str> {
-    let setting = ["path", "interval", "timeout"].into_iter().find(|setting| has(name, &[setting]));
-    setting.filter(|_| has(name, &["health", "check", "probe"]))
 }
 
 /// A name that can be sent in a header.
@@ -232,39 +224,61 @@ mod tests {
     }
 
     #[test]
-    fn settings_of_servers_are_kept() {
-        check(
-            "const SERVERS = [
-  { url: 'https://a.example.com', name: 'Home server', weight: 3, healthCheckPath: '/up' },
-  { url: 'https://b.example.com', name: 'b', enabled: false, region: 'eu', healthCheckPath: '/status' },
-]
-const HEALTH_CHECK_INTERVAL = 30 * 1000, CHECK_TIMEOUT = 2500, CHECK_INTERVAL = 20, PROBE_PATH = env.PATH",
-            &["chat.example.com", "www.example.com"],
-            &["chat", "www"]
-                .map(|host| {
-                    format!(
-                        "  {host}.example.com:
+    fn names_and_the_health_check_path_are_kept() {
+        let expected = ["chat", "www"].map(|host| {
+            format!(
+                "  {host}.example.com:
     servers:
       - url: https://a.example.com
         name: Home-server
-        weight: 3
-        health_check: {{ path: /up }}
       - url: https://b.example.com
         name: b
-        enabled: false
-        health_check: {{ path: /status }}
-    policy: round_robin
-    health_check: {{ interval: 30s, timeout: 2s500ms }}
+    health_check: {{ path: /up }}
 "
-                    )
-                })
-                .join("\n"),
+            )
+        });
+        check(
+            "const SERVERS = [
+  { url: 'https://a.example.com', name: 'Home server', weight: 3 },
+  { url: 'https://b.example.com', name: 'b', enabled: false },
+]
+const CHECK_INTERVAL = 20, PROBE_PATH = env.PATH, HEALTH_PATH: string = '/up' // public
+const ORIGINS = ['https://d.example.com']",
+            &["chat.example.com", "www.example.com"],
+            &expected.join("\n"),
             &[
-                "worker.js:1: skipped `region` of https://b.example.com",
-                "worker.js:5: skipped `CHECK_INTERVAL`",
-                "worker.js:5: skipped `PROBE_PATH`",
+                "worker.js:6: skipped the list `ORIGINS`",
+                "worker.js:1: skipped `weight` of https://a.example.com",
+                "worker.js:1: skipped `enabled` of https://b.example.com",
             ],
         );
+    }
+
+    /// The string, its name and its line.
+    #[test]
+    fn literals_are_strings_and_lists_and_no_expressions() {
+        let table = [
+            ("const A = 'a', B = \"b\";\n// C = 'c'\n/* D = 'd'\n*/\nE?: string = `e` as const", "A a 1, B b 1, E e 5"),
+            ("f({ a: `x // y`, 'b': 'z' })", "a x // y 1, b z 1"),
+            ("A = ['a', // x\n'b']\r\nB = 'b'\r\n", "A [\"a\",\"b\"] 1, B b 3"),
+            ("[{ servers: ['a'] }, { servers: ['b'] }]", "servers [\"a\"] 1, servers [\"b\"] 1"),
+            ("A = 'a' + b; B = env.B; C = `a${b}`; D = f('d'); E = 'e' ? f : g; G == 'g'; H = 'h", ""),
+        ];
+        for (script, expected) in table {
+            let found = literals(script).into_iter().map(|Literal { name, value, line }| {
+                format!("{name} {} {line}", value.as_str().map_or_else(|| value.to_string(), str::to_owned))
+            });
+            assert_eq!(found.collect::<Vec<_>>().join(", "), expected, "{script}");
+        }
+    }
+
+    /// With quadratic time, each of these would take minutes.
+    #[test]
+    fn time_is_linear() {
+        for piece in ["a:[", "a=[", "a={b:", "a=`", "`${", "'\\", "/*/", "[{(", "a ", ":", "a='", "a:b<", "a='',", "\n"]
+        {
+            let _ = literals(&piece.repeat(1024 * 1024 / piece.len()));
+        }
     }
 
     #[test]
@@ -273,7 +287,7 @@ const HEALTH_CHECK_INTERVAL = 30 * 1000, CHECK_TIMEOUT = 2500, CHECK_INTERVAL = 
             "const SERVERS = ['https://a.example.com', 'https://a.example.com/', 'ftp://u:secret@c.example.com', \
              { name: 'd' },
   'https://b.example.com']
-const ORIGINS = ['https://d.example.com']",
+",
             &["chat.example.com"],
             TWO,
             &[
@@ -300,7 +314,7 @@ const ORIGINS = ['https://d.example.com']",
     proptest! {
         #[test]
         fn any_script_gives_a_valid_file(pieces in proptest::collection::vec(prop_oneof![
-            "SERVERS|PRIMARY|HEALTH_PATH|CHECK_INTERVAL|url|name|weight|enabled|a.example.com",
+            "SERVERS|PRIMARY|HEALTH_PATH|url|name|a.example.com",
             "'https://[abé].example.com'|\"x\ny\"|`/up`|'\\\\|[0-9]{1,5}|true|false",
             "[=:,;\\[\\]{}().'\"` \n]",
         ], 0..60)) {
