@@ -15,15 +15,17 @@ use crate::value_schema::ValueSchema;
 const KEYS: &[Setting<Affinity>] = &[
     Setting::new(
         "cookie",
+        "",
         "The name of the cookie. Required, here or in `defaults`.",
         ValueSchema::String(TOKEN),
         |affinity, field| field.set(&mut affinity.cookie, |value| token(value, "a cookie").map(str::to_owned)),
     ),
-    Setting::new("ttl", "The lifetime of the cookie.", ValueSchema::Duration(TTL), |affinity, field| {
+    Setting::new("ttl", "23h", "The lifetime of the cookie.", ValueSchema::Duration(TTL), |affinity, field| {
         field.set(&mut affinity.ttl, |value| duration(value, TTL));
     }),
     Setting::new(
         "key",
+        "",
         "The secret that signs the cookie, at least 16 bytes: set it with `npx wrangler secret put AFFINITY_KEY`, or \
          in the environment of `tunnel-balancer serve`. Required, here or in `defaults`.",
         ValueSchema::String(REFERENCE),

@@ -32,6 +32,7 @@ impl PartialEjection {
 pub(crate) const KEYS: &[Setting<PartialEjection>] = &[
     Setting::new(
         "consecutive_failures",
+        "3",
         "The number of failures in a row that eject a server. A tunnel that is down ejects it at once. The last \
          available server is only ejected if it refuses connections or if its probe fails, too.",
         ValueSchema::Number(CONSECUTIVE_FAILURES),
@@ -41,6 +42,7 @@ pub(crate) const KEYS: &[Setting<PartialEjection>] = &[
     ),
     Setting::new(
         "window_failures",
+        "5",
         "The number of failures among the last 20 responses that also ejects a server. `false`: only failures in a \
          row do.",
         ValueSchema::OneOf(&[ValueSchema::Disabled, ValueSchema::Number(WINDOW_FAILURES)]),
@@ -51,18 +53,21 @@ pub(crate) const KEYS: &[Setting<PartialEjection>] = &[
     ),
     Setting::new(
         "base_time",
+        "10s",
         "The duration of the first ejection. Each further one is twice as long.",
         ValueSchema::Duration(DEFAULT_RANGE),
         |partial, field| field.set(&mut partial.settings.base_time, |value| duration(value, DEFAULT_RANGE)),
     ),
     Setting::new(
         "max_time",
+        "5m",
         "The longest duration of an ejection. If it is absent, it is at least `base_time`.",
         ValueSchema::Duration(DEFAULT_RANGE),
         |partial, field| field.set(&mut partial.max_time, |value| duration(value, DEFAULT_RANGE).map(Some)),
     ),
     Setting::new(
         "max_percent",
+        "100",
         "The largest share of servers that are ejected at the same time, in percent. One can always be ejected.",
         ValueSchema::Percent(MAX_PERCENT),
         |partial, field| field.set(&mut partial.settings.max_percent, |value| percent(value, MAX_PERCENT)),

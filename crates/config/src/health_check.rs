@@ -38,18 +38,21 @@ impl PartialHealthCheck {
 pub(crate) const KEYS: &[Setting<PartialHealthCheck>] = &[
     Setting::new(
         "path",
+        "/",
         "The path of the GET request, below the path of the server.",
         ValueSchema::String(PATH),
         |partial, field| field.set(&mut partial.check.path, path),
     ),
     Setting::new(
         "interval",
+        "30s",
         "The time between probes of a healthy server, ±20 %.",
         ValueSchema::Duration(DEFAULT_RANGE),
         |partial, field| field.set(&mut partial.check.interval, |value| duration(value, DEFAULT_RANGE)),
     ),
     Setting::new(
         "unhealthy_interval",
+        "10s",
         "The time between probes of a server that is unhealthy or failed its last probe, ±20 %. If it is absent, it \
          is at most `interval`.",
         ValueSchema::Duration(DEFAULT_RANGE),
@@ -57,25 +60,29 @@ pub(crate) const KEYS: &[Setting<PartialHealthCheck>] = &[
     ),
     Setting::new(
         "timeout",
+        "5s",
         "The timeout of a probe, no longer than either interval.",
         ValueSchema::Duration(DEFAULT_RANGE),
         |partial, field| field.set(&mut partial.check.timeout, |value| duration(value, DEFAULT_RANGE)),
     ),
     Setting::new(
         "rise",
+        "2",
         "The number of passing probes in a row that make an unhealthy server healthy.",
         ValueSchema::Number(THRESHOLD),
         |partial, field| field.set(&mut partial.check.rise, |value| number(value, THRESHOLD)),
     ),
     Setting::new(
         "fall",
+        "2",
         "The number of failing probes in a row that make a healthy server unhealthy.",
         ValueSchema::Number(THRESHOLD),
         |partial, field| field.set(&mut partial.check.fall, |value| number(value, THRESHOLD)),
     ),
     Setting::new(
         "expect_status",
-        "The statuses of a passing response.",
+        "200-399",
+        "The statuses of a passing response: one, a range, or a list such as `[200, 301-308]`.",
         ValueSchema::Statuses { least: *ANY.start(), may_be_empty: false },
         |partial, field| {
             if let Some(ranges) = expect_status(field) {
@@ -85,7 +92,9 @@ pub(crate) const KEYS: &[Setting<PartialHealthCheck>] = &[
     ),
     Setting::new(
         "expect_header",
-        "A header of a passing response, and a string that its value contains. `false`: not checked.",
+        "false",
+        "A header of a passing response, and a string that its value contains, such as \
+         `{ name: X-App, contains: ok }`. `false`: not checked.",
         ValueSchema::OneOf(&[
             ValueSchema::Disabled,
             ValueSchema::Map(|| {
@@ -103,6 +112,7 @@ pub(crate) const KEYS: &[Setting<PartialHealthCheck>] = &[
     ),
     Setting::new(
         "expect_body",
+        "false",
         "A string in the first 1024 bytes of the body of a passing response. `false`: not checked.",
         ValueSchema::OneOf(&[ValueSchema::Disabled, ValueSchema::String(EXPECTED_STRING)]),
         |partial, field| field.set(&mut partial.check.expect_body, |value| or_off(value, expected_string)),

@@ -32,9 +32,9 @@
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 mod affinity;
-mod available;
 #[cfg(feature = "schema")]
-mod defaults;
+mod all_settings;
+mod available;
 mod diagnostic;
 mod duration;
 mod ejection;
@@ -45,6 +45,8 @@ mod health_check;
 mod host;
 #[cfg(feature = "ingress")]
 mod ingress;
+#[cfg(feature = "schema")]
+mod json;
 mod lint;
 mod node;
 mod placement;
@@ -82,15 +84,17 @@ mod yaml;
 
 use tunnel_balancer_core::Service;
 
-pub use available::{Available, parse_available};
 #[cfg(feature = "schema")]
-pub use defaults::as_json;
+pub use all_settings::all_settings;
+pub use available::{Available, parse_available};
 pub use diagnostic::{Code, Diagnostic, Errors, Related, Severity};
 pub use duration::{format_duration, parse as parse_duration};
 pub use headers::is_sensitive_name;
 pub use host::normalize_address;
 #[cfg(feature = "ingress")]
 pub use ingress::{Coverage, Ingress, IngressRule, IngressTarget, ingress_target, parse_ingress};
+#[cfg(feature = "schema")]
+pub use json::as_json;
 pub use policy::policy_names;
 pub use redact::redact_urls;
 #[cfg(feature = "schema")]

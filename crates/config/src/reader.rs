@@ -23,13 +23,17 @@ pub(crate) struct Setting<T> {
 }
 
 impl<T> Setting<T> {
+    /// Creates a setting from its documentation (see [`SettingDoc`]) and the function that reads
+    /// it.
     pub(crate) const fn new(
         name: &'static str,
+        default: &'static str,
         text: &'static str,
         schema: ValueSchema,
         read: fn(&mut T, Field<'_>),
     ) -> Self {
-        let doc = if cfg!(feature = "schema") { Some(SettingDoc::new(name, text, schema)) } else { None };
+        let doc = SettingDoc { name, default, text, schema, required: false };
+        let doc = if cfg!(feature = "schema") { Some(doc) } else { None };
         Self { name, doc, read }
     }
 

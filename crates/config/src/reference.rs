@@ -2,13 +2,7 @@
 
 use std::fmt::Write;
 
-use serde_json::Value as Json;
-
-use crate::defaults::Defaults;
-use crate::duration;
 use crate::file;
-use crate::size;
-use crate::statuses;
 use crate::value_schema::{SettingDoc, StringSchema, ValueSchema};
 
 const HEAD: &str = "\
@@ -40,25 +34,24 @@ prints:
 /// Returns the reference of `services.yaml`, in Markdown.
 pub fn reference() -> String {
     let mut text = HEAD.to_owned();
-    section(&mut text, &Defaults::new(), &file::SCHEMA, &[]);
+    section(&mut text, &file::SCHEMA, &[]);
     text
 }
 
 /// Writes a section for the map at `path`, followed by sections for the maps in it.
-fn section(text: &mut String, defaults: &Defaults, schema: &ValueSchema, path: &[&str]) {
-    let keys = keys(schema);
+fn section(text: &mut String, schema: &ValueSchema, path: &[&str]) {
+    let keys = schema.keys();
     if keys.is_empty() {
         return;
     }
     let _ = write!(text, "\n## {}\n\n| key | value | default | description |\n|---|---|---|---|\n", title(path));
     let below = |name| [path, &[name]].concat();
-    for SettingDoc { name, text: description, schema, required } in &keys {
+    for SettingDoc { name, default, text: description, schema, required } in &keys {
         let path = below(*name);
-        let (_, from_service) = path.split_at(1);
-        let default = match defaults.of(from_service) {
+        let default = match *default {
             _ if *required => "required".to_owned(),
-            Some(default) => format_default(&default),
-            None => String::new(),
+            "" => String::new(),
+            default => format!("`{default}`"),
         };
         let _ =
             writeln!(text, "| `{name}` | {} | {default} | {} |", value(schema, &path), description.replace('|', "\\|"));
@@ -66,24 +59,7 @@ fn section(text: &mut String, defaults: &Defaults, schema: &ValueSchema, path: &
     // The keys of `defaults` are those of a service, and the same holds for health checks.
     let is_repeated = |name| name == "defaults" || (name == "health_check" && path.ends_with(&["servers"]));
     for doc in keys.iter().filter(|doc| !is_repeated(doc.name)) {
-        section(text, defaults, &doc.schema, &below(doc.name));
-    }
-}
-
-/// Returns the keys of a value that may be a map.
-fn keys(schema: &ValueSchema) -> Vec<SettingDoc> {
-    match schema {
-        ValueSchema::Map(keys) => keys(),
-        ValueSchema::MapOf { values: inner, .. } | ValueSchema::List(inner, _) | ValueSchema::Shared(_, inner) => {
-            keys(inner)
-        }
-        ValueSchema::OneOf(schemas) => {
-            // The short form of a service is the list of its key `servers`.
-            let maps: Vec<SettingDoc> =
-                schemas.iter().filter(|it| matches!(it, ValueSchema::Map(_))).flat_map(keys).collect();
-            if maps.is_empty() { schemas.iter().flat_map(keys).collect() } else { maps }
-        }
-        _ => Vec::new(),
+        section(text, &doc.schema, &below(doc.name));
     }
 }
 
@@ -99,29 +75,17 @@ fn title(path: &[&str]) -> String {
 
 /// Describes the values that are accepted at `path`.
 fn value(schema: &ValueSchema, path: &[&str]) -> String {
-    let count = |least, most| format!("whole number, {least} to {most}");
+    let range = schema.range().unwrap_or_default();
     match schema {
         ValueSchema::Disabled => "`false`".to_owned(),
         ValueSchema::Boolean => "`true` or `false`".to_owned(),
-        ValueSchema::Number(range) => count(range.start(), range.end()),
-        ValueSchema::Percent(range) => format!("{} (percent)", count(range.start(), range.end())),
-        ValueSchema::Duration(range) => {
-            format!(
-                "duration, {} to {}",
-                duration::format_duration(*range.start()),
-                duration::format_duration(*range.end())
-            )
-        }
-        ValueSchema::Size(range) => {
-            format!("size, {} to {}", size::format_size(*range.start()), size::format_size(*range.end()))
-        }
-        ValueSchema::Statuses { least, may_be_empty } => {
-            let range = format!("statuses, {least} to {}", statuses::ANY.end());
-            if *may_be_empty { range } else { format!("{range}, at least one") }
-        }
-        ValueSchema::String(StringSchema { what, longest: Some(longest), .. }) => {
-            format!("{what}, up to {longest} bytes")
-        }
+        ValueSchema::Number(_) => format!("whole number, {range}"),
+        ValueSchema::Percent(_) => format!("whole number, {range} (percent)"),
+        ValueSchema::Duration(_) => format!("duration, {range}"),
+        ValueSchema::Size(_) => format!("size, {range}"),
+        ValueSchema::Statuses { may_be_empty: true, .. } => format!("statuses, {range}"),
+        ValueSchema::Statuses { .. } => format!("statuses, {range}, at least one"),
+        ValueSchema::String(StringSchema { what, longest: Some(_), .. }) => format!("{what}, {range}"),
         ValueSchema::String(StringSchema { what, longest: None, .. }) => (*what).to_owned(),
         ValueSchema::Enum(words) => words().into_iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", "),
         ValueSchema::OneOf(schemas) => {
@@ -129,9 +93,7 @@ fn value(schema: &ValueSchema, path: &[&str]) -> String {
             values.dedup();
             values.join(", or ")
         }
-        ValueSchema::List(item, most) => {
-            format!("a list of 1 to {most}, each {}", value(item, &["services", "servers"]))
-        }
+        ValueSchema::List(item, _) => format!("a list of {range}, each {}", value(item, &["services", "servers"])),
         ValueSchema::Map(_) => {
             let title = title(path);
             format!("a map: [{title}](#{})", anchor(&title))
@@ -145,11 +107,4 @@ fn value(schema: &ValueSchema, path: &[&str]) -> String {
 fn anchor(title: &str) -> String {
     let kept = title.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c));
     kept.map(|c| if c == ' ' { '-' } else { c.to_ascii_lowercase() }).collect()
-}
-
-fn format_default(default: &Json) -> String {
-    match default {
-        Json::String(text) => format!("`{text}`"),
-        other => format!("`{other}`"),
-    }
 }

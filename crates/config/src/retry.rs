@@ -18,12 +18,14 @@ use crate::value_schema::ValueSchema;
 pub(crate) const KEYS: &[Setting<RetrySettings>] = &[
     Setting::new(
         "attempts",
+        "3",
         "The largest number of attempts for one request, the first and hedges included. `1`: no retries.",
         ValueSchema::Number(ATTEMPTS),
         |retry, field| field.set(&mut retry.attempts, attempts),
     ),
     Setting::new(
         "hold",
+        "false",
         "How long a request waits for an available server, or for a free place under `max_requests`, before it gets \
          503. `false`: it does not wait.",
         ValueSchema::OneOf(&[ValueSchema::Disabled, ValueSchema::Duration(HOLD)]),
@@ -31,12 +33,14 @@ pub(crate) const KEYS: &[Setting<RetrySettings>] = &[
     ),
     Setting::new(
         "timeout",
+        "100s",
         "The time limit for a response, over all attempts, from the arrival of the request or the end of its upload.",
         ValueSchema::Duration(TIMEOUT),
         |retry, field| field.set(&mut retry.timeout, |value| duration(value, TIMEOUT)),
     ),
     Setting::new(
         "per_try_timeout",
+        "false",
         "The time limit of an attempt after which a retry is possible, no longer than `timeout`. It also ends slow \
          responses of healthy servers. It does not apply to the last possible attempt, to requests that cannot be \
          retried, and while no server responds. `false`: `timeout` is the only limit.",
@@ -47,6 +51,7 @@ pub(crate) const KEYS: &[Setting<RetrySettings>] = &[
     ),
     Setting::new(
         "liveness_check_after",
+        "3s",
         "The longest wait for response headers before the liveness of the server is checked. A check is due earlier, \
          after 250ms or the usual response time of the server. If it responds to neither requests nor probes, other \
          servers are preferred; when this time and the probe's `timeout` have passed and the probe fails, it is \
@@ -61,6 +66,7 @@ pub(crate) const KEYS: &[Setting<RetrySettings>] = &[
     ),
     Setting::new(
         "hedge",
+        "true",
         "Whether a safe request that waits for a stalled server is also sent to another one. The first success is \
          used. Requests with an affinity cookie are not hedged.",
         ValueSchema::Boolean,
@@ -68,6 +74,7 @@ pub(crate) const KEYS: &[Setting<RetrySettings>] = &[
     ),
     Setting::new(
         "statuses",
+        "[]",
         "Statuses that are retried in addition, such as `500` or `[429, 500-501]`. Those of a failed gateway always \
          are: 502 to 504, 520 to 527 and 530, but not 500. Statuses below 500 do not count as failures of the server.",
         ValueSchema::Statuses { least: LEAST_FAILURE, may_be_empty: true },
@@ -79,6 +86,7 @@ pub(crate) const KEYS: &[Setting<RetrySettings>] = &[
     ),
     Setting::new(
         "passthrough_statuses",
+        "[]",
         "Statuses that are returned to the client although they would be retried.",
         ValueSchema::Statuses { least: *ANY.start(), may_be_empty: true },
         |retry, field| {
@@ -89,12 +97,14 @@ pub(crate) const KEYS: &[Setting<RetrySettings>] = &[
     ),
     Setting::new(
         "non_idempotent",
+        "false",
         "Whether non-idempotent requests, such as POST, are retried even if a server may have processed them.",
         ValueSchema::Boolean,
         |retry, field| field.set(&mut retry.non_idempotent, boolean),
     ),
     Setting::new(
         "budget",
+        "",
         "The allowance for retries, which protects overloaded servers, and one of the same size for hedges. A request \
          that no server received is retried outside of it.",
         ValueSchema::Map(|| Setting::docs(BUDGET_KEYS)),
@@ -106,6 +116,7 @@ pub(crate) const KEYS: &[Setting<RetrySettings>] = &[
     ),
     Setting::new(
         "max_buffered_body",
+        "64KiB",
         "The largest request body that is buffered for retries. A larger one is sent once.",
         ValueSchema::Size(MAX_BUFFERED_BODY),
         |retry, field| field.set(&mut retry.max_buffered_body, |value| size(value, MAX_BUFFERED_BODY)),
@@ -115,12 +126,14 @@ pub(crate) const KEYS: &[Setting<RetrySettings>] = &[
 pub(crate) const BUDGET_KEYS: &[Setting<BudgetSettings>] = &[
     Setting::new(
         "percent",
+        "20",
         "Retries, or hedges, in percent of the requests of the last ten seconds.",
         ValueSchema::Percent(PERCENT),
         |budget, field| field.set(&mut budget.percent, |value| percent(value, PERCENT)),
     ),
     Setting::new(
         "min_per_second",
+        "1",
         "Retries, or hedges, per second that are always allowed.",
         ValueSchema::Number(MIN_PER_SECOND),
         |budget, field| field.set(&mut budget.min_per_second, |value| number(value, MIN_PER_SECOND)),

@@ -8,17 +8,17 @@ use std::ops::RangeInclusive;
 
 use serde_json::{Map, Value as Json, json};
 
-use crate::defaults::Defaults;
 use crate::duration;
 use crate::file;
+use crate::json::as_json;
 use crate::size;
 use crate::statuses;
 use crate::value_schema::{SettingDoc, StringSchema, ValueSchema};
 
 /// Returns the JSON Schema of `services.yaml`.
 pub fn schema() -> String {
-    let mut writer = Writer { defaults: Defaults::new(), shared: BTreeMap::new() };
-    let mut root = writer.schema(&file::SCHEMA, &[]);
+    let mut writer = Writer { shared: BTreeMap::new() };
+    let mut root = writer.schema(&file::SCHEMA);
     root.insert("$schema".to_owned(), json!("http://json-schema.org/draft-07/schema#"));
     root.insert("title".to_owned(), json!("services.yaml of Tunnel Balancer"));
     root.insert("definitions".to_owned(), json!(writer.shared));
@@ -29,14 +29,12 @@ pub fn schema() -> String {
 }
 
 struct Writer {
-    defaults: Defaults,
     /// Schemas that several settings share.
     shared: BTreeMap<&'static str, Json>,
 }
 
 impl Writer {
-    /// Returns the schema of the value at `path`, the keys from a service to it.
-    fn schema(&mut self, schema: &ValueSchema, path: &[&str]) -> Map<String, Json> {
+    fn schema(&mut self, schema: &ValueSchema) -> Map<String, Json> {
         object(match schema {
             ValueSchema::Disabled => json!({ "const": false }),
             ValueSchema::Boolean => json!({ "type": "boolean" }),
@@ -46,20 +44,20 @@ impl Writer {
             ValueSchema::Statuses { least, may_be_empty } => statuses(*least, *may_be_empty),
             ValueSchema::String(it) => text(it),
             ValueSchema::Enum(words) => json!({ "enum": words() }),
-            ValueSchema::OneOf(schemas) => json!({ "anyOf": self.all(schemas, path) }),
+            ValueSchema::OneOf(schemas) => json!({ "anyOf": self.all(schemas) }),
             ValueSchema::List(item, most) => {
-                json!({ "type": "array", "items": self.schema(item, path), "minItems": 1, "maxItems": most })
+                json!({ "type": "array", "items": self.schema(item), "minItems": 1, "maxItems": most })
             }
-            ValueSchema::Map(keys) => self.map(&keys(), path),
+            ValueSchema::Map(keys) => self.map(&keys()),
             ValueSchema::MapOf { keys, values, may_be_empty } => json!({
                 "type": "object",
                 "propertyNames": text(keys),
-                "additionalProperties": self.schema(values, path),
+                "additionalProperties": self.schema(values),
                 "minProperties": usize::from(!may_be_empty),
             }),
             ValueSchema::Shared(name, schema) => {
                 if !self.shared.contains_key(name) {
-                    let schema = self.schema(schema, path);
+                    let schema = self.schema(schema);
                     self.shared.insert(name, Json::Object(schema));
                 }
                 json!({ "$ref": format!("#/definitions/{name}") })
@@ -67,30 +65,24 @@ impl Writer {
         })
     }
 
-    fn all(&mut self, schemas: &[ValueSchema], path: &[&str]) -> Vec<Map<String, Json>> {
-        schemas.iter().map(|schema| self.schema(schema, path)).collect()
+    fn all(&mut self, schemas: &[ValueSchema]) -> Vec<Map<String, Json>> {
+        schemas.iter().map(|schema| self.schema(schema)).collect()
     }
 
-    fn map(&mut self, keys: &[SettingDoc], path: &[&str]) -> Json {
+    fn map(&mut self, keys: &[SettingDoc]) -> Json {
         let required: Vec<&str> = keys.iter().filter(|key| key.required).map(|key| key.name).collect();
-        let properties: Map<String, Json> = keys.iter().map(|key| (key.name.to_owned(), self.key(key, path))).collect();
+        let properties: Map<String, Json> = keys.iter().map(|key| (key.name.to_owned(), self.key(key))).collect();
         json!({ "type": "object", "properties": properties, "required": required, "additionalProperties": false })
     }
 
-    fn key(&mut self, doc: &SettingDoc, path: &[&str]) -> Json {
-        let path: Vec<&str> = match doc.name {
-            "services" | "defaults" if path.is_empty() => Vec::new(),
-            name => path.iter().copied().chain([name]).collect(),
-        };
-        // The keys in the health check of a server are those in the one of a service.
-        let inner = if path == ["servers", "health_check"] { &["health_check"][..] } else { &path };
-        let mut schema = self.schema(&doc.schema, inner);
+    fn key(&mut self, doc: &SettingDoc) -> Json {
+        let mut schema = self.schema(&doc.schema);
         if schema.contains_key("$ref") {
             // Draft 7 ignores other keys beside a reference.
             schema = object(json!({ "allOf": [schema] }));
         }
         schema.insert("description".to_owned(), json!(doc.text));
-        if let Some(default) = self.defaults.of(&path) {
+        if let Some(default) = as_json(doc.default).filter(|default| !default.is_null()) {
             schema.insert("default".to_owned(), default);
         }
         Json::Object(schema)

@@ -27,6 +27,7 @@ pub(crate) struct ServerSettings {
 pub(crate) const KEYS: &[Setting<ServerSettings>] = &[
     Setting::new(
         "name",
+        "",
         "The name in `X-Served-By` and in logs. Default: the first label of the hostname, such as `chat-b` of \
          `chat-b.example.com`.",
         ValueSchema::String(NAME),
@@ -34,6 +35,7 @@ pub(crate) const KEYS: &[Setting<ServerSettings>] = &[
     ),
     Setting::new(
         "weight",
+        "1",
         "The share of the traffic, relative to the other servers. `0`: no new traffic. Not used by the policy \
          `failover`.",
         ValueSchema::Number(WEIGHT),
@@ -41,6 +43,7 @@ pub(crate) const KEYS: &[Setting<ServerSettings>] = &[
     ),
     Setting::new(
         "backup",
+        "false",
         "Whether it is used only while no other server is available.",
         ValueSchema::Boolean,
         |settings, field| {
@@ -49,15 +52,17 @@ pub(crate) const KEYS: &[Setting<ServerSettings>] = &[
     ),
     Setting::new(
         "drain",
+        "false",
         "Whether it keeps the clients that `affinity` assigned to it and gets no new ones, before maintenance.",
         ValueSchema::Boolean,
         |settings, field| field.set(&mut settings.server.drain, boolean),
     ),
-    Setting::new("enabled", "Whether it is used and probed.", ValueSchema::Boolean, |settings, field| {
+    Setting::new("enabled", "true", "Whether it is used and probed.", ValueSchema::Boolean, |settings, field| {
         field.set(&mut settings.server.enabled, boolean);
     }),
     Setting::new(
         "max_requests",
+        "false",
         "The largest number of requests in flight from one isolate. Further ones go to other servers. `false`: no \
          limit.",
         ValueSchema::OneOf(&[ValueSchema::Disabled, ValueSchema::Number(MAX_REQUESTS)]),
@@ -67,6 +72,7 @@ pub(crate) const KEYS: &[Setting<ServerSettings>] = &[
     ),
     Setting::new(
         "headers",
+        "{}",
         "Headers that are added to requests and probes to this server only. `${NAME}` anywhere in a value refers to a \
          secret. A client's own copies are removed. Example: `{ CF-Access-Client-Id: \"${ACCESS_ID}\", \
          CF-Access-Client-Secret: \"${ACCESS_SECRET}\" }`.",
@@ -75,6 +81,7 @@ pub(crate) const KEYS: &[Setting<ServerSettings>] = &[
     ),
     Setting::new(
         "health_check",
+        "true",
         "How this server is probed. A map is merged over the health check of the service. `false`: not at all. \
          `true`: as the service sets.",
         health_check::SCHEMA,

@@ -34,15 +34,18 @@ pub(crate) struct Settings {
 pub(crate) const KEYS: &[Setting<Settings>] = &[
     Setting::new(
         "policy",
+        "failover",
         "How the first server is selected among the available ones. `failover`: the first of the list. `round_robin`: \
          in turns, by weight. `random`: at random, by weight. `least_requests`: the one with fewer requests in flight \
          of two random servers. `latency`: the one with the shorter expected response time of two random servers. \
-         `hash`: the same server for the same client IP address, or for the key that a map names.",
+         `hash`: the same server for the same client IP address, or for the key of a map: \
+         `{ hash: path }`, `{ hash: { header: X-User } }` or `{ hash: { cookie: session } }`.",
         policy::SCHEMA,
         |settings, field| policy(&mut settings.service.policy, field),
     ),
     Setting::new(
         "failback",
+        "auto",
         "When traffic returns to a preferred server, with the policy `failover`. `auto`: as soon as it is available. \
          `{ after: 10m }`: when it has been available for that long. `manual`: on command (SIGUSR1 in `serve`); the \
          Worker has no such command, so there it lasts until the isolate ends.",
@@ -51,6 +54,7 @@ pub(crate) const KEYS: &[Setting<Settings>] = &[
     ),
     Setting::new(
         "writes",
+        "anywhere",
         "Which servers get requests with unsafe methods: all except GET, HEAD, OPTIONS, TRACE, PROPFIND, REPORT and \
          SEARCH. `primary_only`: the first server of the list, for read-only replicas. While it does not respond, \
          such requests get 503.",
@@ -59,6 +63,7 @@ pub(crate) const KEYS: &[Setting<Settings>] = &[
     ),
     Setting::new(
         "slow_start",
+        "false",
         "The time in which the share of a server that was unavailable grows to its full size. `false`: it gets its \
          share at once.",
         ValueSchema::OneOf(&[ValueSchema::Disabled, ValueSchema::Duration(DEFAULT_RANGE)]),
@@ -66,34 +71,43 @@ pub(crate) const KEYS: &[Setting<Settings>] = &[
     ),
     Setting::new(
         "affinity",
+        "false",
         "Whether clients stay with the server of their first request while it is available. `false`: no. \
-         `{ cookie: lb, key: \"${AFFINITY_KEY}\" }`: by the cookie `lb`.",
+         `{ cookie: lb, key: \"${AFFINITY_KEY}\" }`: by the cookie `lb`, which is signed with a secret.",
         affinity::SCHEMA,
         |settings, field| affinity(&mut settings.service.affinity, field),
     ),
     Setting::new(
         "health_check",
-        "How each server is probed. `false`: not at all. `true`: with the default settings, if `defaults` disabled it.",
+        "",
+        "How each server is probed. `/health`: short for `{ path: /health }`. `false`: not at all. `true`: \
+         with the default settings, if `defaults` disabled it.",
         health_check::SCHEMA,
         |settings, field| health_check(&mut settings.health_check, field),
     ),
-    Setting::new("retry", "Retries of failed requests on other servers.", retry::SCHEMA, |settings, field| {
+    Setting::new("retry", "", "Retries of failed requests on other servers.", retry::SCHEMA, |settings, field| {
         retry(&mut settings.service.retry, field);
     }),
-    Setting::new("ejection", "Ejection of servers for failures in traffic.", ejection::SCHEMA, |settings, field| {
-        ejection(&mut settings.ejection, field)
-    }),
+    Setting::new(
+        "ejection",
+        "",
+        "Ejection of servers for failures in traffic.",
+        ejection::SCHEMA,
+        |settings, field| ejection(&mut settings.ejection, field),
+    ),
     Setting::new(
         "served_by_header",
+        "true",
         "Whether responses carry the header `X-Served-By` with the name of the server that responded.",
         ValueSchema::Boolean,
         |settings, field| field.set(&mut settings.service.served_by_header, boolean),
     ),
     Setting::new(
         "error_page",
+        "false",
         "The HTML page of error responses that the balancer makes itself (503, 504, 508), for clients that accept \
          HTML. `{{status}}`, `{{reason}}`, `{{message}}` and `{{request_id}}` are replaced. `false`: the built-in \
-         page.",
+         page. Example: `error_page: <!doctype html><title>{{status}}</title><p>{{message}}</p>`.",
         ValueSchema::OneOf(&[ValueSchema::Disabled, ValueSchema::String(HTML)]),
         |settings, field| field.set(&mut settings.service.error_page, error_page),
     ),

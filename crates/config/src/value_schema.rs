@@ -10,10 +10,17 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use crate::duration::format_duration;
+use crate::size::format_size;
+use crate::statuses;
+
 /// The documentation of a setting.
 #[derive(Clone, Debug)]
 pub(crate) struct SettingDoc {
     pub(crate) name: &'static str,
+    /// The default as YAML in one line. Empty for a map of settings, and for a value that each
+    /// server has for itself. A test compares it with the core.
+    pub(crate) default: &'static str,
     /// The description, in Markdown. Default and range are not part of it.
     pub(crate) text: &'static str,
     pub(crate) schema: ValueSchema,
@@ -22,12 +29,9 @@ pub(crate) struct SettingDoc {
 }
 
 impl SettingDoc {
-    pub(crate) const fn new(name: &'static str, text: &'static str, schema: ValueSchema) -> Self {
-        Self { name, text, schema, required: false }
-    }
-
+    /// Creates a key without a default, which is required.
     pub(crate) const fn required(name: &'static str, text: &'static str, schema: ValueSchema) -> Self {
-        Self { name, text, schema, required: true }
+        Self { name, default: "", text, schema, required: true }
     }
 }
 
@@ -63,6 +67,42 @@ pub(crate) enum ValueSchema {
     },
     /// A schema that several settings share, with its name.
     Shared(&'static str, &'static Self),
+}
+
+impl ValueSchema {
+    /// Returns the keys of a value that may be a map, or a list of maps.
+    pub(crate) fn keys(&self) -> Vec<SettingDoc> {
+        match self {
+            Self::Map(keys) => keys(),
+            Self::MapOf { values: inner, .. } | Self::List(inner, _) | Self::Shared(_, inner) => inner.keys(),
+            Self::OneOf(schemas) => {
+                // The short form of a service is the list of its key `servers`.
+                let maps: Vec<SettingDoc> =
+                    schemas.iter().filter(|it| matches!(it, Self::Map(_))).flat_map(Self::keys).collect();
+                if maps.is_empty() { schemas.iter().flat_map(Self::keys).collect() } else { maps }
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// Returns the limits of a number, a duration, a size, a status, a string or the length of a
+    /// list, such as `1 to 10`.
+    pub(crate) fn range(&self) -> Option<String> {
+        Some(match self {
+            Self::Number(range) | Self::Percent(range) => format!("{} to {}", range.start(), range.end()),
+            Self::Duration(range) => {
+                let [least, most] = [range.start(), range.end()].map(|limit| format_duration(*limit));
+                format!("{least} to {most}")
+            }
+            Self::Size(range) => format!("{} to {}", format_size(*range.start()), format_size(*range.end())),
+            Self::Statuses { least, .. } => format!("{least} to {}", statuses::ANY.end()),
+            Self::String(StringSchema { longest: Some(longest), .. }) => format!("up to {longest} bytes"),
+            Self::List(_, most) => format!("1 to {most}"),
+            Self::OneOf(schemas) => return schemas.iter().find_map(Self::range),
+            Self::Shared(_, schema) => return schema.range(),
+            _ => return None,
+        })
+    }
 }
 
 /// The strings that a setting accepts.

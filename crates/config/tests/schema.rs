@@ -1,5 +1,5 @@
-//! The schema and the reference: they are current, all examples name the schema, and it rejects
-//! most invalid files.
+//! The schema, the reference and the example with all settings are current. All examples name the
+//! schema, and it rejects most invalid files.
 
 mod validator;
 
@@ -7,16 +7,17 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
-use tunnel_balancer_config::{as_json, parse, reference, schema};
+use tunnel_balancer_config::{all_settings, as_json, parse, reference, schema};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
 #[test]
-fn the_committed_schema_and_reference_are_current() {
+fn the_committed_schema_reference_and_example_are_current() {
     is_current("schema/services.schema.json", &schema());
     is_current("docs/configuration.md", &reference());
+    is_current("examples/all-settings.yaml", &all_settings());
 }
 
 #[test]
