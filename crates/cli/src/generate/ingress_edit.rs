@@ -119,15 +119,27 @@ fn copy(lines: &[&str], ingress: &Ingress, source: &IngressRule, rule: &NewRule)
     let is_content = |line: &&str| !line.trim().is_empty() && !line.trim_start().starts_with('#');
     let text = lines.get(start..end)?;
     let length = text.iter().rposition(is_content)? + 1;
-    let text = text.get(..length)?.concat();
-    // An anchor has one place.
+    let text = without_anchors(&text.get(..length)?.concat());
     let lacks_header = source.http_host_header.is_none() && source.target() == IngressTarget::Application;
-    if text.contains('&') || (rule.host_header && lacks_header) {
+    if rule.host_header && lacks_header {
         return None;
     }
     let (before, after) = text.split_once("hostname:")?;
     let after = after.replacen(source.hostname.as_deref()?, &rule.hostname, 1);
     Some(format!("{before}hostname:{after}"))
+}
+
+/// Removes the anchors, such as `&tls` in `originRequest: &tls`. An anchor has one place.
+fn without_anchors(text: &str) -> String {
+    let mut parts = text.split(" &");
+    let mut result = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let end = part.find(|c: char| c.is_whitespace() || "{[,]}".contains(c)).unwrap_or(part.len());
+        let is_anchor = result.ends_with([':', '-']) && end > 0;
+        result += if is_anchor { &part[end..] } else { " &" };
+        result += if is_anchor { "" } else { part };
+    }
+    result
 }
 
 /// Whether `text` has the rules of `ingress`, and rules with these hostnames and paths before the
@@ -236,9 +248,23 @@ warp-routing:
             ]
         );
         // Lines that cannot be copied keep the path, too.
-        let anchor = file.replace("service: http://localhost:1", "service: &x http://localhost:1");
-        let text = edit(&anchor, &[rule("chat-a.example.com", "chat.example.com")]).unwrap().text;
+        let header = NewRule { host_header: true, ..rule("chat-a.example.com", "chat.example.com") };
+        let text = edit(&file, &[header]).unwrap().text;
         assert!(text.contains("chat-a.example.com\n    path: \"^/api\"\n    service: http://localhost:1\n"), "{text}");
+    }
+
+    #[test]
+    fn copies_have_no_anchor() {
+        let file = FILE.replace("originRequest:\n      no", "originRequest: &tls # &x\n      no");
+        let text = edit(&file, &[rule("chat-a.example.com", "chat.example.com")]).unwrap().text;
+        assert!(text.contains("originRequest: # &x\n      noTLSVerify: true\n  # Everything"), "{text}");
+        for (text, expected) in [
+            ("- &a { b: &c d, e: http://x/?f=1 &g }", "- { b: d, e: http://x/?f=1 &g }"),
+            ("a: &b\n  c: &d-1 [&e f]", "a:\n  c: [&e f]"),
+            ("a: & b", "a: & b"),
+        ] {
+            assert_eq!(without_anchors(text), expected);
+        }
     }
 
     #[test]
