@@ -1,11 +1,13 @@
-//! Reads a configuration of which some services cannot serve, because their secrets are missing.
+//! Reads a configuration of which some services cannot serve, because their secrets are missing or
+//! invalid.
 
 use tunnel_balancer_core::Service;
 
 use crate::diagnostic::{Code, Errors};
-use crate::{Config, parse_with};
+use crate::secret::Secrets;
+use crate::{Config, parse_with, read};
 
-/// A configuration without the services whose secrets are missing.
+/// A configuration without the services whose secrets are missing or invalid.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Available {
@@ -13,32 +15,28 @@ pub struct Available {
     pub config: Config,
     /// The addresses of the other services, in the order of the file.
     pub without_secrets: Vec<String>,
-    /// The missing secrets, if there are any.
+    /// The missing and invalid secrets, if there are any.
     pub errors: Option<Errors>,
 }
 
-/// Stands for a missing secret while the services that use it are determined.
+/// Stands for such a secret while the services that use it are determined.
 const MISSING: &str = "(a secret of tunnel-balancer that is not set)";
 
-/// Reads a configuration like [`parse_with`]. A missing secret makes the services unavailable that
-/// use it, and no others.
+/// Reads a configuration like [`parse_with`]. A missing or invalid secret makes the services
+/// unavailable that use it, and no others.
 ///
 /// # Errors
-/// Those of [`parse_with`], unless all of them are missing secrets.
+/// Those of [`parse_with`], unless all of them are missing or invalid secrets.
 pub fn parse_available(yaml: &str, secret: &dyn Fn(&str) -> Option<String>) -> Result<Available, Errors> {
     let errors = match parse_with(yaml, secret) {
         Ok(config) => return Ok(Available { config, without_secrets: Vec::new(), errors: None }),
         Err(errors) => errors,
     };
-    let is_missing = |code| code == Code::MissingSecret;
-    if errors.suppressed() > 0 || !errors.diagnostics().iter().all(|diagnostic| is_missing(diagnostic.code)) {
+    let is_secret = |code| matches!(code, Code::MissingSecret | Code::InvalidSecret);
+    if errors.suppressed() > 0 || !errors.diagnostics().iter().all(|diagnostic| is_secret(diagnostic.code)) {
         return Err(errors);
     }
-    let or_marker = |name: &str| {
-        let set = secret(name).filter(|secret| !secret.trim().is_empty());
-        set.or_else(|| Some(MISSING.to_owned()))
-    };
-    let mut config = parse_with(yaml, &or_marker)?;
+    let mut config = read(yaml, Secrets::new(Some(secret)).with_substitute(MISSING))?;
     let (without, services): (Vec<_>, Vec<_>) = config.services.into_iter().partition(lacks_secret);
     config.services = services;
     Ok(Available { config, without_secrets: without.iter().map(Service::name).collect(), errors: Some(errors) })
@@ -62,7 +60,7 @@ services:
   plain.test/api: { affinity: false, servers: a.example }
 "#;
 
-    fn read(set: &[&str]) -> Result<(Vec<String>, Vec<String>), Errors> {
+    fn available(set: &[&str]) -> Result<(Vec<String>, Vec<String>), Errors> {
         let secret = |name: &str| set.contains(&name).then(|| "0123456789abcdef".to_owned());
         let read = parse_available(YAML, &secret)?;
         let names = |services: &[Service]| services.iter().map(Service::name).collect();
@@ -80,8 +78,18 @@ services:
             (&[], &[plain], &[inherits, header]),
         ];
         for (set, services, without) in table {
-            let (available, missing) = read(set).unwrap();
+            let (available, missing) = available(set).unwrap();
             assert!(available == services && missing == without, "{set:?}: {available:?}, {missing:?}");
+        }
+    }
+
+    #[test]
+    fn an_invalid_secret_affects_only_the_services_that_use_it() {
+        for (name, secret, without) in [("KEY", "short", "inherits.test"), ("TOKEN", "line\n", "header.test")] {
+            let secret = |it: &str| Some(if it == name { secret } else { "0123456789abcdef" }.to_owned());
+            let read = parse_available(YAML, &secret).unwrap();
+            assert_eq!(read.without_secrets, [without]);
+            assert_eq!(read.errors.unwrap().diagnostics()[0].code, Code::InvalidSecret);
         }
     }
 
@@ -90,7 +98,5 @@ services:
         let yaml =
             "services: { a.test: { servers: a.example, polcy: random, affinity: { cookie: lb, key: \"${KEY}\" } } }";
         assert!(parse_available(yaml, &|_| None).is_err());
-        let short = parse_available(YAML, &|_| Some("short".to_owned()));
-        assert!(short.is_err());
     }
 }

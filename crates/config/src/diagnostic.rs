@@ -95,6 +95,8 @@ pub enum Code {
     InlineSecret,
     /// A reference to a secret that is not set.
     MissingSecret,
+    /// A secret that is too short, or cannot be sent in a header.
+    InvalidSecret,
     /// A warning: a setting without an effect.
     NoEffect,
     /// A warning: a probe that passes while the tunnel is down.
@@ -133,6 +135,7 @@ impl Code {
         Self::Loop,
         Self::InlineSecret,
         Self::MissingSecret,
+        Self::InvalidSecret,
         Self::NoEffect,
         Self::IneffectiveProbe,
         Self::NoWrites,
@@ -178,6 +181,7 @@ impl Code {
             Self::Loop => "loop",
             Self::InlineSecret => "inline-secret",
             Self::MissingSecret => "missing-secret",
+            Self::InvalidSecret => "invalid-secret",
             Self::NoEffect => "no-effect",
             Self::IneffectiveProbe => "ineffective-probe",
             Self::NoWrites => "no-writes",

@@ -4,7 +4,7 @@ use crate::diagnostic::Code;
 use crate::node::backticked;
 use crate::reader::Setting;
 use crate::report::Report;
-use crate::{ejection, health_check, renamed, retry, server, settings, suggest, synonyms};
+use crate::{ejection, health_check, renamed, retry, server, settings, slips, suggest, synonyms};
 
 /// The report of an unknown key.
 pub(crate) struct UnknownKey {
@@ -26,7 +26,9 @@ pub(crate) fn unknown_key(name: &str, known: &[&'static str], missing: &[(&'stat
     let report = Report::new(Code::UnknownKey, format!("unknown key {}", backticked(name)));
     let is_missing = |key: &&'static str| missing.iter().any(|(missing, _)| missing == key);
     let did_you_mean = |key: &'static str| (format!("did you mean `{key}`?"), Some(key).filter(is_missing));
-    let (hint, meant) = if let Some(hint) = renamed::hint(name, known) {
+    let (hint, meant) = if let Some(hint) = slips::look_alike(name) {
+        (hint.to_owned(), None)
+    } else if let Some(hint) = renamed::hint(name, known) {
         (hint, None)
     } else if name.contains('.') && known.contains(&"services") {
         ("move it to `services`".to_owned(), Some("services"))

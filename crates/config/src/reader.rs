@@ -142,7 +142,8 @@ impl<'a> Field<'a> {
         let mut entries = Vec::with_capacity(nodes.len());
         for (key, value) in nodes {
             let (key, value) = (Self { node: key, ..self }, Self { node: value, ..self });
-            let Some(name) = key.read(&read_key) else { continue };
+            let in_list = |report| hint_at_list(report, key.value(), value.value(), entries.last());
+            let Some(name) = key.read(|key| read_key(key).map_err(in_list)) else { continue };
             match first.insert(name, key.node.id) {
                 None => entries.push(Entry { name, key, value }),
                 Some(other) => {
@@ -257,6 +258,16 @@ impl<'a> Present<'a> {
     }
 }
 
+/// Adds the hint for the key `204` of `{ expect_status: 200, 204 }`, which stands without a value.
+fn hint_at_list(report: Report, key: &Value<'_>, value: &Value<'_>, last: Option<&Entry<'_>>) -> Report {
+    match (key, value, last.map(|last| (last.name, last.value.value()))) {
+        (Value::Integer(number), Value::Null, Some((name, Value::Integer(first)))) => {
+            report.hint(format!("write the list of `{name}` in brackets, such as `[{first}, {number}]`"))
+        }
+        _ => report,
+    }
+}
+
 fn has_colon(value: &Value<'_>) -> bool {
     matches!(value, Value::String(text) if text.contains(':'))
 }
@@ -264,7 +275,7 @@ fn has_colon(value: &Value<'_>) -> bool {
 fn key_string<'a>(key: &'a Value<'a>) -> Result<&'a str, Report> {
     quotable_string(key, "a string key").map_err(|report| match key {
         Value::Map(_) => report.hint("`{` starts a map: put the key in double quotes"),
-        Value::Integer(_) => report.hint("put it in double quotes, or a list of numbers in brackets"),
+        Value::Integer(_) => report.hint("put it in double quotes"),
         _ => report,
     })
 }

@@ -22,6 +22,8 @@ pub(crate) const REFERENCE: StringSchema =
 /// The source of secrets, and the names that the file refers to.
 pub(crate) struct Secrets<'a> {
     lookup: Option<&'a Lookup<'a>>,
+    /// Stands for a secret that is missing or invalid. `None`: it is an error.
+    substitute: Option<&'static str>,
     names: RefCell<BTreeSet<String>>,
 }
 
@@ -31,7 +33,12 @@ type Lookup<'a> = dyn Fn(&str) -> Option<String> + 'a;
 impl<'a> Secrets<'a> {
     /// Creates the secrets of a file. Without `lookup`, every secret is valid.
     pub(crate) fn new(lookup: Option<&'a Lookup<'a>>) -> Self {
-        Self { lookup, names: RefCell::default() }
+        Self { lookup, substitute: None, names: RefCell::default() }
+    }
+
+    /// Sets what stands for a secret that is missing or invalid.
+    pub(crate) fn with_substitute(self, substitute: &'static str) -> Self {
+        Self { substitute: Some(substitute), ..self }
     }
 
     /// Returns whether secrets are looked up.
@@ -46,6 +53,14 @@ impl<'a> Secrets<'a> {
 
     fn get(&self, name: &str, least: usize) -> Result<String, Report> {
         self.names.borrow_mut().insert(name.to_owned());
+        self.look_up(name, least).or_else(|report| self.or_substitute(report))
+    }
+
+    fn or_substitute(&self, report: Report) -> Result<String, Report> {
+        self.substitute.map(str::to_owned).ok_or(report)
+    }
+
+    fn look_up(&self, name: &str, least: usize) -> Result<String, Report> {
         let Some(lookup) = self.lookup else { return Ok(PLACEHOLDER.to_owned()) };
         let report = |code, what: &str| {
             let report = Report::new(code, format!("the secret {} {what}", backticked(name)));
@@ -58,7 +73,7 @@ impl<'a> Secrets<'a> {
             None => Err(report(Code::MissingSecret, "is not set")),
             Some(secret) if secret.trim().is_empty() => Err(report(Code::MissingSecret, "is empty")),
             Some(secret) if secret.len() < least => {
-                let report = report(Code::OutOfRange, &format!("is shorter than {least} bytes"));
+                let report = report(Code::InvalidSecret, &format!("is shorter than {least} bytes"));
                 Err(report.hint(format!(
                     "set a longer one: `openssl rand -hex 32 | npx wrangler secret put {name}`, or `export \
                      {name}=$(openssl rand -hex 32)`"
@@ -85,7 +100,7 @@ pub(crate) fn template(field: Field<'_>) -> Option<String> {
             Err(if is_scalar { report.hint("put it in double quotes") } else { report })
         }
     })?;
-    let mut filled = String::new();
+    let (mut filled, mut has_secret) = (String::new(), false);
     let mut rest: &str = text;
     while let Some((before, after)) = rest.split_once("${") {
         let name = field.read(|_| match after.split_once('}') {
@@ -95,6 +110,7 @@ pub(crate) fn template(field: Field<'_>) -> Option<String> {
         let (name, after) = name?;
         filled += before;
         filled += &field.read(|_| field.secrets().get(name, 1))?;
+        has_secret = true;
         rest = after;
     }
     filled += rest;
@@ -102,8 +118,12 @@ pub(crate) fn template(field: Field<'_>) -> Option<String> {
         if !filled.is_empty() && filled.bytes().all(|b| b == b' ' || b.is_ascii_graphic()) {
             return Ok(filled);
         }
-        let report = Report::new(Code::InvalidValue, "not a valid value of a header");
-        Err(report.hint("use visible ASCII characters and spaces; set a secret again if it ends with a line break"))
+        let hint = "use visible ASCII characters and spaces";
+        if !has_secret {
+            return Err(Report::new(Code::InvalidValue, "not a valid value of a header").hint(hint));
+        }
+        let report = Report::new(Code::InvalidSecret, "not a valid value of a header, with its secret");
+        field.secrets().or_substitute(report.hint(format!("{hint}; set the secret again if it ends with a line break")))
     })
 }
 

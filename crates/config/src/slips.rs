@@ -28,11 +28,18 @@ pub(crate) fn in_host(host: &str) -> Option<(String, &'static str)> {
     })
 }
 
-/// Returns the first letter of another alphabet in a label with Latin letters.
+/// The Cyrillic letters that look like Latin ones.
+const CYRILLIC_LOOK_ALIKES: &str = "аԁеһіјкӏорԛсѕѵԝхуү";
+
+/// Returns the first letter of another alphabet in a label with Latin letters, or in one whose
+/// letters all look like Latin ones.
 pub(crate) fn mixed_script(host: &str) -> Option<char> {
     let is_other = |c: &char| matches!(c, '\u{370}'..='\u{58f}' | '\u{13a0}'..='\u{13ff}') && c.is_alphabetic();
-    let mut mixed = host.split('.').filter(|label| label.contains(|c: char| c.is_ascii_alphabetic()));
-    mixed.find_map(|label| label.chars().find(is_other))
+    let is_mixed = |label: &&str| {
+        label.contains(|c: char| c.is_ascii_alphabetic())
+            || label.chars().filter(|c| c.is_alphabetic()).all(|c| CYRILLIC_LOOK_ALIKES.contains(c))
+    };
+    host.split('.').filter(is_mixed).find_map(|label| label.chars().find(is_other))
 }
 
 /// Returns whether a character is not visible, or changes the order of others.
@@ -112,6 +119,21 @@ pub(crate) fn has_bullet(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn letters_of_another_alphabet_are_found() {
+        let table = [
+            ("chаt.example.com", Some('а')),
+            ("сор-1.example.com", Some('с')),
+            ("app.ехро.com", Some('е')),
+            ("пример.рф", None),
+            ("πρω.example.com", None),
+            ("chat.example.com", None),
+        ];
+        for (host, expected) in table {
+            assert_eq!(mixed_script(host), expected, "{host}");
+        }
+    }
 
     #[test]
     fn missing_spaces_are_recognised() {

@@ -39,7 +39,7 @@ pub enum LocalReply {
     BadRequest,
     /// There is no valid configuration.
     Misconfigured,
-    /// A secret of the service is not set.
+    /// A secret of the service is missing or invalid.
     MissingSecret,
 }
 

@@ -136,7 +136,7 @@ codes! {
         BadRequest = "bad_request",
         /// There is no valid configuration.
         Misconfigured = "misconfigured",
-        /// A secret of the service is not set.
+        /// A secret of the service is missing or invalid.
         MissingSecret = "missing_secret",
         /// The client disconnected before the end of the response.
         ClientDisconnected = "client_disconnected",

@@ -17,7 +17,7 @@ use crate::time::Timestamp;
 pub struct Services {
     /// By public host; those of one host with the longest path first.
     hosts: BTreeMap<String, Vec<Arc<Pool>>>,
-    /// The addresses of services whose secrets are missing: hosts and paths.
+    /// The addresses of services whose secrets are missing or invalid: hosts and paths.
     without_secrets: Vec<(String, String)>,
     /// The buffered bodies of all services.
     pub replay: Arc<ReplayBuffer>,
@@ -46,8 +46,8 @@ impl Services {
         Self { hosts: by_host(pools), without_secrets: Vec::new(), replay: Arc::default() }
     }
 
-    /// Sets the addresses of services that cannot serve, because their secrets are missing.
-    /// Requests for them get [`LocalReply::MissingSecret`].
+    /// Sets the addresses of services that cannot serve, because their secrets are missing or
+    /// invalid. Requests for them get [`LocalReply::MissingSecret`].
     #[must_use]
     pub fn with_missing_secrets(self, addresses: &[String]) -> Self {
         let split = |address: &String| {
