@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::{env, fs, process};
 
+use tunnel_balancer_config::{Platform, parse_for};
+
 fn main() {
     println!("cargo:rerun-if-env-changed=SERVICES_FILE");
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
@@ -20,7 +22,7 @@ fn compile_in(file: &Path) -> Result<(), String> {
     let yaml = fs::read_to_string(file).map_err(|error| {
         format!("{}: {error}\n  hint: SERVICES_FILE names the services file to compile in", file.display())
     })?;
-    let config = tunnel_balancer_config::parse(&yaml).map_err(|errors| errors.in_file(&name).to_string())?;
+    let config = parse_for(&yaml, Platform::Worker).map_err(|errors| errors.in_file(&name).to_string())?;
     for warning in config.warnings {
         println!("cargo:warning={name}:{}", warning.to_string().replace('\n', ";"));
     }

@@ -5,7 +5,7 @@ use tunnel_balancer_core::Service;
 
 use crate::diagnostic::{Code, Errors};
 use crate::secret::Secrets;
-use crate::{Config, parse_with, read};
+use crate::{Config, Platform, read};
 
 /// A configuration without the services whose secrets are missing or invalid.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,13 +22,18 @@ pub struct Available {
 /// Stands for such a secret while the services that use it are determined.
 const MISSING: &str = "(a secret of tunnel-balancer that is not set)";
 
-/// Reads a configuration like [`parse_with`]. A missing or invalid secret makes the services
-/// unavailable that use it, and no others.
+/// Reads a configuration like [`parse_with`](crate::parse_with), for a program that serves it. A
+/// missing or invalid secret makes the services unavailable that use it, and no others.
 ///
 /// # Errors
-/// Those of [`parse_with`], unless all of them are missing or invalid secrets.
-pub fn parse_available(yaml: &str, secret: &dyn Fn(&str) -> Option<String>) -> Result<Available, Errors> {
-    let errors = match parse_with(yaml, secret) {
+/// Those of `parse_with`, unless all of them are missing or invalid secrets, and settings that the
+/// program does not support.
+pub fn parse_available(
+    yaml: &str,
+    platform: Platform,
+    secret: &dyn Fn(&str) -> Option<String>,
+) -> Result<Available, Errors> {
+    let errors = match read(yaml, Secrets::new(Some(secret)), Some(platform)) {
         Ok(config) => return Ok(Available { config, without_secrets: Vec::new(), errors: None }),
         Err(errors) => errors,
     };
@@ -36,7 +41,7 @@ pub fn parse_available(yaml: &str, secret: &dyn Fn(&str) -> Option<String>) -> R
     if errors.suppressed() > 0 || !errors.diagnostics().iter().all(|diagnostic| is_secret(diagnostic.code)) {
         return Err(errors);
     }
-    let mut config = read(yaml, Secrets::new(Some(secret)).with_substitute(MISSING))?;
+    let mut config = read(yaml, Secrets::new(Some(secret)).with_substitute(MISSING), Some(platform))?;
     let (without, services): (Vec<_>, Vec<_>) = config.services.into_iter().partition(lacks_secret);
     config.services = services;
     Ok(Available { config, without_secrets: without.iter().map(Service::name).collect(), errors: Some(errors) })
@@ -62,7 +67,7 @@ services:
 
     fn available(set: &[&str]) -> Result<(Vec<String>, Vec<String>), Errors> {
         let secret = |name: &str| set.contains(&name).then(|| "0123456789abcdef".to_owned());
-        let read = parse_available(YAML, &secret)?;
+        let read = parse_available(YAML, Platform::Serve, &secret)?;
         let names = |services: &[Service]| services.iter().map(Service::name).collect();
         assert_eq!(read.errors.is_none(), read.without_secrets.is_empty(), "{read:?}");
         Ok((names(&read.config.services), read.without_secrets))
@@ -87,7 +92,7 @@ services:
     fn an_invalid_secret_affects_only_the_services_that_use_it() {
         for (name, secret, without) in [("KEY", "short", "inherits.test"), ("TOKEN", "line\n", "header.test")] {
             let secret = |it: &str| Some(if it == name { secret } else { "0123456789abcdef" }.to_owned());
-            let read = parse_available(YAML, &secret).unwrap();
+            let read = parse_available(YAML, Platform::Serve, &secret).unwrap();
             assert_eq!(read.without_secrets, [without]);
             assert_eq!(read.errors.unwrap().diagnostics()[0].code, Code::InvalidSecret);
         }
@@ -97,6 +102,6 @@ services:
     fn other_errors_reject_the_whole_file() {
         let yaml =
             "services: { a.test: { servers: a.example, polcy: random, affinity: { cookie: lb, key: \"${KEY}\" } } }";
-        assert!(parse_available(yaml, &|_| None).is_err());
+        assert!(parse_available(yaml, Platform::Serve, &|_| None).is_err());
     }
 }

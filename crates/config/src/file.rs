@@ -6,6 +6,7 @@ use crate::diagnostic::Code;
 use crate::host::{self, PublicHosts, public_address};
 use crate::lint::{lint, lint_public};
 use crate::node::{Value, backticked};
+use crate::platform::Platform;
 use crate::reader::{Entry, Field, Setting};
 use crate::report::Report;
 use crate::server::{self, servers};
@@ -139,7 +140,8 @@ fn service(address: String, field: Field<'_>, common: &Common<'_>) -> Option<Ser
     }
     let service = settings.service(address, servers);
     let service = service.map_err(|error| list.report(Report::new(Code::InvalidServers, error.to_string()))).ok()?;
-    if let Err(report) = subrequests::check(&service)
+    if field.may_run_on(Platform::Worker)
+        && let Err(report) = subrequests::check(&service)
         && field.is_valid()
     {
         list.report(report);

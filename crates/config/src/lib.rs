@@ -50,6 +50,7 @@ mod json;
 mod lint;
 mod node;
 mod placement;
+mod platform;
 mod policy;
 mod reader;
 mod redact;
@@ -95,6 +96,7 @@ pub use host::normalize_address;
 pub use ingress::{Coverage, Ingress, IngressRule, IngressTarget, ingress_target, parse_ingress};
 #[cfg(feature = "schema")]
 pub use json::as_json;
+pub use platform::Platform;
 pub use policy::policy_names;
 pub use redact::redact_urls;
 #[cfg(feature = "schema")]
@@ -131,7 +133,25 @@ pub struct Config {
 /// # Errors
 /// With all errors in the file, or with its first syntax error.
 pub fn parse(yaml: &str) -> Result<Config, Errors> {
-    read(yaml, secret::Secrets::new(None))
+    read(yaml, secret::Secrets::new(None), None)
+}
+
+/// Checks a configuration like [`parse`], for one of the programs that serve it: a setting that it
+/// does not support is an error, and limits and addresses of the other one are not reported.
+///
+/// # Errors
+/// Like [`parse`].
+///
+/// ```
+/// use tunnel_balancer_config::{Platform, parse_for};
+///
+/// let yaml = "services: { chat.example.com: \"http://192.168.1.20:8080\" }";
+/// assert_eq!(parse_for(yaml, Platform::Worker)?.warnings.len(), 1);
+/// assert_eq!(parse_for(yaml, Platform::Serve)?.warnings, []);
+/// # Ok::<(), tunnel_balancer_config::Errors>(())
+/// ```
+pub fn parse_for(yaml: &str, platform: Platform) -> Result<Config, Errors> {
+    read(yaml, secret::Secrets::new(None), Some(platform))
 }
 
 /// Reads a configuration that serves traffic. `secret` returns the secret with a name: that of a
@@ -157,7 +177,7 @@ pub fn parse(yaml: &str) -> Result<Config, Errors> {
 /// # Ok::<(), tunnel_balancer_config::Errors>(())
 /// ```
 pub fn parse_with(yaml: &str, secret: &dyn Fn(&str) -> Option<String>) -> Result<Config, Errors> {
-    read(yaml, secret::Secrets::new(Some(secret)))
+    read(yaml, secret::Secrets::new(Some(secret)), None)
 }
 
 /// Reads a scenario for a simulation. `services` replaces its own services.
@@ -165,7 +185,7 @@ pub fn parse_with(yaml: &str, secret: &dyn Fn(&str) -> Option<String>) -> Result
 /// # Errors
 /// Like [`parse`].
 pub fn parse_scenario(yaml: &str, services: Option<&[Service]>) -> Result<scenario::Scenario, Errors> {
-    let (read, _) = document(yaml, &secret::Secrets::new(None), |root| scenario::scenario(root, services))?;
+    let (read, _) = document(yaml, &secret::Secrets::new(None), None, |root| scenario::scenario(root, services))?;
     read.ok_or_else(|| alone(Code::InvalidServers, syntax::START, "no service to simulate".to_owned(), None))
 }
 
@@ -175,11 +195,11 @@ pub fn parse_scenario(yaml: &str, services: Option<&[Service]>) -> Result<scenar
 /// Like [`parse`].
 pub fn parse_server_states(yaml: &str, service: &Service) -> Result<Vec<scenario::ServerState>, Errors> {
     let secrets = secret::Secrets::new(None);
-    document(yaml, &secrets, |root| scenario::server_states(root, service)).map(|(states, _)| states)
+    document(yaml, &secrets, None, |root| scenario::server_states(root, service)).map(|(states, _)| states)
 }
 
-fn read(yaml: &str, secrets: secret::Secrets<'_>) -> Result<Config, Errors> {
-    let (services, warnings) = document(yaml, &secrets, file::services)?;
+fn read(yaml: &str, secrets: secret::Secrets<'_>, platform: Option<Platform>) -> Result<Config, Errors> {
+    let (services, warnings) = document(yaml, &secrets, platform, file::services)?;
     Ok(Config { services, secrets: secrets.into_names(), warnings })
 }
 
@@ -187,6 +207,7 @@ fn read(yaml: &str, secrets: secret::Secrets<'_>) -> Result<Config, Errors> {
 fn document<T>(
     yaml: &str,
     secrets: &secret::Secrets<'_>,
+    platform: Option<Platform>,
     read: impl FnOnce(reader::Field<'_>) -> T,
 ) -> Result<(T, Vec<Diagnostic>), Errors> {
     if yaml.len() > MAX_BYTES {
@@ -196,7 +217,7 @@ fn document<T>(
     let yaml = yaml.strip_prefix(syntax::BYTE_ORDER_MARK).unwrap_or(yaml);
     let root =
         yaml::read(yaml).map_err(|error| alone(Code::Syntax, error.position, error.message, error.hint.as_deref()))?;
-    let reports = report::Reports::new(!secrets.are_known());
+    let reports = report::Reports::new(!secrets.are_known(), platform);
     let read = read(reader::Field::new(&root, &reports, secrets));
     Ok((read, reports.into_warnings(yaml, &root)?))
 }

@@ -9,6 +9,7 @@ use std::ops::RangeInclusive;
 use crate::diagnostic::Code;
 use crate::node::{Node, Value, backticked};
 use crate::placement::{UnknownKey, unknown_key};
+use crate::platform::Platform;
 use crate::report::{Report, Reports};
 use crate::secret::Secrets;
 use crate::value_schema::{SettingDoc, ValueSchema};
@@ -67,6 +68,11 @@ impl<'a> Field<'a> {
 
     pub(crate) const fn secrets(self) -> &'a Secrets<'a> {
         self.secrets
+    }
+
+    /// Returns whether the file may be served by this program.
+    pub(crate) fn may_run_on(self, platform: Platform) -> bool {
+        self.reports.platform().is_none_or(|only| only == platform)
     }
 
     pub(crate) const fn node(self) -> &'a Node<'a> {

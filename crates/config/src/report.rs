@@ -8,6 +8,7 @@ use std::ops::RangeInclusive;
 
 use crate::diagnostic::{Code, Diagnostic, Errors, Related, Severity};
 use crate::node::{Node, NodeId, Value, backticked, locate};
+use crate::platform::Platform;
 use crate::syntax::{Lines, Position, START};
 use crate::{span, suggest, yaml};
 
@@ -79,6 +80,8 @@ impl Report {
 pub(crate) struct Reports {
     collected: RefCell<Collected>,
     wants_warnings: bool,
+    /// The program that is to serve the file; `None`: any.
+    platform: Option<Platform>,
 }
 
 #[derive(Debug, Default)]
@@ -89,8 +92,12 @@ struct Collected {
 }
 
 impl Reports {
-    pub(crate) fn new(wants_warnings: bool) -> Self {
-        Self { collected: RefCell::default(), wants_warnings }
+    pub(crate) fn new(wants_warnings: bool, platform: Option<Platform>) -> Self {
+        Self { collected: RefCell::default(), wants_warnings, platform }
+    }
+
+    pub(crate) const fn platform(&self) -> Option<Platform> {
+        self.platform
     }
 
     pub(crate) fn add(&self, at: NodeId, report: Report) {

@@ -2,13 +2,16 @@
 //!
 //! The cases are in `tests/invalid/*.txt`, one topic per file. A case has a line `=== title`, the
 //! YAML, a line `>>>` and the diagnostics. A YAML that starts with `# secrets: NAME=value ...` is
-//! read with these secrets, and one that starts with `# scenario` as a scenario. `UPDATE=1 cargo
-//! test -p tunnel-balancer-config` rewrites the diagnostics. Review the diff.
+//! read with these secrets, one that starts with `# for: worker` or `# for: serve` for that
+//! program, and one that starts with `# scenario` as a scenario. `UPDATE=1 cargo test -p
+//! tunnel-balancer-config` rewrites the diagnostics. Review the diff.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use tunnel_balancer_config::{Code, Diagnostic, Errors, MAX_BYTES, parse, parse_scenario, parse_with};
+use tunnel_balancer_config::{
+    Code, Diagnostic, Errors, MAX_BYTES, Platform, parse, parse_for, parse_scenario, parse_with,
+};
 
 #[test]
 fn diagnostics_of_invalid_files() {
@@ -59,6 +62,11 @@ fn input(case: &str) -> String {
 fn read(yaml: &str) -> Result<Vec<Diagnostic>, Errors> {
     if yaml.starts_with("# scenario\n") {
         return parse_scenario(yaml, None).map(|_| Vec::new());
+    }
+    for (line, platform) in [("# for: worker\n", Platform::Worker), ("# for: serve\n", Platform::Serve)] {
+        if yaml.starts_with(line) {
+            return parse_for(yaml, platform).map(|config| config.warnings);
+        }
     }
     let Some(known) = yaml.strip_prefix("# secrets:").and_then(|rest| rest.lines().next()) else {
         return parse(yaml).map(|config| config.warnings);

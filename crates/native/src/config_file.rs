@@ -7,7 +7,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use tunnel_balancer_config::{Available, Code, Errors, MAX_BYTES, parse, parse_available};
+use tunnel_balancer_config::{Available, Errors, MAX_BYTES, Platform, parse_available, parse_for};
 use tunnel_balancer_core::Reason;
 
 /// The file and its last contents.
@@ -63,12 +63,11 @@ impl ConfigFile {
         self.path.display().to_string()
     }
 
-    /// Returns the warnings about the last contents, without addresses that only a Worker cannot
-    /// reach.
+    /// Returns the warnings about the last contents.
     pub(crate) fn warnings(&self) -> Vec<String> {
-        let warnings = self.applied.as_deref().ok().and_then(|text| parse(text).ok()).map(|config| config.warnings);
-        let warnings = warnings.into_iter().flatten().filter(|warning| warning.code != Code::Unreachable);
-        warnings.map(|warning| format!("{}:{warning}", self.path.display())).collect()
+        let checked = self.applied.as_deref().ok().and_then(|text| parse_for(text, Platform::Serve).ok());
+        let warnings = checked.map(|config| config.warnings);
+        warnings.into_iter().flatten().map(|warning| format!("{}:{warning}", self.path.display())).collect()
     }
 
     fn apply(&mut self) -> Result<Available, ConfigError> {
@@ -81,7 +80,7 @@ impl ConfigFile {
         let text = self.applied.as_deref().map_err(unreadable)?;
         let rejected =
             |reason, errors: &Errors| ConfigError { reason, detail: errors.in_file(&self.name()).to_string() };
-        let read = parse_available(text, &|secret| std::env::var(secret).ok())
+        let read = parse_available(text, Platform::Serve, &|secret| std::env::var(secret).ok())
             .map_err(|errors| rejected(Reason::InvalidConfig, &errors))?;
         match &read.errors {
             Some(errors) if read.config.services.is_empty() => Err(rejected(Reason::MissingSecret, errors)),

@@ -5,7 +5,7 @@
 
 use std::sync::OnceLock;
 
-use tunnel_balancer_config::{Available, Errors, parse_available};
+use tunnel_balancer_config::{Available, Errors, Platform, parse_available};
 use tunnel_balancer_core::{LogEntry, Reason, Services};
 use worker::Env;
 
@@ -36,13 +36,14 @@ fn read(env: &Env) -> Option<Loaded> {
     let secret = |name: &str| env.secret(name).ok().map(|secret| secret.to_string());
     let mut is_fallback = false;
     if let Ok(variable) = env.var(VARIABLE) {
-        match parse_available(&variable.to_string(), &secret) {
+        match parse_available(&variable.to_string(), Platform::Worker, &secret) {
             Ok(read) => return Some(Loaded { services: services(VARIABLE, read), is_fallback }),
             Err(errors) => reject(VARIABLE, &errors),
         }
         is_fallback = true;
     }
-    let read = parse_available(COMPILED_IN, &secret).inspect_err(|errors| reject("services.yaml", errors)).ok()?;
+    let read = parse_available(COMPILED_IN, Platform::Worker, &secret);
+    let read = read.inspect_err(|errors| reject("services.yaml", errors)).ok()?;
     Some(Loaded { services: services("services.yaml", read), is_fallback })
 }
 

@@ -8,7 +8,7 @@ use std::process::Command;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use tunnel_balancer_config::SourceFile;
+use tunnel_balancer_config::{Platform, SourceFile, parse_for};
 
 use crate::cli::BuildOptions;
 use crate::failure::Failure;
@@ -86,7 +86,7 @@ fn check_services(path: &Path) -> Result<(), Failure> {
     let yaml = fs::read_to_string(path).map_err(|error| Failure::io("cannot read", path, &error))?;
     let color = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let name = path.display().to_string();
-    tunnel_balancer_config::parse(&yaml)
+    parse_for(&yaml, Platform::Worker)
         .map(drop)
         .map_err(|errors| Failure::rendered(SourceFile::new(&name, &yaml, color).render_errors(&errors)))
 }

@@ -73,8 +73,24 @@ fn related(related: &Related) -> Value {
 
 /// Returns the contents and the estimated usage of a map without errors.
 fn summary(report: &Report) -> Option<Value> {
-    let (config, budget) = (report.checked.as_ref().ok()?, report.budget.as_ref()?);
+    let config = report.checked.as_ref().ok()?;
     let servers: usize = config.services.iter().map(|service| service.servers().len()).sum();
+    let on_worker = report.budget.as_ref();
+    Some(json!({
+        "services": config.services.len(),
+        "servers": servers,
+        "secrets": config.secrets,
+        "variable": on_worker.map(|_| variable(report)),
+        "free_plan": on_worker.map(free_plan),
+    }))
+}
+
+fn variable(report: &Report) -> Value {
+    json!({ "bytes": report.source.len(), "limit": MAX_VARIABLE, "fits": report.fits_variable() })
+}
+
+/// Returns the estimated usage of Cloudflare's free plan.
+fn free_plan(budget: &Budget) -> Value {
     let worst = budget.worst.as_ref().map(|(service, work)| {
         json!({
             "service": service,
@@ -86,20 +102,14 @@ fn summary(report: &Report) -> Option<Value> {
             "limit": MAX_SUBREQUESTS,
         })
     });
-    Some(json!({
-        "services": config.services.len(),
-        "servers": servers,
-        "secrets": config.secrets,
-        "variable": { "bytes": report.source.len(), "limit": MAX_VARIABLE, "fits": report.fits_variable() },
-        "free_plan": {
-            "assumed": { "requests_per_day": budget.assumed.requests_per_day, "isolates": budget.assumed.isolates },
-            "requests_per_day": { "total": budget.assumed.requests_per_day, "limit": Budget::REQUESTS_PER_DAY },
-            "subrequests_per_request": worst,
-            "probes_per_day": { "servers_healthy": budget.probes, "servers_down": budget.probes_unhealthy },
-            "kv_writes_per_day": { "total": 0, "limit": Budget::KV_WRITES_PER_DAY },
-            "durable_object_requests_per_day": { "total": 0 },
-        },
-    }))
+    json!({
+        "assumed": { "requests_per_day": budget.assumed.requests_per_day, "isolates": budget.assumed.isolates },
+        "requests_per_day": { "total": budget.assumed.requests_per_day, "limit": Budget::REQUESTS_PER_DAY },
+        "subrequests_per_request": worst,
+        "probes_per_day": { "servers_healthy": budget.probes, "servers_down": budget.probes_unhealthy },
+        "kv_writes_per_day": { "total": 0, "limit": Budget::KV_WRITES_PER_DAY },
+        "durable_object_requests_per_day": { "total": 0 },
+    })
 }
 
 #[cfg(test)]

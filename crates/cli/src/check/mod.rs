@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
-use tunnel_balancer_config::{Config, Errors, parse, parse_with};
+use tunnel_balancer_config::{Config, Errors, Platform, parse, parse_for, parse_with};
 
 use budget::{Assumed, Budget};
 use report::{Compared, Report, Warning};
@@ -32,6 +32,7 @@ use crate::{input, output, probe};
 Examples:
   tunnel-balancer check
   tunnel-balancer check home.yaml office.yaml
+  tunnel-balancer check --for worker
   tunnel-balancer check --requests-per-day 60000
   tunnel-balancer check --cloudflared home.yml --cloudflared office.yml
   tunnel-balancer check --cloudflared home.yml --tunnel 'home=*-a.example.com'
@@ -51,6 +52,12 @@ pub(crate) struct Check {
     /// A map to check, as in the other commands. Repeatable.
     #[arg(short, long, value_name = "FILE")]
     file: Vec<PathBuf>,
+
+    /// Check the map for the program that will serve it: settings that it does not support are
+    /// errors. `serve` has no limits of Cloudflare. Default: warnings for either, errors for
+    /// neither.
+    #[arg(long = "for", value_name = "PROGRAM")]
+    program: Option<Program>,
 
     /// Output format.
     #[arg(long, value_name = "FORMAT", default_value = "text")]
@@ -96,6 +103,14 @@ pub(crate) struct Check {
     /// Cloudflare sets their number: at least one per data centre that clients reach.
     #[arg(long, value_name = "NUMBER", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=10_000))]
     isolates: u64,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Program {
+    /// The Worker on Cloudflare.
+    Worker,
+    /// `tunnel-balancer serve`.
+    Serve,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -153,12 +168,16 @@ impl Check {
     fn report(&self, path: &Path) -> Result<Report, String> {
         let file = input::name(path);
         let source = input::yaml(path)?;
-        let checked = parse(&source);
+        let checked = match self.program {
+            Some(program) => parse_for(&source, program.into()),
+            None => parse(&source),
+        };
         let tunnels = self.compare_tunnels(&file, &checked)?;
         let mut warnings = self.probe_warnings(&file, &source, &checked)?;
         let routes = self.compare_routes(&checked, &mut warnings)?;
         let assumed = Assumed { requests_per_day: self.requests_per_day, isolates: self.isolates };
-        let budget = checked.as_ref().ok().map(|config| Budget::of(&config.services, assumed));
+        let on_cloudflare = !matches!(self.program, Some(Program::Serve));
+        let budget = checked.as_ref().ok().filter(|_| on_cloudflare).map(|it| Budget::of(&it.services, assumed));
         let exceeded = budget.iter().flat_map(Budget::warnings);
         warnings.extend(exceeded.map(|message| Warning { code: Budget::CODE, message }));
         Ok(Report { file, source, checked, budget, file_warnings: warnings, tunnels, routes })
@@ -204,6 +223,15 @@ impl Check {
         let services = config.map_err(|errors| output::rendered(&errors, file, source))?.services;
         let rows = probe::probe(&services).map_err(|error| format!("error: cannot probe: {error}"))?;
         Ok(probe_warnings::warnings(&rows))
+    }
+}
+
+impl From<Program> for Platform {
+    fn from(program: Program) -> Self {
+        match program {
+            Program::Worker => Self::Worker,
+            Program::Serve => Self::Serve,
+        }
     }
 }
 

@@ -11,7 +11,7 @@ pub(super) struct Report {
     pub(super) file: String,
     pub(super) source: String,
     pub(super) checked: Result<Config, Errors>,
-    /// The estimated usage. `None`: the map has errors.
+    /// The estimated usage. `None`: the map has errors, or is not for the Worker.
     pub(super) budget: Option<Budget>,
     /// Warnings without a line.
     pub(super) file_warnings: Vec<Warning>,

@@ -10,7 +10,7 @@ use crate::plural::{count, count_or_none};
 /// Returns the summary. `shown` is the number of diagnostics above it.
 pub(super) fn write(report: &Report, shown: usize) -> String {
     let file = normalize_untrusted_str(&report.file);
-    let (Ok(config), Some(budget)) = (&report.checked, &report.budget) else {
+    let Ok(config) = &report.checked else {
         let errors = report.errors();
         return format!("{file}: {}{}\n", count_or_none(errors as u64, "error"), above(shown, errors));
     };
@@ -19,8 +19,10 @@ pub(super) fn write(report: &Report, shown: usize) -> String {
     if !config.secrets.is_empty() {
         text += &format!("Secrets to set: {}\n", config.secrets.join(", "));
     }
-    text += &variable(report);
-    text += &usage(budget);
+    if let Some(budget) = &report.budget {
+        text += &variable(report);
+        text += &usage(budget);
+    }
     text += &comparison("Files of tunnels", "hostname", "served", report.tunnels.as_ref());
     text + &comparison("Routes", "service", "routed", report.routes.as_ref())
 }

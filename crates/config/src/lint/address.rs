@@ -3,9 +3,11 @@
 use std::net::{IpAddr, Ipv6Addr};
 
 use tunnel_balancer_core::ServerUrl;
+use tunnel_balancer_core::host::ANY_HOST;
 
 use crate::diagnostic::Code;
 use crate::node::{Value, backticked};
+use crate::platform::Platform;
 use crate::reader::Field;
 use crate::report::Report;
 use crate::slips;
@@ -15,7 +17,8 @@ const PUBLIC_HOSTNAME: &str = "write the public hostname of its tunnel; `tunnel-
 pub(super) fn lint(url: &ServerUrl, field: Field<'_>) {
     mixed_script(field);
     let host = host(url);
-    if let Some((problem, hint)) = unreachable(host) {
+    let by_worker = || unreachable_by_worker(host).filter(|_| field.may_run_on(Platform::Worker));
+    if let Some((problem, hint)) = unreachable(host).or_else(by_worker) {
         return field.report(Report::new(Code::Unreachable, format!("{} {problem}", backticked(host))).hint(hint));
     }
     let port = url.authority().strip_prefix(host).and_then(|rest| rest.strip_prefix(':'));
@@ -24,7 +27,7 @@ pub(super) fn lint(url: &ServerUrl, field: Field<'_>) {
         let hint = format!("write `{other}://`, or remove the port");
         return field.report(Report::new(Code::Unreachable, message).hint(hint));
     }
-    if url.scheme() == "http" {
+    if url.scheme() == "http" && !is_on_local_network(host) {
         let message = format!("requests to {} are not encrypted", backticked(host));
         let hint = "write `https://`, or the hostname alone";
         field.report(Report::new(Code::InsecureHttp, message).hint(hint));
@@ -59,8 +62,12 @@ pub(super) fn lint_public(name: &str, field: Field<'_>) {
     let hint = "write a hostname of a domain on Cloudflare";
     let serve = "write a hostname of a domain on Cloudflare; `tunnel-balancer serve` can use this address";
     let is_below = |domain: &str| host.strip_suffix(domain).is_some_and(|label| label.ends_with('.'));
-    let (problem, hint) = if is_placeholder(host) {
+    let (problem, hint) = if host == ANY_HOST {
+        return;
+    } else if is_placeholder(host) {
         ("is a placeholder", hint)
+    } else if !field.may_run_on(Platform::Worker) {
+        return;
     } else if is_below("workers.dev") || is_below("trycloudflare.com") {
         ("cannot be the route of a Worker", hint)
     } else if host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok() {
@@ -78,7 +85,7 @@ fn is_placeholder(host: &str) -> bool {
     host.ends_with(".invalid")
 }
 
-/// Returns why a Worker cannot connect to a host, with a hint.
+/// Returns why a host accepts no requests, with a hint.
 fn unreachable(host: &str) -> Option<(&'static str, &'static str)> {
     if host.ends_with(".cfargotunnel.com") {
         let hint = "give the tunnel a public hostname, and write that: DNS records point to this name";
@@ -88,9 +95,11 @@ fn unreachable(host: &str) -> Option<(&'static str, &'static str)> {
         let hint = "write the public hostname of the tunnel; `UUID.cfargotunnel.com` cannot be used either";
         return Some(("is the ID of a tunnel, not a hostname", hint));
     }
-    if is_placeholder(host) {
-        return Some(("is a placeholder", "write the public hostname of a tunnel"));
-    }
+    is_placeholder(host).then_some(("is a placeholder", "write the public hostname of a tunnel"))
+}
+
+/// Returns why a Worker cannot connect to a host, with a hint.
+fn unreachable_by_worker(host: &str) -> Option<(&'static str, &'static str)> {
     match host.trim_matches(['[', ']']).parse::<IpAddr>() {
         Ok(address) if is_private(address) => {
             Some(("is a private IP address, which a Worker cannot reach", PUBLIC_HOSTNAME))
@@ -124,6 +133,10 @@ fn is_private(address: IpAddr) -> bool {
             address == Ipv6Addr::LOCALHOST || address.is_unique_local() || address.is_unicast_link_local()
         }
     }
+}
+
+fn is_on_local_network(host: &str) -> bool {
+    host.trim_matches(['[', ']']).parse().map_or_else(|_| is_local(host), is_private)
 }
 
 /// Returns whether a name is resolved by local networks only.
@@ -170,7 +183,8 @@ mod tests {
         for (hosts, expected) in table {
             for name in hosts {
                 let url: ServerUrl = format!("http://{name}:8080").parse().unwrap();
-                let found = unreachable(host(&url)).map(|(problem, _)| problem);
+                let host = host(&url);
+                let found = unreachable(host).or_else(|| unreachable_by_worker(host)).map(|(problem, _)| problem);
                 assert_eq!(found.is_some(), expected.is_some(), "{name}: {found:?}");
                 assert!(found.is_none_or(|found| found.starts_with(expected.unwrap_or_default())), "{name}: {found:?}");
             }

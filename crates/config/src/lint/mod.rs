@@ -10,6 +10,7 @@ use tunnel_balancer_core::{RetrySettings, Server, Service, Writes};
 
 use crate::diagnostic::Code;
 use crate::duration::format_duration;
+use crate::platform::Platform;
 use crate::reader::Field;
 use crate::report::Report;
 use crate::subrequests::{MAX_SUBREQUESTS, Subrequests};
@@ -70,7 +71,8 @@ fn primary(source: &Source<'_, '_>) {
 /// Warns of held requests that can make more subrequests than the free plan allows.
 fn held_requests(source: &Source<'_, '_>, defaults: Option<Field<'_>>) {
     let subrequests = Subrequests::of(source.service);
-    if subrequests.held == 0 || subrequests.total() <= MAX_SUBREQUESTS {
+    let is_limited = source.field.may_run_on(Platform::Worker);
+    if !is_limited || subrequests.held == 0 || subrequests.total() <= MAX_SUBREQUESTS {
         return;
     }
     let settings = [Some(source.field), defaults].into_iter().flatten();
