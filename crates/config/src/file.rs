@@ -20,8 +20,9 @@ const MINIMAL_EXAMPLE: &str = "write at least `services: { chat.example.com: cha
 #[cfg_attr(not(feature = "schema"), expect(dead_code, reason = "for the schema and the reference"))]
 pub(crate) const SCHEMA: ValueSchema = ValueSchema::Map(|| {
     let services = "The services by public address. An address is a public hostname, with the port unless it is 80 or \
-        443. With a path, as in `chat.example.com/api`, the service gets requests whose path starts with it; the \
-        longest match is used, and servers get the whole path.";
+        443. `\"*.example.com\"` stands for any first label, and `\"*\"` for all hosts that no other service has; the \
+        most specific service is used. With a path, as in `chat.example.com/api`, the service gets requests whose \
+        path starts with it; the longest match is used.";
     let defaults = "Settings for all services that do not set them: all keys of a service except `servers`. Maps are \
         merged key by key.";
     vec![

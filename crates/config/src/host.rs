@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use tunnel_balancer_core::ServerUrl;
-use tunnel_balancer_core::host::normalize_host;
+use tunnel_balancer_core::host::{ANY_HOST, normalize_host};
 
 use crate::diagnostic::Code;
 use crate::node::{NodeId, backticked};
@@ -13,7 +13,7 @@ use crate::{settings, slips};
 
 pub(crate) const ADDRESS: StringSchema = StringSchema {
     what: "a public address",
-    pattern: r"^(\[[^\s\]]*\]|[^\s/?#@*\\:\[\]]+)(:[0-9]+)?(/[!$-.0-;=@-\[\]_a-z~]+)*/?$",
+    pattern: r"^(\[[^\s\]]*\]|\*|(\*\.)?[^\s/?#@*\\:\[\]]+)(:[0-9]+)?(/[!$-.0-;=@-\[\]_a-z~]+)*/?$",
     longest: None,
 };
 
@@ -62,14 +62,17 @@ pub(crate) fn public_address(text: &str) -> Result<String, Report> {
         return Err(report("is a URL, not a hostname").hint(format!("write {}", backticked(address))));
     }
     if let Some(address) = text.strip_suffix("/*").or_else(|| text.strip_suffix('*').filter(|it| it.contains('/')))
-        && !address.contains('*')
+        && !address.trim_start_matches("*.").trim_end_matches('/').contains('*')
     {
         let address = address.trim_end_matches('/');
         let hint = format!("write {}: a service gets all paths below its own", backticked(address));
         return Err(report("is a wildcard").hint(hint));
     }
-    if text.contains('*') {
-        return Err(report("is a wildcard").hint("list each hostname as a service of its own"));
+    let (host, path) = text.split_at_checked(text.find('/').unwrap_or(text.len())).unwrap_or((text, ""));
+    let (wildcard, host) = host.strip_prefix("*.").map_or(("", host), |domain| ("*.", domain));
+    if text.contains('*') && (host.contains('*') && host != ANY_HOST || path.contains('*')) {
+        let hint = "write `*.example.com` for any first label, or `*` for all hosts of no other service";
+        return Err(report("has a `*` that is not its first label").hint(hint));
     }
     if text == "defaults" || settings::KEYS.iter().any(|key| key.name() == text) {
         let hint = if text == "defaults" {
@@ -79,13 +82,15 @@ pub(crate) fn public_address(text: &str) -> Result<String, Report> {
         };
         return Err(report("is a setting, not a hostname").hint(hint));
     }
-    let (host, path) = text.split_at_checked(text.find('/').unwrap_or(text.len())).unwrap_or((text, ""));
     let path = path.strip_suffix('/').unwrap_or(path);
     if !is_path(path) {
         return Err(report("has a path that no request can have").hint(
             "write a path such as `example.com/api`, without empty segments, `.`, `..`, `?`, `#`, spaces and \
              non-ASCII characters",
         ));
+    }
+    if host == ANY_HOST && wildcard.is_empty() {
+        return Ok(format!("{host}{path}"));
     }
     if let Some((message, hint)) = port_error(host) {
         return Err(report(message).hint(hint));
@@ -95,7 +100,7 @@ pub(crate) fn public_address(text: &str) -> Result<String, Report> {
         if host.is_ascii() { None } else { host.parse().ok().map(|url: ServerUrl| url.authority().to_owned()) };
     normalize_host(in_ascii.as_deref().unwrap_or(host))
         .filter(|host| is_well_formed(host))
-        .map(|host| host + path)
+        .map(|host| format!("{wildcard}{host}{path}"))
         .ok_or_else(|| report("is not a hostname").hint("write a hostname such as `chat.example.com`"))
 }
 
@@ -111,7 +116,7 @@ pub(crate) fn port_error(authority: &str) -> Option<(&'static str, &'static str)
 
 /// Returns whether a request can have this path, byte for byte. Browsers and runtimes rewrite other
 /// paths.
-fn is_path(path: &str) -> bool {
+pub(crate) fn is_path(path: &str) -> bool {
     let is_allowed = |b: u8| b.is_ascii_graphic() && !b"?#\\\"<>^`{|}".contains(&b);
     path.bytes().all(is_allowed) && path.split('/').skip(1).all(|part| !matches!(part, "" | "." | ".."))
 }
@@ -141,6 +146,10 @@ mod tests {
             ("my_service", "my_service"),
             ("Example.com/", "example.com"),
             ("Example.com:443/Api/v2/", "example.com/Api/v2"),
+            ("*.Example.com.:443/Api/", "*.example.com/Api"),
+            ("*.bücher.example:8443", "*.xn--bcher-kva.example:8443"),
+            ("*", "*"),
+            ("*/api/", "*/api"),
             ("bücher.example/%C3%BC", "xn--bcher-kva.example/%C3%BC"),
         ];
         for (text, expected) in table {
@@ -158,8 +167,15 @@ mod tests {
             ".example.com",
             "a b",
             "user@example.com",
-            "*.example.com",
-            "*",
+            "*example.com",
+            "a.*.example.com",
+            "*.*.example.com",
+            "*.",
+            "*.*",
+            "*.*/x",
+            "**",
+            "*:8443",
+            "a.example.com/*/x",
             "a.example.com//x",
             "a.example.com/x//",
             "a.example.com/x/../y",

@@ -111,6 +111,11 @@ fn order(pool: &Pool, meta: &RequestMeta) -> (Vec<Selection>, Option<String>) {
 }
 
 fn route_reason(service: &Service) -> String {
+    let host = match service.host.strip_prefix('*') {
+        None => "its host matches",
+        Some("") => "no other service has this host",
+        Some(_) => "its wildcard matches, and no service with this host does",
+    };
     if service.path.is_empty() {
         "its host matches, and no path of another service does".to_owned()
     } else {

@@ -2,6 +2,7 @@
 
 use tunnel_balancer_config::Config;
 use tunnel_balancer_core::Service;
+use tunnel_balancer_core::host::host_patterns;
 
 use super::file::{FileRoute, WranglerFile};
 use super::unroutable;
@@ -75,6 +76,9 @@ impl<'r> Pattern<'r> {
             Some(suffix) => service.host.ends_with(suffix),
             None => service.host == self.host,
         };
+        if !is_host && host_patterns(self.host).any(|pattern| pattern == service.host) {
+            return Coverage::Part;
+        }
         let Some(prefix) = self.path.strip_suffix('*') else {
             // One path, or without any the root.
             let is_part = is_host && self.path.starts_with(&service.path);
@@ -126,6 +130,23 @@ mod tests {
         ] {
             check(toml, &[]);
         }
+    }
+
+    #[test]
+    fn routes_of_wildcards_are_compared() {
+        let services = "services: { '*.example.com': a.example.net, '*': a.example.net }";
+        let check = |toml: &str, expected: &[&str]| {
+            let file = WranglerFile::parse("wrangler.toml", toml).unwrap();
+            let found: Vec<String> = compare(&parse(services).unwrap(), &file).iter().map(Finding::to_string).collect();
+            assert_eq!(found, expected, "{toml}");
+        };
+        check("routes = [\"*.example.com/*\", \"www.example.org/*\"]", &[]);
+        check("routes = [\"*example.com/*\"]", &[]);
+        check(
+            "routes = [\"www.example.com/*\"]",
+            &["wrangler.toml:1: error: the route `www.example.com/*` matches only some requests for *.example.com"],
+        );
+        check("routes = [\"www.example.org/*\"]", &["error: *.example.com has no route in wrangler.toml"]);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::net::IpAddr;
 pub(crate) use compare::compare;
 pub(crate) use file::WranglerFile;
 use tunnel_balancer_config::{Config, parse};
+use tunnel_balancer_core::host::ANY_HOST;
 
 /// A route that public hosts need.
 #[derive(Debug, PartialEq, Eq)]
@@ -46,11 +47,12 @@ pub(crate) fn routes<'c>(config: &'c Config, zones: &'c [String]) -> Result<(Vec
         } else if let Some(zone) = zone_of(host, zones) {
             let path = if path.is_empty() { "/" } else { path };
             routes.push(Route::Zone { pattern: format!("{host}{path}*"), zone });
-        } else if path.is_empty() {
+        } else if path.is_empty() && !host.contains('*') {
             routes.push(Route::CustomDomain { host });
         } else {
+            let reason = if path.is_empty() { "is for one host" } else { "is for every path of a host" };
             return Err(format!(
-                "error: {name} needs a route in its zone, as a custom domain is for every path of a host\n  \
+                "error: {name} needs a route in its zone, as a custom domain {reason}\n  \
                  hint: name the zone of {host}, as in `--zone example.com`",
                 name = service.name(),
             ));
@@ -88,7 +90,9 @@ pub(crate) fn check_zones(config: &Config, zones: &[String], file: &str) -> Resu
 
 /// Returns why a host can have neither a route nor a DNS record.
 pub(crate) fn unroutable(host: &str) -> Option<&'static str> {
-    if host.starts_with('[') || host.parse::<IpAddr>().is_ok() {
+    if host == ANY_HOST {
+        Some("all other hosts: write a route for each of them")
+    } else if host.starts_with('[') || host.parse::<IpAddr>().is_ok() {
         Some("an address, not a hostname")
     } else if host.contains(':') {
         Some("a route has no ports")
@@ -149,6 +153,8 @@ mod tests {
             Ok(&["a.example.com", "b.example.com"]),
         );
         check("a.example.com/api: x.example.com, a.example.com: x.example.com", &[], Ok(&["a.example.com"]));
+        check("'*.example.com': x.example.net", &["example.com"], Ok(&["*.example.com/* in example.com"]));
+        check("'*.example.com': x.example.net", &[], Err("as a custom domain is for one host"));
         check("a.example.com/api: x.example.com", &[], Err("a.example.com/api needs a route in its zone"));
         check(
             "a.example.com/api/v2: x.example.com, a.example.com/api: x.example.com, a.example.com/b: x.example.com",
@@ -175,12 +181,13 @@ mod tests {
     #[test]
     fn hosts_that_cannot_have_a_route_are_skipped() {
         check(
-            "localhost: x.example.com, a.example.com:8443: x.example.com, 127.0.0.1: x.example.com",
+            "localhost: x.example.com, a.example.com:8443: x.example.com, 127.0.0.1: x.example.com, '*': x.example.com",
             &[],
             Ok(&[
                 "not localhost (a name of the local network)",
                 "not a.example.com:8443 (a route has no ports)",
                 "not 127.0.0.1 (an address, not a hostname)",
+                "not * (all other hosts: write a route for each of them)",
             ]),
         );
     }

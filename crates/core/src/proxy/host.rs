@@ -3,6 +3,8 @@
 //! The path is split off the URL as a string and never parsed. Parsing would rewrite it (`/a/../b`,
 //! `/%2f`), and servers must get the bytes that the client sent.
 
+use std::borrow::Cow;
+
 /// Returns scheme, authority, and raw path with query of an absolute URL: `https`, `a.example:8443`
 /// and `/x?y` for `https://a.example:8443/x?y`.
 ///
@@ -12,6 +14,16 @@ pub fn split_url(url: &str) -> Option<(&str, &str, &str)> {
     let end = rest.find(['/', '\\', '?', '#']).unwrap_or(rest.len());
     let (authority, path_and_query) = rest.split_at_checked(end)?;
     Some((scheme, authority, path_and_query))
+}
+
+/// The host of a service for all hosts that no other service has.
+pub const ANY_HOST: &str = "*";
+
+/// Returns the hosts of services that serve a normalised host, the most specific first: the host
+/// itself, a wildcard for its first label, and [`ANY_HOST`].
+pub fn host_patterns(host: &str) -> impl Iterator<Item = Cow<'_, str>> {
+    let wildcard = host.split_once('.').map(|(_, domain)| format!("*.{domain}").into());
+    [Some(host.into()), wildcard, Some(ANY_HOST.into())].into_iter().flatten()
 }
 
 /// Returns a host in the form that selects a service: in lower case, without a trailing

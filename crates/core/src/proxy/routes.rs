@@ -1,4 +1,7 @@
 //! Routes requests to the pools of services, by host and path.
+//!
+//! Of several services that match, the one with the most specific host is selected, and of these
+//! the one with the longest path. A host without a matching path is served by a wildcard.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -7,7 +10,7 @@ use std::sync::Arc;
 use crate::local_reply::LocalReply;
 use crate::pool::Pool;
 use crate::proxy::ReplayBuffer;
-use crate::proxy::host::{normalize_host, split_url};
+use crate::proxy::host::{host_patterns, normalize_host, split_url};
 use crate::rng::Rng;
 use crate::service::{Service, has_path_prefix};
 use crate::time::Timestamp;
@@ -15,7 +18,7 @@ use crate::time::Timestamp;
 /// The pools of all services.
 #[derive(Debug, Default)]
 pub struct Services {
-    /// By public host; those of one host with the longest path first.
+    /// By public host or wildcard; those of one host with the longest path first.
     hosts: BTreeMap<String, Vec<Arc<Pool>>>,
     /// The addresses of services whose secrets are missing or invalid: hosts and paths.
     without_secrets: Vec<(String, String)>,
@@ -105,17 +108,20 @@ impl Services {
             return Err(LocalReply::Loop);
         }
         let host = normalize_host(authority).ok_or(LocalReply::UnknownHost)?;
-        let mut pools = self.hosts.get(&host).into_iter().flatten();
-        let pool = pools.find(|pool| pool.service().matches_path(path_and_query));
-        let paths = self.without_secrets.iter().filter(|(other, _)| *other == host).map(|(_, path)| path);
-        let longest = paths.filter(|path| has_path_prefix(path_and_query, path)).map(String::len).max();
-        match pool {
-            Some(pool) if longest.is_none_or(|longest| longest < pool.service().path.len()) => {
-                Ok(RouteMatch { pool, scheme, authority, path_and_query })
+        for pattern in host_patterns(&host) {
+            let mut pools = self.hosts.get(&*pattern).into_iter().flatten();
+            let pool = pools.find(|pool| pool.service().matches_path(path_and_query));
+            let paths = self.without_secrets.iter().filter(|(other, _)| *other == *pattern).map(|(_, path)| path);
+            let longest = paths.filter(|path| has_path_prefix(path_and_query, path)).map(String::len).max();
+            match pool {
+                Some(pool) if longest.is_none_or(|longest| longest < pool.service().path.len()) => {
+                    return Ok(RouteMatch { pool, scheme, authority, path_and_query });
+                }
+                _ if longest.is_some() => return Err(LocalReply::MissingSecret),
+                _ => {}
             }
-            _ if longest.is_some() => Err(LocalReply::MissingSecret),
-            _ => Err(LocalReply::UnknownHost),
         }
+        Err(LocalReply::UnknownHost)
     }
 
     /// Returns all pools, in the order of their hosts.
@@ -143,6 +149,35 @@ mod tests {
     fn services(addresses: &[&str]) -> Services {
         let servers = || vec![Server::new("a.example".parse().unwrap())];
         Services::new(addresses.iter().map(|address| Service::new(*address, servers()).unwrap()), 1)
+    }
+
+    #[test]
+    fn the_most_specific_host_is_selected() {
+        let all =
+            ["app.test", "app.test/x", "*.app.test", "*.app.test/api", "*.test:8443", "in.app.test/only", "*", "*/api"];
+        let table = [
+            ("https://app.test/", Some("app.test")),
+            ("https://app.test/api", Some("app.test")),
+            ("https://APP.test./x", Some("app.test/x")),
+            ("https://a.app.test/", Some("*.app.test")),
+            ("https://a.app.test/api/x", Some("*.app.test/api")),
+            ("https://in.app.test/only/x", Some("in.app.test/only")),
+            ("https://in.app.test/", Some("*.app.test")),
+            ("https://b.a.app.test/", Some("*")),
+            ("https://.app.test/", Some("*.app.test")),
+            ("https://xapp.test/", Some("*")),
+            ("https://other.test:8443/", Some("*.test:8443")),
+            ("https://other.test:8444/api", Some("*/api")),
+            ("https://[::1]/", Some("*")),
+            ("https://a b/", None),
+        ];
+        let services = services(&all);
+        for (url, expected) in table {
+            let name = services.route(url, false).ok().map(|matched| matched.pool.service().name());
+            assert_eq!(name.as_deref(), expected, "{url}");
+        }
+        let services = services.with_missing_secrets(&["secret.app.test".to_owned()]);
+        assert_eq!(services.route("https://secret.app.test/", false).err(), Some(LocalReply::MissingSecret));
     }
 
     #[test]
@@ -181,6 +216,8 @@ mod tests {
             let name = services.route(url, false).map(|matched| matched.pool.service().name());
             assert_eq!(name, expected.map(str::to_owned), "{url}");
         }
+        let forged = services.route_parts("https", "*.test", "/", false);
+        assert_eq!(forged.err(), Some(LocalReply::UnknownHost), "a wildcard is not a host");
         let forged = services.route_parts("https", "app.test/api", "/", false);
         assert_eq!(forged.err(), Some(LocalReply::UnknownHost), "a path in the host is not a path");
     }

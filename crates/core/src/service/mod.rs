@@ -26,7 +26,8 @@ pub use server::{Server, ServerHeader, ServerHealthCheck, ServerUrl, ServerUrlEr
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Service {
-    /// The public hostname in the form of [`normalize_host`](crate::host::normalize_host).
+    /// The public hostname in the form of [`normalize_host`](crate::host::normalize_host), or a
+    /// wildcard: see [`host_patterns`](crate::host::host_patterns).
     pub host: String,
     /// The prefix of the paths that it serves, such as `/api`, without a trailing slash. Empty: all
     /// paths of the host that no other service serves. Servers get the whole path.
