@@ -14,7 +14,8 @@ use crate::duration::{DEFAULT_RANGE, duration};
 use crate::ejection::{self, PartialEjection, ejection};
 use crate::failback::{self, failback};
 use crate::health_check::{self, PartialHealthCheck, health_check};
-use crate::node::{Value, quoted};
+use crate::host::is_path;
+use crate::node::{Value, backticked, quoted};
 use crate::policy::{self, policy};
 use crate::reader::{Map, Setting, boolean, one_of, or_off, string};
 use crate::report::Report;
@@ -51,6 +52,15 @@ pub(crate) const KEYS: &[Setting<Settings>] = &[
          Worker has no such command, so there it lasts until the isolate ends.",
         failback::SCHEMA,
         |settings, field| failback(&mut settings.service.failback, field),
+    ),
+    Setting::new(
+        "strip_prefix",
+        "false",
+        "The beginning of the path of the service that servers do not receive. With `strip_prefix: /api`, the \
+         service `example.com/api` sends `/api/x` to servers as `/x`. In `Location` and in the paths of cookies it is \
+         added again, unless they begin with it. `false`: servers receive the whole path.",
+        ValueSchema::OneOf(&[ValueSchema::Disabled, ValueSchema::String(PREFIX)]),
+        |settings, field| field.set(&mut settings.service.strip_prefix, strip_prefix),
     ),
     Setting::new(
         "writes",
@@ -113,6 +123,8 @@ pub(crate) const KEYS: &[Setting<Settings>] = &[
     ),
 ];
 
+const PREFIX: StringSchema = StringSchema { what: "a path", pattern: r"^(/[!$-.0-;=@-\[\]_a-z~]+)+/?$", longest: None };
+
 const HTML: StringSchema = StringSchema { what: "a page in HTML", pattern: r"^\s*<", longest: None };
 
 const WRITES: &[(&str, Writes)] = &[("anywhere", Writes::Anywhere), ("primary_only", Writes::PrimaryOnly)];
@@ -153,6 +165,31 @@ impl Settings {
 
 fn writes(value: &Value<'_>) -> Result<Writes, Report> {
     one_of(value, "value", "`anywhere` or `primary_only`", WRITES)
+}
+
+fn strip_prefix(value: &Value<'_>) -> Result<Option<String>, Report> {
+    or_off(value, |value| {
+        let text = string(value, "a path such as `/api`, or `false`")?;
+        let path = text.strip_suffix('/').unwrap_or(text);
+        if path.starts_with('/') && is_path(path) {
+            return Ok(path.to_owned());
+        }
+        let report = Report::new(Code::InvalidValue, format!("expected a path such as `/api`, found {}", quoted(text)));
+        Err(report.hint("write the beginning of the path of the service: `/api` for `example.com/api`"))
+    })
+}
+
+/// Checks whether the path of a service begins with its `strip_prefix`.
+pub(crate) fn check_prefix(service: &Service) -> Result<(), Report> {
+    let begins_with = |prefix: &&str| format!("{}/", service.path).starts_with(&format!("{prefix}/"));
+    let Some(prefix) = service.strip_prefix.as_deref().filter(|prefix| !begins_with(prefix)) else { return Ok(()) };
+    let message = format!("the path of the service does not begin with `strip_prefix` ({})", backticked(prefix));
+    let hint = if service.path.is_empty() {
+        format!("write the address with the path: {}", backticked(&format!("{}{prefix}", service.host)))
+    } else {
+        format!("write {}, or a beginning of it", backticked(&service.path))
+    };
+    Err(Report::new(Code::Conflict, message).hint(hint))
 }
 
 fn slow_start(value: &Value<'_>) -> Result<Option<Duration>, Report> {

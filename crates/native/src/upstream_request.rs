@@ -112,10 +112,7 @@ impl UpstreamRequest {
 
     /// Returns the request for `server`.
     pub(crate) fn prepare_for(&self, server: &Server) -> Result<Request<RequestBody>, Failure> {
-        let target = server.url.target(&self.proxied.path_and_query);
-        if !server.url.matches(&target) {
-            return Err(Failure::InvalidRequest);
-        }
+        let target = self.proxied.target(server).ok_or(Failure::InvalidRequest)?;
         let uri: Uri = target.parse().map_err(|_| Failure::InvalidRequest)?;
         let mut request = Request::new(self.body.clone());
         *request.method_mut() = self.method.clone();

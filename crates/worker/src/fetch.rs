@@ -79,10 +79,7 @@ impl UpstreamRequest {
 
     /// Returns the request for `server`.
     fn prepare_for(&self, server: &Server) -> Result<web_sys::Request, JsValue> {
-        let target = server.url.target(&self.proxied.path_and_query);
-        if !server.url.matches(&target) {
-            return Err("the URL of the request leaves its server".into());
-        }
+        let target = self.proxied.target(server).ok_or("the URL of the request leaves its server")?;
         let copy = match &self.body {
             Payload::Buffered(_) | Payload::Empty => {
                 let init = web_sys::RequestInit::new();

@@ -66,7 +66,7 @@ pub(crate) fn tunnel_hosts(config: &Config) -> (Vec<TunnelHost>, Vec<NotTunneled
             });
             hosts[index].uses.push((service.name(), server.name.clone()));
             hosts[index].public.insert(service.host.clone());
-            hosts[index].prefixes.insert(format!("{}{}", server.url.base_path(), service.path));
+            hosts[index].prefixes.insert(format!("{}{}", server.url.base_path(), service.server_path(&service.path)));
         }
     }
     (hosts, not_tunneled)

@@ -75,7 +75,7 @@ impl Explanation {
             sent.remove(http::header::HOST);
             let edited =
                 headers::remove_hop_by_hop(&mut sent).and_then(|()| request.prepare_request(&mut sent, server));
-            let line = format!("{} {}", meta.method, server.url.target(&request.path_and_query));
+            let line = format!("{} {}", meta.method, request.target(server).unwrap_or_default());
             (line, edited.map(|()| header_lines(&sent, server)).unwrap_or_default())
         });
         let limits =
@@ -117,9 +117,9 @@ fn route_reason(service: &Service) -> String {
         Some(_) => "its wildcard matches, and no service with this host does",
     };
     if service.path.is_empty() {
-        "its host matches, and no path of another service does".to_owned()
+        format!("{host}, and no path of another service does")
     } else {
-        format!("its host matches, and `{}` is the longest matching path", service.path)
+        format!("{host}, and `{}` is the longest matching path", service.path)
     }
 }
 

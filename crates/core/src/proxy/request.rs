@@ -109,6 +109,12 @@ impl ProxiedRequest {
         })
     }
 
+    /// Returns the URL of the request to `server`; `None` if it would leave the server.
+    pub fn target(&self, server: &Server) -> Option<String> {
+        let target = server.url.target(self.service().server_path(&self.path_and_query));
+        server.url.matches(&target).then_some(target)
+    }
+
     /// Turns the client's header fields into those that `server`, one of the pool's, gets.
     ///
     /// # Errors

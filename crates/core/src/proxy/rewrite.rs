@@ -3,13 +3,14 @@
 //! An application that does not know its public name redirects to the hostname of the request, and
 //! binds its cookies to that. The client would bypass the balancer from the first login on. So the
 //! hostname of a server of the service is replaced by the public host. Other hosts are passed
-//! through. The server's base path, which was added to the request, is removed.
+//! through. Paths are mapped back, too: the server's base path, which was added to the request, is
+//! removed, and the prefix that was stripped is added.
 
 use std::borrow::Cow;
 
 use crate::proxy::host::{normalize_host, split_url};
 use crate::service::ServerUrl;
-use crate::service::Service;
+use crate::service::{Service, has_path_prefix};
 
 /// The response headers that [`location`] rewrites.
 pub const LOCATION_HEADERS: [&str; 2] = ["location", "content-location"];
@@ -21,7 +22,7 @@ pub const LOCATION_HEADERS: [&str; 2] = ["location", "content-location"];
 pub fn location(value: &str, server: &ServerUrl, service: &Service, scheme: &str, authority: &str) -> Option<String> {
     let same_host = value.strip_prefix('/').is_some_and(|rest| !rest.starts_with(['/', '\\']));
     if same_host {
-        let path = strip_base_path(value, server)?;
+        let path = public_path(value, server, service)?;
         // Browsers skip or replace some characters, and could read the path alone as
         // `//another-host/x`.
         let is_plain = !path.strip_prefix('/').is_some_and(|rest| rest.starts_with(['/', '\\', '\t']));
@@ -34,8 +35,11 @@ pub fn location(value: &str, server: &ServerUrl, service: &Service, scheme: &str
         return None;
     }
     let host = normalize_host(host)?;
-    let owner = service.servers().iter().map(|server| &server.url).find(|url| has_host(url, &host))?;
-    let rest = strip_base_path(rest, owner).unwrap_or_else(|| rest.to_owned());
+    // An application that knows its public host, but not its path.
+    let is_public = service.strip_prefix.is_some() && normalize_host(authority).as_deref() == Some(&*host);
+    let owner = service.servers().iter().map(|server| &server.url).find(|url| has_host(url, &host));
+    let owner = owner.or_else(|| is_public.then_some(server))?;
+    let rest = public_path(rest, owner, service).unwrap_or_else(|| rest.to_owned());
     Some(format!("{scheme}://{authority}{rest}"))
 }
 
@@ -44,6 +48,8 @@ pub fn set_cookie(value: &str, server: &ServerUrl, service: &Service, authority:
     let public = strip_port(authority);
     let mut changed = false;
     let mut parts = value.split(';').map(Cow::Borrowed).collect::<Vec<_>>();
+    // Such a cookie is for all paths, or browsers reject it.
+    let is_for_root = value.trim_start().get(..7).is_some_and(|name| name.eq_ignore_ascii_case("__Host-"));
     // The first part is the cookie itself, not an attribute.
     for part in parts.iter_mut().skip(1) {
         let Some((name, value)) = part.split_once('=') else { continue };
@@ -53,7 +59,11 @@ pub fn set_cookie(value: &str, server: &ServerUrl, service: &Service, authority:
                 let is_server = service.servers().iter().any(|server| strip_port(server.url.authority()) == domain);
                 is_server.then(|| public.to_owned())
             }
-            "path" => strip_base_path(value.trim(), server),
+            "path" if value.trim().starts_with('/') && !is_for_root => {
+                let path = public_path(value.trim(), server, service);
+                // A cookie for `/api/` would not be sent to `/api`.
+                path.map(|path| if path.len() > 1 { path.trim_end_matches('/').to_owned() } else { path })
+            }
             _ => None,
         };
         if let Some(replacement) = replacement {
@@ -62,6 +72,17 @@ pub fn set_cookie(value: &str, server: &ServerUrl, service: &Service, authority:
         }
     }
     changed.then(|| parts.join(";"))
+}
+
+/// Returns a path of `server` as clients request it; `None` if it is the same.
+fn public_path(path: &str, server: &ServerUrl, service: &Service) -> Option<String> {
+    let stripped = strip_base_path(path, server);
+    let inner = stripped.as_deref().unwrap_or(path);
+    match &service.strip_prefix {
+        // An application that knows its public path already begins with it.
+        Some(prefix) if !has_path_prefix(inner, prefix) => Some([prefix, inner].concat()),
+        _ => stripped,
+    }
 }
 
 /// Returns `path` without the server's base path; `None` if it is not below that path.
@@ -130,6 +151,50 @@ mod tests {
         ];
         for (server, value, expected) in table {
             let rewritten = location(value, &server.url, &service, "https", "app.test");
+            assert_eq!(rewritten.as_deref(), expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn a_stripped_prefix_is_added_to_locations_and_cookie_paths() {
+        let mut service = service();
+        service.strip_prefix = Some("/api".to_owned());
+        let [a, b] = service.servers() else { panic!("two servers") };
+        let locations = [
+            (a, "/login?next=/x", Some("/api/login?next=/x")),
+            (a, "/", Some("/api/")),
+            (a, "/apix", Some("/api/apix")),
+            (a, "/api/login", None),
+            (a, "/api", None),
+            (a, "login", None),
+            (a, "https://a.example", Some("https://app.test/api")),
+            (a, "https://a.example?x", Some("https://app.test/api?x")),
+            (a, "http://A.example/login", Some("https://app.test/api/login")),
+            (a, "http://a.example/api/login", Some("https://app.test/api/login")),
+            (a, "http://APP.test:80/login", Some("https://app.test/api/login")),
+            (a, "//app.test/login", Some("https://app.test/api/login")),
+            (a, "https://elsewhere.example/", None),
+            (a, "/\\evil.example/", None),
+            (b, "/base/login", Some("/api/login")),
+            (b, "/base", Some("/api/")),
+            (b, "/base//evil.example/", Some("/api//evil.example/")),
+            (b, "https://app.test/base/login", Some("https://app.test/api/login")),
+        ];
+        for (server, value, expected) in locations {
+            let rewritten = location(value, &server.url, &service, "https", "app.test");
+            assert_eq!(rewritten.as_deref(), expected, "{value}");
+        }
+        let cookies = [
+            (a, "s=1; Path=/", Some("s=1; Path=/api")),
+            (a, "s=1; Path=/admin/", Some("s=1; Path=/api/admin")),
+            (a, "s=1; Path=/api", None),
+            (a, "s=1", None),
+            (a, "s=1; Path=", None),
+            (a, "__Host-s=1; Secure; Path=/", None),
+            (b, "s=1; Path=/base", Some("s=1; Path=/api")),
+        ];
+        for (server, value, expected) in cookies {
+            let rewritten = set_cookie(value, &server.url, &service, "app.test");
             assert_eq!(rewritten.as_deref(), expected, "{value}");
         }
     }

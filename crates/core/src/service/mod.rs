@@ -30,8 +30,11 @@ pub struct Service {
     /// wildcard: see [`host_patterns`](crate::host::host_patterns).
     pub host: String,
     /// The prefix of the paths that it serves, such as `/api`, without a trailing slash. Empty: all
-    /// paths of the host that no other service serves. Servers get the whole path.
+    /// paths of the host that no other service serves.
     pub path: String,
+    /// The beginning of [`path`](Self::path) that servers do not get, without a trailing slash.
+    /// Default: they get the whole path.
+    pub strip_prefix: Option<String>,
     servers: Vec<Server>,
     /// How a server is selected among the available ones.
     pub policy: Policy,
@@ -106,6 +109,7 @@ impl Service {
         Ok(Self {
             host,
             path: path.trim_end_matches('/').to_owned(),
+            strip_prefix: None,
             servers,
             policy: Policy::default(),
             health_check: Some(HealthCheck::default()),
@@ -141,6 +145,12 @@ impl Service {
     /// path: paths select servers, they are not access control.
     pub fn matches_path(&self, path_and_query: &str) -> bool {
         has_path_prefix(path_and_query, &self.path)
+    }
+
+    /// Returns the path and query that servers get for those of a client. May be empty.
+    pub fn server_path<'p>(&self, path_and_query: &'p str) -> &'p str {
+        let prefix = self.strip_prefix.as_deref().filter(|prefix| has_path_prefix(path_and_query, prefix));
+        prefix.and_then(|prefix| path_and_query.strip_prefix(prefix)).unwrap_or(path_and_query)
     }
 
     /// Returns the servers in the operator's order.
