@@ -31,7 +31,8 @@ async fn the_lines_of_an_outage_are_those_of_the_documentation(bench: Bench) {
         |log: &str| log.contains("server_restored") && log.matches("\"event\":\"request\"").count() == last;
     let log = app.log().until("the last lines", is_complete).await;
     let lines = normalized(&log);
-    let marker = format!("<!-- lines: {} -->\n```json\n", bench.target().host().name());
+    let host = if bench.target().host().is(Host::Worker) { Host::Worker } else { Host::Native };
+    let marker = format!("<!-- lines: {} -->\n```json\n", host.name());
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/logs.md");
     let _lock = FILE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let docs = fs::read_to_string(&path).expect("docs/logs.md");

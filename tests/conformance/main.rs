@@ -163,7 +163,7 @@ fn trials(host: Host, report: &Arc<Report>, show_logs: bool) -> Vec<Trial> {
     let trial = |(theme, case): (&&str, Case)| {
         let (name, target, report) = (format!("{theme}::{}", case.name), target.clone(), Arc::clone(report));
         Trial::ignorable_test(format!("{}::{name}", host.name()), move || {
-            if let Some((_, why)) = case.except.iter().find(|(except, _)| *except == host) {
+            if let Some((_, why)) = case.except.iter().find(|(except, _)| host.is(*except)) {
                 report.add(name, host, CaseResult::NotApplicable(why));
                 return Ok(Completion::ignored_with(why));
             }

@@ -32,7 +32,7 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let cases = self.0.lock().expect("no panic while locked");
-        writeln!(f, "host      passed  failed  not applicable")?;
+        writeln!(f, "host           passed  failed  not applicable")?;
         for host in Host::ALL {
             let count = |wanted: fn(CaseResult) -> bool| {
                 cases.values().filter_map(|results| results.get(&host)).filter(|result| wanted(**result)).count()
@@ -40,7 +40,7 @@ impl fmt::Display for Report {
             let passed = count(|result| result == CaseResult::Passed);
             let failed = count(|result| result == CaseResult::Failed);
             let others = count(|result| matches!(result, CaseResult::NotApplicable(_)));
-            writeln!(f, "{:<8}  {passed:>6}  {failed:>6}  {others:>14}", host.name())?;
+            writeln!(f, "{:<13}  {passed:>6}  {failed:>6}  {others:>14}", host.name())?;
         }
 
         let listed = exceptions(&cases);

@@ -32,7 +32,7 @@ struct Difference {
 
 fn differences(target: &Target) -> &'static [Difference] {
     match target.host() {
-        Host::Worker => WORKERD,
+        Host::Worker | Host::WorkerNewest => WORKERD,
         Host::Native => &[],
     }
 }

@@ -16,8 +16,10 @@ pub const SECRET: (&str, &str) = ("AFFINITY_KEY", "a key of the conformance suit
 /// The kinds of host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Host {
-    /// The Worker.
+    /// The Worker on the workerd that wrangler uses.
     Worker,
+    /// The Worker on the newest workerd, as on Cloudflare.
+    WorkerNewest,
     /// The native proxy.
     Native,
 }
@@ -53,10 +55,14 @@ pub enum Limit {
     /// Removing the headers that `Connection` names, and those of proxies (`Proxy-Authorization`,
     /// `Alt-Svc`).
     ProxyHeaders,
+    /// Sending each attempt once.
+    SingleSends,
+    /// Small buffers for uploads.
+    SmallUploadBuffers,
 }
 
-/// The limits of each host, and their reasons.
-pub const LIMITS: [(Host, Limit, &str); 4] = [
+/// The limits of each host, and their reasons. Those of the Worker hold on the newest workerd, too.
+pub const LIMITS: [(Host, Limit, &str); 6] = [
     (
         Host::Worker,
         Limit::RefusedConnections,
@@ -69,24 +75,41 @@ pub const LIMITS: [(Host, Limit, &str); 4] = [
         Limit::ProxyHeaders,
         "a Worker does not receive Connection, and Cloudflare's edge removes the others",
     ),
+    (
+        Host::WorkerNewest,
+        Limit::SingleSends,
+        "workerd repeats an idempotent request without a body once if its reused connection breaks",
+    ),
+    (
+        Host::WorkerNewest,
+        Limit::SmallUploadBuffers,
+        "workerd keeps about 1 MB of each upload, also for a script that only calls fetch",
+    ),
 ];
 
 impl Host {
     /// All hosts.
-    pub const ALL: [Self; 2] = [Self::Worker, Self::Native];
+    pub const ALL: [Self; 3] = [Self::Worker, Self::WorkerNewest, Self::Native];
 
     /// Returns the first part of the names of its tests.
     pub fn name(self) -> &'static str {
         match self {
             Self::Worker => "worker",
+            Self::WorkerNewest => "worker_newest",
             Self::Native => "native",
         }
+    }
+
+    /// Returns whether what is stated for `other` holds for this host.
+    pub fn is(self, other: Self) -> bool {
+        self == other || (self, other) == (Self::WorkerNewest, Self::Worker)
     }
 
     /// Finds the programs of the host, or returns how to build them.
     pub fn find(self) -> Result<Target, String> {
         match self {
             Self::Worker => BuiltWorker::find().map(Target::Worker),
+            Self::WorkerNewest => BuiltWorker::find_newest().map(Target::Worker),
             Self::Native => Proxy::find().map(Target::Native),
         }
     }
@@ -96,6 +119,7 @@ impl Target {
     /// Returns the kind of host.
     pub fn host(&self) -> Host {
         match self {
+            Self::Worker(worker) if worker.is_newest() => Host::WorkerNewest,
             Self::Worker(_) => Host::Worker,
             Self::Native(_) => Host::Native,
         }
@@ -139,7 +163,17 @@ impl Target {
         self.can(Limit::ProxyHeaders)
     }
 
+    /// Returns whether it has no [`Limit::SingleSends`].
+    pub fn sends_each_attempt_once(&self) -> bool {
+        self.can(Limit::SingleSends)
+    }
+
+    /// Returns whether it has no [`Limit::SmallUploadBuffers`].
+    pub fn has_small_upload_buffers(&self) -> bool {
+        self.can(Limit::SmallUploadBuffers)
+    }
+
     fn can(&self, what: Limit) -> bool {
-        !LIMITS.iter().any(|(host, limit, _)| (*host, *limit) == (self.host(), what))
+        !LIMITS.iter().any(|(host, limit, _)| self.host().is(*host) && *limit == what)
     }
 }

@@ -24,7 +24,7 @@ pub const COMPATIBILITY_DATE: &str = "2026-04-24";
 /// `cargo xtask build`.
 pub const WORKER_DIR: &str = "TUNNEL_BALANCER_WORKER_DIR";
 
-/// The variable that names another workerd than the one in `node_modules`.
+/// The variable that names another workerd than the one in `node_modules`, except the newest.
 pub const WORKERD: &str = "TUNNEL_BALANCER_WORKERD";
 
 /// The Worker that panics on demand, at the root of the repository.
@@ -41,6 +41,7 @@ const LIMIT: &str = "limit.js";
 pub struct BuiltWorker {
     directory: PathBuf,
     program: PathBuf,
+    is_newest: bool,
     max_subrequests: Option<u32>,
 }
 
@@ -54,8 +55,19 @@ pub struct Process {
 impl BuiltWorker {
     /// Finds both, or returns how to build or install them.
     pub fn find() -> Result<Self, String> {
-        let directory = env::var_os(WORKER_DIR).map_or_else(|| root().join("crates/worker/build"), PathBuf::from);
-        Self::at(directory, "cargo xtask build")
+        Self::at(Self::directory(), "cargo xtask build")
+    }
+
+    /// Finds both with the newest workerd instead of the one that wrangler uses, or returns how to
+    /// build or install them.
+    pub fn find_newest() -> Result<Self, String> {
+        let program = installed("node_modules/workerd-newest/node_modules")?;
+        Ok(Self { program, is_newest: true, ..Self::find()? })
+    }
+
+    /// Returns whether its workerd is the newest.
+    pub fn is_newest(&self) -> bool {
+        self.is_newest
     }
 
     /// Finds the build that panics on request, or returns how to build it.
@@ -77,12 +89,13 @@ impl BuiltWorker {
         }
         let program = match env::var_os(WORKERD) {
             Some(program) => PathBuf::from(program),
-            None => root().join(format!("node_modules/@cloudflare/{}/bin/workerd", package()?)),
+            None => installed("node_modules")?,
         };
-        if !program.is_file() {
-            return Err(format!("no workerd at {}: run `npm ci` first", program.display()));
-        }
-        Ok(Self { directory, program, max_subrequests: None })
+        Ok(Self { directory, program, is_newest: false, max_subrequests: None })
+    }
+
+    fn directory() -> PathBuf {
+        env::var_os(WORKER_DIR).map_or_else(|| root().join("crates/worker/build"), PathBuf::from)
     }
 
     /// Limits subrequests, as Cloudflare does per invocation. workerd has no such limit, so a
@@ -198,6 +211,16 @@ export * from "./{SCRIPT}";
 export {{ default }} from "./{SCRIPT}";
 "#
     )
+}
+
+/// Returns the workerd below a directory of npm packages.
+fn installed(packages: &str) -> Result<PathBuf, String> {
+    let program = root().join(packages).join(format!("@cloudflare/{}/bin/workerd", package()?));
+    if program.is_file() {
+        Ok(program)
+    } else {
+        Err(format!("no workerd at {}: run `npm ci` first", program.display()))
+    }
 }
 
 /// Returns the npm package of workerd for this machine.
