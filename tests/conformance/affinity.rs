@@ -9,6 +9,7 @@ cases![
     forged_cookies_are_ignored,
     affinity_cookie_is_removed_from_requests,
     websocket_handshakes_follow_the_cookie,
+    cookies_that_are_not_utf_8_are_kept,
 ];
 
 fn sticky<'a>(servers: impl IntoIterator<Item = &'a FaultyServer>) -> Service {
@@ -101,4 +102,27 @@ async fn websocket_handshakes_follow_the_cookie(bench: Bench) {
     let request = request.header("Sec-WebSocket-Version", "13").header("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==");
     app.send(request).await;
     assert_eq!((a.hits(), b.hits()), (1, 2), "the client stays on the second server");
+}
+
+/// Browsers send cookies of other applications on the domain, in any encoding.
+async fn cookies_that_are_not_utf_8_are_kept(bench: Bench) {
+    let [a, b] = bench.servers(["a", "b"]).await;
+    let app = bench.start(sticky([&a, &b])).await;
+    let first = app.get("/").await;
+    let (server, cookie) = (if first.served_by() == "a" { &a } else { &b }, pair(&first));
+    for nth in 2..5 {
+        let mut connection = app.connect().await;
+        let mut head = format!("GET / HTTP/1.1\r\nHost: app.test\r\nCookie: n={nth}; u=").into_bytes();
+        head.extend_from_slice(b"\xfc\xc3\xa4; ");
+        head.extend_from_slice(format!("{cookie}; y=2\r\n\r\n").as_bytes());
+        connection.send_bytes(head).await.expect("an open connection");
+        assert!(connection.read_first_line().await.starts_with("HTTP/1.1 200 "));
+        assert_eq!(server.hits(), nth, "affinity is kept");
+        let seen = server.requests().pop().expect("a request arrived");
+        let value = seen.header("Cookie").expect("the other cookies");
+        assert!(value.starts_with(&format!("n={nth}; u=")) && value.ends_with("; y=2"), "{value}");
+        if bench.target().keeps_odd_bytes() {
+            assert_eq!(value, format!("n={nth}; u=\u{fc}\u{c3}\u{a4}; y=2"));
+        }
+    }
 }

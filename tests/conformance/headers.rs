@@ -19,6 +19,8 @@ cases![
     hdr_02_hop_by_hop_headers_of_responses_are_removed,
     t13_override_headers_are_removed,
     t26_the_proxy_header_is_removed,
+    t28_no_forwarded_header_of_a_client_reaches_a_server,
+    t28_other_spellings_of_reserved_headers_are_removed,
 ];
 
 async fn request_headers_are_passed_through(bench: Bench) {
@@ -122,7 +124,7 @@ async fn other_locations_are_unchanged(bench: Bench) {
         "login?x",
         "https://accounts.example.com/o/oauth2?redirect=http://127.0.0.1/",
         "//cdn.example.com/x",
-        &format!("{}/x", unrelated.url()),
+        &format!("http://127.0.0.2:{}/x", unrelated.addr().port()),
         &format!("{}.evil.test/x", primary.url()),
     ] {
         primary.respond(Reply::redirect(307, location));
@@ -229,8 +231,9 @@ async fn hdr_01_hop_by_hop_headers_of_requests_are_removed(bench: Bench) {
     assert_eq!(app.send(request).await.status, 200);
     let seen = primary.only_request();
     let mut all = vec!["Keep-Alive", "TE", "Trailer", "Upgrade"];
-    if bench.target().removes_proxy_headers() {
-        all.extend(["X-Foo", "Proxy-Connection", "Proxy-Authorization", "HTTP2-Settings"]);
+    all.extend(["Proxy-Connection", "Proxy-Authorization", "HTTP2-Settings"]);
+    if bench.target().sees_connection_header() {
+        all.push("X-Foo");
     }
     for name in all {
         assert_eq!(seen.header(name), None, "{name}: {seen:?}");
@@ -255,9 +258,9 @@ async fn hdr_02_hop_by_hop_headers_of_responses_are_removed(bench: Bench) {
             .header("X-Bar", "stays"),
     );
     let response = app.get("/").await;
-    let mut all = vec!["Keep-Alive", "Upgrade"];
-    if bench.target().removes_proxy_headers() {
-        all.extend(["X-Custom", "Proxy-Connection", "Proxy-Authenticate", "Alt-Svc"]);
+    let mut all = vec!["Keep-Alive", "Upgrade", "Proxy-Connection", "Proxy-Authenticate", "Alt-Svc"];
+    if bench.target().sees_connection_header() {
+        all.push("X-Custom");
     }
     for name in all {
         assert_eq!(response.header(name), None, "{name}: {response:?}");
@@ -281,4 +284,47 @@ async fn t26_the_proxy_header_is_removed(bench: Bench) {
     let app = bench.start(Service::of([&primary])).await;
     app.send(Request::get("/").header("Proxy", "http://evil.test:3128")).await;
     assert_eq!(primary.only_request().header("Proxy"), None);
+}
+
+/// T28.
+async fn t28_no_forwarded_header_of_a_client_reaches_a_server(bench: Bench) {
+    let [primary] = bench.servers(["primary"]).await;
+    let app = bench.start(Service::of([&primary])).await;
+    let names = ["User", "Email", "Groups", "Scheme", "Client-Cert", "Preferred-Username", "Uri", "By", "Anything"];
+    let names = names.map(|name| format!("X-Forwarded-{name}"));
+    let request = names.iter().fold(Request::get("/"), |request, name| request.header(name, "root"));
+    assert_eq!(app.send(request.header("X-Forwarded", "for=1.2.3.4")).await.status, 200);
+    let seen = primary.only_request();
+    assert!(seen.header("X-Forwarded-Host").is_some());
+    for name in names.iter().map(String::as_str).chain(["X-Forwarded"]) {
+        assert_eq!(seen.header(name), None, "{name}");
+    }
+}
+
+/// Frameworks turn `X-Real-IP`, `X_Real_IP` and `X.Real.IP` into one variable.
+///
+/// T28.
+async fn t28_other_spellings_of_reserved_headers_are_removed(bench: Bench) {
+    let [primary] = bench.servers(["primary"]).await;
+    let app = bench.start(Service::of([&primary]).each_with("headers: { X-Secret-Token: \"${AFFINITY_KEY}\" }")).await;
+    let names = [
+        "X_Forwarded_For",
+        "X-Forwarded_Proto",
+        "X_FORWARDED_USER",
+        "X.Forwarded.For",
+        "X_Real_IP",
+        "X_HTTP_Method_Override",
+        "X_Original_URL",
+        "X_Secret_Token",
+        "X_Request_Id",
+        "X_Tunnel_Balancer_Hop",
+        "X_Served_By",
+    ];
+    let request = names.iter().fold(Request::get("/"), |request, name| request.header(name, "forged"));
+    assert_eq!(app.send(request.header("X_Other", "stays")).await.status, 200);
+    let seen = primary.only_request();
+    for name in names {
+        assert_eq!(seen.header(name), None, "{name}");
+    }
+    assert_eq!((seen.header("X_Other"), seen.header("X-Secret-Token")), (Some("stays"), Some(SECRET.1)));
 }

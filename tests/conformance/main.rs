@@ -64,6 +64,7 @@ mod prefixes;
 mod probes;
 mod report;
 mod retry;
+mod rewriting;
 mod slow;
 mod streaming;
 mod subrequests;
@@ -84,6 +85,7 @@ const THEMES: &[(&str, &[Case])] = &[
     ("original", original::CASES),
     ("passthrough", passthrough::CASES),
     ("headers", headers::CASES),
+    ("rewriting", rewriting::CASES),
     ("streaming", streaming::CASES),
     ("subrequests", subrequests::CASES),
     ("websocket", websocket::CASES),

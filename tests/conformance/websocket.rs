@@ -19,6 +19,7 @@ cases![
     session_outlives_ejection,
     t16_handshakes_follow_the_rules_of_requests,
     hdr_03_hop_by_hop_headers_of_a_101_are_removed,
+    the_handshake_has_the_headers_of_a_response,
 ];
 
 /// WS-01.
@@ -173,14 +174,34 @@ async fn hdr_03_hop_by_hop_headers_of_a_101_are_removed(bench: Bench) {
     primary.respond(Action::WebSocketWith(reply));
     let app = bench.start(Service::of([&primary])).await;
     let socket = open(&app, Request::get("/socket")).await;
-    let mut all = vec!["Keep-Alive"];
-    if bench.target().removes_proxy_headers() {
-        all.extend(["X-Custom", "Proxy-Authenticate", "Alt-Svc"]);
+    let mut all = vec!["Keep-Alive", "Proxy-Authenticate", "Alt-Svc"];
+    if bench.target().sees_connection_header() {
+        all.push("X-Custom");
     }
     for name in all {
         assert_eq!(socket.headers.first(name), None, "{name}: {:?}", socket.headers);
     }
     assert_eq!(socket.headers.first("X-Bar"), Some("stays"));
+}
+
+async fn the_handshake_has_the_headers_of_a_response(bench: Bench) {
+    let [primary] = bench.servers(["primary"]).await;
+    let cookie = Reply::status(101).header("Set-Cookie", "session=1; Domain=127.0.0.1");
+    primary.respond(Action::WebSocketWith(cookie));
+    let affinity = "affinity: { cookie: lb, key: \"${AFFINITY_KEY}\" }";
+    let app = bench.start(Service::of([&primary]).with(affinity)).await;
+    let mut socket = open(&app, Request::get("/socket").header("Sec-WebSocket-Protocol", "chat")).await;
+    assert_eq!(socket.headers.first("X-Served-By"), Some("primary"));
+    assert!(socket.headers.first("X-Request-Id").is_some());
+    assert_eq!(socket.headers.first("Sec-WebSocket-Protocol"), Some("chat"));
+    let cookies: Vec<&str> = socket.headers.every("Set-Cookie").collect();
+    assert_eq!(cookies[0], "session=1; Domain=app.test");
+    assert!(cookies[1].starts_with("lb="), "{cookies:?}");
+    let large = "m".repeat(5 * 1024 * 1024);
+    socket.send_text(&large).await;
+    assert!(socket.receive().await == Message::text(large));
+    socket.send_text("close 4001 done").await;
+    assert_eq!(socket.end().await, End::Closed(4001, "done".to_owned()));
 }
 
 async fn served(bench: &Bench, primary: &FaultyServer) -> App {

@@ -52,9 +52,10 @@ pub enum Limit {
     OddPaths,
     /// Accepting requests such as `GET http://host/path`.
     AbsoluteForm,
-    /// Removing the headers that `Connection` names, and those of proxies (`Proxy-Authorization`,
-    /// `Alt-Svc`).
-    ProxyHeaders,
+    /// Removing the headers that `Connection` names.
+    ConnectionHeader,
+    /// Keeping bytes of headers that are not UTF-8.
+    OddBytes,
     /// Sending each attempt once.
     SingleSends,
     /// Small buffers for uploads.
@@ -62,7 +63,7 @@ pub enum Limit {
 }
 
 /// The limits of each host, and their reasons. Those of the Worker hold on the newest workerd, too.
-pub const LIMITS: [(Host, Limit, &str); 6] = [
+pub const LIMITS: [(Host, Limit, &str); 7] = [
     (
         Host::Worker,
         Limit::RefusedConnections,
@@ -70,11 +71,8 @@ pub const LIMITS: [(Host, Limit, &str); 6] = [
     ),
     (Host::Worker, Limit::OddPaths, "workerd parses every URL by the WHATWG standard, which normalizes these"),
     (Host::Worker, Limit::AbsoluteForm, "workerd responds to such requests itself, with a 500"),
-    (
-        Host::Worker,
-        Limit::ProxyHeaders,
-        "a Worker does not receive Connection, and Cloudflare's edge removes the others",
-    ),
+    (Host::Worker, Limit::ConnectionHeader, "a Worker does not receive Connection"),
+    (Host::Worker, Limit::OddBytes, "workerd decodes headers as UTF-8, and replaces other bytes"),
     (
         Host::WorkerNewest,
         Limit::SingleSends,
@@ -158,9 +156,14 @@ impl Target {
         self.can(Limit::AbsoluteForm)
     }
 
-    /// Returns whether it has no [`Limit::ProxyHeaders`].
-    pub fn removes_proxy_headers(&self) -> bool {
-        self.can(Limit::ProxyHeaders)
+    /// Returns whether it has no [`Limit::ConnectionHeader`].
+    pub fn sees_connection_header(&self) -> bool {
+        self.can(Limit::ConnectionHeader)
+    }
+
+    /// Returns whether it has no [`Limit::OddBytes`].
+    pub fn keeps_odd_bytes(&self) -> bool {
+        self.can(Limit::OddBytes)
     }
 
     /// Returns whether it has no [`Limit::SingleSends`].

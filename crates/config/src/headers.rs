@@ -79,10 +79,7 @@ pub fn is_sensitive_name(name: &str) -> bool {
 
 fn name(name: &str) -> Result<String, Report> {
     let name = name.to_ascii_lowercase();
-    let is_ours = headers::STRIPPED_REQUEST_HEADERS.contains(&name.as_str())
-        || name == headers::LOOP_HEADER
-        || name.starts_with("x-forwarded-");
-    if is_ours || name == "x-real-ip" || FRAMING.contains(&name.as_str()) {
+    if headers::is_stripped(&headers::canonical(&name), |_| false) || FRAMING.contains(&name.as_str()) {
         let report = Report::new(Code::InvalidValue, format!("the header {} cannot be set here", backticked(&name)));
         return Err(report.hint("remove it: the balancer sets this header itself"));
     }

@@ -226,9 +226,7 @@ impl Proxy {
         let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         let to_server = switched.then(|| hyper::upgrade::on(&mut response));
         let (mut parts, body) = response.into_parts();
-        let edited = headers::remove_hop_by_hop(&mut parts.headers)
-            .and_then(|()| proxied.prepare_response(&mut parts.headers, origin.server, last_resort));
-        if edited.is_err() {
+        if proxied.prepare_response(&mut parts.headers, origin.server, last_resort).is_err() {
             return local_reply(context, LocalReply::unavailable(Duration::ZERO), Some(&origin.pool), access);
         }
         // The body was chunked, which overrides a length.

@@ -1,6 +1,6 @@
 //! A client's request on its way to servers.
 
-use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderValue, TE, UPGRADE};
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderValue, TE, UPGRADE};
 use http::{HeaderMap, Method, Request, Uri, Version};
 use tunnel_balancer_core::headers::{self, HeaderFields};
 use tunnel_balancer_core::{Body, Failure, ProxiedRequest, RequestId, RequestMeta, Server};
@@ -34,8 +34,6 @@ pub(crate) fn sanitize(headers: &mut HeaderMap, version: Version) -> bool {
             .is_some_and(|named| named.split(',').any(|name| name.trim().eq_ignore_ascii_case("upgrade")));
     // gRPC requires this field, by which an HTTP/2 client announces that it accepts trailers.
     let trailers = version == Version::HTTP_2 && headers.get(TE).is_some_and(|te| te == "trailers");
-    // hyper's server sends `100 Continue` when the body is first read.
-    headers.remove(EXPECT);
     let Ok(()) = headers::remove_hop_by_hop(headers) else { return false };
     if trailers {
         headers.insert(TE, HeaderValue::from_static("trailers"));

@@ -9,6 +9,7 @@ use std::rc::Rc;
 
 use http::{Method, StatusCode};
 use tunnel_balancer_config::Subrequests;
+use tunnel_balancer_core::headers::{self, HeaderFields};
 use tunnel_balancer_core::{
     self as core, AttemptInfo, Body, Clock, FailedAttempt, Failure, HttpClient, LogEntry, Pool, ProbeRequest,
     ProxiedRequest, RequestMeta, Server, UpstreamError,
@@ -73,8 +74,13 @@ impl UpstreamRequest {
         // An invalid method is treated as one that is not idempotent.
         let method = Method::from_bytes(self.request.method().as_bytes()).unwrap_or(Method::POST);
         let body = if matches!(self.body, Payload::Stream) { Body::Once } else { Body::Replayable };
-        let upgrade = self.request.headers().has("upgrade")?;
-        Ok(self.proxied.meta(method, &Fields(self.request.headers()), body, upgrade)?)
+        Ok(self.proxied.meta(method, &Fields(self.request.headers()), body, self.is_handshake()?)?)
+    }
+
+    /// Returns whether the client requests a WebSocket.
+    fn is_handshake(&self) -> Result<bool, JsValue> {
+        let protocol = self.request.headers().get("upgrade")?;
+        Ok(protocol.is_some_and(|protocol| protocol.eq_ignore_ascii_case("websocket")))
     }
 
     /// Returns the request for `server`.
@@ -97,7 +103,12 @@ impl UpstreamRequest {
                 web_sys::Request::new_with_str_and_init(&target, self.request.unchecked_ref())?
             }
         };
-        self.proxied.prepare_request(&mut Fields(copy.headers()), server)?;
+        let mut fields = Fields(copy.headers());
+        headers::remove_hop_by_hop(&mut fields)?;
+        self.proxied.prepare_request(&mut fields, server)?;
+        if self.is_handshake()? {
+            fields.set("upgrade", "websocket")?;
+        }
         Ok(copy)
     }
 }

@@ -27,6 +27,11 @@ impl HeaderFields for Fields {
         self.0.delete(name)
     }
 
+    fn remove_if(&mut self, is_removed: impl Fn(&str) -> bool) -> Result<(), JsValue> {
+        let removed: Vec<String> = worker::Headers(self.0.clone()).keys().filter(|name| is_removed(name)).collect();
+        removed.iter().try_for_each(|name| self.0.delete(name))
+    }
+
     /// Lines are replaced only if one of them changes. JavaScript keeps the lines of `Set-Cookie`
     /// separate and joins all others.
     fn rewrite(&mut self, name: &str, new: impl Fn(&str) -> Option<String>) -> Result<(), JsValue> {

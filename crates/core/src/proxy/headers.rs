@@ -3,8 +3,10 @@
 //! Servers trust `X-Forwarded-*`, so clients must not be able to set it. The balancer's own headers
 //! must be authentic, so copies of a client or a server are not passed on.
 
+use std::borrow::Cow;
+
 use http::HeaderValue;
-use http::header::{Entry, HeaderName};
+use http::header::{Entry, HeaderName, InvalidHeaderValue};
 
 /// The server that responded. Set on responses; copies of a client or server are never passed on.
 pub const SERVED_BY: &str = "x-served-by";
@@ -30,28 +32,43 @@ pub const SERVED_BY_BALANCER: &str = "tunnel-balancer";
 /// The `User-Agent` of probes, which identifies them in the log of a server.
 pub const PROBE_USER_AGENT: &str = concat!("tunnel-balancer/", env!("CARGO_PKG_VERSION"), " (health check)");
 
-/// Headers of clients that are not passed on to servers.
+/// Headers of clients that are not passed on to servers, besides all `X-Forwarded-*`.
 ///
-/// They are, line by line: the balancer's own headers; `Forwarded`, the standard form of the
-/// headers that the balancer sets, and `Proxy`, which becomes the environment variable `HTTP_PROXY`
-/// of CGI programs ("httpoxy", CVE-2016-5385); headers that frameworks trust for links and cookie
-/// paths; and headers by which some frameworks replace the path or the method that was routed,
-/// cached and classified as safe.
+/// They are, line by line: the balancer's own headers; those that the balancer sets; `Forwarded`,
+/// the standard form of these, and `Proxy`, which becomes the environment variable `HTTP_PROXY` of
+/// CGI programs ("httpoxy", CVE-2016-5385); headers by which some frameworks replace the path or
+/// the method that was routed, cached and classified as safe; and `Expect`, to which hosts respond
+/// themselves: not all clients for servers skip a `100 Continue`.
 #[rustfmt::skip]
-pub const STRIPPED_REQUEST_HEADERS: [&str; 13] = [
-    SERVED_BY, FALLBACK_HEADER,
-    "forwarded", "proxy",
-    "x-forwarded-port", "x-forwarded-prefix", "x-forwarded-server", "x-forwarded-ssl",
+pub const STRIPPED_REQUEST_HEADERS: [&str; 15] = [
+    SERVED_BY, FALLBACK_HEADER, CONFIG_HEADER, LOOP_HEADER,
+    "x-real-ip", REQUEST_ID,
+    "forwarded", "x-forwarded", "proxy",
     "x-original-url", "x-rewrite-url",
     "x-http-method-override", "x-http-method", "x-method-override",
+    "expect",
 ];
+
+/// Returns whether a client's header is not passed on to a server. `name` is [`canonical`], and
+/// `is_secret` is whether it is that of a header that the service sets for one of its servers.
+pub fn is_stripped(name: &str, is_secret: impl Fn(&str) -> bool) -> bool {
+    name.starts_with("x-forwarded-") || STRIPPED_REQUEST_HEADERS.contains(&name) || is_secret(name)
+}
+
+/// Returns a name in lower case with hyphens in place of all special characters. Servers turn names
+/// into variables, and `X-Real-IP`, `X_Real_IP` and `X.Real.IP` into the same one.
+pub fn canonical(name: &str) -> Cow<'_, str> {
+    let is_special = |c: char| c != '-' && !c.is_ascii_alphanumeric();
+    if name.contains(is_special) { name.replace(is_special, "-").into() } else { name.into() }
+}
 
 /// Hop-by-hop headers (RFC 9110, section 7.6.1) and those of connections to a proxy. `Connection`
 /// names further ones.
-const HOP_BY_HOP: [&str; 11] = [
+const HOP_BY_HOP: [&str; 13] = [
     "connection",
     "keep-alive",
     "proxy-authenticate",
+    "proxy-authentication-info",
     "proxy-authorization",
     "proxy-connection",
     "te",
@@ -61,11 +78,13 @@ const HOP_BY_HOP: [&str; 11] = [
     "http2-settings",
     // Advertises another address of the server, which bypasses the balancer.
     "alt-svc",
+    "alt-used",
 ];
 
 /// The header fields of a message in the host's own representation, which the core edits in place.
 ///
-/// Names are in lower case. Values that are not valid UTF-8 are left unchanged.
+/// Names are in lower case. Values have one character per byte (ISO 8859-1), as in JavaScript, so
+/// that every value can be read and written back.
 pub trait HeaderFields {
     /// Why an edit failed.
     type Error;
@@ -94,6 +113,12 @@ pub trait HeaderFields {
     /// Those of the host.
     fn remove(&mut self, name: &str) -> Result<(), Self::Error>;
 
+    /// Removes all fields whose name `is_removed` accepts.
+    ///
+    /// # Errors
+    /// Those of the host.
+    fn remove_if(&mut self, is_removed: impl Fn(&str) -> bool) -> Result<(), Self::Error>;
+
     /// Replaces the value of each line for which `new` returns one. Number and order of the lines
     /// stay.
     ///
@@ -102,8 +127,7 @@ pub trait HeaderFields {
     fn rewrite(&mut self, name: &str, new: impl Fn(&str) -> Option<String>) -> Result<(), Self::Error>;
 }
 
-/// Removes hop-by-hop headers. For hosts that see them; the runtime of a Worker removes them
-/// itself.
+/// Removes hop-by-hop headers.
 ///
 /// # Errors
 /// Those of the fields.
@@ -124,15 +148,15 @@ pub fn remove_hop_by_hop<H: HeaderFields>(fields: &mut H) -> Result<(), H::Error
 const PROTECTED_HEADERS: [&str; 3] = ["host", "content-length", ""];
 
 impl HeaderFields for http::HeaderMap {
-    type Error = http::header::InvalidHeaderValue;
+    type Error = InvalidHeaderValue;
 
     fn get(&self, name: &str) -> Result<Option<String>, Self::Error> {
-        let values: Vec<&str> = self.get_all(name).iter().filter_map(to_str).collect();
+        let values: Vec<String> = self.get_all(name).iter().map(to_string).collect();
         Ok((!values.is_empty()).then(|| values.join(", ")))
     }
 
     fn set(&mut self, name: &str, value: &str) -> Result<(), Self::Error> {
-        let value = value.parse()?;
+        let value = from_str(value)?;
         if let Ok(name) = name.parse::<HeaderName>() {
             self.insert(name, value);
         }
@@ -140,7 +164,7 @@ impl HeaderFields for http::HeaderMap {
     }
 
     fn append(&mut self, name: &str, value: &str) -> Result<(), Self::Error> {
-        let value = value.parse()?;
+        let value = from_str(value)?;
         if let Ok(name) = name.parse::<HeaderName>() {
             self.append(name, value);
         }
@@ -152,21 +176,33 @@ impl HeaderFields for http::HeaderMap {
         Ok(())
     }
 
+    fn remove_if(&mut self, is_removed: impl Fn(&str) -> bool) -> Result<(), Self::Error> {
+        let removed: Vec<HeaderName> = self.keys().filter(|name| is_removed(name.as_str())).cloned().collect();
+        removed.into_iter().for_each(|name| drop(self.remove(name)));
+        Ok(())
+    }
+
     fn rewrite(&mut self, name: &str, new: impl Fn(&str) -> Option<String>) -> Result<(), Self::Error> {
         let Ok(name) = name.parse::<HeaderName>() else { return Ok(()) };
         let Entry::Occupied(mut lines) = self.entry(name) else { return Ok(()) };
         for line in lines.iter_mut() {
-            if let Some(new) = to_str(line).and_then(&new) {
-                *line = new.parse()?;
+            if let Some(new) = new(&to_string(line)) {
+                *line = from_str(&new)?;
             }
         }
         Ok(())
     }
 }
 
-/// Returns the value as a string, which may contain characters beyond ASCII.
-fn to_str(value: &HeaderValue) -> Option<&str> {
-    std::str::from_utf8(value.as_bytes()).ok()
+fn to_string(value: &HeaderValue) -> String {
+    value.as_bytes().iter().copied().map(char::from).collect()
+}
+
+/// Returns the value whose bytes these characters are. One that is no byte is invalid, as a control
+/// character is.
+fn from_str(value: &str) -> Result<HeaderValue, InvalidHeaderValue> {
+    let bytes: Vec<u8> = value.chars().map(|c| u8::try_from(c).unwrap_or(0)).collect();
+    HeaderValue::from_bytes(&bytes)
 }
 
 #[cfg(test)]
@@ -231,6 +267,31 @@ mod tests {
     fn connection_header_cannot_remove_host_or_content_length() {
         let sent = [("connection", "host, content-length, , x-a"), ("host", "app.test"), ("content-length", "3")];
         assert_eq!(remaining(&sent), ["content-length: 3", "host: app.test"]);
+    }
+
+    #[test]
+    fn all_spellings_of_a_stripped_name_are_stripped() {
+        let is_stripped = |name| is_stripped(&canonical(name), |name| name == "x-token");
+        for name in ["x-forwarded-user", "x_forwarded_for", "x.real.ip", "x_token", "x-token", "x_http-method_override"]
+        {
+            assert!(is_stripped(name), "{name}");
+        }
+        for name in ["x_other", "x-forwardedness", "xforwarded-for", "x--real-ip", "proxy-status", "x-tokens"] {
+            assert!(!is_stripped(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn values_in_any_encoding_are_kept() {
+        let mut fields = HeaderMap::new();
+        fields.insert("cookie", HeaderValue::from_bytes(b"a=\xfc\xc3\xa4; b").unwrap());
+        let value = HeaderFields::get(&fields, "cookie").unwrap().unwrap();
+        assert_eq!(value, "a=\u{fc}\u{c3}\u{a4}; b");
+        HeaderFields::set(&mut fields, "x-copy", &value).unwrap();
+        assert_eq!(fields["x-copy"], fields["cookie"]);
+        for invalid in ["\u{100}", "\n"] {
+            assert!(HeaderFields::set(&mut fields, "x-copy", invalid).is_err());
+        }
     }
 
     #[test]

@@ -120,20 +120,22 @@ impl ProxiedRequest {
     /// # Errors
     /// Those of the fields.
     pub fn prepare_request<H: HeaderFields>(&self, fields: &mut H, server: &Server) -> Result<(), H::Error> {
-        for name in headers::STRIPPED_REQUEST_HEADERS {
-            fields.remove(name)?;
-        }
+        // The headers of all servers: a client must not send them, and each server has its own
+        // secret.
+        let is_secret = |name: &str| self.service().server_header_names().any(|own| headers::canonical(own) == name);
+        fields.remove_if(|name| headers::is_stripped(&headers::canonical(name), is_secret))?;
         fields.set("x-forwarded-host", &self.authority)?;
         fields.set("x-forwarded-proto", &self.scheme)?;
         if let Some(id) = &self.id {
             fields.set(headers::REQUEST_ID, id.as_str())?;
         }
-        for name in ["x-forwarded-for", "x-real-ip"] {
-            match &self.client_ip {
-                Some(client_ip) => fields.set(name, client_ip)?,
-                None => fields.remove(name)?,
-            }
+        if let Some(client_ip) = &self.client_ip {
+            fields.set("x-forwarded-for", client_ip)?;
+            fields.set("x-real-ip", client_ip)?;
         }
+        let to_server = |url: &str| rewrite::destination(url, &server.url, self.service(), &self.authority);
+        fields.rewrite("destination", to_server)?;
+        fields.rewrite("if", |value| rewrite::bracketed(value, to_server))?;
         if let (Some(cookies), Some(affinity)) = (&self.cookies, &self.service().affinity) {
             // The affinity cookie is between the client and the balancer.
             match cookie::remove(cookies, &affinity.cookie) {
@@ -141,15 +143,13 @@ impl ProxiedRequest {
                 None => fields.remove("cookie")?,
             }
         }
-        // First all of them, then the server's own: a client must not send them, and each server
-        // has its own secret.
-        self.service().server_header_names().try_for_each(|name| fields.remove(name))?;
         server.headers.iter().try_for_each(|header| fields.set(&header.name, &header.value))?;
         fields.set(headers::LOOP_HEADER, "1")
     }
 
-    /// Turns a server's header fields into those that the client gets. `last_resort` is whether
-    /// the server was unavailable and was tried because none was available.
+    /// Turns a server's header fields into those that the client gets, without hop-by-hop ones.
+    /// `last_resort` is whether the server was unavailable and was tried because none was
+    /// available.
     ///
     /// # Errors
     /// Those of the fields.
@@ -161,6 +161,7 @@ impl ProxiedRequest {
     ) -> Result<(), H::Error> {
         let service = self.service();
         let Some(server) = service.server(served_by) else { return Ok(()) };
+        headers::remove_hop_by_hop(fields)?;
         if let Some(id) = &self.id {
             fields.set(headers::REQUEST_ID, id.as_str())?;
         }
@@ -174,10 +175,12 @@ impl ProxiedRequest {
         } else {
             fields.remove(headers::FALLBACK_HEADER)?;
         }
+        let public = |url: &str| rewrite::location(url, &server.url, service, &self.scheme, &self.authority);
         for name in rewrite::LOCATION_HEADERS {
-            let public = |value: &str| rewrite::location(value, &server.url, service, &self.scheme, &self.authority);
             fields.rewrite(name, public)?;
         }
+        fields.rewrite("refresh", |value| rewrite::refresh(value, public))?;
+        fields.rewrite("link", |value| rewrite::bracketed(value, public))?;
         fields.rewrite("set-cookie", |value| rewrite::set_cookie(value, &server.url, service, &self.authority))?;
         match self.pool.affinity_cookie(served_by, self.affinity_server, self.scheme == "https") {
             Some(cookie) => fields.append("set-cookie", &cookie),

@@ -1,10 +1,14 @@
-//! Rewrites response headers that contain the hostname of a server.
+//! Rewrites headers that contain a hostname: that of a server in responses, and the public host in
+//! requests.
 //!
 //! An application that does not know its public name redirects to the hostname of the request, and
 //! binds its cookies to that. The client would bypass the balancer from the first login on. So the
 //! hostname of a server of the service is replaced by the public host. Other hosts are passed
 //! through. Paths are mapped back, too: the server's base path, which was added to the request, is
 //! removed, and the prefix that was stripped is added.
+//!
+//! WebDAV names a second resource by its URL, in `Destination` and `If`. A server compares it with
+//! its own host, and rejects others. So the public host is replaced by that of the server.
 
 use std::borrow::Cow;
 
@@ -37,10 +41,82 @@ pub fn location(value: &str, server: &ServerUrl, service: &Service, scheme: &str
     let host = normalize_host(host)?;
     // An application that knows its public host, but not its path.
     let is_public = service.strip_prefix.is_some() && normalize_host(authority).as_deref() == Some(&*host);
-    let owner = service.servers().iter().map(|server| &server.url).find(|url| has_host(url, &host));
-    let owner = owner.or_else(|| is_public.then_some(server))?;
+    let owner = owner(&host, server, service).or_else(|| is_public.then_some(server))?;
     let rest = public_path(rest, owner, service).unwrap_or_else(|| rest.to_owned());
     Some(format!("{scheme}://{authority}{rest}"))
+}
+
+/// Returns the server whose host this is. Its port need not match: an application behind a tunnel
+/// or a proxy may put its own one into a URL.
+fn owner<'a>(host: &str, server: &'a ServerUrl, service: &'a Service) -> Option<&'a ServerUrl> {
+    let urls = || service.servers().iter().map(|server| &server.url);
+    let has_host = |url: &&ServerUrl| normalize_host(url.authority()).as_deref() == Some(host);
+    let has_name = |url: &&ServerUrl| strip_port(url.authority()) == strip_port(host);
+    urls().find(has_host).or_else(|| Some(server).filter(has_name)).or_else(|| urls().find(has_name))
+}
+
+/// Returns the value of `Refresh`, such as `5; url=/login`, with the URL that `new` returns; `None`
+/// if it is unchanged.
+pub fn refresh(value: &str, new: impl Fn(&str) -> Option<String>) -> Option<String> {
+    let separators = [';', ',', ' ', '\t'];
+    let after_delay = value.get(value.find(separators)?..)?.trim_start_matches(separators);
+    let url = match after_delay.split_once('=') {
+        Some((name, url)) if name.trim_end().eq_ignore_ascii_case("url") => url.trim_start(),
+        _ => after_delay,
+    };
+    let quote = url.chars().next().filter(|first| matches!(first, '"' | '\''));
+    let url = quote.and_then(|quote| url.get(1..)?.split(quote).next()).unwrap_or(url);
+    // `url` is a part of `value`.
+    let start = url.as_ptr().addr() - value.as_ptr().addr();
+    let (before, after) = (value.get(..start)?, value.get(start + url.len()..)?);
+    Some([before, &new(url.trim_end())?, after].concat())
+}
+
+/// Returns a list with URLs in angle brackets, such as the value of `Link`, with the URLs that
+/// `new` returns; `None` if it is unchanged. Quoted strings, and what is in parentheses, as the
+/// state tokens of `If`, are kept.
+pub fn bracketed(value: &str, new: impl Fn(&str) -> Option<String>) -> Option<String> {
+    let mut rewritten = String::new();
+    let mut url: Option<String> = None;
+    let (mut changed, mut quoted, mut escaped, mut depth) = (false, false, false, 0_usize);
+    for c in value.chars() {
+        match &mut url {
+            Some(read) if c == '>' => {
+                let new = new(read);
+                changed |= new.is_some();
+                rewritten.push_str(new.as_ref().unwrap_or(read));
+                url = None;
+            }
+            Some(read) => {
+                read.push(c);
+                continue;
+            }
+            None => match c {
+                '<' if !quoted && depth == 0 => url = Some(String::new()),
+                '"' if !escaped => quoted = !quoted,
+                '(' if !quoted => depth += 1,
+                ')' if !quoted => depth = depth.saturating_sub(1),
+                _ => {}
+            },
+        }
+        escaped = quoted && c == '\\' && !escaped;
+        rewritten.push(c);
+    }
+    (changed && url.is_none()).then_some(rewritten)
+}
+
+/// Returns the URL in a request for `server` that the client wrote for the public `authority`;
+/// `None` if it is unchanged.
+pub fn destination(value: &str, server: &ServerUrl, service: &Service, authority: &str) -> Option<String> {
+    if value.starts_with('/') && !value.starts_with("//") {
+        let path = service.server_path(value);
+        let path = [server.base_path(), if path.starts_with('/') { "" } else { "/" }, path].concat();
+        return (path != value).then_some(path);
+    }
+    let (protocol, host, rest) = split_url(value)?;
+    let is_web = ["http", "https"].iter().any(|web| protocol.eq_ignore_ascii_case(web));
+    let is_public = normalize_host(host).is_some_and(|host| normalize_host(authority) == Some(host));
+    (is_web && is_public).then(|| server.target(service.server_path(rest)))
 }
 
 /// Returns the `Set-Cookie` of `server` for the client; `None` if it is unchanged.
@@ -97,11 +173,6 @@ fn strip_base_path(path: &str, server: &ServerUrl) -> Option<String> {
     }
 }
 
-/// Returns whether a server has this normalised host.
-fn has_host(url: &ServerUrl, host: &str) -> bool {
-    normalize_host(url.authority()).as_deref() == Some(host)
-}
-
 /// Returns the authority without the port.
 fn strip_port(authority: &str) -> &str {
     match authority.rsplit_once(':') {
@@ -131,7 +202,9 @@ mod tests {
             (a, "//a.example/x", Some("https://app.test/x")),
             (a, "http://b.example:8080/base/x", Some("https://app.test/x")),
             (a, "http://b.example:8080/basement", Some("https://app.test/basement")),
-            (a, "http://b.example/base/x", None),
+            (a, "http://b.example/base/x", Some("https://app.test/x")),
+            (a, "http://a.example:8080/x", Some("https://app.test/x")),
+            (a, "http://a.example:80800/x", None),
             (a, "https://elsewhere.example/a.example", None),
             (a, "https://a.example.evil.example/", None),
             (a, "/login", None),
@@ -196,6 +269,78 @@ mod tests {
         for (server, value, expected) in cookies {
             let rewritten = set_cookie(value, &server.url, &service, "app.test");
             assert_eq!(rewritten.as_deref(), expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn hdr_16_destinations_with_the_public_host_get_the_servers() {
+        let service = service();
+        let [a, b] = service.servers() else { panic!("two servers") };
+        let table = [
+            (a, "https://app.test/b%20c?x", Some("https://a.example/b%20c?x")),
+            (a, "HTTP://APP.test.:80/b", Some("https://a.example/b")),
+            (b, "https://app.test/b", Some("http://b.example:8080/base/b")),
+            (b, "https://app.test", Some("http://b.example:8080/base/")),
+            (b, "/b", Some("/base/b")),
+            (a, "/b", None),
+            (b, "//other.test/b", None),
+            (a, "https://other.test/b", None),
+            (a, "https://app.test:8443/b", None),
+            (a, "https://user@app.test/b", None),
+            (a, "ftp://app.test/b", None),
+            (a, "", None),
+        ];
+        for (server, value, expected) in table {
+            let rewritten = destination(value, &server.url, &service, "app.test:443");
+            assert_eq!(rewritten.as_deref(), expected, "{value}");
+        }
+        let mut service = service.clone();
+        service.strip_prefix = Some("/api".to_owned());
+        for (server, expected) in [(a, "https://a.example/b"), (b, "http://b.example:8080/base/b")] {
+            let rewritten = destination("https://app.test/api/b", &server.url, &service, "app.test");
+            assert_eq!(rewritten.as_deref(), Some(expected));
+        }
+        for (value, expected) in [("/api/b", "/base/b"), ("/api", "/base/")] {
+            assert_eq!(destination(value, &b.url, &service, "app.test").as_deref(), Some(expected));
+        }
+    }
+
+    #[test]
+    fn hdr_18_the_url_of_a_refresh_is_rewritten() {
+        let new = |url: &str| (url == "/a").then(|| "/b".to_owned());
+        let table = [
+            ("0; url=/a", Some("0; url=/b")),
+            ("5;URL = /a", Some("5;URL = /b")),
+            ("5,/a", Some("5,/b")),
+            ("5 /a", Some("5 /b")),
+            ("0;url='/a'", Some("0;url='/b'")),
+            ("0;url=\"/a\"; x", Some("0;url=\"/b\"; x")),
+            ("0;url=\"/a", Some("0;url=\"/b")),
+            ("0;url=/c", None),
+            ("0", None),
+            ("0;", None),
+            ("", None),
+        ];
+        for (value, expected) in table {
+            assert_eq!(refresh(value, new).as_deref(), expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn hdr_19_urls_in_brackets_are_rewritten() {
+        let new = |url: &str| (url == "/a").then(|| "/b".to_owned());
+        let table = [
+            ("</a>; rel=\"next\", </c>, </a>", Some("</b>; rel=\"next\", </c>, </b>")),
+            ("</a>; title=\"</a> \\\"</a>\"", Some("</b>; title=\"</a> \\\"</a>\"")),
+            ("</a> (</a> [\"</a>\"]) </a>(Not </a>)", Some("</b> (</a> [\"</a>\"]) </b>(Not </a>)")),
+            ("(</a>)", None),
+            ("</a", None),
+            ("</a>, </a", None),
+            ("/a", None),
+            ("", None),
+        ];
+        for (value, expected) in table {
+            assert_eq!(bracketed(value, new).as_deref(), expected, "{value}");
         }
     }
 
