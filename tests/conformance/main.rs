@@ -52,9 +52,11 @@ mod failover;
 mod headers;
 mod hostile;
 mod hung;
+mod invalid_responses;
 mod load;
 mod local_replies;
 mod logs;
+mod methods;
 mod native;
 mod original;
 mod outage;
@@ -86,6 +88,8 @@ const THEMES: &[(&str, &[Case])] = &[
     ("passthrough", passthrough::CASES),
     ("headers", headers::CASES),
     ("rewriting", rewriting::CASES),
+    ("methods", methods::CASES),
+    ("invalid_responses", invalid_responses::CASES),
     ("streaming", streaming::CASES),
     ("subrequests", subrequests::CASES),
     ("websocket", websocket::CASES),

@@ -16,7 +16,7 @@ cases![
     unhealthy_servers_are_used_if_none_is_healthy,
     hc_16_all_probe_results_are_recorded,
     hc_20_interim_responses_are_skipped
-        not on Worker: "workerd takes an interim response for the final one, which Cloudflare's edge would remove",
+        not on Worker: "workerd returns an interim response as the final one",
 ];
 
 /// HC-11.

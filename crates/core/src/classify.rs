@@ -42,6 +42,9 @@ pub enum Failure {
     Unresponsive,
     /// The connection broke, or the cause is unknown.
     ConnectionLost,
+    /// The response cannot be read or passed on: its head is malformed, its status is above 599, or
+    /// it switches to a protocol that was not requested.
+    InvalidResponse,
     /// The host could not build the request. Nothing was sent, and no server is at fault.
     InvalidRequest,
     /// The client did not send the whole of its request. No server is at fault.
@@ -87,6 +90,7 @@ pub enum HealthImpact {
 
 impl Classification {
     const ANSWERED: Self = Self { delivery: Delivery::Answered, impact: HealthImpact::Success };
+    const INVALID: Self = Self { delivery: Delivery::Answered, impact: HealthImpact::Failure };
     const UNKNOWN: Self = Self { delivery: Delivery::Unknown, impact: HealthImpact::Failure };
     const UNRESPONSIVE: Self = Self { delivery: Delivery::Unknown, impact: HealthImpact::Fatal };
     const CLIENT_ABORTED: Self = Self { delivery: Delivery::Unknown, impact: HealthImpact::Neutral };
@@ -111,6 +115,8 @@ impl Outcome {
             Self::Failed(Failure::Connect) => Classification::NEVER,
             Self::Failed(Failure::Timeout | Failure::ConnectionLost) => Classification::UNKNOWN,
             Self::Failed(Failure::Unresponsive) => Classification::UNRESPONSIVE,
+            // The application responded, and would do so on every server.
+            Self::Failed(Failure::InvalidResponse) => Classification::INVALID,
             Self::Failed(Failure::InvalidRequest | Failure::Local) => Classification::NOT_SENT,
             Self::Failed(Failure::ClientAborted) => Classification::CLIENT_ABORTED,
             Self::Status(status) => match status.as_u16() {
@@ -138,6 +144,7 @@ impl fmt::Display for Failure {
             Self::Timeout => "response timeout",
             Self::Unresponsive => "server not responding",
             Self::ConnectionLost => "connection lost",
+            Self::InvalidResponse => "invalid response",
             Self::InvalidRequest => "request not sent",
             Self::ClientAborted => "request aborted by the client",
             Self::Local => "local resource exhausted",
@@ -173,6 +180,7 @@ mod tests {
             (Failure::Timeout, Unknown, Impact::Failure),
             (Failure::Unresponsive, Unknown, Impact::Fatal),
             (Failure::ConnectionLost, Unknown, Impact::Failure),
+            (Failure::InvalidResponse, Answered, Impact::Failure),
             (Failure::InvalidRequest, Never, Impact::Neutral),
             (Failure::ClientAborted, Unknown, Impact::Neutral),
             (Failure::Local, Never, Impact::Neutral),

@@ -61,6 +61,11 @@ pub trait HttpClient {
     /// Returns the value of a response's header field; its name is in lower case.
     fn header(&self, response: &Self::Response, name: &str) -> Option<String>;
 
+    /// Returns whether a 101 accepts a WebSocket. By default, its `Upgrade` field decides.
+    fn is_websocket(&self, response: &Self::Response) -> bool {
+        self.header(response, "upgrade").is_some_and(|protocol| protocol.eq_ignore_ascii_case("websocket"))
+    }
+
     /// Reads up to `limit` bytes of a response's body and cancels the rest.
     fn read_prefix(&self, response: Self::Response, limit: usize)
     -> impl Future<Output = Result<Vec<u8>, Self::Error>>;

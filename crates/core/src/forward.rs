@@ -82,7 +82,7 @@ pub async fn forward<C: HttpClient, K: Clock>(
                     let Some(attempt) = run.attempts.get_mut(slot).and_then(Option::take) else { continue };
                     let server = attempt.server();
                     let (result, detail) = match &sent {
-                        Ok(response) => (run.result(response), None),
+                        Ok(response) => run.result(response),
                         Err((failure, detail)) => (Outcome::Failed(*failure).into(), detail.clone()),
                     };
                     if let Some(failed) = run.failed(attempt.info(), result.outcome, detail) {
@@ -200,19 +200,24 @@ impl<C: HttpClient, K: Clock> Run<'_, C, K> {
         .await
     }
 
-    fn result(&self, response: &C::Response) -> AttemptResult {
+    /// Returns the result of an attempt with a response, and the cause if it is a failure.
+    fn result(&self, response: &C::Response) -> (AttemptResult, Option<String>) {
         let retry_after = || {
             let value = self.client.header(response, "retry-after")?;
             parse_retry_after(&value, self.clock.unix_time())
         };
         let status = self.client.status(response);
+        if let Err(failure) = self.exchange.request().check_response(status, self.client.is_websocket(response)) {
+            return (Outcome::Failed(failure).into(), Some(Outcome::Status(status).to_string()));
+        }
         let retry_after = status.is_server_error().then(retry_after).flatten();
-        AttemptResult { outcome: Outcome::Status(status), retry_after }
+        (AttemptResult { outcome: Outcome::Status(status), retry_after }, None)
     }
 
     /// Returns the failure of an attempt that ended without a response of the application.
     fn failed(&self, info: AttemptInfo, outcome: Outcome, detail: Option<String>) -> Option<FailedAttempt> {
-        let is_answered = self.pool.service().retry.classify(outcome).delivery == Delivery::Answered;
+        let is_answered = matches!(outcome, Outcome::Status(_))
+            && self.pool.service().retry.classify(outcome).delivery == Delivery::Answered;
         let duration = self.clock.now().since(info.started);
         (!is_answered).then_some(FailedAttempt { info, outcome, detail, duration })
     }

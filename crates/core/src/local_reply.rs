@@ -2,7 +2,8 @@
 //!
 //! Their messages are constant: an error message may contain a hostname, and clients must not learn
 //! the names of servers. Without a server's response the status is 503 rather than 502, because
-//! Cloudflare's edge may replace the body of a 502 or 504.
+//! Cloudflare's edge may replace the body of a 502 or 504. A 502 is for a response that cannot be
+//! passed on.
 
 use std::time::Duration;
 
@@ -31,6 +32,10 @@ pub enum LocalReply {
     },
     /// The request timed out.
     TimedOut,
+    /// The server's response cannot be read or passed on.
+    InvalidResponse,
+    /// The method is refused: see [`RequestMeta::is_refused`](crate::RequestMeta::is_refused).
+    MethodNotAllowed,
     /// The request has passed through a balancer before.
     Loop,
     /// The client did not send the whole of its request.
@@ -64,6 +69,8 @@ impl LocalReply {
                 StatusCode::SERVICE_UNAVAILABLE
             }
             Self::TimedOut => StatusCode::GATEWAY_TIMEOUT,
+            Self::InvalidResponse => StatusCode::BAD_GATEWAY,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::Loop => StatusCode::LOOP_DETECTED,
             Self::Incomplete | Self::BadRequest => StatusCode::BAD_REQUEST,
             Self::Misconfigured => StatusCode::INTERNAL_SERVER_ERROR,
@@ -78,6 +85,8 @@ impl LocalReply {
             Self::Overloaded => "All servers are busy. Please try again in a moment.",
             Self::NoWrites { .. } => "Only reading is possible at the moment.",
             Self::TimedOut => "No server responded in time.",
+            Self::InvalidResponse => "The response of the server is invalid.",
+            Self::MethodNotAllowed => "This method is not allowed.",
             Self::Loop => "This request has already passed through a load balancer.",
             Self::Incomplete => "The request ended before its body did.",
             Self::BadRequest => "The request is malformed.",
@@ -89,6 +98,15 @@ impl LocalReply {
     /// Returns the stable code for programs. Logs have the same.
     pub fn code(self) -> &'static str {
         Reason::from(self).as_str()
+    }
+
+    /// Returns the value of the `Allow` header, if the reply has one: the methods of RFC 9110 and
+    /// RFC 5789 that are passed on.
+    pub const fn allow(self) -> Option<&'static str> {
+        match self {
+            Self::MethodNotAllowed => Some("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
+            _ => None,
+        }
     }
 
     /// Returns the value of the `Retry-After` header, if the reply has one.

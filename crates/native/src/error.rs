@@ -48,6 +48,11 @@ pub(crate) fn is_local(error: &(dyn Error + 'static)) -> bool {
     chain(error).filter_map(code).any(|code| EXHAUSTED.contains(&code))
 }
 
+/// Returns whether the cause of an error is a response whose head cannot be parsed.
+pub(crate) fn is_invalid_response(error: &(dyn Error + 'static)) -> bool {
+    chain(error).filter_map(|error| error.downcast_ref::<hyper::Error>()).any(hyper::Error::is_parse)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

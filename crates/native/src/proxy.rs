@@ -120,6 +120,9 @@ impl Proxy {
         let client = self.trusted.client(peer, request.headers()).to_string();
         let mut access = Access::new(self.access_log.as_ref(), &self.abort, &id, client.clone(), &request);
         let context = ReplyContext::new(text(&request, ACCEPT), id);
+        if request.method() == Method::CONNECT {
+            return local_reply(&context, LocalReply::MethodNotAllowed, None, access);
+        }
         let Some(authority) = authority(&request) else {
             return local_reply(&context, LocalReply::BadRequest, None, access);
         };
@@ -227,7 +230,7 @@ impl Proxy {
         let to_server = switched.then(|| hyper::upgrade::on(&mut response));
         let (mut parts, body) = response.into_parts();
         if proxied.prepare_response(&mut parts.headers, origin.server, last_resort).is_err() {
-            return local_reply(context, LocalReply::unavailable(Duration::ZERO), Some(&origin.pool), access);
+            return local_reply(context, LocalReply::InvalidResponse, Some(&origin.pool), access);
         }
         // The body was chunked, which overrides a length.
         if body.size_hint().exact().is_none() {
@@ -243,11 +246,7 @@ impl Proxy {
                 self.spawn(upgrade::relay(to_client, to_server, access, self.limits.idle));
                 Response::from_parts(parts, ProxyBody::empty())
             }
-            // The client did not request an upgrade.
-            (None, Some(_)) => {
-                local_reply(context, LocalReply::unavailable(Duration::ZERO), Some(&origin.pool), access)
-            }
-            (_, None) => Response::from_parts(
+            _ => Response::from_parts(
                 parts,
                 ProxyBody::upstream(IdleTimeoutBody::new(body, self.limits.upstream_idle), origin, access),
             ),
@@ -299,11 +298,8 @@ impl Drop for BufferGuard {
 }
 
 /// Returns the authority of the request target, or else the `Host` field (RFC 9112, section 3.2).
-/// `None` if it is ambiguous, and for `CONNECT`, which would open a tunnel to any address.
+/// `None` if it is ambiguous.
 fn authority<B>(request: &Request<B>) -> Option<String> {
-    if request.method() == Method::CONNECT {
-        return None;
-    }
     let mut hosts = request.headers().get_all(HOST).iter();
     let (first, second) = (hosts.next(), hosts.next());
     if second.is_some() {

@@ -193,6 +193,11 @@ impl HttpClient for Fetch {
         response.headers().get(name).ok().flatten()
     }
 
+    /// The runtime keeps `Upgrade` to itself.
+    fn is_websocket(&self, response: &web_sys::Response) -> bool {
+        Reflect::get(response, &"webSocket".into()).is_ok_and(|socket| socket.is_object())
+    }
+
     async fn read_prefix(&self, response: web_sys::Response, limit: usize) -> Result<Vec<u8>, FetchError> {
         read_prefix(&response, limit).await.map_err(|error| FetchError::of(&error))
     }

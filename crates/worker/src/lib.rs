@@ -43,8 +43,7 @@ async fn fetch(request: web_sys::Request, env: Env, context: Context) -> Result<
         Err(reply) => respond::local_reply(reply, &reply_context, None, None, url.split('/').nth(2))?,
     };
     if loaded.is_fallback {
-        // The headers of a response that could not be copied are immutable.
-        let _ = response.headers().set(headers::CONFIG_HEADER, "fallback");
+        response.headers().set(headers::CONFIG_HEADER, "fallback")?;
     }
     Ok(response)
 }

@@ -28,7 +28,8 @@ pub(crate) fn with(
         Err(reply) => return local_reply(reply, context, Some(pool), forwarded.last_tried, None),
     };
     let Some(id) = forwarded.served_by else { return Ok(response) };
-    prepare(&response, proxied, id, forwarded.last_resort).or(Ok(response))
+    prepare(&response, proxied, id, forwarded.last_resort)
+        .or_else(|_| local_reply(LocalReply::InvalidResponse, context, Some(pool), Some(id), None))
 }
 
 /// Returns a local reply. `pool` is the pool of the request's service, if it is known, `server` the
@@ -53,22 +54,18 @@ pub(crate) fn local_reply(
     Ok(response)
 }
 
-/// Returns a copy of `response` with the headers of the balancer. Status, status text and body
-/// stream are unchanged.
+/// Returns a copy of `response` with the headers of the balancer. Status, status text, socket and
+/// body stream are unchanged.
 ///
 /// # Errors
-/// If the runtime cannot copy it: a 101 belongs to its socket, and statuses outside 200-599 have no
-/// constructor. The client then gets the original. The request is not sent again, because the
-/// server has responded.
+/// If the runtime cannot copy it.
 fn prepare(
     response: &web_sys::Response,
     proxied: &ProxiedRequest,
     served_by: ServerId,
     last_resort: bool,
 ) -> Result<web_sys::Response> {
-    if response.status() == 101 {
-        return Err("an upgraded connection cannot be copied".into());
-    }
+    // A 101 is copied with its `webSocket`.
     let init: &web_sys::ResponseInit = response.unchecked_ref();
     let copy = web_sys::Response::new_with_opt_readable_stream_and_init(response.body().as_ref(), init)?;
     proxied.prepare_response(&mut Fields(copy.headers()), served_by, last_resort)?;

@@ -2,8 +2,8 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use tunnel_balancer_core::{
-    EjectionState, Health, Policy, Pool, PoolState, ProxiedRequest, RequestMeta, RouteMatch, Selection, Server,
-    ServerSet, ServerStatus, Service, Writes, headers,
+    EjectionState, Health, LocalReply, Policy, Pool, PoolState, ProxiedRequest, RequestMeta, RouteMatch, Selection,
+    Server, ServerSet, ServerStatus, Service, Writes, headers,
 };
 
 use super::{NOW, outcomes};
@@ -99,15 +99,22 @@ impl Explanation {
 fn order(pool: &Pool, meta: &RequestMeta) -> (Vec<Selection>, Option<String>) {
     let mut state: PoolState = pool.update(|state| state.clone());
     let (mut selections, mut tried) = (Vec::new(), ServerSet::EMPTY);
+    if meta.is_refused() {
+        return (selections, Some(text(LocalReply::MethodNotAllowed)));
+    }
     loop {
         match state.pick(tried, meta, NOW) {
             Ok(selection) => {
                 tried = tried.union(ServerSet::single(selection.server));
                 selections.push(selection);
             }
-            Err(reply) => return (selections, Some(format!("{}: {}", reply.status(), reply.message()))),
+            Err(reply) => return (selections, Some(text(reply))),
         }
     }
+}
+
+fn text(reply: LocalReply) -> String {
+    format!("{}: {}", reply.status(), reply.message())
 }
 
 fn route_reason(service: &Service) -> String {

@@ -126,8 +126,14 @@ impl Exchange {
             held_until: None,
             held: false,
         };
-        let step = exchange.next(state, now);
+        let refusal = exchange.request.is_refused().then_some(LocalReply::MethodNotAllowed);
+        let step = refusal.map_or_else(|| exchange.next(state, now), |reply| Step::Finish(Finish::LocalReply(reply)));
         (exchange, step)
+    }
+
+    /// Returns the request.
+    pub const fn request(&self) -> &RequestMeta {
+        &self.request
     }
 
     /// Continues after a [`Step::Sleep`].
@@ -262,6 +268,7 @@ impl Exchange {
             // The edge's own response in place of the server's ("tunnel down") is not passed on.
             (_, Delivery::Never) => Finish::LocalReply(local_reply()),
             (Outcome::Status(_), _) => Finish::Response,
+            (Outcome::Failed(Failure::InvalidResponse), _) => Finish::LocalReply(LocalReply::InvalidResponse),
             (Outcome::Failed(Failure::ClientAborted), _) => Finish::LocalReply(LocalReply::Incomplete),
             (Outcome::Failed(Failure::Timeout), _) if self.deadline <= now => Finish::LocalReply(LocalReply::TimedOut),
             (Outcome::Failed(_), _) => Finish::LocalReply(local_reply()),

@@ -110,6 +110,8 @@ codes! {
         Unresponsive = "unresponsive",
         /// The connection broke, or the cause is unknown.
         ConnectionLost = "connection_lost",
+        /// The response cannot be read or passed on.
+        InvalidResponse = "invalid_response",
         /// The request could not be built.
         InvalidRequest = "invalid_request",
         /// The client did not send the whole request.
@@ -134,6 +136,8 @@ codes! {
         Loop = "loop",
         /// The request is malformed.
         BadRequest = "bad_request",
+        /// The method is refused.
+        MethodNotAllowed = "method_not_allowed",
         /// There is no valid configuration.
         Misconfigured = "misconfigured",
         /// A secret of the service is missing or invalid.
@@ -164,6 +168,7 @@ impl From<Failure> for Reason {
             Failure::Timeout => Self::Timeout,
             Failure::Unresponsive => Self::Unresponsive,
             Failure::ConnectionLost => Self::ConnectionLost,
+            Failure::InvalidResponse => Self::InvalidResponse,
             Failure::InvalidRequest => Self::InvalidRequest,
             Failure::ClientAborted => Self::ClientAborted,
             Failure::Local => Self::ResourceExhausted,
@@ -200,6 +205,8 @@ impl From<LocalReply> for Reason {
             LocalReply::Overloaded => Self::Overloaded,
             LocalReply::NoWrites { .. } => Self::ReadOnly,
             LocalReply::TimedOut => Self::Timeout,
+            LocalReply::InvalidResponse => Self::InvalidResponse,
+            LocalReply::MethodNotAllowed => Self::MethodNotAllowed,
             LocalReply::Loop => Self::Loop,
             LocalReply::Incomplete => Self::ClientAborted,
             LocalReply::BadRequest => Self::BadRequest,

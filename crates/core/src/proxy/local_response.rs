@@ -101,6 +101,7 @@ impl LocalReply {
             (headers::REQUEST_ID, id.to_string()),
         ];
         headers.extend(self.retry_after().map(|seconds| ("retry-after", seconds.to_string())));
+        headers.extend(self.allow().map(|methods| ("allow", methods.to_owned())));
         LocalResponse { status, headers, body }
     }
 

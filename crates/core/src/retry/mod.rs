@@ -8,7 +8,7 @@
 mod budget;
 mod hold;
 
-use http::Method;
+use http::{Method, StatusCode};
 
 use crate::classify::{Delivery, Failure, HealthImpact, Outcome, Ruling};
 use crate::server_set::ServerId;
@@ -56,6 +56,27 @@ impl RequestMeta {
             body: Body::Replayable,
             hash_key: 0,
             affinity_server: None,
+        }
+    }
+
+    /// Returns whether the method is answered with 405. A server returns a `TRACE` request, or
+    /// Microsoft's `TRACK`, with the secret headers that the balancer has added. `CONNECT` opens a
+    /// tunnel.
+    pub fn is_refused(&self) -> bool {
+        ["TRACE", "TRACK", "CONNECT"].iter().any(|refused| self.method.as_str().eq_ignore_ascii_case(refused))
+    }
+
+    /// Checks that a response can be passed on. `is_websocket` is whether it accepts a WebSocket.
+    ///
+    /// # Errors
+    /// The failure. Some runtimes return an interim response as the final one, which is then
+    /// unknown.
+    pub fn check_response(&self, status: StatusCode, is_websocket: bool) -> Result<(), Failure> {
+        match status.as_u16() {
+            200..600 => Ok(()),
+            101 if self.upgrade && is_websocket => Ok(()),
+            101 | 600.. => Err(Failure::InvalidResponse),
+            _ => Err(Failure::ConnectionLost),
         }
     }
 
@@ -153,6 +174,35 @@ mod tests {
             let settings = RetrySettings::default();
             assert_eq!(request.rule(outcome, &settings).retryable, expected, "{case}: {request:?} after {outcome:?}");
         }
+    }
+
+    #[test]
+    fn only_final_responses_and_requested_upgrades_are_accepted() {
+        let request = RequestMeta::new(Method::GET);
+        let handshake = RequestMeta { upgrade: true, ..request.clone() };
+        let (interim, invalid) = (Err(Failure::ConnectionLost), Err(Failure::InvalidResponse));
+        let table = [
+            (&request, 200, false, Ok(())),
+            (&request, 599, false, Ok(())),
+            (&handshake, 101, true, Ok(())),
+            (&handshake, 101, false, invalid),
+            (&request, 101, true, invalid),
+            (&handshake, 100, true, interim),
+            (&request, 103, false, interim),
+            (&request, 600, false, invalid),
+            (&request, 999, false, invalid),
+        ];
+        for (request, code, is_websocket, expected) in table {
+            let status = StatusCode::from_u16(code).unwrap();
+            assert_eq!(request.check_response(status, is_websocket), expected, "{code}");
+        }
+    }
+
+    #[test]
+    fn t27_methods_that_reveal_secrets_or_open_tunnels_are_refused() {
+        let is_refused = |method: &str| RequestMeta::new(method.parse().unwrap()).is_refused();
+        assert!(["TRACE", "TRACK", "CONNECT", "trace"].into_iter().all(is_refused));
+        assert!(!["GET", "OPTIONS", "PROPFIND", "TRACES"].into_iter().any(is_refused));
     }
 
     #[test]
