@@ -65,8 +65,9 @@ pub(crate) const KEYS: &[Setting<Settings>] = &[
     Setting::new(
         "writes",
         "anywhere",
-        "Which servers get requests with unsafe methods: all except GET, HEAD, OPTIONS, PROPFIND, REPORT and SEARCH. `primary_only`: the first server of the list, for read-only replicas. While it does not respond, \
-         such requests get 503.",
+        "Which servers get requests with unsafe methods: all except GET, HEAD, OPTIONS, PROPFIND, REPORT and SEARCH. \
+         `primary_only`: the first server of the list, for read-only replicas. While it does not respond, such \
+         requests get 503.",
         ValueSchema::Enum(|| words(WRITES)),
         |settings, field| field.set(&mut settings.service.writes, writes),
     ),

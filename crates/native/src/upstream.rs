@@ -273,8 +273,8 @@ async fn read_prefix(mut body: Incoming, limit: usize) -> Result<Vec<u8>, SendEr
     Ok(bytes)
 }
 
-/// Classifies an error. Without a connection nothing was delivered; after that it is unknown, unless
-/// a response arrived that cannot be parsed.
+/// Classifies an error. Without a connection nothing was delivered; after that it is unknown,
+/// unless a response arrived that cannot be parsed.
 fn failure(error: &hyper_util::client::legacy::Error) -> Failure {
     match error.is_connect() {
         true if is_local(error) => Failure::Local,

@@ -59,7 +59,7 @@ impl RequestMeta {
         }
     }
 
-    /// Returns whether the method is answered with 405. A server returns a `TRACE` request, or
+    /// Returns whether the method is rejected with 405. A server returns a `TRACE` request, or
     /// Microsoft's `TRACK`, with the secret headers that the balancer has added. `CONNECT` opens a
     /// tunnel.
     pub fn is_refused(&self) -> bool {
