@@ -240,6 +240,17 @@ mod tests {
     }
 
     #[test]
+    fn a_probe_in_flight_is_due_again_when_its_lease_ends() {
+        let mut schedule = ProbeSchedule::default();
+        lease(&mut schedule, 0);
+        let until = schedule.lease.unwrap().until;
+        assert_eq!(schedule.next_due(at(1)), until, "not at the time of the probe in flight");
+        assert_eq!(schedule.next_due(until), schedule.due());
+        schedule.defer_until(until + TIMEOUT);
+        assert_eq!(schedule.next_due(at(1)), until + TIMEOUT, "the later one");
+    }
+
+    #[test]
     fn a_probe_has_the_reason_that_made_it_due() {
         let mut schedule = ProbeSchedule::default();
         assert_eq!(lease(&mut schedule, 0).reason(), ProbeReason::Scheduled);

@@ -158,6 +158,18 @@ fn a_hung_application_stays_ejected_despite_a_passing_probe() {
 }
 
 #[test]
+fn a_failed_trial_keeps_the_cause_unless_it_was_a_pause() {
+    let mut hung = Ejection::default();
+    hung.on_hung(Cause::Hung, at(0), &settings());
+    let mut paused = Ejection::default();
+    paused.on_retry_after(seconds(10), at(0), &settings());
+    for (ejection, expected) in [(&mut hung, Cause::Hung), (&mut paused, Cause::Failures)] {
+        assert!(failing_trial(ejection, at(10_000)).is_some());
+        assert_eq!(ejection.cause(), expected);
+    }
+}
+
+#[test]
 fn a_long_pause_needs_consecutive_responses() {
     let pause = |seconds: u64, responses: u32| {
         let mut ejection = Ejection::default();

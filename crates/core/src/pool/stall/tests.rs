@@ -32,6 +32,15 @@ fn checks_follow_the_usual_response_time() {
 }
 
 #[test]
+fn a_response_shows_life_for_a_time() {
+    let window = ms(1_000);
+    assert!(!StallDetector::default().was_alive_within(window, at(500)), "no response yet");
+    let detector = warm(ms(5));
+    assert!(detector.was_alive_within(window, at(2_000)));
+    assert!(!detector.was_alive_within(window, at(2_001)));
+}
+
+#[test]
 fn usual_is_the_mean_and_four_deviations() {
     let mut times = ResponseTimes::default();
     times.observe(ms(100));
