@@ -54,6 +54,32 @@ fn a_probe_from_before_a_request_does_not_delay_its_liveness_probe() {
     );
 }
 
+/// A probe that started before a request shows nothing about it.
+#[test]
+fn a_request_is_checked_one_second_after_a_liveness_probe_that_passed() {
+    check(
+        2,
+        "0 GET; 1 a slow; 1 probe a 200; 1 GET; 1.3 a hang; 1.3 probe a hang; 1.4 GET; 5 end",
+        expect![[r#"
+            0.000 GET #1 -> a
+            0.000 probe -> a
+            0.000 probe -> b
+            0.001 GET #1 <- 200 by a
+            0.001 a is healthy
+            0.001 b is healthy
+            1.000 GET #2 -> a
+            1.250 probe -> a
+            1.400 GET #3 -> a
+            2.250 probe -> a
+            2.500 GET #3 -> b (hedge)
+            2.500 a is stalled
+            2.501 GET #3 <- 200 by b
+            3.000 GET #2 -> b (hedge)
+            3.001 GET #2 <- 200 by b
+        "#]],
+    );
+}
+
 #[test]
 fn a_long_poll_on_a_healthy_server_is_never_aborted() {
     check(
