@@ -73,19 +73,42 @@ fn two_attempts_are_in_flight_at_most_and_the_last_one_decides() {
     assert_eq!(step, Step::Finish(Finish::Response), "no other attempt is in flight");
 }
 
-#[test]
-fn a_third_attempt_does_not_start_beside_two() {
+/// Returns a pool of three servers whose first probes have passed.
+fn three() -> PoolState {
     let mut state = pool(Policy::Failover, &[1, 1, 1], |_, change| {
         change(|service| service.health_check = Some(HealthCheck::default()));
     });
     while let Some(lease) = state.next_probe(at(0)) {
         state.on_probe(lease, &Ok(ProbeResponse::new(StatusCode::OK)), at(0));
     }
+    state
+}
+
+#[test]
+fn a_third_attempt_does_not_start_beside_two() {
+    let mut state = three();
     end(&mut state, 0, status(200), at(0));
     let (mut exchange, mut attempt) = start(&mut state, get(), at(1_000));
     stall(&mut state, &mut exchange, &mut attempt);
     assert!(exchange.hedge(&mut state, &attempt, at(1_500)).is_some());
     assert_eq!(exchange.hedge(&mut state, &attempt, at(1_500)), None);
+}
+
+#[test]
+fn a_request_is_not_hedged_after_a_timeout() {
+    for (failure, hedged) in [(Failure::Timeout, None), (Failure::ConnectionLost, Some(id(2)))] {
+        let mut state = three();
+        end(&mut state, 1, status(200), at(0));
+        let (mut exchange, first) = start(&mut state, get(), at(1_000));
+        let step = exchange.report(&mut state, first, Outcome::Failed(failure), at(1_000));
+        let Step::Attempt(mut retry) = step else { panic!("{step:?}") };
+        assert!(matches!(exchange.wait(&mut state, &mut retry, true, at(1_250)), Wait::Probe(_)));
+        while state.next_probe(at(1_250)).is_some() {}
+        exchange.wait(&mut state, &mut retry, true, at(1_500));
+        assert!(state.is_stalled(id(1), at(1_500)));
+        let hedge = exchange.hedge(&mut state, &retry, at(1_500));
+        assert_eq!(hedge.map(|hedge| hedge.server()), hedged, "{failure:?}");
+    }
 }
 
 #[test]

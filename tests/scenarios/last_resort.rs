@@ -5,8 +5,8 @@ use std::time::Duration;
 use expect_test::expect;
 use http::{Method, StatusCode};
 use tunnel_balancer_core::{
-    Exchange, Failback, Failure, HealthCheck, Outcome, Policy, PoolState, ProbeResponse, RequestMeta, ServerSet,
-    Service, Step,
+    Exchange, Failback, Failure, HealthCheck, LocalReply, Outcome, Policy, PoolState, ProbeResponse, RequestMeta,
+    ServerSet, Service, Step,
 };
 
 use crate::pool_driver::{at, end, get, id, is_ejected, picks, plain, pool, probe, probed, status};
@@ -32,6 +32,17 @@ fn last_resort_prefers_servers_that_did_not_fail() {
             3.001 GET #3 <- 200 by b (last resort)
         "#]],
     );
+}
+
+#[test]
+fn retry_after_is_the_end_of_the_first_ejection() {
+    let mut state = plain(Policy::Failover, &[1, 1]);
+    for (server, now) in [(0, at(0)), (1, at(3_000))] {
+        end(&mut state, server, status(530), now);
+    }
+    let both = ServerSet::from_iter([id(0), id(1)]);
+    let replies = [4_000, 9_500, 13_000].map(|now| state.pick(both, &get(), at(now)).unwrap_err());
+    assert_eq!(replies, [6, 1, 1].map(|retry_after| LocalReply::Unavailable { retry_after }));
 }
 
 #[test]

@@ -132,6 +132,20 @@ fn ejections_decay_by_responses_and_time_together() {
 }
 
 #[test]
+fn twenty_responses_forgive_one_ejection() {
+    for (responses, next) in [(20, 20), (39, 20), (40, 10)] {
+        let mut ejection = ejected(0);
+        failing_trial(&mut ejection, at(10_000));
+        ejection.on_passing_probe(at(31_000), at(31_000));
+        for _ in 0..responses {
+            attempt(&mut ejection, HealthImpact::Success, at(31_000));
+        }
+        let change = ejection.on_hung(Cause::Hung, at(86_400_000), &settings());
+        assert_eq!(change, Some(Change::Ejected { duration: seconds(next) }), "{responses} responses");
+    }
+}
+
+#[test]
 fn a_passing_probe_ends_the_first_ejection_if_it_started_later() {
     let mut ejection = ejected(1_000);
     assert_eq!(ejection.on_passing_probe(at(999), at(1_500)), None, "started before the failure was known");
