@@ -242,7 +242,7 @@ mod tests {
     #[test]
     fn a_probe_in_flight_is_due_again_when_its_lease_ends() {
         let mut schedule = ProbeSchedule::default();
-        lease(&mut schedule, 0);
+        let _lease = lease(&mut schedule, 0);
         let until = schedule.lease.unwrap().until;
         assert_eq!(schedule.next_due(at(1)), until, "not at the time of the probe in flight");
         assert_eq!(schedule.next_due(until), schedule.due());
