@@ -16,6 +16,8 @@ cases![
     third_server_is_tried,
     attempts_are_limited,
     unknown_host_is_404,
+    hdr_10_a_port_that_no_service_has_is_ignored,
+    hdr_09_the_404_names_similar_hosts,
     t02_the_host_header_cannot_contain_a_path not on Worker: "workerd responds to such requests itself, with a 500",
     t12_a_request_with_the_loop_header_is_508,
     discarded_responses_are_canceled,
@@ -125,22 +127,40 @@ async fn unknown_host_is_404(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     let app = bench.start(Service::of([&primary])).await;
     let direct = primary.addr().to_string();
-    for host in [
-        "other.test",
-        "app.test.evil.test",
-        "xapp.test",
-        "app.test:8443",
-        "test",
-        "app.test..",
-        "[::1]",
-        direct.as_str(),
-    ] {
+    for host in ["other.test", "app.test.evil.test", "xapp.test", "test", "app.test..", "[::1]", direct.as_str()] {
         let response = app.send(Request::get("/").host(host)).await;
         assert_eq!(response.status, 404, "{host}");
         assert!(response.header("Content-Type").is_some_and(|kind| kind.starts_with("text/plain")), "{response:?}");
         assert!(!response.text().contains("app.test\""), "lists hosts: {response:?}");
     }
     assert_eq!(primary.counts().connections, 0);
+}
+
+/// HDR-10. The client may reach the balancer through a port that the operator does not know.
+async fn hdr_10_a_port_that_no_service_has_is_ignored(bench: Bench) {
+    let [any, named] = bench.servers(["any", "named"]).await;
+    let app = bench.start(vec![Service::of([&any]), Service::of([&named]).host("app.test:8443")]).await;
+    for (host, expected) in [("app.test:8444", "any"), ("App.test.:1", "any"), ("app.test:8443", "named")] {
+        let response = app.send(Request::get("/").host(host)).await;
+        assert_eq!(response.served_by(), expected, "{host}");
+    }
+    assert_eq!(any.requests()[0].header("X-Forwarded-Host"), Some("app.test:8444"));
+}
+
+/// HDR-09.
+async fn hdr_09_the_404_names_similar_hosts(bench: Bench) {
+    let [primary] = bench.servers(["primary"]).await;
+    let services = vec![Service::of([&primary]).host("app.test:8443"), Service::of([&primary]).host("www.other.test")];
+    let app = bench.start(services).await;
+    for (host, similar) in [("app.test", "app.test:8443"), ("other.test", "www.other.test")] {
+        for accept in ["text/plain", "application/json", "text/html"] {
+            let response = app.send(Request::get("/").host(host).header("Accept", accept)).await;
+            assert!(response.status == 404 && response.text().contains(similar), "{host}: {response:?}");
+        }
+        app.log().until("the similar host", |log| log.contains(&format!("similar: {similar}"))).await;
+    }
+    let response = app.send(Request::get("/").host("unknown.test")).await;
+    assert!(!response.text().contains("app.test") && !response.text().contains("other.test"), "{response:?}");
 }
 
 /// A path in `Host` must neither reach a server nor select a service.

@@ -136,7 +136,10 @@ impl Proxy {
         let path_and_query = request.uri().path_and_query().map_or("/", |path| path.as_str()).to_owned();
         let matched = match services.route_parts(peer.scheme, &authority, &path_and_query, has_hop) {
             Ok(matched) => matched,
-            Err(reply) => return local_reply(&context, reply, None, access),
+            Err(reply) => {
+                let context = context.with_similar_hosts(services.similar_hosts(&authority));
+                return local_reply(&context, reply, None, access);
+            }
         };
         let pool = Arc::clone(matched.pool);
         access.line.service = Some(pool.service().name());
@@ -265,7 +268,7 @@ fn local_reply(
     access.on_response(rendered.status);
     access.line.reason = Some(reply.into());
     let (service, server) = (pool.map(Pool::service), access.line.server.as_deref());
-    log::emit(&LogEntry::local_reply(reply, service, server, context.id(), Some(&access.line.host)));
+    log::emit(&LogEntry::local_reply(reply, service, server, context, Some(&access.line.host)));
     let mut response = Response::new(ProxyBody::local(rendered.body, access));
     *response.status_mut() = rendered.status;
     for (name, value) in rendered.headers {

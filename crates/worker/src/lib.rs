@@ -40,7 +40,11 @@ async fn fetch(request: web_sys::Request, env: Env, context: Context) -> Result<
             let client = Fetch::new(matched.pool, context);
             forward(request, matched, client, &loaded.services, &reply_context).await?
         }
-        Err(reply) => respond::local_reply(reply, &reply_context, None, None, url.split('/').nth(2))?,
+        Err(reply) => {
+            let host = url.split('/').nth(2);
+            let similar = host.map(|host| loaded.services.similar_hosts(host)).unwrap_or_default();
+            respond::local_reply(reply, &reply_context.with_similar_hosts(similar), None, None, host)?
+        }
     };
     if loaded.is_fallback {
         response.headers().set(headers::CONFIG_HEADER, "fallback")?;

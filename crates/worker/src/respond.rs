@@ -44,7 +44,7 @@ pub(crate) fn local_reply(
     let service = pool.map(Pool::service);
     let server = service.zip(server).and_then(|(service, server)| service.server(server));
     let server = server.map(|server| server.name.as_str());
-    log::write(&LogEntry::local_reply(reply, service, server, context.id(), host));
+    log::write(&LogEntry::local_reply(reply, service, server, context, host));
     let rendered = context.respond(reply, service);
     let init = web_sys::ResponseInit::new();
     init.set_status(rendered.status.as_u16());

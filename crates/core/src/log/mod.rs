@@ -11,7 +11,7 @@ use crate::attempt::AttemptInfo;
 use crate::classify::{Failure, Outcome};
 use crate::local_reply::LocalReply;
 use crate::pool::{Event, Transition};
-use crate::proxy::{RequestId, Services};
+use crate::proxy::{ReplyContext, RequestId, Services};
 use crate::server_set::ServerId;
 use crate::service::Service;
 
@@ -110,24 +110,25 @@ impl<'a> LogEntry<'a> {
 
     /// Creates the entry of a local reply. `service` is the service of the request, if it is known,
     /// and `server` the name of the server of its last attempt. `host` is the host that the client
-    /// requested, which is logged if it is unknown.
+    /// requested. If it is unknown, it is logged with the similar hosts.
     pub fn local_reply(
         reply: LocalReply,
         service: Option<&'a Service>,
         server: Option<&'a str>,
-        id: &'a RequestId,
+        context: &'a ReplyContext,
         host: Option<&str>,
     ) -> Self {
+        let is_unknown = reply == LocalReply::UnknownHost;
+        let similar = Some(context.similar_hosts().join(", ")).filter(|similar| is_unknown && !similar.is_empty());
         let level = if reply.status().is_server_error() { LogLevel::Warn } else { LogLevel::Info };
         Self {
             service: service.map(Service::name),
             server,
-            request_id: Some(id.as_str()),
+            request_id: Some(context.id().as_str()),
             reason: Some(reply.into()),
+            detail: similar.map(|hosts| format!("similar: {hosts}")),
             status: Some(reply.status().as_u16()),
-            host: host
-                .filter(|_| reply == LocalReply::UnknownHost)
-                .map(|host| host.chars().take(Self::MAX_CLIENT_CHARS).collect()),
+            host: host.filter(|_| is_unknown).map(|host| host.chars().take(Self::MAX_CLIENT_CHARS).collect()),
             ..Self::new(level, LogEvent::LocalReply)
         }
     }
@@ -272,10 +273,13 @@ mod tests {
 
     #[test]
     fn the_entry_of_an_unknown_host_has_the_host() {
-        let (id, host) = (RequestId::random(1), "h".repeat(2_000));
-        let entry = LogEntry::local_reply(LocalReply::UnknownHost, None, None, &id, Some(&host));
+        let (context, host) = (ReplyContext::new(None, RequestId::random(1)), "h".repeat(2_000));
+        let context = context.with_similar_hosts(vec!["app.test".to_owned(), "www.app.test".to_owned()]);
+        let entry = LogEntry::local_reply(LocalReply::UnknownHost, None, None, &context, Some(&host));
+        assert_eq!(entry.detail.as_deref(), Some("similar: app.test, www.app.test"));
         assert_eq!(entry.host.map(|host| host.len()), Some(LogEntry::MAX_CLIENT_CHARS));
-        assert_eq!(LogEntry::local_reply(LocalReply::BadRequest, None, None, &id, Some(&host)).host, None);
+        let other = LogEntry::local_reply(LocalReply::BadRequest, None, None, &context, Some(&host));
+        assert_eq!((other.host, other.detail), (None, None));
     }
 
     #[test]

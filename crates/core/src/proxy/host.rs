@@ -54,6 +54,35 @@ pub fn normalize_host(authority: &str) -> Option<String> {
     }
 }
 
+/// Returns the authority without the port.
+pub fn strip_port(authority: &str) -> &str {
+    match authority.rsplit_once(':') {
+        Some((host, _)) if !authority.ends_with(']') => host,
+        _ => authority,
+    }
+}
+
+/// Returns whether two hosts differ only by the port, by `www.` or by one typing error.
+pub fn is_similar(a: &str, b: &str) -> bool {
+    let [a, b] = [a, b].map(|host| host.strip_prefix("www.").unwrap_or(host));
+    strip_port(a) == strip_port(b) || differ_by_one_error(a, b)
+}
+
+/// Returns whether one character is added, left out or replaced, or two neighbors are swapped.
+fn differ_by_one_error(a: &str, b: &str) -> bool {
+    let common = |a: &mut dyn Iterator<Item = char>, b: &mut dyn Iterator<Item = char>| {
+        a.zip(b).take_while(|(a, b)| a == b).count()
+    };
+    let (a_len, b_len) = (a.chars().count(), b.chars().count());
+    let start = common(&mut a.chars(), &mut b.chars());
+    let end = common(&mut a.chars().rev(), &mut b.chars().rev()).min(a_len.min(b_len) - start);
+    match (a_len - start - end, b_len - start - end) {
+        (0 | 1, 0 | 1) => true,
+        (2, 2) => a.chars().skip(start).take(2).eq(b.chars().skip(start).take(2).collect::<Vec<_>>().into_iter().rev()),
+        _ => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -72,6 +101,27 @@ mod tests {
         ];
         for (url, expected) in table {
             assert_eq!(split_url(url), expected, "{url}");
+        }
+    }
+
+    #[test]
+    fn hosts_with_one_difference_are_similar() {
+        let similar = [
+            ("app.test", "app.test:8443"),
+            ("app.test:1", "app.test:2"),
+            ("www.app.test", "app.test"),
+            ("app.tst", "app.test"),
+            ("appp.test", "app.test"),
+            ("axp.test", "app.test"),
+            ("pap.test", "app.test"),
+            ("[::1]:80", "[::1]"),
+            ("a", ""),
+        ];
+        for (a, b) in similar {
+            assert!(is_similar(a, b) && is_similar(b, a), "{a} {b}");
+        }
+        for (a, b) in [("app.test", "other.test"), ("ppa.test", "app.test"), ("aap.tst", "app.test"), ("ab", "")] {
+            assert!(!is_similar(a, b) && !is_similar(b, a), "{a} {b}");
         }
     }
 

@@ -58,17 +58,31 @@ impl fmt::Display for RequestId {
     }
 }
 
-/// What a local reply to one request depends on: its `Accept` header and its id.
+/// What a local reply to one request depends on: its `Accept` header, its id, and the hosts that an
+/// unknown one is similar to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReplyContext {
     accept: Option<String>,
     id: RequestId,
+    similar_hosts: Vec<String>,
 }
 
 impl ReplyContext {
     /// Creates the context of a request with this `Accept` header.
     pub const fn new(accept: Option<String>, id: RequestId) -> Self {
-        Self { accept, id }
+        Self { accept, id, similar_hosts: Vec::new() }
+    }
+
+    /// Sets the hosts that a reply to an unknown host names, from
+    /// [`Services::similar_hosts`](crate::Services::similar_hosts).
+    #[must_use]
+    pub fn with_similar_hosts(self, similar_hosts: Vec<String>) -> Self {
+        Self { similar_hosts, ..self }
+    }
+
+    /// Returns the hosts that a reply to an unknown host names.
+    pub fn similar_hosts(&self) -> &[String] {
+        &self.similar_hosts
     }
 
     /// Returns the id of the request.
@@ -76,47 +90,53 @@ impl ReplyContext {
         &self.id
     }
 
-    /// Renders a local reply. `service` is the service of the request, if it is known.
-    pub fn respond(&self, reply: LocalReply, service: Option<&Service>) -> LocalResponse {
-        let page = service.and_then(|service| service.error_page.as_deref());
-        reply.response(self.accept.as_deref(), &self.id, page)
-    }
-}
-
-impl LocalReply {
-    /// Renders the reply to a request with this `Accept` header. In `page`, the operator's
+    /// Renders a local reply. `service` is the service of the request, if it is known. In its
     /// [`Service::error_page`], `{{status}}`, `{{reason}}`, `{{message}}` and `{{request_id}}` are
     /// replaced.
-    fn response(self, accept: Option<&str>, id: &RequestId, page: Option<&str>) -> LocalResponse {
-        let status = self.status();
-        let (content_type, body) = match Form::negotiate(accept) {
-            Form::Text => ("text/plain; charset=utf-8", format!("{status}: {}\n", self.message())),
-            Form::Json => ("application/json", self.json(id)),
-            Form::Html => ("text/html; charset=utf-8", self.html(id, page.unwrap_or(PAGE))),
+    pub fn respond(&self, reply: LocalReply, service: Option<&Service>) -> LocalResponse {
+        let status = reply.status();
+        let (content_type, body) = match Form::negotiate(self.accept.as_deref()) {
+            Form::Text => ("text/plain; charset=utf-8", format!("{status}: {}\n", self.message(reply))),
+            Form::Json => ("application/json", self.json(reply)),
+            Form::Html => {
+                let page = service.and_then(|service| service.error_page.as_deref());
+                ("text/html; charset=utf-8", self.html(reply, page.unwrap_or(PAGE)))
+            }
         };
         let mut headers = vec![
             ("content-type", content_type.to_owned()),
             ("cache-control", "no-store".to_owned()),
             (headers::SERVED_BY, headers::SERVED_BY_BALANCER.to_owned()),
-            (headers::REQUEST_ID, id.to_string()),
+            (headers::REQUEST_ID, self.id.to_string()),
         ];
-        headers.extend(self.retry_after().map(|seconds| ("retry-after", seconds.to_string())));
-        headers.extend(self.allow().map(|methods| ("allow", methods.to_owned())));
+        headers.extend(reply.retry_after().map(|seconds| ("retry-after", seconds.to_string())));
+        headers.extend(reply.allow().map(|methods| ("allow", methods.to_owned())));
         LocalResponse { status, headers, body }
     }
 
-    /// Nothing needs escaping: the messages are constant, and ids contain no quotes.
-    fn json(self, id: &RequestId) -> String {
-        let (status, code, message) = (self.status().as_u16(), self.code(), self.message());
+    fn message(&self, reply: LocalReply) -> String {
+        let message = reply.message();
+        match (reply, self.similar_hosts.as_slice()) {
+            (LocalReply::UnknownHost, [_, ..]) => {
+                format!("{message} Similar addresses: {}.", self.similar_hosts.join(", "))
+            }
+            _ => message.to_owned(),
+        }
+    }
+
+    /// Nothing needs escaping: the messages and hosts are the operator's, and ids contain no
+    /// quotes.
+    fn json(&self, reply: LocalReply) -> String {
+        let (status, code, message, id) = (reply.status().as_u16(), reply.code(), self.message(reply), &self.id);
         format!(r#"{{"status":{status},"error":"{code}","message":"{message}","request_id":"{id}"}}"#) + "\n"
     }
 
-    fn html(self, id: &RequestId, page: &str) -> String {
-        let status = self.status();
+    fn html(&self, reply: LocalReply, page: &str) -> String {
+        let status = reply.status();
         page.replace("{{status}}", status.as_str())
             .replace("{{reason}}", status.canonical_reason().unwrap_or_default())
-            .replace("{{message}}", self.message())
-            .replace("{{request_id}}", &id.to_string())
+            .replace("{{message}}", &self.message(reply))
+            .replace("{{request_id}}", &self.id.to_string())
     }
 }
 
@@ -198,6 +218,7 @@ fn parse_qvalue(text: &str) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::service::Server;
 
     #[test]
     fn accept_decides_the_form() {
@@ -227,22 +248,25 @@ mod tests {
         }
     }
 
+    fn respond(reply: LocalReply, accept: &str, service: Option<&Service>) -> LocalResponse {
+        ReplyContext::new(Some(accept.to_owned()), RequestId::random(0xabc)).respond(reply, service)
+    }
+
     #[test]
     fn all_forms_have_the_same_content() {
-        let id = RequestId::random(0xabc);
         let reply = LocalReply::unavailable(std::time::Duration::from_secs(7));
-        let text = reply.response(None, &id, None);
+        let text = respond(reply, "", None);
         assert_eq!(text.body, "503 Service Unavailable: No server responded. Please try again in a moment.\n");
         assert!(text.headers.contains(&("retry-after", "7".to_owned())));
         assert!(text.headers.contains(&("x-request-id", "0000000000000abc".to_owned())));
-        let json = reply.response(Some("application/json"), &id, None).body;
+        let json = respond(reply, "application/json", None).body;
         assert_eq!(
             json,
             "{\"status\":503,\"error\":\"unavailable\",\
              \"message\":\"No server responded. Please try again in a moment.\",\
              \"request_id\":\"0000000000000abc\"}\n"
         );
-        let html = reply.response(Some("text/html"), &id, None).body;
+        let html = respond(reply, "text/html", None).body;
         for part in ["<title>503 Service Unavailable</title>", "No server responded.", "0000000000000abc"] {
             assert!(html.contains(part), "{part} is missing: {html}");
         }
@@ -251,12 +275,12 @@ mod tests {
 
     #[test]
     fn placeholders_of_the_operators_page_are_replaced() {
-        let page = "<h1>{{status}} {{reason}}</h1>{{message}}<i>{{request_id}}</i>{{other}}";
-        let html = LocalReply::Loop.response(Some("text/html"), &RequestId::random(1), Some(page)).body;
+        let mut service = Service::new("app.test", vec![Server::new("a.example".parse().unwrap())]).unwrap();
+        service.error_page = Some("<h1>{{status}} {{reason}}</h1>{{message}}<i>{{request_id}}</i>{{other}}".into());
         assert_eq!(
-            html,
+            respond(LocalReply::Loop, "text/html", Some(&service)).body,
             "<h1>508 Loop Detected</h1>This request has already passed through a load balancer.\
-             <i>0000000000000001</i>{{other}}"
+             <i>0000000000000abc</i>{{other}}"
         );
     }
 

@@ -12,7 +12,7 @@
 
 use std::borrow::Cow;
 
-use crate::proxy::host::{normalize_host, split_url};
+use crate::proxy::host::{normalize_host, split_url, strip_port};
 use crate::service::ServerUrl;
 use crate::service::{Service, has_path_prefix};
 
@@ -170,14 +170,6 @@ fn strip_base_path(path: &str, server: &ServerUrl) -> Option<String> {
         Some('/') => Some(rest.to_owned()),
         Some('?' | '#') => Some(format!("/{rest}")),
         Some(_) => None,
-    }
-}
-
-/// Returns the authority without the port.
-fn strip_port(authority: &str) -> &str {
-    match authority.rsplit_once(':') {
-        Some((host, _)) if !authority.ends_with(']') => host,
-        _ => authority,
     }
 }
 

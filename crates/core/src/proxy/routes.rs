@@ -10,7 +10,7 @@ use std::sync::Arc;
 use crate::local_reply::LocalReply;
 use crate::pool::Pool;
 use crate::proxy::ReplayBuffer;
-use crate::proxy::host::{host_patterns, normalize_host, split_url};
+use crate::proxy::host::{ANY_HOST, host_patterns, is_similar, normalize_host, split_url, strip_port};
 use crate::rng::Rng;
 use crate::service::{Service, has_path_prefix};
 use crate::time::Timestamp;
@@ -108,7 +108,10 @@ impl Services {
             return Err(LocalReply::Loop);
         }
         let host = normalize_host(authority).ok_or(LocalReply::UnknownHost)?;
-        for pattern in host_patterns(&host) {
+        // Without a service for the port, any port is served.
+        let portless = Some(strip_port(&host)).filter(|portless| *portless != host && !self.hosts.contains_key(&host));
+        let of_port = host_patterns(&host).filter(|pattern| portless.is_none() || pattern != ANY_HOST);
+        for pattern in of_port.chain(portless.into_iter().flat_map(host_patterns)) {
             let mut pools = self.hosts.get(&*pattern).into_iter().flatten();
             let pool = pools.find(|pool| pool.service().matches_path(path_and_query));
             let paths = self.without_secrets.iter().filter(|(other, _)| *other == *pattern).map(|(_, path)| path);
@@ -122,6 +125,12 @@ impl Services {
             }
         }
         Err(LocalReply::UnknownHost)
+    }
+
+    /// Returns up to three hosts that a client may have meant by this unknown one.
+    pub fn similar_hosts(&self, authority: &str) -> Vec<String> {
+        let Some(host) = normalize_host(authority) else { return Vec::new() };
+        self.hosts.keys().filter(|known| **known != host && is_similar(known, &host)).take(3).cloned().collect()
     }
 
     /// Returns all pools, in the order of their hosts.
@@ -168,6 +177,8 @@ mod tests {
             ("https://xapp.test/", Some("*")),
             ("https://other.test:8443/", Some("*.test:8443")),
             ("https://other.test:8444/api", Some("*/api")),
+            ("https://app.test:8444/x", Some("app.test/x")),
+            ("https://a.app.test:8444/", Some("*.app.test")),
             ("https://[::1]/", Some("*")),
             ("https://a b/", None),
         ];
@@ -177,7 +188,9 @@ mod tests {
             assert_eq!(name.as_deref(), expected, "{url}");
         }
         let services = services.with_missing_secrets(&["secret.app.test".to_owned()]);
-        assert_eq!(services.route("https://secret.app.test/", false).err(), Some(LocalReply::MissingSecret));
+        for url in ["https://secret.app.test/", "https://secret.app.test:8444/"] {
+            assert_eq!(services.route(url, false).err(), Some(LocalReply::MissingSecret));
+        }
     }
 
     #[test]
