@@ -65,9 +65,9 @@ impl Bench {
     }
 
     /// Starts the native proxy with a limit of open files.
-    pub async fn serve_with_open_files(&self, yaml: impl Into<Yaml>, limit: u32) -> Process {
+    pub async fn serve_with_open_files(&self, yaml: impl Into<Yaml>, limit: u32, arguments: &[&str]) -> Process {
         let Target::Native(proxy) = &self.target else { panic!("this case is only for the native proxy") };
-        let started = proxy.with_open_files(limit).start(&yaml.into().0, &[], &self.log(), None).await;
+        let started = proxy.with_open_files(limit).start(&yaml.into().0, arguments, &self.log(), None).await;
         started.unwrap_or_else(|rejection| panic!("{rejection}"))
     }
 

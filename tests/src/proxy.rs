@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::ops::Deref;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
 use std::{env, fmt, fs};
 
 use rustix::process::{Pid, kill_process};
@@ -83,6 +84,13 @@ impl Proxy {
         shell
     }
 
+    /// Starts the proxy and reads its log only until it listens.
+    pub async fn start_without_reader(&self, yaml: impl Into<Yaml>) -> Process {
+        let log = Log::default();
+        let started = self.run(&yaml.into().0, &[], &log, None, |line| line.contains("listening")).await;
+        started.unwrap_or_else(|error| panic!("{error}"))
+    }
+
     /// Starts the proxy with a configuration and more arguments, by default on any port of
     /// loopback. `roots`, a file, replaces the root certificates of the machine. Returns when the
     /// proxy listens.
@@ -92,6 +100,18 @@ impl Proxy {
         arguments: &[&str],
         log: &Log,
         roots: Option<&str>,
+    ) -> Result<Process, StartError> {
+        self.run(yaml, arguments, log, roots, |_| false).await
+    }
+
+    /// Reads the log until a line is the `last` one.
+    async fn run(
+        &self,
+        yaml: &str,
+        arguments: &[&str],
+        log: &Log,
+        roots: Option<&str>,
+        last: impl Fn(&str) -> bool + Send + 'static,
     ) -> Result<Process, StartError> {
         let unable = |error: std::io::Error| StartError { status: None, errors: error.to_string() };
         let file = tempfile::Builder::new().prefix("tunnel-balancer-").tempdir().map_err(unable)?;
@@ -113,11 +133,12 @@ impl Proxy {
             .spawn()
             .map_err(unable)?;
         let (errors, exited, errors_end) = (Log::default(), Gate::closed(), Gate::closed());
-        read(child.stderr.take(), vec![log.clone(), errors.clone()], errors_end.clone());
-        read(child.stdout.take(), vec![log.clone()], exited.clone());
+        read(child.stderr.take(), vec![log.clone(), errors.clone()], errors_end.clone(), |_| false);
+        read(child.stdout.take(), vec![log.clone()], exited.clone(), last);
         let client = Client::new(SocketAddr::from(([127, 0, 0, 1], 0)));
         let mut process = Process { child, exited, log: log.clone(), addrs: Vec::new(), file, client };
         tokio::select! {
+            biased;
             text = log.until("the proxy to listen", |text| listening(text).len() >= listeners.max(1)) => {
                 process.addrs = listening(&text);
                 process.client = Client::new(process.addrs[0]);
@@ -143,6 +164,18 @@ impl Process {
         self.child.id()
     }
 
+    /// Returns the largest amount of memory that it has used so far, in MiB.
+    pub fn peak_memory(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id())).expect("a running process on Linux");
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"));
+        peak.and_then(|kilobytes| kilobytes.trim().parse::<u64>().ok()).expect("a size") / 1024
+    }
+
+    /// Returns the path of the configuration file.
+    pub fn path(&self) -> PathBuf {
+        self.file.path().join("services.yaml")
+    }
+
     /// Returns its log.
     pub fn log(&self) -> &Log {
         &self.log
@@ -163,13 +196,13 @@ impl Process {
 
     /// Replaces the configuration file atomically, as editors do.
     pub fn edit(&self, yaml: impl Into<Yaml>) {
-        let (path, new) = (self.file.path().join("services.yaml"), self.file.path().join("new"));
+        let (path, new) = (self.path(), self.file.path().join("new"));
         fs::write(&new, yaml.into().0).and_then(|()| fs::rename(new, path)).expect("a writable temporary directory");
     }
 
     /// Removes the configuration file.
     pub fn remove(&self) {
-        fs::remove_file(self.file.path().join("services.yaml")).expect("a writable temporary directory");
+        fs::remove_file(self.path()).expect("a writable temporary directory");
     }
 
     /// Sends a signal.
@@ -179,8 +212,16 @@ impl Process {
 
     /// Waits until the process has ended by itself.
     pub async fn exit(&mut self) -> ExitStatus {
-        within("the proxy to end", self.exited.passed()).await;
-        self.child.wait().expect("a child process")
+        let exited = async {
+            self.exited.passed().await;
+            loop {
+                match self.child.try_wait().expect("a child process") {
+                    Some(status) => return status,
+                    None => tokio::time::sleep(Duration::from_millis(10)).await,
+                }
+            }
+        };
+        within("the proxy to end", exited).await
     }
 }
 
@@ -218,13 +259,24 @@ fn listening(log: &str) -> Vec<SocketAddr> {
     announced.filter_map(|event| event["address"].as_str()?.parse().ok()).collect()
 }
 
-/// Copies an output into logs on a thread of its own, and opens `end` when the output ends.
-fn read(output: Option<impl Read + Send + 'static>, logs: Vec<Log>, end: Gate) {
-    let output = BufReader::new(output.expect("the output is piped"));
+/// Copies an output into logs on a thread of its own. After the `last` line it stays open and is
+/// not read. Opens `end` when no further line is read.
+fn read(
+    output: Option<impl Read + Send + 'static>,
+    logs: Vec<Log>,
+    end: Gate,
+    last: impl Fn(&str) -> bool + Send + 'static,
+) {
+    let mut output = BufReader::new(output.expect("the output is piped"));
     std::thread::spawn(move || {
-        for line in output.split(b'\n').map_while(Result::ok) {
+        for line in output.by_ref().split(b'\n').map_while(Result::ok) {
             let line = String::from_utf8_lossy(&line);
             logs.iter().for_each(|log| log.line(&line));
+            if last(&line) {
+                end.open();
+                // Longer than a case takes.
+                std::thread::sleep(crate::TIMEOUT * 3);
+            }
         }
         end.open();
     });

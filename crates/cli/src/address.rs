@@ -3,6 +3,17 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use ipnet::IpNet;
+use tunnel_balancer_native::Protocol;
+
+/// Reads a scheme, if there is one, and an address to listen on.
+pub(crate) fn listener(text: &str) -> Result<(Option<Protocol>, SocketAddr), String> {
+    for (scheme, protocol) in [("http://", Protocol::Http), ("https://", Protocol::Https)] {
+        if let Some(address) = text.strip_prefix(scheme) {
+            return Ok((Some(protocol), listen(address)?));
+        }
+    }
+    Ok((None, listen(text)?))
+}
 
 /// Reads an address to listen on. Without a host, or with `*`, it is every IPv4 address of this
 /// machine, as in nginx and HAProxy.
@@ -39,6 +50,15 @@ pub(crate) fn network(text: &str) -> Result<IpNet, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn listeners_may_have_a_scheme() {
+        let address = SocketAddr::from(([0, 0, 0, 0], 443));
+        assert_eq!(listener(":443"), Ok((None, address)));
+        assert_eq!(listener("https://:443"), Ok((Some(Protocol::Https), address)));
+        assert_eq!(listener("http://*:443"), Ok((Some(Protocol::Http), address)));
+        assert!(listener("ftp://:443").is_err() && listener("https://").is_err());
+    }
 
     #[test]
     fn listen_addresses_need_no_host() {

@@ -10,7 +10,9 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use ipnet::IpNet;
 use tunnel_balancer_core::LogLevel;
-use tunnel_balancer_native::{Limits, LogFormat, LogLayer, LogWriter, Options, StartError, TlsFiles, TrustedProxies};
+use tunnel_balancer_native::{
+    Limits, Listen, LogFormat, LogLayer, LogWriter, Options, Protocol, StartError, TlsFiles, TrustedProxies,
+};
 
 use crate::map_file::MapFile;
 use crate::{address, input};
@@ -21,13 +23,13 @@ use crate::{address, input};
 /// changes. A file with errors is rejected and logged, and the last valid one stays in use.
 ///
 /// The log goes to stdout, one JSON object per line. SIGTERM and SIGINT drain requests in flight,
-/// then exit; a second signal exits at once. SIGHUP reloads the file and the certificate. SIGUSR1
+/// then exit; a second signal exits at once. SIGHUP reloads the file and the certificates. SIGUSR1
 /// lets traffic return to servers that `failback: manual` holds back.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
   tunnel-balancer serve
-  tunnel-balancer serve --listen :443 --tls-cert cert.pem --tls-key key.pem
+  tunnel-balancer serve --listen :443 --tls-cert cert.pem --tls-key key.pem --redirect-http :80
   Behind cloudflared on the same machine:
   tunnel-balancer serve --client-ip-header cf-connecting-ip --public-scheme https
 
@@ -39,17 +41,23 @@ pub(crate) struct Serve {
 
     /// Address to listen on: 127.0.0.1:8080, localhost:8080, an IPv6 address in brackets with a
     /// port, or all IPv4 addresses with :8080. Port 0 is any free port, which the log names.
-    /// Repeatable.
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080", value_parser = address::listen)]
-    listen: Vec<SocketAddr>,
+    /// With --tls-cert it is for HTTPS, unless it begins with http://. Repeatable.
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080", value_parser = address::listener)]
+    listen: Vec<(Option<Protocol>, SocketAddr)>,
 
-    /// Certificate for TLS (PEM), followed by the intermediate certificates.
+    /// Address on which HTTP is redirected to HTTPS. Repeatable.
+    #[arg(long, value_name = "ADDRESS:PORT", requires = "tls_cert", value_parser = address::listen)]
+    redirect_http: Vec<SocketAddr>,
+
+    /// Certificate for TLS (PEM), followed by the intermediate certificates. It is reloaded when it
+    /// changes. Repeatable, each with its key: clients get the first one that is valid for the
+    /// host.
     #[arg(long, value_name = "FILE", requires = "tls_key")]
-    tls_cert: Option<PathBuf>,
+    tls_cert: Vec<PathBuf>,
 
-    /// Private key of the certificate (PEM).
+    /// Private key of the certificate (PEM). Repeatable, in the order of the certificates.
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
-    tls_key: Option<PathBuf>,
+    tls_key: Vec<PathBuf>,
 
     /// Header in which a proxy in front of this one passes the client's address, such as
     /// cf-connecting-ip or x-forwarded-for. It is accepted only from --trusted-proxy. Default: the
@@ -96,14 +104,16 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "SIZE", default_value = "64KiB", value_parser = header_size)]
     max_header_size: usize,
 
-    /// Largest number of client connections. More connections wait.
+    /// Largest number of client connections, and of requests in flight. More of them wait. The
+    /// limit of open files may allow fewer.
     #[arg(long, value_name = "NUMBER", default_value_t = 10_000, value_parser = at_least_one)]
     max_connections: usize,
 
-    /// Largest number of connections per client address (IPv6: per /64). More connections are
-    /// closed. Trusted proxies are exempt.
-    #[arg(long, value_name = "NUMBER", default_value_t = 256, value_parser = at_least_one)]
-    max_connections_per_client: usize,
+    /// Largest number of connections per client address (IPv6: per /64). As many again wait, and
+    /// more are closed. Trusted proxies are exempt. Default: 256, and no limit for private
+    /// networks.
+    #[arg(long, value_name = "NUMBER", value_parser = at_least_one)]
+    max_connections_per_client: Option<usize>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -133,8 +143,20 @@ impl Serve {
             eprintln!("  hint: write it to a file and name that by `-f FILE`");
             return ExitCode::from(2);
         }
-        let inputs = [Some(self.map.path()), self.tls_cert.as_deref(), self.tls_key.as_deref()];
-        if inputs.into_iter().flatten().any(|input| input::is_same_file(input, &self.access_log)) {
+        if self.tls_cert.len() != self.tls_key.len() {
+            let (certificates, keys) = (self.tls_cert.len(), self.tls_key.len());
+            eprintln!("error: {certificates} of --tls-cert, but {keys} of --tls-key");
+            eprintln!("  hint: give each certificate its key, in the same order");
+            return ExitCode::from(2);
+        }
+        let is_https = |(protocol, _): &(Option<Protocol>, _)| *protocol == Some(Protocol::Https);
+        if self.tls_cert.is_empty() && self.listen.iter().any(is_https) {
+            eprintln!("error: --listen https:// needs a certificate");
+            eprintln!("  hint: add `--tls-cert FILE --tls-key FILE`");
+            return ExitCode::from(2);
+        }
+        let inputs = self.tls_cert.iter().chain(&self.tls_key).map(PathBuf::as_path).chain([self.map.path()]);
+        if inputs.into_iter().any(|input| input::is_same_file(input, &self.access_log)) {
             eprintln!("error: --access-log {} would write to an input", self.access_log.display());
             return ExitCode::from(2);
         }
@@ -185,10 +207,16 @@ impl Serve {
     }
 
     fn options(self) -> Options {
+        let default = if self.tls_cert.is_empty() { Protocol::Http } else { Protocol::Https };
+        let listeners = self.listen.iter().map(|(protocol, address)| (protocol.unwrap_or(default), *address));
+        let redirects = self.redirect_http.iter().map(|address| (Protocol::Redirect, *address));
+        let listen = listeners.chain(redirects).map(|(protocol, address)| Listen { address, protocol }).collect();
+        let files = self.tls_cert.into_iter().zip(self.tls_key);
+        let tls = files.map(|(certificates, key)| TlsFiles { certificates, key }).collect();
         Options {
             file: self.map.path().to_owned(),
-            listen: self.listen,
-            tls: self.tls_cert.zip(self.tls_key).map(|(certificates, key)| TlsFiles { certificates, key }),
+            listen,
+            tls,
             trusted: TrustedProxies { header: self.client_ip_header, networks: self.trusted_proxy },
             public_scheme: self.public_scheme.map(|scheme| match scheme {
                 Scheme::Http => "http",

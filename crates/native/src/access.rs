@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use tunnel_balancer_core::{LogEntry, LogEvent, Reason, RequestId};
 
 use crate::log::{Line, LogWriter};
+use crate::request_slots::RequestSlot;
 
 /// The facts of a request so far. The line is written on drop, however the request ends.
 #[derive(Debug)]
@@ -16,6 +17,8 @@ pub(crate) struct Access {
     abort: CancellationToken,
     started: Instant,
     last_attempt: LastAttempt,
+    /// Held until the server is no longer needed.
+    pub(crate) slot: Option<RequestSlot>,
     pub(crate) line: AccessLine,
 }
 
@@ -78,7 +81,12 @@ impl Access {
             ..AccessLine::default()
         };
         let last_attempt = LastAttempt::default();
-        Self { log: log.cloned(), abort: abort.clone(), started: Instant::now(), last_attempt, line }
+        Self { log: log.cloned(), abort: abort.clone(), started: Instant::now(), last_attempt, slot: None, line }
+    }
+
+    /// Returns the address of the client.
+    pub(crate) fn client(&self) -> &str {
+        &self.line.client
     }
 
     /// Returns the record of the last attempt.

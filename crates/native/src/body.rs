@@ -1,7 +1,7 @@
-//! Bodies of requests and responses: streamed, with idle timeouts.
+//! Bodies from connections, with idle timeouts, and those of responses to clients.
 
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use tunnel_balancer_core::{Clock, Pool, Reason, ServerId, Timestamp};
 use crate::access::Access;
 use crate::clock::TokioClock;
 use crate::h2_streams::StreamSlot;
+use crate::unread::Reader;
 
 /// Why a body ended early.
 #[derive(Debug, thiserror::Error)]
@@ -40,7 +41,7 @@ pub(crate) struct IdleTimeoutBody {
     /// The idle timer. It runs while data is awaited.
     timer: Option<Pin<Box<Sleep>>>,
     /// Whether it was aborted or timed out.
-    failed: bool,
+    pub(crate) failed: bool,
     /// Whether it was read to its end.
     ended: bool,
     /// When the last data arrived. Initially the time of the headers.
@@ -81,7 +82,7 @@ impl IdleTimeoutBody {
     const READER_STOPPED: Duration = Duration::from_secs(10);
 
     /// Returns whether nothing more will be read: the body has ended, or its reader has stopped.
-    fn is_read(&self) -> bool {
+    pub(crate) fn is_read(&self) -> bool {
         let reader_stopped = self.timer.is_none() && self.last_data.elapsed() > Self::READER_STOPPED;
         self.ended || self.failed || self.is_end_stream() || reader_stopped
     }
@@ -137,70 +138,6 @@ impl Body for IdleTimeoutBody {
     }
 }
 
-/// The body of a request to a server. Clones share the stream.
-#[derive(Clone, Debug)]
-pub(crate) enum RequestBody {
-    Empty,
-    Buffered(Full<Bytes>),
-    /// A stream, which is intact only until the first attempt that has a connection.
-    Stream(Arc<Mutex<IdleTimeoutBody>>),
-}
-
-impl RequestBody {
-    pub(crate) fn stream(body: IdleTimeoutBody) -> Self {
-        Self::Stream(Arc::new(Mutex::new(body)))
-    }
-
-    /// Returns whether nothing more is expected to be sent: the body has ended, or the server does
-    /// not read it.
-    pub(crate) fn is_sent(&self) -> bool {
-        match self {
-            Self::Empty | Self::Buffered(_) => true,
-            Self::Stream(stream) => stream.lock().unwrap_or_else(PoisonError::into_inner).is_read(),
-        }
-    }
-
-    /// Returns whether the client aborted the body or timed out.
-    pub(crate) fn has_failed(&self) -> bool {
-        matches!(self, Self::Stream(stream) if stream.lock().unwrap_or_else(PoisonError::into_inner).failed)
-    }
-}
-
-impl Body for RequestBody {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        match &mut *self {
-            Self::Empty => Poll::Ready(None),
-            Self::Buffered(bytes) => Pin::new(bytes).poll_frame(context).map_err(|never| match never {}),
-            Self::Stream(stream) => {
-                let mut stream = stream.lock().unwrap_or_else(PoisonError::into_inner);
-                Pin::new(&mut *stream).poll_frame(context)
-            }
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Empty => true,
-            Self::Buffered(bytes) => bytes.is_end_stream(),
-            Self::Stream(stream) => stream.lock().unwrap_or_else(PoisonError::into_inner).is_end_stream(),
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Empty => SizeHint::with_exact(0),
-            Self::Buffered(bytes) => bytes.size_hint(),
-            Self::Stream(stream) => stream.lock().unwrap_or_else(PoisonError::into_inner).size_hint(),
-        }
-    }
-}
-
 /// The body of a response to a client.
 #[derive(Debug)]
 pub struct ProxyBody {
@@ -210,6 +147,10 @@ pub struct ProxyBody {
     ended: bool,
     /// An error that is returned by the next poll, after the data before it has been flushed.
     held: Option<BodyError>,
+    /// The reader, if flow control lets it stop a single response.
+    reader: Option<Arc<Reader>>,
+    /// Data that has arrived beyond the last piece for such a reader.
+    rest: Bytes,
 }
 
 #[derive(Debug)]
@@ -231,32 +172,67 @@ pub(crate) struct ResponseOrigin {
     pub(crate) pool: Arc<Pool>,
     pub(crate) server: ServerId,
     pub(crate) clock: TokioClock,
-    #[expect(dead_code, reason = "held for its drop")]
+    /// Held until the body has arrived.
     pub(crate) slot: Option<Arc<StreamSlot>>,
 }
 
 impl ProxyBody {
     /// Creates the body of a local reply.
     pub(crate) fn local(text: String, access: Access) -> Self {
-        Self { content: Content::Local(Full::new(Bytes::from(text))), access: Some(access), ended: false, held: None }
+        Self::new(Content::Local(Full::new(Bytes::from(text))), Some(access))
     }
 
     pub(crate) fn empty() -> Self {
-        Self { content: Content::Local(Full::default()), access: None, ended: true, held: None }
+        Self::new(Content::Local(Full::default()), None)
     }
 
     /// Creates the body of a server's response.
     pub(crate) fn upstream(body: IdleTimeoutBody, origin: ResponseOrigin, access: Access) -> Self {
-        Self {
-            content: Content::Upstream { last_byte: origin.clock.now(), check: None, body, origin },
-            access: Some(access),
-            ended: false,
-            held: None,
+        Self::new(Content::Upstream { last_byte: origin.clock.now(), check: None, body, origin }, Some(access))
+    }
+
+    fn new(content: Content, access: Option<Access>) -> Self {
+        Self { content, access, ended: false, held: None, reader: Reader::current(), rest: Bytes::new() }
+    }
+
+    /// Returns the next piece of a frame for a reader that gets pieces. The rest stays.
+    fn split(&mut self, frame: Frame<Bytes>) -> Frame<Bytes> {
+        match frame.into_data() {
+            Ok(mut data) => {
+                self.rest = data.split_off(data.len().min(Reader::PIECE));
+                Frame::data(data)
+            }
+            Err(frame) => frame,
         }
     }
-}
 
-impl ProxyBody {
+    /// Counts a frame that the client gets.
+    fn pass_on(&mut self, frame: Frame<Bytes>) -> Frame<Bytes> {
+        if let Some(access) = &mut self.access {
+            access.line.bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
+        }
+        self.reader.iter().for_each(|reader| reader.on_data());
+        self.ended = self.is_end_stream();
+        frame
+    }
+
+    /// Releases what was needed for the server, once the whole body has arrived.
+    fn release(&mut self) {
+        if let Some(access) = &mut self.access {
+            access.slot = None;
+        }
+        if let Content::Upstream { origin, .. } = &mut self.content {
+            origin.slot = None;
+        }
+    }
+
+    fn has_arrived(&self) -> bool {
+        match &self.content {
+            Content::Local(text) => text.is_end_stream(),
+            Content::Upstream { body, .. } => body.is_end_stream(),
+        }
+    }
+
     fn set_reason(&mut self, reason: Reason) {
         if let Some(access) = &mut self.access {
             access.line.reason = Some(reason);
@@ -276,6 +252,12 @@ impl Body for ProxyBody {
         if let Some(error) = this.held.take() {
             return Poll::Ready(Some(Err(error)));
         }
+        if !this.rest.is_empty() {
+            let rest = std::mem::take(&mut this.rest);
+            let frame = this.split(Frame::data(rest));
+            return Poll::Ready(Some(Ok(this.pass_on(frame))));
+        }
+        this.reader.iter().for_each(|reader| reader.on_wait_for_server());
         let frame = match &mut this.content {
             Content::Local(text) => Pin::new(text).poll_frame(context).map_err(|never| match never {}),
             Content::Upstream { body, origin, last_byte, check } => match Pin::new(body).poll_frame(context) {
@@ -287,41 +269,45 @@ impl Body for ProxyBody {
             },
         };
         let Poll::Ready(frame) = frame else { return Poll::Pending };
-        match (&frame, &this.content) {
-            (Some(Ok(frame)), _) => {
-                if let Some(access) = &mut this.access {
-                    access.line.bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
-                }
+        if let (Some(Err(error)), Content::Upstream { origin, body, .. }) = (&frame, &this.content) {
+            if !body.is_behind() && !matches!(error, BodyError::Unresponsive) {
+                origin.pool.update(|state| state.on_response_aborted(origin.server, origin.clock.now()));
             }
-            (Some(Err(error)), Content::Upstream { origin, body, .. }) => {
-                if !body.is_behind() && !matches!(error, BodyError::Unresponsive) {
-                    origin.pool.update(|state| state.on_response_aborted(origin.server, origin.clock.now()));
-                }
-                this.set_reason(match error {
-                    BodyError::ConnectionLost(_) => Reason::ConnectionLost,
-                    BodyError::IdleTimeout(_) => Reason::IdleTimeout,
-                    BodyError::Unresponsive => Reason::Unresponsive,
-                });
+            this.set_reason(match error {
+                BodyError::ConnectionLost(_) => Reason::ConnectionLost,
+                BodyError::IdleTimeout(_) => Reason::IdleTimeout,
+                BodyError::Unresponsive => Reason::Unresponsive,
+            });
+        }
+        if !matches!(frame, Some(Ok(_))) || this.has_arrived() {
+            this.release();
+        }
+        match frame {
+            Some(Ok(frame)) => {
+                let frame = if this.reader.is_some() { this.split(frame) } else { frame };
+                Poll::Ready(Some(Ok(this.pass_on(frame))))
             }
-            _ => {}
+            Some(Err(error)) => {
+                this.ended = true;
+                this.held = Some(error);
+                context.waker().wake_by_ref();
+                Poll::Pending
+            }
+            None => {
+                this.ended = true;
+                Poll::Ready(None)
+            }
         }
-        this.ended = !matches!(frame, Some(Ok(_))) || this.is_end_stream();
-        if let Some(Err(error)) = frame {
-            this.held = Some(error);
-            context.waker().wake_by_ref();
-            return Poll::Pending;
-        }
-        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.content {
-            Content::Local(text) => text.is_end_stream(),
-            Content::Upstream { body, .. } => body.is_end_stream(),
-        }
+        self.rest.is_empty() && self.has_arrived()
     }
 
     fn size_hint(&self) -> SizeHint {
+        if !self.rest.is_empty() {
+            return SizeHint::new();
+        }
         match &self.content {
             Content::Local(text) => text.size_hint(),
             Content::Upstream { body, .. } => body.size_hint(),
@@ -354,7 +340,10 @@ impl Drop for ProxyBody {
     fn drop(&mut self) {
         // Local replies are sent as a whole. The response to a HEAD has no body.
         let streams = matches!(self.content, Content::Upstream { .. });
-        if streams && !self.ended && !self.is_end_stream() {
+        let is_unread = self.reader.as_ref().is_some_and(|reader| reader.has_stopped());
+        if is_unread {
+            self.set_reason(Reason::IdleTimeout);
+        } else if streams && !self.ended && !self.is_end_stream() {
             self.set_reason(Reason::ClientDisconnected);
         }
     }

@@ -3,21 +3,23 @@
 //! The file is polled. File system events are unreliable for files that are replaced, mounted into
 //! a container or on a network share. Reading some kilobytes once a second is cheap.
 
-use std::io::Read as _;
+use std::fs::OpenOptions;
+use std::io::{self, Read as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tunnel_balancer_config::{Available, Errors, MAX_BYTES, Platform, parse_available, parse_for};
 use tunnel_balancer_core::Reason;
 
+use crate::settled::Settled;
+
 /// The file and its last contents.
 #[derive(Debug)]
 pub(crate) struct ConfigFile {
     path: PathBuf,
-    /// The contents that were applied or rejected last, or the error of reading them.
-    applied: Result<String, String>,
-    /// The contents of the last poll, or its error.
-    last_read: Result<String, String>,
+    /// The contents, or the error of reading them.
+    contents: Settled<Result<String, String>>,
 }
 
 /// Why a configuration cannot be used.
@@ -37,25 +39,20 @@ impl ConfigFile {
     /// # Errors
     /// If the file cannot be read or is invalid.
     pub(crate) fn open(path: &Path) -> Result<(Self, Available), ConfigError> {
-        let text = read(path);
-        let file = Self { path: path.to_owned(), applied: text.clone(), last_read: text };
+        let file = Self { path: path.to_owned(), contents: Settled::new(read(path)) };
         let config = file.parse()?;
         Ok((file, config))
     }
 
-    /// Reads the file. Returns its configuration if the contents changed and were the same in two
-    /// polls: an editor may still be writing, and half a file can be valid.
+    /// Reads the file. Returns its configuration if the contents changed and have settled.
     pub(crate) fn poll(&mut self) -> Option<Result<Available, ConfigError>> {
-        let text = read(&self.path);
-        let is_settled = text == self.last_read;
-        self.last_read = text;
-        (is_settled && self.last_read != self.applied).then(|| self.apply())
+        self.contents.poll(read(&self.path)).then(|| self.parse())
     }
 
     /// Reads the file and returns its configuration, changed or not.
     pub(crate) fn reload(&mut self) -> Result<Available, ConfigError> {
-        self.last_read = read(&self.path);
-        self.apply()
+        self.contents.reload(read(&self.path));
+        self.parse()
     }
 
     /// Returns the path of the file.
@@ -65,19 +62,14 @@ impl ConfigFile {
 
     /// Returns the warnings about the last contents.
     pub(crate) fn warnings(&self) -> Vec<String> {
-        let checked = self.applied.as_deref().ok().and_then(|text| parse_for(text, Platform::Serve).ok());
+        let checked = self.contents.applied().as_deref().ok().and_then(|text| parse_for(text, Platform::Serve).ok());
         let warnings = checked.map(|config| config.warnings);
         warnings.into_iter().flatten().map(|warning| format!("{}:{warning}", self.path.display())).collect()
     }
 
-    fn apply(&mut self) -> Result<Available, ConfigError> {
-        self.applied = self.last_read.clone();
-        self.parse()
-    }
-
     fn parse(&self) -> Result<Available, ConfigError> {
         let unreadable = |error: &String| ConfigError { reason: Reason::UnreadableFile, detail: error.clone() };
-        let text = self.applied.as_deref().map_err(unreadable)?;
+        let text = self.contents.applied().as_deref().map_err(unreadable)?;
         let rejected =
             |reason, errors: &Errors| ConfigError { reason, detail: errors.in_file(&self.name()).to_string() };
         let read = parse_available(text, Platform::Serve, &|secret| std::env::var(secret).ok())
@@ -90,14 +82,24 @@ impl ConfigFile {
 }
 
 fn read(path: &Path) -> Result<String, String> {
-    let mut text = Vec::new();
     // One byte more than the limit shows that the file is too large.
-    let read = std::fs::File::open(path).and_then(|file| file.take(MAX_BYTES as u64 + 1).read_to_end(&mut text));
-    read.map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+    let text = read_regular(path, MAX_BYTES + 1).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
     if text.len() > MAX_BYTES {
         return Err(format!("{} is larger than {MAX_BYTES} bytes", path.display()));
     }
     String::from_utf8(text).map_err(|_| format!("{} is not valid UTF-8", path.display()))
+}
+
+/// Reads at most `limit` bytes of a regular file. A pipe would block the proxy until another
+/// process writes to it.
+pub(crate) fn read_regular(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
+    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("it is not a regular file"));
+    }
+    let mut bytes = Vec::new();
+    file.take(limit as u64).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 #[cfg(test)]

@@ -11,19 +11,24 @@ use hyper::body::Incoming;
 use hyper_util::client::legacy::Error;
 use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
 
-use crate::body::RequestBody;
+use crate::request_body::RequestBody;
 use crate::upstream::Connections;
 
 /// Sends a request. Its connection is not reused if the request or the response authenticates it.
+/// `on_connected` is called when it has a connection, maybe repeatedly.
 pub(crate) async fn send(
     connections: &Connections,
     mut request: Request<RequestBody>,
+    mut on_connected: impl FnMut(),
 ) -> Result<Response<Incoming>, Error> {
     let has_credentials = names_connection_scheme(request.headers(), &AUTHORIZATION);
     let connection = capture_connection(&mut request);
     let mut sent = pin!(connections.request(request));
     let response = poll_fn(|context| {
         let response = sent.as_mut().poll(context);
+        if connection.connection_metadata().is_some() {
+            on_connected();
+        }
         if has_credentials {
             // The connection is known before the response arrives, which would return it to the
             // pool.

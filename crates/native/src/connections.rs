@@ -5,55 +5,85 @@ use std::collections::HashMap;
 use std::io;
 use std::net::IpAddr;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// The connections of each client.
+/// A limit of each client.
+#[derive(Debug)]
+pub(crate) struct Clients {
+    limit: usize,
+    semaphores: Mutex<Semaphores>,
+}
+
+#[derive(Debug, Default)]
+struct Semaphores {
+    by_client: HashMap<IpAddr, Weak<Semaphore>>,
+    /// The number of clients at which those without permits are removed.
+    prune_at: usize,
+}
+
+impl Clients {
+    /// Creates a limit.
+    pub(crate) fn new(limit: usize) -> Self {
+        Self { limit, semaphores: Mutex::default() }
+    }
+
+    /// Returns the semaphore of a client. It lives as long as its permits.
+    pub(crate) fn of(&self, client: IpAddr) -> Arc<Semaphore> {
+        /// The least number of clients at which some are removed.
+        const MIN_CLIENTS: usize = 64;
+
+        let mut semaphores = self.semaphores.lock().unwrap_or_else(PoisonError::into_inner);
+        if semaphores.by_client.len() >= semaphores.prune_at {
+            semaphores.by_client.retain(|_, semaphore| semaphore.strong_count() > 0);
+            semaphores.prune_at = MIN_CLIENTS.max(2 * semaphores.by_client.len());
+        }
+        let entry = semaphores.by_client.entry(network(client)).or_default();
+        entry.upgrade().unwrap_or_else(|| {
+            let semaphore = Arc::new(Semaphore::new(self.limit));
+            *entry = Arc::downgrade(&semaphore);
+            semaphore
+        })
+    }
+}
+
+/// The connections of each client: at the limit, as many again wait.
 #[derive(Debug)]
 pub(crate) struct Connections {
-    /// The limit per client.
-    limit: usize,
-    open: Mutex<HashMap<IpAddr, usize>>,
+    /// All connections of a client.
+    open: Clients,
+    /// Those that are served.
+    served: Clients,
 }
 
-/// One counted connection of a client. Released on drop.
+/// One connection of a client, which may have to wait. Released on drop.
 #[derive(Debug)]
-pub(crate) struct ClientPermit {
-    connections: Arc<Connections>,
-    client: IpAddr,
-}
+pub(crate) struct ClientPermit(
+    #[expect(dead_code, reason = "held for its drop")] OwnedSemaphorePermit,
+    Arc<Semaphore>,
+    Option<OwnedSemaphorePermit>,
+);
 
 impl Connections {
-    /// Creates a counter with a limit per client.
-    pub(crate) fn new(limit: usize) -> Arc<Self> {
-        Arc::new(Self { limit, open: Mutex::default() })
+    /// Creates a limit per client.
+    pub(crate) fn new(limit: usize) -> Self {
+        Self { open: Clients::new(limit.saturating_mul(2).min(Semaphore::MAX_PERMITS)), served: Clients::new(limit) }
     }
 
-    /// Counts a connection. `None` if the client is at its limit.
-    pub(crate) fn open(self: &Arc<Self>, client: IpAddr) -> Option<ClientPermit> {
-        let client = network(client);
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = open.entry(client).or_default();
-        if *count >= self.limit {
-            return None;
-        }
-        *count += 1;
-        Some(ClientPermit { connections: Arc::clone(self), client })
+    /// Counts a connection. `None` if too many of the client wait.
+    pub(crate) fn open(&self, client: IpAddr) -> Option<ClientPermit> {
+        let permit = self.open.of(client).try_acquire_owned().ok()?;
+        Some(ClientPermit(permit, self.served.of(client), None))
     }
 }
 
-impl Drop for ClientPermit {
-    fn drop(&mut self) {
-        let mut open = self.connections.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = open.get_mut(&self.client) {
-            *count -= 1;
-            if *count == 0 {
-                open.remove(&self.client);
-            }
-        }
+impl ClientPermit {
+    /// Waits until the connection may be served.
+    pub(crate) async fn wait(&mut self) {
+        self.2 = Arc::clone(&self.1).acquire_owned().await.ok();
     }
 }
 
@@ -61,7 +91,7 @@ impl Drop for ClientPermit {
 #[derive(Debug)]
 pub(crate) struct ConnectionPermit(
     #[expect(dead_code, reason = "held for its drop")] pub(crate) OwnedSemaphorePermit,
-    #[expect(dead_code, reason = "held for its drop")] pub(crate) Option<ClientPermit>,
+    pub(crate) Option<ClientPermit>,
 );
 
 /// A connection with its permits, which are released when it is closed. The permits belong to the
@@ -121,21 +151,38 @@ fn network(client: IpAddr) -> IpAddr {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+
     use super::*;
 
-    #[test]
-    fn each_client_has_its_own_limit() {
-        let connections = Connections::new(2);
+    #[tokio::test]
+    async fn each_client_has_its_own_limit() {
+        let connections = Connections::new(1);
         let open = |client: &str| connections.open(client.parse().unwrap());
-        let first = open("192.0.2.1");
-        let _second = open("::ffff:192.0.2.1");
-        assert!(open("192.0.2.1").is_none());
-        let _other = open("192.0.2.2").unwrap();
+        let mut first = open("192.0.2.1").unwrap();
+        first.wait().await;
+        let mut second = open("::ffff:192.0.2.1").unwrap();
+        assert!(open("192.0.2.1").is_none(), "one is served, and one waits");
+        let (mut other, mut waiting) = (open("192.0.2.2").unwrap(), pin!(second.wait()));
+        tokio::select! {
+            biased;
+            () = &mut waiting => panic!("the second connection was served beside the first"),
+            () = other.wait() => {}
+        }
         drop(first);
-        let _third = open("192.0.2.1").unwrap();
+        waiting.await;
         let _six = (open("2001:db8::1").unwrap(), open("2001:db8::2").unwrap());
         assert!(open("2001:db8::3").is_none());
         assert!(open("2001:db8:0:1::3").is_some());
-        assert_eq!(connections.open.lock().unwrap().len(), 3, "clients without connections are removed");
+    }
+
+    #[test]
+    fn clients_without_permits_are_removed() {
+        let clients = Clients::new(1);
+        let _held = clients.of([192, 0, 2, 1].into());
+        for n in 0..10_000_u32 {
+            drop(clients.of(n.to_be_bytes().into()));
+        }
+        assert!(clients.semaphores.lock().unwrap().by_client.len() <= 128);
     }
 }

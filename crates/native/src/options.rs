@@ -12,9 +12,10 @@ pub struct Options {
     /// The configuration file.
     pub file: PathBuf,
     /// The addresses to listen on.
-    pub listen: Vec<SocketAddr>,
-    /// The certificate of the listeners. `None`: plain HTTP.
-    pub tls: Option<TlsFiles>,
+    pub listen: Vec<Listen>,
+    /// The certificates of the listeners for HTTPS. A client gets the first one that is valid for
+    /// the host that it names, or else the first of all.
+    pub tls: Vec<TlsFiles>,
     /// The proxies that may name the client.
     pub trusted: TrustedProxies,
     /// The scheme that clients use, `http` or `https`, if a proxy in front terminates their TLS.
@@ -22,6 +23,36 @@ pub struct Options {
     pub public_scheme: Option<&'static str>,
     /// The limits.
     pub limits: Limits,
+}
+
+/// An address to listen on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listen {
+    /// The address.
+    pub address: SocketAddr,
+    /// What clients speak there.
+    pub protocol: Protocol,
+}
+
+/// The protocol of a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/1.1 without TLS.
+    Http,
+    /// HTTP/1.1 and HTTP/2 over TLS.
+    Https,
+    /// HTTP/1.1 without TLS. Each request is redirected to the first listener for HTTPS.
+    Redirect,
+}
+
+impl Protocol {
+    /// Returns its scheme.
+    pub(crate) const fn scheme(self) -> &'static str {
+        match self {
+            Self::Http | Self::Redirect => "http",
+            Self::Https => "https",
+        }
+    }
 }
 
 /// A certificate and its key in PEM format.
@@ -46,11 +77,12 @@ pub struct Limits {
     pub drain: Duration,
     /// The maximum size of the headers of a request, in bytes, at least 8 KiB. Default 64 KiB.
     pub header_size: usize,
-    /// The maximum number of connections. Further ones wait in the accept queue. Default 10,000.
+    /// The maximum number of connections, and of requests in flight. Further ones wait. The limit
+    /// of file descriptors may allow fewer. Default 10,000.
     pub connections: usize,
-    /// The maximum number of connections per address, except for trusted proxies. Further ones are
-    /// closed. Default 256.
-    pub connections_per_client: usize,
+    /// The maximum number of connections per address, except for trusted proxies. As many again
+    /// wait, and further ones are closed. `None`: 256, and no limit for private networks.
+    pub connections_per_client: Option<usize>,
 }
 
 impl Default for Limits {
@@ -61,7 +93,7 @@ impl Default for Limits {
             drain: Duration::from_secs(30),
             header_size: 64 * 1024,
             connections: 10_000,
-            connections_per_client: 256,
+            connections_per_client: None,
         }
     }
 }

@@ -66,6 +66,18 @@ impl TrustedProxies {
     }
 }
 
+/// Returns whether an address belongs to a private network: loopback, private, link-local or shared
+/// (carrier-grade NAT and overlay networks).
+pub(crate) fn is_private(ip: IpAddr) -> bool {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => {
+            let [a, b, ..] = ip.octets();
+            ip.is_loopback() || ip.is_private() || ip.is_link_local() || (a == 100 && (64..128).contains(&b))
+        }
+        IpAddr::V6(ip) => ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local(),
+    }
+}
+
 /// The headers in which applications expect the client's address, besides those that the core sets.
 /// At the edge Cloudflare overwrites them; here only this proxy does.
 const CLIENT_IP_HEADERS: [&str; 5] =
@@ -120,5 +132,14 @@ mod tests {
             let assigned = proxies.request_id(peer, &headers);
             assert_eq!(assigned.as_ref().map(RequestId::as_str), expected, "{ip} with {id}");
         }
+    }
+
+    #[test]
+    fn private_networks_are_known() {
+        let private = ["127.0.0.9", "10.1.2.3", "172.16.0.1", "192.168.1.2", "169.254.1.1", "100.64.0.1", "::1"];
+        let more = ["fd00::1", "fe80::1", "::ffff:10.1.2.3"];
+        let public = ["203.0.113.7", "172.32.0.1", "100.128.0.1", "2001:db8::1", "::ffff:203.0.113.7"];
+        assert!(private.iter().chain(&more).all(|ip| is_private(ip.parse().unwrap())));
+        assert!(!public.iter().any(|ip| is_private(ip.parse().unwrap())));
     }
 }

@@ -35,7 +35,7 @@ impl ProbeRunner {
     /// # Errors
     /// If the root certificates of the machine cannot be read.
     pub fn new() -> io::Result<Self> {
-        Ok(Self(Upstream::new()?))
+        Ok(Self(Upstream::new(1)?))
     }
 
     /// Runs the health check of a server once. If it passes and the server has headers of its own,

@@ -1,5 +1,6 @@
 //! The path of a request through the proxy.
 
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -10,6 +11,7 @@ use http_body::Body as _;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tunnel_balancer_core::{
@@ -18,12 +20,15 @@ use tunnel_balancer_core::{
 };
 
 use crate::access::{Access, truncate};
-use crate::body::{BodyError, IdleTimeoutBody, ProxyBody, RequestBody, ResponseOrigin};
+use crate::body::{IdleTimeoutBody, ProxyBody, ResponseOrigin};
 use crate::clock::TokioClock;
+use crate::descriptors::Shares;
 use crate::health_checker::HealthChecker;
 use crate::log::{self, LogWriter};
 use crate::options::Limits;
-use crate::peer::{Peer, TrustedProxies};
+use crate::peer::{Peer, TrustedProxies, is_private};
+use crate::request_body::RequestBody;
+use crate::request_slots::RequestSlots;
 use crate::upgrade;
 use crate::upstream::{Servers, Upstream};
 use crate::upstream_request::{self, UpstreamRequest};
@@ -37,6 +42,8 @@ pub struct Proxy {
     upstream: Arc<Upstream>,
     trusted: TrustedProxies,
     limits: Limits,
+    shares: Shares,
+    slots: RequestSlots,
     access_log: Option<LogWriter>,
     pub(crate) clock: TokioClock,
     /// The tasks of connections and WebSockets.
@@ -57,12 +64,15 @@ impl Proxy {
         limits: Limits,
         access_log: Option<LogWriter>,
     ) -> std::io::Result<Self> {
+        let shares = Shares::of_process(&limits);
         Ok(Self {
             services: RwLock::new(Arc::new(services)),
             config_rejected: AtomicBool::new(false),
-            upstream: Arc::new(Upstream::new()?),
+            upstream: Arc::new(Upstream::new(shares.idle)?),
             trusted,
             limits,
+            shares,
+            slots: RequestSlots::new(shares.requests),
             access_log,
             clock: TokioClock::new(),
             tasks: TaskTracker::new(),
@@ -104,6 +114,29 @@ impl Proxy {
         HealthChecker::start(self)
     }
 
+    /// Returns the shares of the file descriptors.
+    pub(crate) const fn shares(&self) -> Shares {
+        self.shares
+    }
+
+    /// Returns whether the connections and requests of an address are limited.
+    pub(crate) fn is_limited(&self, client: IpAddr) -> bool {
+        !self.is_exempt(client) && !self.trusted.contains(client)
+    }
+
+    /// Returns whether the address of a client may belong to many.
+    fn is_exempt(&self, client: IpAddr) -> bool {
+        self.limits.connections_per_client.is_none() && is_private(client)
+    }
+
+    /// Returns the time after which a response that its client does not read is reset.
+    pub(crate) fn unread_timeout(&self) -> Duration {
+        /// The timeout while requests of others may have to wait.
+        const IF_SCARCE: Duration = Duration::from_secs(3);
+
+        if self.slots.are_scarce() { self.limits.idle.min(IF_SCARCE) } else { self.limits.idle }
+    }
+
     /// Serves one request. Dropping the future, as when the client disconnects, cancels the
     /// attempts in flight.
     pub async fn handle(self: &Arc<Self>, request: Request<Incoming>, peer: Peer) -> Response<ProxyBody> {
@@ -117,11 +150,16 @@ impl Proxy {
     async fn respond(self: &Arc<Self>, mut request: Request<Incoming>, peer: Peer) -> Response<ProxyBody> {
         let assigned = self.trusted.request_id(peer, request.headers());
         let id = assigned.unwrap_or_else(|| RequestId::random(fastrand::u64(..)));
-        let client = self.trusted.client(peer, request.headers()).to_string();
-        let mut access = Access::new(self.access_log.as_ref(), &self.abort, &id, client.clone(), &request);
+        let client = self.trusted.client(peer, request.headers());
+        let mut access = Access::new(self.access_log.as_ref(), &self.abort, &id, client.to_string(), &request);
         let context = ReplyContext::new(text(&request, ACCEPT), id);
         if request.method() == Method::CONNECT {
             return local_reply(&context, LocalReply::MethodNotAllowed, None, access);
+        }
+        let limited = Some(peer.ip).filter(|client| self.is_limited(*client));
+        access.slot = self.slots.take(limited, self.limits.idle).await;
+        if access.slot.is_none() {
+            return local_reply(&context, LocalReply::Overloaded, None, access);
         }
         let Some(authority) = authority(&request) else {
             return local_reply(&context, LocalReply::BadRequest, None, access);
@@ -130,7 +168,7 @@ impl Proxy {
         let has_hop = request.headers().contains_key(headers::LOOP_HEADER);
         let version = request.version();
         let upgrade = upstream_request::sanitize(request.headers_mut(), version);
-        self.trusted.set_client_ip(request.headers_mut(), &client);
+        self.trusted.set_client_ip(request.headers_mut(), access.client());
 
         let services = self.services();
         let path_and_query = request.uri().path_and_query().map_or("/", |path| path.as_str()).to_owned();
@@ -143,15 +181,16 @@ impl Proxy {
         };
         let pool = Arc::clone(matched.pool);
         access.line.service = Some(pool.service().name());
-        let Ok(proxied) = ProxiedRequest::new(matched, request.headers(), Some(client)) else {
+        let Ok(proxied) = ProxiedRequest::new(matched, request.headers(), Some(access.client().to_owned())) else {
             return local_reply(&context, LocalReply::BadRequest, Some(&pool), access);
         };
         let proxied = proxied.with_id(context.id().clone());
 
         let to_client = upgrade.then(|| hyper::upgrade::on(&mut request));
         let (parts, body) = request.into_parts();
-        let buffer = BufferGuard::take(&services.replay, &body, &pool, self.clock.now());
-        let Some(body) = self.body(body, buffer.is_some(), pool.service().retry.timeout).await else {
+        let limited = Some(access.client()).filter(|_| !self.is_exempt(client));
+        let buffer = BufferGuard::take(&services.replay, &body, limited, &pool, self.clock);
+        let Some(body) = self.body(body, buffer.as_ref(), pool.service().retry.timeout).await else {
             return local_reply(&context, LocalReply::Incomplete, Some(&pool), access);
         };
         // A body that is streamed after all releases its room.
@@ -189,32 +228,37 @@ impl Proxy {
         Servers { upstream: Arc::clone(&self.upstream), pool: Arc::clone(pool), clock: self.clock }
     }
 
-    /// Returns the body of a request, read into memory if `buffer` is set. `None` if the client
+    /// Returns the body of a request, read into memory if there is a `buffer`. `None` if the client
     /// aborts it.
     ///
-    /// A body that takes longer than `deadline` is streamed, after the part that has been read.
-    async fn body(&self, body: Incoming, buffer: bool, deadline: Duration) -> Option<RequestBody> {
+    /// A body that does not fit or takes longer than `deadline` is streamed, after the part that
+    /// has been read. So is one that pauses while memory is scarce.
+    async fn body(&self, body: Incoming, buffer: Option<&BufferGuard>, deadline: Duration) -> Option<RequestBody> {
+        /// The longest time without data while memory is scarce.
+        const PAUSE: Duration = Duration::from_secs(2);
+
         if body.is_end_stream() {
             return Some(RequestBody::Empty);
         }
         let mut body = IdleTimeoutBody::new(body, self.limits.idle);
-        if !buffer {
-            return Some(RequestBody::stream(body));
-        }
-        let mut read = Vec::new();
-        let rest = async {
-            while let Some(frame) = body.frame().await {
-                if let Ok(data) = frame?.into_data() {
+        let Some(buffer) = buffer else { return Some(RequestBody::stream(body)) };
+        let (mut read, deadline) = (Vec::new(), Instant::now() + deadline);
+        loop {
+            let until = deadline.min(Instant::now() + PAUSE);
+            match timeout_at(until, body.frame()).await {
+                Ok(Some(frame)) => {
+                    let Ok(data) = frame.ok()?.into_data() else { continue };
                     read.extend_from_slice(&data);
+                    if !buffer.grow(data.len()) {
+                        break;
+                    }
                 }
+                Ok(None) => return Some(RequestBody::Buffered(Full::new(read.into()))),
+                Err(_) if until == deadline || buffer.memory.is_scarce() => break,
+                Err(_) => {}
             }
-            Ok::<_, BodyError>(())
-        };
-        match tokio::time::timeout(deadline, rest).await {
-            Ok(Ok(())) => Some(RequestBody::Buffered(Full::new(read.into()))),
-            Ok(Err(_)) => None,
-            Err(_) => Some(RequestBody::stream(body.after(read.into()))),
         }
+        Some(RequestBody::stream(body.after(read.into())))
     }
 
     /// Returns the response for the client.
@@ -280,22 +324,38 @@ fn local_reply(
 }
 
 /// The room of a buffered body. Released on drop.
-struct BufferGuard(Arc<ReplayBuffer>, Option<BufferPermit>);
+struct BufferGuard {
+    memory: Arc<ReplayBuffer>,
+    permit: Option<BufferPermit>,
+    clock: TokioClock,
+}
 
 impl BufferGuard {
-    fn take(memory: &Arc<ReplayBuffer>, body: &Incoming, pool: &Pool, now: core::Timestamp) -> Option<Self> {
+    /// Starts to buffer a body. `client` is limited to its share.
+    fn take(
+        memory: &Arc<ReplayBuffer>,
+        body: &Incoming,
+        client: Option<&str>,
+        pool: &Pool,
+        clock: TokioClock,
+    ) -> Option<Self> {
         if body.is_end_stream() {
             return None;
         }
-        let reservation = memory.reserve(body.size_hint().exact(), &pool.service().retry, now)?;
-        Some(Self(Arc::clone(memory), Some(reservation)))
+        let permit = memory.start(body.size_hint().exact(), client, &pool.service().retry, clock.now())?;
+        Some(Self { memory: Arc::clone(memory), permit: Some(permit), clock })
+    }
+
+    /// Reserves room for bytes that have arrived. Returns whether they fit.
+    fn grow(&self, bytes: usize) -> bool {
+        self.permit.as_ref().is_some_and(|permit| self.memory.grow(permit, bytes as u64, self.clock.now()))
     }
 }
 
 impl Drop for BufferGuard {
     fn drop(&mut self) {
-        if let Some(reservation) = self.1.take() {
-            self.0.release(reservation);
+        if let Some(permit) = self.permit.take() {
+            self.memory.release(permit);
         }
     }
 }

@@ -2,11 +2,13 @@
 
 use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
-use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tunnel_balancer_config::Available;
 use tunnel_balancer_core::{Reason, Services};
@@ -14,11 +16,13 @@ use tunnel_balancer_core::{Reason, Services};
 use crate::config_diff;
 use crate::config_file::{ConfigError, ConfigFile};
 use crate::connections::Connections;
-use crate::listener::Acceptor;
+use crate::descriptors::{self, Shares};
+use crate::listener::{Acceptor, listen};
 use crate::log::{self, LogWriter};
-use crate::options::{Options, TlsFiles};
+use crate::options::{Options, Protocol};
 use crate::proxy::Proxy;
-use crate::tls;
+use crate::rejections::Rejections;
+use crate::tls::Certificates;
 
 /// Why a proxy does not start.
 #[derive(Debug, thiserror::Error)]
@@ -39,7 +43,7 @@ pub enum StartError {
 }
 
 /// Serves until SIGTERM or SIGINT, then drains the requests in flight. A second signal aborts them.
-/// SIGHUP reloads the configuration and the certificate. SIGUSR1 releases the traffic that
+/// SIGHUP reloads the configuration and the certificates. SIGUSR1 releases the traffic that
 /// `failback: manual` holds back.
 ///
 /// Requests are written to `access_log`. Events are emitted through `tracing`: see
@@ -49,15 +53,21 @@ pub enum StartError {
 /// If it cannot start. Later errors are logged.
 pub async fn serve(options: Options, access_log: Option<LogWriter>) -> Result<(), StartError> {
     let (mut file, read) = ConfigFile::open(&options.file).map_err(|error| StartError::Configuration(error.detail))?;
-    let tls = options.tls.as_ref().map(tls::acceptor).transpose().map_err(StartError::Tls)?;
+    let (mut certificates, tls) = Certificates::open(options.tls).map_err(StartError::Tls)?;
+    descriptors::raise_limit();
     let catch = |kind| signal(kind).map_err(|error| StartError::Os("cannot catch signals", error));
     let (mut hangup, mut command) = (catch(SignalKind::hangup())?, catch(SignalKind::user_defined1())?);
     let mut shutdown =
         Shutdown { terminate: catch(SignalKind::terminate())?, interrupt: catch(SignalKind::interrupt())? };
     let mut listeners = Vec::new();
-    for address in &options.listen {
-        listeners.push(TcpListener::bind(address).await.map_err(|error| StartError::Listen(*address, error))?);
+    for listener in &options.listen {
+        let (address, protocol) = (listener.address, listener.protocol);
+        let socket = listen(address).map_err(|error| StartError::Listen(address, error))?;
+        let address = socket.local_addr().map_err(|error| StartError::Listen(address, error))?;
+        listeners.push((socket, address, protocol));
     }
+    let https = listeners.iter().find(|(_, _, protocol)| *protocol == Protocol::Https);
+    let https_port = https.map_or(443, |(_, address, _)| address.port());
     let seed = fastrand::u64(..);
     let services = Services::new(read.config.services, seed).with_missing_secrets(&read.without_secrets);
     let proxy = Proxy::new(services, options.trusted.clone(), options.limits, access_log)
@@ -65,33 +75,42 @@ pub async fn serve(options: Options, access_log: Option<LogWriter>) -> Result<()
     let proxy = Arc::new(proxy);
     log::config_loaded(&file, &proxy.services(), concat!("tunnel-balancer ", env!("CARGO_PKG_VERSION")));
     log::missing_secrets(&file, &read.without_secrets, read.errors.as_ref());
+    let Shares { connections, .. } = proxy.shares();
+    if connections < options.limits.connections.min(FEW_CONNECTIONS) {
+        let descriptors = descriptors::soft_limit();
+        let detail = format!("at most {connections} connections: this process may have {descriptors} open files");
+        log::option_limited("--max-connections", &detail);
+    }
     let acceptor = Arc::new(Acceptor {
         proxy: Arc::clone(&proxy),
-        trusted: options.trusted,
         limits: options.limits,
         tls: RwLock::new(tls),
+        https_port,
         public_scheme: options.public_scheme,
-        connections: Connections::new(options.limits.connections_per_client),
-        permits: Arc::new(Semaphore::new(options.limits.connections)),
+        connections: Connections::new(options.limits.connections_per_client.unwrap_or(CONNECTIONS_PER_CLIENT)),
+        permits: Arc::new(Semaphore::new(connections)),
+        rejections: Rejections::default(),
+        closing: CancellationToken::new(),
         stop: CancellationToken::new(),
     });
 
     let mut accepting = JoinSet::new();
-    let scheme = if options.tls.is_some() { "https" } else { "http" };
-    for listener in listeners {
-        if let Ok(address) = listener.local_addr() {
-            log::listening(address, scheme);
-        }
-        accepting.spawn(Arc::clone(&acceptor).accept(listener));
+    for (listener, address, protocol) in listeners {
+        log::listening(address, protocol.scheme());
+        accepting.spawn(Arc::clone(&acceptor).accept(listener, protocol));
     }
     let mut health_checks = proxy.start_health_checks();
     let mut poll = tokio::time::interval(ConfigFile::POLL_INTERVAL);
     loop {
         let read = tokio::select! {
             () = shutdown.requested() => break,
-            _ = poll.tick() => file.poll(),
+            _ = poll.tick() => {
+                acceptor.rejections.emit();
+                acceptor.apply(certificates.poll(), &certificates);
+                file.poll()
+            }
             _ = hangup.recv() => {
-                reload_certificate(&acceptor, &options.tls);
+                acceptor.apply(certificates.reload(), &certificates);
                 Some(file.reload())
             }
             _ = command.recv() => {
@@ -117,15 +136,24 @@ pub async fn serve(options: Options, access_log: Option<LogWriter>) -> Result<()
         }
     }
 
-    accepting.shutdown().await;
     log::draining(options.limits.drain);
-    acceptor.stop.cancel();
-    proxy.tasks.close();
+    acceptor.closing.cancel();
+    let drain = async {
+        accepting.join_all().await;
+        // No further connection is accepted.
+        proxy.tasks.close();
+        if timeout(IDLE_GRACE, proxy.tasks.wait()).await.is_err() {
+            acceptor.stop.cancel();
+            proxy.tasks.wait().await;
+        }
+    };
     let drained = tokio::select! {
-        () = proxy.tasks.wait() => true,
+        () = drain => true,
         () = tokio::time::sleep(options.limits.drain) => false,
         () = shutdown.requested() => false,
     };
+    proxy.tasks.close();
+    acceptor.rejections.emit();
     // Each aborted request writes its line to the log.
     proxy.abort.cancel();
     proxy.tasks.wait().await;
@@ -133,6 +161,16 @@ pub async fn serve(options: Options, access_log: Option<LogWriter>) -> Result<()
     log::stopped(drained);
     Ok(())
 }
+
+/// A limit of open files that allows fewer connections is probably not intended.
+const FEW_CONNECTIONS: usize = 1000;
+
+/// The default of [`Limits::connections_per_client`](crate::Limits::connections_per_client).
+const CONNECTIONS_PER_CLIENT: usize = 256;
+
+/// The time after which idle connections are closed at shutdown. A connection that is used before
+/// is closed after its response, so that no request is sent to a connection that is being closed.
+const IDLE_GRACE: Duration = Duration::from_secs(1);
 
 /// Rejects a configuration that makes a service unavailable which is served now.
 fn keep_served(services: &Services, file: &ConfigFile, read: Available) -> Result<Available, ConfigError> {
@@ -160,14 +198,17 @@ impl Shutdown {
     }
 }
 
-/// Reloads the certificate. If it is invalid, the previous one stays in use.
-fn reload_certificate(acceptor: &Acceptor, files: &Option<TlsFiles>) {
-    let Some(files) = files else { return };
-    match tls::acceptor(files) {
-        Ok(tls) => *acceptor.tls.write().unwrap_or_else(PoisonError::into_inner) = Some(tls),
-        Err(error) => {
-            let file = files.certificates.display().to_string();
-            log::config_rejected(&file, Reason::InvalidCertificate, error);
+impl Acceptor {
+    /// Uses other certificates for new connections. If they are invalid, the previous ones stay in
+    /// use.
+    fn apply(&self, acceptor: Option<Result<TlsAcceptor, String>>, certificates: &Certificates) {
+        match acceptor {
+            Some(Ok(tls)) => {
+                *self.tls.write().unwrap_or_else(PoisonError::into_inner) = Some(tls);
+                log::certificate_loaded(&certificates.name());
+            }
+            Some(Err(error)) => log::config_rejected(&certificates.name(), Reason::InvalidCertificate, error),
+            None => {}
         }
     }
 }

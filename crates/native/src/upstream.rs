@@ -17,12 +17,12 @@ use tunnel_balancer_core::{
     ProbeRequest, ProbeResponse, Server, UpstreamError,
 };
 
-use crate::body::RequestBody;
 use crate::clock::TokioClock;
 use crate::connection_auth;
 use crate::error::{self, is_local};
 use crate::h2_streams::StreamSlots;
 use crate::log;
+use crate::request_body::RequestBody;
 use crate::upstream_request::UpstreamRequest;
 
 /// Connections to all servers.
@@ -51,20 +51,23 @@ impl Upstream {
     /// of Node and Apache), and a request that is sent at that moment is lost.
     const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(4);
 
-    /// The HTTP/2 flow-control window of a response, in bytes: enough for 25 MB/s at 20 ms. The
-    /// window of the connection is the sum of its streams, so that clients that do not read cannot
-    /// block others.
-    const STREAM_WINDOW: u32 = 512 * 1024;
+    /// The HTTP/2 flow-control window of a response of the first pool, in bytes: enough for 25 MB/s
+    /// at 20 ms.
+    const WIDE_WINDOW: u32 = 512 * 1024;
+
+    /// The window of the other pools: with thousands of responses that are not read, the memory
+    /// stays bounded.
+    const NARROW_WINDOW: u32 = 16 * 1024;
 
     /// The maximum number of header fields of an HTTP/1 response. Their total size is limited to
     /// 400 KB.
     const RESPONSE_FIELDS: usize = 512;
 
-    /// Creates a client without connections.
+    /// Creates a client without connections. It keeps at most `max_idle` idle ones to a server.
     ///
     /// # Errors
     /// If the root certificates of the machine cannot be read.
-    pub(crate) fn new() -> std::io::Result<Self> {
+    pub(crate) fn new(max_idle: usize) -> std::io::Result<Self> {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
@@ -75,12 +78,11 @@ impl Upstream {
         let http1 = https()?.enable_http1().wrap_connector(tcp);
         let mut client = Client::builder(TokioExecutor::new());
         client.timer(TokioTimer::new()).pool_timer(TokioTimer::new()).pool_idle_timeout(Self::POOL_IDLE_TIMEOUT);
+        client.pool_max_idle_per_host(max_idle);
         // Detects connections that a router has dropped, before requests and probes are lost on
         // them.
         client.http2_keep_alive_interval(Duration::from_secs(10)).http2_keep_alive_timeout(Duration::from_secs(5));
         client.http2_keep_alive_while_idle(true);
-        client.http2_initial_stream_window_size(Self::STREAM_WINDOW);
-        client.http2_initial_connection_window_size(StreamSlots::STREAMS_PER_CONNECTION as u32 * Self::STREAM_WINDOW);
         // Accepts the syntax that browsers and other proxies accept. An error would count as a
         // failure of the server.
         client.http1_max_headers(Self::RESPONSE_FIELDS);
@@ -97,19 +99,25 @@ impl Upstream {
         request: Request<RequestBody>,
     ) -> Result<Response<Incoming>, hyper_util::client::legacy::Error> {
         let is_http2_offered = request.uri().scheme() == Some(&Scheme::HTTPS);
-        let slot = request.uri().authority().filter(|_| is_http2_offered).map(|server| self.slots.take(server));
-        let pool = self.pool(slot.as_ref().map_or(0, |slot| slot.pool));
-        let mut response = connection_auth::send(&pool, request).await?;
-        if let Some(slot) = slot {
-            response.extensions_mut().insert(Arc::new(slot));
-        }
+        let Some(server) = request.uri().authority().filter(|_| is_http2_offered) else {
+            return connection_auth::send(&self.pool(0), request, || ()).await;
+        };
+        let mut slot = self.slots.take(server);
+        slot.wait().await;
+        let mut response = connection_auth::send(&self.pool(slot.pool), request, || slot.on_connected()).await?;
+        response.extensions_mut().insert(Arc::new(slot));
         Ok(response)
     }
 
     fn pool(&self, number: usize) -> Connections {
         let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
         while pools.len() <= number {
-            pools.push(self.settings.build(self.any.clone()));
+            let window = if pools.is_empty() { Self::WIDE_WINDOW } else { Self::NARROW_WINDOW };
+            let mut settings = self.settings.clone();
+            settings.http2_initial_stream_window_size(window);
+            // The sum of its streams, so that clients that do not read cannot block others.
+            settings.http2_initial_connection_window_size(StreamSlots::STREAMS_PER_CONNECTION as u32 * window);
+            pools.push(settings.build(self.any.clone()));
         }
         pools[number].clone()
     }
@@ -203,7 +211,7 @@ impl HttpClient for Servers {
         request.on_attempt(&server.name, attempt.number);
         let prepared = request.prepare_for(server).map_err(|_| SendError::InvalidRequest)?;
         let sent = if request.upgrade {
-            connection_auth::send(&self.upstream.http1, prepared).await
+            connection_auth::send(&self.upstream.http1, prepared, || ()).await
         } else {
             self.upstream.send(prepared).await
         };

@@ -6,7 +6,7 @@ use tunnel_balancer_core::headers::{self, HeaderFields};
 use tunnel_balancer_core::{Body, Failure, ProxiedRequest, RequestId, RequestMeta, Server};
 
 use crate::access::LastAttempt;
-use crate::body::RequestBody;
+use crate::request_body::RequestBody;
 
 /// A client's request, from which the request to each server is made.
 #[derive(Debug)]

@@ -17,9 +17,11 @@ cases![
     clients_that_read_no_response_are_disconnected,
     responses_read_late_by_the_client_blame_no_server,
     connections_of_one_client_are_limited,
+    private_networks_have_no_limit_by_default,
     open_websockets_are_connections,
     half_of_a_websocket_does_not_stay,
     more_connections_than_there_may_be_wait,
+    connections_leave_file_descriptors_for_servers,
     exhausted_file_descriptors_blame_no_server,
 ];
 
@@ -163,17 +165,38 @@ async fn connections_of_one_client_are_limited(bench: Bench) {
     for connection in [&mut first, &mut second] {
         assert_eq!(connection.send(&request).await.expect("a response").status, 200);
     }
-    let mut third = proxy.connect().await;
-    assert!(third.send(&request).await.is_err(), "a third connection of one client");
+    let (mut third, mut fourth) = (proxy.connect().await, proxy.connect().await);
+    assert_eq!(proxy.connect().await.read_to_end().await, "", "a fifth connection of one client");
+    let line = &proxy.logged("connection_rejected", 1).await[0];
+    assert_eq!((&line["reason"], &line["client"]), (&"too_many_connections".into(), &"127.0.0.1".into()), "{line}");
+    assert_eq!(line["connections"], 1, "{line}");
     let other = proxy.from(Ipv4Addr::new(127, 0, 0, 2));
     assert_eq!(other.get("/").await.status, 200, "another client");
-    drop(first);
-    let mut again = Err(std::io::ErrorKind::NotConnected.into());
-    while again.is_err() {
-        again = proxy.connect().await.send(&request).await; // until it has noticed that the first is gone
+    for connection in [&mut third, &mut fourth] {
+        let request = "GET /waits HTTP/1.1\r\nHost: app.test\r\n\r\n";
+        connection.send_bytes(request).await.expect("an open connection");
     }
-    assert_eq!(again.expect("a response").status, 200);
     assert_eq!(second.send(&request).await.expect("a response").status, 200);
+    assert!(primary.requests().iter().all(|request| request.target != "/waits"), "a third connection at a time");
+    drop((first, second));
+    for connection in [&mut third, &mut fourth] {
+        assert_eq!(connection.read_first_line().await, "HTTP/1.1 200 OK", "it has waited");
+    }
+}
+
+/// A proxy in front that is not named, a load test on the machine, or a network behind one address.
+async fn private_networks_have_no_limit_by_default(bench: Bench) {
+    let [primary] = bench.servers(["primary"]).await;
+    let proxy = bench.serve(Service::of([&primary]), &[]).await;
+    let mut connections = Vec::new();
+    for _ in 0..300 {
+        let mut connection = proxy.connect().await;
+        assert_eq!(connection.send(&Request::get("/")).await.expect("a response").status, 200);
+        connections.push(connection);
+    }
+    for connection in &mut connections {
+        assert_eq!(connection.send(&Request::get("/")).await.expect("a response").status, 200);
+    }
 }
 
 async fn open_websockets_are_connections(bench: Bench) {
@@ -183,14 +206,13 @@ async fn open_websockets_are_connections(bench: Bench) {
     let Ok(mut socket) = proxy.websocket(Request::get("/socket")).await else { panic!("no session") };
     socket.send_text("hello").await;
     socket.receive().await;
-    assert!(proxy.connect().await.send(&Request::get("/")).await.is_err(), "a second connection of one client");
+    let mut second = proxy.connect().await;
+    second.send_bytes("GET /second HTTP/1.1\r\nHost: app.test\r\n\r\n").await.expect("an open connection");
     socket.send_text("still there?").await;
     socket.receive().await;
+    assert!(primary.requests().iter().all(|request| request.target != "/second"), "a second connection at a time");
     socket.close(1000, "").await;
-    let mut again = Err(std::io::ErrorKind::NotConnected.into());
-    while again.is_err() {
-        again = proxy.connect().await.send(&Request::get("/")).await; // until it has noticed that the socket is gone
-    }
+    assert_eq!(second.read_first_line().await, "HTTP/1.1 200 OK", "the second one has waited");
 }
 
 async fn half_of_a_websocket_does_not_stay(bench: Bench) {
@@ -226,13 +248,34 @@ async fn more_connections_than_there_may_be_wait(bench: Bench) {
     assert_eq!(third.status, 200);
 }
 
+async fn connections_leave_file_descriptors_for_servers(bench: Bench) {
+    let [primary] = bench.servers(["primary"]).await;
+    primary.respond(Reply::status(200).header("Connection", "close"));
+    let proxy = bench.serve_with_open_files(Service::of([&primary]).checked_often(), 64, &[]).await;
+    let line = &proxy.logged("config_warning", 1).await[0];
+    assert!(line["detail"].as_str().is_some_and(|detail| detail.contains("64 open files")), "{line}");
+    let mut first = proxy.connect().await;
+    assert_eq!(first.send(&Request::get("/")).await.expect("a response").status, 200);
+    let mut others = Vec::new();
+    for _ in 0..64 {
+        others.push(proxy.connect().await);
+    }
+    let probes = primary.counts().probes_done();
+    primary.until("two further probes", |counts| counts.probes_done() >= probes + 2).await;
+    for _ in 0..20 {
+        assert_eq!(first.send(&Request::get("/")).await.expect("a response").status, 200);
+    }
+    assert!(!proxy.log().text().contains("resource_exhausted"));
+}
+
+/// With fewer descriptors than the proxy needs for itself, there is no reserve.
 async fn exhausted_file_descriptors_blame_no_server(bench: Bench) {
     let [primary, replica] = bench.servers(["primary", "replica"]).await;
     // No connection to a server is kept, so that each request and each probe needs a descriptor.
     let answer = Reply::status(200).header("Connection", "close");
     primary.outage(answer.clone());
     replica.outage(answer);
-    let proxy = bench.serve_with_open_files(Service::of([&primary, &replica]).checked_often(), 64).await;
+    let proxy = bench.serve_with_open_files(Service::of([&primary, &replica]).checked_often(), 16, &[]).await;
     proxy.logged("server_healthy", 2).await;
     let mut first = proxy.connect().await;
     assert_eq!(first.send(&Request::get("/")).await.expect("a response").served_by(), "primary");

@@ -1,10 +1,13 @@
 //! What only a program on a machine has: a file that changes, signals, sockets, and connections of
 //! its own.
 
+pub(crate) mod certificates;
 pub(crate) mod connections;
 pub(crate) mod limits;
 pub(crate) mod log;
+pub(crate) mod one_client;
 pub(crate) mod reload;
+pub(crate) mod restart;
 pub(crate) mod shutdown;
 pub(crate) mod smuggling;
 pub(crate) mod sockets;

@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 
 use tunnel_balancer_tests::proxy::{Process, Signal};
-use tunnel_balancer_tests::{Action, Bench, Gate, Reply, Request, Service, within};
+use tunnel_balancer_tests::{Action, Bench, Gate, Reply, Request, Service, Target, within};
 
 use super::tls::{Files, tls};
 
@@ -16,6 +16,8 @@ cases![
     what_does_not_end_is_cut,
     a_second_signal_does_not_wait,
     an_open_websocket_is_cut_in_the_end,
+    a_log_that_is_not_read_does_not_prevent_the_end,
+    a_pipe_as_the_configuration_does_not_prevent_the_end,
 ];
 
 const MB: u64 = 1024 * 1024;
@@ -118,6 +120,32 @@ async fn an_open_websocket_is_cut_in_the_end(bench: Bench) {
     socket.send_text("still there?").await;
     assert_eq!(socket.receive().await.to_string(), "still there?", "as long as it may");
     socket.end().await;
+    assert_eq!(proxy.exit().await.code(), Some(0));
+}
+
+/// The pipe of the log is full: its reader has stopped.
+async fn a_log_that_is_not_read_does_not_prevent_the_end(bench: Bench) {
+    let [primary] = bench.servers(["primary"]).await;
+    let Target::Native(program) = bench.target() else { panic!("this case is only for the native proxy") };
+    let mut proxy = program.start_without_reader(Service::of([&primary])).await;
+    let long = Request::get("/").header("User-Agent", &"x".repeat(1000));
+    for _ in 0..500 {
+        assert_eq!(proxy.send(long.clone()).await.status, 200);
+    }
+    proxy.signal(Signal::TERM);
+    assert_eq!(proxy.exit().await.code(), Some(0));
+}
+
+/// Nothing is ever written to the pipe, so that reading it would block.
+async fn a_pipe_as_the_configuration_does_not_prevent_the_end(bench: Bench) {
+    let [primary] = bench.servers(["primary"]).await;
+    let mut proxy = bench.serve(Service::of([&primary]), &[]).await;
+    proxy.remove();
+    let made = std::process::Command::new("mkfifo").arg(proxy.path()).status();
+    assert!(made.expect("mkfifo").success());
+    proxy.log().until("the rejection of the pipe", |log| log.contains("unreadable_file")).await;
+    assert_eq!(proxy.get("/").await.status, 200);
+    proxy.signal(Signal::TERM);
     assert_eq!(proxy.exit().await.code(), Some(0));
 }
 

@@ -79,7 +79,17 @@ pub(super) enum Visitor {
 impl Visitor {
     /// Connects and speaks `alpn`, which the other side has to choose.
     pub(super) async fn connect(addr: SocketAddr, files: &Files, alpn: &str) -> Result<Self, Box<dyn Error>> {
-        let stream = TokioIo::new(tls(addr, files, alpn).await?);
+        Self::connect_to(addr, files, &files.host, alpn).await
+    }
+
+    /// Connects and names this host.
+    pub(super) async fn connect_to(
+        addr: SocketAddr,
+        files: &Files,
+        host: &str,
+        alpn: &str,
+    ) -> Result<Self, Box<dyn Error>> {
+        let stream = TokioIo::new(tls_to(addr, files, host, alpn).await?);
         if alpn == "h2" {
             let (visitor, connection) = http2::handshake(TokioExecutor::new(), stream).await?;
             tokio::spawn(connection);
@@ -108,13 +118,22 @@ impl Visitor {
 
 /// A connection after its handshake.
 pub(super) async fn tls(addr: SocketAddr, files: &Files, alpn: &str) -> Result<TlsStream<TcpStream>, Box<dyn Error>> {
+    tls_to(addr, files, &files.host, alpn).await
+}
+
+async fn tls_to(
+    addr: SocketAddr,
+    files: &Files,
+    host: &str,
+    alpn: &str,
+) -> Result<TlsStream<TcpStream>, Box<dyn Error>> {
     let mut roots = RootCertStore::empty();
     roots.add(files.der.clone())?;
     let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
     let mut config = config.with_safe_default_protocol_versions()?.with_root_certificates(roots).with_no_client_auth();
     config.alpn_protocols = vec![alpn.into()];
     let stream = TcpStream::connect(addr).await?;
-    let name = ServerName::try_from(files.host.clone())?;
+    let name = ServerName::try_from(host.to_owned())?;
     let handshake = TlsConnector::from(Arc::new(config)).connect(name, stream);
     let stream = within("a TLS handshake", handshake).await?;
     assert_eq!(stream.get_ref().1.alpn_protocol(), Some(alpn.as_bytes()));

@@ -86,6 +86,10 @@ codes! {
         ConfigRejected = "config_rejected",
         /// A service is not served, because its configuration is incomplete.
         ServiceUnavailable = "service_unavailable",
+        /// Other certificates are in use.
+        CertificateLoaded = "certificate_loaded",
+        /// Connections or requests were rejected before they reached a service.
+        ConnectionRejected = "connection_rejected",
         /// The host accepts connections.
         Listening = "listening",
         /// The host shuts down: it waits for requests in flight.
@@ -158,6 +162,12 @@ codes! {
         UnreadableFile = "unreadable_file",
         /// The certificate is invalid.
         InvalidCertificate = "invalid_certificate",
+        /// The client has too many connections.
+        TooManyConnections = "too_many_connections",
+        /// Plain HTTP arrived where TLS is expected.
+        PlainHttp = "plain_http",
+        /// The TLS handshake of a client failed.
+        TlsFailed = "tls_failed",
     }
 }
 

@@ -1,13 +1,12 @@
 //! Bounds the memory of bodies that are buffered for a retry.
 //!
 //! Clients decide how much memory buffered bodies take. So there is a limit for each body, from the
-//! service's settings, that is checked by `Content-Length` before a byte is read, and a limit for
-//! all bodies together. A body that does not fit is streamed and sent once. A platform may stop a
-//! request without notice, so permits also expire.
+//! service's settings, that is checked by `Content-Length` before a byte is read, a limit for all
+//! bodies together, and a share of it for each client. A body that does not fit is streamed and
+//! sent once. A platform may stop a request without notice, so permits also expire.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::service::RetrySettings;
 use crate::time::Timestamp;
@@ -16,17 +15,27 @@ use crate::time::Timestamp;
 #[derive(Debug)]
 pub struct ReplayBuffer {
     capacity: u64,
-    buffered: Mutex<Vec<Buffered>>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    bodies: BTreeMap<u64, Buffered>,
+    /// The bytes of all bodies.
+    bytes: u64,
+    /// The bytes of each client's bodies.
+    clients: BTreeMap<String, u64>,
     /// The id of the next permit. Ids are never reused: a permit may be released after it has
     /// expired.
-    next_id: AtomicU64,
+    next_id: u64,
 }
 
 #[derive(Debug)]
 struct Buffered {
     bytes: u64,
     until: Timestamp,
-    id: u64,
+    /// `None`: its client is not limited to a share.
+    client: Option<String>,
 }
 
 /// Permission to buffer one body. Return it with [`ReplayBuffer::release`].
@@ -42,13 +51,17 @@ impl Default for ReplayBuffer {
 }
 
 impl ReplayBuffer {
+    /// The share of a client: one of so many parts of the capacity.
+    const SHARES: u64 = 8;
+
     /// Creates a buffer of `capacity` bytes.
     pub const fn new(capacity: u64) -> Self {
-        Self { capacity, buffered: Mutex::new(Vec::new()), next_id: AtomicU64::new(0) }
+        let state = State { bodies: BTreeMap::new(), bytes: 0, clients: BTreeMap::new(), next_id: 0 };
+        Self { capacity, state: Mutex::new(state) }
     }
 
     /// Reserves memory for a body if its `Content-Length` is known and within the service's limit.
-    /// Returns `None` if the body has to be streamed.
+    /// Returns `None` if the body has to be streamed. For platforms that read whole bodies.
     pub fn reserve(
         &self,
         content_length: Option<u64>,
@@ -56,27 +69,95 @@ impl ReplayBuffer {
         now: Timestamp,
     ) -> Option<BufferPermit> {
         let bytes = content_length.filter(|bytes| *bytes <= settings.max_buffered_body)?;
-        self.reserve_bytes(bytes, now, settings.timeout)
+        let permit = self.add(Buffered { bytes: 0, until: now + settings.timeout, client: None });
+        if self.grow(&permit, bytes, now) {
+            return Some(permit);
+        }
+        self.release(permit);
+        None
     }
 
-    /// Reserves memory for a body of `bytes` until it is released, at most for `ttl`.
-    fn reserve_bytes(&self, bytes: u64, now: Timestamp, ttl: Duration) -> Option<BufferPermit> {
-        let mut buffered = self.buffered.lock().unwrap_or_else(PoisonError::into_inner);
-        buffered.retain(|other| now < other.until);
-        let reserved = buffered.iter().map(|other| other.bytes).sum::<u64>();
-        if reserved.saturating_add(bytes) > self.capacity {
-            return None;
+    /// Starts to buffer a body if its `Content-Length` is known and within the service's limit.
+    /// Memory is reserved by [`grow`](Self::grow), for bytes that have arrived. `client` is limited
+    /// to its share. `None`: no client is.
+    pub fn start(
+        &self,
+        content_length: Option<u64>,
+        client: Option<&str>,
+        settings: &RetrySettings,
+        now: Timestamp,
+    ) -> Option<BufferPermit> {
+        content_length.filter(|bytes| *bytes <= settings.max_buffered_body)?;
+        let client = client.map(str::to_owned);
+        Some(self.add(Buffered { bytes: 0, until: now + settings.timeout, client }))
+    }
+
+    /// Reserves memory for further bytes of a body. Returns whether they fit. Otherwise the body
+    /// has to be streamed.
+    pub fn grow(&self, permit: &BufferPermit, bytes: u64, now: Timestamp) -> bool {
+        let mut state = self.state();
+        if state.bytes.saturating_add(bytes) > self.capacity {
+            state.remove_expired(now);
         }
-        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-        buffered.push(Buffered { bytes, until: now + ttl, id });
-        Some(BufferPermit(id))
+        let State { bodies, bytes: all, clients, .. } = &mut *state;
+        let Some(body) = bodies.get_mut(&permit.0) else { return false };
+        let of_client = body.client.as_ref().and_then(|client| clients.get(client)).copied().unwrap_or_default();
+        let is_within = |reserved: u64, limit: u64| reserved.saturating_add(bytes) <= limit;
+        let fits_share = body.client.is_none() || is_within(of_client, self.capacity / Self::SHARES);
+        if !fits_share || !is_within(*all, self.capacity) {
+            return false;
+        }
+        body.bytes += bytes;
+        *all += bytes;
+        if let Some(client) = &body.client {
+            clients.insert(client.clone(), of_client + bytes);
+        }
+        true
+    }
+
+    /// Returns whether more than half of the memory is reserved. Bodies that pause should then be
+    /// streamed.
+    pub fn is_scarce(&self) -> bool {
+        self.state().bytes > self.capacity / 2
     }
 
     /// Releases the memory of a body.
     #[expect(clippy::needless_pass_by_value, reason = "a permit is used up here")]
     pub fn release(&self, permit: BufferPermit) {
-        let mut buffered = self.buffered.lock().unwrap_or_else(PoisonError::into_inner);
-        buffered.retain(|other| other.id != permit.0);
+        self.state().remove(permit.0);
+    }
+
+    fn add(&self, body: Buffered) -> BufferPermit {
+        let mut state = self.state();
+        let id = state.next_id;
+        state.next_id += 1;
+        state.bodies.insert(id, body);
+        BufferPermit(id)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+impl State {
+    fn remove(&mut self, id: u64) {
+        let Some(body) = self.bodies.remove(&id) else { return };
+        self.bytes -= body.bytes;
+        if let Some(client) = body.client
+            && let Some(reserved) = self.clients.get_mut(&client)
+        {
+            *reserved -= body.bytes;
+            if *reserved == 0 {
+                self.clients.remove(&client);
+            }
+        }
+    }
+
+    fn remove_expired(&mut self, now: Timestamp) {
+        let expired = self.bodies.iter().filter(|(_, body)| body.until <= now).map(|(id, _)| *id);
+        for id in expired.collect::<Vec<_>>() {
+            self.remove(id);
+        }
     }
 }
 
@@ -84,23 +165,60 @@ impl ReplayBuffer {
 mod tests {
     use super::*;
 
-    const TTL: Duration = Duration::from_secs(100);
+    fn settings() -> RetrySettings {
+        RetrySettings { max_buffered_body: 1000, ..RetrySettings::default() }
+    }
 
     #[test]
     fn the_sum_of_all_bodies_is_bounded() {
-        let buffer = ReplayBuffer::new(100);
-        let first = buffer.reserve_bytes(60, Timestamp::ZERO, TTL).unwrap();
-        assert_eq!(buffer.reserve_bytes(41, Timestamp::ZERO, TTL), None);
-        let _second = buffer.reserve_bytes(40, Timestamp::ZERO, TTL).unwrap();
+        let (buffer, settings) = (ReplayBuffer::new(100), settings());
+        let reserve = |bytes| buffer.reserve(Some(bytes), &settings, Timestamp::ZERO);
+        let first = reserve(60).unwrap();
+        assert_eq!(reserve(41), None);
+        let _second = reserve(40).unwrap();
         buffer.release(first);
-        assert!(buffer.reserve_bytes(60, Timestamp::ZERO, TTL).is_some());
-        assert_eq!(buffer.reserve_bytes(u64::MAX, Timestamp::ZERO, TTL), None);
+        assert!(reserve(60).is_some());
+        assert_eq!(buffer.state().bodies.len(), 2);
+    }
+
+    #[test]
+    fn memory_is_reserved_for_bytes_that_have_arrived() {
+        let (buffer, settings, now) = (ReplayBuffer::new(800), settings(), Timestamp::ZERO);
+        let start = |client| buffer.start(Some(100), client, &settings, now).unwrap();
+        let announced: Vec<_> = (0..50).map(|_| start(None)).collect();
+        assert!(announced.iter().all(|permit| buffer.grow(permit, 1, now)));
+        let body = start(None);
+        assert!(buffer.grow(&body, 100, now) && !buffer.is_scarce());
+        assert!(buffer.grow(&body, 300, now) && buffer.is_scarce());
+        assert!(!buffer.grow(&body, 351, now) && buffer.grow(&body, 350, now), "all of the memory");
+        assert!(!buffer.grow(&body, u64::MAX, now));
+        assert_eq!(buffer.start(Some(1001), None, &settings, now), None);
+    }
+
+    #[test]
+    fn a_client_is_limited_to_its_share() {
+        let (buffer, settings, now) = (ReplayBuffer::new(800), settings(), Timestamp::ZERO);
+        let start = |client| buffer.start(Some(100), Some(client), &settings, now).unwrap();
+        let (first, second, other) = (start("192.0.2.1"), start("192.0.2.1"), start("192.0.2.2"));
+        assert!(buffer.grow(&first, 60, now) && !buffer.grow(&second, 41, now) && buffer.grow(&second, 40, now));
+        assert!(buffer.grow(&other, 100, now), "another client");
+        buffer.release(first);
+        assert!(buffer.grow(&second, 60, now));
+        buffer.release(second);
+        buffer.release(other);
+        assert!(buffer.state().clients.is_empty());
+        assert_eq!(buffer.state().bytes, 0);
     }
 
     #[test]
     fn bod_04_only_a_known_length_within_the_limit_is_buffered() {
         let (buffer, settings) = (ReplayBuffer::default(), RetrySettings::default());
-        let fits = |length| buffer.reserve(length, &settings, Timestamp::ZERO).is_some();
+        let fits = |length| {
+            let started = buffer.start(length, None, &settings, Timestamp::ZERO).is_some();
+            let reserved = buffer.reserve(length, &settings, Timestamp::ZERO).is_some();
+            assert_eq!(started, reserved);
+            reserved
+        };
         assert!(fits(Some(0)) && fits(Some(64 * 1024)), "BOD-01");
         assert!(!fits(Some(64 * 1024 + 1)), "BOD-02");
         assert!(!fits(None), "BOD-03");
@@ -108,12 +226,14 @@ mod tests {
 
     #[test]
     fn permits_expire() {
-        let buffer = ReplayBuffer::new(100);
-        let lost = buffer.reserve_bytes(100, Timestamp::ZERO, TTL).unwrap();
-        assert_eq!(buffer.reserve_bytes(1, Timestamp::from_millis(99_999), TTL), None);
+        let (buffer, settings) = (ReplayBuffer::new(100), settings());
+        let reserve = |bytes, now| buffer.reserve(Some(bytes), &settings, now);
+        let lost = reserve(100, Timestamp::ZERO).unwrap();
+        assert_eq!(reserve(1, Timestamp::from_millis(99_999)), None);
         let now = Timestamp::from_millis(100_000);
-        let _other = buffer.reserve_bytes(100, now, TTL).unwrap();
+        let _other = reserve(100, now).unwrap();
+        assert!(!buffer.grow(&lost, 1, now));
         buffer.release(lost);
-        assert_eq!(buffer.reserve_bytes(1, now, TTL), None, "an expired permit releases no other memory");
+        assert_eq!(reserve(1, now), None, "an expired permit releases no other memory");
     }
 }

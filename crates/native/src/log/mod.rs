@@ -86,6 +86,23 @@ pub(crate) fn config_rejected(source: &str, reason: Reason, detail: String) {
     emit(&LogEntry::config_rejected(source, reason, detail));
 }
 
+/// Emits that connections or requests were rejected before they reached a service. `client` and
+/// `detail` are those of the last one.
+pub(crate) fn connection_rejected(reason: Reason, client: &str, detail: &str, connections: u64) {
+    let (event, reason) = (LogEvent::ConnectionRejected.as_str(), reason.as_str());
+    tracing::warn!(target: TARGET, event, reason, detail, client, connections);
+}
+
+/// Emits that other certificates are in use.
+pub(crate) fn certificate_loaded(source: &str) {
+    tracing::info!(target: TARGET, event = LogEvent::CertificateLoaded.as_str(), source);
+}
+
+/// Emits that an option cannot be followed.
+pub(crate) fn option_limited(option: &str, detail: &str) {
+    tracing::warn!(target: TARGET, event = LogEvent::ConfigWarning.as_str(), detail, source = option);
+}
+
 /// Emits that a listener accepts connections.
 pub(crate) fn listening(address: SocketAddr, scheme: &str) {
     let event = LogEvent::Listening.as_str();
