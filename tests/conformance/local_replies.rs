@@ -9,6 +9,7 @@ cases![
     placeholders_of_the_error_page_are_replaced,
     request_ids_are_unique_and_logged,
     replies_to_head_have_no_body,
+    maintenance_has_the_page_of_the_service,
     t25_replies_do_not_reveal_servers,
 ];
 
@@ -93,6 +94,19 @@ async fn replies_to_head_have_no_body(bench: Bench) {
         let response = kept.send(&Request::new("HEAD", "/")).await.expect("a complete response");
         assert_eq!((response.status, response.body.len()), (503, 0));
     }
+}
+
+async fn maintenance_has_the_page_of_the_service(bench: Bench) {
+    let [a] = bench.servers(["a"]).await;
+    let page = "error_page: \"<!doctype html>{{status}} {{message}}\"";
+    let app = bench.start(Service::of([&a]).host("app.test").with("maintenance: true").with(page)).await;
+    let response = app.send(Request::get("/").host("app.test").header("Accept", "text/html")).await;
+    assert_eq!((response.status, response.header("Retry-After")), (503, Some("300")));
+    assert_eq!(response.text(), "<!doctype html>503 This service is under maintenance. Please try again later.");
+    let response = app.send(Request::post("/", "x").host("app.test").header("Accept", "application/json")).await;
+    let json: Value = serde_json::from_str(&response.text()).expect("JSON");
+    assert_eq!(json["error"], "maintenance");
+    assert_eq!(a.requests().iter().filter(|request| request.method == "POST").count(), 0);
 }
 
 async fn t25_replies_do_not_reveal_servers(bench: Bench) {

@@ -288,6 +288,13 @@ fn only_writes_are_rejected_with_no_writes() {
 }
 
 #[test]
+fn under_maintenance_no_server_gets_requests() {
+    let mut state = pool(Policy::Failover, &[1, 1], |_, change| change(|service| service.maintenance = true));
+    assert_eq!(begin(&mut state, get(), at(0)), Err(LocalReply::Maintenance));
+    assert_eq!(LocalReply::Maintenance.retry_after(), Some(300));
+}
+
+#[test]
 fn writes_without_an_available_primary_are_rejected_only_at_its_limit() {
     let mut state = pool(Policy::Failover, &[1, 1], |servers, change| {
         servers[0].max_requests = Some(1);

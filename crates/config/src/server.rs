@@ -125,6 +125,7 @@ pub(crate) fn servers(field: Field<'_>, public: &PublicHosts, service: &Settings
     let count = items.len();
     let servers: Vec<(Server, bool)> = items.into_iter().filter_map(read).collect();
     if servers.len() == count
+        && !service.is_in_maintenance()
         && let Err(report) = check_rotation(&servers)
     {
         field.report(report);
@@ -253,7 +254,7 @@ fn check_rotation(servers: &[(Server, bool)]) -> Result<(), Report> {
     let enabled = || servers().filter(|server| server.enabled);
     let mut accepting = enabled().filter(|server| !server.drain).peekable();
     if enabled().next().is_none() {
-        return report("no server is enabled", "enable a server, or remove the service");
+        return report("no server is enabled", "enable a server, set `maintenance: true`, or remove the service");
     }
     if accepting.peek().is_none() {
         let hint = "a draining server gets no new clients: remove `drain` from one server";

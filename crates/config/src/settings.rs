@@ -72,6 +72,14 @@ pub(crate) const KEYS: &[Setting<Settings>] = &[
         |settings, field| field.set(&mut settings.service.writes, writes),
     ),
     Setting::new(
+        "maintenance",
+        "false",
+        "Whether all requests get 503 with the page of `error_page`, and none is sent to a server. Servers are probed \
+         meanwhile. All of them may be disabled.",
+        ValueSchema::Boolean,
+        |settings, field| field.set(&mut settings.service.maintenance, boolean),
+    ),
+    Setting::new(
         "slow_start",
         "false",
         "The time in which the share of a server that was unavailable grows to its full size. `false`: it gets its \
@@ -136,6 +144,11 @@ impl Settings {
         let service = Service::new("", vec![placeholder]).ok()?;
         let health_check = service.health_check.is_some().then(PartialHealthCheck::default);
         Some(Self { service, health_check, ejection: PartialEjection::default() })
+    }
+
+    /// Returns whether no server gets requests.
+    pub(crate) const fn is_in_maintenance(&self) -> bool {
+        self.service.maintenance
     }
 
     /// Returns the health check, which servers can change.

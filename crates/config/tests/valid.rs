@@ -146,6 +146,12 @@ fn settings_of_servers_are_read() {
 }
 
 #[test]
+fn all_servers_may_be_disabled_during_maintenance() {
+    let service = service("services: { a.test: { maintenance: true, servers: [{ url: a.example, enabled: false }] } }");
+    assert!(service.maintenance && !service.servers()[0].enabled);
+}
+
+#[test]
 fn policies_and_failbacks_are_words_or_maps() {
     let with =
         |setting: &str| service(&format!("services: {{ a.example.com: {{ servers: a-1.example.com, {setting} }} }}"));

@@ -30,6 +30,8 @@ pub enum LocalReply {
         /// When to try again, in whole seconds.
         retry_after: u64,
     },
+    /// The service is under maintenance.
+    Maintenance,
     /// The request timed out.
     TimedOut,
     /// The server's response cannot be read or passed on.
@@ -65,9 +67,11 @@ impl LocalReply {
     pub const fn status(self) -> StatusCode {
         match self {
             Self::UnknownHost => StatusCode::NOT_FOUND,
-            Self::Unavailable { .. } | Self::Overloaded | Self::NoWrites { .. } | Self::MissingSecret => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::Unavailable { .. }
+            | Self::Overloaded
+            | Self::NoWrites { .. }
+            | Self::Maintenance
+            | Self::MissingSecret => StatusCode::SERVICE_UNAVAILABLE,
             Self::TimedOut => StatusCode::GATEWAY_TIMEOUT,
             Self::InvalidResponse => StatusCode::BAD_GATEWAY,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
@@ -84,6 +88,7 @@ impl LocalReply {
             Self::Unavailable { .. } => "No server responded. Please try again in a moment.",
             Self::Overloaded => "All servers are busy. Please try again in a moment.",
             Self::NoWrites { .. } => "Only reading is possible at the moment.",
+            Self::Maintenance => "This service is under maintenance. Please try again later.",
             Self::TimedOut => "No server responded in time.",
             Self::InvalidResponse => "The response of the server is invalid.",
             Self::MethodNotAllowed => "This method is not allowed.",
@@ -114,10 +119,14 @@ impl LocalReply {
         match self {
             Self::Unavailable { retry_after } | Self::NoWrites { retry_after } => Some(retry_after),
             Self::Overloaded => Some(1),
+            Self::Maintenance => Some(MAINTENANCE_RETRY_AFTER),
             _ => None,
         }
     }
 }
+
+/// When to try again during maintenance, in seconds. Its end is not known.
+const MAINTENANCE_RETRY_AFTER: u64 = 300;
 
 /// Rounds up to whole seconds, at least 1 and at most an hour.
 const fn whole_seconds(wait: Duration) -> u64 {

@@ -126,14 +126,24 @@ impl Exchange {
             held_until: None,
             held: false,
         };
-        let refusal = exchange.request.is_refused().then_some(LocalReply::MethodNotAllowed);
-        let step = refusal.map_or_else(|| exchange.next(state, now), |reply| Step::Finish(Finish::LocalReply(reply)));
+        let step = match exchange.refusal(state) {
+            Some(reply) => Step::Finish(Finish::LocalReply(reply)),
+            None => exchange.next(state, now),
+        };
         (exchange, step)
     }
 
     /// Returns the request.
     pub const fn request(&self) -> &RequestMeta {
         &self.request
+    }
+
+    /// Returns the reply to a request that is not sent to any server.
+    fn refusal(&self, state: &PoolState) -> Option<LocalReply> {
+        if self.request.is_refused() {
+            return Some(LocalReply::MethodNotAllowed);
+        }
+        state.service().maintenance.then_some(LocalReply::Maintenance)
     }
 
     /// Continues after a [`Step::Sleep`].

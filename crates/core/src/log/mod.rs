@@ -120,7 +120,9 @@ impl<'a> LogEntry<'a> {
     ) -> Self {
         let is_unknown = reply == LocalReply::UnknownHost;
         let similar = Some(context.similar_hosts().join(", ")).filter(|similar| is_unknown && !similar.is_empty());
-        let level = if reply.status().is_server_error() { LogLevel::Warn } else { LogLevel::Info };
+        // Maintenance is intended.
+        let is_failure = reply.status().is_server_error() && reply != LocalReply::Maintenance;
+        let level = if is_failure { LogLevel::Warn } else { LogLevel::Info };
         Self {
             service: service.map(Service::name),
             server,

@@ -136,6 +136,8 @@ codes! {
         Overloaded = "overloaded",
         /// The primary is unavailable, so that writes are rejected.
         ReadOnly = "read_only",
+        /// The service is under maintenance.
+        Maintenance = "maintenance",
         /// The request has passed through a balancer before.
         Loop = "loop",
         /// The request is malformed.
@@ -214,6 +216,7 @@ impl From<LocalReply> for Reason {
             LocalReply::Unavailable { .. } => Self::Unavailable,
             LocalReply::Overloaded => Self::Overloaded,
             LocalReply::NoWrites { .. } => Self::ReadOnly,
+            LocalReply::Maintenance => Self::Maintenance,
             LocalReply::TimedOut => Self::Timeout,
             LocalReply::InvalidResponse => Self::InvalidResponse,
             LocalReply::MethodNotAllowed => Self::MethodNotAllowed,

@@ -49,6 +49,9 @@ pub struct Service {
     pub failback: Failback,
     /// Which servers get requests with unsafe methods.
     pub writes: Writes,
+    /// Whether all requests get [`LocalReply::Maintenance`](crate::LocalReply::Maintenance).
+    /// Servers are probed meanwhile.
+    pub maintenance: bool,
     /// How long the share of a server that was unavailable takes to grow to its full size. Default:
     /// it is full at once.
     pub slow_start: Option<Duration>,
@@ -117,6 +120,7 @@ impl Service {
             retry: RetrySettings::default(),
             failback: Failback::default(),
             writes: Writes::default(),
+            maintenance: false,
             slow_start: None,
             affinity: None,
             served_by_header: true,
