@@ -2,7 +2,7 @@
 
 import { EventEmitter, once } from 'node:events';
 import { chromium } from 'playwright-core';
-import { TIMEOUT } from './processes.mjs';
+import { TIMEOUT } from '../node/processes.mjs';
 
 const FLAGS = [
   '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',

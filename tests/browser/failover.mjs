@@ -8,13 +8,13 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { startBrowser, Traffic } from './browser.mjs';
+import { pythonWith } from '../node/packages.mjs';
 import { Lab, startServer } from './jupyter.mjs';
-import { endAll, Program } from './processes.mjs';
+import { endAll, freePort, Program } from '../node/processes.mjs';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 /** The directory of the logs, which the next run empties. */
@@ -22,7 +22,8 @@ const DIRECTORY = join(ROOT, 'target/browser');
 /** More than the 64 KiB that the Worker buffers of a body, so that the upload is streamed. */
 const SIZE = 300 * 1024;
 
-const { values: programs } = parseArgs({ options: { chromium: { type: 'string' }, python: { type: 'string' } } });
+const option = { type: 'string' };
+const { values: programs } = parseArgs({ options: { chromium: option, cache: option, serve: option, worker: option } });
 
 async function test() {
   const { origin, servers } = await start();
@@ -88,11 +89,12 @@ async function test() {
 async function start() {
   rmSync(DIRECTORY, { recursive: true, force: true });
   mkdirSync(DIRECTORY, { recursive: true });
+  const python = pythonWith(join(ROOT, 'tests/browser/requirements.txt'), join(programs.cache, 'jupyterlab'));
   const port = await freePort();
   // Names below `localhost` need no DNS, and browsers treat them as secure origins.
   const host = `jupyter.localhost:${port}`;
   const origin = `http://${host}`;
-  const options = { python: programs.python, directory: DIRECTORY, origin };
+  const options = { python, directory: DIRECTORY, origin };
   // In sequence, because the first server writes the secret that signs cookies.
   const servers = [await startServer('a', options), await startServer('b', options)];
   log(`two JupyterLab servers run: ${servers.map(({ name, url }) => `${name} on ${url}`).join(', ')}`);
@@ -106,9 +108,8 @@ ${servers.map(({ name, url }) => `      - { url: "${url}", name: ${name} }\n`).j
 `);
   await Program.start({
     name: 'the Worker',
-    command: 'cargo',
-    args: ['run', '--quiet', '-p', 'tunnel-balancer-tests', '--bin', 'worker', '--', services, '--port', String(port)],
-    options: { cwd: ROOT },
+    command: programs.worker,
+    args: [services, '--port', String(port)],
     log: join(DIRECTORY, 'worker.log'),
     ready: /^listening on /,
   });
@@ -146,16 +147,6 @@ function serverOf(servers, response) {
   const server = servers.find(({ name }) => name === response.server);
   assert.ok(server, `X-Served-By names a server: ${JSON.stringify(response)}`);
   return server;
-}
-
-function freePort() {
-  return new Promise((resolve, reject) => {
-    const server = createServer().on('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const { port } = server.address();
-      server.close(() => resolve(port));
-    });
-  });
 }
 
 const started = performance.now();

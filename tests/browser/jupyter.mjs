@@ -3,7 +3,7 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { TIMEOUT, Program } from './processes.mjs';
+import { TIMEOUT, Program } from '../node/processes.mjs';
 
 export const PASSWORD = 'open sesame';
 const CONFIG = fileURLToPath(new URL('jupyter_server_config.py', import.meta.url));

@@ -158,7 +158,7 @@ mod tests {
     #[test]
     fn test_runs_named_steps_in_their_order_or_all_that_are_not_opt_in() {
         let (opt_in, others): (Vec<_>, Vec<_>) = Step::ALL.iter().partition(|step| step.opt_in());
-        assert_eq!(opt_in, [Step::Browser]);
+        assert_eq!(opt_in, [Step::Browser, Step::Apps]);
         assert_eq!(parsed("test").unwrap(), test(&others, &[]));
         assert_eq!(parsed("test browser").unwrap(), test(&[Step::Browser], &[]));
         assert_eq!(parsed("test clippy fmt").unwrap(), test(&[Step::Fmt, Step::Clippy], &[]));
@@ -180,7 +180,8 @@ mod tests {
             ("biuld", "error: unknown command `biuld`, expected one of setup, build, dev, test, bless, bench, mutants"),
             (
                 "test fmt clippy -- x",
-                "error: step `fmt` takes no filter\nhint: name only steps that take one: words, unit, conformance",
+                "error: step `fmt` takes no filter\n\
+                 hint: name only steps that take one: words, unit, conformance, apps",
             ),
             ("build --services", "error: missing argument for option '--services'"),
             ("dev --port http", "error: cannot parse argument \"http\": invalid digit found in string"),

@@ -100,14 +100,17 @@ Runs what CI runs. The first step that fails ends the run with exit code 1.
 Usage: cargo xtask test [STEP...] [-- FILTER...]
        cargo xtask test --list
 
-  FILTER   selects tests of `unit` and `conformance` as in `cargo test`, and files of `words` by a part of their path
+  FILTER   selects tests of `unit` and `conformance` as in `cargo test`, files of `words` by a part of their path, and
+           rows of `apps` by application, host and fault
 
 Examples: cargo xtask test fmt clippy unit
           cargo xtask test conformance -- worker::affinity
           cargo xtask test words -- crates/core
+          cargo xtask test apps -- git worker frozen
 
-`browser` is opt-in: it runs only when it is named. It needs Chromium and Python 3.11, installs JupyterLab into the
-cache, and takes about a minute. Its logs are in target/browser. TUNNEL_BALANCER_CHROMIUM names another browser.";
+`browser` and `apps` are opt-in: they run only when they are named. Both need Python 3.11, and install applications into
+the cache. `browser` needs Chromium and takes about a minute. TUNNEL_BALANCER_CHROMIUM names another browser. `apps`
+takes ten minutes or more. Logs are in target/browser and target/apps.";
 
 const BLESS: &str = "\
 Rewrites all snapshots with the output of the current code: the fixtures of config and the command line, the schema, the

@@ -5,9 +5,9 @@
 
 #![forbid(unsafe_code)]
 
+mod applications;
 mod bench;
 mod bless;
-mod browser;
 mod cache;
 mod cli;
 mod deny;

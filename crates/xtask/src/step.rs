@@ -14,11 +14,12 @@ pub(crate) enum Step {
     Wrangler,
     Deny,
     Browser,
+    Apps,
 }
 
 impl Step {
     /// All steps, in order.
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::Fmt,
         Self::Words,
         Self::Clippy,
@@ -30,17 +31,18 @@ impl Step {
         Self::Wrangler,
         Self::Deny,
         Self::Browser,
+        Self::Apps,
     ];
 
-    /// Whether it runs only when it is named. `browser` needs more of the machine than a
-    /// contributor should have to install.
+    /// Whether it runs only when it is named. These need more of the machine than a contributor
+    /// should have to install.
     pub(crate) fn opt_in(self) -> bool {
-        self == Self::Browser
+        matches!(self, Self::Browser | Self::Apps)
     }
 
     /// Whether the arguments behind `--` select a part of it.
     pub(crate) fn takes_filter(self) -> bool {
-        matches!(self, Self::Unit | Self::Conformance | Self::Words)
+        matches!(self, Self::Unit | Self::Conformance | Self::Words | Self::Apps)
     }
 
     /// The name on the command line.
@@ -66,6 +68,7 @@ impl Step {
             Self::Wrangler => ("wrangler", "`wrangler deploy --dry-run` accepts wrangler.toml and the Worker"),
             Self::Deny => ("deny", "licences, sources, bans and known vulnerabilities of the dependencies"),
             Self::Browser => ("browser", "JupyterLab in Chromium continues when its server is killed (opt-in)"),
+            Self::Apps => ("apps", "applications and their clients while the primary fails: a table (opt-in)"),
         }
     }
 }

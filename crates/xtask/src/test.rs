@@ -9,7 +9,7 @@ use crate::process::run;
 use crate::setup;
 use crate::step::Step;
 use crate::workspace::Workspace;
-use crate::{browser, deny, wasm_imports, words, worker};
+use crate::{applications, deny, wasm_imports, words, worker};
 
 /// The part of a step that passed but could not be checked, if any.
 pub(crate) type Skipped = Option<&'static str>;
@@ -62,7 +62,8 @@ fn perform(workspace: &Workspace, step: Step, filter: &[String], is_built: bool)
         }
         Step::Wrangler => wrangler(workspace),
         Step::Deny => return deny::check(workspace),
-        Step::Browser => browser::check(workspace),
+        Step::Browser => applications::browser(workspace),
+        Step::Apps => applications::table(workspace, filter),
         Step::Words => words::check(workspace, filter),
     }
     .map(|()| None)

@@ -2,6 +2,7 @@
 
 import { execFileSync, spawn } from 'node:child_process';
 import { createWriteStream } from 'node:fs';
+import { createServer } from 'node:net';
 import { createInterface } from 'node:readline';
 
 /** The time limit of every wait in milliseconds. It is long, because the machine may be busy. */
@@ -71,6 +72,17 @@ export class Program {
 /** Ends all running programs, the latest first. */
 export async function endAll() {
   for (const program of running.splice(0).reverse()) await program.end();
+}
+
+/** Returns a port that no server listens on. */
+export function freePort() {
+  return new Promise((resolve, reject) => {
+    const server = createServer().on('error', reject);
+    server.listen(0, '127.0.0.1', () => {
+      const { port } = server.address();
+      server.close(() => resolve(port));
+    });
+  });
 }
 
 function descendants(pid) {

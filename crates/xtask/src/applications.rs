@@ -1,0 +1,51 @@
+//! Real applications behind the built hosts. Programs of Node drive them and install what they
+//! need: `tests/browser/failover.mjs` and `tests/apps/main.mjs`.
+
+use std::process::Command;
+
+use crate::cache::Cache;
+use crate::cli::BuildOptions;
+use crate::failure::Failure;
+use crate::process::{run, succeeds};
+use crate::worker;
+use crate::workspace::Workspace;
+
+/// Names another browser.
+const CHROMIUM: &str = "TUNNEL_BALANCER_CHROMIUM";
+/// The names of the browser on various systems.
+const CHROMIUMS: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
+
+/// JupyterLab in Chromium, while its server is killed.
+pub(crate) fn browser(workspace: &Workspace) -> Result<(), Failure> {
+    drive(workspace, "tests/browser/failover.mjs", &["--chromium".to_owned(), chromium()?])
+}
+
+/// Applications and their clients while the primary fails. The filter selects rows.
+pub(crate) fn table(workspace: &Workspace, filter: &[String]) -> Result<(), Failure> {
+    drive(workspace, "tests/apps/main.mjs", filter)
+}
+
+/// Builds the hosts and runs a program of Node, which would wait for the compiler without output.
+fn drive(workspace: &Workspace, script: &str, arguments: &[String]) -> Result<(), Failure> {
+    let cache = Cache::from_env()?;
+    let _lock = cache.lock("applications")?;
+    worker::build(workspace, &BuildOptions::default())?;
+    run(&mut workspace.cargo(&["build", "-p", "tunnel-balancer"]))?;
+    run(&mut workspace.cargo(&["build", "-p", "tunnel-balancer-tests", "--bin", "worker"]))?;
+    // Cargo builds them into the directory of this program.
+    let program = std::env::current_exe().map_err(|error| Failure::new(format!("cannot find xtask: {error}")))?;
+    let mut node = Command::new("node");
+    node.current_dir(workspace.root()).arg(script).arg("--cache").arg(cache.entry(""));
+    node.arg("--serve").arg(program.with_file_name("tunnel-balancer"));
+    node.arg("--worker").arg(program.with_file_name("worker"));
+    run(node.args(arguments))
+}
+
+fn chromium() -> Result<String, Failure> {
+    let named = std::env::var(CHROMIUM).ok().filter(|value| !value.is_empty());
+    let is_installed = |program: &&str| succeeds(Command::new(program).arg("--version"));
+    named.or_else(|| CHROMIUMS.iter().copied().find(is_installed).map(str::to_owned)).ok_or_else(|| {
+        Failure::new("no Chromium on the PATH")
+            .hint(format!("install it (on Debian: `apt-get install chromium`), or set {CHROMIUM} to its path"))
+    })
+}
