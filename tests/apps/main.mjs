@@ -12,9 +12,10 @@ import { runCell } from './cell.mjs';
 import { FAULTS } from './injector.mjs';
 import { Packages } from './packages.mjs';
 import { HEADER, row, violations } from './table.mjs';
+import { chat } from './chat.mjs';
 import { git } from './git.mjs';
 
-const APPS = [git];
+const APPS = [git, chat];
 const HOSTS = ['serve', 'worker'];
 /** The directory of the logs and of the table, which the next run empties. */
 const DIRECTORY = fileURLToPath(new URL('../../target/apps', import.meta.url));
