@@ -1,5 +1,7 @@
 //! Stalled servers: hedged requests, and the selection of new ones.
 
+use std::time::Duration;
+
 use http::{Method, StatusCode};
 use tunnel_balancer_core::{
     Attempt, Body, Exchange, Failback, Failure, Finish, HealthCheck, Outcome, Policy, PoolState, ProbeResponse,
@@ -78,10 +80,14 @@ fn three() -> PoolState {
     let mut state = pool(Policy::Failover, &[1, 1, 1], |_, change| {
         change(|service| service.health_check = Some(HealthCheck::default()));
     });
+    pass_probes(&mut state);
+    state
+}
+
+fn pass_probes(state: &mut PoolState) {
     while let Some(lease) = state.next_probe(at(0)) {
         state.on_probe(lease, &Ok(ProbeResponse::new(StatusCode::OK)), at(0));
     }
-    state
 }
 
 #[test]
@@ -109,6 +115,28 @@ fn a_request_is_not_hedged_after_a_timeout() {
         let hedge = exchange.hedge(&mut state, &retry, at(1_500));
         assert_eq!(hedge.map(|hedge| hedge.server()), hedged, "{failure:?}");
     }
+}
+
+#[test]
+fn a_held_request_is_hedged_too() {
+    let mut state = pool(Policy::Failover, &[1, 1], |servers, change| {
+        servers.iter_mut().for_each(|server| server.max_requests = Some(1));
+        change(|service| service.health_check = Some(HealthCheck::default()));
+        change(|service| service.retry.hold = Some(Duration::from_secs(60)));
+    });
+    pass_probes(&mut state);
+    let running = [start(&mut state, get(), at(1_000)), start(&mut state, get(), at(1_000))];
+    let (mut held, step) = Exchange::start(get(), &mut state, at(1_000));
+    assert!(matches!(step, Step::Sleep(_)), "both servers are at their limit: {step:?}");
+    for (mut exchange, attempt) in running {
+        exchange.report(&mut state, attempt, status(200), at(1_000));
+    }
+    let Step::Attempt(mut attempt) = held.resume(&mut state, at(1_250)) else { panic!("no attempt") };
+    assert!(matches!(held.wait(&mut state, &mut attempt, true, at(1_500)), Wait::Probe(_)));
+    assert!(state.next_probe(at(1_500)).is_some());
+    held.wait(&mut state, &mut attempt, true, at(1_750));
+    let hedge = held.hedge(&mut state, &attempt, at(1_750)).map(|hedge| hedge.server());
+    assert_eq!((attempt.server(), hedge), (id(0), Some(id(1))));
 }
 
 #[test]

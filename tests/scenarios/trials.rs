@@ -45,6 +45,24 @@ fn an_overdue_trial_does_not_block_the_next() {
 }
 
 #[test]
+fn a_trial_that_is_slower_than_its_hedge_has_failed() {
+    let slower = |now: u64| {
+        let mut state = plain(Policy::Failover, &[1, 1]);
+        drive(&mut state, get(), at(0), |server| if server == 0 { 530 } else { 200 });
+        let (mut exchange, mut trial) = start(&mut state, get(), at(10_000));
+        exchange.wait(&mut state, &mut trial, true, at(now));
+        let hedge = exchange.hedge(&mut state, &trial, at(now));
+        if let Some(hedge) = hedge {
+            exchange.report(&mut state, hedge, status(200), at(now));
+        }
+        exchange.cancel(&mut state, trial, at(now));
+        state.ejection_state(id(0), at(now))
+    };
+    assert_eq!(slower(10_100), EjectionState::Probation, "the client left, and nothing is known");
+    assert_eq!(slower(11_000), EjectionState::Ejected(at(31_000)), "20 s, the second ejection");
+}
+
+#[test]
 fn a_draining_server_is_tried_again_by_its_affinity_clients() {
     let mut state = pool(Policy::Failover, &[1, 1], |servers, _| servers[0].drain = true);
     let own = || RequestMeta { affinity_server: Some(id(0)), ..get() };

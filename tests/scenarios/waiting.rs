@@ -38,6 +38,10 @@ fn an_attempt_is_aborted_only_if_another_server_can_still_be_tried() {
     assert!(!is_aborted(|_| (), post()), "it is not idempotent");
     assert!(!is_aborted(|_| (), RequestMeta { body: Body::Once, ..get() }), "its body cannot be replayed");
     assert!(!is_aborted(|service| service.retry.attempts = 1, get()), "the last allowed attempt");
+    let no_retry = |service: &mut Service| {
+        (service.retry.budget.percent, service.retry.budget.min_per_second) = (0, 0);
+    };
+    assert!(!is_aborted(no_retry, get()), "the budget allows no retry");
     let mut full = pool(Policy::Failover, &[1, 1], |servers, change| {
         servers[1].max_requests = Some(1);
         change(per_try);

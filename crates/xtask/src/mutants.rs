@@ -23,11 +23,12 @@ const FILES: [&str; 4] = [
 /// The packages and tests that cargo builds and runs: the tests of core, scenarios and properties.
 /// The conformance suite tests other code, and the fleets take too long. These are arguments of
 /// cargo because the baseline of cargo-mutants ignores `--test-package`.
-const TESTS: [&str; 7] = [
+const TESTS: [&str; 8] = [
     "--cargo-arg=--package=tunnel-balancer-sim",
     "--cargo-arg=--package=tunnel-balancer-tests",
     "--cargo-arg=--lib",
     "--cargo-arg=--test=reload",
+    "--cargo-arg=--test=failed_attempts",
     "--cargo-arg=--test=suspended",
     "--cargo-arg=--test=scenarios",
     "--cargo-arg=--test=properties",
