@@ -120,6 +120,8 @@ const THEMES: &[(&str, &[Case])] = &[
     ("certificates", native::certificates::CASES),
     ("restart", native::restart::CASES),
     ("connections", native::connections::CASES),
+    ("fidelity", native::fidelity::CASES),
+    ("unprocessed", native::unprocessed::CASES),
     ("smuggling", native::smuggling::CASES),
     ("log", native::log::CASES),
 ];

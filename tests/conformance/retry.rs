@@ -20,7 +20,9 @@ cases![
     application_errors_are_not_retried,
     bodies_up_to_64_kib_are_replayed,
     large_body_is_never_sent_twice,
-    chunked_body_is_never_sent_twice,
+    bod_03_a_small_chunked_body_is_replayed,
+    bod_03_a_large_chunked_body_is_never_sent_twice,
+    bod_03_a_chunked_body_that_pauses_is_streamed,
     bod_06_body_is_the_same_in_every_attempt,
     a_post_avoids_a_server_that_just_failed,
     safe_webdav_methods_are_retried,
@@ -171,17 +173,53 @@ async fn large_body_is_never_sent_twice(bench: Bench) {
     }
 }
 
-async fn chunked_body_is_never_sent_twice(bench: Bench) {
+/// BOD-03.
+async fn bod_03_a_small_chunked_body_is_replayed(bench: Bench) {
+    let [primary, replica] = bench.servers(["primary", "replica"]).await;
+    let app = bench.start(Service::of([&primary, &replica])).await;
+    for (method, status) in [("PUT", 502), ("POST", 530)] {
+        primary.respond(Reply::status(status));
+        let mut upload = app.chunked_upload(Request::new(method, "/note")).await;
+        for _ in 0..10 {
+            upload.chunk(&"c".repeat(100)).await;
+        }
+        upload.chunk("").await;
+        let response = upload.response().await;
+        assert_eq!((response.status, response.served_by()), (200, "replica"), "{method}");
+        let seen = replica.requests().pop().expect("a request arrived");
+        assert_eq!(seen.body, Digest::of("c".repeat(1_000)), "{method}");
+    }
+}
+
+/// BOD-02, BOD-03.
+async fn bod_03_a_large_chunked_body_is_never_sent_twice(bench: Bench) {
     let [primary, replica] = bench.servers(["primary", "replica"]).await;
     let app = bench.start(Service::of([&primary, &replica])).await;
     primary.respond(Reply::status(502));
     let mut upload = app.chunked_upload(Request::new("PUT", "/film")).await;
-    for chunk in ["a piece of ", "unknown total", ""] {
+    for chunk in [&"c".repeat(40_000), &"d".repeat(40_000), ""] {
         upload.chunk(chunk).await;
     }
     let response = upload.response().await;
     assert_eq!((response.status, response.served_by()), (502, "primary"));
     assert_eq!((primary.hits(), replica.hits()), (1, 0));
+    assert_eq!(primary.only_request().body, Digest::of("c".repeat(40_000) + &"d".repeat(40_000)));
+}
+
+/// A client may wait for the response to a part of its body.
+async fn bod_03_a_chunked_body_that_pauses_is_streamed(bench: Bench) {
+    let [primary] = bench.servers(["primary"]).await;
+    let app = bench.start(Service::of([&primary])).await;
+    let mut upload = app.chunked_upload(Request::new("POST", "/dialog")).await;
+    let mut sent = String::new();
+    for part in ["first", "second", "third"] {
+        upload.chunk(part).await;
+        sent += part;
+        primary.until(part, |counts| counts.body_bytes == sent.len() as u64).await;
+    }
+    upload.chunk("").await;
+    assert_eq!(upload.response().await.status, 200);
+    assert_eq!(primary.only_request().body, Digest::of(sent));
 }
 
 async fn a_host_per_status(bench: &Bench, statuses: &[u16]) -> (App, FaultyServer, FaultyServer) {

@@ -10,7 +10,7 @@ use futures_util::future::join_all;
 use tokio::time::sleep;
 use tunnel_balancer_tests::digest::{RunningDigest, generated};
 use tunnel_balancer_tests::server::events;
-use tunnel_balancer_tests::{Action, Bench, Client, Gate, Reply, Request, Response, Service};
+use tunnel_balancer_tests::{Action, Bench, Client, Gate, Host, Reply, Request, Response, Service};
 
 cases![
     events_arrive_one_by_one,
@@ -20,6 +20,8 @@ cases![
     uploads_may_take_longer_than_the_timeout,
     truncated_response_is_passed_through_as_truncated,
     aborted_uploads_have_no_health_impact,
+    chunked_responses_that_break_off_are_incomplete,
+    chunked_uploads_that_break_off_are_incomplete,
 ];
 
 const MB: u64 = 1024 * 1024;
@@ -144,4 +146,34 @@ async fn aborted_uploads_have_no_health_impact(bench: Bench) {
     assert_eq!((response.status, response.served_by()), (200, "primary"));
     assert_eq!(primary.only_request().method, "GET", "an incomplete upload appears complete");
     assert_eq!(replica.hits(), 0);
+}
+
+async fn chunked_responses_that_break_off_are_incomplete(bench: Bench) {
+    let [primary] = bench.servers(["primary"]).await;
+    let app = bench.start(Service::of([&primary])).await;
+    primary.respond(Action::raw("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"));
+    let response = app.open(Request::get("/")).await.complete().await;
+    // The workerd of wrangler ends such a body as if it was complete (cloudflare/workerd#6818).
+    assert_eq!(response.is_err(), bench.target().host() != Host::Worker, "{response:?}");
+}
+
+async fn chunked_uploads_that_break_off_are_incomplete(bench: Bench) {
+    let [primary] = bench.servers(["primary"]).await;
+    let app = bench.start(Service::of([&primary])).await;
+    for size in [100, 100_000] {
+        // On a connection to the server that has been used before.
+        assert_eq!(app.get("/").await.status, 200);
+        let before = primary.counts().body_bytes;
+        let mut upload = app.chunked_upload(Request::new("POST", "/film")).await;
+        upload.chunk(&"u".repeat(size)).await;
+        if size > 64 * 1024 {
+            primary.until("the upload", |counts| counts.body_bytes - before == size as u64).await;
+        }
+        upload.disconnect();
+        // The end of an upload would arrive before these.
+        for _ in 0..20 {
+            assert_eq!(app.get("/").await.status, 200);
+        }
+        assert!(primary.requests().iter().all(|seen| seen.method != "POST"), "{size}");
+    }
 }

@@ -14,6 +14,8 @@ use tokio::net::TcpStream;
 pub struct Wire {
     stream: TcpStream,
     buffer: BytesMut,
+    /// The trailer lines of the last chunked body.
+    trailers: Vec<String>,
 }
 
 /// The first line and the headers of a message, in their order, with duplicates and letter case.
@@ -47,7 +49,7 @@ impl Wire {
     pub fn new(stream: TcpStream) -> Self {
         // Messages are small and alternate, so waiting for a full packet would be slow.
         let _ = stream.set_nodelay(true);
-        Self { stream, buffer: BytesMut::with_capacity(16 * 1024) }
+        Self { stream, buffer: BytesMut::with_capacity(16 * 1024), trailers: Vec::new() }
     }
 
     /// Reads the next head. `None` if the peer closed before the first byte.
@@ -98,6 +100,11 @@ impl Wire {
         Ok(Some(piece))
     }
 
+    /// Takes the trailer lines of the last body.
+    pub fn take_trailers(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.trailers)
+    }
+
     /// Sends bytes.
     pub async fn send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
         self.stream.write_all(bytes.as_ref()).await
@@ -131,8 +138,14 @@ impl Wire {
         let size = line.split(';').next().unwrap_or_default().trim();
         match u64::from_str_radix(size, 16) {
             Ok(0) => {
-                while !self.line().await?.is_empty() {} // trailers
-                Ok(Framing::Done)
+                self.trailers.clear();
+                loop {
+                    let line = self.line().await?;
+                    if line.is_empty() {
+                        return Ok(Framing::Done);
+                    }
+                    self.trailers.push(line);
+                }
             }
             Ok(size) => Ok(Framing::Chunked(size)),
             Err(_) => Err(io::Error::new(io::ErrorKind::InvalidData, format!("invalid chunk size: {line:?}"))),

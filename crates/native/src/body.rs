@@ -6,10 +6,12 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
+use tunnel_balancer_core::headers::{self, HeaderFields};
 use tunnel_balancer_core::{Clock, Pool, Reason, ServerId, Timestamp};
 
 use crate::access::Access;
@@ -117,7 +119,7 @@ impl Body for IdleTimeoutBody {
             this.behind = this.behind.map(|before| before + waited).filter(|total| *total < Self::CAUGHT_UP);
             this.failed |= matches!(frame, Some(Err(_)));
             this.ended |= frame.is_none();
-            return Poll::Ready(frame.map(|frame| frame.map_err(BodyError::ConnectionLost)));
+            return Poll::Ready(frame.map(|frame| frame.map(without_reserved).map_err(BodyError::ConnectionLost)));
         }
         let idle = this.idle;
         let timer = this.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(Instant::now() + idle)));
@@ -136,6 +138,18 @@ impl Body for IdleTimeoutBody {
         let (read, rest) = (self.read.as_ref().map_or(0, |read| read.len() as u64), self.body.size_hint());
         rest.exact().map_or_else(SizeHint::new, |rest| SizeHint::with_exact(read + rest))
     }
+}
+
+/// Removes headers of the balancer and of connections from trailers: some programs read trailers as
+/// headers.
+fn without_reserved(frame: Frame<Bytes>) -> Frame<Bytes> {
+    let mut trailers = match frame.into_trailers() {
+        Ok(trailers) => trailers,
+        Err(data) => return data,
+    };
+    let is_reserved = |name: &str| headers::is_stripped(&headers::canonical(name), |_| false);
+    let removed = headers::remove_hop_by_hop(&mut trailers).and_then(|()| trailers.remove_if(is_reserved));
+    Frame::trailers(removed.map_or_else(|_| HeaderMap::new(), |()| trailers))
 }
 
 /// The body of a response to a client.

@@ -120,6 +120,7 @@ impl Connection {
         let (limits, stop) = (&self.acceptor.limits, &self.acceptor.stop);
         let mut http = hyper::server::conn::http1::Builder::new();
         http.timer(TokioTimer::new())
+            .preserve_header_case(true)
             // Also the keep-alive timeout between two requests.
             .header_read_timeout(limits.idle)
             .max_buf_size(limits.header_size);

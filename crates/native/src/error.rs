@@ -53,6 +53,15 @@ pub(crate) fn is_invalid_response(error: &(dyn Error + 'static)) -> bool {
     chain(error).filter_map(|error| error.downcast_ref::<hyper::Error>()).any(hyper::Error::is_parse)
 }
 
+/// Returns whether the cause of an error is that a server did not process a request of HTTP/2: the
+/// server refused it, or it is closing the connection and the stream is above its last one (RFC
+/// 9113, section 8.7).
+pub(crate) fn is_unprocessed(error: &(dyn Error + 'static)) -> bool {
+    let is_refused = |error: &h2::Error| error.is_go_away() || error.reason() == Some(h2::Reason::REFUSED_STREAM);
+    let mut causes = chain(error).filter_map(|error| error.downcast_ref::<h2::Error>());
+    causes.any(|error| error.is_remote() && is_refused(error))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,18 +5,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use http::header::{ACCEPT, CONNECTION, CONTENT_LENGTH, HOST, HeaderName, HeaderValue, UPGRADE};
+use http::header::{ACCEPT, CONNECTION, CONTENT_LENGTH, HOST, HeaderName, HeaderValue, TRAILER, UPGRADE};
 use http::{Method, Request, Response, StatusCode, Version};
 use http_body::Body as _;
-use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tunnel_balancer_core::{
-    self as core, BufferPermit, Clock, LocalReply, LogEntry, Pool, ProxiedRequest, ReplayBuffer, ReplyContext,
-    RequestId, Services, headers,
+    self as core, Clock, LocalReply, LogEntry, Pool, ProxiedRequest, ReplyContext, RequestId, Services, headers,
 };
 
 use crate::access::{Access, truncate};
@@ -27,7 +25,7 @@ use crate::health_checker::HealthChecker;
 use crate::log::{self, LogWriter};
 use crate::options::Limits;
 use crate::peer::{Peer, TrustedProxies, is_private};
-use crate::request_body::RequestBody;
+use crate::request_body::{BufferGuard, RequestBody};
 use crate::request_slots::RequestSlots;
 use crate::upgrade;
 use crate::upstream::{Servers, Upstream};
@@ -161,7 +159,8 @@ impl Proxy {
         if access.slot.is_none() {
             return local_reply(&context, LocalReply::Overloaded, None, access);
         }
-        let Some(authority) = authority(&request) else {
+        let services = self.services();
+        let Some(authority) = authority(&request, &services) else {
             return local_reply(&context, LocalReply::BadRequest, None, access);
         };
         access.line.host = truncate(&authority);
@@ -170,7 +169,6 @@ impl Proxy {
         let upgrade = upstream_request::sanitize(request.headers_mut(), version);
         self.trusted.set_client_ip(request.headers_mut(), access.client());
 
-        let services = self.services();
         let path_and_query = request.uri().path_and_query().map_or("/", |path| path.as_str()).to_owned();
         let matched = match services.route_parts(peer.scheme, &authority, &path_and_query, has_hop) {
             Ok(matched) => matched,
@@ -190,13 +188,14 @@ impl Proxy {
         let (parts, body) = request.into_parts();
         let limited = Some(access.client()).filter(|_| !self.is_exempt(client));
         let buffer = BufferGuard::take(&services.replay, &body, limited, &pool, self.clock);
-        let Some(body) = self.body(body, buffer.as_ref(), pool.service().retry.timeout).await else {
+        let (deadline, idle) = (Instant::now() + pool.service().retry.timeout, self.limits.idle);
+        let Some(body) = RequestBody::read(body, buffer.as_ref(), deadline, idle).await else {
             return local_reply(&context, LocalReply::Incomplete, Some(&pool), access);
         };
         // A body that is streamed after all releases its room.
-        let buffer = buffer.filter(|_| matches!(body, RequestBody::Buffered(_)));
-        let upstream_request = UpstreamRequest::new(parts.method, parts.headers, proxied.clone(), body, upgrade)
-            .with_record(access.last_attempt());
+        let buffer = buffer.filter(|_| matches!(body, RequestBody::Buffered(..)));
+        let upstream_request =
+            UpstreamRequest::new(parts, proxied.clone(), body, upgrade).with_record(access.last_attempt());
         let Ok(meta) = upstream_request.meta() else {
             return local_reply(&context, LocalReply::BadRequest, Some(&pool), access);
         };
@@ -228,39 +227,6 @@ impl Proxy {
         Servers { upstream: Arc::clone(&self.upstream), pool: Arc::clone(pool), clock: self.clock }
     }
 
-    /// Returns the body of a request, read into memory if there is a `buffer`. `None` if the client
-    /// aborts it.
-    ///
-    /// A body that does not fit or takes longer than `deadline` is streamed, after the part that
-    /// has been read. So is one that pauses while memory is scarce.
-    async fn body(&self, body: Incoming, buffer: Option<&BufferGuard>, deadline: Duration) -> Option<RequestBody> {
-        /// The longest time without data while memory is scarce.
-        const PAUSE: Duration = Duration::from_secs(2);
-
-        if body.is_end_stream() {
-            return Some(RequestBody::Empty);
-        }
-        let mut body = IdleTimeoutBody::new(body, self.limits.idle);
-        let Some(buffer) = buffer else { return Some(RequestBody::stream(body)) };
-        let (mut read, deadline) = (Vec::new(), Instant::now() + deadline);
-        loop {
-            let until = deadline.min(Instant::now() + PAUSE);
-            match timeout_at(until, body.frame()).await {
-                Ok(Some(frame)) => {
-                    let Ok(data) = frame.ok()?.into_data() else { continue };
-                    read.extend_from_slice(&data);
-                    if !buffer.grow(data.len()) {
-                        break;
-                    }
-                }
-                Ok(None) => return Some(RequestBody::Buffered(Full::new(read.into()))),
-                Err(_) if until == deadline || buffer.memory.is_scarce() => break,
-                Err(_) => {}
-            }
-        }
-        Some(RequestBody::stream(body.after(read.into())))
-    }
-
     /// Returns the response for the client.
     #[expect(clippy::too_many_arguments, reason = "the whole context of a request")]
     fn present(
@@ -276,12 +242,14 @@ impl Proxy {
         let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         let to_server = switched.then(|| hyper::upgrade::on(&mut response));
         let (mut parts, body) = response.into_parts();
+        let trailer = parts.headers.remove(TRAILER);
         if proxied.prepare_response(&mut parts.headers, origin.server, last_resort).is_err() {
             return local_reply(context, LocalReply::InvalidResponse, Some(&origin.pool), access);
         }
         // The body was chunked, which overrides a length.
         if body.size_hint().exact().is_none() {
             parts.headers.remove(CONTENT_LENGTH);
+            parts.headers.extend(trailer.map(|trailer| (TRAILER, trailer)));
         }
         access.on_response(parts.status);
         // The version belongs to the connection.
@@ -323,52 +291,17 @@ fn local_reply(
     response
 }
 
-/// The room of a buffered body. Released on drop.
-struct BufferGuard {
-    memory: Arc<ReplayBuffer>,
-    permit: Option<BufferPermit>,
-    clock: TokioClock,
-}
-
-impl BufferGuard {
-    /// Starts to buffer a body. `client` is limited to its share.
-    fn take(
-        memory: &Arc<ReplayBuffer>,
-        body: &Incoming,
-        client: Option<&str>,
-        pool: &Pool,
-        clock: TokioClock,
-    ) -> Option<Self> {
-        if body.is_end_stream() {
-            return None;
-        }
-        let permit = memory.start(body.size_hint().exact(), client, &pool.service().retry, clock.now())?;
-        Some(Self { memory: Arc::clone(memory), permit: Some(permit), clock })
-    }
-
-    /// Reserves room for bytes that have arrived. Returns whether they fit.
-    fn grow(&self, bytes: usize) -> bool {
-        self.permit.as_ref().is_some_and(|permit| self.memory.grow(permit, bytes as u64, self.clock.now()))
-    }
-}
-
-impl Drop for BufferGuard {
-    fn drop(&mut self) {
-        if let Some(permit) = self.permit.take() {
-            self.memory.release(permit);
-        }
-    }
-}
-
 /// Returns the authority of the request target, or else the `Host` field (RFC 9112, section 3.2).
-/// `None` if it is ambiguous.
-fn authority<B>(request: &Request<B>) -> Option<String> {
+/// HTTP/1.0 requires neither: if all services have the same host, it is that one. `None` if it is
+/// ambiguous.
+fn authority<B>(request: &Request<B>, services: &Services) -> Option<String> {
     let mut hosts = request.headers().get_all(HOST).iter();
     let (first, second) = (hosts.next(), hosts.next());
     if second.is_some() {
         return None;
     }
-    let host = first.map(|host| host.to_str().ok()).unwrap_or_default();
+    let default = || services.only_host().filter(|_| request.version() == Version::HTTP_10);
+    let host = first.map_or_else(default, |host| host.to_str().ok());
     request.uri().authority().map(|authority| authority.as_str()).or(host).map(str::to_owned)
 }
 

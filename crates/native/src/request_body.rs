@@ -3,32 +3,85 @@
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
+use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use tokio::time::{Instant, timeout_at};
+use tunnel_balancer_core::{BufferPermit, Clock, Pool, ReplayBuffer};
 
 use crate::body::{BodyError, IdleTimeoutBody};
+use crate::clock::TokioClock;
 
 /// The body of a request to a server. Clones share the stream.
 #[derive(Clone, Debug)]
 pub(crate) enum RequestBody {
     Empty,
-    Buffered(Full<Bytes>),
+    /// Its data and trailers.
+    Buffered(Full<Bytes>, Option<HeaderMap>),
     /// A stream, which is intact only until the first attempt that has a connection.
     Stream(Arc<Mutex<IdleTimeoutBody>>),
 }
 
 impl RequestBody {
-    pub(crate) fn stream(body: IdleTimeoutBody) -> Self {
+    /// Reads a body into memory if there is a `buffer`. `None` if the client aborts it.
+    ///
+    /// A body that does not fit or takes longer than until `deadline` is streamed, after the part
+    /// that has been read. So is one that pauses, if its length is unknown or memory is scarce.
+    pub(crate) async fn read(
+        body: Incoming,
+        buffer: Option<&BufferGuard>,
+        deadline: Instant,
+        idle: Duration,
+    ) -> Option<Self> {
+        /// The longest time without data while memory is scarce.
+        const PAUSE: Duration = Duration::from_secs(2);
+
+        if body.is_end_stream() {
+            return Some(Self::Empty);
+        }
+        let is_length_known = body.size_hint().exact().is_some();
+        let pause = if is_length_known { PAUSE } else { ReplayBuffer::PAUSE };
+        let mut body = IdleTimeoutBody::new(body, idle);
+        let Some(buffer) = buffer else { return Some(Self::stream(body)) };
+        let (mut read, mut trailers) = (Vec::new(), None);
+        loop {
+            let until = deadline.min(Instant::now() + pause);
+            match timeout_at(until, body.frame()).await {
+                Ok(Some(frame)) => match frame.ok()?.into_data() {
+                    Ok(data) => {
+                        read.extend_from_slice(&data);
+                        if !buffer.grow(data.len()) {
+                            break;
+                        }
+                    }
+                    Err(frame) => trailers = frame.into_trailers().ok(),
+                },
+                Ok(None) => return Some(Self::Buffered(Full::new(read.into()), trailers)),
+                Err(_) if until == deadline || !is_length_known || buffer.memory.is_scarce() => break,
+                Err(_) => {}
+            }
+        }
+        Some(Self::stream(body.after(read.into())))
+    }
+
+    fn stream(body: IdleTimeoutBody) -> Self {
         Self::Stream(Arc::new(Mutex::new(body)))
+    }
+
+    /// Returns whether it can be sent again.
+    pub(crate) const fn is_replayable(&self) -> bool {
+        !matches!(self, Self::Stream(_))
     }
 
     /// Returns whether nothing more is expected to be sent: the body has ended, or the server does
     /// not read it.
     pub(crate) fn is_sent(&self) -> bool {
         match self {
-            Self::Empty | Self::Buffered(_) => true,
+            Self::Empty | Self::Buffered(..) => true,
             Self::Stream(stream) => stream.lock().unwrap_or_else(PoisonError::into_inner).is_read(),
         }
     }
@@ -49,7 +102,10 @@ impl Body for RequestBody {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match &mut *self {
             Self::Empty => Poll::Ready(None),
-            Self::Buffered(bytes) => Pin::new(bytes).poll_frame(context).map_err(|never| match never {}),
+            Self::Buffered(bytes, trailers) if bytes.is_end_stream() => {
+                Poll::Ready(trailers.take().map(|trailers| Ok(Frame::trailers(trailers))))
+            }
+            Self::Buffered(bytes, _) => Pin::new(bytes).poll_frame(context).map_err(|never| match never {}),
             Self::Stream(stream) => {
                 let mut stream = stream.lock().unwrap_or_else(PoisonError::into_inner);
                 Pin::new(&mut *stream).poll_frame(context)
@@ -60,7 +116,7 @@ impl Body for RequestBody {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Empty => true,
-            Self::Buffered(bytes) => bytes.is_end_stream(),
+            Self::Buffered(bytes, trailers) => bytes.is_end_stream() && trailers.is_none(),
             Self::Stream(stream) => stream.lock().unwrap_or_else(PoisonError::into_inner).is_end_stream(),
         }
     }
@@ -68,8 +124,47 @@ impl Body for RequestBody {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Empty => SizeHint::with_exact(0),
-            Self::Buffered(bytes) => bytes.size_hint(),
+            Self::Buffered(bytes, None) => bytes.size_hint(),
+            // A body with a length has no trailers.
+            Self::Buffered(_, Some(_)) => SizeHint::new(),
             Self::Stream(stream) => stream.lock().unwrap_or_else(PoisonError::into_inner).size_hint(),
+        }
+    }
+}
+
+/// The room of a buffered body. Released on drop.
+pub(crate) struct BufferGuard {
+    memory: Arc<ReplayBuffer>,
+    permit: Option<BufferPermit>,
+    clock: TokioClock,
+}
+
+impl BufferGuard {
+    /// Starts to buffer a body. `client` is limited to its share.
+    pub(crate) fn take(
+        memory: &Arc<ReplayBuffer>,
+        body: &Incoming,
+        client: Option<&str>,
+        pool: &Pool,
+        clock: TokioClock,
+    ) -> Option<Self> {
+        if body.is_end_stream() {
+            return None;
+        }
+        let permit = memory.start(body.size_hint().exact(), client, &pool.service().retry, clock.now())?;
+        Some(Self { memory: Arc::clone(memory), permit: Some(permit), clock })
+    }
+
+    /// Reserves room for bytes that have arrived. Returns whether they fit.
+    fn grow(&self, bytes: usize) -> bool {
+        self.permit.as_ref().is_some_and(|permit| self.memory.grow(permit, bytes as u64, self.clock.now()))
+    }
+}
+
+impl Drop for BufferGuard {
+    fn drop(&mut self) {
+        if let Some(permit) = self.permit.take() {
+            self.memory.release(permit);
         }
     }
 }

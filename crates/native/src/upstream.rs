@@ -10,7 +10,7 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::client::legacy::{Builder, Client};
+use hyper_util::client::legacy::{Builder, Client, Error as ClientError};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tunnel_balancer_core::{
     self as core, AttemptInfo, Clock, FailedAttempt, Failure, Health, HealthCheck, HttpClient, LogEntry, Pool,
@@ -63,6 +63,9 @@ impl Upstream {
     /// 400 KB.
     const RESPONSE_FIELDS: usize = 512;
 
+    /// How often a request is sent again that a server did not process.
+    const RESENDS: u32 = 5;
+
     /// Creates a client without connections. It keeps at most `max_idle` idle ones to a server.
     ///
     /// # Errors
@@ -83,6 +86,7 @@ impl Upstream {
         // them.
         client.http2_keep_alive_interval(Duration::from_secs(10)).http2_keep_alive_timeout(Duration::from_secs(5));
         client.http2_keep_alive_while_idle(true);
+        client.http1_preserve_header_case(true);
         // Accepts the syntax that browsers and other proxies accept. An error would count as a
         // failure of the server.
         client.http1_max_headers(Self::RESPONSE_FIELDS);
@@ -93,12 +97,25 @@ impl Upstream {
     }
 
     /// Sends a request over HTTP/1.1 or HTTP/2. The extensions of the response contain its stream
-    /// slot.
-    async fn send(
+    /// slot. A request that the server did not process is sent again on another connection.
+    async fn send(&self, request: Request<RequestBody>) -> Result<Response<Incoming>, ClientError> {
+        let is_http2_offered = request.uri().scheme() == Some(&Scheme::HTTPS);
+        if is_http2_offered && request.body().is_replayable() {
+            for _ in 0..Self::RESENDS {
+                match self.send_once(request.clone(), true).await {
+                    Err(error) if error::is_unprocessed(&error) => {}
+                    sent => return sent,
+                }
+            }
+        }
+        self.send_once(request, is_http2_offered).await
+    }
+
+    async fn send_once(
         &self,
         request: Request<RequestBody>,
-    ) -> Result<Response<Incoming>, hyper_util::client::legacy::Error> {
-        let is_http2_offered = request.uri().scheme() == Some(&Scheme::HTTPS);
+        is_http2_offered: bool,
+    ) -> Result<Response<Incoming>, ClientError> {
         let Some(server) = request.uri().authority().filter(|_| is_http2_offered) else {
             return connection_auth::send(&self.pool(0), request, || ()).await;
         };
@@ -133,7 +150,7 @@ pub(crate) enum SendError {
     /// The body of the response ended early.
     ResponseAborted,
     /// The connection failed.
-    Failed(hyper_util::client::legacy::Error),
+    Failed(ClientError),
 }
 
 impl UpstreamError for SendError {
@@ -283,7 +300,7 @@ async fn read_prefix(mut body: Incoming, limit: usize) -> Result<Vec<u8>, SendEr
 
 /// Classifies an error. Without a connection nothing was delivered; after that it is unknown,
 /// unless a response arrived that cannot be parsed.
-fn failure(error: &hyper_util::client::legacy::Error) -> Failure {
+fn failure(error: &ClientError) -> Failure {
     match error.is_connect() {
         true if is_local(error) => Failure::Local,
         true => Failure::Connect,

@@ -1,7 +1,9 @@
 //! A client's request on its way to servers.
 
-use http::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderValue, TE, UPGRADE};
-use http::{HeaderMap, Method, Request, Uri, Version};
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderValue, TE, TRAILER, UPGRADE};
+use http::request::Parts;
+use http::{Extensions, HeaderMap, Method, Request, Uri, Version};
+use hyper::upgrade::OnUpgrade;
 use tunnel_balancer_core::headers::{self, HeaderFields};
 use tunnel_balancer_core::{Body, Failure, ProxiedRequest, RequestId, RequestMeta, Server};
 
@@ -13,6 +15,8 @@ use crate::request_body::RequestBody;
 pub(crate) struct UpstreamRequest {
     method: Method,
     headers: HeaderMap,
+    /// The letter case of the headers.
+    extensions: Extensions,
     proxied: ProxiedRequest,
     body: RequestBody,
     /// Whether the client requests a WebSocket.
@@ -34,7 +38,12 @@ pub(crate) fn sanitize(headers: &mut HeaderMap, version: Version) -> bool {
             .is_some_and(|named| named.split(',').any(|name| name.trim().eq_ignore_ascii_case("upgrade")));
     // gRPC requires this field, by which an HTTP/2 client announces that it accepts trailers.
     let trailers = version == Version::HTTP_2 && headers.get(TE).is_some_and(|te| te == "trailers");
+    let trailer = headers.remove(TRAILER);
     let Ok(()) = headers::remove_hop_by_hop(headers) else { return false };
+    // Announces trailers, which are passed on with a chunked body.
+    if let Some(trailer) = trailer {
+        headers.insert(TRAILER, trailer);
+    }
     if trailers {
         headers.insert(TE, HeaderValue::from_static("trailers"));
     }
@@ -55,18 +64,23 @@ fn join_cookies(headers: &mut HeaderMap) {
 }
 
 impl UpstreamRequest {
-    /// Creates a request. [`sanitize`] has edited `headers` and returned `upgrade`.
+    /// Creates a request. [`sanitize`] has edited the headers and returned `upgrade`.
     pub(crate) fn new(
-        method: Method,
-        mut headers: HeaderMap,
+        Parts { method, mut headers, mut extensions, .. }: Parts,
         proxied: ProxiedRequest,
         body: RequestBody,
         upgrade: bool,
     ) -> Self {
+        // Belongs to the client's connection.
+        extensions.remove::<OnUpgrade>();
         // The host of the URL is used instead.
         headers.remove(HOST);
+        let length = http_body::Body::size_hint(&body).exact();
+        if length.is_some() {
+            headers.remove(TRAILER);
+        }
         // HTTP/2 frames bodies itself and may contradict this field. Only a known length is kept.
-        match http_body::Body::size_hint(&body).exact() {
+        match length {
             Some(bytes) if headers.contains_key(CONTENT_LENGTH) => {
                 headers.insert(CONTENT_LENGTH, bytes.into());
             }
@@ -74,7 +88,7 @@ impl UpstreamRequest {
                 headers.remove(CONTENT_LENGTH);
             }
         }
-        Self { method, headers, proxied, body, upgrade, last_attempt: LastAttempt::default() }
+        Self { method, headers, extensions, proxied, body, upgrade, last_attempt: LastAttempt::default() }
     }
 
     /// Records attempts in `last_attempt`.
@@ -116,6 +130,7 @@ impl UpstreamRequest {
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = uri;
         *request.headers_mut() = self.headers.clone();
+        *request.extensions_mut() = self.extensions.clone();
         self.proxied.prepare_request(request.headers_mut(), server).map_err(|_| Failure::InvalidRequest)?;
         if self.upgrade {
             request.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));

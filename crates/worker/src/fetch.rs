@@ -14,11 +14,12 @@ use tunnel_balancer_core::{
     self as core, AttemptInfo, Body, Clock, FailedAttempt, Failure, HttpClient, LogEntry, Pool, ProbeRequest,
     ProxiedRequest, RequestMeta, Server, UpstreamError,
 };
-use worker::js_sys::{self, ArrayBuffer, Reflect, Uint8Array};
+use worker::js_sys::{self, ArrayBuffer, Reflect};
 use worker::wasm_bindgen::{JsCast, JsValue};
 use worker::wasm_bindgen_futures::JsFuture;
 use worker::{Context, Result, web_sys};
 
+use crate::body::{self, Read};
 use crate::clock::JsClock;
 use crate::fields::Fields;
 use crate::log;
@@ -37,7 +38,10 @@ enum Payload {
     None,
     /// A body of length 0.
     Empty,
+    /// The stream of the incoming request.
     Stream,
+    /// Another stream.
+    Piped(web_sys::ReadableStream),
     Buffered(ArrayBuffer),
 }
 
@@ -60,6 +64,12 @@ impl UpstreamRequest {
     ) -> Result<Self> {
         let body = match request.body() {
             None => Payload::None,
+            Some(body) if buffer_body && content_length.is_none() => {
+                match body::read(&body, proxied.service().retry.max_buffered_body).await? {
+                    Read::Whole(bytes) => Payload::Buffered(bytes),
+                    Read::Start(stream) => Payload::Piped(stream),
+                }
+            }
             Some(_) if buffer_body => {
                 Payload::Buffered(JsFuture::from(request.array_buffer()?).await?.unchecked_into())
             }
@@ -73,8 +83,12 @@ impl UpstreamRequest {
     pub(crate) fn meta(&self) -> Result<RequestMeta> {
         // An invalid method is treated as one that is not idempotent.
         let method = Method::from_bytes(self.request.method().as_bytes()).unwrap_or(Method::POST);
-        let body = if matches!(self.body, Payload::Stream) { Body::Once } else { Body::Replayable };
+        let body = if self.is_streamed() { Body::Once } else { Body::Replayable };
         Ok(self.proxied.meta(method, &Fields(self.request.headers()), body, self.is_handshake()?)?)
+    }
+
+    fn is_streamed(&self) -> bool {
+        matches!(self.body, Payload::Stream | Payload::Piped(_))
     }
 
     /// Returns whether the client requests a WebSocket.
@@ -87,13 +101,15 @@ impl UpstreamRequest {
     fn prepare_for(&self, server: &Server) -> Result<web_sys::Request, JsValue> {
         let target = self.proxied.target(server).ok_or("the URL of the request leaves its server")?;
         let copy = match &self.body {
-            Payload::Buffered(_) | Payload::Empty => {
+            Payload::Buffered(_) | Payload::Piped(_) | Payload::Empty => {
                 let init = web_sys::RequestInit::new();
                 init.set_method(&self.request.method());
                 init.set_headers(&self.request.headers());
                 init.set_redirect(web_sys::RequestRedirect::Manual);
-                if let Payload::Buffered(bytes) = &self.body {
-                    init.set_body(bytes);
+                match &self.body {
+                    Payload::Buffered(bytes) => init.set_body(bytes),
+                    Payload::Piped(stream) => init.set_body(stream),
+                    _ => {}
                 }
                 web_sys::Request::new_with_str_and_init(&target, &init)?
             }
@@ -199,7 +215,7 @@ impl HttpClient for Fetch {
     }
 
     async fn read_prefix(&self, response: web_sys::Response, limit: usize) -> Result<Vec<u8>, FetchError> {
-        read_prefix(&response, limit).await.map_err(|error| FetchError::of(&error))
+        body::read_prefix(&response, limit).await.map_err(|error| FetchError::of(&error))
     }
 
     fn discard(&self, response: web_sys::Response) {
@@ -210,7 +226,7 @@ impl HttpClient for Fetch {
     /// The runtime does not report when a stream has been sent, so a streamed upload has no
     /// response timeout here. The edge has one.
     fn is_body_sent(&self, request: &UpstreamRequest) -> bool {
-        !matches!(request.body, Payload::Stream)
+        !request.is_streamed()
     }
 }
 
@@ -261,34 +277,6 @@ fn probe_request(probe: &ProbeRequest) -> Result<web_sys::Request, JsValue> {
     let request = web_sys::Request::new_with_str_and_init(&probe.url, &init)?;
     probe.headers.iter().try_for_each(|(name, value)| request.headers().set(name, value))?;
     Ok(request)
-}
-
-/// Reads the first `limit` bytes of a response's body, or all of a shorter one, and cancels the
-/// rest. A body that is dropped before its end is canceled too.
-async fn read_prefix(response: &web_sys::Response, limit: usize) -> Result<Vec<u8>, JsValue> {
-    let Some(body) = response.body() else { return Ok(Vec::new()) };
-    let reader = CancelOnDrop(body.get_reader().unchecked_into());
-    let mut bytes = Vec::new();
-    while bytes.len() < limit {
-        let chunk = JsFuture::from(reader.0.read()).await?;
-        if Reflect::get(&chunk, &"done".into())?.is_truthy() {
-            break;
-        }
-        let chunk: Uint8Array = Reflect::get(&chunk, &"value".into())?.dyn_into()?;
-        let wanted = u32::try_from(limit - bytes.len()).unwrap_or(u32::MAX);
-        bytes.extend(chunk.subarray(0, wanted.min(chunk.length())).to_vec());
-    }
-    Ok(bytes)
-}
-
-/// Cancels a body on drop.
-struct CancelOnDrop(web_sys::ReadableStreamDefaultReader);
-
-impl Drop for CancelOnDrop {
-    fn drop(&mut self) {
-        // The cancellation fails only if the body has ended.
-        let _ = self.0.cancel();
-    }
 }
 
 /// Sends `request` and waits for response headers. Dropping the future or the guard that it returns

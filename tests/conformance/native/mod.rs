@@ -3,6 +3,7 @@
 
 pub(crate) mod certificates;
 pub(crate) mod connections;
+pub(crate) mod fidelity;
 pub(crate) mod limits;
 pub(crate) mod log;
 pub(crate) mod one_client;
@@ -12,3 +13,4 @@ pub(crate) mod shutdown;
 pub(crate) mod smuggling;
 pub(crate) mod sockets;
 mod tls;
+pub(crate) mod unprocessed;

@@ -157,12 +157,7 @@ pub(super) const STREAMS: u32 = 100;
 pub(super) async fn serve_http2(files: &Files) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let port = listener.local_addr().expect("an address").port();
-    let key = PrivateKeyDer::from_pem_file(&files.key).expect("a key");
-    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()));
-    let config = config.with_safe_default_protocol_versions().expect("versions").with_no_client_auth();
-    let mut config = config.with_single_cert(vec![files.der.clone()], key).expect("a certificate that fits");
-    config.alpn_protocols = vec!["h2".into(), "http/1.1".into()];
-    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let acceptor = acceptor(files);
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
             let acceptor = acceptor.clone();
@@ -181,6 +176,16 @@ pub(super) async fn serve_http2(files: &Files) -> u16 {
         }
     });
     port
+}
+
+/// Returns the acceptor of a server with HTTP/2.
+pub(super) fn acceptor(files: &Files) -> TlsAcceptor {
+    let key = PrivateKeyDer::from_pem_file(&files.key).expect("a key");
+    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()));
+    let config = config.with_safe_default_protocol_versions().expect("versions").with_no_client_auth();
+    let mut config = config.with_single_cert(vec![files.der.clone()], key).expect("a certificate that fits");
+    config.alpn_protocols = vec!["h2".into(), "http/1.1".into()];
+    TlsAcceptor::from(Arc::new(config))
 }
 
 async fn film(request: Request<Incoming>) -> Result<Response<Film>, Infallible> {

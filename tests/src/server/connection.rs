@@ -38,8 +38,14 @@ async fn exchange(mut wire: Wire, head: Head, shared: &Shared) -> io::Result<Opt
         body.add(&piece);
         shared.count(|counts| counts.body_bytes += piece.len() as u64);
     }
-    let seen =
-        ReceivedRequest { method, target, headers: head.headers, body: body.digest(), replied_status: action.status() };
+    let seen = ReceivedRequest {
+        method,
+        target,
+        headers: head.headers,
+        body: body.digest(),
+        trailers: wire.take_trailers(),
+        replied_status: action.status(),
+    };
     let record = if probe { &shared.probes } else { &shared.seen };
     record.lock().expect("no panic while locked").push(seen.clone());
     action.perform(wire, &seen, shared).await

@@ -14,6 +14,8 @@ pub struct ReceivedRequest {
     pub headers: Headers,
     /// Length and checksum of the body.
     pub body: Digest,
+    /// The trailer lines of its body.
+    pub trailers: Vec<String>,
     /// The status of its response, if that is fixed.
     pub replied_status: Option<u16>,
 }

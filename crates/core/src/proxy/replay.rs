@@ -2,11 +2,13 @@
 //!
 //! Clients decide how much memory buffered bodies take. So there is a limit for each body, from the
 //! service's settings, that is checked by `Content-Length` before a byte is read, a limit for all
-//! bodies together, and a share of it for each client. A body that does not fit is streamed and
-//! sent once. A platform may stop a request without notice, so permits also expire.
+//! bodies together, and a share of it for each client. A body of unknown length is read up to its
+//! limit. A body that does not fit is streamed and sent once. A platform may stop a request without
+//! notice, so permits also expire.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use crate::service::RetrySettings;
 use crate::time::Timestamp;
@@ -33,6 +35,7 @@ struct State {
 #[derive(Debug)]
 struct Buffered {
     bytes: u64,
+    limit: u64,
     until: Timestamp,
     /// `None`: its client is not limited to a share.
     client: Option<String>,
@@ -51,6 +54,10 @@ impl Default for ReplayBuffer {
 }
 
 impl ReplayBuffer {
+    /// A body of unknown length that pauses for this time is streamed from then on: the client may
+    /// wait for a response to the part that it has sent.
+    pub const PAUSE: Duration = Duration::from_millis(200);
+
     /// The share of a client: one of so many parts of the capacity.
     const SHARES: u64 = 8;
 
@@ -60,16 +67,17 @@ impl ReplayBuffer {
         Self { capacity, state: Mutex::new(state) }
     }
 
-    /// Reserves memory for a body if its `Content-Length` is known and within the service's limit.
-    /// Returns `None` if the body has to be streamed. For platforms that read whole bodies.
+    /// Reserves memory for a body of this `Content-Length`, and the service's limit for one of
+    /// unknown length. Returns `None` if the body has to be streamed. For platforms that read whole
+    /// bodies.
     pub fn reserve(
         &self,
         content_length: Option<u64>,
         settings: &RetrySettings,
         now: Timestamp,
     ) -> Option<BufferPermit> {
-        let bytes = content_length.filter(|bytes| *bytes <= settings.max_buffered_body)?;
-        let permit = self.add(Buffered { bytes: 0, until: now + settings.timeout, client: None });
+        let permit = self.start(content_length, None, settings, now)?;
+        let bytes = content_length.unwrap_or(settings.max_buffered_body);
         if self.grow(&permit, bytes, now) {
             return Some(permit);
         }
@@ -77,9 +85,9 @@ impl ReplayBuffer {
         None
     }
 
-    /// Starts to buffer a body if its `Content-Length` is known and within the service's limit.
-    /// Memory is reserved by [`grow`](Self::grow), for bytes that have arrived. `client` is limited
-    /// to its share. `None`: no client is.
+    /// Starts to buffer a body, unless its `Content-Length` is above the service's limit. Memory is
+    /// reserved by [`grow`](Self::grow), for bytes that have arrived. `client` is limited to its
+    /// share. `None`: no client is.
     pub fn start(
         &self,
         content_length: Option<u64>,
@@ -87,9 +95,10 @@ impl ReplayBuffer {
         settings: &RetrySettings,
         now: Timestamp,
     ) -> Option<BufferPermit> {
-        content_length.filter(|bytes| *bytes <= settings.max_buffered_body)?;
-        let client = client.map(str::to_owned);
-        Some(self.add(Buffered { bytes: 0, until: now + settings.timeout, client }))
+        let limit = settings.max_buffered_body;
+        let is_within = content_length.map_or(limit > 0, |bytes| bytes <= limit);
+        let body = Buffered { bytes: 0, limit, until: now + settings.timeout, client: client.map(str::to_owned) };
+        is_within.then(|| self.add(body))
     }
 
     /// Reserves memory for further bytes of a body. Returns whether they fit. Otherwise the body
@@ -104,7 +113,7 @@ impl ReplayBuffer {
         let of_client = body.client.as_ref().and_then(|client| clients.get(client)).copied().unwrap_or_default();
         let is_within = |reserved: u64, limit: u64| reserved.saturating_add(bytes) <= limit;
         let fits_share = body.client.is_none() || is_within(of_client, self.capacity / Self::SHARES);
-        if !fits_share || !is_within(*all, self.capacity) {
+        if !fits_share || !is_within(*all, self.capacity) || !is_within(body.bytes, body.limit) {
             return false;
         }
         body.bytes += bytes;
@@ -211,8 +220,8 @@ mod tests {
     }
 
     #[test]
-    fn bod_04_only_a_known_length_within_the_limit_is_buffered() {
-        let (buffer, settings) = (ReplayBuffer::default(), RetrySettings::default());
+    fn bod_04_a_length_above_the_limit_is_not_buffered() {
+        let (buffer, mut settings) = (ReplayBuffer::new(400 * 1024), RetrySettings::default());
         let fits = |length| {
             let started = buffer.start(length, None, &settings, Timestamp::ZERO).is_some();
             let reserved = buffer.reserve(length, &settings, Timestamp::ZERO).is_some();
@@ -221,7 +230,12 @@ mod tests {
         };
         assert!(fits(Some(0)) && fits(Some(64 * 1024)), "BOD-01");
         assert!(!fits(Some(64 * 1024 + 1)), "BOD-02");
-        assert!(!fits(None), "BOD-03");
+        assert!(fits(None), "BOD-03");
+        let now = Timestamp::ZERO;
+        let unknown = buffer.start(None, None, &settings, now).unwrap();
+        assert!(buffer.grow(&unknown, 64 * 1024, now) && !buffer.grow(&unknown, 1, now), "BOD-03");
+        settings.max_buffered_body = 0;
+        assert_eq!(buffer.start(None, None, &settings, now), None);
     }
 
     #[test]

@@ -127,6 +127,12 @@ impl Services {
         Err(LocalReply::UnknownHost)
     }
 
+    /// Returns the host of all services, if they have the same one.
+    pub fn only_host(&self) -> Option<&str> {
+        let mut hosts = self.hosts.keys().filter(|host| !host.starts_with('*'));
+        hosts.next().map(String::as_str).filter(|_| self.hosts.len() == 1)
+    }
+
     /// Returns up to three hosts that a client may have meant by this unknown one.
     pub fn similar_hosts(&self, authority: &str) -> Vec<String> {
         let Some(host) = normalize_host(authority) else { return Vec::new() };
