@@ -6,12 +6,24 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use tunnel_balancer_config::{Errors, SourceFile};
+use tunnel_balancer_core::escape_invisible;
 
 use crate::input::is_stdio;
 
 /// Prints a result. A reader that closes its end early, such as `head`, is not an error.
 pub(crate) fn print(text: &str) -> ExitCode {
     exit_code(write_to(stdout().lock(), text))
+}
+
+/// Prints a result that may contain strings of clients, servers or other files. Characters that a
+/// terminal hides or obeys are escaped.
+pub(crate) fn print_escaped(text: &str) -> ExitCode {
+    print(&escaped(text))
+}
+
+/// Escapes the characters of a text that a terminal hides or obeys, apart from line breaks.
+pub(crate) fn escaped(text: &str) -> String {
+    text.split('\n').map(|line| escape_invisible(line.to_owned())).collect::<Vec<_>>().join("\n")
 }
 
 /// Prints a result, with colors on a terminal.
@@ -58,5 +70,15 @@ fn exit_code(printed: io::Result<()>) -> ExitCode {
             eprintln!("error: cannot print: {error}");
             ExitCode::FAILURE
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_line_breaks_are_not_escaped() {
+        assert_eq!(escaped("a\u{202e}b\nc\u{2028}\u{1b}[31m\u{e9}\n"), "a\\u202eb\nc\\u2028\\u001b[31m\u{e9}\n");
     }
 }

@@ -77,7 +77,7 @@ impl Probe {
         };
         let text =
             if self.json { format!("{:#}\n", rows.iter().map(Row::json).collect::<Value>()) } else { table(&rows) };
-        let printed = output::print(&text);
+        let printed = output::print_escaped(&text);
         if rows.iter().all(Row::passes) { printed } else { ExitCode::FAILURE }
     }
 

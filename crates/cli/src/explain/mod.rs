@@ -88,7 +88,7 @@ impl Explain {
         match self.explanation() {
             Ok(explanation) => {
                 let text = if self.json { format!("{:#}\n", explanation.json()) } else { explanation.text() };
-                let printed = output::print(&text);
+                let printed = output::print_escaped(&text);
                 let is_local = explanation.local_reply.is_some() && printed == ExitCode::SUCCESS;
                 if is_local { ExitCode::FAILURE } else { printed }
             }
@@ -127,7 +127,8 @@ impl Explain {
 /// Returns a URL as browsers send it: the host in ASCII, the path without `..`, no fragment.
 fn parse_url(text: &str) -> Result<String, String> {
     let absolute = if text.contains("://") { text.to_owned() } else { format!("https://{text}") };
-    let url = Url::parse(&absolute).map_err(|error| format!("error: invalid URL `{text}`: {error}"))?;
+    let url =
+        Url::parse(&absolute).map_err(|error| format!("error: invalid URL `{}`: {error}", output::escaped(text)))?;
     if !["http", "https"].contains(&url.scheme()) {
         return Err(format!("error: unsupported scheme `{}`\n  hint: use `https` or `http`", url.scheme()));
     }

@@ -213,8 +213,15 @@ pub fn escape_invisible(json: String) -> String {
     if !json.contains(is_invisible) {
         return json;
     }
-    let escaped = |c: char| if is_invisible(c) { format!("\\u{:04x}", u32::from(c)) } else { c.to_string() };
-    json.chars().map(escaped).collect()
+    let mut escaped = String::with_capacity(json.len());
+    for c in json.chars() {
+        if is_invisible(c) {
+            c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| escaped += &format!("\\u{unit:04x}"));
+        } else {
+            escaped.push(c);
+        }
+    }
+    escaped
 }
 
 fn is_invisible(c: char) -> bool {
@@ -223,10 +230,18 @@ fn is_invisible(c: char) -> bool {
             c,
             '\u{ad}'
                 | '\u{61c}'
+                | '\u{115f}'
+                | '\u{1160}'
+                | '\u{180e}'
                 | '\u{200b}'..='\u{200f}'
                 | '\u{2028}'..='\u{202e}'
                 | '\u{2060}'..='\u{206f}'
+                | '\u{3164}'
+                | '\u{fe00}'..='\u{fe0f}'
                 | '\u{feff}'
+                | '\u{ffa0}'
+                | '\u{fff9}'..='\u{fffb}'
+                | '\u{e0000}'..='\u{e0fff}'
         )
 }
 
@@ -318,5 +333,7 @@ mod tests {
         let line = "{\"path\":\"/a\u{202e}\u{2028}\u{200b}\u{85}\u{e9}\"}".to_owned();
         assert_eq!(escape_invisible(line), "{\"path\":\"/a\\u202e\\u2028\\u200b\\u0085\u{e9}\"}");
         assert_eq!(escape_invisible("plain".to_owned()), "plain");
+        // Tags and variation selectors hide text in a line that looks short.
+        assert_eq!(escape_invisible("a\u{e0041}\u{fe0f}b".to_owned()), "a\\udb40\\udc41\\ufe0fb");
     }
 }
