@@ -21,7 +21,7 @@ pub(crate) fn print_escaped(text: &str) -> ExitCode {
     print(&escaped(text))
 }
 
-/// Escapes the characters of a text that a terminal hides or obeys, apart from line breaks.
+/// Escapes the characters of a result that a terminal hides or obeys, apart from line breaks.
 pub(crate) fn escaped(text: &str) -> String {
     text.split('\n').map(|line| escape_invisible(line.to_owned())).collect::<Vec<_>>().join("\n")
 }

@@ -158,16 +158,21 @@ impl Connection {
             .max_header_list_size(u32::try_from(limits.header_size).unwrap_or(u32::MAX));
         let connection = http.serve_connection(TokioIo::new(stream), self.service("https"));
         let mut connection = pin!(connection);
-        tokio::select! {
-            _ = connection.as_mut() => {}
+        let end = tokio::select! {
+            end = connection.as_mut() => end,
             () = stop.cancelled() => {
                 connection.as_mut().graceful_shutdown();
-                let _ = connection.await;
+                connection.await
             }
             () = idle(&mut active, limits.idle) => {
                 connection.as_mut().graceful_shutdown();
-                let _ = timeout(limits.idle, connection).await;
+                timeout(limits.idle, connection).await.unwrap_or(Ok(()))
             }
+        };
+        if let Err(error) = end
+            && error::is_http2_violation(&error)
+        {
+            self.acceptor.rejections.add(Reason::BadRequest, self.client, &error::describe(&error));
         }
     }
 

@@ -40,6 +40,12 @@ pub(crate) fn describe(error: &(dyn Error + 'static)) -> String {
     chain(error).map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
+/// Returns whether an HTTP/2 connection was closed because its client violated the protocol.
+pub(crate) fn is_http2_violation(error: &(dyn Error + 'static)) -> bool {
+    let is_violation = |error: &h2::Error| error.is_library() && error.is_go_away();
+    chain(error).filter_map(|error| error.downcast_ref::<h2::Error>()).any(is_violation)
+}
+
 /// Returns whether the cause of an error is a lack of file descriptors, memory or ports on this
 /// machine.
 pub(crate) fn is_local(error: &(dyn Error + 'static)) -> bool {

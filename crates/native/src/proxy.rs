@@ -129,10 +129,10 @@ impl Proxy {
 
     /// Returns the time after which a response that its client does not read is reset.
     pub(crate) fn unread_timeout(&self) -> Duration {
-        /// The timeout while requests of others may have to wait.
-        const IF_SCARCE: Duration = Duration::from_secs(3);
+        /// The timeout while requests wait for the end of others.
+        const IF_TAKEN: Duration = Duration::from_secs(3);
 
-        if self.slots.are_scarce() { self.limits.idle.min(IF_SCARCE) } else { self.limits.idle }
+        if self.slots.are_taken() { self.limits.idle.min(IF_TAKEN) } else { self.limits.idle }
     }
 
     /// Serves one request. Dropping the future, as when the client disconnects, cancels the

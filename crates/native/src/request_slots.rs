@@ -15,7 +15,6 @@ use crate::connections::Clients;
 #[derive(Debug)]
 pub(crate) struct RequestSlots {
     all: Arc<Semaphore>,
-    total: usize,
     /// The slots of each client: half of all, so that one client leaves some to the others.
     clients: Clients,
 }
@@ -30,7 +29,7 @@ pub(crate) struct RequestSlot(
 impl RequestSlots {
     /// Creates `total` slots.
     pub(crate) fn new(total: usize) -> Self {
-        Self { all: Arc::new(Semaphore::new(total)), total, clients: Clients::new(total.div_ceil(2)) }
+        Self { all: Arc::new(Semaphore::new(total)), clients: Clients::new(total.div_ceil(2)) }
     }
 
     /// Waits for a slot. `client` is the address that is limited to its share. `None` after
@@ -47,9 +46,9 @@ impl RequestSlots {
         tokio::time::timeout(timeout, slot).await.ok()?
     }
 
-    /// Returns whether less than a quarter of the slots is free.
-    pub(crate) fn are_scarce(&self) -> bool {
-        self.all.available_permits() < self.total.div_ceil(4)
+    /// Returns whether no slot is free, so that further requests wait.
+    pub(crate) fn are_taken(&self) -> bool {
+        self.all.available_permits() == 0
     }
 }
 
@@ -67,14 +66,14 @@ mod tests {
         for _ in 0..4 {
             taken.push(take(Some("192.0.2.1")).await.unwrap());
         }
-        assert!(!slots.are_scarce());
+        assert!(!slots.are_taken());
         assert!(take(Some("192.0.2.1")).await.is_none(), "more than its share");
         let other = take(Some("192.0.2.2")).await.unwrap();
         let unlimited = [take(None).await.unwrap(), take(None).await.unwrap(), take(None).await.unwrap()];
-        assert!(slots.are_scarce());
+        assert!(slots.are_taken());
         assert!(take(None).await.is_none(), "more than all");
         drop((taken, other, unlimited));
-        assert!(!slots.are_scarce());
+        assert!(!slots.are_taken());
         assert!(take(Some("192.0.2.1")).await.is_some());
     }
 }

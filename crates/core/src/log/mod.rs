@@ -333,7 +333,7 @@ mod tests {
         let line = "{\"path\":\"/a\u{202e}\u{2028}\u{200b}\u{85}\u{e9}\"}".to_owned();
         assert_eq!(escape_invisible(line), "{\"path\":\"/a\\u202e\\u2028\\u200b\\u0085\u{e9}\"}");
         assert_eq!(escape_invisible("plain".to_owned()), "plain");
-        // Tags and variation selectors hide text in a line that looks short.
+        // Tags and variation selectors hide text in a line that seems short.
         assert_eq!(escape_invisible("a\u{e0041}\u{fe0f}b".to_owned()), "a\\udb40\\udc41\\ufe0fb");
     }
 }
