@@ -2,9 +2,12 @@
 
 use crate::slips;
 
-/// The limit of brackets in a file. The library needs quadratic time for nested ones and limits
-/// the depth too late. All brackets are counted, because those in quotes are only known after
-/// parsing. Parsing then takes at most 0.3 s.
+/// The limit of nested brackets. The library needs quadratic time for them and limits the depth too
+/// late. All brackets are counted, because those in quotes are only known after parsing.
+const MAX_DEPTH: usize = 1_000;
+
+/// The limit of brackets in a file. Closing ones in quotes can hide the depth, and parsing then
+/// takes up to 0.3 s.
 const MAX_BRACKETS: usize = 10_000;
 
 /// A position in the text. Line and column are counted from 1.
@@ -103,11 +106,12 @@ fn is_key(text: &str) -> bool {
         && text.starts_with(|c: char| c.is_ascii_alphabetic())
 }
 
-const HINTS: [(&str, &str); 12] = [
+const HINTS: [(&str, &str); 13] = [
     ("is not allowed", "remove it, or write it as an escape in double quotes"),
+    ("levels of `[`", NO_LEVELS),
     ("`[` and `{`", "write lists and maps on lines of their own"),
     ("a second document", "remove the `---` line"),
-    ("recursion limit", "remove levels: no setting is nested that deeply"),
+    ("recursion limit", NO_LEVELS),
     ("those of aliases", NO_ALIASES),
     ("repetition limit", NO_ALIASES),
     ("alias", STAR),
@@ -117,6 +121,7 @@ const HINTS: [(&str, &str); 12] = [
     ("did not find expected", "check the indentation and the brackets here and one line above"),
     ("expected ':'", "add the missing colon, or correct the indentation, here or one line above"),
 ];
+const NO_LEVELS: &str = "remove levels: no setting is nested that deeply";
 const NO_ALIASES: &str = "write the values out instead of using aliases";
 const STAR: &str = "put a string that starts with `*` or `&` in double quotes";
 
@@ -127,6 +132,15 @@ pub(crate) fn check(text: &str) -> Result<(), SyntaxError> {
     };
     if let Some((index, found)) = text.char_indices().find(|(_, c)| is_forbidden(*c)) {
         let message = format!("the character U+{:04X} is not allowed", u32::from(found));
+        return Err(SyntaxError::new(position_of(text, index), message, text));
+    }
+    let mut depth = 0_usize;
+    let is_too_deep = |(_, bracket): &(usize, &str)| {
+        depth = if matches!(*bracket, "[" | "{") { depth + 1 } else { depth.saturating_sub(1) };
+        depth > MAX_DEPTH
+    };
+    if let Some((index, _)) = text.match_indices(['[', '{', ']', '}']).find(is_too_deep) {
+        let message = format!("more than {MAX_DEPTH} levels of `[` and `{{`");
         return Err(SyntaxError::new(position_of(text, index), message, text));
     }
     if let Some((index, _)) = text.match_indices(['[', '{']).nth(MAX_BRACKETS) {
@@ -151,7 +165,7 @@ mod tests {
     #[test]
     fn syntax_errors_have_positions_and_hints() {
         let deep = "- ".repeat(129);
-        let brackets = "[".repeat(MAX_BRACKETS + 1);
+        let (nested, brackets) = ("[".repeat(10_000), "- []\n".repeat(MAX_BRACKETS + 1));
         let many = format!("- &a [{}]\n- [{}]", "x,".repeat(1_000), "*a,".repeat(100));
         let table = [
             (
@@ -196,7 +210,8 @@ mod tests {
             ),
             (&deep, "1:257 recursion limit exceeded; remove levels: no setting is nested that deeply"),
             ("&a [*a]", "1:1 recursion limit exceeded; remove levels: no setting is nested that deeply"),
-            (&brackets, "1:10001 more than 10000 `[` and `{`; write lists and maps on lines of their own"),
+            (&nested, "1:1001 more than 1000 levels of `[` and `{`; remove levels: no setting is nested that deeply"),
+            (&brackets, "10001:3 more than 10000 `[` and `{`; write lists and maps on lines of their own"),
             (
                 &many,
                 "1:1803 more than 100000 values, including those of aliases; write the values out instead of using \
