@@ -9,6 +9,7 @@ cases![
     a_missing_secret_affects_only_its_service,
     configuration_errors_are_logged_with_line_and_hint,
     all_configuration_errors_are_reported,
+    settings_that_the_worker_does_not_support_are_rejected not on Native: "it supports all of them",
 ];
 
 /// A file with an unknown key in line 4, and a name that no response may contain.
@@ -94,4 +95,12 @@ async fn all_configuration_errors_are_reported(bench: Bench) {
 
 fn all(response: &Response) -> String {
     format!("{:?} {}", response.headers, response.text())
+}
+
+async fn settings_that_the_worker_does_not_support_are_rejected(bench: Bench) {
+    for (setting, hint) in [("health_check: tcp", "health_check: false"), ("health_check: { port: 81 }", "hostname")] {
+        let yaml = format!("services:\n  app.test: {{ servers: a.example.com, {setting} }}\n");
+        let error = bench.configuration_error(&yaml).await;
+        assert!(error.contains("unsupported") && error.contains(hint), "{setting}: {error}");
+    }
 }

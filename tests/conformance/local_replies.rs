@@ -11,6 +11,7 @@ cases![
     replies_to_head_have_no_body,
     maintenance_has_the_page_of_the_service,
     t25_replies_do_not_reveal_servers,
+    clients_are_redirected_to_the_fallback_if_no_server_responds,
 ];
 
 const BROWSER: &str = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8";
@@ -152,6 +153,34 @@ async fn t25_replies_do_not_reveal_servers(bench: Bench) {
             assert!(!reply.contains(secret), "contains {secret}: {reply}");
         }
     }
+}
+
+async fn clients_are_redirected_to_the_fallback_if_no_server_responds(bench: Bench) {
+    let [down, stuck] = bench.servers(["down", "stuck"]).await;
+    let url = "https://status.example.net/?from=app";
+    let setting = format!("fallback: \"{url}\"");
+    let services = vec![
+        Service::of([&down]).with(&setting),
+        Service::of([&stuck]).host("stuck.test").with(&setting).with("retry: { timeout: 1s }"),
+    ];
+    let app = bench.start(services).await;
+    assert_eq!(app.get("/").await.status, 200);
+    for status in [500, 503] {
+        down.respond(Reply::status(status));
+        let response = app.get("/").await;
+        assert_eq!((response.status, response.served_by()), (status, "down"), "the response of the application");
+    }
+    down.respond(Reply::status(530));
+    for request in [Request::get("/x"), Request::post("/x", "order"), Request::get("/").header("Accept", BROWSER)] {
+        let response = app.send(request).await;
+        assert_eq!((response.status, response.header("Location")), (302, Some(url)), "{response:?}");
+        assert_eq!((response.served_by(), response.header("Cache-Control")), ("tunnel-balancer", Some("no-store")));
+        assert!(response.text().contains(url), "{response:?}");
+    }
+    stuck.respond(Action::Hang);
+    assert_eq!(app.send(Request::get("/").host("stuck.test")).await.status, 504, "not a fallback");
+    down.respond(Reply::status(200));
+    assert_eq!(app.get("/").await.status, 200, "the last resort comes first");
 }
 
 /// Starts a target with a service whose only server is stopped, with one more line of settings.

@@ -112,6 +112,7 @@ const THEMES: &[(&str, &[Case])] = &[
     ("prefixes", prefixes::CASES),
     ("local_replies", local_replies::CASES),
     ("hostile", hostile::CASES),
+    ("servers", native::servers::CASES),
     ("reload", native::reload::CASES),
     ("shutdown", native::shutdown::CASES),
     ("sockets", native::sockets::CASES),

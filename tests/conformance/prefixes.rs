@@ -150,6 +150,10 @@ async fn a_stripped_prefix_is_mapped_back_in_responses(bench: Bench) {
         let response = app.get("/api/x").await;
         assert!(response.header("location").is_some_and(|to| to.ends_with("://app.test/api/login")), "{location}");
     }
+    api.respond(Reply::status(200).header("Refresh", "0; url=/login").header("Link", "</api/next>, </a>; rel=next"));
+    let response = app.get("/api/x").await;
+    assert_eq!(response.header("refresh"), Some("0; url=/api/login"));
+    assert_eq!(response.header("link"), Some("</api/next>, </api/a>; rel=next"));
     for (cookie, expected) in [
         ("s=1; Path=/", "s=1; Path=/api"),
         ("s=1; Path=/api/admin", "s=1; Path=/api/admin"),

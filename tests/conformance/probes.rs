@@ -1,6 +1,6 @@
 //! Probes: their number, their time, their content and their effect.
 
-use tunnel_balancer_tests::server::{Counts, HEALTH_PATH};
+use tunnel_balancer_tests::server::{Counts, FaultyServer, HEALTH_PATH};
 use tunnel_balancer_tests::target::SECRET;
 use tunnel_balancer_tests::{Action, Bench, Gate, Reply, Request, Service, Traffic};
 
@@ -17,6 +17,9 @@ cases![
     hc_16_all_probe_results_are_recorded,
     hc_20_interim_responses_are_skipped
         not on Worker: "workerd returns an interim response as the final one",
+    method_and_headers_of_probes_are_settings,
+    host_and_port_of_probes_are_settings not on Worker: "it supports neither setting",
+    tcp_checks_open_a_connection not on Worker: "it does not support them",
 ];
 
 /// HC-11.
@@ -197,4 +200,47 @@ async fn hc_20_interim_responses_are_skipped(bench: Bench) {
     let response = app.get("/page").await;
     assert_eq!((response.status, response.text().as_str(), response.served_by()), (200, "ok", "primary"));
     traffic.ends_without_failure().await;
+}
+
+async fn method_and_headers_of_probes_are_settings(bench: Bench) {
+    let [primary] = bench.servers(["primary"]).await;
+    let check = "{ path: /ready, method: HEAD, headers: { X-Token: \"${AFFINITY_KEY}\", User-Agent: mine } }";
+    let service = Service::of([&primary]).each_with("headers: { X-Token: of the server, X-Of: primary }");
+    let app = bench.start(service.health_check(check)).await;
+    app.get("/").await;
+    let probe = || primary.requests().into_iter().find(|request| request.target == "/ready");
+    primary.until("a probe", |counts| counts.requests >= 2).await;
+    let probe = probe().expect("a probe");
+    assert_eq!((probe.method.as_str(), probe.header("User-Agent")), ("HEAD", Some("mine")));
+    assert_eq!((probe.header("X-Token"), probe.header("X-Of")), (Some(SECRET.1), Some("primary")));
+    let request = primary.requests().into_iter().find(|request| request.target == "/").expect("a request");
+    assert_eq!(request.header("X-Token"), Some("of the server"), "only probes have the headers of the check");
+}
+
+async fn host_and_port_of_probes_are_settings(bench: Bench) {
+    let [primary, status] = bench.servers(["primary", "status"]).await;
+    let check = format!("{{ path: {HEALTH_PATH}, host: App.internal:81, port: {} }}", status.addr().port());
+    let app = bench.start(Service::of([&primary]).health_check(&check)).await;
+    status.until("a probe", |counts| counts.probes_done() >= 1).await;
+    assert_eq!(status.probes()[0].header("Host"), Some("App.internal:81"));
+    assert_eq!((app.get("/").await.served_by(), primary.counts().probes, status.hits()), ("primary", 0, 0));
+}
+
+async fn tcp_checks_open_a_connection(bench: Bench) {
+    let [closed, hanging, other] = bench.servers(["closed", "hanging", "other"]).await;
+    hanging.respond_to_probes(Action::Hang);
+    other.stop().await;
+    let check = |port: u16| format!("health_check: {{ type: tcp, port: {port}, interval: 1s, timeout: 1s }}");
+    let servers = [(&closed, check(other.addr().port())), (&hanging, "health_check: tcp".to_owned())];
+    let line = |(server, check): &(&FaultyServer, String)| {
+        format!("      - {{ url: \"{}\", name: {}, {check} }}\n", server.url(), server.name())
+    };
+    let lines: String = servers.iter().map(line).collect();
+    let app = bench.start(format!("services:\n  app.test:\n    servers:\n{lines}").as_str()).await;
+    let mut traffic = Traffic::start(&app);
+    traffic.served_by("hanging", 10).await;
+    other.restart().expect("its own port");
+    traffic.served_by("closed", 10).await;
+    traffic.ends_without_failure().await;
+    assert_eq!((closed.counts().probes, hanging.counts().probes, other.hits()), (0, 0, 0), "no requests are sent");
 }

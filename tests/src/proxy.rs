@@ -7,7 +7,7 @@
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::ops::Deref;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 use std::{env, fmt, fs};
@@ -192,6 +192,11 @@ impl Process {
         let what = format!("{count} events {name:?} in the log");
         let text = self.log.until(&what, |text| matching(text).len() >= count).await;
         matching(&text)
+    }
+
+    /// Returns the directory of the configuration file.
+    pub fn directory(&self) -> &Path {
+        self.file.path()
     }
 
     /// Replaces the configuration file atomically, as editors do.

@@ -39,6 +39,12 @@ impl Service {
         self
     }
 
+    /// Sets the value of `health_check`.
+    pub fn health_check(mut self, value: &str) -> Self {
+        value.clone_into(&mut self.health_check);
+        self
+    }
+
     /// Enables health checks with the default intervals.
     pub fn checked(self) -> Self {
         self.checked_every("30s", "10s")
@@ -58,7 +64,7 @@ impl Service {
     /// Adds a key to each of its servers, such as `max_requests: 1`.
     pub fn each_with(mut self, key: &str) -> Self {
         for server in &mut self.servers {
-            *server = format!("{}, {key} }}", server.trim_end_matches(" }"));
+            *server = format!("{}, {key} }}", server.strip_suffix(" }").unwrap_or(server));
         }
         self
     }

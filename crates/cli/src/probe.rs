@@ -85,7 +85,9 @@ impl Probe {
         let name = self.map.name();
         let yaml = input::yaml(self.map.path())?;
         let config = parse_with(&yaml, &|name| std::env::var(name).ok());
-        let mut services = config.map_err(|errors| output::rendered(&errors, &name, &yaml))?.services;
+        let mut config = config.map_err(|errors| output::rendered(&errors, &name, &yaml))?;
+        config.resolve_files(self.map.path());
+        let mut services = config.services;
         if let Some(wanted) = &self.service {
             let names = services.iter().map(Service::name).collect::<Vec<_>>().join(", ");
             let address = normalize_address(wanted).unwrap_or_else(|| wanted.clone());
@@ -118,10 +120,11 @@ async fn probe_all(runner: ProbeRunner, services: &[Service]) -> Vec<Row> {
             if let Some(check) = service.health_check_of(id).cloned().filter(|_| server.enabled) {
                 let (index, runner, server, permits) =
                     (rows.len(), runner.clone(), server.clone(), Arc::clone(&permits));
+                let host = service.host.clone();
                 probes.spawn(async move {
                     // The semaphore is never closed.
                     let _permit = permits.acquire().await;
-                    (index, runner.run(&server, &check).await)
+                    (index, runner.run(&server, &check, &host).await)
                 });
             }
             let url = server.url.to_string();

@@ -48,7 +48,9 @@ pub fn parse_available(
 }
 
 fn lacks_secret(service: &Service) -> bool {
-    let mut headers = service.servers().iter().flat_map(|server| &server.headers);
+    let checks = service.all().iter().filter_map(|id| service.health_check_of(id));
+    let of_checks = checks.flat_map(|check| &check.headers);
+    let mut headers = service.servers().iter().flat_map(|server| &server.headers).chain(of_checks);
     let key = service.affinity.as_ref().map(|affinity| affinity.key.as_slice());
     headers.any(|header| header.value.contains(MISSING)) || key == Some(MISSING.as_bytes())
 }

@@ -91,6 +91,8 @@ pub enum Code {
     DuplicateName,
     /// A server that is a public host of the same file.
     Loop,
+    /// A setting that the program does not support: see [`parse_for`](crate::parse_for).
+    Unsupported,
     /// A secret in plain text.
     InlineSecret,
     /// A reference to a secret that is not set.
@@ -105,6 +107,8 @@ pub enum Code {
     NoWrites,
     /// A warning: an address that a Worker cannot connect to, or cannot have itself.
     Unreachable,
+    /// A warning: a protocol of which a part cannot be transferred or probed.
+    Protocol,
     /// A warning: a hostname with letters of two alphabets, which are easily confused.
     MixedScripts,
     /// A warning: unencrypted requests over the internet.
@@ -133,6 +137,7 @@ impl Code {
         Self::InvalidServers,
         Self::DuplicateName,
         Self::Loop,
+        Self::Unsupported,
         Self::InlineSecret,
         Self::MissingSecret,
         Self::InvalidSecret,
@@ -140,6 +145,7 @@ impl Code {
         Self::IneffectiveProbe,
         Self::NoWrites,
         Self::Unreachable,
+        Self::Protocol,
         Self::MixedScripts,
         Self::InsecureHttp,
         Self::InlineSecretHeader,
@@ -153,6 +159,7 @@ impl Code {
             | Self::IneffectiveProbe
             | Self::NoWrites
             | Self::Unreachable
+            | Self::Protocol
             | Self::MixedScripts
             | Self::InsecureHttp
             | Self::InlineSecretHeader
@@ -179,6 +186,7 @@ impl Code {
             Self::InvalidServers => "invalid-servers",
             Self::DuplicateName => "duplicate-name",
             Self::Loop => "loop",
+            Self::Unsupported => "unsupported",
             Self::InlineSecret => "inline-secret",
             Self::MissingSecret => "missing-secret",
             Self::InvalidSecret => "invalid-secret",
@@ -186,6 +194,7 @@ impl Code {
             Self::IneffectiveProbe => "ineffective-probe",
             Self::NoWrites => "no-writes",
             Self::Unreachable => "unreachable",
+            Self::Protocol => "protocol",
             Self::MixedScripts => "mixed-scripts",
             Self::InsecureHttp => "insecure-http",
             Self::InlineSecretHeader => "inline-secret-header",

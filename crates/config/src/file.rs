@@ -10,7 +10,7 @@ use crate::platform::Platform;
 use crate::reader::{Entry, Field, Setting};
 use crate::report::Report;
 use crate::server::{self, servers};
-use crate::settings::{self, Settings, check_prefix};
+use crate::settings::{self, Settings, check_fallback, check_prefix};
 use crate::subrequests;
 use crate::value_schema::{SettingDoc, ValueSchema};
 
@@ -149,6 +149,9 @@ fn service(address: String, field: Field<'_>, common: &Common<'_>) -> Option<Ser
     }
     if let Err(report) = check_prefix(&service) {
         field.get("strip_prefix").unwrap_or(field).report(report);
+    }
+    if let Err(report) = check_fallback(&service, &common.public) {
+        field.get("fallback").unwrap_or(field).report(report);
     }
     lint(&service, field, list, common.defaults);
     Some(service)

@@ -3,16 +3,19 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use tunnel_balancer_core::{HealthCheck, StatusRanges};
+use http::Method;
+use tunnel_balancer_core::{HealthCheck, ProbeKind, StatusRanges};
 
 use crate::diagnostic::Code;
 use crate::duration::{self, DEFAULT_RANGE, duration, format_duration};
+use crate::headers::{self, server_headers};
+use crate::host::{HOST, host_name};
 use crate::node::{Value, backticked, quoted};
-use crate::reader::{Field, Setting, number, or_off, quotable_string, string};
+use crate::reader::{Field, Setting, number, one_of, or_off, quotable_string, string};
 use crate::report::Report;
 use crate::statuses::{ANY, overlap, statuses};
 use crate::token::{TOKEN, token};
-use crate::value_schema::{SettingDoc, StringSchema, ValueSchema};
+use crate::value_schema::{SettingDoc, StringSchema, ValueSchema, words};
 
 /// A health check, whose `unhealthy_interval` may be absent.
 #[derive(Clone, Debug, Default)]
@@ -37,11 +40,67 @@ impl PartialHealthCheck {
 
 pub(crate) const KEYS: &[Setting<PartialHealthCheck>] = &[
     Setting::new(
+        "type",
+        "http",
+        "What a probe does. `http`: it sends a request. `tcp`: it opens a connection, which is enough to pass, even \
+         if the application hangs. `health_check: tcp` is short for it. The Worker supports `http` only.",
+        ValueSchema::Enum(|| words(KINDS)),
+        |partial, field| {
+            field.set(&mut partial.check.kind, kind);
+            if partial.check.kind == ProbeKind::Tcp {
+                field.deny_on_worker("type: tcp", NO_TCP);
+            }
+        },
+    ),
+    Setting::new(
+        "method",
+        "GET",
+        "The method of the request.",
+        ValueSchema::Enum(|| words(METHODS)),
+        |partial, field| field.set(&mut partial.check.method, method),
+    ),
+    Setting::new(
         "path",
         "/",
-        "The path of the GET request, below the path of the server.",
+        "The path of the request, below the path of the server.",
         ValueSchema::String(PATH),
         |partial, field| field.set(&mut partial.check.path, path),
+    ),
+    Setting::new(
+        "host",
+        "false",
+        "The `Host` of the request, over HTTP/1.1. `false`: that of other requests to the server. Not supported by \
+         the Worker.",
+        ValueSchema::OneOf(&[ValueSchema::Disabled, ValueSchema::String(HOST)]),
+        |partial, field| {
+            field.set(&mut partial.check.host, |value| or_off(value, host_name));
+            if partial.check.host.is_some() {
+                field.deny_on_worker("host", "remove it: requests of a Worker have the host of the server's URL");
+            }
+        },
+    ),
+    Setting::new(
+        "headers",
+        "{}",
+        "Headers of the request. They replace those of the server with the same name. `${NAME}` anywhere in a value \
+         refers to a secret.",
+        headers::SCHEMA,
+        |partial, field| {
+            partial.check.headers.clear();
+            server_headers(&mut partial.check.headers, field);
+        },
+    ),
+    Setting::new(
+        "port",
+        "false",
+        "The port that is probed. `false`: that of the server's URL. Not supported by the Worker.",
+        ValueSchema::OneOf(&[ValueSchema::Disabled, ValueSchema::Number(PORT)]),
+        |partial, field| {
+            field.set(&mut partial.check.port, port);
+            if partial.check.port.is_some() {
+                field.deny_on_worker("port", "give the port a hostname of its own in the tunnel, and add a `path`");
+            }
+        },
     ),
     Setting::new(
         "interval",
@@ -121,8 +180,19 @@ pub(crate) const KEYS: &[Setting<PartialHealthCheck>] = &[
 
 pub(crate) const SCHEMA: ValueSchema = ValueSchema::Shared(
     "health_check",
-    &ValueSchema::OneOf(&[ValueSchema::Boolean, ValueSchema::String(PATH), ValueSchema::Map(|| Setting::docs(KEYS))]),
+    &ValueSchema::OneOf(&[
+        ValueSchema::Boolean,
+        ValueSchema::Enum(|| vec![TCP]),
+        ValueSchema::String(PATH),
+        ValueSchema::Map(|| Setting::docs(KEYS)),
+    ]),
 );
+
+const KINDS: &[(&str, ProbeKind)] = &[("http", ProbeKind::Http), (TCP, ProbeKind::Tcp)];
+const TCP: &str = "tcp";
+const NO_TCP: &str = "write a `path` that responds only while the application works, or `health_check: false`";
+const METHODS: &[(&str, Method)] = &[("GET", Method::GET), ("HEAD", Method::HEAD), ("OPTIONS", Method::OPTIONS)];
+const PORT: RangeInclusive<u32> = 1..=65_535;
 
 const PATH: StringSchema = StringSchema { what: "a path", pattern: r#"^/[!"$-~]*$"#, longest: None };
 const EXPECTED_STRING: StringSchema =
@@ -147,6 +217,10 @@ pub(crate) fn health_check(partial: &mut Option<PartialHealthCheck>, field: Fiel
     match field.value() {
         Value::Bool(false) => *partial = None,
         Value::Bool(true) => *partial = Some(partial.take().unwrap_or_default()),
+        Value::String(text) if text == TCP => {
+            partial.get_or_insert_default().check.kind = ProbeKind::Tcp;
+            field.deny_on_worker("health_check: tcp", NO_TCP);
+        }
         Value::String(text) if text.starts_with('/') => {
             field.set(&mut partial.get_or_insert_default().check.path, path);
         }
@@ -156,8 +230,16 @@ pub(crate) fn health_check(partial: &mut Option<PartialHealthCheck>, field: Fiel
         _ => {
             let partial = partial.get_or_insert_default();
             let Some(map) = field.map(EXPECTED) else { return };
+            let body = map.present(&["expect_body", "method"]);
             let limits = ["interval", "unhealthy_interval"].map(|name| (name, map.present(&["timeout", name])));
             map.read_into(partial, KEYS);
+            if partial.check.method == Method::HEAD
+                && partial.check.expect_body.is_some()
+                && let Some(culprit) = body.culprit()
+            {
+                let report = Report::new(Code::Conflict, "no probe passes: a response to `HEAD` has no body");
+                culprit.report(report.hint("write `method: GET`, or remove `expect_body`"));
+            }
             let (timeout, interval) = (partial.check.timeout, partial.check.interval);
             let unhealthy_interval = Some(partial.unhealthy_interval());
             // A default that equals `interval` is the same conflict again.
@@ -173,7 +255,7 @@ pub(crate) fn health_check(partial: &mut Option<PartialHealthCheck>, field: Fiel
     }
 }
 
-const EXPECTED: &str = "`true`, `false`, a path or a map of health check settings";
+const EXPECTED: &str = "`true`, `false`, `tcp`, a path or a map of health check settings";
 
 /// Returns the hint for a string that is not a path.
 fn string_hint(text: &str) -> Option<String> {
@@ -181,6 +263,7 @@ fn string_hint(text: &str) -> Option<String> {
     match text.to_ascii_lowercase().as_str() {
         "yes" | "on" | "true" => Some("write `true`, without quotes".to_owned()),
         "no" | "off" | "false" | "none" => Some("write `false`, without quotes".to_owned()),
+        TCP => Some("write `tcp`, in lower case".to_owned()),
         _ if text.contains("://") => Some("write the path alone: `/health`".to_owned()),
         _ if duration::parse(text).is_some() => Some(format!("write `{{ interval: {text} }}`")),
         _ if text.bytes().all(is_name) && !text.is_empty() => {
@@ -216,6 +299,18 @@ fn path(value: &Value<'_>) -> Result<String, Report> {
         return Err(report("expected a path of visible ASCII characters").hint(hint));
     }
     Ok(path.to_owned())
+}
+
+fn kind(value: &Value<'_>) -> Result<ProbeKind, Report> {
+    one_of(value, "type", "`http` or `tcp`", KINDS)
+}
+
+fn method(value: &Value<'_>) -> Result<Method, Report> {
+    one_of(value, "method", "`GET`, `HEAD` or `OPTIONS`", METHODS)
+}
+
+fn port(value: &Value<'_>) -> Result<Option<u16>, Report> {
+    or_off(value, |value| number(value, PORT).map(|port| u16::try_from(port).unwrap_or_default()))
 }
 
 /// Reads the map as a whole. It is not merged with that of `defaults`, which names another header.

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use tunnel_balancer_core::ServerUrl;
-use tunnel_balancer_core::host::{ANY_HOST, normalize_host};
+use tunnel_balancer_core::host::{ANY_HOST, host_patterns, normalize_host};
 
 use crate::diagnostic::Code;
-use crate::node::{NodeId, backticked};
+use crate::node::{NodeId, Value, backticked, quoted};
+use crate::reader::string;
 use crate::report::Report;
 use crate::value_schema::StringSchema;
 use crate::{settings, slips};
@@ -35,6 +36,21 @@ impl PublicHosts {
         self.hosts.get(host).copied()
     }
 
+    /// Returns the address of the service that serves a path of a normalised host.
+    pub(crate) fn serving(&self, host: &str, path: &str) -> Option<String> {
+        let path = path.split(['?', '#']).next().unwrap_or_default().trim_end_matches('/');
+        host_patterns(host).find_map(|pattern| {
+            let mut rest = path;
+            loop {
+                let address = format!("{pattern}{rest}");
+                if self.addresses.contains_key(&address) {
+                    return Some(address);
+                }
+                rest = rest.rsplit_once('/')?.0;
+            }
+        })
+    }
+
     pub(crate) fn insert(&mut self, address: String, at: NodeId) {
         let host = address.split('/').next().unwrap_or_default().to_owned();
         self.hosts.entry(host).or_insert(at);
@@ -46,6 +62,20 @@ impl PublicHosts {
 /// it is not a valid address.
 pub fn normalize_address(text: &str) -> Option<String> {
     public_address(text).ok()
+}
+
+pub(crate) const HOST: StringSchema =
+    StringSchema { what: "a host", pattern: r"^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]+)?$", longest: None };
+
+/// Reads the value of a `Host` header: a hostname, with a port if it is part of it.
+pub(crate) fn host_name(value: &Value<'_>) -> Result<String, Report> {
+    let text = string(value, "a hostname")?;
+    let is_host = text.is_ascii() && port_error(text).is_none();
+    if is_host && text.len() <= 253 && normalize_host(text).is_some_and(|host| is_well_formed(&host)) {
+        return Ok(text.to_owned());
+    }
+    let report = Report::new(Code::InvalidHost, format!("{} is not a hostname", quoted(text)));
+    Err(report.hint("write a hostname such as `app.example.com`, without scheme and path"))
 }
 
 /// Returns the normal form of a public address: host and path, without a trailing slash.

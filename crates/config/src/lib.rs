@@ -79,9 +79,12 @@ mod subrequests;
 mod suggest;
 mod synonyms;
 mod syntax;
+mod tls;
 mod token;
 mod value_schema;
 mod yaml;
+
+use std::path::Path;
 
 use tunnel_balancer_core::Service;
 
@@ -123,6 +126,19 @@ pub struct Config {
     pub secrets: Vec<String>,
     /// The warnings, in the order of the lines. [`parse_with`] returns none.
     pub warnings: Vec<Diagnostic>,
+}
+
+impl Config {
+    /// Makes the relative paths of files such as `ca` start at the directory of `file`, the
+    /// configuration.
+    pub fn resolve_files(&mut self, file: &Path) {
+        let directory = file.parent().unwrap_or(file);
+        for server in self.services.iter_mut().flat_map(Service::servers_mut) {
+            if let Some(ca) = &mut server.tls.ca {
+                *ca = directory.join(&*ca).display().to_string();
+            }
+        }
+    }
 }
 
 /// Checks a configuration without its secrets.

@@ -87,6 +87,14 @@ impl<'a> Field<'a> {
         self.reports.add(self.node.id, report);
     }
 
+    /// Reports a setting that only `serve` supports, if the file is for the Worker.
+    pub(crate) fn deny_on_worker(self, setting: &str, hint: &str) {
+        if !self.may_run_on(Platform::Serve) {
+            let message = format!("{} is not supported by the Worker", backticked(setting));
+            self.report(Report::new(Code::Unsupported, message).hint(hint));
+        }
+    }
+
     /// Returns whether no error was reported in this value so far.
     pub(crate) fn is_valid(self) -> bool {
         !self.reports.any_at(&self.node.ids())
@@ -207,14 +215,25 @@ impl<'a> Map<'a> {
 
     /// Reads the remaining entries by a table of settings and reports unknown ones. Returns whether
     /// there was no error.
-    pub(crate) fn read_into<T>(mut self, target: &mut T, keys: &[Setting<T>]) -> bool {
+    pub(crate) fn read_into<T>(self, target: &mut T, keys: &[Setting<T>]) -> bool {
+        let names: Vec<&'static str> = keys.iter().map(Setting::name).collect();
+        self.read_known(&names, &mut |index, value| {
+            if let Some(key) = keys.get(index) {
+                (key.read)(target, value);
+            }
+        })
+    }
+
+    /// Reads the remaining entries: calls `read` with the index of each name. It does not depend on
+    /// the type of the target, so it is compiled once.
+    fn read_known(mut self, names: &[&'static str], read: &mut dyn FnMut(usize, Field<'a>)) -> bool {
         let reports = self.field.reports;
         let before = reports.count();
-        self.known.extend(keys.iter().map(|key| key.name));
+        self.known.extend(names);
         let mut unknown = Vec::new();
         for Entry { name, key, value } in self.entries {
-            match keys.iter().find(|known| known.name == name) {
-                Some(known) => (known.read)(target, value),
+            match names.iter().position(|known| *known == name) {
+                Some(index) => read(index, value),
                 None if name == "<<" => key.report(
                     Report::new(Code::UnknownKey, "merge keys are not supported")
                         .hint("move common settings to the top-level map `defaults`"),

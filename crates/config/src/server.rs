@@ -3,17 +3,18 @@
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
-use tunnel_balancer_core::{Server, ServerHealthCheck, ServerSet};
+use tunnel_balancer_core::{HostHeader, Server, ServerHealthCheck, ServerSet};
 
 use crate::diagnostic::Code;
 use crate::headers::{self, server_headers};
 use crate::health_check::{self, PartialHealthCheck, health_check};
-use crate::host::PublicHosts;
+use crate::host::{HOST, PublicHosts, host_name};
 use crate::node::{NodeId, Value, backticked, quoted};
-use crate::reader::{Field, Setting, boolean, number, or_off, quotable_string};
+use crate::reader::{Field, Setting, boolean, number, or_off, quotable_string, string};
 use crate::report::Report;
 use crate::server_url::{ADDRESS, server_url};
 use crate::settings::Settings;
+use crate::tls;
 use crate::value_schema::{SettingDoc, StringSchema, ValueSchema};
 
 /// A server while it is read.
@@ -69,6 +70,22 @@ pub(crate) const KEYS: &[Setting<ServerSettings>] = &[
         |settings, field| {
             field.set(&mut settings.server.max_requests, |value| or_off(value, |value| number(value, MAX_REQUESTS)));
         },
+    ),
+    Setting::new(
+        "host_header",
+        "server",
+        "The `Host` of requests. `server`: the host of the URL. `public`: the host that the client requested, as for \
+         signatures of S3, which include it. Any other value is sent as it is. Other values than `server` need \
+         HTTP/1.1, and the Worker does not support them: there, cloudflared's `httpHostHeader` sets the host.",
+        ValueSchema::String(StringSchema { what: "`server`, `public` or a hostname", ..HOST }),
+        |settings, field| host_header(&mut settings.server.host_header, field),
+    ),
+    Setting::new(
+        "tls",
+        "",
+        "How the certificate of an `https` server is verified. Not supported by the Worker.",
+        tls::SCHEMA,
+        |settings, field| tls::server_tls(&mut settings.server.tls, field),
     ),
     Setting::new(
         "headers",
@@ -231,6 +248,23 @@ impl UniqueNames {
             return at.report(Report::new(Code::DuplicateName, message).related(*other, "first used here").hint(hint));
         }
         self.names.insert(server.name.clone(), (at.node().id, named.is_some()));
+    }
+}
+
+const HOST_HEADERS: &[(&str, HostHeader)] = &[("server", HostHeader::Server), ("public", HostHeader::Public)];
+
+fn host_header(target: &mut HostHeader, field: Field<'_>) {
+    field.set(target, |value| {
+        let word = string(value, "`server`, `public` or a hostname")?;
+        match HOST_HEADERS.iter().find(|(name, _)| *name == word) {
+            Some((_, host_header)) => Ok(host_header.clone()),
+            None => host_name(value).map(HostHeader::Name),
+        }
+    });
+    if *target != HostHeader::Server {
+        let hint = "remove it, and set `httpHostHeader` in the rule of the tunnel: `tunnel-balancer generate \
+            cloudflared --host-header` writes it";
+        field.deny_on_worker("host_header", hint);
     }
 }
 

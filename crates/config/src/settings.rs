@@ -6,7 +6,8 @@
 
 use std::time::Duration;
 
-use tunnel_balancer_core::{Server, ServerCountError, Service, Writes};
+use tunnel_balancer_core::host::{normalize_host, split_url};
+use tunnel_balancer_core::{Server, ServerCountError, ServerUrl, Service, Writes};
 
 use crate::affinity::{self, affinity};
 use crate::diagnostic::Code;
@@ -14,7 +15,7 @@ use crate::duration::{DEFAULT_RANGE, duration};
 use crate::ejection::{self, PartialEjection, ejection};
 use crate::failback::{self, failback};
 use crate::health_check::{self, PartialHealthCheck, health_check};
-use crate::host::is_path;
+use crate::host::{PublicHosts, is_path};
 use crate::node::{Value, backticked, quoted};
 use crate::policy::{self, policy};
 use crate::reader::{Map, Setting, boolean, one_of, or_off, string};
@@ -57,8 +58,8 @@ pub(crate) const KEYS: &[Setting<Settings>] = &[
         "strip_prefix",
         "false",
         "The beginning of the path of the service that servers do not receive. With `strip_prefix: /api`, the \
-         service `example.com/api` sends `/api/x` to servers as `/x`. In `Location` and in the paths of cookies it is \
-         added again, unless they begin with it. `false`: servers receive the whole path.",
+         service `example.com/api` sends `/api/x` to servers as `/x`. In `Location`, `Refresh`, `Link` and the paths \
+         of cookies it is added again, unless they begin with it. `false`: servers receive the whole path.",
         ValueSchema::OneOf(&[ValueSchema::Disabled, ValueSchema::String(PREFIX)]),
         |settings, field| field.set(&mut settings.service.strip_prefix, strip_prefix),
     ),
@@ -98,8 +99,8 @@ pub(crate) const KEYS: &[Setting<Settings>] = &[
     Setting::new(
         "health_check",
         "",
-        "How each server is probed. `/health`: short for `{ path: /health }`. `false`: not at all. `true`: \
-         with the default settings, if `defaults` disabled it.",
+        "How each server is probed. `/health`: short for `{ path: /health }`. `tcp`: short for `{ type: tcp }`. \
+         `false`: not at all. `true`: with the default settings, if `defaults` disabled it.",
         health_check::SCHEMA,
         |settings, field| health_check(&mut settings.health_check, field),
     ),
@@ -129,9 +130,21 @@ pub(crate) const KEYS: &[Setting<Settings>] = &[
         ValueSchema::OneOf(&[ValueSchema::Disabled, ValueSchema::String(HTML)]),
         |settings, field| field.set(&mut settings.service.error_page, error_page),
     ),
+    Setting::new(
+        "fallback",
+        "false",
+        "The URL to which clients are redirected (302) when no server responds, after the last resort and \
+         `retry.hold`, such as `https://status.example.net`. Other errors of the balancer are not redirected. \
+         `false`: they get 503.",
+        ValueSchema::OneOf(&[ValueSchema::Disabled, ValueSchema::String(FALLBACK)]),
+        |settings, field| field.set(&mut settings.service.fallback, fallback),
+    ),
 ];
 
 const PREFIX: StringSchema = StringSchema { what: "a path", pattern: r"^(/[!$-.0-;=@-\[\]_a-z~]+)+/?$", longest: None };
+
+const FALLBACK: StringSchema =
+    StringSchema { what: "a URL", pattern: r"^[Hh][Tt][Tt][Pp][Ss]?://[!-~]+$", longest: None };
 
 const HTML: StringSchema = StringSchema { what: "a page in HTML", pattern: r"^\s*<", longest: None };
 
@@ -218,4 +231,34 @@ fn error_page(value: &Value<'_>) -> Result<Option<String>, Report> {
         let report = Report::new(Code::InvalidValue, format!("expected a page in HTML, found {}", quoted(page)));
         Err(report.hint("write the HTML here, below `error_page: |`: file names are not supported"))
     })
+}
+
+fn fallback(value: &Value<'_>) -> Result<Option<String>, Report> {
+    or_off(value, |value| {
+        let text = string(value, "a URL such as `https://status.example.net`, or `false`")?;
+        let is_absolute = text
+            .split_once("://")
+            .is_some_and(|(scheme, _)| ["http", "https"].iter().any(|web| scheme.eq_ignore_ascii_case(web)));
+        let address = text.split(['?', '#']).next().unwrap_or_default();
+        if is_absolute && text.bytes().all(|b| b.is_ascii_graphic()) && address.parse::<ServerUrl>().is_ok() {
+            return Ok(text.to_owned());
+        }
+        // The URL may contain a password.
+        let report = Report::new(Code::InvalidValue, "expected an absolute URL of visible ASCII characters");
+        Err(report.hint("write a URL outside of this service, such as `https://status.example.net`"))
+    })
+}
+
+/// Checks that `fallback` does not lead to the service itself. `public` has the addresses of the
+/// file.
+pub(crate) fn check_fallback(service: &Service, public: &PublicHosts) -> Result<(), Report> {
+    let Some(url) = &service.fallback else { return Ok(()) };
+    let leads_back = split_url(url).is_some_and(|(_, authority, path)| {
+        normalize_host(authority).and_then(|host| public.serving(&host, path)).as_deref() == Some(&service.name())
+    });
+    if !leads_back {
+        return Ok(());
+    }
+    let report = Report::new(Code::Loop, "`fallback` leads to this service, so clients are redirected without end");
+    Err(report.hint("write a URL that is not behind these servers"))
 }

@@ -48,6 +48,14 @@ pub trait HttpClient {
         probe: ProbeRequest,
     ) -> impl Future<Output = Result<Self::Response, Self::Error>>;
 
+    /// Opens a connection to `address` (`host:port`) and closes it, as
+    /// [`ProbeKind::Tcp`](crate::ProbeKind::Tcp) requires. Dropping the future aborts it. Fails by
+    /// default: the host cannot open connections.
+    fn connect(&self, server: &Server, address: &str) -> impl Future<Output = Result<(), Failure>> {
+        let _ = (server, address);
+        std::future::ready(Err(Failure::Local))
+    }
+
     /// Starts a task that calls [`run_probes`](crate::run_probes) for every lease that
     /// [`PoolState::next_probe`](crate::PoolState::next_probe) returns, in the background:
     /// `tokio::spawn`, or `waitUntil` of a Worker. Called when probes may be due. The tasks must

@@ -5,6 +5,8 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use http::StatusCode;
+
 use crate::attempt::{Attempt, AttemptInfo, AttemptResult};
 use crate::classify::{Delivery, Failure, Outcome};
 use crate::client::{Clock, HttpClient, UpstreamError};
@@ -15,7 +17,7 @@ use crate::pool::{Lease, Pool};
 use crate::proxy::{ProbeRequest, parse_retry_after};
 use crate::retry::RequestMeta;
 use crate::server_set::ServerId;
-use crate::service::{HealthCheck, ProbeResponse, ProbeResult};
+use crate::service::{HealthCheck, ProbeKind, ProbeResponse, ProbeResult};
 
 /// The result of a request.
 #[derive(Debug)]
@@ -255,7 +257,14 @@ async fn probe<C: HttpClient, K: Clock>(pool: &Pool, client: &C, clock: &K, id: 
         return Err(Failure::InvalidRequest);
     };
     let exchange = async {
-        let response = client.send_probe(server, ProbeRequest::new(check, server)).await.map_err(|e| e.failure())?;
+        if check.kind == ProbeKind::Tcp {
+            client.connect(server, &check.address(server)).await?;
+            return Ok(ProbeResponse::new(StatusCode::OK));
+        }
+        let response = client
+            .send_probe(server, ProbeRequest::new(check, server, &service.host))
+            .await
+            .map_err(|e| e.failure())?;
         read_probe_response(client, check, response).await
     };
     let (mut exchange, mut timeout) = (pin!(exchange), pin!(clock.sleep(check.timeout)));

@@ -104,8 +104,8 @@ pub use rng::Rng;
 
 pub use server_set::{ServerId, ServerSet};
 pub use service::{
-    Affinity, BudgetSettings, EjectionSettings, Failback, HashOn, HealthCheck, Policy, ProbeError, ProbeResponse,
-    ProbeResult, RetrySettings, Server, ServerCountError, ServerHeader, ServerHealthCheck, ServerUrl, ServerUrlError,
-    Service, StatusRanges, Writes,
+    Affinity, BudgetSettings, EjectionSettings, Failback, HashOn, HealthCheck, HostHeader, Policy, ProbeError,
+    ProbeKind, ProbeResponse, ProbeResult, RetrySettings, Server, ServerCountError, ServerHeader, ServerHealthCheck,
+    ServerTls, ServerUrl, ServerUrlError, Service, StatusRanges, Writes,
 };
 pub use time::Timestamp;

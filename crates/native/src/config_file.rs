@@ -10,7 +10,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tunnel_balancer_config::{Available, Errors, MAX_BYTES, Platform, parse_available, parse_for};
-use tunnel_balancer_core::Reason;
+use tunnel_balancer_core::{Reason, ServerTls, Service};
+
+use crate::server_tls::client_config;
 
 use crate::settled::Settled;
 
@@ -72,8 +74,14 @@ impl ConfigFile {
         let text = self.contents.applied().as_deref().map_err(unreadable)?;
         let rejected =
             |reason, errors: &Errors| ConfigError { reason, detail: errors.in_file(&self.name()).to_string() };
-        let read = parse_available(text, Platform::Serve, &|secret| std::env::var(secret).ok())
+        let mut read = parse_available(text, Platform::Serve, &|secret| std::env::var(secret).ok())
             .map_err(|errors| rejected(Reason::InvalidConfig, &errors))?;
+        read.config.resolve_files(&self.path);
+        let servers = read.config.services.iter().flat_map(Service::servers);
+        for server in servers.filter(|server| server.tls != ServerTls::default()) {
+            client_config(&server.tls)
+                .map_err(|error| ConfigError { reason: Reason::InvalidCertificate, detail: error })?;
+        }
         match &read.errors {
             Some(errors) if read.config.services.is_empty() => Err(rejected(Reason::MissingSecret, errors)),
             _ => Ok(read),

@@ -12,7 +12,7 @@ use hyper_util::client::legacy::Error;
 use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
 
 use crate::request_body::RequestBody;
-use crate::upstream::Connections;
+use crate::transport::Connections;
 
 /// Sends a request. Its connection is not reused if the request or the response authenticates it.
 /// `on_connected` is called when it has a connection, maybe repeatedly.

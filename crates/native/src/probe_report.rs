@@ -3,7 +3,7 @@
 use std::io;
 use std::time::{Duration, Instant};
 
-use tunnel_balancer_core::{HealthCheck, ProbeError, ProbeResponse, Server, UpstreamError};
+use tunnel_balancer_core::{HealthCheck, ProbeError, ProbeKind, ProbeResponse, Server, UpstreamError};
 
 use crate::error;
 use crate::upstream::{SendError, Upstream};
@@ -12,7 +12,7 @@ use crate::upstream::{SendError, Upstream};
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ProbeReport {
-    /// The status of the response, if there was one.
+    /// The status of the response, if there was one. None with `type: tcp`.
     pub status: Option<u16>,
     /// The time until the response headers or the failure.
     pub duration: Duration,
@@ -39,22 +39,23 @@ impl ProbeRunner {
     }
 
     /// Runs the health check of a server once. If it passes and the server has headers of its own,
-    /// runs it again without them.
-    pub async fn run(&self, server: &Server, check: &HealthCheck) -> ProbeReport {
+    /// runs it again without them. `public_host` is the host of the service.
+    pub async fn run(&self, server: &Server, check: &HealthCheck, public_host: &str) -> ProbeReport {
         let started = Instant::now();
-        let result = self.probe_once(server, check).await;
+        let result = self.probe_once(server, check, public_host).await;
         let duration = started.elapsed();
         let passes = |result: &Result<ProbeResponse, String>| {
             result.as_ref().is_ok_and(|response| check.evaluate(&Ok(response.clone())).is_ok())
         };
-        let passes_without_headers = !server.headers.is_empty() && passes(&result) && {
+        let sends_headers = check.kind == ProbeKind::Http && !server.headers.is_empty();
+        let passes_without_headers = sends_headers && passes(&result) && {
             let mut bare = server.clone();
             bare.headers.clear();
-            passes(&self.probe_once(&bare, check).await)
+            passes(&self.probe_once(&bare, check, public_host).await)
         };
         match result {
             Ok(response) => ProbeReport {
-                status: Some(response.status.as_u16()),
+                status: (check.kind == ProbeKind::Http).then(|| response.status.as_u16()),
                 duration,
                 failure: check.evaluate(&Ok(response.clone())).err().map(|error| describe(&error, &response)),
                 location: response.location.filter(|_| response.status.is_redirection()),
@@ -66,11 +67,14 @@ impl ProbeRunner {
         }
     }
 
-    async fn probe_once(&self, server: &Server, check: &HealthCheck) -> Result<ProbeResponse, String> {
-        match tokio::time::timeout(check.timeout, self.0.probe_once(server, check)).await {
+    async fn probe_once(&self, server: &Server, check: &HealthCheck, host: &str) -> Result<ProbeResponse, String> {
+        match tokio::time::timeout(check.timeout, self.0.probe_once(server, check, host)).await {
             Ok(Ok(response)) => Ok(response),
             Ok(Err(SendError::Failed(error))) => {
                 Err(error::cause(&error).unwrap_or_else(|| SendError::Failed(error).failure().to_string()))
+            }
+            Ok(Err(error @ (SendError::NotConnected(_) | SendError::Certificates(_)))) => {
+                Err(error.detail().unwrap_or_default())
             }
             Ok(Err(SendError::ResponseAborted)) => Err("response aborted".to_owned()),
             Ok(Err(SendError::InvalidRequest | SendError::ClientAborted)) => Err("invalid URL or header".to_owned()),

@@ -87,6 +87,7 @@ impl Proxy {
     /// with the previous services. `without_secrets` are the addresses of services that cannot
     /// serve.
     pub fn reload(&self, services: impl IntoIterator<Item = core::Service>, without_secrets: &[String]) {
+        self.upstream.forget_certificates();
         let new = self.services().reloaded(services, fastrand::u64(..), self.clock.now());
         let new = new.with_missing_secrets(without_secrets);
         self.config_rejected.store(false, Ordering::Relaxed);

@@ -72,29 +72,35 @@ impl Certificates {
     }
 }
 
-fn read(files: &[TlsFiles]) -> Vec<Result<Pem, String>> {
+/// Reads a file in PEM format; `what` names its content.
+pub(crate) fn read_pem(what: &str, path: &Path) -> Result<Vec<u8>, String> {
     /// A certificate with its chain has some kilobytes.
     const MAX_BYTES: usize = 1024 * 1024;
+    read_regular(path, MAX_BYTES).map_err(|error| format!("cannot read the {what} {}: {error}", path.display()))
+}
 
-    let read = |what: &str, path: &Path| {
-        read_regular(path, MAX_BYTES).map_err(|error| format!("cannot read the {what} {}: {error}", path.display()))
-    };
+fn read(files: &[TlsFiles]) -> Vec<Result<Pem, String>> {
     let pem = |files: &TlsFiles| {
-        Ok(Pem { certificates: read("certificate", &files.certificates)?, key: read("key", &files.key)? })
+        Ok(Pem { certificates: read_pem("certificate", &files.certificates)?, key: read_pem("key", &files.key)? })
     };
     files.iter().map(pem).collect()
 }
 
+/// Parses the certificates of a PEM file, of which there is at least one.
+pub(crate) fn parse_certificates(pem: &[u8], path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let path = path.display();
+    let certificates = CertificateDer::pem_slice_iter(pem)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| format!("cannot read the certificate {path}: {error}"))?;
+    if certificates.is_empty() {
+        return Err(format!("no certificate found in {path}: expected a PEM block -----BEGIN CERTIFICATE-----"));
+    }
+    Ok(certificates)
+}
+
 fn certified_key(files: &TlsFiles, pem: &Pem) -> Result<Arc<CertifiedKey>, String> {
     let (certificates_of, key_of) = (files.certificates.display(), files.key.display());
-    let certificates = CertificateDer::pem_slice_iter(&pem.certificates)
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| format!("cannot read the certificate {certificates_of}: {error}"))?;
-    if certificates.is_empty() {
-        return Err(format!(
-            "no certificate found in {certificates_of}: expected a PEM block -----BEGIN CERTIFICATE-----"
-        ));
-    }
+    let certificates = parse_certificates(&pem.certificates, &files.certificates)?;
     let key =
         PrivateKeyDer::from_pem_slice(&pem.key).map_err(|error| format!("cannot read the key {key_of}: {error}"))?;
     let key = CertifiedKey::from_der(certificates, key, &ring::default_provider())

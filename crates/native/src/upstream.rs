@@ -1,142 +1,65 @@
-//! The HTTP client for servers: connection pools, timeouts and the classification of errors.
+//! The HTTP client for servers: requests, probes and the classification of errors.
 
+use std::collections::BTreeMap;
+use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use http::header::HeaderName;
-use http::uri::Scheme;
 use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::client::legacy::{Builder, Client, Error as ClientError};
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper_util::client::legacy::Error as ClientError;
+use tokio::net::TcpStream;
 use tunnel_balancer_core::{
     self as core, AttemptInfo, Clock, FailedAttempt, Failure, Health, HealthCheck, HttpClient, LogEntry, Pool,
-    ProbeRequest, ProbeResponse, Server, UpstreamError,
+    ProbeKind, ProbeRequest, ProbeResponse, Server, ServerTls, UpstreamError,
 };
 
 use crate::clock::TokioClock;
-use crate::connection_auth;
 use crate::error::{self, is_local};
-use crate::h2_streams::StreamSlots;
 use crate::log;
 use crate::request_body::RequestBody;
+use crate::transport::Transport;
 use crate::upstream_request::UpstreamRequest;
 
 /// Connections to all servers.
 #[derive(Clone, Debug)]
 pub(crate) struct Upstream {
-    /// Pools that use HTTP/2 if the server offers it. Their number only grows.
-    pools: Arc<Mutex<Vec<Connections>>>,
-    slots: StreamSlots,
-    /// The connector of these pools.
-    any: Connector,
-    /// The settings of these pools.
-    settings: Builder,
-    /// The pool for WebSockets, which start on HTTP/1.1.
-    http1: Connections,
+    /// For servers without settings of their own.
+    default: Transport,
+    /// For other servers, by their settings.
+    custom: Arc<Mutex<BTreeMap<ServerTls, Transport>>>,
+    /// The number of idle connections to a server that are kept.
+    max_idle: usize,
 }
 
-pub(crate) type Connections = Client<Connector, RequestBody>;
-type Connector = HttpsConnector<HttpConnector>;
-
 impl Upstream {
-    /// The connect timeout. It is shorter than the core's response timeouts, so that a machine that
-    /// is off is distinguished from a slow one.
-    const CONNECT_TIMEOUT: Duration = Duration::from_millis(2500);
-
-    /// The time for which an idle connection is kept. Many servers close it after 5 s (the default
-    /// of Node and Apache), and a request that is sent at that moment is lost.
-    const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(4);
-
-    /// The HTTP/2 flow-control window of a response of the first pool, in bytes: enough for 25 MB/s
-    /// at 20 ms.
-    const WIDE_WINDOW: u32 = 512 * 1024;
-
-    /// The window of the other pools: with thousands of responses that are not read, the memory
-    /// stays bounded.
-    const NARROW_WINDOW: u32 = 16 * 1024;
-
-    /// The maximum number of header fields of an HTTP/1 response. Their total size is limited to
-    /// 400 KB.
-    const RESPONSE_FIELDS: usize = 512;
-
-    /// How often a request is sent again that a server did not process.
-    const RESENDS: u32 = 5;
-
     /// Creates a client without connections. It keeps at most `max_idle` idle ones to a server.
     ///
     /// # Errors
     /// If the root certificates of the machine cannot be read.
-    pub(crate) fn new(max_idle: usize) -> std::io::Result<Self> {
-        let mut tcp = HttpConnector::new();
-        tcp.enforce_http(false);
-        tcp.set_nodelay(true);
-        tcp.set_connect_timeout(Some(Self::CONNECT_TIMEOUT));
-        tcp.set_keepalive(Some(Duration::from_secs(60)));
-        let https = || Ok::<_, std::io::Error>(HttpsConnectorBuilder::new().with_native_roots()?.https_or_http());
-        let any = https()?.enable_all_versions().wrap_connector(tcp.clone());
-        let http1 = https()?.enable_http1().wrap_connector(tcp);
-        let mut client = Client::builder(TokioExecutor::new());
-        client.timer(TokioTimer::new()).pool_timer(TokioTimer::new()).pool_idle_timeout(Self::POOL_IDLE_TIMEOUT);
-        client.pool_max_idle_per_host(max_idle);
-        // Detects connections that a router has dropped, before requests and probes are lost on
-        // them.
-        client.http2_keep_alive_interval(Duration::from_secs(10)).http2_keep_alive_timeout(Duration::from_secs(5));
-        client.http2_keep_alive_while_idle(true);
-        client.http1_preserve_header_case(true);
-        // Accepts the syntax that browsers and other proxies accept. An error would count as a
-        // failure of the server.
-        client.http1_max_headers(Self::RESPONSE_FIELDS);
-        client.http1_allow_spaces_after_header_name_in_responses(true);
-        client.http1_allow_obsolete_multiline_headers_in_responses(true);
-        let http1 = client.build(http1);
-        Ok(Self { any, http1, settings: client, pools: Arc::default(), slots: StreamSlots::default() })
+    pub(crate) fn new(max_idle: usize) -> io::Result<Self> {
+        let default = Transport::new(&ServerTls::default(), max_idle).map_err(io::Error::other)?;
+        Ok(Self { default, custom: Arc::default(), max_idle })
     }
 
-    /// Sends a request over HTTP/1.1 or HTTP/2. The extensions of the response contain its stream
-    /// slot. A request that the server did not process is sent again on another connection.
-    async fn send(&self, request: Request<RequestBody>) -> Result<Response<Incoming>, ClientError> {
-        let is_http2_offered = request.uri().scheme() == Some(&Scheme::HTTPS);
-        if is_http2_offered && request.body().is_replayable() {
-            for _ in 0..Self::RESENDS {
-                match self.send_once(request.clone(), true).await {
-                    Err(error) if error::is_unprocessed(&error) => {}
-                    sent => return sent,
-                }
-            }
+    /// Forgets the certificates that are trusted, so that the files are read again.
+    pub(crate) fn forget_certificates(&self) {
+        self.custom.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// Returns the connections for a server.
+    fn transport(&self, server: &Server) -> Result<Transport, SendError> {
+        if server.tls == ServerTls::default() {
+            return Ok(self.default.clone());
         }
-        self.send_once(request, is_http2_offered).await
-    }
-
-    async fn send_once(
-        &self,
-        request: Request<RequestBody>,
-        is_http2_offered: bool,
-    ) -> Result<Response<Incoming>, ClientError> {
-        let Some(server) = request.uri().authority().filter(|_| is_http2_offered) else {
-            return connection_auth::send(&self.pool(0), request, || ()).await;
-        };
-        let mut slot = self.slots.take(server);
-        slot.wait().await;
-        let mut response = connection_auth::send(&self.pool(slot.pool), request, || slot.on_connected()).await?;
-        response.extensions_mut().insert(Arc::new(slot));
-        Ok(response)
-    }
-
-    fn pool(&self, number: usize) -> Connections {
-        let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
-        while pools.len() <= number {
-            let window = if pools.is_empty() { Self::WIDE_WINDOW } else { Self::NARROW_WINDOW };
-            let mut settings = self.settings.clone();
-            settings.http2_initial_stream_window_size(window);
-            // The sum of its streams, so that clients that do not read cannot block others.
-            settings.http2_initial_connection_window_size(StreamSlots::STREAMS_PER_CONNECTION as u32 * window);
-            pools.push(settings.build(self.any.clone()));
+        let mut custom = self.custom.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(transport) = custom.get(&server.tls) {
+            return Ok(transport.clone());
         }
-        pools[number].clone()
+        let transport = Transport::new(&server.tls, self.max_idle).map_err(SendError::Certificates)?;
+        custom.insert(server.tls.clone(), transport.clone());
+        Ok(transport)
     }
 }
 
@@ -149,6 +72,10 @@ pub(crate) enum SendError {
     ClientAborted,
     /// The body of the response ended early.
     ResponseAborted,
+    /// The certificates that are trusted cannot be read.
+    Certificates(String),
+    /// No TCP connection could be opened.
+    NotConnected(io::Error),
     /// The connection failed.
     Failed(ClientError),
 }
@@ -159,6 +86,9 @@ impl UpstreamError for SendError {
             Self::InvalidRequest => Failure::InvalidRequest,
             Self::ClientAborted => Failure::ClientAborted,
             Self::ResponseAborted => Failure::ConnectionLost,
+            Self::Certificates(_) => Failure::Connect,
+            Self::NotConnected(error) if is_local(error) => Failure::Local,
+            Self::NotConnected(_) => Failure::Connect,
             Self::Failed(error) => failure(error),
         }
     }
@@ -166,6 +96,8 @@ impl UpstreamError for SendError {
     fn detail(&self) -> Option<String> {
         match self {
             Self::Failed(error) => Some(error::cause(error).unwrap_or_else(|| error::describe(error))),
+            Self::Certificates(error) => Some(error.clone()),
+            Self::NotConnected(error) => Some(error::cause(error).unwrap_or_else(|| error::describe(error))),
             Self::ResponseAborted => Some("response aborted".to_owned()),
             Self::InvalidRequest | Self::ClientAborted => None,
         }
@@ -173,8 +105,13 @@ impl UpstreamError for SendError {
 }
 
 impl Upstream {
+    /// Opens a TCP connection and closes it.
+    async fn connect(address: &str) -> io::Result<()> {
+        TcpStream::connect(address).await.map(drop)
+    }
+
     /// Sends the request of a health check.
-    async fn send_probe(&self, probe: ProbeRequest) -> Result<Response<Incoming>, SendError> {
+    async fn send_probe(&self, server: &Server, probe: ProbeRequest) -> Result<Response<Incoming>, SendError> {
         let invalid = |_| SendError::InvalidRequest;
         let mut request = Request::new(RequestBody::Empty);
         *request.method_mut() = probe.method;
@@ -183,12 +120,21 @@ impl Upstream {
             let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| SendError::InvalidRequest)?;
             request.headers_mut().insert(name, HeaderValue::from_str(&value).map_err(invalid)?);
         }
-        self.send(request).await.map_err(SendError::Failed)
+        self.transport(server)?.send(request).await.map_err(SendError::Failed)
     }
 
     /// Runs a health check once.
-    pub(crate) async fn probe_once(&self, server: &Server, check: &HealthCheck) -> Result<ProbeResponse, SendError> {
-        let response = self.send_probe(ProbeRequest::new(check, server)).await?;
+    pub(crate) async fn probe_once(
+        &self,
+        server: &Server,
+        check: &HealthCheck,
+        public_host: &str,
+    ) -> Result<ProbeResponse, SendError> {
+        if check.kind == ProbeKind::Tcp {
+            Self::connect(&check.address(server)).await.map_err(SendError::NotConnected)?;
+            return Ok(ProbeResponse::new(StatusCode::OK));
+        }
+        let response = self.send_probe(server, ProbeRequest::new(check, server, public_host)).await?;
         let headers = ProbeResponse::read(check, response.status(), |name| header(&response, name));
         if check.expect_body.is_none() {
             return Ok(headers);
@@ -207,6 +153,12 @@ pub(crate) struct Servers {
 }
 
 impl Servers {
+    fn log_failed_probe(&self, server: &Server, error: &SendError) {
+        let (service, server) = (self.pool.service(), server.name.as_str());
+        let unhealthy = self.is_unhealthy(server);
+        log::emit(&LogEntry::probe_failed(service, server, unhealthy, error.failure(), error.detail()));
+    }
+
     fn is_unhealthy(&self, name: &str) -> bool {
         let status = self.pool.update(|state| state.status(self.clock.now()));
         let servers = self.pool.service().servers().iter();
@@ -227,20 +179,18 @@ impl HttpClient for Servers {
     ) -> Result<Response<Incoming>, SendError> {
         request.on_attempt(&server.name, attempt.number);
         let prepared = request.prepare_for(server).map_err(|_| SendError::InvalidRequest)?;
-        let sent = if request.upgrade {
-            connection_auth::send(&self.upstream.http1, prepared, || ()).await
-        } else {
-            self.upstream.send(prepared).await
-        };
+        let transport = self.upstream.transport(server)?;
+        let sent = if request.upgrade { transport.send_http1(prepared).await } else { transport.send(prepared).await };
         sent.map_err(|error| if request.is_aborted() { SendError::ClientAborted } else { SendError::Failed(error) })
     }
 
     async fn send_probe(&self, server: &Server, probe: ProbeRequest) -> Result<Response<Incoming>, SendError> {
-        self.upstream.send_probe(probe).await.inspect_err(|error| {
-            let (service, server) = (self.pool.service(), server.name.as_str());
-            let unhealthy = self.is_unhealthy(server);
-            log::emit(&LogEntry::probe_failed(service, server, unhealthy, error.failure(), error.detail()));
-        })
+        self.upstream.send_probe(server, probe).await.inspect_err(|error| self.log_failed_probe(server, error))
+    }
+
+    async fn connect(&self, server: &Server, address: &str) -> Result<(), Failure> {
+        let connected = Upstream::connect(address).await.map_err(SendError::NotConnected);
+        connected.inspect_err(|error| self.log_failed_probe(server, error)).map_err(|error| error.failure())
     }
 
     fn on_attempt_failed(&self, request: &UpstreamRequest, attempt: FailedAttempt) {

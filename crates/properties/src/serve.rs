@@ -13,7 +13,7 @@ pub(crate) fn serve(services: Vec<Service>) {
     let services = Services::new(services, 1);
     assert_eq!(services.pools().count(), names.len());
     for name in names {
-        let url = format!("https://{name}");
+        let url = format!("https://{}", name.replacen('*', "a-label-of-no-other-service", 1));
         let matched = services.route(&url, false).unwrap_or_else(|reply| panic!("{name}: {reply:?}"));
         assert_eq!(matched.pool.service().name(), name);
         let mut client = HeaderMap::new();

@@ -122,6 +122,15 @@ impl HttpClient for Caller {
         into_result(self.respond(server, Target::Probe).await)
     }
 
+    async fn connect(&self, server: &Server, _: &str) -> Result<(), Failure> {
+        if !self.take_subrequest(true) {
+            return Err(Failure::Local);
+        }
+        self.fleet.client.trace.borrow_mut().probe(self.fleet.clock.now(), server);
+        // A response with any status needs a connection.
+        into_result(self.respond(server, Target::Probe).await).map(drop)
+    }
+
     fn start_probes(&self) {
         self.fleet.start_probes(self);
     }

@@ -16,7 +16,8 @@ use hyper::server::conn as server;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use tempfile::TempDir;
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use tempfile::{NamedTempFile, TempDir};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Mutex;
 use tokio_rustls::client::TlsStream;
@@ -66,6 +67,48 @@ impl Files {
 
     pub(super) fn arguments(&self) -> [&str; 4] {
         ["--tls-cert", &self.certificate, "--tls-key", &self.key]
+    }
+}
+
+/// An authority of a home network, with a certificate of its own in a file.
+pub(super) struct Authority {
+    issuer: CertifiedIssuer<'static, KeyPair>,
+    file: NamedTempFile,
+}
+
+/// A certificate and its key, as PEM.
+pub(super) struct Certificate {
+    certificate: String,
+    key: String,
+}
+
+impl Authority {
+    pub(super) fn new() -> Self {
+        let mut params = CertificateParams::new(["127.0.0.1".to_owned()]).expect("a name");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().expect("a key");
+        let issuer = CertifiedIssuer::self_signed(params, key).expect("a certificate");
+        let file = NamedTempFile::new().expect("a file");
+        fs::write(file.path(), issuer.pem()).expect("a file of our own");
+        Self { issuer, file }
+    }
+
+    /// Returns the path of its certificate.
+    pub(super) fn file(&self) -> String {
+        self.file.path().display().to_string()
+    }
+
+    /// Returns its own certificate.
+    pub(super) fn certificate(&self) -> Certificate {
+        Certificate { certificate: self.issuer.pem(), key: self.issuer.key().serialize_pem() }
+    }
+
+    /// Returns a certificate for a host.
+    pub(super) fn certify(&self, host: &str) -> Certificate {
+        let key = KeyPair::generate().expect("a key");
+        let params = CertificateParams::new([host.to_owned()]).expect("a name");
+        let certificate = params.signed_by(&key, &self.issuer).expect("a certificate").pem();
+        Certificate { certificate, key: key.serialize_pem() }
     }
 }
 
@@ -155,9 +198,20 @@ pub(super) const STREAMS: u32 = 100;
 /// A server over TLS with HTTP/2. `/film` never ends, `/events` sends one event and stalls, and
 /// every other response is the version of the request.
 pub(super) async fn serve_http2(files: &Files) -> u16 {
+    let key = PrivateKeyDer::from_pem_file(&files.key).expect("a key");
+    serve_with(files.der.clone(), key).await
+}
+
+/// The same with this certificate.
+pub(super) async fn serve_http2_with(certificate: &Certificate) -> u16 {
+    let der = CertificateDer::from_pem_slice(certificate.certificate.as_bytes()).expect("a certificate");
+    serve_with(der, PrivateKeyDer::from_pem_slice(certificate.key.as_bytes()).expect("a key")).await
+}
+
+async fn serve_with(certificate: CertificateDer<'static>, key: PrivateKeyDer<'static>) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let port = listener.local_addr().expect("an address").port();
-    let acceptor = acceptor(files);
+    let acceptor = acceptor_with(certificate, key);
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
             let acceptor = acceptor.clone();
@@ -180,10 +234,13 @@ pub(super) async fn serve_http2(files: &Files) -> u16 {
 
 /// Returns the acceptor of a server with HTTP/2.
 pub(super) fn acceptor(files: &Files) -> TlsAcceptor {
-    let key = PrivateKeyDer::from_pem_file(&files.key).expect("a key");
+    acceptor_with(files.der.clone(), PrivateKeyDer::from_pem_file(&files.key).expect("a key"))
+}
+
+fn acceptor_with(certificate: CertificateDer<'static>, key: PrivateKeyDer<'static>) -> TlsAcceptor {
     let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()));
     let config = config.with_safe_default_protocol_versions().expect("versions").with_no_client_auth();
-    let mut config = config.with_single_cert(vec![files.der.clone()], key).expect("a certificate that fits");
+    let mut config = config.with_single_cert(vec![certificate], key).expect("a certificate that fits");
     config.alpn_protocols = vec!["h2".into(), "http/1.1".into()];
     TlsAcceptor::from(Arc::new(config))
 }

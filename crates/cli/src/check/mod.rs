@@ -173,7 +173,7 @@ impl Check {
             None => parse(&source),
         };
         let tunnels = self.compare_tunnels(&file, &checked)?;
-        let mut warnings = self.probe_warnings(&file, &source, &checked)?;
+        let mut warnings = self.probe_warnings(path, &source, &checked)?;
         let routes = self.compare_routes(&checked, &mut warnings)?;
         let assumed = Assumed { requests_per_day: self.requests_per_day, isolates: self.isolates };
         let on_cloudflare = !matches!(self.program, Some(Program::Serve));
@@ -212,7 +212,7 @@ impl Check {
     /// Runs the health checks, if they are requested. A map with errors is not probed.
     fn probe_warnings(
         &self,
-        file: &str,
+        path: &Path,
         source: &str,
         checked: &Result<Config, Errors>,
     ) -> Result<Vec<Warning>, String> {
@@ -220,8 +220,9 @@ impl Check {
             return Ok(Vec::new());
         }
         let config = parse_with(source, &|name| std::env::var(name).ok());
-        let services = config.map_err(|errors| output::rendered(&errors, file, source))?.services;
-        let rows = probe::probe(&services).map_err(|error| format!("error: cannot probe: {error}"))?;
+        let mut config = config.map_err(|errors| output::rendered(&errors, &input::name(path), source))?;
+        config.resolve_files(path);
+        let rows = probe::probe(&config.services).map_err(|error| format!("error: cannot probe: {error}"))?;
         Ok(probe_warnings::warnings(&rows))
     }
 }

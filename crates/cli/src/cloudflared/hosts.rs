@@ -5,7 +5,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use tunnel_balancer_config::Config;
-use tunnel_balancer_core::Server;
+use tunnel_balancer_core::{HostHeader, Server};
 
 /// A hostname that a tunnel has to serve.
 #[derive(Debug, PartialEq, Eq)]
@@ -15,6 +15,8 @@ pub(crate) struct TunnelHost {
     pub(crate) uses: Vec<(String, String)>,
     /// The public hosts among these, each once.
     pub(crate) public: BTreeSet<String>,
+    /// The hosts that `host_header` sets for these servers, other than their own.
+    pub(crate) host_headers: BTreeSet<String>,
     /// The prefixes of the paths that are requested.
     pub(crate) prefixes: BTreeSet<String>,
 }
@@ -60,12 +62,18 @@ pub(crate) fn tunnel_hosts(config: &Config) -> (Vec<TunnelHost>, Vec<NotTunneled
                     host: address.to_owned(),
                     uses: Vec::new(),
                     public: BTreeSet::new(),
+                    host_headers: BTreeSet::new(),
                     prefixes: BTreeSet::new(),
                 });
                 hosts.len() - 1
             });
             hosts[index].uses.push((service.name(), server.name.clone()));
             hosts[index].public.insert(service.host.clone());
+            hosts[index].host_headers.extend(match &server.host_header {
+                HostHeader::Server => None,
+                HostHeader::Public => Some(service.host.clone()),
+                HostHeader::Name(name) => Some(name.clone()),
+            });
             hosts[index].prefixes.insert(format!("{}{}", server.url.base_path(), service.server_path(&service.path)));
         }
     }

@@ -52,7 +52,7 @@ pub(super) struct Cloudflared {
     service_url: Vec<ServiceUrl>,
 
     /// Send the public hostname in `Host`, for applications that build links or choose sites by it.
-    /// By default they get the server's hostname.
+    /// By default they get the host that `host_header` sets in the map, or the server's hostname.
     #[arg(long)]
     host_header: bool,
 }
@@ -113,7 +113,7 @@ impl Cloudflared {
     }
 
     fn rule(&self, host: &TunnelHost, services_yaml: &str) -> NewRule {
-        let public: Vec<String> = host.public.iter().cloned().collect();
+        let host_headers = if self.host_header { &host.public } else { &host.host_headers };
         NewRule {
             hostname: host.host.clone(),
             comment: host.to_string(),
@@ -121,8 +121,8 @@ impl Cloudflared {
             known: service_url::remembered(services_yaml, &host.host)
                 .or_else(|| service_url::given_for_all(&self.service_url))
                 .map(str::to_owned),
-            public,
-            host_header: self.host_header,
+            public: host.public.iter().cloned().collect(),
+            host_headers: host_headers.iter().cloned().collect(),
         }
     }
 
@@ -230,8 +230,11 @@ impl NewRule {
             "{indent}# {}\n{indent}- hostname: {hostname}\n{path}{indent}  service: {service}{todo}\n",
             self.comment
         );
-        match &self.public[..] {
-            _ if !self.host_header => {}
+        match &self.host_headers[..] {
+            [] => {}
+            [wildcard] if wildcard.contains('*') => {
+                yaml += &format!("{indent}  # No httpHostHeader, as {wildcard} is not one hostname.\n");
+            }
             [public] => {
                 yaml += &format!(
                     "{indent}  originRequest:\n{indent}    # The hostname that the application gets in `Host`.\n\

@@ -77,8 +77,9 @@ impl Dns {
                 hosts.push(&service.host);
             }
         }
-        let (routed, custom): (Vec<&str>, Vec<&str>) =
-            hosts.into_iter().partition(|host| zone_of(host, &self.zone).is_some());
+        // A custom domain is for one host.
+        let is_routed = |host: &&str| host.contains('*') || zone_of(host, &self.zone).is_some();
+        let (routed, custom): (Vec<&str>, Vec<&str>) = hosts.into_iter().partition(is_routed);
         let mut text = String::new();
         if !custom.is_empty() {
             text += "\n; Public hosts with a custom domain. Cloudflare creates their records when the Worker is \

@@ -14,8 +14,8 @@ pub(super) struct NewRule {
     pub(super) given: Option<String>,
     /// The service if the file has no rule for a public host.
     pub(super) known: Option<String>,
-    /// Whether the application gets the public hostname in `Host`.
-    pub(super) host_header: bool,
+    /// The hosts that the application should get in `Host`. Empty: that of the server.
+    pub(super) host_headers: Vec<String>,
 }
 
 /// A file with new rules.
@@ -121,7 +121,7 @@ fn copy(lines: &[&str], ingress: &Ingress, source: &IngressRule, rule: &NewRule)
     let length = text.iter().rposition(is_content)? + 1;
     let text = without_anchors(&text.get(..length)?.concat());
     let lacks_header = source.http_host_header.is_none() && source.target() == IngressTarget::Application;
-    if rule.host_header && lacks_header {
+    if !rule.host_headers.is_empty() && lacks_header {
         return None;
     }
     let (before, after) = text.split_once("hostname:")?;
@@ -192,7 +192,7 @@ warp-routing:
             public: vec![public.to_owned()],
             given: None,
             known: None,
-            host_header: false,
+            host_headers: Vec::new(),
         }
     }
 
@@ -248,7 +248,10 @@ warp-routing:
             ]
         );
         // Lines that cannot be copied keep the path, too.
-        let header = NewRule { host_header: true, ..rule("chat-a.example.com", "chat.example.com") };
+        let header = NewRule {
+            host_headers: vec!["chat.example.com".to_owned()],
+            ..rule("chat-a.example.com", "chat.example.com")
+        };
         let text = edit(&file, &[header]).unwrap().text;
         assert!(text.contains("chat-a.example.com\n    path: \"^/api\"\n    service: http://localhost:1\n"), "{text}");
     }
@@ -298,7 +301,7 @@ warp-routing:
         assert!(known.contains("https://localhost:8443"), "{known}");
         let given = added(NewRule { given: Some("http://nas:2".to_owned()), ..chat.clone() });
         assert!(given.contains("service: http://nas:2\n") && !given.contains("noTLSVerify"), "{given}");
-        let header = added(NewRule { host_header: true, ..chat });
+        let header = added(NewRule { host_headers: chat.public.clone(), ..chat });
         assert!(
             header.contains("service: https://localhost:8443\n")
                 && header.contains("httpHostHeader: chat.example.com\n"),

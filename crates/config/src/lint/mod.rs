@@ -5,6 +5,7 @@
 
 mod address;
 mod no_effect;
+mod protocols;
 
 use tunnel_balancer_core::{RetrySettings, Server, Service, Writes};
 
@@ -37,6 +38,7 @@ pub(crate) fn lint(service: &Service, field: Field<'_>, list: Field<'_>, default
         address::lint(&server.url, item.get("url").unwrap_or(*item));
     }
     no_effect::lint(&source);
+    protocols::lint(&source);
     primary(&source);
     held_requests(&source, defaults);
 }

@@ -2,7 +2,7 @@
 //!
 //! Disabled and draining servers count, because they are likely to return.
 
-use tunnel_balancer_core::{Failback, Policy, RetrySettings};
+use tunnel_balancer_core::{Failback, Policy, ProbeKind, RetrySettings};
 
 use super::Source;
 use crate::diagnostic::Code;
@@ -15,6 +15,8 @@ pub(super) fn lint(source: &Source<'_, '_>) {
     weights(source);
     drains(source);
     one_server(source);
+    plain_http(source);
+    health_checks(source);
     let Some(retry) = source.field.get("retry") else { return };
     attempts(source, retry);
     second_attempts(source, retry);
@@ -47,6 +49,31 @@ fn drains(source: &Source<'_, '_>) {
             let hint =
                 "write `enabled: false`, or set `affinity`: a draining server keeps the clients of an affinity cookie";
             report(drain, "`drain` disables the server, because the service has no `affinity`", hint);
+        }
+    }
+}
+
+/// Settings of TLS for a server without it.
+fn plain_http(source: &Source<'_, '_>) {
+    for (server, item) in &source.servers {
+        if let Some(tls) = item.get("tls").filter(|_| server.url.scheme() == "http") {
+            report(tls, "`tls` has no effect with `http://`", "write `https://` in the URL, or remove it");
+        }
+    }
+}
+
+/// Settings of requests in health checks without a request, and content of responses without any.
+fn health_checks(source: &Source<'_, '_>) {
+    let Source { service, servers, field } = source;
+    let of_servers = service.all().iter().zip(servers).map(|(id, (_, item))| (service.health_check_of(id), *item));
+    for (check, field) in [(service.health_check.as_ref(), *field)].into_iter().chain(of_servers) {
+        let Some((check, map)) = check.zip(field.get("health_check")) else { continue };
+        if check.kind == ProbeKind::Tcp {
+            let names = ["method", "path", "host", "headers", "expect_status", "expect_header", "expect_body"];
+            if let Some((name, at)) = names.into_iter().find_map(|name| Some((name, map.get(name)?))) {
+                let message = format!("`{name}` has no effect with `type: tcp`, which sends no request");
+                report(at, message, "remove it, or write `type: http`");
+            }
         }
     }
 }

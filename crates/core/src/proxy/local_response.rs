@@ -92,8 +92,17 @@ impl ReplyContext {
 
     /// Renders a local reply. `service` is the service of the request, if it is known. In its
     /// [`Service::error_page`], `{{status}}`, `{{reason}}`, `{{message}}` and `{{request_id}}` are
-    /// replaced.
+    /// replaced. With [`Service::fallback`], the client is redirected if no server responded.
     pub fn respond(&self, reply: LocalReply, service: Option<&Service>) -> LocalResponse {
+        let response = self.error(reply, service);
+        let fallback = service.and_then(|service| service.fallback.as_deref());
+        match fallback.filter(|_| matches!(reply, LocalReply::Unavailable { .. })) {
+            Some(url) => response.redirected(reply, url),
+            None => response,
+        }
+    }
+
+    fn error(&self, reply: LocalReply, service: Option<&Service>) -> LocalResponse {
         let status = reply.status();
         let (content_type, body) = match Form::negotiate(self.accept.as_deref()) {
             Form::Text => ("text/plain; charset=utf-8", format!("{status}: {}\n", self.message(reply))),
@@ -137,6 +146,16 @@ impl ReplyContext {
             .replace("{{reason}}", status.canonical_reason().unwrap_or_default())
             .replace("{{message}}", &self.message(reply))
             .replace("{{request_id}}", &self.id.to_string())
+    }
+}
+
+impl LocalResponse {
+    /// Replaces the error of `reply` by a redirect to `url`.
+    fn redirected(mut self, reply: LocalReply, url: &str) -> Self {
+        self.headers.retain(|(name, _)| !matches!(*name, "content-type" | "retry-after"));
+        self.headers.push(("content-type", "text/plain; charset=utf-8".to_owned()));
+        self.headers.push(("location", url.to_owned()));
+        Self { status: StatusCode::FOUND, body: format!("{} See {url}\n", reply.message()), ..self }
     }
 }
 

@@ -16,8 +16,7 @@ use crate::cookie;
 use crate::pool::Pool;
 use crate::retry::{Body, RequestMeta};
 use crate::server_set::ServerId;
-use crate::service::Server;
-use crate::service::{Policy, Service};
+use crate::service::{HostHeader, Policy, Server, Service};
 
 /// A client's request, apart from its method, headers and body, and the pool that serves it.
 #[derive(Clone, Debug)]
@@ -133,7 +132,7 @@ impl ProxiedRequest {
             fields.set("x-forwarded-for", client_ip)?;
             fields.set("x-real-ip", client_ip)?;
         }
-        let to_server = |url: &str| rewrite::destination(url, &server.url, self.service(), &self.authority);
+        let to_server = |url: &str| rewrite::destination(url, server, self.service(), &self.authority);
         fields.rewrite("destination", to_server)?;
         fields.rewrite("if", |value| rewrite::bracketed(value, to_server))?;
         if let (Some(cookies), Some(affinity)) = (&self.cookies, &self.service().affinity) {
@@ -142,6 +141,11 @@ impl ProxiedRequest {
                 Some(others) => fields.set("cookie", &others)?,
                 None => fields.remove("cookie")?,
             }
+        }
+        match &server.host_header {
+            HostHeader::Server => {}
+            HostHeader::Public => fields.set("host", &self.authority)?,
+            HostHeader::Name(name) => fields.set("host", name)?,
         }
         server.headers.iter().try_for_each(|header| fields.set(&header.name, &header.value))?;
         fields.set(headers::LOOP_HEADER, "1")

@@ -3,16 +3,27 @@
 use std::fmt;
 use std::time::Duration;
 
-use http::StatusCode;
+use http::{Method, StatusCode};
 
+use super::{Server, ServerHeader};
 use crate::classify::{Delivery, Failure, Outcome};
 
 /// How a service's servers are probed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct HealthCheck {
-    /// Path and query of the `GET`, below the server's base path. Default `/`.
+    /// What a probe does. Default: it sends a request.
+    pub kind: ProbeKind,
+    /// The method of the request. Default: `GET`.
+    pub method: Method,
+    /// Path and query of the request, below the server's base path. Default `/`.
     pub path: String,
+    /// The `Host` of the request. Default: that of other requests to the server.
+    pub host: Option<String>,
+    /// Headers of the request. They replace those of the server with the same name. Default: none.
+    pub headers: Vec<ServerHeader>,
+    /// The port that is probed. Default: that of the server's URL.
+    pub port: Option<u16>,
     /// The time from the end of a probe to the next one while the server is healthy, +-20 %.
     /// Default 30 s.
     pub interval: Duration,
@@ -37,10 +48,26 @@ pub struct HealthCheck {
     pub expect_body: Option<String>,
 }
 
+/// What a probe does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ProbeKind {
+    /// It sends an HTTP request and evaluates the response.
+    #[default]
+    Http,
+    /// It opens a TCP connection, which is enough to pass.
+    Tcp,
+}
+
 impl Default for HealthCheck {
     fn default() -> Self {
         Self {
+            kind: ProbeKind::Http,
+            method: Method::GET,
             path: "/".to_owned(),
+            host: None,
+            headers: Vec::new(),
+            port: None,
             interval: Duration::from_secs(30),
             unhealthy_interval: Duration::from_secs(10),
             timeout: Duration::from_secs(5),
@@ -57,12 +84,20 @@ impl HealthCheck {
     /// The part of a body that is evaluated, in bytes. The rest is canceled.
     pub const BODY_LIMIT: usize = 1024;
 
+    /// Returns host and port that are probed.
+    pub fn address(&self, server: &Server) -> String {
+        self.port.map_or_else(|| server.url.clone(), |port| server.url.with_port(port)).socket_address()
+    }
+
     /// Evaluates the result of a probe.
     ///
     /// # Errors
     /// If the probe failed, with the reason.
     pub fn evaluate(&self, result: &ProbeResult) -> Result<(), ProbeError> {
         let response = result.as_ref().map_err(|failure| ProbeError::Failure(*failure))?;
+        if self.kind == ProbeKind::Tcp {
+            return Ok(());
+        }
         if response.status.is_redirection() && response.location.as_deref().is_some_and(is_access_login) {
             return Err(ProbeError::BlockedByAccess);
         }
@@ -206,6 +241,14 @@ mod tests {
         assert_eq!(evaluate(None, Some("all ok")), Err(ProbeError::Header));
         assert_eq!(evaluate(Some("wiki"), Some("")), Err(ProbeError::Body));
         assert_eq!(evaluate(Some("wiki"), None), Err(ProbeError::Body));
+    }
+
+    #[test]
+    fn a_connection_is_enough_for_a_tcp_check() {
+        let only_301 = StatusRanges(vec![(301, 301)]);
+        let check = HealthCheck { kind: ProbeKind::Tcp, expect_status: only_301, ..HealthCheck::default() };
+        assert_eq!(check.evaluate(&response(200, None)), Ok(()));
+        assert_eq!(check.evaluate(&Err(Failure::Connect)), Err(ProbeError::Failure(Failure::Connect)));
     }
 
     #[test]

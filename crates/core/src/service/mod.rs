@@ -17,10 +17,10 @@ use crate::server_set::{ServerId, ServerSet};
 pub use affinity::Affinity;
 pub(crate) use affinity::AffinityTokens;
 pub use ejection::EjectionSettings;
-pub use health_check::{HealthCheck, ProbeError, ProbeResponse, ProbeResult, StatusRanges};
+pub use health_check::{HealthCheck, ProbeError, ProbeKind, ProbeResponse, ProbeResult, StatusRanges};
 pub use policy::{HashOn, Policy};
 pub use retry::{BudgetSettings, RetrySettings};
-pub use server::{Server, ServerHeader, ServerHealthCheck, ServerUrl, ServerUrlError};
+pub use server::{HostHeader, Server, ServerHeader, ServerHealthCheck, ServerTls, ServerUrl, ServerUrlError};
 
 /// One public hostname, or a part of its paths, with its settings.
 #[derive(Clone, Debug, PartialEq)]
@@ -62,6 +62,9 @@ pub struct Service {
     /// The HTML page of local replies: see [`ReplyContext::respond`](crate::ReplyContext::respond).
     /// Default: a plain one.
     pub error_page: Option<String>,
+    /// The absolute URL to which clients are redirected when no server responds. Default: they get
+    /// a local reply.
+    pub fallback: Option<String>,
 }
 
 /// Returns whether a path is `prefix` or below it. An empty prefix has all paths.
@@ -125,6 +128,7 @@ impl Service {
             affinity: None,
             served_by_header: true,
             error_page: None,
+            fallback: None,
         })
     }
 

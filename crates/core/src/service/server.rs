@@ -30,11 +30,42 @@ pub struct Server {
     /// The largest number of requests in flight to it from one pool; further ones go to other
     /// servers. Default unlimited.
     pub max_requests: Option<u32>,
+    /// The `Host` of requests to it. Default: that of its URL. Only for hosts that can set it.
+    pub host_header: HostHeader,
+    /// How its certificate is verified. Default: by the roots of the machine, for the host of its
+    /// URL. Only for hosts that terminate TLS themselves.
+    pub tls: ServerTls,
     /// How it is probed. Default: as the service sets.
     pub health_check: ServerHealthCheck,
     /// Headers that are added to requests and probes to this server. A client's own copies of these
     /// headers reach no server of the service.
     pub headers: Vec<ServerHeader>,
+}
+
+/// The `Host` header of requests to a server.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum HostHeader {
+    /// The host of the server's URL.
+    #[default]
+    Server,
+    /// The host that the client requested, as required by signatures that include it.
+    Public,
+    /// This host.
+    Name(String),
+}
+
+/// How the certificate of a server is verified.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub struct ServerTls {
+    /// The file with the certificates (PEM) that are trusted: authorities, or the server's own.
+    /// Default: the roots of the machine.
+    pub ca: Option<String>,
+    /// The name that the certificate is for, which is also sent to the server. Default: the host of
+    /// the URL.
+    pub server_name: Option<String>,
+    /// Whether any certificate is accepted. Default: no.
+    pub insecure_skip_verify: bool,
 }
 
 /// How one server is probed.
@@ -85,6 +116,8 @@ impl Server {
             drain: false,
             enabled: true,
             max_requests: None,
+            host_header: HostHeader::Server,
+            tls: ServerTls::default(),
             health_check: ServerHealthCheck::Inherit,
             headers: Vec::new(),
         }
@@ -135,6 +168,40 @@ impl ServerUrl {
     pub fn target(&self, path_and_query: &str) -> String {
         let slash = if path_and_query.starts_with('/') { "" } else { "/" };
         [self.prefix.as_str(), slash, path_and_query].concat()
+    }
+
+    /// Returns the same URL with another port.
+    #[must_use]
+    pub fn with_port(&self, port: u16) -> Self {
+        let host = self.host();
+        let authority = if port == self.default_port() { host.to_owned() } else { format!("{host}:{port}") };
+        Self {
+            prefix: [self.scheme(), Self::SEPARATOR, &authority, self.base_path()].concat(),
+            scheme_len: self.scheme_len,
+            authority_len: authority.len(),
+        }
+    }
+
+    /// Returns host and port, also if the port is the scheme's default.
+    pub fn socket_address(&self) -> String {
+        let authority = self.authority();
+        if authority.len() > self.host().len() {
+            authority.to_owned()
+        } else {
+            format!("{authority}:{}", self.default_port())
+        }
+    }
+
+    /// Returns the host without the port.
+    fn host(&self) -> &str {
+        let authority = self.authority();
+        // The colons in `[::1]` do not start a port.
+        let colon = authority.rfind(':').filter(|colon| authority.rfind(']').is_none_or(|end| *colon > end));
+        authority.get(..colon.unwrap_or(authority.len())).unwrap_or(authority)
+    }
+
+    fn default_port(&self) -> u16 {
+        if self.scheme() == "http" { 80 } else { 443 }
     }
 
     /// Returns whether `target` is a URL of this server.
