@@ -1,6 +1,10 @@
-// Clients that are commands.
+// Servers and clients that are programs.
 
 import { execFile } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { freePort, Program } from '../node/processes.mjs';
 
 /** Runs a command. Fails with its error output. */
 export function run(command, args, options) {
@@ -25,4 +29,35 @@ export async function listen(...servers) {
       }
     },
   };
+}
+
+/** Starts the same server on several ports. `matches` are those of `ready`. */
+export async function startPrograms({ name, command, args, ready, directory, env, count = 2 }) {
+  const [programs, ports, matches] = [[], [], []];
+  for (let index = 0; index < count; index += 1) {
+    const port = await freePort();
+    const options = { cwd: directory, env: { ...process.env, ...env } };
+    const log = join(directory, `server-${index}.log`);
+    const [program, match] = await Program.start({ name, command, args: args(port), options, log, ready });
+    programs.push(program);
+    ports.push(port);
+    matches.push(match);
+  }
+  const stop = () => Promise.all(programs.map((program) => program.end()));
+  return { ports, matches, stop };
+}
+
+/** Starts a client in Python that uses `steps.py`. `kinds` has the kind of each step by its name. */
+export async function pythonClient({ python, args, directory, kinds }) {
+  const log = join(directory, 'client.log');
+  const [program] = await Program.start({ name: 'the client', command: python, args, log, ready: /^ready$/ });
+  const lines = createInterface({ input: program.child.stdout });
+  const run = async (name) => {
+    program.child.stdin.write(`${name}\n`);
+    const [line] = await once(lines, 'line');
+    const error = JSON.parse(line);
+    if (error) throw new Error(error);
+  };
+  const steps = Object.entries(kinds).map(([name, kind]) => ({ name, kind, run: () => run(name) }));
+  return { steps, close: () => program.end() };
 }

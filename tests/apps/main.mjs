@@ -12,12 +12,13 @@ import { runCell } from './cell.mjs';
 import { FAULTS } from './injector.mjs';
 import { Packages } from './packages.mjs';
 import { HEADER, row, violations } from './table.mjs';
+import { caldav } from './caldav.mjs';
 import { chat } from './chat.mjs';
 import { git } from './git.mjs';
 import { mqtt } from './mqtt.mjs';
 import { socketio } from './socketio.mjs';
 
-const APPS = [git, chat, socketio, mqtt];
+const APPS = [git, caldav, chat, socketio, mqtt];
 const HOSTS = ['serve', 'worker'];
 /** The directory of the logs and of the table, which the next run empties. */
 const DIRECTORY = fileURLToPath(new URL('../../target/apps', import.meta.url));
