@@ -16,9 +16,10 @@ import { caldav } from './caldav.mjs';
 import { chat } from './chat.mjs';
 import { git } from './git.mjs';
 import { mqtt } from './mqtt.mjs';
+import { registry } from './registry.mjs';
 import { socketio } from './socketio.mjs';
 
-const APPS = [git, caldav, chat, socketio, mqtt];
+const APPS = [git, caldav, registry, chat, socketio, mqtt];
 const HOSTS = ['serve', 'worker'];
 /** The directory of the logs and of the table, which the next run empties. */
 const DIRECTORY = fileURLToPath(new URL('../../target/apps', import.meta.url));
