@@ -18,8 +18,9 @@ import { git } from './git.mjs';
 import { mqtt } from './mqtt.mjs';
 import { registry } from './registry.mjs';
 import { socketio } from './socketio.mjs';
+import { webdav } from './webdav.mjs';
 
-const APPS = [git, caldav, registry, chat, socketio, mqtt];
+const APPS = [git, webdav, caldav, registry, chat, socketio, mqtt];
 const HOSTS = ['serve', 'worker'];
 /** The directory of the logs and of the table, which the next run empties. */
 const DIRECTORY = fileURLToPath(new URL('../../target/apps', import.meta.url));
