@@ -15,12 +15,13 @@ import { HEADER, row, violations } from './table.mjs';
 import { caldav } from './caldav.mjs';
 import { chat } from './chat.mjs';
 import { git } from './git.mjs';
+import { grpc } from './grpc.mjs';
 import { mqtt } from './mqtt.mjs';
 import { registry } from './registry.mjs';
 import { socketio } from './socketio.mjs';
 import { webdav } from './webdav.mjs';
 
-const APPS = [git, webdav, caldav, registry, chat, socketio, mqtt];
+const APPS = [git, webdav, caldav, registry, chat, socketio, mqtt, grpc];
 const HOSTS = ['serve', 'worker'];
 /** The directory of the logs and of the table, which the next run empties. */
 const DIRECTORY = fileURLToPath(new URL('../../target/apps', import.meta.url));
