@@ -68,9 +68,9 @@ pub(crate) struct ClientPermit(
 );
 
 impl Connections {
-    /// Creates a limit per client.
-    pub(crate) fn new(limit: usize) -> Self {
-        Self { open: Clients::new(limit.saturating_mul(2).min(Semaphore::MAX_PERMITS)), served: Clients::new(limit) }
+    /// Creates a limit per client. No client has more than half of `all` connections.
+    pub(crate) fn new(limit: usize, all: usize) -> Self {
+        Self { open: Clients::new(limit.saturating_mul(2).min(all.div_ceil(2))), served: Clients::new(limit) }
     }
 
     /// Counts a connection. `None` if too many of the client wait.
@@ -157,7 +157,7 @@ mod tests {
 
     #[tokio::test]
     async fn each_client_has_its_own_limit() {
-        let connections = Connections::new(1);
+        let connections = Connections::new(1, 10);
         let open = |client: &str| connections.open(client.parse().unwrap());
         let mut first = open("192.0.2.1").unwrap();
         first.wait().await;
@@ -174,6 +174,13 @@ mod tests {
         let _six = (open("2001:db8::1").unwrap(), open("2001:db8::2").unwrap());
         assert!(open("2001:db8::3").is_none());
         assert!(open("2001:db8:0:1::3").is_some());
+    }
+
+    #[test]
+    fn one_client_leaves_connections_to_others() {
+        let connections = Connections::new(256, 384);
+        let open: Vec<_> = (0..400).filter_map(|_| connections.open([192, 0, 2, 1].into())).collect();
+        assert_eq!(open.len(), 192);
     }
 
     #[test]

@@ -81,13 +81,14 @@ pub async fn serve(options: Options, access_log: Option<LogWriter>) -> Result<()
         let detail = format!("at most {connections} connections: this process may have {descriptors} open files");
         log::option_limited("--max-connections", &detail);
     }
+    let per_client = options.limits.connections_per_client.unwrap_or(CONNECTIONS_PER_CLIENT);
     let acceptor = Arc::new(Acceptor {
         proxy: Arc::clone(&proxy),
         limits: options.limits,
         tls: RwLock::new(tls),
         https_port,
         public_scheme: options.public_scheme,
-        connections: Connections::new(options.limits.connections_per_client.unwrap_or(CONNECTIONS_PER_CLIENT)),
+        connections: Connections::new(per_client, connections),
         permits: Arc::new(Semaphore::new(connections)),
         rejections: Rejections::default(),
         closing: CancellationToken::new(),

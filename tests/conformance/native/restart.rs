@@ -1,15 +1,18 @@
 //! A new process takes over from an old one that drains.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use tokio::task::JoinHandle;
 use tunnel_balancer_tests::proxy::Signal;
 use tunnel_balancer_tests::{Bench, Client, Request, Service};
 
+use super::tls::{Files, Visitor, get};
+
 cases![
     not on Worker: "Cloudflare replaces a Worker without an end of its connections";
     a_restart_under_load_loses_no_request,
+    a_restart_loses_no_http2_request,
 ];
 
 /// Clients that send requests until they are stopped: half of them on one connection, as long as
@@ -86,4 +89,50 @@ async fn a_restart_under_load_loses_no_request(bench: Bench) {
         old = new;
     }
     assert_eq!(load.failures().await, Vec::<String>::new());
+}
+
+async fn a_restart_loses_no_http2_request(bench: Bench) {
+    let [primary] = bench.servers(["primary"]).await;
+    let files = Arc::new(Files::new("app.test"));
+    let mut old = bench.serve(Service::of([&primary]), &files.arguments()).await;
+    let address = old.addr();
+    let (stop, failures) = (Arc::<AtomicBool>::default(), Arc::<Mutex<Vec<String>>>::default());
+    let clients: Vec<_> = (0..4)
+        .map(|_| {
+            let (files, stop, failures) = (Arc::clone(&files), Arc::clone(&stop), Arc::clone(&failures));
+            let fail = move |error: String| failures.lock().expect("no panic while locked").push(error);
+            tokio::spawn(async move {
+                while !stop.load(Ordering::Relaxed) {
+                    let mut visitor = match Visitor::connect(address, &files, "h2").await {
+                        Ok(visitor) => visitor,
+                        Err(error) => return fail(error.to_string()),
+                    };
+                    while !stop.load(Ordering::Relaxed) {
+                        match visitor.send(get("/")).await {
+                            Ok(response) if response.status() == 200 => {}
+                            // The connection is closing, and the request was not sent.
+                            Err(error) if error.is_canceled() || error.is_closed() => break,
+                            failed => fail(format!("{failed:?}")),
+                        }
+                    }
+                }
+            })
+        })
+        .collect();
+    for _ in 0..3 {
+        let before = primary.hits();
+        primary.until("requests through the old process", |counts| counts.requests >= before + 50).await;
+        let listen = address.to_string();
+        let arguments: Vec<&str> = files.arguments().into_iter().chain(["--listen", &listen]).collect();
+        let new = bench.serve(Service::of([&primary]), &arguments).await;
+        old.signal(Signal::TERM);
+        assert_eq!(old.exit().await.code(), Some(0));
+        new.logged("request", 50).await;
+        old = new;
+    }
+    stop.store(true, Ordering::Relaxed);
+    for client in clients {
+        client.await.expect("no panic");
+    }
+    assert_eq!(*failures.lock().expect("no panic while locked"), Vec::<String>::new());
 }
