@@ -147,7 +147,7 @@ fn without_reserved(frame: Frame<Bytes>) -> Frame<Bytes> {
         Ok(trailers) => trailers,
         Err(data) => return data,
     };
-    let is_reserved = |name: &str| headers::is_stripped(&headers::canonical(name), |_| false);
+    let is_reserved = |name: &str| headers::is_stripped(name, |_| false);
     let removed = headers::remove_hop_by_hop(&mut trailers).and_then(|()| trailers.remove_if(is_reserved));
     Frame::trailers(removed.map_or_else(|_| HeaderMap::new(), |()| trailers))
 }

@@ -9,6 +9,7 @@ use http::HeaderMap;
 use http::header::HeaderName;
 use ipnet::IpNet;
 use tunnel_balancer_core::RequestId;
+use tunnel_balancer_core::headers::{HeaderFields, canonical};
 
 /// The remote end of a connection.
 #[derive(Clone, Copy, Debug)]
@@ -57,9 +58,8 @@ impl TrustedProxies {
 
     /// Replaces the headers that name the client by the address in `client`.
     pub(crate) fn set_client_ip(&self, headers: &mut HeaderMap, client: &str) {
-        for name in CLIENT_IP_HEADERS {
-            headers.remove(name);
-        }
+        // The removal cannot fail: no value is set.
+        let _ = headers.remove_if(|name| CLIENT_IP_HEADERS.contains(&&*canonical(name)));
         if let (Some(name), Ok(client)) = (&self.header, client.parse()) {
             headers.insert(name, client);
         }
@@ -80,8 +80,12 @@ pub(crate) fn is_private(ip: IpAddr) -> bool {
 
 /// The headers in which applications expect the client's address, besides those that the core sets.
 /// At the edge Cloudflare overwrites them; here only this proxy does.
-const CLIENT_IP_HEADERS: [&str; 5] =
-    ["cf-connecting-ip", "cf-connecting-ipv6", "cf-pseudo-ipv4", "true-client-ip", "x-client-ip"];
+#[rustfmt::skip]
+const CLIENT_IP_HEADERS: [&str; 10] = [
+    "cf-connecting-ip", "cf-connecting-ipv6", "cf-pseudo-ipv4", "true-client-ip",
+    "x-client-ip", "client-ip", "x-cluster-client-ip", "fastly-client-ip",
+    "proxy-client-ip", "wl-proxy-client-ip",
+];
 
 #[cfg(test)]
 mod tests {

@@ -97,7 +97,7 @@ async fn only_a_trusted_proxy_names_the_client(bench: Bench) {
 /// what a client sends.
 async fn no_client_names_itself_in_another_header(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
-    let names = ["CF-Connecting-IP", "True-Client-IP", "X-Client-IP"];
+    let names = ["CF-Connecting-IP", "True-Client-IP", "X-Client-IP", "Client-IP"];
     let request = names.iter().fold(Request::get("/"), |request, name| request.header(name, "1.2.3.4"));
     let nobody = bench.serve(Service::of([&primary]), &[]).await;
     nobody.send(request.clone()).await;

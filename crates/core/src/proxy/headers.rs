@@ -49,10 +49,17 @@ pub const STRIPPED_REQUEST_HEADERS: [&str; 15] = [
     "expect",
 ];
 
-/// Returns whether a client's header is not passed on to a server. `name` is [`canonical`], and
-/// `is_secret` is whether it is that of a header that the service sets for one of its servers.
+/// Returns whether a client's header of this name is not passed on to a server. `is_secret` is
+/// whether a [`canonical`] name is that of a header that the service sets for one of its servers.
+///
+/// Cloudflare sets some headers of its own, but only in one spelling.
 pub fn is_stripped(name: &str, is_secret: impl Fn(&str) -> bool) -> bool {
-    name.starts_with("x-forwarded-") || STRIPPED_REQUEST_HEADERS.contains(&name) || is_secret(name)
+    let canonical = canonical(name);
+    let is_of_edge = || canonical.starts_with("cf-") || canonical == "true-client-ip";
+    canonical.starts_with("x-forwarded-")
+        || STRIPPED_REQUEST_HEADERS.contains(&&*canonical)
+        || is_secret(&canonical)
+        || canonical != name && is_of_edge()
 }
 
 /// Returns a name in lower case with hyphens in place of all special characters. Servers turn names
@@ -271,12 +278,20 @@ mod tests {
 
     #[test]
     fn all_spellings_of_a_stripped_name_are_stripped() {
-        let is_stripped = |name| is_stripped(&canonical(name), |name| name == "x-token");
-        for name in ["x-forwarded-user", "x_forwarded_for", "x.real.ip", "x_token", "x-token", "x_http-method_override"]
-        {
+        let is_stripped = |name| is_stripped(name, |name| name == "x-token");
+        for name in [
+            "x-forwarded-user",
+            "x_forwarded_for",
+            "x.real.ip",
+            "x_token",
+            "x-token",
+            "x_http-method_override",
+            "cf_ray",
+        ] {
             assert!(is_stripped(name), "{name}");
         }
-        for name in ["x_other", "x-forwardedness", "xforwarded-for", "x--real-ip", "proxy-status", "x-tokens"] {
+        for name in ["x_other", "x-forwardedness", "xforwarded-for", "x--real-ip", "proxy-status", "cf-ray", "x-tokens"]
+        {
             assert!(!is_stripped(name), "{name}");
         }
     }

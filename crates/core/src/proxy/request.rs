@@ -122,7 +122,7 @@ impl ProxiedRequest {
         // The headers of all servers: a client must not send them, and each server has its own
         // secret.
         let is_secret = |name: &str| self.service().server_header_names().any(|own| headers::canonical(own) == name);
-        fields.remove_if(|name| headers::is_stripped(&headers::canonical(name), is_secret))?;
+        fields.remove_if(|name| headers::is_stripped(name, is_secret))?;
         fields.set("x-forwarded-host", &self.authority)?;
         fields.set("x-forwarded-proto", &self.scheme)?;
         if let Some(id) = &self.id {

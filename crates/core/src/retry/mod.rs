@@ -81,10 +81,10 @@ impl RequestMeta {
     }
 
     /// Returns whether the method only reads: the safe methods of RFC 9110, section 9.2.1, and
-    /// those that RFC 4918 (`PROPFIND`), RFC 3253 (`REPORT`) and RFC 5323 (`SEARCH`) define as
-    /// safe.
+    /// those that RFC 4918 (`PROPFIND`), RFC 3253 (`REPORT`), RFC 5323 (`SEARCH`) and the HTTP
+    /// working group (`QUERY`) define as safe.
     pub fn is_safe(&self) -> bool {
-        self.method.is_safe() || matches!(self.method.as_str(), "PROPFIND" | "REPORT" | "SEARCH")
+        self.method.is_safe() || matches!(self.method.as_str(), "PROPFIND" | "REPORT" | "SEARCH" | "QUERY")
     }
 
     /// Returns whether running the request twice has the effect of running it once (RFC 9110,
@@ -156,6 +156,7 @@ mod tests {
             ("safe by RFC 4918", "PROPFIND", false, Replayable, lost, true),
             ("safe by RFC 3253", "REPORT", false, Replayable, lost, true),
             ("safe by RFC 5323", "SEARCH", false, Replayable, lost, true),
+            ("safe by its draft", "QUERY", false, Replayable, lost, true),
             ("not safe", "MOVE", false, Replayable, lost, false),
             ("an unknown method is not idempotent", "BREW", false, Replayable, lost, false),
             ("RTY-24", "GET", false, Replayable, status(521), true),
