@@ -216,3 +216,36 @@ fn check_warns_about_health_checks_that_fail_or_redirect() {
     let hint = "with `export UNSET=…` for `tunnel-balancer`";
     assert!(text.contains("error[") && text.contains(hint) && code == Some(2), "{text}");
 }
+
+#[test]
+fn a_tcp_check_needs_a_connection() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (up, down) = (silent.local_addr().unwrap(), TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap());
+    let yaml = format!(
+        "services:\n  app.test:\n    servers: [{{url: http://{up}, name: up}}, {{url: http://{down}, name: down}}, \
+         {{url: http://{down}/x, name: other-port, health_check: {{ port: {} }}}}]\n    health_check: tcp\n",
+        up.port()
+    );
+    let (text, code) = probe(&yaml, &[]);
+    let expected = "\
+SERVICE SERVER STATUS TIME RESULT
+app.test up - N ms healthy
+down - N ms unhealthy: connection refused
+other-port - N ms healthy
+";
+    assert_eq!((text.as_str(), code), (expected, Some(1)));
+}
+
+/// The credentials may be those of the health check.
+#[test]
+fn open_servers_are_found_without_any_header() {
+    let protected = server(|head| if head.contains("x-token: a token") { OK } else { FORBIDDEN });
+    let yaml = format!(
+        "services:\n  app.test:\n    servers: [{{url: http://{protected}, name: a, headers: {{ X-App: \"1\" }}}}]\n    \
+         health_check: {{ headers: {{ X-Token: \"${{TOKEN}}\" }}}}\n"
+    );
+    let (text, code) = probe(&yaml, &[]);
+    assert_eq!((text.as_str(), code), ("SERVICE SERVER STATUS TIME RESULT\napp.test a 200 N ms healthy\n", Some(0)));
+}
+
+const FORBIDDEN: &str = "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";

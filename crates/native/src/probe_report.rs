@@ -49,9 +49,11 @@ impl ProbeRunner {
         };
         let sends_headers = check.kind == ProbeKind::Http && !server.headers.is_empty();
         let passes_without_headers = sends_headers && passes(&result) && {
-            let mut bare = server.clone();
+            let (mut bare, mut check) = (server.clone(), check.clone());
             bare.headers.clear();
-            passes(&self.probe_once(&bare, check, public_host).await)
+            // Those of the health check may be the same credentials.
+            check.headers.clear();
+            passes(&self.probe_once(&bare, &check, public_host).await)
         };
         match result {
             Ok(response) => ProbeReport {
