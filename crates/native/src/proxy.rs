@@ -155,7 +155,7 @@ impl Proxy {
         if request.method() == Method::CONNECT {
             return local_reply(&context, LocalReply::MethodNotAllowed, None, access);
         }
-        let limited = Some(peer.ip).filter(|client| self.is_limited(*client));
+        let limited = Some(client).filter(|client| self.is_limited(*client));
         access.slot = self.slots.take(limited, self.limits.idle).await;
         if access.slot.is_none() {
             return local_reply(&context, LocalReply::Overloaded, None, access);

@@ -21,6 +21,7 @@ cases![
     open_websockets_are_connections,
     half_of_a_websocket_does_not_stay,
     more_connections_than_there_may_be_wait,
+    one_client_behind_a_proxy_leaves_requests_to_others,
     connections_leave_file_descriptors_for_servers,
     exhausted_file_descriptors_blame_no_server,
 ];
@@ -246,6 +247,32 @@ async fn more_connections_than_there_may_be_wait(bench: Bench) {
     };
     let (third, ()) = tokio::join!(proxy.get("/third"), others);
     assert_eq!(third.status, 200);
+}
+
+async fn one_client_behind_a_proxy_leaves_requests_to_others(bench: Bench) {
+    let [primary] = bench.servers(["primary"]).await;
+    let behind_a_proxy = ["--client-ip-header", "x-forwarded-for", "--max-connections", "8"];
+    let proxy = bench.serve(Service::of([&primary]), &behind_a_proxy).await;
+    let gate = Gate::closed();
+    primary.respond_at("/held", Action::Held(gate.clone(), Box::default()));
+    let mut held = Vec::new();
+    for nth in 1..=5 {
+        let mut connection = proxy.connect().await;
+        let head = "GET /held HTTP/1.1\r\nHost: app.test\r\nX-Forwarded-For: 203.0.113.7\r\n\r\n";
+        connection.send_bytes(head).await.expect("an open connection");
+        held.push(connection);
+        primary.until("the request", |counts| counts.requests >= nth.min(4)).await;
+    }
+    for _ in 0..20 {
+        let other = Request::get("/").header("X-Forwarded-For", "203.0.113.8");
+        assert_eq!(proxy.send(other).await.status, 200);
+    }
+    let is_held = |target: &str| target == "/held";
+    assert_eq!(primary.requests().iter().filter(|request| is_held(&request.target)).count(), 4, "half of eight");
+    gate.open();
+    for connection in &mut held {
+        assert_eq!(connection.read_first_line().await, "HTTP/1.1 200 OK");
+    }
 }
 
 async fn connections_leave_file_descriptors_for_servers(bench: Bench) {
