@@ -4,7 +4,7 @@ import { mkdirSync } from 'node:fs';
 import { startHost } from './hosts.mjs';
 import { Injector } from './injector.mjs';
 
-/** The time after which a step has failed, in milliseconds. It is longer than any timeout of a host. */
+/** The time limit of a step in milliseconds. It is longer than any timeout of a host. */
 const STEP_TIMEOUT = 130_000;
 /** The number of times that a step is repeated. */
 const MAX_REPEATS = 4;
@@ -12,15 +12,18 @@ const MAX_REPEATS = 4;
 const ROUNDS = 2;
 
 /**
- * Returns the steps since the fault: `{ name, kind, isStruck, repeats, wait, error }`, in order. The
- * fault strikes during the first request with the method `struck`, or during the first request.
+ * Returns the steps since the fault, in order: `{ name, kind, isStruck, repeats, wait, error }`. The
+ * fault strikes during the first request with the method `struck`, or during the first one.
  */
 export async function runCell({ app, running, host, fault, struck, programs, directory }) {
   mkdirSync(directory, { recursive: true });
   const injectors = [];
-  for (const port of running.ports) injectors.push(await Injector.start({ port, health: app.health, tls: running.tls }));
+  for (const port of running.ports) {
+    injectors.push(await Injector.start({ port, health: app.health, tls: running.tls }));
+  }
   const ports = injectors.map(({ port }) => port);
-  const options = { host, programs, ports, service: app.service, tls: running.tls, directory };
+  const { server, service } = app;
+  const options = { host, programs, ports, server, service, tls: running.tls, directory };
   const { program, url } = await startHost(options);
   const client = await running.client({ url, host, directory });
   try {

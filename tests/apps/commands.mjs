@@ -47,7 +47,7 @@ export async function startPrograms({ name, command, args, ready, directory, env
   return { ports, matches, stop };
 }
 
-/** Starts a client in Python that uses `steps.py`. `kinds` has the kind of each step by its name. */
+/** Starts a client that uses `steps.py`. `kinds` has the kind of each step by its name. */
 export async function pythonClient({ python, args, directory, kinds }) {
   const log = join(directory, 'client.log');
   const [program] = await Program.start({ name: 'the client', command: python, args, log, ready: /^ready$/ });

@@ -5,13 +5,15 @@ import { join } from 'node:path';
 import { freePort, Program } from '../node/processes.mjs';
 
 /** Starts a host that sends `localhost:PORT` to the ports of two servers. */
-export async function startHost({ host, programs, ports, service, tls, directory }) {
+export async function startHost({ host, programs, ports, server = '', service, tls, directory }) {
   const port = await freePort();
   const scheme = tls ? 'https' : 'http';
   const url = `${scheme}://localhost:${port}`;
   const services = join(directory, 'services.yaml');
-  const server = (name, index) => `      - { url: "${scheme}://localhost:${ports[index]}", name: ${name} }\n`;
-  writeFileSync(services, `services:\n  "localhost:${port}":\n    servers:\n${['a', 'b'].map(server).join('')}${service}`);
+  const address = (index) => `${scheme}://localhost:${ports[index]}`;
+  const line = (name, index) => `      - { url: "${address(index)}", name: ${name}${server} }\n`;
+  const servers = ['a', 'b'].map(line).join('');
+  writeFileSync(services, `services:\n  "localhost:${port}":\n    servers:\n${servers}${service}`);
   const log = join(directory, 'host.log');
   const name = `${host} in ${directory}`;
   if (host === 'worker') {

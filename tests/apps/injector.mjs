@@ -23,7 +23,10 @@ export class Injector {
   #links = new Set();
   #server = createServer({ allowHalfOpen: true }, (client) => this.#accept(client));
 
-  /** `health` is the path of probes, which do not trigger an armed fault. `tls` has a key and a certificate. */
+  /**
+   * `health` is the path of probes, which do not trigger an armed fault. `tls` has a key and a
+   * certificate.
+   */
   static async start({ port, health, tls }) {
     const injector = new Injector();
     injector.#target = port;
@@ -44,7 +47,7 @@ export class Injector {
     return this.#server.address().port;
   }
 
-  /** Injects a fault as soon as the next request with `method`, or any, has been passed on. Resolves then. */
+  /** Injects a fault when the next request with `method`, or any, has been passed on. */
   arm(fault, method) {
     return new Promise((resolve) => {
       this.#armed = (data) => {

@@ -18,10 +18,11 @@ import { git } from './git.mjs';
 import { grpc } from './grpc.mjs';
 import { mqtt } from './mqtt.mjs';
 import { registry } from './registry.mjs';
+import { s3 } from './s3.mjs';
 import { socketio } from './socketio.mjs';
 import { webdav } from './webdav.mjs';
 
-const APPS = [git, webdav, caldav, registry, chat, socketio, mqtt, grpc];
+const APPS = [git, webdav, caldav, s3, registry, chat, socketio, mqtt, grpc];
 const HOSTS = ['serve', 'worker'];
 /** The directory of the logs and of the table, which the next run empties. */
 const DIRECTORY = fileURLToPath(new URL('../../target/apps', import.meta.url));
