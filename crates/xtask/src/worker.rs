@@ -101,7 +101,7 @@ fn check_size(output: &Path, options: &BuildOptions) -> Result<(), Failure> {
     }
     let (raw_kb, gzip_kb, limit_kb) = (kilobytes(raw), kilobytes(gzip), kilobytes(LIMIT));
     announce(&format!("{}: {raw_kb} KB, {gzip_kb} KB gzipped (limit {limit_kb} KB)", output.display()));
-    if gzip > LIMIT && !options.debug {
+    if gzip > LIMIT && !options.debug && !options.panic_on_demand {
         return Err(Failure::new(format!("the Worker has {gzip_kb} KB gzipped, and the limit is {limit_kb} KB")).hint(
             "compare `cargo tree -p tunnel-balancer-worker` and `npx wasm-dis crates/worker/build/index_bg.wasm`",
         ));
