@@ -74,7 +74,7 @@ Environment:
   TUNNEL_BALANCER_CACHE   the cache; default: $XDG_CACHE_HOME/tunnel-balancer or ~/.cache/tunnel-balancer";
 
 const BUILD: &str = "\
-Builds the Worker: crates/worker/build/index.js and index_bg.wasm. Prints its size, and fails above 450 KB gzipped. The
+Builds the Worker: crates/worker/build/index.js and index_bg.wasm. Prints its size, and fails above 430 KB gzipped. The
 limit of Cloudflare's free plan is 3 MB; a small Worker starts quickly.
 
 Usage: cargo xtask build [--services FILE] [--debug] [--panic-on-demand]
