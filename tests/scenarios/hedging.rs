@@ -118,14 +118,14 @@ fn a_request_is_not_hedged_after_a_timeout() {
 }
 
 #[test]
-fn a_held_request_is_hedged_too() {
+fn a_held_request_is_hedged_once_per_interval() {
     let mut state = pool(Policy::Failover, &[1, 1], |servers, change| {
         servers.iter_mut().for_each(|server| server.max_requests = Some(1));
         change(|service| service.health_check = Some(HealthCheck::default()));
         change(|service| service.retry.hold = Some(Duration::from_secs(60)));
     });
     pass_probes(&mut state);
-    let running = [start(&mut state, get(), at(1_000)), start(&mut state, get(), at(1_000))];
+    let running = [(); 2].map(|()| start(&mut state, get(), at(1_000)));
     let (mut held, step) = Exchange::start(get(), &mut state, at(1_000));
     assert!(matches!(step, Step::Sleep(_)), "both servers are at their limit: {step:?}");
     for (mut exchange, attempt) in running {
@@ -135,8 +135,11 @@ fn a_held_request_is_hedged_too() {
     assert!(matches!(held.wait(&mut state, &mut attempt, true, at(1_500)), Wait::Probe(_)));
     assert!(state.next_probe(at(1_500)).is_some());
     held.wait(&mut state, &mut attempt, true, at(1_750));
-    let hedge = held.hedge(&mut state, &attempt, at(1_750)).map(|hedge| hedge.server());
-    assert_eq!((attempt.server(), hedge), (id(0), Some(id(1))));
+    let hedge = held.hedge(&mut state, &attempt, at(1_750)).unwrap();
+    assert_eq!((attempt.server(), hedge.server()), (id(0), id(1)));
+    assert_eq!(held.report(&mut state, hedge, status(502), at(1_800)), Step::Await);
+    assert_eq!(held.hedge(&mut state, &attempt, at(1_999)), None);
+    assert!(held.hedge(&mut state, &attempt, at(2_000)).is_some());
 }
 
 #[test]

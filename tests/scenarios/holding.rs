@@ -189,6 +189,20 @@ fn a_held_request_that_is_sent_releases_its_place() {
 }
 
 #[test]
+fn a_thousand_requests_are_held_and_no_more() {
+    let mut state = pool(Policy::Failover, &[1], |servers, change| {
+        servers[0].max_requests = Some(1);
+        change(|service| service.retry.hold = Some(Duration::from_secs(60)));
+    });
+    let _running = start(&mut state, get(), at(0));
+    for _ in 0..1_000 {
+        assert!(matches!(Exchange::start(get(), &mut state, at(0)).1, Step::Sleep(_)));
+    }
+    let step = Exchange::start(get(), &mut state, at(0)).1;
+    assert_eq!(step, Step::Finish(Finish::LocalReply(LocalReply::Overloaded)));
+}
+
+#[test]
 fn a_held_request_is_rejected_for_the_last_reason() {
     let mut state = pool(Policy::Failover, &[1], |servers, change| {
         servers[0].max_requests = Some(1);

@@ -63,6 +63,16 @@ fn an_attempt_is_aborted_only_if_another_server_can_still_be_tried() {
 }
 
 #[test]
+fn only_the_deadline_of_a_request_gives_504() {
+    for (now, expected) in [(1_000, LocalReply::unavailable(Duration::ZERO)), (100_000, LocalReply::TimedOut)] {
+        let mut state = pool(Policy::Failover, &[1, 1], |_, change| change(|service| service.retry.attempts = 1));
+        let (mut exchange, attempt) = start(&mut state, get(), at(0));
+        let step = exchange.report(&mut state, attempt, Outcome::Failed(Failure::Timeout), at(now));
+        assert_eq!(step, Step::Finish(Finish::LocalReply(expected)));
+    }
+}
+
+#[test]
 fn no_timeout_runs_while_the_client_uploads() {
     let mut state = pool(Policy::Failover, &[1, 1], |_, change| change(per_try));
     let (mut exchange, mut attempt) = start(&mut state, get(), at(0));
