@@ -27,6 +27,7 @@ fn stall(state: &mut PoolState, exchange: &mut Exchange, attempt: &mut Attempt) 
     assert!(state.next_probe(at(1_250)).is_some());
     assert!(matches!(exchange.wait(state, attempt, true, at(1_500)), Wait::Sleep(_)));
     assert!(state.is_stalled(id(0), at(1_500)));
+    assert_eq!(state.status(at(1_500))[0].counters.stalls, 1);
 }
 
 #[test]
