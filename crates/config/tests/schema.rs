@@ -76,7 +76,10 @@ fn parts(file: &Value) -> Vec<(String, String)> {
         part["services"] = json!({ address: service });
         (address.clone(), part.to_string())
     };
-    services.iter().map(part).collect()
+    let mut parts: Vec<(String, String)> = services.iter().map(part).collect();
+    // Other crates of the workspace may enable `preserve_order`.
+    parts.sort();
+    parts
 }
 
 fn is_current(path: &str, text: &str) {
