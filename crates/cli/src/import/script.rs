@@ -18,9 +18,9 @@ use crate::input;
 /// From a Worker script with a list of servers.
 ///
 /// Reads a list such as `const SERVERS = ['https://chat-a.example.com',
-/// 'https://chat-b.example.com']`, whose elements may be objects with `url` and `name`. Reads
-/// constants such as `PRIMARY`, `BACKUP` and `HEALTH_CHECK_PATH`. For any other script, lists the
-/// addresses in it.
+/// 'https://chat-b.example.com']`, whose elements may be objects with `url`, `name`, `weight`,
+/// `enabled` and `healthCheckPath`. Reads constants such as `PRIMARY`, `BACKUP` and
+/// `HEALTH_CHECK_PATH`. For any other script, lists the addresses in it.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -117,8 +117,10 @@ impl Import {
             let is_new = |server: &DraftServer| service.servers.iter().all(|other| other.url != server.url);
             service.servers.extend(server.filter(is_new));
         }
-        let path =
-            literals.iter().filter(|it| has(&it.name, &["health", "check", "probe"]) && has(&it.name, &["path"]));
+        if service.servers.iter().flat_map(|server| &server.settings).any(|line| line.starts_with("weight")) {
+            service.settings.push("policy: round_robin".to_owned());
+        }
+        let path = literals.iter().filter(|it| is_health_path(&it.name));
         let path = path.filter_map(|it| it.value.as_str()).find(|path| path.starts_with('/'));
         service.settings.extend(path.map(|path| format!("health_check: {{ path: {} }}", yaml_scalar(path))));
         service.resolve_duplicate_names();
@@ -136,6 +138,14 @@ impl Import {
             match (key.as_str(), value) {
                 ("name" | "id", Value::String(name)) if !name.trim().is_empty() => {
                     server.name = Some(server_name(name));
+                }
+                ("weight", weight) if weight.as_u64().is_some_and(|weight| weight <= 1000) => {
+                    server.settings.push(format!("weight: {weight}"));
+                }
+                ("enabled", Value::Bool(true)) => {}
+                ("enabled", Value::Bool(false)) => server.settings.push("enabled: false".to_owned()),
+                (key, Value::String(path)) if path.starts_with('/') && is_health_path(key) => {
+                    server.settings.push(format!("health_check: {{ path: {} }}", yaml_scalar(path)));
                 }
                 (key, _) if ADDRESS.contains(&key) => {}
                 _ => self.note(line, format!("skipped `{key}` of {}", server.url)),
@@ -172,6 +182,11 @@ fn address(value: &Value) -> Option<&str> {
 /// Whether a name contains one of these parts.
 fn has(name: &str, parts: &[&str]) -> bool {
     parts.iter().any(|part| name.to_ascii_lowercase().contains(part))
+}
+
+/// Whether a name such as `HEALTH_CHECK_PATH` is that of the path of a health check.
+fn is_health_path(name: &str) -> bool {
+    has(name, &["health", "check", "probe"]) && has(name, &["path"])
 }
 
 /// A name that can be sent in a header.
@@ -224,15 +239,19 @@ mod tests {
     }
 
     #[test]
-    fn names_and_the_health_check_path_are_kept() {
+    fn settings_of_servers_are_kept() {
         let expected = ["chat", "www"].map(|host| {
             format!(
                 "  {host}.example.com:
     servers:
       - url: https://a.example.com
         name: Home-server
+        weight: 3
       - url: https://b.example.com
         name: b
+        enabled: false
+        health_check: {{ path: /status }}
+    policy: round_robin
     health_check: {{ path: /up }}
 "
             )
@@ -240,17 +259,13 @@ mod tests {
         check(
             "const SERVERS = [
   { url: 'https://a.example.com', name: 'Home server', weight: 3 },
-  { url: 'https://b.example.com', name: 'b', enabled: false },
+  { url: 'https://b.example.com', name: 'b', enabled: false, healthCheckPath: '/status', region: 'eu' },
 ]
 const CHECK_INTERVAL = 20, PROBE_PATH = env.PATH, HEALTH_PATH: string = '/up' // public
 const ORIGINS = ['https://d.example.com']",
             &["chat.example.com", "www.example.com"],
             &expected.join("\n"),
-            &[
-                "worker.js:6: skipped the list `ORIGINS`",
-                "worker.js:1: skipped `weight` of https://a.example.com",
-                "worker.js:1: skipped `enabled` of https://b.example.com",
-            ],
+            &["worker.js:6: skipped the list `ORIGINS`", "worker.js:1: skipped `region` of https://b.example.com"],
         );
     }
 
