@@ -5,41 +5,49 @@ use std::time::Duration;
 
 use tunnel_balancer_config::{MAX_SUBREQUESTS, Subrequests, format_duration};
 use tunnel_balancer_core::{HealthCheck, Service};
+use tunnel_balancer_state::{HealthSharing, KvBudget, ReadBudget, RunBudget};
 
 use crate::plural::count;
 
 /// Assumptions that a map does not contain.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Assumed {
-    pub(super) requests_per_day: u64,
+pub(crate) struct Assumed {
+    pub(crate) requests_per_day: u64,
     /// Isolates share no state, so each one probes.
-    pub(super) isolates: u64,
+    pub(crate) isolates: u64,
+}
+
+impl Assumed {
+    pub(crate) const DEFAULT: Self = Self { requests_per_day: 10_000, isolates: 3 };
 }
 
 /// The estimated usage of a map.
 #[derive(Debug)]
-pub(super) struct Budget {
-    pub(super) assumed: Assumed,
+pub(crate) struct Budget {
+    pub(crate) assumed: Assumed,
     /// The service whose requests can cause the most subrequests, and their number.
-    pub(super) worst: Option<(String, Subrequests)>,
+    pub(crate) worst: Option<(String, Subrequests)>,
     /// The number of servers by the interval of their probes while they are healthy.
-    pub(super) probed: BTreeMap<Duration, u64>,
+    pub(crate) probed: BTreeMap<Duration, u64>,
     /// Probes per day while all servers are healthy, and while none is.
-    pub(super) probes: u64,
-    pub(super) probes_unhealthy: u64,
+    pub(crate) probes: u64,
+    pub(crate) probes_unhealthy: u64,
     /// The most servers that one request can probe.
     max_servers: u64,
+    sharing: HealthSharing,
 }
 
 impl Budget {
     /// Client requests per day. Subrequests do not count.
-    pub(super) const REQUESTS_PER_DAY: u64 = 100_000;
+    pub(crate) const REQUESTS_PER_DAY: u64 = 100_000;
     /// Writes to KV per day.
-    pub(super) const KV_WRITES_PER_DAY: u64 = 1_000;
+    pub(crate) const KV_WRITES_PER_DAY: u64 = 1_000;
+    /// Requests to Durable Objects per day, alarms included.
+    pub(crate) const OBJECT_REQUESTS_PER_DAY: u64 = 100_000;
     /// The code of the warnings.
-    pub(super) const CODE: &'static str = "free-plan";
+    pub(crate) const CODE: &'static str = "free-plan";
 
-    pub(super) fn of(services: &[Service], assumed: Assumed) -> Self {
+    pub(crate) fn of(services: &[Service], sharing: HealthSharing, assumed: Assumed) -> Self {
         let all = || services.iter().flat_map(checks);
         let mut probed = BTreeMap::new();
         for check in all() {
@@ -65,11 +73,31 @@ impl Budget {
                 .min(by_requests(max_probes)),
             probed,
             max_servers,
+            sharing,
+        }
+    }
+
+    /// Returns the most writes to KV per day.
+    pub(crate) const fn kv_writes(&self) -> u64 {
+        // In the mode `monitor`, there may be a namespace.
+        match self.sharing {
+            HealthSharing::Kv => KvBudget::MAX_WITH_COMMANDS as u64,
+            HealthSharing::Monitor => KvBudget::MAX_PER_DAY as u64,
+            _ => 0,
+        }
+    }
+
+    /// Returns the most alarms of the Durable Object per day, and the requests of one data center
+    /// with continuous traffic.
+    pub(crate) fn object_requests(&self) -> (u64, u64) {
+        match self.sharing {
+            HealthSharing::DurableObject => (RunBudget::MAX_RUNS.into(), per_day(ReadBudget::FAST)),
+            _ => (0, 0),
         }
     }
 
     /// Returns a warning for each exceeded limit.
-    pub(super) fn warnings(&self) -> Vec<String> {
+    pub(crate) fn warnings(&self) -> Vec<String> {
         let requests = self.assumed.requests_per_day;
         let requests = (requests > Self::REQUESTS_PER_DAY)
             .then(|| format!("{requests} requests per day exceed the {} of the free plan", Self::REQUESTS_PER_DAY));
@@ -77,7 +105,7 @@ impl Budget {
     }
 
     /// Returns the estimate as lines.
-    pub(super) fn lines(&self) -> Vec<String> {
+    pub(crate) fn lines(&self) -> Vec<String> {
         let Assumed { requests_per_day, isolates } = self.assumed;
         let subrequests = self.worst.as_ref().map_or_else(String::new, |(service, work)| {
             let Subrequests { attempts, hedges, held, probes, .. } = work;
@@ -91,9 +119,22 @@ impl Budget {
             format!("requests per day:        {requests_per_day} of {}", Self::REQUESTS_PER_DAY),
             format!("subrequests per request: {subrequests}"),
             format!("probes per day:          {}", self.probes_line(isolates)),
-            format!("KV writes per day:       0 of {}", Self::KV_WRITES_PER_DAY),
-            "Durable Object requests: 0".to_owned(),
+            format!("KV writes per day:       {} of {}", self.kv_writes(), Self::KV_WRITES_PER_DAY),
+            format!("Durable Object requests: {}", self.object_line()),
         ]
+    }
+
+    fn object_line(&self) -> String {
+        let (alarms, reads) = self.object_requests();
+        if alarms == 0 {
+            return "0".to_owned();
+        }
+        let (limit, slow) = (Self::OBJECT_REQUESTS_PER_DAY, per_day(ReadBudget::SLOW));
+        let fast = ReadBudget::FAST_READS;
+        format!(
+            "up to {alarms} alarms + {reads} for each data center with continuous traffic, of {limit}; after {fast} \
+             reads of a day, {slow} for each"
+        )
     }
 
     fn probes_line(&self, isolates: u64) -> String {
@@ -143,7 +184,7 @@ mod tests {
 
     fn budget(yaml: &str, requests_per_day: u64, isolates: u64) -> Budget {
         let config = tunnel_balancer_config::parse(yaml).unwrap();
-        Budget::of(&config.services, Assumed { requests_per_day, isolates })
+        Budget::of(&config.services, config.health_sharing, Assumed { requests_per_day, isolates })
     }
 
     const FILE: &str = "
