@@ -1,4 +1,5 @@
-//! The cost of a selection in this balancer, in pingora and in tower, and the minimum cost.
+//! The cost of a selection in this balancer, in pingora, in tower and in crates for hashing, and
+//! the minimum cost.
 //!
 //! There are no published numbers, so all are measured in one run on one machine. Each module
 //! creates the selector of one balancer, and `benches/pick.rs` measures them in the same loop. For
@@ -17,12 +18,14 @@
 mod case;
 mod clients;
 mod floor;
+mod hashes;
 mod ours;
 mod pingora;
 mod tower;
 
 pub use case::{Case, Policy, Weights};
 pub use floor::Floor;
+pub use hashes::HashCrate;
 pub use ours::Ours;
 pub use pingora::pingora;
 pub use tower::tower;

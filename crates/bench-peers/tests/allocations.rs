@@ -1,6 +1,6 @@
 //! Selections do not allocate: they run for every request, also under overload.
 
-use tunnel_balancer_bench::{Case, Ours, Policy, Selector, pingora};
+use tunnel_balancer_bench_peers::{Case, Ours, Policy, Selector, pingora};
 
 const SELECTIONS: u64 = 1000;
 

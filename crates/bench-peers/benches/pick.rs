@@ -5,7 +5,7 @@
 //! clock. The result is the median of a hundred samples, because other programs delay some of them.
 
 use divan::{AllocProfiler, Bencher};
-use tunnel_balancer_bench::{Case, Floor, Ours, Policy, Selector, pingora, tower};
+use tunnel_balancer_bench_peers::{Case, Floor, HashCrate, Ours, Policy, Selector, pingora, tower};
 
 #[global_allocator]
 static ALLOCATOR: AllocProfiler = AllocProfiler::system();
@@ -42,6 +42,11 @@ fn pingora_select(bencher: Bencher<'_, '_>, case: &Case) {
 #[divan::bench(name = "tower", args = Case::even(&[Policy::LeastRequests, Policy::Latency]))]
 fn tower_call(bencher: Bencher<'_, '_>, case: &Case) {
     measure(bencher, tower(*case));
+}
+
+#[divan::bench(args = HashCrate::all())]
+fn crates(bencher: Bencher<'_, '_>, hash: &HashCrate) {
+    measure(bencher, hash.selector());
 }
 
 #[divan::bench(args = Floor::ALL)]
