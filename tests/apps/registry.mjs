@@ -66,7 +66,17 @@ function client({ url, directory, name }) {
         },
       },
       { name: 'view', kind: 'safe', run: () => npm(directory, 'view', name) },
-      { name: 'install', kind: 'safe', run: () => npm(join(directory, `install-${runs}`), 'install', name) },
+      {
+        name: 'install',
+        kind: 'safe',
+        run() {
+          const project = join(directory, `install-${runs}`);
+          mkdirSync(project);
+          // Without this file, npm installs into the directory above that has one: the checkout.
+          writeFileSync(join(project, 'package.json'), '{}');
+          return npm(project, 'install', name);
+        },
+      },
     ],
   };
 }

@@ -4,11 +4,14 @@ use tunnel_balancer_tests::proxy::events;
 use tunnel_balancer_tests::{Bench, Request, Response, Service};
 
 cases![
-    an_invalid_variable_leaves_the_compiled_in_services not on Native: "it has no compiled-in services",
+    the_module_has_the_services_without_a_variable not on Native: "it has no modules",
+    an_invalid_module_is_rejected not on Native: "it has no modules",
+    an_invalid_variable_leaves_the_module not on Native: "it has no modules",
     an_invalid_file_prevents_the_start not on Worker: "a deployed Worker always receives requests",
     a_missing_secret_affects_only_its_service,
     configuration_errors_are_logged_with_line_and_hint,
     all_configuration_errors_are_reported,
+    internationalized_hostnames_are_converted,
     settings_that_the_worker_does_not_support_are_rejected not on Native: "it supports all of them",
 ];
 
@@ -29,8 +32,24 @@ const INVALID: [&str; 9] = [
     "a: &a [very-secret.internal]\nb: &b [*a, *a, *a, *a, *a, *a]\nc: &c [*b, *b, *b, *b, *b]\nservices: [*c, *c]\n",
 ];
 
+async fn the_module_has_the_services_without_a_variable(bench: Bench) {
+    let [a] = bench.servers(["a"]).await;
+    let app = bench.start_with_module(Service::of([&a])).await;
+    let response = app.get("/").await;
+    assert_eq!((response.served_by(), response.header(CONFIG)), ("a", None), "{response:?}");
+    let log = app.log().until("the source", |log| events(log).any(|line| line["event"] == "config_loaded")).await;
+    assert!(events(&log).any(|line| line["source"] == "services.yaml"), "{log}");
+}
+
+async fn an_invalid_module_is_rejected(bench: Bench) {
+    let app = bench.start_with_module(UNKNOWN_KEY).await;
+    assert_eq!(app.get("/").await.status, 500);
+    let log = app.log().until("the error", |log| events(log).any(|line| line["event"] == "config_rejected")).await;
+    assert!(log.contains("polcy") && events(&log).any(|line| line["source"] == "services.yaml"), "{log}");
+}
+
 /// CFG-13.
-async fn an_invalid_variable_leaves_the_compiled_in_services(bench: Bench) {
+async fn an_invalid_variable_leaves_the_module(bench: Bench) {
     let mut responses = Vec::new();
     for yaml in INVALID {
         let app = bench.start(yaml).await;
@@ -95,6 +114,22 @@ async fn all_configuration_errors_are_reported(bench: Bench) {
 
 fn all(response: &Response) -> String {
     format!("{:?} {}", response.headers, response.text())
+}
+
+/// The tables are those of the runtime in the Worker, and those of a crate in the native proxy.
+async fn internationalized_hostnames_are_converted(bench: Bench) {
+    let [a] = bench.servers(["a"]).await;
+    // A full-width digit.
+    let url = a.url().replace("127.", "\u{ff11}27.");
+    let app = bench.start(Service::at([("a", url)]).host("B\u{fc}cher.test")).await;
+    let response = app.send(Request::get("/").host("xn--bcher-kva.test")).await;
+    assert_eq!(response.served_by(), "a");
+    let invalid = ["\u{378}.test", "xn--a.test"];
+    let count = if bench.target().rejects_invalid_punycode() { 2 } else { 1 };
+    for name in &invalid[..count] {
+        let error = bench.configuration_error(&format!("services:\n  app.test: {name}\n")).await;
+        assert!(error.contains("invalid-url") && error.contains("international"), "{name}: {error}");
+    }
 }
 
 async fn settings_that_the_worker_does_not_support_are_rejected(bench: Bench) {

@@ -18,6 +18,7 @@ cases![
     hdr_01_hop_by_hop_headers_of_requests_are_removed,
     hdr_02_hop_by_hop_headers_of_responses_are_removed,
     t13_override_headers_are_removed,
+    t28_no_other_address_of_a_client_reaches_a_server,
     t26_the_proxy_header_is_removed,
     t28_no_forwarded_header_of_a_client_reaches_a_server,
     t28_other_spellings_of_reserved_headers_are_removed,
@@ -271,11 +272,50 @@ async fn hdr_02_hop_by_hop_headers_of_responses_are_removed(bench: Bench) {
 async fn t13_override_headers_are_removed(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     let app = bench.start(Service::of([&primary])).await;
-    let names = ["X-Original-URL", "X-Rewrite-URL", "X-HTTP-Method-Override"];
+    let names = [
+        "X-Original-URL",
+        "X-Rewrite-URL",
+        "X-Override-URL",
+        "X-Original-URI",
+        "X-HTTP-Method-Override",
+        "X-Original-Method",
+        "X-Original-Host",
+        "X-HTTP-Host-Override",
+        "X-Host",
+        "X-Scheme",
+        "X-Url-Scheme",
+        "Front-End-Https",
+    ];
     let request = names.iter().fold(Request::get("/harmless"), |request, name| request.header(name, "/admin"));
     assert_eq!(app.send(request).await.status, 200);
     let seen = primary.only_request();
-    assert_eq!(names.map(|name| seen.header(name)), [None; 3], "{seen:?}");
+    assert_eq!(names.map(|name| seen.header(name)), [None; 12], "{seen:?}");
+}
+
+/// Cloudflare overwrites only its own headers.
+///
+/// T28.
+async fn t28_no_other_address_of_a_client_reaches_a_server(bench: Bench) {
+    let [primary] = bench.servers(["primary"]).await;
+    let app = bench.start(Service::of([&primary])).await;
+    let names = [
+        "X-Client-IP",
+        "Client-IP",
+        "X_Client_IP",
+        "X-Cluster-Client-IP",
+        "Fastly-Client-IP",
+        "Forwarded-For",
+        "Do-Connecting-IP",
+        "Fly-Client-IP",
+        "X-AppEngine-User-IP",
+        "X-Originating-IP",
+        "X-Remote-IP",
+        "X-Remote-Addr",
+    ];
+    let request = names.iter().fold(Request::get("/"), |request, name| request.header(name, "1.2.3.4"));
+    assert_eq!(app.send(request).await.status, 200);
+    let seen = primary.only_request();
+    assert_eq!(names.map(|name| seen.header(name)), [None; 12], "{seen:?}");
 }
 
 /// CGI programs read it as the environment variable `HTTP_PROXY` ("httpoxy").

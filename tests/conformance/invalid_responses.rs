@@ -8,6 +8,7 @@ cases![
     expect_reaches_no_server,
     interim_responses_are_not_the_response,
     unreadable_responses_are_not_retried not on Worker: "workerd reports them as a lost connection",
+    codings_that_would_be_lost_are_a_local_502 not on Worker: "the runtime decodes bodies",
 ];
 
 async fn statuses_out_of_range_are_a_local_502(bench: Bench) {
@@ -57,6 +58,17 @@ async fn interim_responses_are_not_the_response(bench: Bench) {
             assert_eq!((get.status, get.text().as_str()), (200, "ok"), "{interim}");
         }
         assert!(post.status >= 200, "{interim}: {post:?}");
+    }
+}
+
+/// The coding would be removed from the head, but not from the body.
+async fn codings_that_would_be_lost_are_a_local_502(bench: Bench) {
+    let [primary] = bench.servers(["primary"]).await;
+    let app = bench.start(Service::of([&primary])).await;
+    for (coding, status) in [("chunked", 200), ("gzip, chunked", 502), ("chunked, chunked", 502)] {
+        let head = format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: {coding}\r\nConnection: close\r\n\r\n");
+        primary.respond(Action::raw(head + "4\r\nbody\r\n0\r\n\r\n"));
+        assert_eq!(app.get("/").await.status, status, "{coding}");
     }
 }
 

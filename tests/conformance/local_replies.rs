@@ -1,7 +1,7 @@
 //! Local replies: their content type, their request id, and no information about servers.
 
 use serde_json::Value;
-use tunnel_balancer_tests::{Action, App, Bench, Gate, Reply, Request, Response, Service};
+use tunnel_balancer_tests::{Action, App, Bench, FaultyServer, Gate, Reply, Request, Response, Service};
 
 cases![
     accept_selects_the_content_type,
@@ -17,7 +17,7 @@ cases![
 const BROWSER: &str = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8";
 
 async fn accept_selects_the_content_type(bench: Bench) {
-    let app = unavailable(&bench, "").await;
+    let (app, _down) = unavailable(&bench, "").await;
     let (text, json, html) = ("text/plain; charset=utf-8", "application/json", "text/html; charset=utf-8");
     for (accept, expected) in [
         ("", text),
@@ -36,7 +36,7 @@ async fn accept_selects_the_content_type(bench: Bench) {
 }
 
 async fn all_content_types_have_the_same_content(bench: Bench) {
-    let app = unavailable(&bench, "").await;
+    let (app, _down) = unavailable(&bench, "").await;
     for accept in ["text/plain", "application/json", "text/html"] {
         let response = app.send(Request::get("/").header("Accept", accept)).await;
         let seconds: u32 = response.header("Retry-After").expect("a Retry-After").parse().expect("whole seconds");
@@ -63,7 +63,7 @@ async fn all_content_types_have_the_same_content(bench: Bench) {
 
 async fn placeholders_of_the_error_page_are_replaced(bench: Bench) {
     let page = "error_page: \"<h1>{{status}} {{reason}}</h1><p>{{message}}</p><i>{{request_id}}</i>{{other}}\"";
-    let app = unavailable(&bench, page).await;
+    let (app, _down) = unavailable(&bench, page).await;
     let html = app.send(Request::get("/").header("Accept", BROWSER)).await;
     let id = id(&html);
     assert_eq!(
@@ -80,7 +80,7 @@ async fn placeholders_of_the_error_page_are_replaced(bench: Bench) {
 }
 
 async fn request_ids_are_unique_and_logged(bench: Bench) {
-    let app = unavailable(&bench, "").await;
+    let (app, _down) = unavailable(&bench, "").await;
     let (first, second) = (id(&app.get("/").await), id(&app.get("/").await));
     assert_ne!(first, second);
     for id in [first, second] {
@@ -89,7 +89,7 @@ async fn request_ids_are_unique_and_logged(bench: Bench) {
 }
 
 async fn replies_to_head_have_no_body(bench: Bench) {
-    let app = unavailable(&bench, "").await;
+    let (app, _down) = unavailable(&bench, "").await;
     let mut kept = app.connect().await;
     for _ in 0..2 {
         let response = kept.send(&Request::new("HEAD", "/")).await.expect("a complete response");
@@ -183,12 +183,14 @@ async fn clients_are_redirected_to_the_fallback_if_no_server_responds(bench: Ben
     assert_eq!(app.get("/").await.status, 200, "the last resort comes first");
 }
 
-/// Starts a target with a service whose only server is stopped, with one more line of settings.
-async fn unavailable(bench: &Bench, setting: &str) -> App {
+/// Starts a target with a service whose only server is stopped, with one more line of settings. The
+/// server holds its port as long as it lives: a server of another case would respond there.
+async fn unavailable(bench: &Bench, setting: &str) -> (App, FaultyServer) {
     let [down] = bench.servers(["down"]).await;
     down.respond(Reply::status(530));
     down.stop().await;
-    bench.start(Service::of([&down]).with(setting)).await
+    let app = bench.start(Service::of([&down]).with(setting)).await;
+    (app, down)
 }
 
 fn id(response: &Response) -> String {

@@ -47,6 +47,7 @@ mod affinity;
 mod autobahn;
 mod chaos;
 mod config;
+mod drills;
 mod ejection;
 mod failover;
 mod headers;
@@ -68,8 +69,10 @@ mod report;
 mod retry;
 mod rewriting;
 mod slow;
+mod status;
 mod streaming;
 mod subrequests;
+mod traces;
 mod volume;
 mod websocket;
 mod websocket_peers;
@@ -112,19 +115,30 @@ const THEMES: &[(&str, &[Case])] = &[
     ("prefixes", prefixes::CASES),
     ("local_replies", local_replies::CASES),
     ("hostile", hostile::CASES),
+    ("status", status::CASES),
+    ("admin", native::status::CASES),
+    ("traces", traces::CASES),
+    ("drills", drills::CASES),
     ("servers", native::servers::CASES),
     ("reload", native::reload::CASES),
     ("shutdown", native::shutdown::CASES),
     ("sockets", native::sockets::CASES),
     ("limits", native::limits::CASES),
     ("one_client", native::one_client::CASES),
+    ("unread", native::unread::CASES),
     ("certificates", native::certificates::CASES),
     ("restart", native::restart::CASES),
     ("connections", native::connections::CASES),
+    ("control", native::control::CASES),
+    ("state_file", native::state_file::CASES),
     ("fidelity", native::fidelity::CASES),
     ("unprocessed", native::unprocessed::CASES),
     ("smuggling", native::smuggling::CASES),
     ("log", native::log::CASES),
+    ("notifications", native::notifications::CASES),
+    ("shared_health", native::shared_health::CASES),
+    ("monitor", native::shared_health::monitor::CASES),
+    ("monitor_kv", native::shared_health::kv::CASES),
 ];
 
 /// The time limit of a case. Single waits time out earlier, with a better message.

@@ -9,4 +9,7 @@
 mod defaults;
 mod policies;
 mod sources;
+mod summary;
 mod test_cases;
+mod translations;
+mod troubleshooting;

@@ -1,7 +1,7 @@
 //! Panics in the Worker: their effect on the request itself, on concurrent ones and on later ones.
 //!
 //! A panic may leave the memory of a wasm instance inconsistent, possibly with a lock held, so the
-//! instance is not used again. The code of `worker-build` creates a new one for the next request.
+//! instance is not used again. `js/entry.js` creates a new one for the next request.
 //! Bodies and WebSockets that the runtime already transfers continue. Requests that wait for a
 //! server inside the instance are lost.
 //!
@@ -107,8 +107,9 @@ async fn assert_serving(app: &App) {
     assert_eq!(seen, [(200, "primary"); 20], "{}", app.log().tail(60));
 }
 
+/// The configuration is in the module, which a new instance has to find again.
 fn bench() -> Bench {
-    Bench::new(Target::Worker(found(BuiltWorker::find_panicking())), Arc::default())
+    Bench::new(Target::Worker(found(BuiltWorker::find_panicking()).with_module()), Arc::default())
 }
 
 fn found(worker: Result<BuiltWorker, String>) -> BuiltWorker {

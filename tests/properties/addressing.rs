@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use tunnel_balancer_core::{ServerUrl, host};
-use tunnel_balancer_properties::{host, target};
+use tunnel_balancer_properties::{address, host, target};
 
 /// Generates paths as browsers and attackers write them: slashes, backslashes, dots, colons, at
 /// signs and arbitrary characters.
@@ -14,7 +14,29 @@ fn path() -> impl Strategy<Value = String> {
     ]
 }
 
+/// Generates addresses of servers, and strings that differ from one in some places.
+fn address_of_a_server() -> impl Strategy<Value = String> {
+    let host = concat!(
+        r"(\[[0-9a-f:.]{0,12}\]|[A-Za-z0-9._-]{0,8}|.{0,6}|(XN--)?[a-z\u{e4}-\u{fc}]{1,5}",
+        r"|(0x?)?[0-9a-f]{1,9}(\.[0-9]{1,3}){0,4})",
+    );
+    let pieces = [
+        r"(https?|HTTP|ftp|1)?(:|:/|://|:///|:\\\\)?",
+        r"(user(:password)?@)?",
+        host,
+        r"(\.|\u{3002})?(:[0-9]{0,6})?",
+        r"([/\\](\.\.?|%2[eE]|%2e\.|[a-z .]{0,3}|.{0,3})){0,5}",
+        r"[?#]?",
+    ];
+    pieces.to_vec().prop_map(|pieces| pieces.concat())
+}
+
 proptest! {
+    #[test]
+    fn addresses_of_servers_are_parsed_by_the_url_standard(text in address_of_a_server()) {
+        address(&text);
+    }
+
     #[test]
     fn hdr_11_no_path_changes_the_host(path in path()) {
         target(&path);

@@ -11,7 +11,8 @@ use http::StatusCode;
 use proptest::prelude::*;
 use tunnel_balancer_core::{
     Attempt, AttemptInfo, Body, Delivery, EjectionState, Exchange, Failure, Health, HealthImpact, Lease, Outcome,
-    PoolState, ProbeResponse, RequestMeta, Server, ServerId, Service, Step, Timestamp, Wait, Writes,
+    PoolState, ProbeResponse, RequestMeta, Server, ServerId, ServerStatus, Service, ServiceState, Step, Timestamp,
+    Wait, Writes,
 };
 
 use inputs::{Move, moves, service};
@@ -47,6 +48,8 @@ struct World {
     failing: BTreeMap<usize, Timestamp>,
     latest_success: BTreeMap<usize, Timestamp>,
     requests_at: Vec<u64>,
+    /// Requests whose client disconnected.
+    canceled: u64,
     hedges_at: Vec<u64>,
     retries_at: Vec<u64>,
 }
@@ -68,6 +71,7 @@ impl World {
             failing: BTreeMap::new(),
             latest_success: BTreeMap::new(),
             requests_at: Vec::new(),
+            canceled: 0,
             hedges_at: Vec::new(),
             retries_at: Vec::new(),
         }
@@ -96,6 +100,8 @@ impl World {
                     self.trials.retain(|id, at| (*id, *at) != (attempt.server().index(), attempt.info().started));
                     request.exchange.cancel(&mut self.state, attempt, now);
                 }
+                request.exchange.abandon(&mut self.state, now);
+                self.canceled += 1;
             }
             Move::Vanish(request) if request < self.requests.len() => {
                 let request = self.requests.swap_remove(request);
@@ -217,7 +223,7 @@ impl World {
         prop_assert!(held || request.attempts <= retry.attempts, "{} attempts", request.attempts);
         prop_assert!(held || !request.tried.contains(&info.server), "tried twice");
 
-        let status = before.status(now);
+        let status = before.status(now).servers;
         let is_available = |id: ServerId| {
             let server = &status[id.index()];
             server.health != Health::Unhealthy
@@ -321,10 +327,33 @@ impl World {
         Ok(())
     }
 
+    /// Returns the state of the service that follows from those of its servers.
+    fn service_state(&self, status: &[ServerStatus]) -> ServiceState {
+        let servers = self.service.servers().iter().zip(status).zip(self.service.all().iter());
+        let servers: Vec<_> = servers.filter(|((server, _), _)| server.enabled).collect();
+        let takes_clients = |server: &Server, id| {
+            !server.drain && server.weight > 0 && self.service.forced.is_none_or(|forced| forced == id)
+        };
+        if self.service.maintenance {
+            ServiceState::Maintenance
+        } else if !servers.iter().any(|((server, it), id)| takes_clients(server, *id) && !it.is_unavailable()) {
+            ServiceState::Down
+        } else if servers.iter().any(|((_, status), _)| status.is_unavailable()) {
+            ServiceState::Degraded
+        } else {
+            ServiceState::Up
+        }
+    }
+
     /// Checks the invariants.
     fn check(&mut self) -> Check {
         let (now, timeout) = (self.now, self.service.retry.timeout);
-        for (index, status) in self.state.status(now).iter().enumerate() {
+        let status = self.state.status(now);
+        prop_assert_eq!(status.requests.total, self.requests_at.len() as u64);
+        prop_assert_eq!(status.requests.canceled, self.canceled);
+        prop_assert_eq!(status.requests.hedges, self.hedges_at.len() as u64);
+        prop_assert_eq!(status.state, self.service_state(&status.servers));
+        for (index, status) in status.servers.iter().enumerate() {
             let known = self.requests.iter().flat_map(|request| &request.in_flight).map(Attempt::info);
             let ages: Vec<_> = known
                 .chain(self.lost.iter().copied())
@@ -339,6 +368,10 @@ impl World {
             if !matches!(status.ejection, EjectionState::Probation) {
                 self.trials.remove(&index);
             }
+        }
+        for request in &self.requests {
+            let tried = request.tried.iter().copied().collect();
+            crate::check_standings(&self.state, tried, &request.meta, now)?;
         }
         prop_assert!(self.requests.iter().all(|request| request.in_flight.len() <= 2));
         prop_assert!(self.requests.iter().all(|request| !request.in_flight.is_empty() || request.wake.is_some()));
@@ -362,6 +395,6 @@ proptest! {
         prop_assert!(world.requests.is_empty(), "a request continues after its deadline");
         world.lost.clear();
         let later = world.now + Duration::from_secs(100);
-        prop_assert!(world.state.status(later).iter().all(|status| status.in_flight == 0));
+        prop_assert!(world.state.status(later).servers.iter().all(|status| status.in_flight == 0));
     }
 }

@@ -10,7 +10,7 @@ use http::{Method, StatusCode};
 use proptest::prelude::*;
 use tunnel_balancer_core::{
     EjectionState, Exchange, Failback, Health, Outcome, PoolState, ProbeResponse, RequestMeta, Server, ServerId,
-    Service, Step, Timestamp, Writes,
+    ServerSet, Service, Step, Timestamp, TraceEvent, Writes,
 };
 
 /// One request and its circumstances, on a clock that may leap.
@@ -64,6 +64,26 @@ fn status(code: u16) -> StatusCode {
     StatusCode::from_u16(code).unwrap()
 }
 
+/// Runs a request and returns the servers of its attempts, which its trace has to name in order.
+fn run_traced(state: &mut PoolState, request: RequestMeta, statuses: &[u16], now: Timestamp) -> Vec<ServerId> {
+    let (mut exchange, mut step) = Exchange::start(request, state, now);
+    let mut tried = Vec::new();
+    while let Step::Attempt(attempt) = step {
+        tried.push(attempt.server());
+        let outcome = Outcome::Status(status(statuses[attempt.server().index()]));
+        step = exchange.report(state, attempt, outcome, now);
+    }
+    let trace = exchange.take_trace().unwrap();
+    let started = trace.steps().iter().filter_map(|step| match &step.event {
+        TraceEvent::AttemptStarted(info) => Some(info.server),
+        _ => None,
+    });
+    assert!(started.eq(tried.iter().copied()), "{trace:?}");
+    let has_ended = matches!(trace.steps().last().map(|step| &step.event), Some(TraceEvent::Stopped(_)));
+    assert_eq!(has_ended, matches!(step, Step::Finish(_)), "{trace:?}");
+    tried
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1_000))]
 
@@ -86,6 +106,10 @@ proptest! {
             let sticky = event.sticky.and_then(ServerId::new);
             let meta = RequestMeta::new(event.method.clone());
             let request = RequestMeta { hash_key: event.key, affinity_server: sticky, ..meta };
+            crate::check_standings(&state, ServerSet::EMPTY, &request, now)?;
+            let mut traced = state.clone();
+            let request_traced = RequestMeta { trace: true, ..request.clone() };
+            let traced_servers = run_traced(&mut traced, request_traced, &event.statuses, now);
             let mut before = state.clone();
             let (mut exchange, mut step) = Exchange::start(request, &mut state, now);
             let mut tried = Vec::new();
@@ -114,7 +138,8 @@ proptest! {
                 let outcome = Outcome::Status(status(event.statuses[server.index()]));
                 step = exchange.report(&mut state, attempt, outcome, now);
             }
-            state.status(now);
+            prop_assert_eq!(&tried, &traced_servers, "a trace changes no decision");
+            prop_assert_eq!(state.status(now), traced.status(now));
             state.drain_events();
             // The facts of another isolate may be older, newer, or contradict the local state.
             other.merge(&state.export("here"), now);

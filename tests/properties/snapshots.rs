@@ -129,7 +129,7 @@ impl Isolate {
 /// Returns the state of each server that all isolates have to agree on.
 fn known(state: &mut PoolState, now: Timestamp) -> Vec<(Health, EjectionState, bool)> {
     let known = |server: ServerStatus| (server.health, server.ejection, server.awaiting_failback);
-    state.status(now).into_iter().map(known).collect()
+    state.status(now).servers.into_iter().map(known).collect()
 }
 
 fn probed(state: &mut PoolState, lease: Lease, passed: bool, now: Timestamp) {

@@ -13,7 +13,7 @@ use crate::waiting::{post, probing};
 
 /// Starts a request at 1 s on `a`, which responds neither to it nor to a probe. It is stalled at
 /// 1.5 s.
-fn stalled(adjust: fn(&mut Service), request: RequestMeta) -> (PoolState, Exchange, Attempt) {
+pub(crate) fn stalled(adjust: fn(&mut Service), request: RequestMeta) -> (PoolState, Exchange, Attempt) {
     let mut state = probed(adjust);
     end(&mut state, 0, status(200), at(0));
     let (mut exchange, mut attempt) = start(&mut state, request, at(1_000));
@@ -27,7 +27,7 @@ fn stall(state: &mut PoolState, exchange: &mut Exchange, attempt: &mut Attempt) 
     assert!(state.next_probe(at(1_250)).is_some());
     assert!(matches!(exchange.wait(state, attempt, true, at(1_500)), Wait::Sleep(_)));
     assert!(state.is_stalled(id(0), at(1_500)));
-    assert_eq!(state.status(at(1_500))[0].counters.stalls, 1);
+    assert_eq!(state.status(at(1_500)).servers[0].counters.stalls, 1);
 }
 
 #[test]
@@ -199,12 +199,13 @@ fn a_server_held_for_failback_is_preferred_to_a_stalled_one() {
     let mut state = probed(|service| service.failback = Failback::Manual);
     end(&mut state, 1, status(530), at(0));
     probe(&mut state, [Ok(200), Ok(200)], at(500));
-    assert!(state.status(at(500))[1].awaiting_failback);
+    assert!(state.status(at(500)).servers[1].awaiting_failback);
     end(&mut state, 0, status(200), at(500));
     let (mut exchange, mut attempt) = start(&mut state, get(), at(1_000));
     stall(&mut state, &mut exchange, &mut attempt);
     assert_eq!(exchange.hedge(&mut state, &attempt, at(1_500)), None, "hedges are for available servers");
     assert_eq!(start(&mut state, get(), at(1_500)).1.server(), id(1));
+    assert!(state.status(at(1_500)).servers[1].awaiting_failback, "for the time of the stall");
 }
 
 #[test]

@@ -22,6 +22,7 @@
 //! 95 s). Servers respond with 200 by default. The whole trace is compared, so every change of
 //! behavior is visible as a change of text.
 
+mod control;
 mod ejection;
 mod failover;
 mod hedging;
@@ -36,6 +37,8 @@ mod retries;
 mod selection;
 mod snapshot;
 mod snapshot_validity;
+mod standings;
+mod status;
 mod trials;
 mod waiting;
 

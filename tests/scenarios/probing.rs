@@ -274,7 +274,7 @@ fn a_failing_liveness_probe_does_not_count_towards_fall() {
         exchange.cancel(&mut state, attempt, at(second * 1_000 + 1_000));
         probe(&mut state, [Err(Failure::Timeout), Ok(200)], at(second * 1_000 + 1_000));
     }
-    assert!(state.status(at(29_000))[0].counters.failed_probes >= 3);
+    assert!(state.status(at(29_000)).servers[0].counters.failed_probes >= 3);
     assert_eq!(state.health(id(0)), Health::Healthy);
 }
 

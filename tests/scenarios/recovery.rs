@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tunnel_balancer_core::{Failback, HashOn, Policy, PoolState, RequestMeta, ServerSet, Service, hash};
 
-use crate::pool_driver::{at, counts, drive, exchange, exchange_get, get, id, picks, pool, probe, probed};
+use crate::pool_driver::{at, counts, drive, end, exchange, exchange_get, get, id, picks, pool, probe, probed, status};
 
 #[test]
 fn sel_11_failback_is_automatic_delayed_or_manual() {
@@ -35,11 +35,40 @@ fn sel_11_failback_is_automatic_delayed_or_manual() {
 fn a_server_whose_probes_pass_again_is_held_for_failback() {
     let mut state = probed(|service| service.failback = Failback::Manual);
     for (second, code) in [(40, 500), (60, 500), (80, 200), (100, 200)] {
-        assert!(!state.status(at(second * 1_000))[0].awaiting_failback);
+        assert!(!state.status(at(second * 1_000)).servers[0].awaiting_failback);
         probe(&mut state, [Ok(code), Ok(200)], at(second * 1_000));
     }
-    assert!(state.status(at(100_000))[0].awaiting_failback);
+    assert!(state.status(at(100_000)).servers[0].awaiting_failback);
     assert_eq!(picks(&mut state, 1, at(100_000)), "b");
+}
+
+#[test]
+fn traffic_stays_with_a_held_server_that_had_to_serve() {
+    let mut state = probed(|service| service.failback = Failback::Manual);
+    let mut second = 0;
+    let mut probes = |codes: [u16; 2]| {
+        for _ in 0..2 {
+            second += 40;
+            probe(&mut state, codes.map(Ok), at(second * 1_000));
+        }
+        picks(&mut state, 1, at(second * 1_000))
+    };
+    probes([500, 500]);
+    assert_eq!(probes([200, 200]), "a", "the first one, after an outage of both");
+    assert_eq!(probes([500, 200]), "b");
+    assert_eq!(probes([200, 200]), "b", "the first one has returned");
+    assert_eq!(probes([200, 500]), "a");
+    assert_eq!(probes([200, 200]), "a");
+}
+
+#[test]
+fn a_retry_releases_no_held_server() {
+    let mut state = probed(|service| service.failback = Failback::Manual);
+    end(&mut state, 0, status(530), at(1_000));
+    end(&mut state, 0, status(200), at(11_000));
+    let retry = state.pick(ServerSet::single(id(1)), &get(), at(11_000)).unwrap();
+    assert_eq!(retry.server, id(0), "the other one was tried");
+    assert_eq!(picks(&mut state, 1, at(11_000)), "b");
 }
 
 #[test]

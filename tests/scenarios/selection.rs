@@ -267,7 +267,7 @@ fn response_times_count_errors_and_canceled_attempts() {
     let latency = |event: fn(&mut PoolState)| {
         let mut state = pool(Policy::Latency, &[1, 1], |_, _| ());
         event(&mut state);
-        state.status(at(10_000))[0].latency
+        state.status(at(10_000)).servers[0].latency
     };
     let fast_error = latency(|state| end(state, 0, status(500), at(0)));
     assert!(fast_error >= Some(Duration::from_secs(5)), "a fast error does not count as fast: {fast_error:?}");
@@ -285,13 +285,6 @@ fn only_writes_are_rejected_with_no_writes() {
     let rejection = |request: RequestMeta| state.clone().pick(state.service().all(), &request, at(0)).unwrap_err();
     assert!(matches!(rejection(RequestMeta::new(Method::POST)), LocalReply::NoWrites { .. }));
     assert!(matches!(rejection(get()), LocalReply::Unavailable { .. }));
-}
-
-#[test]
-fn under_maintenance_no_server_gets_requests() {
-    let mut state = pool(Policy::Failover, &[1, 1], |_, change| change(|service| service.maintenance = true));
-    assert_eq!(begin(&mut state, get(), at(0)), Err(LocalReply::Maintenance));
-    assert_eq!(LocalReply::Maintenance.retry_after(), Some(300));
 }
 
 #[test]

@@ -219,12 +219,12 @@ fn a_failback_release_starts_slow_start_only_for_held_servers() {
     send(&mut state, 530, at(0));
     send(&mut state, 200, at(10));
     other.merge(&state.export("x"), at(11));
-    assert!(other.status(at(11))[0].awaiting_failback, "it is held by both isolates");
+    assert!(other.status(at(11)).servers[0].awaiting_failback, "it is held by both isolates");
     let mut fresh = isolate_with(3, adjust);
     state.release_failback(at(20));
     for state_of in [&mut other, &mut fresh] {
         state_of.merge(&state.export("x"), at(20));
-        assert!(!state_of.status(at(20))[0].awaiting_failback);
+        assert!(!state_of.status(at(20)).servers[0].awaiting_failback);
     }
     let first = (0..100).filter(|_| first_choice(&mut fresh, at(20)) == a()).count();
     assert_eq!(first, 100);

@@ -117,7 +117,7 @@ fn rty_26_a_canceled_attempt_has_no_health_impact_and_releases_its_trial() {
     assert_eq!(exchange_get(&mut state, at(10_000)), "a");
     assert_eq!(abandon(&mut state, at(10_001)), ("a".to_owned(), false));
     assert_eq!(exchange_get(&mut state, at(10_001)), "a", "its only place is free");
-    assert_eq!(state.status(at(10_001))[0].counters.failed_attempts, 1);
+    assert_eq!(state.status(at(10_001)).servers[0].counters.failed_attempts, 1);
 }
 
 /// Returns a pool in which `b` failed at 0 s and a request to it is in flight since `tried_at`.

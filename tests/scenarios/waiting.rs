@@ -157,6 +157,26 @@ fn a_canceled_request_is_no_sign_of_a_hung_application() {
 }
 
 #[test]
+fn a_passing_probe_does_not_end_the_grace_period() {
+    let (mut state, mut waiting) = ten_waiting(|service| service.health_check = Some(HealthCheck::default()));
+    let (mut late, mut attempt) = waiting.pop().unwrap();
+    for now in (4_000..=7_000).step_by(250) {
+        for (other, attempt) in &mut waiting {
+            other.wait(&mut state, attempt, true, at(now));
+        }
+    }
+    probe(&mut state, [Ok(200), Ok(200)], at(7_000));
+    waiting.into_iter().for_each(|(mut other, attempt)| other.cancel(&mut state, attempt, at(7_000)));
+    for now in (7_100..17_000).step_by(250) {
+        assert!(!matches!(late.wait(&mut state, &mut attempt, true, at(now)), Wait::GiveUp(_)));
+        probe(&mut state, [Ok(200), Ok(200)], at(now));
+    }
+    assert_eq!(state.ejection_state(id(0), at(17_000)), EjectionState::Active, "a probe was the trial");
+    assert_eq!(late.wait(&mut state, &mut attempt, true, at(17_000)), Wait::Sleep(Duration::from_millis(100)));
+    assert_eq!(late.wait(&mut state, &mut attempt, true, at(17_100)), Wait::GiveUp(Failure::Unresponsive));
+}
+
+#[test]
 fn the_grace_period_restarts_when_a_server_hangs_again() {
     let (mut state, mut waiting) = ten_waiting(|_| ());
     let (mut exchange, mut attempt) = waiting.pop().unwrap();
@@ -343,7 +363,7 @@ fn the_result_of_an_expired_lease_changes_nothing() {
     assert_eq!(lease.server(), expired.server());
     state.on_probe(expired, &Err(Failure::Timeout), at(70_001));
     state.on_probe(lease, &Ok(ProbeResponse::new(StatusCode::OK)), at(70_002));
-    let probes: u64 = state.status(at(70_002)).iter().map(|server| server.counters.probes).sum();
-    let failed: u64 = state.status(at(70_002)).iter().map(|server| server.counters.failed_probes).sum();
+    let probes: u64 = state.status(at(70_002)).servers.iter().map(|server| server.counters.probes).sum();
+    let failed: u64 = state.status(at(70_002)).servers.iter().map(|server| server.counters.failed_probes).sum();
     assert_eq!((probes, failed), (3, 0), "two at the start, and the current one");
 }

@@ -52,6 +52,18 @@ impl Bench {
         }
     }
 
+    /// Starts the target with a configuration and the token of operators.
+    pub async fn start_with_control_token(&self, yaml: impl Into<Yaml>) -> App {
+        let target = self.target.clone().with_control_token();
+        Self { target, logs: Arc::clone(&self.logs) }.start(yaml).await
+    }
+
+    /// Starts the Worker with its configuration in the module `services.yaml`.
+    pub async fn start_with_module(&self, yaml: impl Into<Yaml>) -> App {
+        let Target::Worker(worker) = &self.target else { panic!("this case is only for the Worker") };
+        Self { target: Target::Worker(worker.clone().with_module()), logs: Arc::clone(&self.logs) }.start(yaml).await
+    }
+
     /// Starts the Worker on a platform that rejects more subrequests than `limit`.
     pub async fn start_with_max_subrequests(&self, yaml: impl Into<Yaml>, limit: u32) -> App {
         let Target::Worker(worker) = &self.target else { panic!("this case is only for the Worker") };
@@ -68,6 +80,18 @@ impl Bench {
     pub async fn serve_with_open_files(&self, yaml: impl Into<Yaml>, limit: u32, arguments: &[&str]) -> Process {
         let Target::Native(proxy) = &self.target else { panic!("this case is only for the native proxy") };
         let started = proxy.with_open_files(limit).start(&yaml.into().0, arguments, &self.log(), None).await;
+        started.unwrap_or_else(|rejection| panic!("{rejection}"))
+    }
+
+    /// Starts the native proxy with environment variables.
+    pub async fn serve_with_env(
+        &self,
+        yaml: impl Into<Yaml>,
+        arguments: &[&str],
+        variables: &[(&str, &str)],
+    ) -> Process {
+        let Target::Native(proxy) = &self.target else { panic!("this case is only for the native proxy") };
+        let started = proxy.with_env(variables).start(&yaml.into().0, arguments, &self.log(), None).await;
         started.unwrap_or_else(|rejection| panic!("{rejection}"))
     }
 

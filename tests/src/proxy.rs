@@ -29,12 +29,20 @@ pub use rustix::process::Signal;
 /// builds.
 pub const PROXY: &str = "TUNNEL_BALANCER_PROXY";
 
+/// The secret of [`Proxy`] and of the Worker with which it shares health: its variable and value.
+pub const MONITOR_KEY: (&str, &str) = ("BALANCER_MONITOR_KEY", "a key that the tests use");
+
+/// The token of a monitor for Cloudflare's API: its variable and value.
+pub const API_TOKEN: (&str, &str) = ("CLOUDFLARE_API_TOKEN", "a-token-of-the-tests");
+
 /// The program.
 #[derive(Clone, Debug)]
 pub struct Proxy {
     program: PathBuf,
     /// The limit of open files. `None`: that of this process.
     open_files: Option<u32>,
+    /// Environment variables, apart from the secret of all targets.
+    variables: Vec<(String, String)>,
 }
 
 /// A running proxy: a [`Client`] of its first address, with a log. Killed and waited for on drop.
@@ -69,12 +77,40 @@ impl Proxy {
                 "no proxy at {program}: build it first, with `cargo build -p tunnel-balancer`, or name one in {PROXY}"
             ));
         }
-        Ok(Self { program, open_files: None })
+        Ok(Self { program, open_files: None, variables: Vec::new() })
+    }
+
+    /// Returns the path of the program.
+    pub fn program(&self) -> &Path {
+        &self.program
     }
 
     /// Sets a limit of open files, which the program cannot raise.
     pub fn with_open_files(&self, limit: u32) -> Self {
         Self { open_files: Some(limit), ..self.clone() }
+    }
+
+    /// Sets environment variables.
+    pub fn with_env(&self, variables: &[(&str, &str)]) -> Self {
+        let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        Self { variables: variables.collect(), ..self.clone() }
+    }
+
+    /// Returns the command that runs a monitor of this file.
+    pub fn monitor(&self, file: &Path) -> Command {
+        let mut command = self.command();
+        command.args(["monitor", "--file"]).arg(file);
+        command.envs([SECRET, MONITOR_KEY, API_TOKEN]);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    /// Returns the command that controls the balancer at `url` with this token.
+    pub fn ctl(&self, url: &str, token: &str) -> Command {
+        let mut command = self.command();
+        command.args(["ctl", "--url", url]).env("BALANCER_CONTROL_TOKEN", token).env("USER", "alice");
+        command.stdin(Stdio::null());
+        command
     }
 
     fn command(&self) -> Command {
@@ -126,6 +162,8 @@ impl Proxy {
             .args(default_listener)
             .args(arguments)
             .env(SECRET.0, SECRET.1)
+            .env(MONITOR_KEY.0, MONITOR_KEY.1)
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .envs(roots.map(|file| ("SSL_CERT_FILE", file)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -13,6 +13,9 @@ use crate::workerd::BuiltWorker;
 /// The name and the value of the secret of every target: `"${AFFINITY_KEY}"` in a configuration.
 pub const SECRET: (&str, &str) = ("AFFINITY_KEY", "a key of the conformance suite");
 
+/// The variable and the value of the token of operators: see [`Target::with_control_token`].
+pub const CONTROL_TOKEN: (&str, &str) = ("BALANCER_CONTROL_TOKEN", "a-token-of-the-conformance-suite");
+
 /// The kinds of host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Host {
@@ -31,6 +34,8 @@ pub enum Target {
     Worker(BuiltWorker),
     /// The program `tunnel-balancer serve`.
     Native(Proxy),
+    /// The same with an admin listener.
+    NativeWithAdmin(Proxy),
 }
 
 /// A started target. It ends when this is dropped.
@@ -60,10 +65,12 @@ pub enum Limit {
     SingleSends,
     /// Small buffers for uploads.
     SmallUploadBuffers,
+    /// Rejecting hostnames such as `xn--a`, which are no valid international names.
+    InvalidPunycode,
 }
 
 /// The limits of each host, and their reasons. Those of the Worker hold on the newest workerd, too.
-pub const LIMITS: [(Host, Limit, &str); 7] = [
+pub const LIMITS: [(Host, Limit, &str); 8] = [
     (
         Host::Worker,
         Limit::RefusedConnections,
@@ -83,6 +90,7 @@ pub const LIMITS: [(Host, Limit, &str); 7] = [
         Limit::SmallUploadBuffers,
         "workerd keeps about 1 MB of each upload, also for a script that only calls fetch",
     ),
+    (Host::WorkerNewest, Limit::InvalidPunycode, "the URL class of workerd accepts such names"),
 ];
 
 impl Host {
@@ -119,7 +127,18 @@ impl Target {
         match self {
             Self::Worker(worker) if worker.is_newest() => Host::WorkerNewest,
             Self::Worker(_) => Host::Worker,
-            Self::Native(_) => Host::Native,
+            Self::Native(_) | Self::NativeWithAdmin(_) => Host::Native,
+        }
+    }
+
+    /// Returns the target with the token of operators.
+    #[must_use]
+    pub fn with_control_token(self) -> Self {
+        match self {
+            Self::Worker(worker) => Self::Worker(worker.with_secret(CONTROL_TOKEN.0, CONTROL_TOKEN.1)),
+            Self::Native(proxy) | Self::NativeWithAdmin(proxy) => {
+                Self::NativeWithAdmin(proxy.with_env(&[CONTROL_TOKEN]))
+            }
         }
     }
 
@@ -130,15 +149,23 @@ impl Target {
                 let (addr, process) = worker.start(yaml, 0, log).await?;
                 Ok(Running { addr, pid: process.id(), _guard: Box::new(process) })
             }
-            Self::Native(proxy) => {
+            Self::Native(proxy) | Self::NativeWithAdmin(proxy) => {
                 // As behind Cloudflare, so that both hosts get the address of a client in the same
                 // way.
-                let behind_cloudflare = ["--client-ip-header", "cf-connecting-ip"];
-                let started = proxy.start(yaml, &behind_cloudflare, log, None).await;
+                let mut arguments = vec!["--client-ip-header", "cf-connecting-ip"];
+                if matches!(self, Self::NativeWithAdmin(_)) {
+                    arguments.extend(["--admin", "127.0.0.1:0"]);
+                }
+                let started = proxy.start(yaml, &arguments, log, None).await;
                 let process = started.map_err(|rejection| rejection.to_string())?;
                 Ok(Running { addr: process.addrs()[0], pid: process.id(), _guard: Box::new(process) })
             }
         }
+    }
+
+    /// Returns whether it has no [`Limit::InvalidPunycode`].
+    pub fn rejects_invalid_punycode(&self) -> bool {
+        self.can(Limit::InvalidPunycode)
     }
 
     /// Returns whether it has no [`Limit::RefusedConnections`].

@@ -4,6 +4,8 @@
 //! substitute is used. Each target is a separate process with a cold isolate. Its configuration
 //! allows connections to loopback only. It is killed when it is dropped, also by a panic.
 
+mod installed;
+
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -16,6 +18,7 @@ use tokio::sync::oneshot;
 use crate::gate::Gate;
 use crate::log::Log;
 use crate::target::SECRET;
+use crate::workerd::installed::installed;
 
 /// The compatibility date, which must be that of `wrangler.toml`.
 pub const COMPATIBILITY_DATE: &str = "2026-04-24";
@@ -33,6 +36,18 @@ const PANICKING: &str = "target/worker-panic-on-demand";
 const SCRIPT: &str = "index.js";
 const WASM: &str = "index_bg.wasm";
 
+/// The modules of the repository that wrangler bundles with the build. The first one is the entry.
+const SOURCES: [&str; 2] = ["worker.js", "crates/worker/js/index.js"];
+
+/// Where `SOURCES` import the build from.
+const BUILD: &str = "crates/worker/build";
+
+/// The text module with the configuration.
+const MODULE: &str = "services.yaml";
+
+/// The file with the variable that overrides the module.
+const VARIABLE: &str = "variable.yaml";
+
 /// The module that limits subrequests.
 const LIMIT: &str = "limit.js";
 
@@ -43,6 +58,15 @@ pub struct BuiltWorker {
     program: PathBuf,
     is_newest: bool,
     max_subrequests: Option<u32>,
+    /// Whether it gets its configuration as the module instead of the variable.
+    uses_module: bool,
+    /// Whether it has a cache.
+    has_cache: bool,
+    /// The secrets, by name.
+    secrets: Vec<(String, String)>,
+    /// The server that gets all requests of the Worker. `None`: servers on loopback, by their
+    /// address.
+    outbound: Option<SocketAddr>,
 }
 
 /// A running workerd. Killed and waited for on drop.
@@ -63,6 +87,11 @@ impl BuiltWorker {
     pub fn find_newest() -> Result<Self, String> {
         let program = installed("node_modules/workerd-newest/node_modules")?;
         Ok(Self { program, is_newest: true, ..Self::find()? })
+    }
+
+    /// Returns the directory of the build.
+    pub fn path(&self) -> &Path {
+        &self.directory
     }
 
     /// Returns whether its workerd is the newest.
@@ -87,15 +116,25 @@ impl BuiltWorker {
                 return Err(format!("no {file} in {directory}: run `{built_by}` first"));
             }
         }
+        let secret = (SECRET.0.to_owned(), SECRET.1.to_owned());
         let program = match env::var_os(WORKERD) {
             Some(program) => PathBuf::from(program),
             None => installed("node_modules")?,
         };
-        Ok(Self { directory, program, is_newest: false, max_subrequests: None })
+        Ok(Self {
+            directory,
+            program,
+            is_newest: false,
+            max_subrequests: None,
+            uses_module: false,
+            has_cache: false,
+            secrets: vec![secret],
+            outbound: None,
+        })
     }
 
     fn directory() -> PathBuf {
-        env::var_os(WORKER_DIR).map_or_else(|| root().join("crates/worker/build"), PathBuf::from)
+        env::var_os(WORKER_DIR).map_or_else(|| root().join(BUILD), PathBuf::from)
     }
 
     /// Limits subrequests, as Cloudflare does per invocation. workerd has no such limit, so a
@@ -106,10 +145,64 @@ impl BuiltWorker {
         self
     }
 
+    /// Sends all requests of the Worker to one server, which distinguishes them by `Host`.
+    #[must_use]
+    pub fn with_outbound(mut self, server: SocketAddr) -> Self {
+        self.outbound = Some(server);
+        self
+    }
+
+    /// Passes the configuration as the module `services.yaml`, without the variable.
+    #[must_use]
+    pub fn with_module(mut self) -> Self {
+        self.uses_module = true;
+        self
+    }
+
+    /// Adds a cache that keeps nothing, as one that is always evicted. Without it, workerd fails
+    /// each use of `caches`.
+    #[must_use]
+    pub fn with_cache(mut self) -> Self {
+        self.has_cache = true;
+        self
+    }
+
+    /// Uses the build in another checkout.
+    #[must_use]
+    pub fn of_checkout(mut self, root: &Path) -> Self {
+        self.directory = root.join(BUILD);
+        self
+    }
+
+    /// Returns the version of its workerd.
+    pub fn version(&self) -> Result<String, String> {
+        let output = Command::new(&self.program).arg("--version").output();
+        let output = output.map_err(|error| format!("cannot start {}: {error}", self.program.display()))?;
+        Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    }
+
+    /// Adds a secret.
+    #[must_use]
+    pub fn with_secret(mut self, name: &str, value: &str) -> Self {
+        self.secrets.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
     /// Starts it with a configuration on a loopback port (0: any). Returns when it listens.
     pub async fn start(&self, yaml: &str, port: u16, log: &Log) -> Result<(SocketAddr, Process), String> {
-        let files =
-            self.files(yaml, port).map_err(|error| format!("cannot write the configuration of workerd: {error}"))?;
+        let files = self.files(yaml, port).map_err(unwritable)?;
+        self.run(files, log).await
+    }
+
+    /// Starts another script in place of the Worker, on any loopback port.
+    pub async fn start_script(&self, script: &str, log: &Log) -> Result<(SocketAddr, Process), String> {
+        let files = tempfile::Builder::new().prefix("tunnel-balancer-").tempdir().map_err(unwritable)?;
+        fs::write(files.path().join(SCRIPT), script).map_err(unwritable)?;
+        fs::write(files.path().join("config.capnp"), script_config(self.outbound)).map_err(unwritable)?;
+        self.run(files, log).await
+    }
+
+    async fn run(&self, files: TempDir, log: &Log) -> Result<(SocketAddr, Process), String> {
         let mut child = Command::new(&self.program)
             .args(["serve", "--control-fd=1"])
             .arg(files.path().join("config.capnp"))
@@ -132,15 +225,71 @@ impl BuiltWorker {
 
     fn files(&self, yaml: &str, port: u16) -> std::io::Result<TempDir> {
         let files = tempfile::Builder::new().prefix("tunnel-balancer-").tempdir()?;
+        let path = |name: &str| files.path().join(name);
+        fs::create_dir_all(path(BUILD))?;
+        fs::create_dir_all(path("crates/worker/js"))?;
         for file in [SCRIPT, WASM] {
-            fs::copy(self.directory.join(file), files.path().join(file))?;
+            fs::copy(self.directory.join(file), path(BUILD).join(file))?;
         }
-        fs::write(files.path().join("services.yaml"), yaml)?;
+        for file in SOURCES {
+            fs::copy(root().join(file), path(file))?;
+        }
+        if self.uses_module {
+            fs::write(path(MODULE), yaml)?;
+        } else {
+            fs::copy(root().join(MODULE), path(MODULE))?;
+            fs::write(path(VARIABLE), yaml)?;
+        }
         if let Some(limit) = self.max_subrequests {
-            fs::write(files.path().join(LIMIT), limiting_module(limit))?;
+            fs::write(path(LIMIT), limiting_module(limit))?;
         }
-        fs::write(files.path().join("config.capnp"), config(port, self.max_subrequests.is_some()))?;
+        if self.has_cache {
+            fs::write(path("cache.js"), CACHE_SCRIPT)?;
+        }
+        fs::write(path("config.capnp"), self.config(port))?;
         Ok(files)
+    }
+
+    /// Returns the configuration of workerd. `allow = ["local"]` is loopback only, so a case cannot
+    /// reach any other host.
+    fn config(&self, port: u16) -> String {
+        // The first module is the main one.
+        let scripts = self.max_subrequests.map(|_| LIMIT).into_iter().chain(SOURCES).map(str::to_owned);
+        let module = |name: String| format!("(name = \"{name}\", esModule = embed \"{name}\"),\n        ");
+        let scripts: String = scripts.chain([format!("{BUILD}/{SCRIPT}")]).map(module).collect();
+        let variable = format!("(name = \"SERVICES_YAML\", text = embed \"{VARIABLE}\"),\n        ");
+        let variable = if self.uses_module { String::new() } else { variable };
+        let secret = |(name, value): &(String, String)| format!("(name = \"{name}\", text = \"{value}\"),\n        ");
+        let secrets: String = self.secrets.iter().map(secret).collect();
+        let outbound = match self.outbound {
+            Some(server) => format!(r#"external = (address = "{server}", http = ())"#),
+            None => r#"network = (allow = ["local"])"#.to_owned(),
+        };
+        let (cache, use_of_cache) = if self.has_cache { (CACHE, "cacheApiOutbound = \"cache\",") } else { ("", "") };
+        format!(
+            r#"using Workerd = import "/workerd/workerd.capnp";
+
+const config :Workerd.Config = (
+  services = [
+    (name = "worker", worker = (
+      modules = [
+        {scripts}(name = "{MODULE}", text = embed "{MODULE}"),
+        (name = "{BUILD}/{WASM}", wasm = embed "{BUILD}/{WASM}"),
+      ],
+      compatibilityDate = "{COMPATIBILITY_DATE}",
+      bindings = [
+        {variable}{secrets}
+      ],
+      globalOutbound = "outbound",
+      {use_of_cache}
+    )),
+    {cache}
+    (name = "outbound", {outbound}),
+  ],
+  sockets = [(name = "http", address = "127.0.0.1:{port}", http = (), service = "worker")],
+);
+"#
+        )
     }
 }
 
@@ -163,75 +312,36 @@ impl Drop for Process {
     }
 }
 
+fn unwritable(error: std::io::Error) -> String {
+    format!("cannot write the configuration of workerd: {error}")
+}
+
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// Returns the configuration of workerd. `allow = ["local"]` is loopback only, so a case cannot
-/// reach any other host.
-fn config(port: u16, is_limited: bool) -> String {
-    let (secret, value) = SECRET;
-    // The first module is the main one.
-    let limit = if is_limited { format!(r#"(name = "{LIMIT}", esModule = embed "{LIMIT}"),"#) } else { String::new() };
-    format!(
-        r#"using Workerd = import "/workerd/workerd.capnp";
+/// A service that accepts writes, and has no entry.
+const CACHE: &str = r#"(name = "cache", worker = (
+      modules = [(name = "cache.js", esModule = embed "cache.js")],
+      compatibilityDate = "2026-04-24",
+    )),"#;
 
-const config :Workerd.Config = (
-  services = [
-    (name = "worker", worker = (
-      modules = [
-        {limit}
-        (name = "{SCRIPT}", esModule = embed "{SCRIPT}"),
-        (name = "{WASM}", wasm = embed "{WASM}"),
-      ],
-      compatibilityDate = "{COMPATIBILITY_DATE}",
-      bindings = [
-        (name = "SERVICES_YAML", text = embed "services.yaml"),
-        (name = "{secret}", text = "{value}"),
-      ],
-      globalOutbound = "loopback",
-    )),
-    (name = "loopback", network = (allow = ["local"])),
-  ],
-  sockets = [(name = "http", address = "127.0.0.1:{port}", http = (), service = "worker")],
-);
-"#
-    )
-}
+const CACHE_SCRIPT: &str = "export default { fetch: ({ method }) => method === 'PUT'
+  ? new Response(null, { status: 204 })
+  : new Response(null, { status: 504, headers: { 'CF-Cache-Status': 'MISS' } }) };";
 
 /// Returns a module that runs the Worker with a limit of subrequests. The message is that of
 /// Cloudflare's runtime.
 fn limiting_module(limit: u32) -> String {
+    let [entry, _] = SOURCES;
     format!(
         r#"const send = globalThis.fetch;
 let left = {limit};
 globalThis.fetch = (...request) =>
   left-- > 0 ? send(...request) : Promise.reject(new Error("Too many subrequests by single Worker invocation."));
-export * from "./{SCRIPT}";
-export {{ default }} from "./{SCRIPT}";
+export {{ default, Monitor }} from "./{entry}";
 "#
     )
-}
-
-/// Returns the workerd below a directory of npm packages.
-fn installed(packages: &str) -> Result<PathBuf, String> {
-    let program = root().join(packages).join(format!("@cloudflare/{}/bin/workerd", package()?));
-    if program.is_file() {
-        Ok(program)
-    } else {
-        Err(format!("no workerd at {}: run `npm ci` first", program.display()))
-    }
-}
-
-/// Returns the npm package of workerd for this machine.
-fn package() -> Result<&'static str, String> {
-    match (env::consts::OS, env::consts::ARCH) {
-        ("linux", "x86_64") => Ok("workerd-linux-64"),
-        ("linux", "aarch64") => Ok("workerd-linux-arm64"),
-        ("macos", "x86_64") => Ok("workerd-darwin-64"),
-        ("macos", "aarch64") => Ok("workerd-darwin-arm64"),
-        (os, arch) => Err(format!("no workerd is published for {os} on {arch}; set {WORKERD} to its path")),
-    }
 }
 
 /// Copies an output into the log on a thread of its own, reports the port that workerd announces,
@@ -256,4 +366,28 @@ fn read(output: Option<impl Read + Send + 'static>, log: Log, mut announce: Opti
 fn announced_port(line: &str) -> Option<u16> {
     let rest = line.strip_prefix(r#"{"event":"listen","socket":"http","port":"#)?;
     rest.trim_end_matches('}').parse().ok()
+}
+
+/// Returns the configuration of workerd for a script alone.
+fn script_config(outbound: Option<SocketAddr>) -> String {
+    let outbound = match outbound {
+        Some(server) => format!(r#"external = (address = "{server}", http = ())"#),
+        None => r#"network = (allow = ["local"])"#.to_owned(),
+    };
+    format!(
+        r#"using Workerd = import "/workerd/workerd.capnp";
+
+const config :Workerd.Config = (
+  services = [
+    (name = "worker", worker = (
+      modules = [(name = "{SCRIPT}", esModule = embed "{SCRIPT}")],
+      compatibilityDate = "{COMPATIBILITY_DATE}",
+      globalOutbound = "outbound",
+    )),
+    (name = "outbound", {outbound}),
+  ],
+  sockets = [(name = "http", address = "127.0.0.1:0", http = (), service = "worker")],
+);
+"#
+    )
 }

@@ -106,6 +106,12 @@ impl From<Vec<Service>> for Yaml {
     }
 }
 
+impl From<String> for Yaml {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
 impl From<&str> for Yaml {
     fn from(text: &str) -> Self {
         Self(text.to_owned())

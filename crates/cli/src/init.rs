@@ -1,26 +1,29 @@
-//! `tunnel-balancer init`: a first services.yaml, from options or a dialog.
+//! `tunnel-balancer init`: a first services.yaml, from options or a dialog, with or without the
+//! folder of a deployment with npm.
 
 use std::io::{BufRead, IsTerminal, Write, stderr, stdin};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
-use tunnel_balancer_config::{policy_names, yaml_scalar};
+use tunnel_balancer_config::{Code, Platform, parse_for, policy_names, yaml_scalar};
 
 use crate::draft::{Draft, DraftService, render};
 use crate::map_file::MapFile;
-use crate::{input, output};
+use crate::{input, npm_folder, output};
 
 /// Write a first services.yaml with one public host and its servers.
 ///
-/// On a terminal it prompts for values that no option sets. Each value is checked at once.
+/// On a terminal it prompts for values that no option sets. Each value is checked at once. With
+/// --npm, it also writes the other files of a deployment that needs Node alone.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
   tunnel-balancer init
   tunnel-balancer init --host chat.example.com --server chat-a.example.com --server chat-b.example.com
+  tunnel-balancer init --npm my-balancer
 
-Exit codes: 0 written; 1 the file exists, or cannot be written; 2 an invalid value, \
+Exit codes: 0 written; 1 a file exists, or cannot be written; 2 an invalid value, \
 or a missing one without a terminal.")]
 pub(crate) struct Init {
     /// Public hostname, with a path if the servers serve only that path.
@@ -38,6 +41,12 @@ pub(crate) struct Init {
     #[arg(long, value_name = "PATH")]
     health_path: Option<String>,
 
+    /// Write the folder of a deployment with npm: services.yaml, wrangler.toml, package.json, the
+    /// entry and others. An existing services.yaml is kept. By default `tunnel-balancer`.
+    #[arg(long, value_name = "DIR", num_args = 0..=1, default_missing_value = npm_folder::DEFAULT)]
+    #[arg(conflicts_with = "output")]
+    npm: Option<PathBuf>,
+
     /// File to write; `-` prints it.
     #[arg(short, long, value_name = "FILE", default_value = MapFile::DEFAULT)]
     output: PathBuf,
@@ -46,7 +55,7 @@ pub(crate) struct Init {
     #[arg(short, long)]
     yes: bool,
 
-    /// Replace the file if it exists.
+    /// Replace files that exist.
     #[arg(long)]
     force: bool,
 }
@@ -63,13 +72,64 @@ struct Values {
 const DEFAULT_POLICY: &str = "failover";
 const DEFAULT_PATH: &str = "/";
 
+/// The schema in the repository and in the npm package.
+const SCHEMA: &str = "schema/services.schema.json";
+
 impl Init {
     pub(crate) fn run(self) -> ExitCode {
-        // Checked before the first prompt.
-        if self.output.exists() && !self.force {
-            eprintln!("error: {} already exists\n  hint: replace it with `--force`", self.output.display());
-            return ExitCode::FAILURE;
+        match self.write() {
+            Ok(report) => output::print(&report),
+            Err((message, code)) => {
+                eprintln!("{message}");
+                ExitCode::from(code)
+            }
         }
+    }
+
+    /// Returns the report, or an error with its exit code.
+    fn write(&self) -> Result<String, (String, u8)> {
+        let failed = |error: String| (format!("error: {error}"), 1);
+        let Some(directory) = &self.npm else {
+            self.check_new(&self.output)?;
+            let text = schema_line(&self.output) + &self.values()?.text("");
+            output::write(&self.output, &text, self.force).map_err(failed)?;
+            let is_printed = input::is_stdio(&self.output);
+            return Ok(if is_printed { String::new() } else { next_steps(&self.output, is_local(&text)) });
+        };
+        // Checked before the first prompt.
+        if !self.force {
+            npm_folder::check_new(directory).map_err(|message| (message, 1))?;
+        }
+        let map = directory.join(MapFile::DEFAULT);
+        let is_kept = map.exists() && !self.force;
+        let text = if is_kept {
+            if self.has_values() {
+                self.check_new(&map)?;
+            }
+            None
+        } else {
+            let schema = format!("# yaml-language-server: $schema={}{SCHEMA}\n", npm_folder::PACKAGE);
+            Some(schema + &self.values()?.text(npm_folder::PACKAGE))
+        };
+        let report = npm_folder::write(directory, text.as_deref(), self.force).map_err(failed)?;
+        Ok(report + &npm_folder::next_steps(directory))
+    }
+
+    /// Returns an error if the file exists already and is not to be replaced.
+    fn check_new(&self, file: &Path) -> Result<(), (String, u8)> {
+        if file.exists() && !self.force {
+            return Err((format!("error: {} already exists\n  hint: replace it with `--force`", file.display()), 1));
+        }
+        Ok(())
+    }
+
+    /// Returns whether an option sets a value of the map.
+    fn has_values(&self) -> bool {
+        self.host.is_some() || !self.server.is_empty() || self.policy.is_some() || self.health_path.is_some()
+    }
+
+    /// Returns the values of the options and of the prompts.
+    fn values(&self) -> Result<Values, (String, u8)> {
         let values = self.given().and_then(|given| {
             if stdin().is_terminal() {
                 prompt(given, self.yes, &mut stdin().lock(), &mut stderr())
@@ -77,22 +137,7 @@ impl Init {
                 given.complete()
             }
         });
-        let values = match values {
-            Ok(values) => values,
-            Err(message) => {
-                eprintln!("{message}");
-                return ExitCode::from(2);
-            }
-        };
-        let text = schema_line(&self.output) + &values.draft().text();
-        match output::write(&self.output, &text, self.force) {
-            Ok(()) if input::is_stdio(&self.output) => ExitCode::SUCCESS,
-            Ok(()) => output::print(&next_steps(&self.output)),
-            Err(error) => {
-                eprintln!("error: {error}");
-                ExitCode::FAILURE
-            }
-        }
+        values.map_err(|message| (message, 2))
     }
 
     /// Returns the values of the options.
@@ -148,11 +193,17 @@ impl Values {
             "# Health check: the path must return 2xx or 3xx only while the application works.".to_owned(),
             format!("health_check: {{ path: {} }}", yaml_scalar(self.health_path.as_deref().unwrap_or(DEFAULT_PATH))),
         ];
+        Draft { services: vec![service], ..Draft::default() }
+    }
+
+    /// Returns the file. `repository` is the directory with `examples`.
+    fn text(&self, repository: &str) -> String {
         let comments = [
             "Public hostnames and their servers, in the order of preference.",
-            "Deploy changes with `npx wrangler deploy`. All settings and defaults: examples/all-settings.yaml.",
+            "Deploy changes with `npx wrangler deploy`; `tunnel-balancer serve` applies them by itself.",
+            &format!("All settings and defaults: {repository}examples/all-settings.yaml."),
         ];
-        Draft { comments: comments.map(str::to_owned).to_vec(), services: vec![service], defaults: Vec::new() }
+        Draft { comments: comments.map(str::to_owned).to_vec(), ..self.draft() }.text()
     }
 }
 
@@ -235,27 +286,47 @@ impl<R: BufRead, W: Write> Dialog<'_, R, W> {
 /// Returns the comment by which editors find the schema, if it is beside the file as in a clone of
 /// this repository.
 fn schema_line(file: &Path) -> String {
-    const SCHEMA: &str = "schema/services.schema.json";
     let is_beside = file.with_file_name(SCHEMA).is_file();
     if is_beside { format!("# yaml-language-server: $schema={SCHEMA}\n") } else { String::new() }
 }
 
-fn next_steps(file: &Path) -> String {
-    let file = file.display().to_string();
-    let (variable, option) = match file.as_str() {
-        MapFile::DEFAULT => (String::new(), String::new()),
-        _ => (format!("SERVICES_FILE={file} "), format!(" -f {file}")),
+/// Returns whether `serve` reaches the servers of a map, and a Worker does not.
+fn is_local(text: &str) -> bool {
+    let has_unreachable = |platform| {
+        let warnings = parse_for(text, platform).map(|config| config.warnings).unwrap_or_default();
+        warnings.iter().any(|warning| warning.code == Code::Unreachable)
     };
-    let commands = [
-        ("check", "report errors and estimated usage"),
-        ("simulate", "simulate an outage of the first server"),
-        ("generate cloudflared --tunnel NAME=PATTERN", "print the rules of a tunnel"),
-        ("generate wrangler --write", "write the routes into wrangler.toml"),
-    ];
-    let commands = commands.map(|(command, purpose)| (format!("{command}{option}"), purpose));
+    has_unreachable(Platform::Worker) && !has_unreachable(Platform::Serve)
+}
+
+fn next_steps(file: &Path, is_local: bool) -> String {
+    let file = file.display().to_string();
+    let (copy, option) = match file.as_str() {
+        MapFile::DEFAULT => (String::new(), String::new()),
+        _ => (format!("cp {file} {} && ", MapFile::DEFAULT), format!(" -f {file}")),
+    };
+    let simulate = ("simulate", "simulate an outage of the first server");
+    let commands: &[(&str, &str)] = if is_local {
+        &[
+            ("check --for serve", "report errors"),
+            simulate,
+            ("probe", "run every health check once from this machine"),
+            ("serve", "run the reverse proxy on this machine"),
+        ]
+    } else {
+        &[
+            ("check", "report errors and estimated usage"),
+            simulate,
+            ("generate cloudflared --tunnel NAME=PATTERN", "print the rules of a tunnel"),
+            ("generate wrangler --write", "write the routes into wrangler.toml"),
+        ]
+    };
+    let commands =
+        commands.iter().map(|(command, purpose)| (format!("{command}{option}"), purpose)).collect::<Vec<_>>();
     let width = commands.iter().map(|(command, _)| command.len()).max().unwrap_or_default();
     let lines = commands.iter().map(|(command, purpose)| format!("  tunnel-balancer {command:width$}  {purpose}\n"));
-    format!("wrote {file}\n\nNext:\n{}  {variable}npx wrangler deploy\n", lines.collect::<String>())
+    let deploy = if is_local { String::new() } else { format!("  {copy}npx wrangler deploy\n") };
+    format!("wrote {file}\n\nNext:\n{}{deploy}", lines.collect::<String>())
 }
 
 #[cfg(test)]

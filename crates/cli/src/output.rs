@@ -15,6 +15,12 @@ pub(crate) fn print(text: &str) -> ExitCode {
     exit_code(write_to(stdout().lock(), text))
 }
 
+/// Prints a part of a result without end. Returns whether something reads it.
+pub(crate) fn has_reader(text: &str) -> bool {
+    let mut out = stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_ok()
+}
+
 /// Prints a result that may contain strings of clients, servers or other files. Characters that a
 /// terminal hides or obeys are escaped.
 pub(crate) fn print_escaped(text: &str) -> ExitCode {

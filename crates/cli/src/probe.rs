@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, interval_at};
-use tunnel_balancer_config::{normalize_address, parse_with};
-use tunnel_balancer_core::Service;
+use tunnel_balancer_config::{Errors, Platform, normalize_address, parse_available, parse_with};
+use tunnel_balancer_core::{Service, domain_to_ascii};
 use tunnel_balancer_native::{ProbeReport, ProbeRunner};
 
 use crate::map_file::{MapFile, hint_for};
@@ -84,21 +84,29 @@ impl Probe {
     fn services(&self) -> Result<Vec<Service>, String> {
         let name = self.map.name();
         let yaml = input::yaml(self.map.path())?;
-        let config = parse_with(&yaml, &|name| std::env::var(name).ok());
-        let mut config = config.map_err(|errors| output::rendered(&errors, &name, &yaml))?;
-        config.resolve_files(self.map.path());
-        let mut services = config.services;
-        if let Some(wanted) = &self.service {
-            let names = services.iter().map(Service::name).collect::<Vec<_>>().join(", ");
-            let address = normalize_address(wanted).unwrap_or_else(|| wanted.clone());
-            services.retain(|service| service.name() == address);
-            if services.is_empty() {
-                let hint = Some(hint_for(wanted)).filter(|hint| !hint.is_empty());
-                let hint = hint.unwrap_or_else(|| format!("\n  hint: expected one of {names}"));
-                return Err(format!("error: unknown service `{wanted}` in {name}{hint}"));
-            }
+        let secret = |name: &str| std::env::var(name).ok();
+        let rejected = |errors: &Errors| output::rendered(errors, &name, &yaml);
+        let Some(wanted) = &self.service else {
+            let mut config = parse_with(&yaml, &secret).map_err(|errors| rejected(&errors))?;
+            config.resolve_files(self.map.path());
+            return Ok(config.services);
+        };
+        // Secrets of other services are not needed.
+        let mut read =
+            parse_available(&yaml, Platform::Serve, &secret, &domain_to_ascii).map_err(|errors| rejected(&errors))?;
+        read.config.resolve_files(self.map.path());
+        let address = normalize_address(wanted).unwrap_or_else(|| wanted.clone());
+        if let Some(errors) = read.errors.filter(|_| read.without_secrets.contains(&address)) {
+            return Err(rejected(&errors));
         }
-        Ok(services)
+        let services = read.config.services;
+        let names = services.iter().map(Service::name).chain(read.without_secrets).collect::<Vec<_>>().join(", ");
+        let service = services.into_iter().find(|service| service.name() == address);
+        service.map(|service| vec![service]).ok_or_else(|| {
+            let hint = Some(hint_for(wanted)).filter(|hint| !hint.is_empty());
+            let hint = hint.unwrap_or_else(|| format!("\n  hint: expected one of {names}"));
+            format!("error: unknown service `{wanted}` in {name}{hint}")
+        })
     }
 }
 

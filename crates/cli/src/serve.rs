@@ -9,13 +9,15 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use ipnet::IpNet;
-use tunnel_balancer_core::LogLevel;
 use tunnel_balancer_native::{
-    Limits, Listen, LogFormat, LogLayer, LogWriter, Options, Protocol, StartError, TlsFiles, TrustedProxies,
+    Admin, Limits, Listen, LogFormat, LogLayer, LogWriter, Options, Protocol, PushTarget, PushUrl, StartError,
+    TlsFiles, Token, TrustedProxies,
 };
 
+use crate::log_options::LogOptions;
 use crate::map_file::MapFile;
-use crate::{address, input};
+use crate::token::TOKEN;
+use crate::{address, input, monitor_key};
 
 /// Serve the public hosts of services.yaml from this machine, as a reverse proxy.
 ///
@@ -40,8 +42,8 @@ pub(crate) struct Serve {
     map: MapFile,
 
     /// Address to listen on: 127.0.0.1:8080, localhost:8080, an IPv6 address in brackets with a
-    /// port, or all IPv4 addresses with :8080. Port 0 is any free port, which the log names.
-    /// With --tls-cert it is for HTTPS, unless it begins with http://. Repeatable.
+    /// port, or all IPv4 addresses with :8080. Port 0 is any free port, which the log names. With
+    /// --tls-cert it is for HTTPS, unless it begins with http://. Repeatable.
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080", value_parser = address::listener)]
     listen: Vec<(Option<Protocol>, SocketAddr)>,
 
@@ -84,13 +86,8 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "TIME", default_value = "10m", value_parser = duration)]
     upstream_idle_timeout: Duration,
 
-    /// Log events of this level and above. `debug` includes every failed probe.
-    #[arg(long, value_name = "LEVEL", default_value = "info")]
-    log_level: Level,
-
-    /// Format of the log.
-    #[arg(long, value_name = "FORMAT", default_value = "json")]
-    log_format: Format,
+    #[command(flatten)]
+    log: LogOptions,
 
     /// Where to log requests: `off`, `stdout` or `-`, or a file to append to.
     #[arg(long, value_name = "FILE", default_value = "stdout")]
@@ -114,26 +111,27 @@ pub(crate) struct Serve {
     /// networks.
     #[arg(long, value_name = "NUMBER", value_parser = at_least_one)]
     max_connections_per_client: Option<usize>,
+
+    /// Address for `tunnel-balancer ctl`, which changes servers at run time: 127.0.0.1:8081. With
+    /// the environment variable BALANCER_CONTROL_TOKEN, requests need this token. Without it, the
+    /// address has to be one of this machine.
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = address::listen)]
+    admin: Option<SocketAddr>,
+
+    /// File in which changes by `tunnel-balancer ctl`, and the history, survive a restart.
+    #[arg(long, value_name = "FILE")]
+    state_file: Option<PathBuf>,
+
+    /// Share health with a Worker, and with all machines that share it: any URL of the Worker, such
+    /// as `https://app.example.com`. BALANCER_MONITOR_KEY in the environment is its secret.
+    #[arg(long, value_name = "URL")]
+    monitor: Option<PushUrl>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Scheme {
     Http,
     Https,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Level {
-    Error,
-    Warn,
-    Info,
-    Debug,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Format {
-    Json,
-    Text,
 }
 
 impl Serve {
@@ -149,27 +147,31 @@ impl Serve {
             eprintln!("  hint: give each certificate its key, in the same order");
             return ExitCode::from(2);
         }
-        let is_https = |(protocol, _): &(Option<Protocol>, _)| *protocol == Some(Protocol::Https);
-        if self.tls_cert.is_empty() && self.listen.iter().any(is_https) {
-            eprintln!("error: --listen https:// needs a certificate");
-            eprintln!("  hint: add `--tls-cert FILE --tls-key FILE`");
+        if let Err(error) = self.check_listeners() {
+            eprintln!("{error}");
             return ExitCode::from(2);
         }
+        let admin = match self.admin.map(admin).transpose() {
+            Ok(admin) => admin,
+            Err(error) => {
+                eprintln!("{error}");
+                return ExitCode::from(2);
+            }
+        };
         let inputs = self.tls_cert.iter().chain(&self.tls_key).map(PathBuf::as_path).chain([self.map.path()]);
         if inputs.into_iter().any(|input| input::is_same_file(input, &self.access_log)) {
             eprintln!("error: --access-log {} would write to an input", self.access_log.display());
             return ExitCode::from(2);
         }
-        let format = match self.log_format {
-            Format::Json => LogFormat::Json,
-            Format::Text => LogFormat::Text,
+        let monitor = match self.monitor.clone().map(monitor_key::target).transpose() {
+            Ok(monitor) => monitor,
+            Err(error) => {
+                eprintln!("{error}");
+                return ExitCode::from(2);
+            }
         };
-        let level = match self.log_level {
-            Level::Error => LogLevel::Error,
-            Level::Warn => LogLevel::Warn,
-            Level::Info => LogLevel::Info,
-            Level::Debug => LogLevel::Debug,
-        };
+        let format = self.log.format();
+        let level = self.log.level();
         let log = LogWriter::new(stdout(), format);
         let access_log = match access_log(&self.access_log, format, &log) {
             Ok(access_log) => access_log,
@@ -179,13 +181,42 @@ impl Serve {
             }
         };
         LogLayer::new(log.clone(), level).install();
-        let code = self.serve(access_log.clone());
-        log.flush();
-        access_log.iter().for_each(LogWriter::flush);
-        code
+        self.serve(admin, monitor, log, access_log)
     }
 
-    fn serve(self, access_log: Option<LogWriter>) -> ExitCode {
+    fn check_listeners(&self) -> Result<(), String> {
+        let is_https = |(protocol, _): &(Option<Protocol>, _)| *protocol == Some(Protocol::Https);
+        if self.tls_cert.is_empty() && self.listen.iter().any(is_https) {
+            return Err(
+                "error: --listen https:// needs a certificate\n  hint: add `--tls-cert FILE --tls-key FILE`".to_owned()
+            );
+        }
+        let is_http = |(protocol, _): &(Option<Protocol>, _)| *protocol == Some(Protocol::Http);
+        if !self.tls_cert.is_empty() && self.listen.iter().all(is_http) {
+            return Err(
+                "error: no listener uses --tls-cert\n  hint: add `--listen https://:443`, or remove it".to_owned()
+            );
+        }
+        // Port 0 is another port each time.
+        let listen = self.listen.iter().map(|(_, address)| address).chain(&self.redirect_http).chain(&self.admin);
+        let mut listen: Vec<&SocketAddr> = listen.filter(|address| address.port() != 0).collect();
+        listen.sort();
+        // The kernel would accept both, and distribute the connections among them.
+        match listen.windows(2).find(|pair| pair[0] == pair[1]) {
+            Some(pair) => {
+                Err(format!("error: two listeners have the address {}\n  hint: choose another port", pair[0]))
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn serve(
+        self,
+        admin: Option<Admin>,
+        monitor: Option<PushTarget>,
+        log: LogWriter,
+        access_log: Option<LogWriter>,
+    ) -> ExitCode {
         let runtime = match tokio::runtime::Runtime::new() {
             Ok(runtime) => runtime,
             Err(error) => {
@@ -193,20 +224,27 @@ impl Serve {
                 return ExitCode::FAILURE;
             }
         };
-        match runtime.block_on(tunnel_balancer_native::serve(self.options(), access_log)) {
+        let missing = !self.map.path().exists();
+        let options = self.options(admin, monitor);
+        let served = runtime.block_on(tunnel_balancer_native::serve(options, log, access_log));
+        // A lookup of the system's resolver cannot be canceled, and may take many seconds.
+        runtime.shutdown_background();
+        match served {
             Ok(()) => ExitCode::SUCCESS,
-            Err(error @ (StartError::Configuration(_) | StartError::Tls(_))) => {
+            Err(error @ StartError::Configuration(_)) => {
                 eprintln!("{error}");
                 ExitCode::from(2)
             }
             Err(error) => {
-                eprintln!("error: {error}");
-                ExitCode::FAILURE
+                let hint = hint(&error, missing).map_or_else(String::new, |hint| format!("\n  hint: {hint}"));
+                eprintln!("error: {error}{hint}");
+                let is_input = matches!(error, StartError::File(_) | StartError::Tls(_));
+                if is_input { ExitCode::from(2) } else { ExitCode::FAILURE }
             }
         }
     }
 
-    fn options(self) -> Options {
+    fn options(self, admin: Option<Admin>, monitor: Option<PushTarget>) -> Options {
         let default = if self.tls_cert.is_empty() { Protocol::Http } else { Protocol::Https };
         let listeners = self.listen.iter().map(|(protocol, address)| (protocol.unwrap_or(default), *address));
         let redirects = self.redirect_http.iter().map(|address| (Protocol::Redirect, *address));
@@ -230,8 +268,40 @@ impl Serve {
                 connections: self.max_connections,
                 connections_per_client: self.max_connections_per_client,
             },
+            admin,
+            state_file: self.state_file,
+            monitor,
         }
     }
+}
+
+/// Returns how to correct an error, if that is known. `missing`: there is no map.
+pub(crate) fn hint(error: &StartError, missing: bool) -> Option<&'static str> {
+    match error {
+        StartError::File(_) if missing => Some("create it with `tunnel-balancer init`, or name another by `-f FILE`"),
+        StartError::Listen(address, error) => match error.kind() {
+            io::ErrorKind::PermissionDenied if address.port() < 1024 => {
+                Some("ports below 1024 need the capability CAP_NET_BIND_SERVICE: see docs/serve.md")
+            }
+            io::ErrorKind::AddrInUse => Some("stop the program that listens there, or choose another port"),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// Reads the token of the admin listener.
+fn admin(address: SocketAddr) -> Result<Admin, String> {
+    let token = std::env::var(TOKEN).ok().filter(|token| !token.trim().is_empty());
+    let token = token.map(|token| Token::new(&token)).transpose();
+    let hint = format!("set a longer one: `export {TOKEN}=$(openssl rand -hex 32)`");
+    let token = token.map_err(|error| format!("error: {TOKEN}: {error}\n  hint: {hint}"))?;
+    if token.is_none() && !address.ip().is_loopback() {
+        let hint =
+            format!("set one: `export {TOKEN}=$(openssl rand -hex 32)`, or use an address such as 127.0.0.1:8081");
+        return Err(format!("error: --admin {address} needs a token: other machines can reach it\n  hint: {hint}"));
+    }
+    Ok(Admin { address, token })
 }
 
 /// Opens the access log. `None`: it is off.

@@ -67,6 +67,7 @@ fn shown_commands_exist() {
         {
             for line in block.text.lines() {
                 let line = if block.language == "sh" { line } else { line.strip_prefix("$ ").unwrap_or_default() };
+                let line = line.strip_prefix("npx ").unwrap_or(line);
                 if !line.starts_with("tunnel-balancer ") {
                     continue;
                 }
@@ -105,11 +106,12 @@ fn every_command_is_in_the_readme() {
 /// Runs the commands of `console` blocks. A line `...` stands for any number of lines; `UPDATE=1`
 /// rewrites outputs without such a line. Commands run beside the files of the repository, those of
 /// the page's test cases, and `services.yaml` and `worker.js` as the page has shown them last.
+/// Commands of the migrations need other machines: `tests/migrations` runs them.
 #[cfg(unix)]
 #[test]
 fn shown_output_is_current() {
     let mut run = 0;
-    for page in pages() {
+    for page in pages().into_iter().filter(|page| !page.starts_with(root().join(MIGRATIONS))) {
         let directory = clone_for(&page);
         let mut status = 0;
         for block in blocks(&text(&page)) {
@@ -120,13 +122,15 @@ fn shown_output_is_current() {
                 "js" => fs::write(directory.join("worker.js"), &block.text).unwrap(),
                 _ => {}
             }
-            if block.language != "console" || !block.text.starts_with("$ tunnel-balancer ") {
+            // npm has no packages here to run.
+            let is_ours = ["$ tunnel-balancer ", "$ npx tunnel-balancer "].iter().any(|it| block.text.starts_with(it));
+            if block.language != "console" || !is_ours {
                 continue;
             }
             for shown in block.text.strip_prefix("$ ").unwrap_or_default().split("\n$ ") {
                 let (command, expected) = shown.split_once('\n').unwrap_or((shown, ""));
                 let output = Command::new("sh")
-                    .args(["-c", &format!("exec 2>&1; (exit {status}); {command}")])
+                    .args(["-c", &format!("exec 2>&1; (exit {status}); {}", command.trim_start_matches("npx "))])
                     .current_dir(&directory)
                     .env("PATH", search_path())
                     .output()
@@ -152,6 +156,9 @@ fn shown_output_is_current() {
     }
     assert!(run >= 15, "{run}");
 }
+
+/// The directory of the pages about migrations.
+const MIGRATIONS: &str = "docs/migrate";
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_tunnel-balancer");
 
@@ -184,9 +191,17 @@ fn prose(page: &str) -> String {
     page.split("\n```").step_by(2).collect::<Vec<_>>().join("\n")
 }
 
+/// Returns the targets of links, images and link definitions.
 fn links(prose: &str) -> Vec<String> {
-    let end = |rest: &str| rest.split(')').next().unwrap_or_default().to_owned();
-    prose.split("](").skip(1).map(end).collect()
+    let between = |start: &'static str, end: char| {
+        prose.split(start).skip(1).filter_map(move |rest| rest.split(end).next()).map(str::to_owned)
+    };
+    let definitions = prose.lines().filter_map(|line| line.strip_prefix('[')?.split_once("]: "));
+    between("](", ')')
+        .chain(between(" src=\"", '"'))
+        .chain(between(" srcset=\"", '"'))
+        .chain(definitions.map(|(_, target)| target.to_owned()))
+        .collect()
 }
 
 /// Returns the anchors that GitHub makes of headings.
@@ -215,15 +230,24 @@ fn matches(expected: &[&str], printed: &[&str]) -> bool {
 
 /// Returns all pages.
 fn pages() -> Vec<PathBuf> {
-    let root = root();
-    let mut pages: Vec<PathBuf> = [".", "docs", "fuzz"]
-        .iter()
-        .flat_map(|directory| fs::read_dir(root.join(directory)).unwrap())
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "md"))
-        .collect();
+    let mut pages = pages_below(&root());
     pages.sort();
     assert!(pages.len() >= 10, "{pages:?}");
+    pages
+}
+
+/// Returns the pages below a directory, without those of packages and of build outputs.
+fn pages_below(directory: &Path) -> Vec<PathBuf> {
+    let mut pages = Vec::new();
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap_or_default();
+        if path.is_dir() && !name.starts_with('.') && !["build", "node_modules", "target"].contains(&name) {
+            pages.extend(pages_below(&path));
+        } else if path.extension().is_some_and(|extension| extension == "md") {
+            pages.push(path);
+        }
+    }
     pages
 }
 

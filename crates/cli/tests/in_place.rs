@@ -106,6 +106,37 @@ fn each_tunnel_has_a_file_of_its_own() {
 }
 
 #[test]
+fn an_environment_has_routes_of_its_own() {
+    let directory = directory("environment");
+    let file = write(&directory, "wrangler.toml", "name = \"balancer\"\n");
+    write(&directory, "staging.yaml", "services:\n  chat.staging.example.com: chat-a.example.com\n");
+    stdout(run(&directory, &["generate", "wrangler", "--write"]));
+    let top = fs::read_to_string(&file).unwrap();
+    let check = ["check", "staging.yaml", "--wrangler", "wrangler.toml", "--env", "staging"];
+    let missing = run(&directory, &check);
+    assert_eq!(missing.status.code(), Some(2), "{missing:?}");
+    let error = "error: wrangler.toml has no environment `staging`\n  hint: add its routes with";
+    assert!(String::from_utf8_lossy(&missing.stderr).starts_with(error), "{missing:?}");
+
+    write(&directory, "wrangler.toml", &format!("{top}\n[env.staging]\nworkers_dev = false\n"));
+    let inherited = run(&directory, &check);
+    assert_eq!(inherited.status.code(), Some(1), "{inherited:?}");
+    let expected = "error: the environment staging has no routes in wrangler.toml, so it takes over those";
+    assert!(String::from_utf8_lossy(&inherited.stdout).contains(expected), "{inherited:?}");
+
+    let generate = ["generate", "wrangler", "-f", "staging.yaml", "--env", "staging", "--write"];
+    assert_eq!(stdout(run(&directory, &generate)), "wrangler.toml: added the route chat.staging.example.com\n");
+    let both = fs::read_to_string(&file).unwrap();
+    assert!(both.starts_with(&top) && both.contains("[[env.staging.routes]]"), "{both}");
+    assert!(stdout(run(&directory, &check)).contains("complete: 1 service routed"));
+    assert!(stdout(run(&directory, &["check", "--wrangler", "wrangler.toml"])).contains("complete: 2 services routed"));
+    assert_eq!(stdout(run(&directory, &generate)), "wrangler.toml: nothing to change\n");
+    let generate_top = run(&directory, &["generate", "wrangler", "--write"]);
+    assert_eq!(stdout(generate_top), "wrangler.toml: nothing to change\n");
+    assert_eq!(fs::read_to_string(&file).unwrap(), both);
+}
+
+#[test]
 fn routes_are_in_one_marked_block() {
     let directory = directory("routes");
     let text = "# Mine.\nname = \"balancer\"  # keep\n\n[vars]\nA = \"b\"\n";

@@ -249,3 +249,18 @@ fn open_servers_are_found_without_any_header() {
 }
 
 const FORBIDDEN: &str = "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+
+#[test]
+fn the_probe_of_one_service_needs_no_secret_of_another() {
+    let up = server(|_| OK);
+    let yaml = format!(
+        "services: {{ app.example.com: 'http://{up}', \
+         other.example.com: [{{ url: 'http://{up}', headers: {{ X-Key: '${{UNSET}}' }} }}] }}"
+    );
+    assert_eq!(probe(&yaml, &["app.example.com"]).1, Some(0));
+    for arguments in [&["other.example.com"][..], &[]] {
+        let (text, code) = probe(&yaml, arguments);
+        assert!(code == Some(2) && text.contains("the secret `UNSET` is not set"), "{arguments:?}: {text}");
+    }
+    assert!(probe(&yaml, &["app.example.net"]).0.contains("expected one of app.example.com, other.example.com"));
+}

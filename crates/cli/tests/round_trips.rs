@@ -97,6 +97,30 @@ fn init_writes_a_valid_map() {
     assert!(stdout(run(&["generate", "cloudflared", "-f", &file])).contains("hostname: a.home.example.com"));
 }
 
+/// `cargo xtask bless` rewrites services.yaml of the template. The other files are compiled in.
+#[test]
+fn the_npm_template_is_the_folder_that_init_writes() {
+    let template = root().join("npm/template");
+    let folder = scratch("folder");
+    let options =
+        ["--host", "chat.example.com", "--server", "chat-a.example.com", "--server", "chat-b.example.com", "--force"];
+    let path = folder.display().to_string();
+    stdout(run(&[&["init", "--npm", &path, "--health-path", "/health"][..], &options].concat()));
+    let written = folder.join("services.yaml");
+    if std::env::var_os("UPDATE").is_some() {
+        fs::copy(&written, template.join("services.yaml")).unwrap();
+    }
+    let names = |directory: &Path| {
+        let entries = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        entries.filter(|name| name != "README.md").collect::<std::collections::BTreeSet<_>>()
+    };
+    assert_eq!(names(&folder), names(&template));
+    for name in names(&folder) {
+        let [written, template] = [&folder, &template].map(|directory| fs::read_to_string(directory.join(&name)));
+        assert_eq!(written.unwrap(), template.unwrap(), "{name}: run `cargo xtask bless`");
+    }
+}
+
 #[test]
 fn bash_completes_commands_and_options() {
     let script = stdout(run(&["completions", "bash"]));
@@ -159,10 +183,12 @@ fn wrangler_accepts_the_generated_routes() {
     }
     // Inside the repository, so that `node_modules` is found.
     let directory = scratch("wrangler");
-    let copy = directory.join("crates/worker/build");
-    fs::create_dir_all(&copy).unwrap();
-    for file in ["index.js", "index_bg.wasm"] {
-        fs::copy(built.join(file), copy.join(file)).unwrap();
+    for copy in ["crates/worker/build", "crates/worker/js"] {
+        fs::create_dir_all(directory.join(copy)).unwrap();
+    }
+    let build = ["crates/worker/build/index.js", "crates/worker/build/index_bg.wasm"];
+    for file in build.into_iter().chain(["crates/worker/js/index.js", "worker.js", "services.yaml"]) {
+        fs::copy(root.join(file), directory.join(file)).unwrap();
     }
     let services = write(
         "services:\n  chat.example.com: a.example.com\n  example.com/api: a.example.com\n  \

@@ -48,6 +48,7 @@ fn value(doc: &SettingDoc) -> String {
         ("servers", _) => "\n      - chat-a.example.com".to_owned(),
         ("url", _) => " https://chat-b.example.com".to_owned(),
         ("name", _) => " chat-b".to_owned(),
+        ("title", _) => " chat".to_owned(),
         ("defaults", _) => " {}".to_owned(),
         (_, "") => String::new(),
         (_, default) => format!(" {default}"),

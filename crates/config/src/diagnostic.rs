@@ -115,6 +115,8 @@ pub enum Code {
     InsecureHttp,
     /// A warning: the value of a sensitive header in plain text.
     InlineSecretHeader,
+    /// A warning: a URL that is a secret, in plain text.
+    InlineSecretUrl,
     /// A warning: more subrequests than Cloudflare's free plan allows.
     FreePlan,
 }
@@ -149,6 +151,7 @@ impl Code {
         Self::MixedScripts,
         Self::InsecureHttp,
         Self::InlineSecretHeader,
+        Self::InlineSecretUrl,
         Self::FreePlan,
     ];
 
@@ -163,6 +166,7 @@ impl Code {
             | Self::MixedScripts
             | Self::InsecureHttp
             | Self::InlineSecretHeader
+            | Self::InlineSecretUrl
             | Self::FreePlan => Severity::Warning,
             _ => Severity::Error,
         }
@@ -198,6 +202,7 @@ impl Code {
             Self::MixedScripts => "mixed-scripts",
             Self::InsecureHttp => "insecure-http",
             Self::InlineSecretHeader => "inline-secret-header",
+            Self::InlineSecretUrl => "inline-secret-url",
             Self::FreePlan => "free-plan",
         }
     }

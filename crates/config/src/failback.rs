@@ -12,7 +12,7 @@ use crate::value_schema::{SettingDoc, ValueSchema, words};
 
 const EXPECTED: &str = "`auto`, `manual` or `{ after: 10m }`";
 
-const WORDS: &[(&str, Failback)] = &[("auto", Failback::Auto), ("manual", Failback::Manual)];
+pub(crate) const WORDS: &[(&str, Failback)] = &[("auto", Failback::Auto), ("manual", Failback::Manual)];
 
 pub(crate) const SCHEMA: ValueSchema = ValueSchema::Shared(
     "failback",

@@ -1,18 +1,24 @@
 //! The file: services by public address, and the settings that they share.
 
 use tunnel_balancer_core::Service;
+use tunnel_balancer_state::{HealthSharing, NotifyTarget};
+use tunnel_balancer_status::StatusSettings;
 
 use crate::diagnostic::Code;
+use crate::fallback_loops;
 use crate::host::{self, PublicHosts, public_address};
 use crate::lint::{lint, lint_public};
 use crate::node::{Value, backticked};
+use crate::notify;
 use crate::platform::Platform;
-use crate::reader::{Entry, Field, Setting};
+use crate::reader::{Entry, Field, Setting, one_of};
 use crate::report::Report;
 use crate::server::{self, servers};
-use crate::settings::{self, Settings, check_fallback, check_prefix};
+use crate::settings::{self, Settings, check_prefix};
+use crate::status;
 use crate::subrequests;
-use crate::value_schema::{SettingDoc, ValueSchema};
+use crate::titles::UniqueTitles;
+use crate::value_schema::{SettingDoc, ValueSchema, words};
 
 const MINIMAL_EXAMPLE: &str = "write at least `services: { chat.example.com: chat-a.example.com }`";
 
@@ -25,14 +31,55 @@ pub(crate) const SCHEMA: ValueSchema = ValueSchema::Map(|| {
         path starts with it; the longest match is used.";
     let defaults = "Settings for all services that do not set them: all keys of a service except `servers`. Maps are \
         merged key by key.";
-    vec![
+    let required = vec![
         SettingDoc::required("services", services, SERVICES),
         SettingDoc {
             required: false,
             ..SettingDoc::required("defaults", defaults, ValueSchema::Map(|| Setting::docs(settings::KEYS)))
         },
-    ]
+    ];
+    [required, Setting::docs(KEYS)].concat()
 });
+
+/// What a file sets.
+#[derive(Debug, Default)]
+pub(crate) struct File {
+    /// The valid services, in the order of the file.
+    pub(crate) services: Vec<Service>,
+    pub(crate) health_sharing: HealthSharing,
+    pub(crate) notify: Vec<NotifyTarget>,
+    pub(crate) status: Option<StatusSettings>,
+}
+
+/// The settings that are no settings of services.
+const KEYS: &[Setting<File>] = &[
+    Setting::new(
+        "health_sharing",
+        "isolate",
+        "Where the health of servers is shared, so that a new isolate of the Worker knows it at once. `isolate`: \
+         nowhere. `colo`: in the cache of each data center. `kv`: in the KV namespace `HEALTH`. `durable_object`: in \
+         the Durable Object `MONITOR`, which also probes all servers without traffic. `monitor`: pushed by \
+         `tunnel-balancer monitor`.",
+        ValueSchema::Enum(|| words(&HealthSharing::NAMES)),
+        |file, field| field.set(&mut file.health_sharing, health_sharing),
+    ),
+    Setting::new(
+        "notify",
+        "false",
+        "The targets that outages of servers and services are announced to, or that get heartbeats. `false`: none. \
+         One target is a map, and several are a list of maps. The key of a target names its service, with its URL: \
+         `ntfy: https://ntfy.sh/my-topic`, `discord: \"${DISCORD_WEBHOOK}\"`.",
+        notify::SCHEMA,
+        |file, field| file.notify = notify::targets(field),
+    ),
+    Setting::new(
+        "status",
+        "false",
+        "The status page, the metrics and the badges, at a path of every public host. `false`: there are none.",
+        status::SCHEMA,
+        |file, field| file.status = status::status(field),
+    ),
+];
 
 const SERVICES: ValueSchema = ValueSchema::MapOf { keys: host::ADDRESS, values: &SERVICE, may_be_empty: false };
 
@@ -45,24 +92,40 @@ const SERVICE: ValueSchema = ValueSchema::OneOf(&[
     server::SCHEMA,
 ]);
 
-/// Returns the valid services of a file in order, and reports the others.
-pub(crate) fn services(root: Field<'_>) -> Vec<Service> {
+/// Reads a file, and reports every error.
+pub(crate) fn file(root: Field<'_>) -> File {
+    let mut file = File::default();
     if let Value::Null = root.value() {
         root.report(Report::new(Code::MissingKey, "the file is empty").hint(MINIMAL_EXAMPLE));
-        return Vec::new();
+        return file;
     }
-    let Some(mut map) = root.map("a map with the key `services`") else { return Vec::new() };
+    let Some(mut map) = root.map("a map with the key `services`") else { return file };
     let services = map.required("services", MINIMAL_EXAMPLE);
     let defaults = map.optional("defaults");
-    map.deny_unknown();
-    services.map(|services| named(services, defaults)).unwrap_or_else(|| {
-        settings(defaults);
-        Vec::new()
-    })
+    map.read_into(&mut file, KEYS);
+    match services {
+        Some(services) => {
+            let titles = UniqueTitles::new(root.get("status").is_some_and(status::is_on));
+            file.services = named_with(services, defaults, titles);
+        }
+        None => drop(settings(defaults)),
+    }
+    if let Some(targets) = root.get("notify") {
+        notify::check_services(targets, services, &file.services);
+        notify::check_sharing(targets, file.health_sharing);
+    }
+    if let (Some(field), Some(settings)) = (root.get("status"), &file.status) {
+        status::check(field, settings, file.health_sharing, &file.services);
+    }
+    file
 }
 
 /// Returns the services of the map `services`, with the settings of `defaults`.
 pub(crate) fn named(services: Field<'_>, defaults: Option<Field<'_>>) -> Vec<Service> {
+    named_with(services, defaults, UniqueTitles::new(false))
+}
+
+fn named_with(services: Field<'_>, defaults: Option<Field<'_>>, mut titles: UniqueTitles) -> Vec<Service> {
     let Some(settings) = settings(defaults) else { return Vec::new() };
     let mut common = Common { settings, defaults, public: PublicHosts::default() };
     let is_empty = match services.value() {
@@ -81,7 +144,11 @@ pub(crate) fn named(services: Field<'_>, defaults: Option<Field<'_>>) -> Vec<Ser
     let is_setting = |name: &str| name == "defaults" || settings::KEYS.iter().any(|key| key.name() == name);
     // Their values are not services.
     let services = named.into_iter().filter(|(address, entry)| !(address.is_empty() && is_setting(entry.name)));
-    services.filter_map(|(address, entry)| service(address, entry.value, &common)).collect()
+    let services: Vec<(Service, Field<'_>)> =
+        services.filter_map(|(address, entry)| Some((service(address, entry.value, &common)?, entry.value))).collect();
+    services.iter().for_each(|(service, field)| titles.add(service, *field));
+    fallback_loops::check(&services, &common.public);
+    services.into_iter().map(|(service, _)| service).collect()
 }
 
 /// What the services of a file have in common.
@@ -102,7 +169,7 @@ fn settings(defaults: Option<Field<'_>>) -> Option<Settings> {
 }
 
 fn address(entry: &Entry<'_>, public: &mut PublicHosts) -> Option<String> {
-    let address = entry.key.read(|_| public_address(entry.name))?;
+    let address = entry.key.read(|_| public_address(entry.name, entry.key))?;
     if let Some(first) = public.address(&address) {
         let what = if address.contains('/') { "address" } else { "host" };
         let report = Report::new(Code::DuplicateHost, format!("duplicate {what} {}", backticked(&address)));
@@ -150,9 +217,10 @@ fn service(address: String, field: Field<'_>, common: &Common<'_>) -> Option<Ser
     if let Err(report) = check_prefix(&service) {
         field.get("strip_prefix").unwrap_or(field).report(report);
     }
-    if let Err(report) = check_fallback(&service, &common.public) {
-        field.get("fallback").unwrap_or(field).report(report);
-    }
     lint(&service, field, list, common.defaults);
     Some(service)
+}
+
+fn health_sharing(value: &Value<'_>) -> Result<HealthSharing, Report> {
+    one_of(value, "value", "`isolate`, `colo`, `kv`, `durable_object` or `monitor`", &HealthSharing::NAMES)
 }

@@ -31,13 +31,13 @@ pub(crate) const SCHEMA: ValueSchema = ValueSchema::MapOf {
     may_be_empty: true,
 };
 
-/// Reads a map of headers.
-pub(crate) fn server_headers(target: &mut Vec<ServerHeader>, field: Field<'_>) {
+/// Reads a map of headers. `host` is the setting that sets `Host`, if there is one.
+pub(crate) fn server_headers(target: &mut Vec<ServerHeader>, field: Field<'_>, host: Option<&str>) {
     let expected = "a map such as `{ CF-Access-Client-Id: \"${ACCESS_ID}\" }`";
     let Some(map) = field.map_by(expected, |key| token(key, "a header")) else { return };
     let mut first = BTreeMap::new();
     for entry in map.into_entries() {
-        let name = entry.key.read(|_| name(entry.name));
+        let name = entry.key.read(|_| name(entry.name, host));
         let value = template(entry.value);
         if is_sensitive_name(entry.name)
             && let Value::String(text) = entry.value.value()
@@ -77,11 +77,14 @@ pub fn is_sensitive_name(name: &str) -> bool {
         || matches!(last, "secret" | "token" | "key" | "apikey" | "pass" | "password" | "cookie")
 }
 
-fn name(name: &str) -> Result<String, Report> {
+fn name(name: &str, host: Option<&str>) -> Result<String, Report> {
     let name = name.to_ascii_lowercase();
     if headers::is_stripped(&name, |_| false) || FRAMING.contains(&name.as_str()) {
         let report = Report::new(Code::InvalidValue, format!("the header {} cannot be set here", backticked(&name)));
-        return Err(report.hint("remove it: the balancer sets this header itself"));
+        return Err(match host.filter(|_| name == "host") {
+            Some(setting) => report.hint(format!("set {setting} instead")),
+            None => report.hint("remove it: the balancer sets this header itself"),
+        });
     }
     Ok(name)
 }

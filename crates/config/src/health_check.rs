@@ -69,11 +69,12 @@ pub(crate) const KEYS: &[Setting<PartialHealthCheck>] = &[
     Setting::new(
         "host",
         "false",
-        "The `Host` of the request, over HTTP/1.1. `false`: that of other requests to the server. Not supported by \
-         the Worker.",
+        "The `Host` of the request, over HTTP/1.1. `false`: that of other requests to the server. With \
+         `host_header: public`, that is the public host of the service, or the host of the URL if the service is a \
+         wildcard. Not supported by the Worker.",
         ValueSchema::OneOf(&[ValueSchema::Disabled, ValueSchema::String(HOST)]),
         |partial, field| {
-            field.set(&mut partial.check.host, |value| or_off(value, host_name));
+            field.set(&mut partial.check.host, |value| or_off(value, host));
             if partial.check.host.is_some() {
                 field.deny_on_worker("host", "remove it: requests of a Worker have the host of the server's URL");
             }
@@ -87,13 +88,14 @@ pub(crate) const KEYS: &[Setting<PartialHealthCheck>] = &[
         headers::SCHEMA,
         |partial, field| {
             partial.check.headers.clear();
-            server_headers(&mut partial.check.headers, field);
+            server_headers(&mut partial.check.headers, field, Some("`host` of the health check"));
         },
     ),
     Setting::new(
         "port",
         "false",
-        "The port that is probed. `false`: that of the server's URL. Not supported by the Worker.",
+        "The port that is probed, with the scheme of the server's URL. `false`: the port of that URL. Not supported by \
+         the Worker.",
         ValueSchema::OneOf(&[ValueSchema::Disabled, ValueSchema::Number(PORT)]),
         |partial, field| {
             field.set(&mut partial.check.port, port);
@@ -188,7 +190,7 @@ pub(crate) const SCHEMA: ValueSchema = ValueSchema::Shared(
     ]),
 );
 
-const KINDS: &[(&str, ProbeKind)] = &[("http", ProbeKind::Http), (TCP, ProbeKind::Tcp)];
+pub(crate) const KINDS: &[(&str, ProbeKind)] = &[("http", ProbeKind::Http), (TCP, ProbeKind::Tcp)];
 const TCP: &str = "tcp";
 const NO_TCP: &str = "write a `path` that responds only while the application works, or `health_check: false`";
 const METHODS: &[(&str, Method)] = &[("GET", Method::GET), ("HEAD", Method::HEAD), ("OPTIONS", Method::OPTIONS)];
@@ -264,6 +266,7 @@ fn string_hint(text: &str) -> Option<String> {
         "yes" | "on" | "true" => Some("write `true`, without quotes".to_owned()),
         "no" | "off" | "false" | "none" => Some("write `false`, without quotes".to_owned()),
         TCP => Some("write `tcp`, in lower case".to_owned()),
+        "http" | "https" => Some("write `true`: probes are requests by default".to_owned()),
         _ if text.contains("://") => Some("write the path alone: `/health`".to_owned()),
         _ if duration::parse(text).is_some() => Some(format!("write `{{ interval: {text} }}`")),
         _ if text.bytes().all(is_name) && !text.is_empty() => {
@@ -311,6 +314,18 @@ fn method(value: &Value<'_>) -> Result<Method, Report> {
 
 fn port(value: &Value<'_>) -> Result<Option<u16>, Report> {
     or_off(value, |value| number(value, PORT).map(|port| u16::try_from(port).unwrap_or_default()))
+}
+
+fn host(value: &Value<'_>) -> Result<String, Report> {
+    let host = host_name(value)?;
+    if ["server", "public"].contains(&host.as_str()) {
+        let message = format!("{} is a value of `host_header`, not a hostname", backticked(&host));
+        return Err(Report::new(Code::InvalidHost, message).hint(
+            "remove it: probes have the `Host` of other requests to the server; or write a hostname such as \
+             `app.example.com`",
+        ));
+    }
+    Ok(host)
 }
 
 /// Reads the map as a whole. It is not merged with that of `defaults`, which names another header.

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use tunnel_balancer_core::ServerUrl;
 use tunnel_balancer_core::host::{ANY_HOST, host_patterns, normalize_host};
+use tunnel_balancer_core::{ServerUrl, domain_to_ascii};
 
 use crate::diagnostic::Code;
 use crate::node::{NodeId, Value, backticked, quoted};
-use crate::reader::string;
+use crate::reader::{Field, string};
 use crate::report::Report;
 use crate::value_schema::StringSchema;
 use crate::{settings, slips};
@@ -61,7 +61,7 @@ impl PublicHosts {
 /// Returns the name of the service with the address `text`: host and path in normal form. `None` if
 /// it is not a valid address.
 pub fn normalize_address(text: &str) -> Option<String> {
-    public_address(text).ok()
+    normalize(text, &domain_to_ascii).ok()
 }
 
 pub(crate) const HOST: StringSchema =
@@ -78,8 +78,13 @@ pub(crate) fn host_name(value: &Value<'_>) -> Result<String, Report> {
     Err(report.hint("write a hostname such as `app.example.com`, without scheme and path"))
 }
 
-/// Returns the normal form of a public address: host and path, without a trailing slash.
-pub(crate) fn public_address(text: &str) -> Result<String, Report> {
+/// Returns the normal form of the public address at `field`: host and path, without a trailing
+/// slash.
+pub(crate) fn public_address(text: &str, field: Field<'_>) -> Result<String, Report> {
+    normalize(text, &|name| field.to_ascii(name))
+}
+
+fn normalize(text: &str, to_ascii: &dyn Fn(&str) -> Option<String>) -> Result<String, Report> {
     let report = |message: &str| Report::new(Code::InvalidHost, format!("{} {message}", backticked(text)));
     if let Some(hint) = slips::look_alike(text) {
         return Err(report("is not a hostname").hint(hint));
@@ -100,6 +105,9 @@ pub(crate) fn public_address(text: &str) -> Result<String, Report> {
     }
     let (host, path) = text.split_at_checked(text.find('/').unwrap_or(text.len())).unwrap_or((text, ""));
     let (wildcard, host) = host.strip_prefix("*.").map_or(("", host), |domain| ("*.", domain));
+    if host.starts_with("*:") && wildcard.is_empty() {
+        return Err(report("has a port").hint("write `*`: it stands for all hosts, with any port"));
+    }
     if text.contains('*') && (host.contains('*') && host != ANY_HOST || path.contains('*')) {
         let hint = "write `*.example.com` for any first label, or `*` for all hosts of no other service";
         return Err(report("has a `*` that is not its first label").hint(hint));
@@ -126,9 +134,9 @@ pub(crate) fn public_address(text: &str) -> Result<String, Report> {
         return Err(report(message).hint(hint));
     }
     // Requests have the ASCII form of internationalised names.
-    let in_ascii =
-        if host.is_ascii() { None } else { host.parse().ok().map(|url: ServerUrl| url.authority().to_owned()) };
-    normalize_host(in_ascii.as_deref().unwrap_or(host))
+    let url = if host.is_ascii() { None } else { ServerUrl::parse_with(host, to_ascii).ok() };
+    let in_ascii = url.as_ref().map(ServerUrl::authority);
+    normalize_host(in_ascii.unwrap_or(host))
         .filter(|host| is_well_formed(host))
         .map(|host| format!("{wildcard}{host}{path}"))
         .ok_or_else(|| report("is not a hostname").hint("write a hostname such as `chat.example.com`"))
@@ -183,7 +191,7 @@ mod tests {
             ("bücher.example/%C3%BC", "xn--bcher-kva.example/%C3%BC"),
         ];
         for (text, expected) in table {
-            assert_eq!(public_address(text).ok().as_deref(), Some(expected), "{text}");
+            assert_eq!(normalize_address(text).as_deref(), Some(expected), "{text}");
         }
     }
 
@@ -223,7 +231,7 @@ mod tests {
             &long,
         ];
         for text in wrong {
-            assert!(public_address(text).is_err(), "{text}");
+            assert!(normalize_address(text).is_none(), "{text}");
         }
     }
 }

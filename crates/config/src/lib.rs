@@ -35,10 +35,14 @@ mod affinity;
 #[cfg(feature = "schema")]
 mod all_settings;
 mod available;
+mod brackets;
 mod diagnostic;
+mod diff;
 mod duration;
 mod ejection;
+mod environment;
 mod failback;
+mod fallback_loops;
 mod file;
 mod headers;
 mod health_check;
@@ -49,6 +53,7 @@ mod ingress;
 mod json;
 mod lint;
 mod node;
+mod notify;
 mod placement;
 mod platform;
 mod policy;
@@ -74,11 +79,13 @@ mod settings;
 mod size;
 mod slips;
 mod span;
+mod status;
 mod statuses;
 mod subrequests;
 mod suggest;
 mod synonyms;
 mod syntax;
+mod titles;
 mod tls;
 mod token;
 mod value_schema;
@@ -87,11 +94,17 @@ mod yaml;
 use std::path::Path;
 
 use tunnel_balancer_core::Service;
+use tunnel_balancer_state::{HealthSharing, NotifyTarget};
+use tunnel_balancer_status::StatusSettings;
+
+use crate::environment::Environment;
+use crate::secret::Secrets;
 
 #[cfg(feature = "schema")]
 pub use all_settings::all_settings;
 pub use available::{Available, parse_available};
 pub use diagnostic::{Code, Diagnostic, Errors, Related, Severity};
+pub use diff::{Change, ConfigDiff, ServerDiff, ServiceDiff, SettingChange, diff_services};
 pub use duration::{format_duration, parse as parse_duration};
 pub use headers::is_sensitive_name;
 pub use host::normalize_address;
@@ -122,6 +135,12 @@ pub const MAX_BYTES: usize = 256 * 1024;
 pub struct Config {
     /// The services, in the order of the file.
     pub services: Vec<Service>,
+    /// Where the health of servers is shared.
+    pub health_sharing: HealthSharing,
+    /// Where outages are announced, and heartbeats are sent.
+    pub notify: Vec<NotifyTarget>,
+    /// The status endpoint. `None`: there is none.
+    pub status: Option<StatusSettings>,
     /// The names of the secrets that the file refers to, in alphabetical order.
     pub secrets: Vec<String>,
     /// The warnings, in the order of the lines. [`parse_with`] returns none.
@@ -143,13 +162,13 @@ impl Config {
 
 /// Checks a configuration without its secrets.
 ///
-/// In the configuration, every secret is the same public placeholder. **It must not serve traffic
-/// if [`Config::secrets`] is not empty**: use [`parse_with`] for that.
+/// In the configuration, every secret is its reference, such as `${AFFINITY_KEY}`. **It must not
+/// serve traffic if [`Config::secrets`] is not empty**: use [`parse_with`] for that.
 ///
 /// # Errors
 /// With all errors in the file, or with its first syntax error.
 pub fn parse(yaml: &str) -> Result<Config, Errors> {
-    read(yaml, secret::Secrets::new(None), None)
+    read(yaml, Environment::default())
 }
 
 /// Checks a configuration like [`parse`], for one of the programs that serve it: a setting that it
@@ -167,7 +186,7 @@ pub fn parse(yaml: &str) -> Result<Config, Errors> {
 /// # Ok::<(), tunnel_balancer_config::Errors>(())
 /// ```
 pub fn parse_for(yaml: &str, platform: Platform) -> Result<Config, Errors> {
-    read(yaml, secret::Secrets::new(None), Some(platform))
+    read(yaml, Environment { platform: Some(platform), ..Environment::default() })
 }
 
 /// Reads a configuration that serves traffic. `secret` returns the secret with a name: that of a
@@ -193,7 +212,7 @@ pub fn parse_for(yaml: &str, platform: Platform) -> Result<Config, Errors> {
 /// # Ok::<(), tunnel_balancer_config::Errors>(())
 /// ```
 pub fn parse_with(yaml: &str, secret: &dyn Fn(&str) -> Option<String>) -> Result<Config, Errors> {
-    read(yaml, secret::Secrets::new(Some(secret)), None)
+    read(yaml, Environment { secrets: Secrets::new(Some(secret)), ..Environment::default() })
 }
 
 /// Reads a scenario for a simulation. `services` replaces its own services.
@@ -201,7 +220,7 @@ pub fn parse_with(yaml: &str, secret: &dyn Fn(&str) -> Option<String>) -> Result
 /// # Errors
 /// Like [`parse`].
 pub fn parse_scenario(yaml: &str, services: Option<&[Service]>) -> Result<scenario::Scenario, Errors> {
-    let (read, _) = document(yaml, &secret::Secrets::new(None), None, |root| scenario::scenario(root, services))?;
+    let (read, _) = document(yaml, &Environment::default(), |root| scenario::scenario(root, services))?;
     read.ok_or_else(|| alone(Code::InvalidServers, syntax::START, "no service to simulate".to_owned(), None))
 }
 
@@ -210,20 +229,20 @@ pub fn parse_scenario(yaml: &str, services: Option<&[Service]>) -> Result<scenar
 /// # Errors
 /// Like [`parse`].
 pub fn parse_server_states(yaml: &str, service: &Service) -> Result<Vec<scenario::ServerState>, Errors> {
-    let secrets = secret::Secrets::new(None);
-    document(yaml, &secrets, None, |root| scenario::server_states(root, service)).map(|(states, _)| states)
+    let environment = Environment::default();
+    document(yaml, &environment, |root| scenario::server_states(root, service)).map(|(states, _)| states)
 }
 
-fn read(yaml: &str, secrets: secret::Secrets<'_>, platform: Option<Platform>) -> Result<Config, Errors> {
-    let (services, warnings) = document(yaml, &secrets, platform, file::services)?;
-    Ok(Config { services, secrets: secrets.into_names(), warnings })
+fn read(yaml: &str, environment: Environment<'_>) -> Result<Config, Errors> {
+    let (file, warnings) = document(yaml, &environment, file::file)?;
+    let file::File { services, health_sharing, notify, status } = file;
+    Ok(Config { services, health_sharing, notify, status, secrets: environment.secrets.into_names(), warnings })
 }
 
 /// Reads a document with `read`. Returns its value and the warnings.
 fn document<T>(
     yaml: &str,
-    secrets: &secret::Secrets<'_>,
-    platform: Option<Platform>,
+    environment: &Environment<'_>,
     read: impl FnOnce(reader::Field<'_>) -> T,
 ) -> Result<(T, Vec<Diagnostic>), Errors> {
     if yaml.len() > MAX_BYTES {
@@ -233,8 +252,8 @@ fn document<T>(
     let yaml = yaml.strip_prefix(syntax::BYTE_ORDER_MARK).unwrap_or(yaml);
     let root =
         yaml::read(yaml).map_err(|error| alone(Code::Syntax, error.position, error.message, error.hint.as_deref()))?;
-    let reports = report::Reports::new(!secrets.are_known(), platform);
-    let read = read(reader::Field::new(&root, &reports, secrets));
+    let reports = report::Reports::new(!environment.secrets.are_known());
+    let read = read(reader::Field::new(&root, &reports, environment));
     Ok((read, reports.into_warnings(yaml, &root)?))
 }
 

@@ -4,7 +4,7 @@ use crate::diagnostic::Code;
 use crate::node::backticked;
 use crate::reader::Setting;
 use crate::report::Report;
-use crate::{ejection, health_check, renamed, retry, server, settings, slips, suggest, synonyms};
+use crate::{ejection, health_check, renamed, retry, server, settings, slips, suggest, synonyms, tls};
 
 /// The report of an unknown key.
 pub(crate) struct UnknownKey {
@@ -36,6 +36,8 @@ pub(crate) fn unknown_key(name: &str, known: &[&'static str], missing: &[(&'stat
         ("list it in `servers`: `servers: [chat-a.example.com]`".to_owned(), Some("servers"))
     } else if let Some(hint) = synonyms::negation(name, known) {
         (hint.to_owned(), None)
+    } else if name == "host" && known.contains(&"host_header") && !is_missing(&"url") {
+        did_you_mean("host_header")
     } else if let Some(key) = synonyms::key(name, known) {
         did_you_mean(key)
     } else if let Some(owners) = owners(name, known) {
@@ -54,8 +56,8 @@ pub(crate) fn unknown_key(name: &str, known: &[&'static str], missing: &[(&'stat
 /// Returns the maps that have the key `name`, if this one, with the keys `known`, is such a map of
 /// settings, too.
 fn owners(name: &str, known: &[&str]) -> Option<String> {
-    let tables: [(&str, Vec<&'static str>); 9] = [
-        ("the top level", vec!["services", "defaults"]),
+    let tables: [(&str, Vec<&'static str>); 10] = [
+        ("the top level", vec!["services", "defaults", "status"]),
         ("a service", vec!["servers"]),
         ("a service", names(settings::KEYS)),
         ("`defaults`", names(settings::KEYS)),
@@ -63,6 +65,7 @@ fn owners(name: &str, known: &[&str]) -> Option<String> {
         ("`retry`", names(retry::KEYS)),
         ("`retry.budget`", names(retry::BUDGET_KEYS)),
         ("`ejection`", names(ejection::KEYS)),
+        ("`tls`", names(tls::KEYS)),
         ("a server", [vec!["url"], names(server::KEYS)].concat()),
     ];
     let is_this = |keys: &[&str]| keys.iter().all(|key| known.contains(key));

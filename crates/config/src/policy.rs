@@ -11,15 +11,15 @@ use crate::token::{TOKEN, token};
 use crate::value_schema::{SettingDoc, ValueSchema, words};
 
 const POLICIES: &[(&str, Policy)] = &[
-    ("failover", Policy::Failover),
-    ("round_robin", Policy::RoundRobin),
-    ("random", Policy::Random),
-    ("least_requests", Policy::LeastRequests),
-    ("latency", Policy::Latency),
+    (Policy::Failover.as_str(), Policy::Failover),
+    (Policy::RoundRobin.as_str(), Policy::RoundRobin),
+    (Policy::Random.as_str(), Policy::Random),
+    (Policy::LeastRequests.as_str(), Policy::LeastRequests),
+    (Policy::Latency.as_str(), Policy::Latency),
     ("hash", Policy::Hash(HashOn::ClientIp)),
 ];
 
-const HASH_ON: &[(&str, HashOn)] = &[("client_ip", HashOn::ClientIp), ("path", HashOn::Path)];
+pub(crate) const HASH_ON: &[(&str, HashOn)] = &[("client_ip", HashOn::ClientIp), ("path", HashOn::Path)];
 
 pub(crate) const SCHEMA: ValueSchema = ValueSchema::Shared(
     "policy",

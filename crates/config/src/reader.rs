@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
 use crate::diagnostic::Code;
+use crate::environment::Environment;
 use crate::node::{Node, Value, backticked};
 use crate::placement::{UnknownKey, unknown_key};
 use crate::platform::Platform;
@@ -58,21 +59,26 @@ impl<T> Setting<T> {
 pub(crate) struct Field<'a> {
     node: &'a Node<'a>,
     reports: &'a Reports,
-    secrets: &'a Secrets<'a>,
+    environment: &'a Environment<'a>,
 }
 
 impl<'a> Field<'a> {
-    pub(crate) const fn new(node: &'a Node<'a>, reports: &'a Reports, secrets: &'a Secrets<'a>) -> Self {
-        Self { node, reports, secrets }
+    pub(crate) const fn new(node: &'a Node<'a>, reports: &'a Reports, environment: &'a Environment<'a>) -> Self {
+        Self { node, reports, environment }
     }
 
     pub(crate) const fn secrets(self) -> &'a Secrets<'a> {
-        self.secrets
+        &self.environment.secrets
+    }
+
+    /// Returns the ASCII form of an internationalised hostname.
+    pub(crate) fn to_ascii(self, name: &str) -> Option<String> {
+        (self.environment.to_ascii)(name)
     }
 
     /// Returns whether the file may be served by this program.
     pub(crate) fn may_run_on(self, platform: Platform) -> bool {
-        self.reports.platform().is_none_or(|only| only == platform)
+        self.environment.platform.is_none_or(|only| only == platform)
     }
 
     pub(crate) const fn node(self) -> &'a Node<'a> {

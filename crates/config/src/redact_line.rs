@@ -73,6 +73,8 @@ fn is_sensitive(key: &str, value: &str) -> bool {
             let name = value.trim_start_matches(['"', '\'']);
             name.trim_start_matches(|c: char| c.is_ascii_graphic() && !"=,[]{}:".contains(c)).starts_with('=')
         }
+        // Targets of notifications.
+        "json" | "ntfy" | "discord" | "slack" | "gotify" | "heartbeat" if value.contains("://") => true,
         _ => is_sensitive_name(key),
     }
 }
@@ -172,6 +174,8 @@ mod tests {
             ("- https://a.example.com/@x", "- https://a.example.com/@x"),
             ("{ url: \"https://b/?token=x\", weight: 1 }", "{ url: \"https://b/?*******\", weight: 1 }"),
             ("ü: { ключ: a, secret: b}", "ü: { ключ: a, secret: *}"),
+            ("- discord: https://a.example/x # c", "- discord: ***********************"),
+            ("- { json: \"https://a/${X}\", hostnames: true }", "- { json: ***********${X}*, hostnames: true }"),
             ("keys: a", "keys: a"),
             ("key:", "key:"),
             ("", ""),

@@ -68,6 +68,8 @@ fn title(path: &[&str]) -> String {
         [] => "The file".to_owned(),
         ["services"] | ["defaults"] => "A service".to_owned(),
         ["services", "servers"] => "A server".to_owned(),
+        ["notify"] => "A target of `notify`".to_owned(),
+        ["status"] => "`status`".to_owned(),
         ["services", "servers", "health_check"] => "`health_check`".to_owned(),
         [_, keys @ ..] => format!("`{}`", keys.join(".")),
     }
@@ -93,7 +95,10 @@ fn value(schema: &ValueSchema, path: &[&str]) -> String {
             values.dedup();
             values.join(", or ")
         }
-        ValueSchema::List(item, _) => format!("a list of {range}, each {}", value(item, &["services", "servers"])),
+        ValueSchema::List(item, _) => format!(
+            "a list of {range}, each {}",
+            value(item, if path == ["notify"] { path } else { &["services", "servers"] })
+        ),
         ValueSchema::Map(_) => {
             let title = title(path);
             format!("a map: [{title}](#{})", anchor(&title))

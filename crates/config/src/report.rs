@@ -8,7 +8,6 @@ use std::ops::RangeInclusive;
 
 use crate::diagnostic::{Code, Diagnostic, Errors, Related, Severity};
 use crate::node::{Node, NodeId, Value, backticked, locate};
-use crate::platform::Platform;
 use crate::syntax::{Lines, Position, START};
 use crate::{span, suggest, yaml};
 
@@ -80,8 +79,6 @@ impl Report {
 pub(crate) struct Reports {
     collected: RefCell<Collected>,
     wants_warnings: bool,
-    /// The program that is to serve the file; `None`: any.
-    platform: Option<Platform>,
 }
 
 #[derive(Debug, Default)]
@@ -92,12 +89,8 @@ struct Collected {
 }
 
 impl Reports {
-    pub(crate) fn new(wants_warnings: bool, platform: Option<Platform>) -> Self {
-        Self { collected: RefCell::default(), wants_warnings, platform }
-    }
-
-    pub(crate) const fn platform(&self) -> Option<Platform> {
-        self.platform
+    pub(crate) fn new(wants_warnings: bool) -> Self {
+        Self { collected: RefCell::default(), wants_warnings }
     }
 
     pub(crate) fn add(&self, at: NodeId, report: Report) {
@@ -168,7 +161,11 @@ fn located(reports: Vec<(NodeId, Report)>, text: &str, root: &Node<'_>) -> Vec<D
             related: other.map(related).into_iter().collect(),
         }
     });
-    let mut diagnostics: Vec<Diagnostic> = diagnostics.collect();
-    diagnostics.sort_by_key(|diagnostic| (diagnostic.line, diagnostic.column));
-    diagnostics
+    // Few, and nearly in order. A sort would add several kilobytes to a Worker.
+    let mut sorted = Vec::<Diagnostic>::new();
+    for diagnostic in diagnostics {
+        let position = (diagnostic.line, diagnostic.column);
+        sorted.insert(sorted.partition_point(|other| (other.line, other.column) <= position), diagnostic);
+    }
+    sorted
 }

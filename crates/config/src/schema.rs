@@ -141,4 +141,4 @@ fn pattern(pattern: &str, message: &str) -> Json {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

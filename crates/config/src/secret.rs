@@ -11,9 +11,6 @@ use crate::reader::Field;
 use crate::report::Report;
 use crate::value_schema::StringSchema;
 
-/// The value of every secret while a file is checked.
-const PLACEHOLDER: &str = "a placeholder, not a secret";
-
 const NAME_HINT: &str = "write a name of capital letters, digits and `_` that does not start with a digit";
 
 pub(crate) const REFERENCE: StringSchema =
@@ -31,7 +28,8 @@ pub(crate) struct Secrets<'a> {
 type Lookup<'a> = dyn Fn(&str) -> Option<String> + 'a;
 
 impl<'a> Secrets<'a> {
-    /// Creates the secrets of a file. Without `lookup`, every secret is valid.
+    /// Creates the secrets of a file. Without `lookup`, every secret is its reference,
+    /// which is valid.
     pub(crate) fn new(lookup: Option<&'a Lookup<'a>>) -> Self {
         Self { lookup, substitute: None, names: RefCell::default() }
     }
@@ -56,12 +54,13 @@ impl<'a> Secrets<'a> {
         self.look_up(name, least).or_else(|report| self.or_substitute(report))
     }
 
-    fn or_substitute(&self, report: Report) -> Result<String, Report> {
+    /// Returns the substitute of an invalid secret, or else the report.
+    pub(crate) fn or_substitute(&self, report: Report) -> Result<String, Report> {
         self.substitute.map(str::to_owned).ok_or(report)
     }
 
     fn look_up(&self, name: &str, least: usize) -> Result<String, Report> {
-        let Some(lookup) = self.lookup else { return Ok(PLACEHOLDER.to_owned()) };
+        let Some(lookup) = self.lookup else { return Ok(format!("${{{name}}}")) };
         let report = |code, what: &str| {
             let report = Report::new(code, format!("the secret {} {what}", backticked(name)));
             report.hint(format!(
@@ -92,10 +91,34 @@ pub(crate) fn secret(field: Field<'_>, example: &str, least: usize) -> Option<St
 
 /// Reads the value of a header and replaces each `${NAME}` by the secret.
 pub(crate) fn template(field: Field<'_>) -> Option<String> {
+    let Filled { text, has_secret } = fill(field, "a string such as \"${ACCESS_ID}\"", "ACCESS_ID")?;
+    field.read(|_| {
+        if !text.is_empty() && text.bytes().all(|b| b == b' ' || b.is_ascii_graphic()) {
+            return Ok(text);
+        }
+        let hint = "use visible ASCII characters and spaces";
+        if !has_secret {
+            return Err(Report::new(Code::InvalidValue, "not a valid value of a header").hint(hint));
+        }
+        let report = Report::new(Code::InvalidSecret, "not a valid value of a header, with its secret");
+        field.secrets().or_substitute(report.hint(format!("{hint}; set the secret again if it ends with a line break")))
+    })
+}
+
+/// A string whose references are replaced.
+pub(crate) struct Filled {
+    pub(crate) text: String,
+    /// Whether it has a secret, so that it may not be shown.
+    pub(crate) has_secret: bool,
+}
+
+/// Reads a string and replaces each `${NAME}` by the secret. `expected` completes "expected ...,
+/// found a list". Hints use the name `example`.
+pub(crate) fn fill(field: Field<'_>, expected: &str, example: &str) -> Option<Filled> {
     let text = field.read(|value| match value {
         Value::String(text) => Ok(text),
         _ => {
-            let report = Report::wrong_type_redacted("a string such as \"${ACCESS_ID}\"", value);
+            let report = Report::wrong_type_redacted(expected, value);
             let is_scalar = matches!(value, Value::Bool(_) | Value::Integer(_) | Value::OtherNumber(_));
             Err(if is_scalar { report.hint("put it in double quotes") } else { report })
         }
@@ -105,7 +128,10 @@ pub(crate) fn template(field: Field<'_>) -> Option<String> {
     while let Some((before, after)) = rest.split_once("${") {
         let name = field.read(|_| match after.split_once('}') {
             Some((name, after)) if is_name(name) => Ok((name, after)),
-            _ => Err(Report::new(Code::InvalidValue, "expected a reference such as `${ACCESS_ID}`").hint(NAME_HINT)),
+            _ => {
+                let message = format!("expected a reference such as `${{{example}}}`");
+                Err(Report::new(Code::InvalidValue, message).hint(NAME_HINT))
+            }
         });
         let (name, after) = name?;
         filled += before;
@@ -113,18 +139,7 @@ pub(crate) fn template(field: Field<'_>) -> Option<String> {
         has_secret = true;
         rest = after;
     }
-    filled += rest;
-    field.read(|_| {
-        if !filled.is_empty() && filled.bytes().all(|b| b == b' ' || b.is_ascii_graphic()) {
-            return Ok(filled);
-        }
-        let hint = "use visible ASCII characters and spaces";
-        if !has_secret {
-            return Err(Report::new(Code::InvalidValue, "not a valid value of a header").hint(hint));
-        }
-        let report = Report::new(Code::InvalidSecret, "not a valid value of a header, with its secret");
-        field.secrets().or_substitute(report.hint(format!("{hint}; set the secret again if it ends with a line break")))
-    })
+    Some(Filled { text: filled + rest, has_secret })
 }
 
 fn reference<'a>(value: &'a Value<'_>, example: &str) -> Result<&'a str, Report> {

@@ -94,7 +94,7 @@ pub(crate) const KEYS: &[Setting<ServerSettings>] = &[
          secret. A client's own copies are removed. Example: `{ CF-Access-Client-Id: \"${ACCESS_ID}\", \
          CF-Access-Client-Secret: \"${ACCESS_SECRET}\" }`.",
         headers::SCHEMA,
-        |settings, field| server_headers(&mut settings.server.headers, field),
+        |settings, field| server_headers(&mut settings.server.headers, field, Some("`host_header` of the server")),
     ),
     Setting::new(
         "health_check",
@@ -115,7 +115,7 @@ pub(crate) const SCHEMA: ValueSchema = ValueSchema::Shared(
 const SERVER: ValueSchema = ValueSchema::OneOf(&[
     ValueSchema::Map(|| {
         let url = "The hostname, `host:port` or URL. The default scheme is `https`. A path precedes the path of each \
-            request.";
+            request, and is removed from `Location`, `Refresh`, `Link` and the paths of cookies.";
         [vec![SettingDoc::required("url", url, ValueSchema::String(ADDRESS))], Setting::docs(KEYS)].concat()
     }),
     ValueSchema::String(ADDRESS),
@@ -195,7 +195,7 @@ fn server(
         None => Some(field),
     };
     let named = map.as_ref().and_then(|map| map.present(&["name"]).first());
-    let url = address.and_then(|address| address.read(|value| server_url(value, public)));
+    let url = address.and_then(|address| server_url(address, public));
     let is_valid = url.is_some();
     let server = Server::new(url.or_else(|| "server.invalid".parse().ok())?);
     let mut settings = ServerSettings { server, health_check: service.health_check().clone() };
@@ -223,7 +223,8 @@ fn own_health_check(check: Option<PartialHealthCheck>, service: &Settings) -> Se
 /// The addresses and names of the servers of a service so far, with their nodes.
 #[derive(Default)]
 struct UniqueNames {
-    urls: BTreeMap<String, NodeId>,
+    /// With the names by which one address has several virtual hosts: in `Host` and in TLS.
+    urls: BTreeMap<(String, Option<String>, Option<String>), NodeId>,
     /// With whether the name was set explicitly.
     names: BTreeMap<String, (NodeId, bool)>,
 }
@@ -231,12 +232,17 @@ struct UniqueNames {
 impl UniqueNames {
     fn add(&mut self, server: &Server, address: Field<'_>, named: Option<Field<'_>>) {
         let url = server.url.to_string();
-        if let Some(other) = self.urls.get(&url) {
+        let host = match &server.host_header {
+            HostHeader::Name(name) => Some(name.to_ascii_lowercase()),
+            _ => None,
+        };
+        let virtual_host = (url.clone(), host, server.tls.server_name.clone());
+        if let Some(other) = self.urls.get(&virtual_host) {
             let report = Report::new(Code::InvalidServers, format!("duplicate server {}", backticked(&url)));
             let hint = "remove one of them: to change its share of the traffic, set `weight`";
             return address.report(report.related(*other, "first listed here").hint(hint));
         }
-        self.urls.insert(url, address.node().id);
+        self.urls.insert(virtual_host, address.node().id);
         let at = named.unwrap_or(address);
         if let Some((other, other_named)) = self.names.get(&server.name) {
             let message = format!("two servers have the name {}", backticked(&server.name));

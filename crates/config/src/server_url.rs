@@ -6,7 +6,7 @@ use tunnel_balancer_core::{ServerUrl, ServerUrlError};
 use crate::diagnostic::Code;
 use crate::host::{PublicHosts, is_well_formed, port_error};
 use crate::node::{Value, backticked};
-use crate::reader::string;
+use crate::reader::{Field, string};
 use crate::report::Report;
 use crate::slips;
 use crate::value_schema::StringSchema;
@@ -20,7 +20,15 @@ pub(crate) const ADDRESS: StringSchema = StringSchema {
 const EXAMPLES: &str = "write `chat-a.example.com`, `chat-a.example.com:8443` or `http://127.0.0.1:8080`";
 
 /// Reads the address of a server, which is not one of the public hosts.
-pub(crate) fn server_url(value: &Value<'_>, public: &PublicHosts) -> Result<ServerUrl, Report> {
+pub(crate) fn server_url(field: Field<'_>, public: &PublicHosts) -> Option<ServerUrl> {
+    field.read(|value| url(value, public, &|name| field.to_ascii(name)))
+}
+
+fn url(
+    value: &Value<'_>,
+    public: &PublicHosts,
+    to_ascii: &dyn Fn(&str) -> Option<String>,
+) -> Result<ServerUrl, Report> {
     let text = string(value, "a hostname or URL")?;
     if let Some(hint) = typing_error(text) {
         return Err(Report::new(Code::InvalidUrl, "not a hostname or URL").hint(hint));
@@ -29,7 +37,7 @@ pub(crate) fn server_url(value: &Value<'_>, public: &PublicHosts) -> Result<Serv
     if let Some((message, hint)) = slips::in_host(authority) {
         return Err(Report::new(Code::InvalidUrl, format!("the hostname {message}")).hint(hint));
     }
-    let url: ServerUrl = text.parse().map_err(|error| malformed(&error))?;
+    let url = ServerUrl::parse_with(text, to_ascii).map_err(|error| malformed(&error))?;
     if let Some((message, hint)) = port_error(authority) {
         return Err(Report::new(Code::InvalidUrl, format!("the address {message}")).hint(hint));
     }

@@ -6,7 +6,6 @@
 
 use std::time::Duration;
 
-use tunnel_balancer_core::host::{normalize_host, split_url};
 use tunnel_balancer_core::{Server, ServerCountError, ServerUrl, Service, Writes};
 
 use crate::affinity::{self, affinity};
@@ -15,12 +14,13 @@ use crate::duration::{DEFAULT_RANGE, duration};
 use crate::ejection::{self, PartialEjection, ejection};
 use crate::failback::{self, failback};
 use crate::health_check::{self, PartialHealthCheck, health_check};
-use crate::host::{PublicHosts, is_path};
+use crate::host::is_path;
 use crate::node::{Value, backticked, quoted};
 use crate::policy::{self, policy};
 use crate::reader::{Map, Setting, boolean, one_of, or_off, string};
 use crate::report::Report;
 use crate::retry::{self, retry};
+use crate::titles;
 use crate::value_schema::{StringSchema, ValueSchema, words};
 
 /// The settings of a service, before its address and its servers are known.
@@ -28,12 +28,21 @@ use crate::value_schema::{StringSchema, ValueSchema, words};
 pub(crate) struct Settings {
     /// A service with these settings and a placeholder as its server.
     service: Service,
+    title: Option<String>,
     health_check: Option<PartialHealthCheck>,
     ejection: PartialEjection,
 }
 
 /// The table of settings.
 pub(crate) const KEYS: &[Setting<Settings>] = &[
+    Setting::new(
+        "title",
+        "",
+        "The name of the service on the status page and in badges, which strangers may see, of up to 60 characters. \
+         Default: the first label of the host and the path, such as `chat` or `chat/api`.",
+        ValueSchema::String(titles::TITLE),
+        |settings, field| settings.title = field.read(titles::title),
+    ),
     Setting::new(
         "policy",
         "failover",
@@ -49,8 +58,8 @@ pub(crate) const KEYS: &[Setting<Settings>] = &[
         "failback",
         "auto",
         "When traffic returns to a preferred server, with the policy `failover`. `auto`: as soon as it is available. \
-         `{ after: 10m }`: when it has been available for that long. `manual`: on command (SIGUSR1 in `serve`); the \
-         Worker has no such command, so there it lasts until the isolate ends.",
+         `{ after: 10m }`: when it has been available for that long. `manual`: on command (`ctl failback`, or \
+         SIGUSR1 to `serve`). In the Worker without `health_sharing`, it also ends with the isolate.",
         failback::SCHEMA,
         |settings, field| failback(&mut settings.service.failback, field),
     ),
@@ -148,7 +157,7 @@ const FALLBACK: StringSchema =
 
 const HTML: StringSchema = StringSchema { what: "a page in HTML", pattern: r"^\s*<", longest: None };
 
-const WRITES: &[(&str, Writes)] = &[("anywhere", Writes::Anywhere), ("primary_only", Writes::PrimaryOnly)];
+pub(crate) const WRITES: &[(&str, Writes)] = &[("anywhere", Writes::Anywhere), ("primary_only", Writes::PrimaryOnly)];
 
 impl Settings {
     /// Creates the defaults of the core.
@@ -156,7 +165,7 @@ impl Settings {
         let placeholder = Server::new("server.invalid".parse().ok()?);
         let service = Service::new("", vec![placeholder]).ok()?;
         let health_check = service.health_check.is_some().then(PartialHealthCheck::default);
-        Some(Self { service, health_check, ejection: PartialEjection::default() })
+        Some(Self { service, title: None, health_check, ejection: PartialEjection::default() })
     }
 
     /// Returns whether no server gets requests.
@@ -185,6 +194,7 @@ impl Settings {
         let mut service = self.service.with_servers(address, servers)?;
         service.health_check = self.health_check.map(PartialHealthCheck::complete);
         service.ejection = self.ejection.complete();
+        service.title = self.title.unwrap_or(service.title);
         Ok(service)
     }
 }
@@ -247,18 +257,4 @@ fn fallback(value: &Value<'_>) -> Result<Option<String>, Report> {
         let report = Report::new(Code::InvalidValue, "expected an absolute URL of visible ASCII characters");
         Err(report.hint("write a URL outside of this service, such as `https://status.example.net`"))
     })
-}
-
-/// Checks that `fallback` does not lead to the service itself. `public` has the addresses of the
-/// file.
-pub(crate) fn check_fallback(service: &Service, public: &PublicHosts) -> Result<(), Report> {
-    let Some(url) = &service.fallback else { return Ok(()) };
-    let leads_back = split_url(url).is_some_and(|(_, authority, path)| {
-        normalize_host(authority).and_then(|host| public.serving(&host, path)).as_deref() == Some(&service.name())
-    });
-    if !leads_back {
-        return Ok(());
-    }
-    let report = Report::new(Code::Loop, "`fallback` leads to this service, so clients are redirected without end");
-    Err(report.hint("write a URL that is not behind these servers"))
 }

@@ -29,6 +29,12 @@ const KEYS: &[(&str, &str)] = &[
     ("uri", "path"),
     ("max_connections", "max_requests"),
     ("max_conns", "max_requests"),
+    ("display_name", "title"),
+    ("label", "title"),
+    ("admin", "status"),
+    ("dashboard", "status"),
+    ("status_page", "status"),
+    ("stats", "status"),
     ("name", "cookie"),
 ];
 

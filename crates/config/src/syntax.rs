@@ -1,14 +1,13 @@
 //! Syntax errors of YAML and their hints.
 
+use crate::brackets::{self, Excess};
 use crate::slips;
 
-/// The limit of nested brackets. The library needs quadratic time for them and limits the depth too
-/// late. All brackets are counted, because those in quotes are only known after parsing.
-const MAX_DEPTH: usize = 1_000;
+/// The limit of nested brackets. The library has the same limit for lists and maps of any form.
+const MAX_LEVELS: usize = 128;
 
-/// The limit of brackets in a file. Closing ones in quotes can hide the depth, and parsing then
-/// takes up to 0.3 s.
-const MAX_BRACKETS: usize = 10_000;
+/// The limit of brackets in strings and comments.
+const MAX_HIDDEN: usize = 10_000;
 
 /// A position in the text. Line and column are counted from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,7 +23,8 @@ pub(crate) const SECOND_DOCUMENT: &str = "a second document starts here";
 
 pub(crate) const BYTE_ORDER_MARK: char = '\u{feff}';
 
-const BREAKS: [char; 5] = ['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}'];
+/// The characters that end a line.
+pub(crate) const BREAKS: [char; 5] = ['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}'];
 
 /// The lines of a file as positions count them. YAML also breaks lines at U+0085, U+2028 and
 /// U+2029.
@@ -109,7 +109,7 @@ fn is_key(text: &str) -> bool {
 const HINTS: [(&str, &str); 13] = [
     ("is not allowed", "remove it, or write it as an escape in double quotes"),
     ("levels of `[`", NO_LEVELS),
-    ("`[` and `{`", "write lists and maps on lines of their own"),
+    ("`[` and `{`", "remove brackets from strings and comments"),
     ("a second document", "remove the `---` line"),
     ("recursion limit", NO_LEVELS),
     ("those of aliases", NO_ALIASES),
@@ -134,20 +134,12 @@ pub(crate) fn check(text: &str) -> Result<(), SyntaxError> {
         let message = format!("the character U+{:04X} is not allowed", u32::from(found));
         return Err(SyntaxError::new(position_of(text, index), message, text));
     }
-    let mut depth = 0_usize;
-    let is_too_deep = |(_, bracket): &(usize, &str)| {
-        depth = if matches!(*bracket, "[" | "{") { depth + 1 } else { depth.saturating_sub(1) };
-        depth > MAX_DEPTH
+    let (index, message) = match brackets::excess(text, MAX_LEVELS, MAX_HIDDEN) {
+        Some(Excess::Levels(index)) => (index, format!("more than {MAX_LEVELS} levels of `[` and `{{`")),
+        Some(Excess::Hidden(index)) => (index, format!("more than {MAX_HIDDEN} `[` and `{{` in strings and comments")),
+        None => return Ok(()),
     };
-    if let Some((index, _)) = text.match_indices(['[', '{', ']', '}']).find(is_too_deep) {
-        let message = format!("more than {MAX_DEPTH} levels of `[` and `{{`");
-        return Err(SyntaxError::new(position_of(text, index), message, text));
-    }
-    if let Some((index, _)) = text.match_indices(['[', '{']).nth(MAX_BRACKETS) {
-        let message = format!("more than {MAX_BRACKETS} `[` and `{{`");
-        return Err(SyntaxError::new(position_of(text, index), message, text));
-    }
-    Ok(())
+    Err(SyntaxError::new(position_of(text, index), message, text))
 }
 
 fn position_of(text: &str, index: usize) -> Position {
@@ -165,7 +157,8 @@ mod tests {
     #[test]
     fn syntax_errors_have_positions_and_hints() {
         let deep = "- ".repeat(129);
-        let (nested, brackets) = ("[".repeat(10_000), "- []\n".repeat(MAX_BRACKETS + 1));
+        let (nested, hidden) = ("[".repeat(10_000), "{\"}\":".repeat(9_000));
+        let brackets = "- '['\n".repeat(MAX_HIDDEN + 1);
         let many = format!("- &a [{}]\n- [{}]", "x,".repeat(1_000), "*a,".repeat(100));
         let table = [
             (
@@ -210,8 +203,13 @@ mod tests {
             ),
             (&deep, "1:257 recursion limit exceeded; remove levels: no setting is nested that deeply"),
             ("&a [*a]", "1:1 recursion limit exceeded; remove levels: no setting is nested that deeply"),
-            (&nested, "1:1001 more than 1000 levels of `[` and `{`; remove levels: no setting is nested that deeply"),
-            (&brackets, "10001:3 more than 10000 `[` and `{`; write lists and maps on lines of their own"),
+            (&nested, "1:129 more than 128 levels of `[` and `{`; remove levels: no setting is nested that deeply"),
+            (&hidden, "1:641 more than 128 levels of `[` and `{`; remove levels: no setting is nested that deeply"),
+            (
+                &brackets,
+                "10001:4 more than 10000 `[` and `{` in strings and comments; remove brackets from strings and \
+                 comments",
+            ),
             (
                 &many,
                 "1:1803 more than 100000 values, including those of aliases; write the values out instead of using \

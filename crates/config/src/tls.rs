@@ -9,7 +9,7 @@ use crate::reader::{Field, Setting, boolean, or_off, string};
 use crate::report::Report;
 use crate::value_schema::{StringSchema, ValueSchema};
 
-const KEYS: &[Setting<ServerTls>] = &[
+pub(crate) const KEYS: &[Setting<ServerTls>] = &[
     Setting::new(
         "ca",
         "false",

@@ -79,7 +79,12 @@ impl ValueSchema {
                 // The short form of a service is the list of its key `servers`.
                 let maps: Vec<SettingDoc> =
                     schemas.iter().filter(|it| matches!(it, Self::Map(_))).flat_map(Self::keys).collect();
-                if maps.is_empty() { schemas.iter().flat_map(Self::keys).collect() } else { maps }
+                if maps.is_empty() {
+                    // The map of a target is an item of a list, too.
+                    schemas.iter().map(Self::keys).find(|keys| !keys.is_empty()).unwrap_or_default()
+                } else {
+                    maps
+                }
             }
             _ => Vec::new(),
         }

@@ -49,7 +49,7 @@ pub struct Attempt {
     /// When the liveness of the server is checked next, and the interval to the check after that.
     pub(crate) next_check: Timestamp,
     pub(crate) check_interval: Duration,
-    /// The time at which the server was found to be hung, while the attempt continues.
+    /// When the server was found to be hung, if it has responded to no request since.
     pub(crate) hung_since: Option<Timestamp>,
 }
 

@@ -21,6 +21,17 @@ pub enum Delivery {
     Answered,
 }
 
+impl Delivery {
+    /// Returns the stable code.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Never => "never",
+            Self::Unknown => "unknown",
+            Self::Answered => "responded",
+        }
+    }
+}
+
 /// The fact, without an interpretation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -86,6 +97,18 @@ pub enum HealthImpact {
     Failure,
     /// Ejects the server at once.
     Fatal,
+}
+
+impl HealthImpact {
+    /// Returns the stable code.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Neutral => "neutral",
+            Self::Success => "success",
+            Self::Failure => "failure",
+            Self::Fatal => "fatal",
+        }
+    }
 }
 
 impl Classification {

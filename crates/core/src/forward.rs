@@ -1,4 +1,5 @@
-//! The loop that turns decisions into requests: the only async code of the crate.
+//! The loop that turns decisions into requests: the only async code of the crate, apart from the
+//! client of drills.
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
@@ -17,7 +18,8 @@ use crate::pool::{Lease, Pool};
 use crate::proxy::{ProbeRequest, parse_retry_after};
 use crate::retry::RequestMeta;
 use crate::server_set::ServerId;
-use crate::service::{HealthCheck, ProbeKind, ProbeResponse, ProbeResult};
+use crate::service::{HealthCheck, ProbeKind, ProbeResponse};
+use crate::trace::Trace;
 
 /// The result of a request.
 #[derive(Debug)]
@@ -32,6 +34,21 @@ pub struct Forwarded<R> {
     pub attempts: u32,
     /// Whether the server was unavailable and was tried because none was available.
     pub last_resort: bool,
+    /// The decisions, if [the request asks for them](RequestMeta::trace).
+    pub trace: Option<Box<Trace>>,
+}
+
+impl<R> Forwarded<R> {
+    /// Returns the server that responded, or the reply of the balancer.
+    ///
+    /// # Errors
+    /// The reply.
+    pub fn result(&self) -> Result<ServerId, LocalReply> {
+        match &self.response {
+            Ok(_) => self.served_by.ok_or(LocalReply::unavailable(Duration::ZERO)),
+            Err(reply) => Err(*reply),
+        }
+    }
 }
 
 /// Sends a request to the pool's servers until one responds or nothing is left to try.
@@ -87,7 +104,8 @@ pub async fn forward<C: HttpClient, K: Clock>(
                         Ok(response) => run.result(response),
                         Err((failure, detail)) => (Outcome::Failed(*failure).into(), detail.clone()),
                     };
-                    if let Some(failed) = run.failed(attempt.info(), result.outcome, detail) {
+                    run.exchange.set_failure_detail(detail.as_deref());
+                    if let Some(failed) = run.failed(attempt.info(), result.outcome, detail.clone()) {
                         client.on_attempt_failed(&request, failed);
                     }
                     if let Ok(response) = sent
@@ -95,7 +113,12 @@ pub async fn forward<C: HttpClient, K: Clock>(
                     {
                         client.discard(unused);
                     }
-                    break pool.update(|state| run.exchange.report(state, attempt, result, clock.now()));
+                    break pool.update(|state| {
+                        let now = clock.now();
+                        let step = run.exchange.report(state, attempt, result, now);
+                        detail.iter().for_each(|detail| state.describe_failure(server, detail, now));
+                        step
+                    });
                 }
             }
         };
@@ -109,7 +132,9 @@ pub async fn forward<C: HttpClient, K: Clock>(
         }
     };
     let (attempts, last_resort) = (run.exchange.attempts(), run.exchange.is_last_resort());
-    Forwarded { response, served_by, last_tried, attempts, last_resort }
+    run.cancel_attempts();
+    let trace = run.exchange.take_trace();
+    Forwarded { response, served_by, last_tried, attempts, last_resort, trace }
 }
 
 /// Runs the probe of `lease`, and after it others of the same pool that are due, each server's at
@@ -121,10 +146,17 @@ pub async fn run_probes<C: HttpClient, K: Clock>(pool: &Pool, client: &C, clock:
     let started = lease.started();
     let mut next = Some(lease);
     while let Some(lease) = next.take() {
-        let result = probe(pool, client, clock, lease.server()).await;
+        let server = lease.server();
+        let probed = probe(pool, client, clock, server).await;
+        let (result, detail) = match probed {
+            Ok(response) => (Ok(response), None),
+            Err((failure, detail)) => (Err(failure), detail),
+        };
         next = pool.update(|state| {
-            state.on_probe(lease, &result, clock.now());
-            state.next_probe_due_before(started, clock.now())
+            let now = clock.now();
+            state.on_probe(lease, &result, now);
+            detail.iter().for_each(|detail| state.describe_failure(server, detail, now));
+            state.next_probe_due_before(started, now)
         });
     }
 }
@@ -165,6 +197,12 @@ enum Event<R> {
 }
 
 impl<C: HttpClient, K: Clock> Run<'_, C, K> {
+    fn cancel_attempts(&mut self) {
+        for attempt in self.attempts.iter_mut().filter_map(Option::take) {
+            self.pool.update(|state| self.exchange.cancel(state, attempt, self.clock.now()));
+        }
+    }
+
     /// Waits for the next event of the attempts in flight.
     async fn next_event<F>(&mut self, sends: &mut [Pin<&mut Option<F>>; 2], body_sent: bool) -> Event<C::Response>
     where
@@ -227,11 +265,9 @@ impl<C: HttpClient, K: Clock> Run<'_, C, K> {
 
 impl<C: HttpClient, K: Clock> Drop for Run<'_, C, K> {
     fn drop(&mut self) {
-        for attempt in self.attempts.iter_mut().filter_map(Option::take) {
-            self.pool.update(|state| self.exchange.cancel(state, attempt, self.clock.now()));
-        }
-        if self.exchange.is_held() {
-            self.pool.update(|state| self.exchange.abandon(state));
+        self.cancel_attempts();
+        if !self.exchange.is_finished() {
+            self.pool.update(|state| self.exchange.abandon(state, self.clock.now()));
         }
         // The request, or its early end, may have made probes due.
         self.client.start_probes();
@@ -245,43 +281,48 @@ where
     E: UpstreamError,
 {
     sends.iter_mut().enumerate().find_map(|(slot, send)| match send.as_mut().as_pin_mut()?.poll(context) {
-        Poll::Ready(sent) => Some(Event::Ended(slot, sent.map_err(|error| (error.failure(), error.detail())))),
+        Poll::Ready(sent) => Some(Event::Ended(slot, sent.map_err(|error| cause(&error)))),
         Poll::Pending => None,
     })
 }
 
 /// Probes one server. A missing response in time is a result, too.
-async fn probe<C: HttpClient, K: Clock>(pool: &Pool, client: &C, clock: &K, id: ServerId) -> ProbeResult {
+async fn probe<C: HttpClient, K: Clock>(pool: &Pool, client: &C, clock: &K, id: ServerId) -> Probed {
     let service = pool.service();
     let (Some(check), Some(server)) = (service.health_check_of(id), service.server(id)) else {
-        return Err(Failure::InvalidRequest);
+        return Err((Failure::InvalidRequest, None));
     };
     let exchange = async {
         if check.kind == ProbeKind::Tcp {
-            client.connect(server, &check.address(server)).await?;
+            client.connect(server, &check.address(server)).await.map_err(|failure| (failure, None))?;
             return Ok(ProbeResponse::new(StatusCode::OK));
         }
-        let response = client
-            .send_probe(server, ProbeRequest::new(check, server, &service.host))
-            .await
-            .map_err(|e| e.failure())?;
+        let response =
+            client.send_probe(server, ProbeRequest::new(check, server, &service.host)).await.map_err(|e| cause(&e))?;
         read_probe_response(client, check, response).await
     };
     let (mut exchange, mut timeout) = (pin!(exchange), pin!(clock.sleep(check.timeout)));
     poll_fn(|context| match exchange.as_mut().poll(context) {
         Poll::Ready(result) => Poll::Ready(result),
-        Poll::Pending => timeout.as_mut().poll(context).map(|()| Err(Failure::Timeout)),
+        Poll::Pending => timeout.as_mut().poll(context).map(|()| Err((Failure::Timeout, None))),
     })
     .await
 }
 
+/// The result of a probe, and the cause of a failure as the host knows it.
+type Probed = Result<ProbeResponse, (Failure, Option<String>)>;
+
 /// Reads of a probe's response what the health check evaluates.
-async fn read_probe_response<C: HttpClient>(client: &C, check: &HealthCheck, response: C::Response) -> ProbeResult {
+async fn read_probe_response<C: HttpClient>(client: &C, check: &HealthCheck, response: C::Response) -> Probed {
     let headers = ProbeResponse::read(check, client.status(&response), |name| client.header(&response, name));
     if check.expect_body.is_none() {
         client.discard(response);
         return Ok(headers);
     }
-    let body = client.read_prefix(response, HealthCheck::BODY_LIMIT).await.map_err(|error| error.failure())?;
+    let body = client.read_prefix(response, HealthCheck::BODY_LIMIT).await.map_err(|error| cause(&error))?;
     Ok(headers.with_body(&body))
+}
+
+fn cause(error: &impl UpstreamError) -> (Failure, Option<String>) {
+    (error.failure(), error.detail())
 }

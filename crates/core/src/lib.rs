@@ -70,6 +70,7 @@ mod attempt;
 mod classify;
 mod client;
 pub mod cookie;
+mod drill;
 pub mod exchange;
 mod forward;
 pub mod hash;
@@ -83,17 +84,20 @@ mod select;
 mod server_set;
 mod service;
 mod time;
+mod trace;
 
 pub use attempt::{Attempt, AttemptInfo, AttemptResult, Selection};
 pub use classify::{Classification, Delivery, Failure, HealthImpact, Outcome, Ruling};
 pub use client::{Clock, HttpClient, UpstreamError};
+pub use drill::{Drill, DrillClient, DrillError, DrillKind};
 pub use exchange::{Exchange, Finish, Step, Wait};
 pub use forward::{Forwarded, forward, keep_probing, run_probes};
 pub use local_reply::LocalReply;
 pub use log::{FailedAttempt, LogEntry, LogEvent, LogLevel, Reason, escape_invisible};
 pub use pool::{
-    Cause, Counters, EjectionState, Event, Health, Lease, Pool, PoolState, ServerSnapshot, ServerStatus, Snapshot,
-    Transition,
+    Cause, Counters, EjectionState, Event, FailureStatus, Health, KnowledgeSource, LatencyCounts, Lease, Minute,
+    Percentiles, Pool, PoolState, PoolStatus, ProbeStatus, RequestCounters, ServerSnapshot, ServerStatus, ServiceState,
+    Snapshot, Standing, Transition,
 };
 pub use proxy::{
     BufferPermit, LocalResponse, ProbeRequest, ProxiedRequest, ReplayBuffer, ReplyContext, RequestId, RouteMatch,
@@ -106,6 +110,7 @@ pub use server_set::{ServerId, ServerSet};
 pub use service::{
     Affinity, BudgetSettings, EjectionSettings, Failback, HashOn, HealthCheck, HostHeader, Policy, ProbeError,
     ProbeKind, ProbeResponse, ProbeResult, RetrySettings, Server, ServerCountError, ServerHeader, ServerHealthCheck,
-    ServerTls, ServerUrl, ServerUrlError, Service, StatusRanges, Writes,
+    ServerTls, ServerUrl, ServerUrlError, Service, StatusRanges, Writes, domain_to_ascii,
 };
 pub use time::Timestamp;
+pub use trace::{Candidate, StopReason, Trace, TraceEvent, TraceStep, WaitReason};

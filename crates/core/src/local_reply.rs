@@ -31,7 +31,10 @@ pub enum LocalReply {
         retry_after: u64,
     },
     /// The service is under maintenance.
-    Maintenance,
+    Maintenance {
+        /// When to try again, in whole seconds.
+        retry_after: u64,
+    },
     /// The request timed out.
     TimedOut,
     /// The server's response cannot be read or passed on.
@@ -63,6 +66,16 @@ impl LocalReply {
         Self::NoWrites { retry_after: whole_seconds(wait) }
     }
 
+    /// Creates the reply for a service under maintenance, which ends after `rest`, rounded up to
+    /// whole seconds. `None`: its end is unknown, and the client may try again after 5 minutes.
+    pub const fn maintenance(rest: Option<Duration>) -> Self {
+        let wait = match rest {
+            Some(rest) => rest,
+            None => MAINTENANCE_RETRY_AFTER,
+        };
+        Self::Maintenance { retry_after: whole_seconds(wait) }
+    }
+
     /// Returns the status.
     pub const fn status(self) -> StatusCode {
         match self {
@@ -70,7 +83,7 @@ impl LocalReply {
             Self::Unavailable { .. }
             | Self::Overloaded
             | Self::NoWrites { .. }
-            | Self::Maintenance
+            | Self::Maintenance { .. }
             | Self::MissingSecret => StatusCode::SERVICE_UNAVAILABLE,
             Self::TimedOut => StatusCode::GATEWAY_TIMEOUT,
             Self::InvalidResponse => StatusCode::BAD_GATEWAY,
@@ -88,7 +101,7 @@ impl LocalReply {
             Self::Unavailable { .. } => "No server responded. Please try again in a moment.",
             Self::Overloaded => "All servers are busy. Please try again in a moment.",
             Self::NoWrites { .. } => "Only reading is possible at the moment.",
-            Self::Maintenance => "This service is under maintenance. Please try again later.",
+            Self::Maintenance { .. } => "This service is under maintenance. Please try again later.",
             Self::TimedOut => "No server responded in time.",
             Self::InvalidResponse => "The response of the server is invalid.",
             Self::MethodNotAllowed => "This method is not allowed.",
@@ -117,16 +130,17 @@ impl LocalReply {
     /// Returns the value of the `Retry-After` header, if the reply has one.
     pub const fn retry_after(self) -> Option<u64> {
         match self {
-            Self::Unavailable { retry_after } | Self::NoWrites { retry_after } => Some(retry_after),
+            Self::Unavailable { retry_after } | Self::NoWrites { retry_after } | Self::Maintenance { retry_after } => {
+                Some(retry_after)
+            }
             Self::Overloaded => Some(1),
-            Self::Maintenance => Some(MAINTENANCE_RETRY_AFTER),
             _ => None,
         }
     }
 }
 
-/// When to try again during maintenance, in seconds. Its end is not known.
-const MAINTENANCE_RETRY_AFTER: u64 = 300;
+/// When to try again during maintenance whose end is not known.
+const MAINTENANCE_RETRY_AFTER: Duration = Duration::from_secs(300);
 
 /// Rounds up to whole seconds, at least 1 and at most an hour.
 const fn whole_seconds(wait: Duration) -> u64 {

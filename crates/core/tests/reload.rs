@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use http::{Method, StatusCode};
 use tunnel_balancer_core::{
-    Affinity, EjectionState, Exchange, Failback, Failure, Health, HealthCheck, Outcome, Pool, PoolState, ProbeResponse,
-    RequestMeta, Server, ServerHealthCheck, ServerId, Service, Services, Step, Timestamp,
+    Affinity, Drill, DrillKind, EjectionState, Exchange, Failback, Failure, Health, HealthCheck, Outcome, Pool,
+    PoolState, ProbeResponse, RequestMeta, Server, ServerHealthCheck, ServerId, Service, ServiceState, Services, Step,
+    Timestamp,
 };
 
 const NOW: Timestamp = Timestamp::from_millis(1_000);
@@ -261,6 +262,23 @@ fn the_affinity_cookie_is_kept_while_its_server_is_held_back() {
 }
 
 /// A request whose first attempt finds its server unreachable.
+#[test]
+fn a_drill_does_not_wait_for_requests_of_others() {
+    let mut limited = service("app.test", &["a.example", "b.example"]).servers().to_vec();
+    limited.iter_mut().for_each(|server| server.max_requests = Some(1));
+    let pool = Pool::new(Service::new("app.test", limited).unwrap(), 1);
+    let get = || RequestMeta::new(Method::GET);
+    let others: Vec<_> = (0..2).map(|_| pool.update(|state| Exchange::start(get(), state, NOW))).collect();
+    assert!(others.iter().all(|(_, step)| matches!(step, Step::Attempt(_))));
+    let next = |pool: &Pool| pool.update(|state| Exchange::start(get(), state, NOW)).1;
+    assert!(matches!(next(&pool), Step::Finish(_)), "both servers are at capacity");
+    for kind in DrillKind::ALL {
+        let copy = pool.for_drill(Drill { server: ServerId::new(0).unwrap(), kind }, NOW);
+        assert!(matches!(next(&copy), Step::Attempt(_)), "{kind:?}");
+    }
+    assert!(matches!(next(&pool), Step::Finish(_)), "the drills change nothing");
+}
+
 fn fail(state: &mut PoolState, now: Timestamp) {
     let (mut exchange, step) = Exchange::start(RequestMeta::new(Method::GET), state, now);
     let Step::Attempt(attempt) = step else { panic!("an attempt") };
@@ -299,4 +317,28 @@ fn servers_are_probed_as_they_set_themselves() {
     service.servers_mut()[1].health_check = ServerHealthCheck::Custom(Box::new(own));
     let later = NOW + Duration::from_secs(1);
     assert_eq!(probed(&pool.reconfigured(service, 2, later), later), [1]);
+}
+
+#[test]
+fn counts_and_times_survive_a_reload_of_a_changed_service() {
+    let old = with_an_unreachable_server();
+    let status = |services: &Services, now| services.pools().next().unwrap().update(|state| state.status(now));
+    let before = status(&old, NOW);
+    assert_eq!((before.state, before.since), (ServiceState::Degraded, Some(NOW)));
+    assert!(before.in_flight > 0, "a request has no response yet");
+
+    let later = NOW + Duration::from_secs(1);
+    let after = status(&old.reloaded([service("app.test", &["c.example", "b.example", "a.example"])], 2, later), later);
+    assert_eq!((after.state, after.since), (before.state, before.since));
+    assert_eq!(after.requests, before.requests);
+    assert_eq!(after.in_flight, 0, "those in flight stay with the old pool");
+    let (a, moved) = (&before.servers[0], &after.servers[2]);
+    assert_eq!((moved.since, moved.cause(), moved.counters), (Some(NOW), a.cause(), a.counters));
+    assert_eq!((moved.latencies, &moved.last_probe), (a.latencies, &a.last_probe));
+    assert_eq!(after.servers[1].latencies, before.servers[1].latencies);
+
+    let mut paused = service("app.test", &["a.example", "b.example"]);
+    paused.maintenance = true;
+    let paused = status(&old.reloaded([paused], 2, later), later);
+    assert_eq!((paused.state, paused.since), (ServiceState::Maintenance, Some(later)));
 }

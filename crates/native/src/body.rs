@@ -161,7 +161,7 @@ pub struct ProxyBody {
     ended: bool,
     /// An error that is returned by the next poll, after the data before it has been flushed.
     held: Option<BodyError>,
-    /// The reader, if flow control lets it stop a single response.
+    /// The reader of the response.
     reader: Option<Arc<Reader>>,
     /// Data that has arrived beyond the last piece for such a reader.
     rest: Bytes,
@@ -194,6 +194,11 @@ impl ProxyBody {
     /// Creates the body of a local reply.
     pub(crate) fn local(text: String, access: Access) -> Self {
         Self::new(Content::Local(Full::new(Bytes::from(text))), Some(access))
+    }
+
+    /// Creates the body of a response that is not in the access log.
+    pub(crate) fn plain(bytes: Bytes) -> Self {
+        Self::new(Content::Local(Full::new(bytes)), None)
     }
 
     pub(crate) fn empty() -> Self {
@@ -354,7 +359,7 @@ impl Drop for ProxyBody {
     fn drop(&mut self) {
         // Local replies are sent as a whole. The response to a HEAD has no body.
         let streams = matches!(self.content, Content::Upstream { .. });
-        let is_unread = self.reader.as_ref().is_some_and(|reader| reader.has_stopped());
+        let is_unread = self.reader.as_ref().is_some_and(|reader| reader.on_end());
         if is_unread {
             self.set_reason(Reason::IdleTimeout);
         } else if streams && !self.ended && !self.is_end_stream() {

@@ -2,19 +2,20 @@
 
 use std::collections::BTreeMap;
 
+use tunnel_balancer_config::{Change, ServiceDiff, diff_services};
 use tunnel_balancer_core::{LogEntry, LogEvent, LogLevel, Server, ServerId, Service, Services};
 
-/// Returns the added, removed and changed services and servers in one line.
-pub(crate) fn describe(old: &Services, new: &Services) -> String {
-    let (old, new) = (by_name(old), by_name(new));
-    let mut changes = Vec::new();
-    changes.extend(new.keys().filter(|name| !old.contains_key(*name)).map(|name| format!("added {name}")));
-    changes.extend(old.keys().filter(|name| !new.contains_key(*name)).map(|name| format!("removed {name}")));
-    for (name, service) in &new {
-        if let Some(changed) = old.get(name).and_then(|old| service_changes(old, service)) {
-            changes.push(format!("changed {name} ({changed})"));
-        }
+/// Returns the added, removed and changed services and servers in one line, and whether the targets
+/// of notifications changed.
+pub(crate) fn describe(old: &Services, new: &Services, targets_changed: bool) -> String {
+    let diffs = diff_services(old.pools().map(|pool| pool.service()), new.pools().map(|pool| pool.service()));
+    let of = |change: Change| diffs.iter().filter(move |diff| diff.change == change);
+    let mut changes: Vec<String> = Vec::new();
+    for change in [Change::Added, Change::Removed] {
+        changes.extend(of(change).map(|diff| format!("{} {}", change.as_str(), diff.service)));
     }
+    changes.extend(of(Change::Changed).map(|diff| format!("changed {} ({})", diff.service, service_changes(diff))));
+    changes.extend(targets_changed.then(|| "changed notifications".to_owned()));
     if changes.is_empty() { "no change".to_owned() } else { changes.join("; ") }
 }
 
@@ -51,25 +52,13 @@ fn by_name(services: &Services) -> BTreeMap<String, &Service> {
     services.pools().map(|pool| (pool.service().name(), pool.service())).collect()
 }
 
-fn service_changes(old: &Service, new: &Service) -> Option<String> {
-    if old == new {
-        return None;
-    }
-    let has = |service: &Service, name: &str| service.servers().iter().any(|server| server.name == name);
-    let mut changes = Vec::new();
-    for server in new.servers() {
-        match old.servers().iter().find(|other| other.name == server.name) {
-            None => changes.push(format!("added {}", server.name)),
-            Some(other) if other != server => changes.push(format!("changed {}", server.name)),
-            Some(_) => {}
-        }
-    }
-    let removed = old.servers().iter().filter(|server| !has(new, &server.name));
-    changes.extend(removed.map(|server| format!("removed {}", server.name)));
-    if changes.is_empty() {
-        changes.push("settings".to_owned());
-    }
-    Some(changes.join(", "))
+fn service_changes(diff: &ServiceDiff) -> String {
+    let servers = diff.servers.iter().filter(|server| server.change != Change::Unchanged);
+    let mut changes: Vec<String> =
+        servers.map(|server| format!("{} {}", server.change.as_str(), server.server)).collect();
+    changes.extend(diff.order.is_some().then(|| "order of servers".to_owned()));
+    changes.extend(diff.settings.iter().map(|setting| setting.key.clone()));
+    changes.join(", ")
 }
 
 #[cfg(test)]
@@ -88,10 +77,11 @@ mod tests {
              c.test: { servers: [x.example], policy: random }\n  d.test: [x.example]\n",
         );
         assert_eq!(
-            describe(&old, &new),
-            "added d.test; removed b.test; changed a.test (added z, removed y); changed c.test (settings)"
+            describe(&old, &new, false),
+            "added d.test; removed b.test; changed a.test (added z, removed y); changed c.test (policy)"
         );
-        assert_eq!(describe(&old, &old), "no change");
+        assert_eq!(describe(&old, &old, false), "no change");
+        assert_eq!(describe(&old, &old, true), "changed notifications");
     }
 
     #[test]

@@ -5,15 +5,15 @@
 
 use std::fs::OpenOptions;
 use std::io::{self, Read as _};
+#[cfg(unix)]
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tunnel_balancer_config::{Available, Errors, MAX_BYTES, Platform, parse_available, parse_for};
-use tunnel_balancer_core::{Reason, ServerTls, Service};
+use tunnel_balancer_core::{Reason, domain_to_ascii};
 
-use crate::server_tls::client_config;
-
+use crate::server_tls::certificate_error;
 use crate::settled::Settled;
 
 /// The file and its last contents.
@@ -74,13 +74,11 @@ impl ConfigFile {
         let text = self.contents.applied().as_deref().map_err(unreadable)?;
         let rejected =
             |reason, errors: &Errors| ConfigError { reason, detail: errors.in_file(&self.name()).to_string() };
-        let mut read = parse_available(text, Platform::Serve, &|secret| std::env::var(secret).ok())
+        let mut read = parse_available(text, Platform::Serve, &|secret| std::env::var(secret).ok(), &domain_to_ascii)
             .map_err(|errors| rejected(Reason::InvalidConfig, &errors))?;
         read.config.resolve_files(&self.path);
-        let servers = read.config.services.iter().flat_map(Service::servers);
-        for server in servers.filter(|server| server.tls != ServerTls::default()) {
-            client_config(&server.tls)
-                .map_err(|error| ConfigError { reason: Reason::InvalidCertificate, detail: error })?;
+        if let Some(detail) = read.config.services.iter().find_map(certificate_error) {
+            return Err(ConfigError { reason: Reason::InvalidCertificate, detail });
         }
         match &read.errors {
             Some(errors) if read.config.services.is_empty() => Err(rejected(Reason::MissingSecret, errors)),
@@ -101,7 +99,10 @@ fn read(path: &Path) -> Result<String, String> {
 /// Reads at most `limit` bytes of a regular file. A pipe would block the proxy until another
 /// process writes to it.
 pub(crate) fn read_regular(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
-    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+    let mut options = OpenOptions::new();
+    #[cfg(unix)]
+    options.custom_flags(libc::O_NONBLOCK);
+    let file = options.read(true).open(path)?;
     if !file.metadata()?.is_file() {
         return Err(io::Error::other("it is not a regular file"));
     }

@@ -26,7 +26,6 @@ use crate::error;
 use crate::listener::Acceptor;
 use crate::options::Protocol;
 use crate::peer::Peer;
-use crate::proxy::Proxy;
 use crate::redirect;
 use crate::unread;
 
@@ -52,8 +51,10 @@ pub(crate) async fn serve(
     let _ = stream.set_nodelay(true);
     let keepalive = socket2::TcpKeepalive::new().with_time(Duration::from_secs(60));
     let _ = socket2::SockRef::from(&stream).set_tcp_keepalive(&keepalive);
+    limit_unsent(&stream);
     let mut stream = TimeoutStream::new(GuardedStream { stream, _permit: permit });
-    stream.set_write_timeout(Some(idle));
+    // Responses that are not read are found first.
+    stream.set_write_timeout(Some(idle + 2 * unread::INTERVAL));
     let connection = Connection { acceptor, client };
     let stream = Box::pin(stream);
     // In boxes, so that a connection has memory only for its protocol.
@@ -63,6 +64,20 @@ pub(crate) async fn serve(
         Protocol::Redirect => Box::pin(connection.http1(stream, redirect_service(&connection.acceptor))).await,
     }
 }
+
+/// Limits the data in the kernel that has not been sent. The kernel would buffer megabytes for a
+/// fast client, and report progress only when a third of them has been read: a slow client would
+/// look like one that reads nothing.
+#[cfg(target_os = "linux")]
+fn limit_unsent(stream: &TcpStream) {
+    const UNSENT: u32 = 128 * 1024;
+
+    // A connection works without it.
+    let _ = socket2::SockRef::from(stream).set_tcp_notsent_lowat(UNSENT);
+}
+
+#[cfg(not(target_os = "linux"))]
+fn limit_unsent(_: &TcpStream) {}
 
 /// The requests of a connection.
 trait HttpService:
@@ -125,20 +140,23 @@ impl Connection {
             .header_read_timeout(limits.idle)
             .max_buf_size(limits.header_size);
         let connection = http.serve_connection(TokioIo::new(stream), service);
-        let mut connection = pin!(connection.with_upgrades());
-        let end = tokio::select! {
-            end = connection.as_mut() => end,
-            () = stop.cancelled() => {
-                connection.as_mut().graceful_shutdown();
-                connection.await
+        let serving = async {
+            let mut connection = pin!(connection.with_upgrades());
+            let end = tokio::select! {
+                end = connection.as_mut() => end,
+                () = stop.cancelled() => {
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                }
+            };
+            // The access log has the result of each request that reached a service.
+            if let Err(error) = end
+                && error.is_parse()
+            {
+                self.acceptor.rejections.add(Reason::BadRequest, self.client, &error::describe(&error));
             }
         };
-        // The access log has the result of each request that reached a service.
-        if let Err(error) = end
-            && error.is_parse()
-        {
-            self.acceptor.rejections.add(Reason::BadRequest, self.client, &error::describe(&error));
-        }
+        unread::run(serving, || self.acceptor.unread_timeout()).await;
     }
 
     /// The interval of HTTP/2 pings to an idle client.
@@ -148,7 +166,7 @@ impl Connection {
 
     async fn http2(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
         let (proxy, limits, stop) = (&self.acceptor.proxy, &self.acceptor.limits, &self.acceptor.stop);
-        let streams = Streams { proxy: Arc::clone(proxy), active: Arc::new(watch::Sender::new(0)) };
+        let streams = Streams { acceptor: Arc::clone(&self.acceptor), active: Arc::new(watch::Sender::new(0)) };
         let mut active = streams.active.subscribe();
         let mut http = hyper::server::conn::http2::Builder::new(streams);
         http.timer(TokioTimer::new())
@@ -177,15 +195,19 @@ impl Connection {
     }
 
     fn service(&self, scheme: &'static str) -> impl HttpService + use<> {
-        let (proxy, closing) = (Arc::clone(&self.acceptor.proxy), self.acceptor.closing.clone());
+        let acceptor = Arc::clone(&self.acceptor);
         let peer = Peer { ip: self.client, scheme: self.acceptor.public_scheme.unwrap_or(scheme) };
         service_fn(move |request: Request<Incoming>| {
-            let (proxy, closing) = (Arc::clone(&proxy), closing.clone());
+            let acceptor = Arc::clone(&acceptor);
             // In a box, so that an idle connection has no memory for a request.
             Box::pin(async move {
                 let is_http1 = request.version() < Version::HTTP_2;
-                let mut response = proxy.handle(request, peer).await;
-                if is_http1 && closing.is_cancelled() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+                let status = acceptor.status.respond_public(&request, peer.ip, &acceptor.rejections).await;
+                let mut response = match status {
+                    Some(response) => response,
+                    None => acceptor.proxy.handle(request, peer).await,
+                };
+                if is_http1 && acceptor.closing.is_cancelled() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
                     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                 }
                 Ok(response)
@@ -226,18 +248,18 @@ async fn idle(active: &mut watch::Receiver<usize>, time: Duration) {
 /// The executor of HTTP/2 streams, each of which is a task.
 #[derive(Clone)]
 struct Streams {
-    proxy: Arc<Proxy>,
+    acceptor: Arc<Acceptor>,
     /// The number of streams of the connection.
     active: Arc<watch::Sender<usize>>,
 }
 
 impl<F: Future<Output: Send> + Send + 'static> Executor<F> for Streams {
     fn execute(&self, stream: F) {
-        let (proxy, active) = (Arc::clone(&self.proxy), Active::new(&self.active));
+        let (acceptor, active) = (Arc::clone(&self.acceptor), Active::new(&self.active));
         // Each function that takes it by value would need as much memory again.
         let stream = Box::pin(stream);
-        self.proxy.spawn(async move {
-            unread::run(stream, || proxy.unread_timeout()).await;
+        self.acceptor.proxy.spawn(async move {
+            unread::run(stream, || acceptor.unread_timeout()).await;
             drop(active);
         });
     }

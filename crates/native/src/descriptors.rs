@@ -4,8 +4,6 @@
 //! connection to a server could be opened, and requests of other clients would fail. So both are
 //! bounded, and the rest is a reserve for probes, retries, idle connections and files.
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-
 use crate::options::Limits;
 
 /// The numbers that fit the limit of descriptors.
@@ -42,13 +40,25 @@ impl Shares {
 }
 
 /// Returns the number of descriptors that this process may have.
+#[cfg(unix)]
 pub(crate) fn soft_limit() -> usize {
+    use rustix::process::{Resource, getrlimit};
+
     let limit = getrlimit(Resource::Nofile).current.and_then(|limit| usize::try_from(limit).ok());
     limit.unwrap_or(usize::MAX)
 }
 
+/// Windows limits sockets by memory alone.
+#[cfg(not(unix))]
+pub(crate) fn soft_limit() -> usize {
+    usize::MAX
+}
+
 /// Raises the soft limit to the hard one. If that is not permitted, the limit stays.
+#[cfg(unix)]
 pub(crate) fn raise_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
     /// Some kernels reject an infinite limit.
     const ENOUGH: u64 = 1 << 20;
 
@@ -58,6 +68,9 @@ pub(crate) fn raise_limit() {
         let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(raised), maximum: limit.maximum });
     }
 }
+
+#[cfg(not(unix))]
+pub(crate) fn raise_limit() {}
 
 #[cfg(test)]
 mod tests {

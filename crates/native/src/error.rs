@@ -3,6 +3,8 @@
 use std::error::Error;
 use std::{io, iter};
 
+use rustls::CertificateError;
+
 /// Returns an error and all its causes, outermost first.
 pub(crate) fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     iter::successors(Some(error), |&error| {
@@ -20,12 +22,15 @@ pub(crate) fn cause(error: &(dyn Error + 'static)) -> Option<String> {
             if matches!(tls, rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType)) {
                 return Some("the server speaks plain HTTP: write `http://…` in its URL".to_owned());
             }
-            return Some(format!("TLS: {tls}"));
+            return Some(format!("TLS: {}", tls_cause(tls)));
         }
         if error.to_string().starts_with("dns error") {
             return Some("DNS: the hostname has no address".to_owned());
         }
         let cause = match error.downcast_ref::<io::Error>()?.kind() {
+            io::ErrorKind::UnexpectedEof if error.to_string() == "tls handshake eof" => {
+                "the server closed the connection during the TLS handshake"
+            }
             io::ErrorKind::ConnectionRefused => "connection refused",
             io::ErrorKind::ConnectionReset => "connection reset",
             io::ErrorKind::TimedOut => "connect timeout",
@@ -33,6 +38,37 @@ pub(crate) fn cause(error: &(dyn Error + 'static)) -> Option<String> {
         };
         Some(cause.to_owned())
     })
+}
+
+/// Returns why a TLS handshake failed, with the setting that corrects it.
+fn tls_cause(error: &rustls::Error) -> String {
+    let rustls::Error::InvalidCertificate(invalid) = error else { return error.to_string() };
+    match invalid {
+        // A bad signature: another authority has the same name.
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+            "the issuer of the certificate is not trusted: set `tls.ca`".to_owned()
+        }
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => "the certificate has expired".to_owned(),
+        CertificateError::NotValidForNameContext { expected, presented } => {
+            // A name is written as `DnsName("box.lan")`.
+            let inner = |name: &String| {
+                let inner = name.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')')).unwrap_or(name);
+                inner.trim_matches('"').to_owned()
+            };
+            let names = presented.iter().map(inner).collect::<Vec<_>>().join(", ");
+            let (names, expected) = (if names.is_empty() { "no name" } else { &names }, expected.to_str());
+            format!("the certificate is for {names}, not for {expected}: set `tls.server_name`")
+        }
+        // The library that verifies certificates is not a dependency of this crate.
+        CertificateError::Other(other) => match other.0.to_string().as_str() {
+            "CaUsedAsEndEntity" => {
+                "the certificate is self-signed, or that of an authority: set `tls.ca` to a file with it".to_owned()
+            }
+            "UnsupportedCertVersion" => "the certificate has version 1 of X.509: create one of version 3".to_owned(),
+            _ => error.to_string(),
+        },
+        _ => error.to_string(),
+    }
 }
 
 /// Returns an error and all its causes in one line.
@@ -49,10 +85,16 @@ pub(crate) fn is_http2_violation(error: &(dyn Error + 'static)) -> bool {
 /// Returns whether the cause of an error is a lack of file descriptors, memory or ports on this
 /// machine.
 pub(crate) fn is_local(error: &(dyn Error + 'static)) -> bool {
-    const EXHAUSTED: [i32; 5] = [libc::EMFILE, libc::ENFILE, libc::ENOMEM, libc::ENOBUFS, libc::EADDRNOTAVAIL];
     let code = |error: &(dyn Error + 'static)| error.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error);
     chain(error).filter_map(code).any(|code| EXHAUSTED.contains(&code))
 }
+
+#[cfg(unix)]
+const EXHAUSTED: [i32; 5] = [libc::EMFILE, libc::ENFILE, libc::ENOMEM, libc::ENOBUFS, libc::EADDRNOTAVAIL];
+
+/// ERROR_NOT_ENOUGH_MEMORY, WSAEMFILE, WSAENOBUFS and WSAEADDRNOTAVAIL.
+#[cfg(not(unix))]
+const EXHAUSTED: [i32; 4] = [8, 10_024, 10_055, 10_049];
 
 /// Returns whether the cause of an error is a response whose head cannot be parsed.
 pub(crate) fn is_invalid_response(error: &(dyn Error + 'static)) -> bool {
@@ -70,12 +112,22 @@ pub(crate) fn is_unprocessed(error: &(dyn Error + 'static)) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use rustls::OtherError;
+    use rustls::pki_types::ServerName;
+
     use super::*;
 
     /// An error with a cause, as the connectors make them.
     #[derive(Debug, thiserror::Error)]
     #[error("tcp open error")]
     struct Open(#[source] io::Error);
+
+    /// An error of the library that verifies certificates.
+    #[derive(Debug, thiserror::Error)]
+    #[error("{0}")]
+    struct WebPki(&'static str);
 
     #[test]
     fn plain_http_on_a_tls_connection_is_named() {
@@ -86,6 +138,41 @@ mod tests {
         assert!(other.starts_with("TLS: "), "{other}");
     }
 
+    #[test]
+    fn rejected_certificates_are_named_with_their_setting() {
+        let other = |name: &'static str| CertificateError::Other(OtherError(Arc::new(WebPki(name))));
+        let other_name = CertificateError::NotValidForNameContext {
+            expected: ServerName::try_from("10.0.0.1").unwrap(),
+            presented: vec!["DnsName(\"box.lan\")".to_owned(), "IpAddress(10.0.0.2)".to_owned()],
+        };
+        let table = [
+            (CertificateError::UnknownIssuer, "TLS: the issuer of the certificate is not trusted: set `tls.ca`"),
+            (CertificateError::BadSignature, "TLS: the issuer of the certificate is not trusted: set `tls.ca`"),
+            (
+                other("CaUsedAsEndEntity"),
+                "TLS: the certificate is self-signed, or that of an authority: set `tls.ca` to a file with it",
+            ),
+            (other("UnsupportedCertVersion"), "TLS: the certificate has version 1 of X.509: create one of version 3"),
+            (other("BadDer"), "TLS: invalid peer certificate: Other(OtherError(WebPki(\"BadDer\")))"),
+            (other_name, "TLS: the certificate is for box.lan, 10.0.0.2, not for 10.0.0.1: set `tls.server_name`"),
+            (CertificateError::Expired, "TLS: the certificate has expired"),
+            (CertificateError::Revoked, "TLS: invalid peer certificate: Revoked"),
+        ];
+        for (error, expected) in table {
+            let error = rustls::Error::InvalidCertificate(error);
+            assert_eq!(cause(&io::Error::other(error)).as_deref(), Some(expected));
+        }
+    }
+
+    #[test]
+    fn connections_that_end_during_the_tls_handshake_are_named() {
+        let closed = io::Error::new(io::ErrorKind::UnexpectedEof, "tls handshake eof");
+        assert_eq!(cause(&closed).as_deref(), Some("the server closed the connection during the TLS handshake"));
+        let other = io::Error::new(io::ErrorKind::UnexpectedEof, "early eof");
+        assert_eq!(cause(&other), None);
+    }
+
+    #[cfg(unix)]
     #[test]
     fn exhausted_resources_are_found_at_any_depth() {
         let os = io::Error::from_raw_os_error;

@@ -17,8 +17,11 @@ impl HealthChecker {
     pub(crate) fn start(proxy: &Arc<Proxy>) -> Self {
         let mut checks = JoinSet::new();
         for pool in proxy.services().pools() {
-            let servers = proxy.servers(pool);
-            checks.spawn(async move { core::keep_probing(&servers.pool, &servers, &servers.clock).await });
+            let (servers, ready) = (proxy.servers(pool), proxy.ready_to_probe());
+            checks.spawn(async move {
+                ready.cancelled().await;
+                core::keep_probing(&servers.pool, &servers, &servers.clock).await;
+            });
         }
         Self(checks)
     }

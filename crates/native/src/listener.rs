@@ -16,10 +16,12 @@ use crate::connections::{ConnectionPermit, Connections};
 use crate::options::{Limits, Protocol};
 use crate::proxy::Proxy;
 use crate::rejections::Rejections;
+use crate::status_endpoint::StatusEndpoint;
 
 /// The state that all listeners share.
 pub(crate) struct Acceptor {
     pub(crate) proxy: Arc<Proxy>,
+    pub(crate) status: Arc<StatusEndpoint>,
     pub(crate) limits: Limits,
     /// Replaced when a certificate changes.
     pub(crate) tls: RwLock<Option<TlsAcceptor>>,
@@ -38,15 +40,19 @@ pub(crate) struct Acceptor {
 /// The time for which connections that have begun before the shutdown are accepted.
 const HANDSHAKES: Duration = Duration::from_millis(300);
 
-/// Listens on an address. Several processes can share it, so that a new one replaces an old one
-/// while that drains.
+/// Listens on an address. On Unix, several processes can share it, so that a new one replaces an
+/// old one while that drains.
 pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     /// The connections that may wait for [`Acceptor::accept`].
     const BACKLOG: u32 = 1024;
 
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    socket.set_reuseaddr(true)?;
-    socket.set_reuseport(true)?;
+    // On Windows, SO_REUSEADDR would let any process take over the address.
+    #[cfg(unix)]
+    {
+        socket.set_reuseaddr(true)?;
+        socket.set_reuseport(true)?;
+    }
     socket.bind(address)?;
     socket.listen(BACKLOG)
 }
@@ -76,6 +82,15 @@ fn reject_new(listener: &TcpListener) {
 fn reject_new(_: &TcpListener) {}
 
 impl Acceptor {
+    /// Returns the time after which a response that its client does not read is reset.
+    pub(crate) fn unread_timeout(&self) -> Duration {
+        /// The timeout while connections or requests wait for the end of others.
+        const IF_TAKEN: Duration = Duration::from_secs(3);
+
+        let is_taken = self.permits.available_permits() == 0 || self.proxy.are_requests_waiting();
+        if is_taken { self.limits.idle.min(IF_TAKEN) } else { self.limits.idle }
+    }
+
     /// Accepts connections until the shutdown, and then those that wait.
     pub(crate) async fn accept(self: Arc<Self>, listener: TcpListener, protocol: Protocol) {
         let accepting = async {

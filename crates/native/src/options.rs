@@ -4,7 +4,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use tunnel_balancer_state::control::Token;
+
 use crate::peer::TrustedProxies;
+use crate::shared_health::PushTarget;
 
 /// The options of [`serve`](crate::serve()).
 #[derive(Clone, Debug)]
@@ -23,6 +26,22 @@ pub struct Options {
     pub public_scheme: Option<&'static str>,
     /// The limits.
     pub limits: Limits,
+    /// The listener of operators. `None`: there is no control at run time.
+    pub admin: Option<Admin>,
+    /// The file in which changes of operators, and the history, survive restarts.
+    pub state_file: Option<PathBuf>,
+    /// The Worker with which health is shared.
+    pub monitor: Option<PushTarget>,
+}
+
+/// The listener of operators.
+#[derive(Clone, Debug)]
+pub struct Admin {
+    /// The address.
+    pub address: SocketAddr,
+    /// The token of requests. `None`: the address has to be one of loopback, and any program of
+    /// this machine is accepted.
+    pub token: Option<Token>,
 }
 
 /// An address to listen on.

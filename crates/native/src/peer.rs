@@ -9,7 +9,7 @@ use http::HeaderMap;
 use http::header::HeaderName;
 use ipnet::IpNet;
 use tunnel_balancer_core::RequestId;
-use tunnel_balancer_core::headers::{HeaderFields, canonical};
+use tunnel_balancer_core::headers::{HeaderFields, canonical, is_client_address};
 
 /// The remote end of a connection.
 #[derive(Clone, Copy, Debug)]
@@ -59,7 +59,8 @@ impl TrustedProxies {
     /// Replaces the headers that name the client by the address in `client`.
     pub(crate) fn set_client_ip(&self, headers: &mut HeaderMap, client: &str) {
         // The removal cannot fail: no value is set.
-        let _ = headers.remove_if(|name| CLIENT_IP_HEADERS.contains(&&*canonical(name)));
+        let is_of_edge = |name: &str| EDGE_HEADERS.contains(&&*canonical(name));
+        let _ = headers.remove_if(|name| is_client_address(name) || is_of_edge(name));
         if let (Some(name), Ok(client)) = (&self.header, client.parse()) {
             headers.insert(name, client);
         }
@@ -78,14 +79,9 @@ pub(crate) fn is_private(ip: IpAddr) -> bool {
     }
 }
 
-/// The headers in which applications expect the client's address, besides those that the core sets.
-/// At the edge Cloudflare overwrites them; here only this proxy does.
-#[rustfmt::skip]
-const CLIENT_IP_HEADERS: [&str; 10] = [
-    "cf-connecting-ip", "cf-connecting-ipv6", "cf-pseudo-ipv4", "true-client-ip",
-    "x-client-ip", "client-ip", "x-cluster-client-ip", "fastly-client-ip",
-    "proxy-client-ip", "wl-proxy-client-ip",
-];
+/// The headers in which Cloudflare names the client. At the edge Cloudflare overwrites them; here
+/// only this proxy does.
+const EDGE_HEADERS: [&str; 4] = ["cf-connecting-ip", "cf-connecting-ipv6", "cf-pseudo-ipv4", "true-client-ip"];
 
 #[cfg(test)]
 mod tests {

@@ -16,17 +16,21 @@ use tokio_util::task::TaskTracker;
 use tunnel_balancer_core::{
     self as core, Clock, LocalReply, LogEntry, Pool, ProxiedRequest, ReplyContext, RequestId, Services, headers,
 };
+use tunnel_balancer_state::Inspection;
+use tunnel_balancer_state::control::Tokens;
 
 use crate::access::{Access, truncate};
 use crate::body::{IdleTimeoutBody, ProxyBody, ResponseOrigin};
 use crate::clock::TokioClock;
 use crate::descriptors::Shares;
+use crate::exchanges::Exchanges;
 use crate::health_checker::HealthChecker;
 use crate::log::{self, LogWriter};
 use crate::options::Limits;
 use crate::peer::{Peer, TrustedProxies, is_private};
 use crate::request_body::{BufferGuard, RequestBody};
 use crate::request_slots::RequestSlots;
+use crate::transitions::Transitions;
 use crate::upgrade;
 use crate::upstream::{Servers, Upstream};
 use crate::upstream_request::{self, UpstreamRequest};
@@ -43,11 +47,17 @@ pub struct Proxy {
     shares: Shares,
     slots: RequestSlots,
     access_log: Option<LogWriter>,
+    /// What requests need for a trace or a drill.
+    tokens: RwLock<Arc<Tokens>>,
     pub(crate) clock: TokioClock,
     /// The tasks of connections and WebSockets.
     pub(crate) tasks: TaskTracker,
     /// Aborts these tasks.
     pub(crate) abort: CancellationToken,
+    /// The exchanges of health with a Worker.
+    pub(crate) exchanges: Exchanges,
+    /// Canceled when probes may start.
+    ready_to_probe: RwLock<CancellationToken>,
 }
 
 impl Proxy {
@@ -63,19 +73,29 @@ impl Proxy {
         access_log: Option<LogWriter>,
     ) -> std::io::Result<Self> {
         let shares = Shares::of_process(&limits);
+        let ready_to_probe = CancellationToken::new();
+        ready_to_probe.cancel();
         Ok(Self {
             services: RwLock::new(Arc::new(services)),
             config_rejected: AtomicBool::new(false),
+            exchanges: Exchanges::default(),
             upstream: Arc::new(Upstream::new(shares.idle)?),
             trusted,
             limits,
             shares,
             slots: RequestSlots::new(shares.requests),
             access_log,
+            tokens: RwLock::default(),
             clock: TokioClock::new(),
             tasks: TaskTracker::new(),
             abort: CancellationToken::new(),
+            ready_to_probe: RwLock::new(ready_to_probe),
         })
+    }
+
+    /// Allows traces and drills to requests with these tokens. By default there are none.
+    pub fn set_tokens(&self, tokens: Tokens) {
+        *self.tokens.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(tokens);
     }
 
     /// Returns the current services.
@@ -88,9 +108,18 @@ impl Proxy {
     /// serve.
     pub fn reload(&self, services: impl IntoIterator<Item = core::Service>, without_secrets: &[String]) {
         self.upstream.forget_certificates();
+        self.config_rejected.store(false, Ordering::Relaxed);
+        self.replace_services(services, without_secrets);
+    }
+
+    /// Replaces the services by changed ones. The configuration is the same.
+    pub(crate) fn replace_services(
+        &self,
+        services: impl IntoIterator<Item = core::Service>,
+        without_secrets: &[String],
+    ) {
         let new = self.services().reloaded(services, fastrand::u64(..), self.clock.now());
         let new = new.with_missing_secrets(without_secrets);
-        self.config_rejected.store(false, Ordering::Relaxed);
         *self.services.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(new);
     }
 
@@ -99,11 +128,16 @@ impl Proxy {
         self.config_rejected.store(true, Ordering::Relaxed);
     }
 
-    /// Lets traffic return to all servers that `failback: manual` holds back.
-    pub(crate) fn release_failback(&self) {
-        for pool in self.services().pools() {
+    /// Returns whether the newest configuration is invalid.
+    pub(crate) fn is_config_rejected(&self) -> bool {
+        self.config_rejected.load(Ordering::Relaxed)
+    }
+
+    /// Lets traffic return to all servers of some services that `failback` holds back.
+    pub(crate) fn release_failback(&self, is_selected: impl Fn(&core::Service) -> bool) {
+        for pool in self.services().pools().filter(|pool| is_selected(pool.service())) {
             pool.update(|state| state.release_failback(self.clock.now()));
-            log::emit_transitions(pool);
+            self.upstream.transitions.emit(pool);
         }
     }
 
@@ -111,6 +145,21 @@ impl Proxy {
     /// Must be called again after [`reload`](Self::reload).
     pub fn start_health_checks(self: &Arc<Self>) -> HealthChecker {
         HealthChecker::start(self)
+    }
+
+    /// Starts later probes when `ready` is canceled.
+    pub(crate) fn probe_after(&self, ready: CancellationToken) {
+        *self.ready_to_probe.write().unwrap_or_else(PoisonError::into_inner) = ready;
+    }
+
+    /// Returns a token that is canceled when probes may start.
+    pub(crate) fn ready_to_probe(&self) -> CancellationToken {
+        self.ready_to_probe.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Returns the state changes of all servers.
+    pub(crate) fn transitions(&self) -> &Transitions {
+        &self.upstream.transitions
     }
 
     /// Returns the shares of the file descriptors.
@@ -128,19 +177,16 @@ impl Proxy {
         self.limits.connections_per_client.is_none() && is_private(client)
     }
 
-    /// Returns the time after which a response that its client does not read is reset.
-    pub(crate) fn unread_timeout(&self) -> Duration {
-        /// The timeout while requests wait for the end of others.
-        const IF_TAKEN: Duration = Duration::from_secs(3);
-
-        if self.slots.are_taken() { self.limits.idle.min(IF_TAKEN) } else { self.limits.idle }
+    /// Returns whether no request slot is free, so that further requests wait.
+    pub(crate) fn are_requests_waiting(&self) -> bool {
+        self.slots.are_taken()
     }
 
     /// Serves one request. Dropping the future, as when the client disconnects, cancels the
     /// attempts in flight.
     pub async fn handle(self: &Arc<Self>, request: Request<Incoming>, peer: Peer) -> Response<ProxyBody> {
         let mut response = self.respond(request, peer).await;
-        if self.config_rejected.load(Ordering::Relaxed) {
+        if self.is_config_rejected() {
             response.headers_mut().insert(headers::CONFIG_HEADER, HeaderValue::from_static("fallback"));
         }
         response
@@ -165,6 +211,9 @@ impl Proxy {
             return local_reply(&context, LocalReply::BadRequest, None, access);
         };
         access.line.host = truncate(&authority);
+        if headers::has_unknown_coding(request.headers()).unwrap_or(true) {
+            return local_reply(&context, LocalReply::BadRequest, None, access);
+        }
         let has_hop = request.headers().contains_key(headers::LOOP_HEADER);
         let version = request.version();
         let upgrade = upstream_request::sanitize(request.headers_mut(), version);
@@ -183,6 +232,9 @@ impl Proxy {
         let Ok(proxied) = ProxiedRequest::new(matched, request.headers(), Some(access.client().to_owned())) else {
             return local_reply(&context, LocalReply::BadRequest, Some(&pool), access);
         };
+        let now = u64::try_from(self.clock.unix_time().as_millis()).unwrap_or(u64::MAX);
+        let tokens = Arc::clone(&self.tokens.read().unwrap_or_else(PoisonError::into_inner));
+        let inspection = Inspection::read(request.headers(), &tokens, pool.service(), now).unwrap_or_default();
         let proxied = proxied.with_id(context.id().clone());
 
         let to_client = upgrade.then(|| hyper::upgrade::on(&mut request));
@@ -197,17 +249,18 @@ impl Proxy {
         let buffer = buffer.filter(|_| matches!(body, RequestBody::Buffered(..)));
         let upstream_request =
             UpstreamRequest::new(parts, proxied.clone(), body, upgrade).with_record(access.last_attempt());
-        let Ok(meta) = upstream_request.meta() else {
+        let Ok(mut meta) = upstream_request.meta() else {
             return local_reply(&context, LocalReply::BadRequest, Some(&pool), access);
         };
-        let servers = self.servers(&pool);
-        let forwarded = core::forward(&pool, &servers, &self.clock, upstream_request, meta).await;
+        meta.trace = inspection.is_traced();
+        let (pool, mut forwarded) = self.forward(pool, upstream_request, meta, inspection.drill(), context.id()).await;
         drop(buffer);
-        log::emit_transitions(&pool);
+        let (trace, result) = (forwarded.trace.take(), forwarded.result());
         access.line.last_resort = forwarded.last_resort;
         let last_tried = forwarded.served_by.or(forwarded.last_tried).and_then(|id| pool.service().server(id));
         access.line.server = last_tried.map(|server| server.name.clone());
-        match (forwarded.response, forwarded.served_by) {
+        let used = Arc::clone(&pool);
+        let mut response = match (forwarded.response, forwarded.served_by) {
             (Ok(mut response), Some(server)) => {
                 let origin =
                     ResponseOrigin { pool, server, clock: self.clock, slot: response.extensions_mut().remove() };
@@ -215,7 +268,10 @@ impl Proxy {
             }
             (Err(reply), _) => local_reply(&context, reply, Some(&pool), access),
             (Ok(_), None) => local_reply(&context, LocalReply::unavailable(Duration::ZERO), Some(&pool), access),
-        }
+        };
+        // Values that a header cannot have are left out.
+        let _ = inspection.add_headers(response.headers_mut(), trace.as_deref(), used.service(), result);
+        response
     }
 
     /// Spawns a task that shutdown waits for, and aborts at the drain timeout.
@@ -244,7 +300,10 @@ impl Proxy {
         let to_server = switched.then(|| hyper::upgrade::on(&mut response));
         let (mut parts, body) = response.into_parts();
         let trailer = parts.headers.remove(TRAILER);
-        if proxied.prepare_response(&mut parts.headers, origin.server, last_resort).is_err() {
+        if headers::has_unknown_coding(&parts.headers).unwrap_or(true)
+            || upstream_request::unite_lengths(&mut parts.headers).is_err()
+            || proxied.prepare_response(&mut parts.headers, origin.server, last_resort).is_err()
+        {
             return local_reply(context, LocalReply::InvalidResponse, Some(&origin.pool), access);
         }
         // The body was chunked, which overrides a length.

@@ -9,7 +9,7 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
-use tunnel_balancer_core::ServerTls;
+use tunnel_balancer_core::{ServerTls, Service};
 
 use crate::tls::{parse_certificates, read_pem};
 
@@ -34,6 +34,16 @@ pub(crate) fn client_config(tls: &ServerTls) -> Result<ClientConfig, String> {
         }
     };
     Ok(builder.with_no_client_auth())
+}
+
+/// Returns why the certificates of a server of the service cannot be used, if that is so. The
+/// message names the service, the server and the file.
+pub fn certificate_error(service: &Service) -> Option<String> {
+    let mut servers = service.servers().iter().filter(|server| server.tls != ServerTls::default());
+    servers.find_map(|server| {
+        let error = client_config(&server.tls).err()?;
+        Some(format!("{}, server {}: {error}", service.name(), server.name))
+    })
 }
 
 /// Returns the name that a certificate has to be for.

@@ -3,13 +3,13 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use rustls::ServerConfig;
 use rustls::client::verify_server_name;
 use rustls::crypto::ring;
-use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::server::{ClientHello, ParsedCertificate, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
+use rustls::{Error, ServerConfig};
 use tokio_rustls::TlsAcceptor;
 
 use crate::config_file::read_regular;
@@ -100,12 +100,27 @@ pub(crate) fn parse_certificates(pem: &[u8], path: &Path) -> Result<Vec<Certific
 
 fn certified_key(files: &TlsFiles, pem: &Pem) -> Result<Arc<CertifiedKey>, String> {
     let (certificates_of, key_of) = (files.certificates.display(), files.key.display());
+    if is_encrypted(&pem.key) {
+        return Err(format!("the key {key_of} is encrypted: write it without a passphrase, with `openssl pkey`"));
+    }
     let certificates = parse_certificates(&pem.certificates, &files.certificates)?;
-    let key =
-        PrivateKeyDer::from_pem_slice(&pem.key).map_err(|error| format!("cannot read the key {key_of}: {error}"))?;
-    let key = CertifiedKey::from_der(certificates, key, &ring::default_provider())
-        .map_err(|error| format!("the key {key_of} does not match {certificates_of}: {error}"))?;
+    let key = PrivateKeyDer::from_pem_slice(&pem.key).map_err(|error| match error {
+        pem::Error::NoItemsFound => {
+            format!("no key found in {key_of}: expected a PEM block -----BEGIN PRIVATE KEY-----")
+        }
+        error => format!("cannot read the key {key_of}: {error}"),
+    })?;
+    let key = CertifiedKey::from_der(certificates, key, &ring::default_provider()).map_err(|error| match error {
+        Error::InconsistentKeys(_) => format!("the key {key_of} does not belong to the certificate {certificates_of}"),
+        error => format!("cannot use the certificate {certificates_of} with the key {key_of}: {error}"),
+    })?;
     Ok(Arc::new(key))
+}
+
+/// Returns whether a file in PEM format has a key with a passphrase, in either of its formats.
+fn is_encrypted(pem: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(pem);
+    text.contains("-----BEGIN ENCRYPTED PRIVATE KEY-----") || text.contains("Proc-Type: 4,ENCRYPTED")
 }
 
 /// Selects the certificate by the host that the client names, and by the signatures that it

@@ -8,12 +8,12 @@ use http::uri::Scheme;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper_rustls::{FixedServerNameResolver, HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::{Builder, Client, Error};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tunnel_balancer_core::ServerTls;
 
 use crate::connection_auth;
+use crate::connector::TcpConnector;
 use crate::error;
 use crate::h2_streams::StreamSlots;
 use crate::request_body::RequestBody;
@@ -34,7 +34,7 @@ pub(crate) struct Transport {
 }
 
 pub(crate) type Connections = Client<Connector, RequestBody>;
-type Connector = HttpsConnector<HttpConnector>;
+type Connector = HttpsConnector<TcpConnector>;
 
 impl Transport {
     /// The connect timeout. It is shorter than the core's response timeouts, so that a machine that
@@ -65,11 +65,7 @@ impl Transport {
     /// # Errors
     /// If certificates cannot be read. The message names the file.
     pub(crate) fn new(tls: &ServerTls, max_idle: usize) -> Result<Self, String> {
-        let mut tcp = HttpConnector::new();
-        tcp.enforce_http(false);
-        tcp.set_nodelay(true);
-        tcp.set_connect_timeout(Some(Self::CONNECT_TIMEOUT));
-        tcp.set_keepalive(Some(Duration::from_secs(60)));
+        let tcp = TcpConnector::new(Self::CONNECT_TIMEOUT);
         let config = client_config(tls)?;
         let name = tls.server_name.as_deref().map(server_name).transpose()?;
         let https = || {

@@ -1,8 +1,9 @@
-//! Resets responses that an HTTP/2 client does not read.
+//! Resets responses that a client does not read. Each of them holds memory and often a connection
+//! to its server.
 //!
-//! Such a client need not stop reading its connection: flow control stops single responses, and
-//! pings still get a response. Each stopped response holds memory and often a connection to its
-//! server.
+//! An HTTP/2 client need not stop reading its connection: flow control stops single responses, and
+//! pings still get a response. So each stream is a task. An HTTP/1.1 connection has one response at
+//! a time, and is closed.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -17,7 +18,7 @@ tokio::task_local! {
     static READER: Arc<Reader>;
 }
 
-/// What is known of the reader of one response.
+/// What is known of the reader of one response, or of those of an HTTP/1.1 connection in turn.
 #[derive(Debug, Default)]
 pub(crate) struct Reader(Mutex<State>);
 
@@ -36,7 +37,7 @@ impl Reader {
     /// The largest piece of a body. The client has to read one within the idle timeout.
     pub(crate) const PIECE: usize = 16 * 1024;
 
-    /// Returns the reader of the current task. `None`: it does not serve an HTTP/2 stream.
+    /// Returns the reader of the current task. `None`: it does not serve a client.
     pub(crate) fn current() -> Option<Arc<Self>> {
         READER.try_with(Arc::clone).ok()
     }
@@ -46,14 +47,20 @@ impl Reader {
         self.set(State::Ready);
     }
 
+    /// Records the end of a response. The last piece of it may wait for the client, which the write
+    /// timeout of the connection bounds. Returns whether the response was reset because the client
+    /// did not read it.
+    pub(crate) fn on_end(&self) -> bool {
+        let has_stopped = matches!(self.get(), State::Stopped);
+        if !has_stopped {
+            self.set(State::Ready);
+        }
+        has_stopped
+    }
+
     /// Records that data is ready for the client.
     pub(crate) fn on_data(&self) {
         self.set(State::Behind(Instant::now()));
-    }
-
-    /// Returns whether the response was reset because the client did not read it.
-    pub(crate) fn has_stopped(&self) -> bool {
-        matches!(self.get(), State::Stopped)
     }
 
     fn set(&self, state: State) {
@@ -65,12 +72,12 @@ impl Reader {
     }
 }
 
-/// Runs a stream to its end, or until its client has read nothing for the time that `limit`
-/// returns. The stream is then dropped, which resets it.
-pub(crate) async fn run(stream: impl Future, limit: impl Fn() -> Duration) {
-    /// The time between two checks of the limit.
-    const INTERVAL: Duration = Duration::from_millis(500);
+/// The time between two checks of the limit.
+pub(crate) const INTERVAL: Duration = Duration::from_millis(500);
 
+/// Runs a stream or a connection to its end, or until its client has read nothing for the time that
+/// `limit` returns. It is then dropped, which resets it.
+pub(crate) async fn run(stream: impl Future, limit: impl Fn() -> Duration) {
     let reader = Arc::<Reader>::default();
     let mut stream = pin!(READER.scope(Arc::clone(&reader), stream));
     let mut timer = None;

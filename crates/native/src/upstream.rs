@@ -19,6 +19,7 @@ use crate::clock::TokioClock;
 use crate::error::{self, is_local};
 use crate::log;
 use crate::request_body::RequestBody;
+use crate::transitions::Transitions;
 use crate::transport::Transport;
 use crate::upstream_request::UpstreamRequest;
 
@@ -31,6 +32,7 @@ pub(crate) struct Upstream {
     custom: Arc<Mutex<BTreeMap<ServerTls, Transport>>>,
     /// The number of idle connections to a server that are kept.
     max_idle: usize,
+    pub(crate) transitions: Transitions,
 }
 
 impl Upstream {
@@ -40,7 +42,7 @@ impl Upstream {
     /// If the root certificates of the machine cannot be read.
     pub(crate) fn new(max_idle: usize) -> io::Result<Self> {
         let default = Transport::new(&ServerTls::default(), max_idle).map_err(io::Error::other)?;
-        Ok(Self { default, custom: Arc::default(), max_idle })
+        Ok(Self { default, custom: Arc::default(), max_idle, transitions: Transitions::new() })
     }
 
     /// Forgets the certificates that are trusted, so that the files are read again.
@@ -160,9 +162,9 @@ impl Servers {
     }
 
     fn is_unhealthy(&self, name: &str) -> bool {
-        let status = self.pool.update(|state| state.status(self.clock.now()));
-        let servers = self.pool.service().servers().iter();
-        servers.zip(status).any(|(server, status)| server.name == name && status.health == Health::Unhealthy)
+        let service = self.pool.service();
+        let server = service.all().iter().find(|id| service.server(*id).is_some_and(|server| server.name == name));
+        server.is_some_and(|id| self.pool.update(|state| state.health(id)) == Health::Unhealthy)
     }
 }
 
@@ -204,7 +206,7 @@ impl HttpClient for Servers {
             let servers = self.clone();
             tokio::spawn(async move {
                 core::run_probes(&servers.pool, &servers, &servers.clock, lease).await;
-                log::emit_transitions(&servers.pool);
+                servers.upstream.transitions.emit(&servers.pool);
             });
         }
     }

@@ -63,6 +63,14 @@ fn join_cookies(headers: &mut HeaderMap) {
     }
 }
 
+/// Replaces a list of equal lengths, which hyper accepts, by one of them (RFC 9110, section 8.6).
+pub(crate) fn unite_lengths(headers: &mut HeaderMap) -> Result<(), <HeaderMap as HeaderFields>::Error> {
+    headers.rewrite("content-length", |lengths| {
+        let (first, others) = lengths.split_once(',')?;
+        others.split(',').all(|other| other.trim() == first.trim()).then(|| first.trim().to_owned())
+    })
+}
+
 impl UpstreamRequest {
     /// Creates a request. [`sanitize`] has edited the headers and returned `upgrade`.
     pub(crate) fn new(

@@ -5,6 +5,7 @@
 //! are the cases of the unit tests.
 
 mod accept;
+mod address;
 mod cookies;
 mod durations;
 mod headers;
@@ -19,6 +20,7 @@ mod yaml;
 mod yaml_value;
 
 pub use accept::accept;
+pub use address::address;
 pub use cookies::cookies;
 pub use durations::durations;
 pub use headers::headers;
@@ -42,10 +44,11 @@ pub struct Property {
 }
 
 /// All properties.
-pub const ALL: [Property; 11] = [
+pub const ALL: [Property; 12] = [
     Property { name: "yaml", check: yaml, seeds: yaml::SEEDS },
     Property { name: "host", check: host, seeds: host::SEEDS },
     Property { name: "route", check: route, seeds: route::SEEDS },
+    Property { name: "address", check: address, seeds: address::SEEDS },
     Property { name: "target", check: target, seeds: target::SEEDS },
     Property { name: "cookies", check: cookies, seeds: cookies::SEEDS },
     Property { name: "headers", check: headers, seeds: headers::SEEDS },

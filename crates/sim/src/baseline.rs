@@ -59,6 +59,7 @@ mod tests {
                     last_tried: None,
                     attempts: 1,
                     last_resort: false,
+                    trace: None,
                 }
             })
         }
@@ -134,6 +135,7 @@ mod tests {
                     last_tried: None,
                     attempts: 2,
                     last_resort: false,
+                    trace: None,
                 }
             })
         }

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use tunnel_balancer_core::{Clock, Timestamp};
-use worker::{Date, Delay};
+use worker::js_sys::Date;
+
+use crate::pending::Timer;
 
 /// `Date.now()` and `setTimeout`.
 ///
@@ -18,22 +20,28 @@ const MAX_TIMER: Duration = Duration::from_secs(3);
 
 impl Clock for JsClock {
     fn now(&self) -> Timestamp {
-        Timestamp::from_millis(Date::now().as_millis())
+        Timestamp::from_millis(unix_millis())
     }
 
     fn unix_time(&self) -> Duration {
-        Duration::from_millis(Date::now().as_millis())
+        Duration::from_millis(unix_millis())
     }
 
     async fn sleep(&self, duration: Duration) {
         let mut rest = duration;
         loop {
             let part = rest.min(MAX_TIMER);
-            Delay::from(part).await;
+            // At most `MAX_TIMER`.
+            Timer::new(u32::try_from(part.as_millis()).unwrap_or(u32::MAX)).await;
             rest -= part;
             if rest.is_zero() {
                 return;
             }
         }
     }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a positive integer below 2^53")]
+fn unix_millis() -> u64 {
+    Date::now() as u64
 }

@@ -6,28 +6,63 @@
 
 use std::cell::Cell;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use http::{Method, StatusCode};
 use tunnel_balancer_config::Subrequests;
 use tunnel_balancer_core::headers::{self, HeaderFields};
 use tunnel_balancer_core::{
     self as core, AttemptInfo, Body, Clock, FailedAttempt, Failure, HttpClient, LogEntry, Pool, ProbeRequest,
-    ProxiedRequest, RequestMeta, Server, UpstreamError,
+    ProxiedRequest, RequestMeta, Server, Service, UpstreamError,
 };
-use worker::js_sys::{self, ArrayBuffer, Reflect};
+use tunnel_balancer_state::ProbeRun;
+use worker::js_sys::{ArrayBuffer, Reflect};
 use worker::wasm_bindgen::{JsCast, JsValue};
 use worker::wasm_bindgen_futures::JsFuture;
-use worker::{Context, Result, web_sys};
+use worker::{Context, Env, Result, web_sys};
 
 use crate::body::{self, Read};
 use crate::clock::JsClock;
 use crate::fields::Fields;
-use crate::log;
+use crate::pending::{Received, Sent};
+use crate::services::Loaded;
+use crate::{glue, log, sharing};
+
+/// A client's request as it arrived, with what is read of it.
+#[derive(Debug)]
+pub(crate) struct Incoming {
+    pub(crate) request: web_sys::Request,
+    pub(crate) method: String,
+    pub(crate) url: String,
+    pub(crate) fields: Fields,
+    has_body: bool,
+}
+
+impl Incoming {
+    pub(crate) fn new(request: web_sys::Request) -> Self {
+        let description = glue::describe_request(&request);
+        let mut parts = description.splitn(4, '\n');
+        let mut part = || parts.next().unwrap_or_default();
+        let (method, url, body) = (part().to_owned(), part().to_owned(), part());
+        Self { request, method, url, has_body: !body.is_empty(), fields: Fields::new(part()) }
+    }
+
+    /// Returns whether the body can be buffered. The runtime accepts the body of a `GET` only as
+    /// the stream of the incoming request.
+    pub(crate) fn can_buffer(&self) -> bool {
+        self.has_body && !matches!(self.method.as_str(), "GET" | "HEAD")
+    }
+
+    /// Returns whether the client requests a WebSocket.
+    fn is_handshake(&self) -> bool {
+        self.fields.value("upgrade").is_some_and(|protocol| protocol.eq_ignore_ascii_case("websocket"))
+    }
+}
 
 /// A client's request, from which the request to each server is made.
 #[derive(Debug)]
 pub(crate) struct UpstreamRequest {
-    request: web_sys::Request,
+    incoming: Incoming,
     proxied: ProxiedRequest,
     body: Payload,
 }
@@ -45,143 +80,169 @@ enum Payload {
     Buffered(ArrayBuffer),
 }
 
-/// Returns whether the body of a request can be buffered. The runtime accepts the body of a `GET`
-/// only as the stream of the incoming request.
-pub(crate) fn can_buffer(request: &web_sys::Request) -> bool {
-    request.body().is_some() && !matches!(request.method().as_str(), "GET" | "HEAD")
-}
-
 impl UpstreamRequest {
     /// Creates a request. Reads its body if `buffer_body` is set.
     ///
     /// # Errors
     /// If the client aborts its body.
     pub(crate) async fn new(
-        request: web_sys::Request,
+        incoming: Incoming,
         proxied: ProxiedRequest,
         content_length: Option<u64>,
         buffer_body: bool,
     ) -> Result<Self> {
-        let body = match request.body() {
-            None => Payload::None,
-            Some(body) if buffer_body && content_length.is_none() => {
-                match body::read(&body, proxied.service().retry.max_buffered_body).await? {
-                    Read::Whole(bytes) => Payload::Buffered(bytes),
-                    Read::Start(stream) => Payload::Piped(stream),
-                }
+        let request = &incoming.request;
+        let body = if !incoming.has_body {
+            Payload::None
+        } else if buffer_body && content_length.is_none() {
+            let Some(body) = request.body() else { return Err("the request has no body".into()) };
+            match body::read(&body, proxied.service().retry.max_buffered_body).await? {
+                Read::Whole(bytes) => Payload::Buffered(bytes),
+                Read::Start(stream) => Payload::Piped(stream),
             }
-            Some(_) if buffer_body => {
-                Payload::Buffered(JsFuture::from(request.array_buffer()?).await?.unchecked_into())
-            }
-            Some(_) if content_length == Some(0) => Payload::Empty,
-            Some(_) => Payload::Stream,
+        } else if buffer_body {
+            Payload::Buffered(JsFuture::from(request.array_buffer()?).await?.unchecked_into())
+        } else if content_length == Some(0) {
+            Payload::Empty
+        } else {
+            Payload::Stream
         };
-        Ok(Self { request, proxied, body })
+        Ok(Self { incoming, proxied, body })
     }
 
     /// Returns the properties that decide about retries.
-    pub(crate) fn meta(&self) -> Result<RequestMeta> {
+    pub(crate) fn meta(&self) -> RequestMeta {
         // An invalid method is treated as one that is not idempotent.
-        let method = Method::from_bytes(self.request.method().as_bytes()).unwrap_or(Method::POST);
+        let method = Method::from_bytes(self.incoming.method.as_bytes()).unwrap_or(Method::POST);
         let body = if self.is_streamed() { Body::Once } else { Body::Replayable };
-        Ok(self.proxied.meta(method, &Fields(self.request.headers()), body, self.is_handshake()?)?)
+        let Ok(meta) = self.proxied.meta(method, &self.incoming.fields, body, self.incoming.is_handshake());
+        meta
     }
 
     fn is_streamed(&self) -> bool {
         matches!(self.body, Payload::Stream | Payload::Piped(_))
     }
 
-    /// Returns whether the client requests a WebSocket.
-    fn is_handshake(&self) -> Result<bool, JsValue> {
-        let protocol = self.request.headers().get("upgrade")?;
-        Ok(protocol.is_some_and(|protocol| protocol.eq_ignore_ascii_case("websocket")))
-    }
-
-    /// Returns the request for `server`.
-    fn prepare_for(&self, server: &Server) -> Result<web_sys::Request, JsValue> {
+    /// Sends it to `server`. Only the first attempt is not abortable, so that canceled ones use one
+    /// of the connections of the invocation at most.
+    fn send_to(&self, server: &Server, attempt: AttemptInfo) -> Result<Sent, JsValue> {
         let target = self.proxied.target(server).ok_or("the URL of the request leaves its server")?;
-        let copy = match &self.body {
-            Payload::Buffered(_) | Payload::Piped(_) | Payload::Empty => {
-                let init = web_sys::RequestInit::new();
-                init.set_method(&self.request.method());
-                init.set_headers(&self.request.headers());
-                init.set_redirect(web_sys::RequestRedirect::Manual);
-                match &self.body {
-                    Payload::Buffered(bytes) => init.set_body(bytes),
-                    Payload::Piped(stream) => init.set_body(stream),
-                    _ => {}
-                }
-                web_sys::Request::new_with_str_and_init(&target, &init)?
-            }
-            // The incoming request as the settings of its copy: method, headers and body stream are
-            // copied unchanged.
-            Payload::None | Payload::Stream => {
-                web_sys::Request::new_with_str_and_init(&target, self.request.unchecked_ref())?
-            }
-        };
-        let mut fields = Fields(copy.headers());
-        headers::remove_hop_by_hop(&mut fields)?;
-        self.proxied.prepare_request(&mut fields, server)?;
-        if self.is_handshake()? {
-            fields.set("upgrade", "websocket")?;
+        let mut fields = self.incoming.fields.clone();
+        let Ok(()) = headers::remove_hop_by_hop(&mut fields);
+        let Ok(()) = fields.remove_if(headers::is_client_address);
+        let Ok(()) = self.proxied.prepare_request(&mut fields, server);
+        if self.incoming.is_handshake() {
+            let Ok(()) = fields.set("upgrade", "websocket");
         }
-        Ok(copy)
+        let body = match &self.body {
+            Payload::None | Payload::Stream => &JsValue::UNDEFINED,
+            Payload::Empty => &JsValue::NULL,
+            Payload::Piped(stream) => stream,
+            Payload::Buffered(bytes) => bytes,
+        };
+        let (request, changes, is_abortable) = (&self.incoming.request, fields.changes(), attempt.number > 1);
+        Sent::new(|slot| glue::send_copy(slot, request, &target, &changes, body, is_abortable))
     }
 }
 
-/// The client of one invocation. Cheap to clone.
+/// The client of one invocation for the servers of one pool. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Fetch {
-    pool: &'static Pool,
+    pool: Arc<Pool>,
     invocation: Rc<Invocation>,
 }
 
-/// The state that the probes of one invocation share.
+/// One call of the Worker by the runtime, which limits the subrequests of each.
 #[derive(Debug)]
-struct Invocation {
+pub(crate) struct Invocation {
+    /// Present if a client waits, so that other tasks run after the response.
+    client: Option<ClientContext>,
+    probes_left: Cell<u32>,
+}
+
+/// What tasks need that run beside a client's request.
+#[derive(Debug)]
+struct ClientContext {
     context: Context,
-    probes: Cell<u32>,
+    env: Env,
+    loaded: &'static Loaded,
+}
+
+impl Invocation {
+    /// An invocation for a client's request to a service.
+    pub(crate) fn of_request(service: &Service, context: Context, env: Env, loaded: &'static Loaded) -> Rc<Self> {
+        let probes_left = Cell::new(Subrequests::of(service).max_probes());
+        Rc::new(Self { client: Some(ClientContext { context, env, loaded }), probes_left })
+    }
+
+    /// An invocation for a view of the status endpoint.
+    pub(crate) fn of_view(context: Context, env: Env, loaded: &'static Loaded) -> Rc<Self> {
+        let probes_left = Cell::new(ProbeRun::MAX_PROBES);
+        Rc::new(Self { client: Some(ClientContext { context, env, loaded }), probes_left })
+    }
+
+    /// An invocation that only probes.
+    pub(crate) fn of_probes(max_probes: u32) -> Rc<Self> {
+        Rc::new(Self { client: None, probes_left: Cell::new(max_probes) })
+    }
+
+    /// Runs a task that may outlive the response. Without a client, nothing is started.
+    pub(crate) fn wait_until(&self, task: impl Future<Output = ()> + 'static) {
+        if let Some(client) = &self.client {
+            client.context.wait_until(task);
+        }
+    }
+
+    /// Logs the changes of a pool, and shares them.
+    pub(crate) fn share_transitions(&self, pool: &Pool) {
+        if !log::write_transitions(pool).is_empty() {
+            sharing::on_change();
+        }
+        if let Some(client) = &self.client {
+            sharing::exchange(client.loaded, &client.env, self);
+        }
+    }
+
+    /// Returns whether no probe is left.
+    pub(crate) fn is_used_up(&self) -> bool {
+        self.probes_left.get() == 0
+    }
+
+    /// Counts a probe. Returns `false` if the remaining subrequests are needed otherwise.
+    fn count_probe(&self) -> bool {
+        let left = self.probes_left.get();
+        self.probes_left.set(left.saturating_sub(1));
+        left > 0
+    }
 }
 
 impl Fetch {
-    pub(crate) fn new(pool: &'static Pool, context: Context) -> Self {
-        Self { pool, invocation: Rc::new(Invocation { context, probes: Cell::new(0) }) }
-    }
-
-    /// Counts a probe. Returns `false` if the remaining subrequests are needed for attempts.
-    fn count_probe(&self) -> bool {
-        let probes = self.invocation.probes.get();
-        let is_allowed = probes < Subrequests::of(self.pool.service()).max_probes();
-        self.invocation.probes.set(probes + u32::from(is_allowed));
-        is_allowed
+    pub(crate) const fn new(pool: Arc<Pool>, invocation: Rc<Invocation>) -> Self {
+        Self { pool, invocation }
     }
 }
 
 impl HttpClient for Fetch {
     type Request = UpstreamRequest;
-    type Response = web_sys::Response;
+    type Response = Received;
     type Error = FetchError;
 
     async fn send(
         &self,
         request: &UpstreamRequest,
         server: &Server,
-        _: AttemptInfo,
-    ) -> Result<web_sys::Response, FetchError> {
-        let prepared = request.prepare_for(server).map_err(|error| FetchError::invalid(&error))?;
-        let (response, mut abort) = fetch(&prepared).await.map_err(|error| FetchError::of(&error))?;
-        abort.disarm();
-        Ok(response)
+        attempt: AttemptInfo,
+    ) -> Result<Received, FetchError> {
+        let sent = request.send_to(server, attempt).map_err(|error| FetchError::invalid(&error))?;
+        sent.await.map_err(FetchError::of)
     }
 
-    async fn send_probe(&self, _: &Server, probe: ProbeRequest) -> Result<web_sys::Response, FetchError> {
-        if !self.count_probe() {
+    async fn send_probe(&self, _: &Server, probe: ProbeRequest) -> Result<Received, FetchError> {
+        if !self.invocation.count_probe() {
             return Err(FetchError { failure: Failure::Local, message: None });
         }
-        let request = probe_request(&probe).map_err(|error| FetchError::invalid(&error))?;
-        let (response, mut abort) = fetch(&request).await.map_err(|error| FetchError::of(&error))?;
-        abort.disarm();
-        Ok(response)
+        let sent = probe_request(&probe).and_then(|request| Sent::request(&request));
+        sent.map_err(|error| FetchError::invalid(&error))?.await.map_err(FetchError::of)
     }
 
     fn on_attempt_failed(&self, request: &UpstreamRequest, attempt: FailedAttempt) {
@@ -193,34 +254,34 @@ impl HttpClient for Fetch {
     fn start_probes(&self) {
         while let Some(lease) = self.pool.update(|state| state.next_probe(JsClock.now())) {
             let client = self.clone();
-            self.invocation.context.wait_until(async move {
-                core::run_probes(client.pool, &client, &JsClock, lease).await;
-                log::write_transitions(client.pool);
+            self.invocation.wait_until(async move {
+                core::run_probes(&client.pool, &client, &JsClock, lease).await;
+                client.invocation.share_transitions(&client.pool);
             });
         }
     }
 
-    fn status(&self, response: &web_sys::Response) -> StatusCode {
+    fn status(&self, response: &Received) -> StatusCode {
         // `fetch` returns only statuses from 101 to 999.
-        StatusCode::from_u16(response.status()).unwrap_or(StatusCode::BAD_GATEWAY)
+        StatusCode::from_u16(response.status).unwrap_or(StatusCode::BAD_GATEWAY)
     }
 
-    fn header(&self, response: &web_sys::Response, name: &str) -> Option<String> {
-        response.headers().get(name).ok().flatten()
+    fn header(&self, response: &Received, name: &str) -> Option<String> {
+        let Ok(value) = response.fields.get(name);
+        value
     }
 
-    /// The runtime keeps `Upgrade` to itself.
-    fn is_websocket(&self, response: &web_sys::Response) -> bool {
-        Reflect::get(response, &"webSocket".into()).is_ok_and(|socket| socket.is_object())
+    fn is_websocket(&self, response: &Received) -> bool {
+        response.is_websocket
     }
 
-    async fn read_prefix(&self, response: web_sys::Response, limit: usize) -> Result<Vec<u8>, FetchError> {
-        body::read_prefix(&response, limit).await.map_err(|error| FetchError::of(&error))
+    async fn read_prefix(&self, response: Received, limit: usize) -> Result<Vec<u8>, FetchError> {
+        let read = body::read_prefix(&response.response, limit).await;
+        read.map_err(|error| FetchError::of(message_of(&error).unwrap_or_default()))
     }
 
-    fn discard(&self, response: web_sys::Response) {
-        // The cancellation is not awaited. It fails only if the body has ended.
-        let _ = response.body().map(|body| body.cancel());
+    fn discard(&self, response: Received) {
+        glue::discard(&response.response);
     }
 
     /// The runtime does not report when a stream has been sent, so a streamed upload has no
@@ -239,15 +300,14 @@ pub(crate) struct FetchError {
 }
 
 impl FetchError {
-    /// Classifies an exception of `fetch`. An invocation that has made all its subrequests (50 on
-    /// the free plan) cannot reach any server, so none is at fault.
+    /// Classifies an exception of `fetch` by its message. An invocation that has made all its
+    /// subrequests (50 on the free plan) cannot reach any server, so none is at fault.
     ///
     /// Source: Cloudflare's documentation of the limits of Workers, "Too many subrequests".
-    fn of(error: &JsValue) -> Self {
-        let message = message_of(error);
-        let is_limit = message.as_deref().is_some_and(|message| message.contains("Too many subrequests"));
+    fn of(message: String) -> Self {
+        let is_limit = message.contains("Too many subrequests");
         let failure = if is_limit { Failure::Local } else { Failure::ConnectionLost };
-        Self { failure, message }
+        Self { failure, message: Some(message) }
     }
 
     fn invalid(error: &JsValue) -> Self {
@@ -277,33 +337,4 @@ fn probe_request(probe: &ProbeRequest) -> Result<web_sys::Request, JsValue> {
     let request = web_sys::Request::new_with_str_and_init(&probe.url, &init)?;
     probe.headers.iter().try_for_each(|(name, value)| request.headers().set(name, value))?;
     Ok(request)
-}
-
-/// Sends `request` and waits for response headers. Dropping the future or the guard that it returns
-/// aborts the request.
-async fn fetch(request: &web_sys::Request) -> Result<(web_sys::Response, AbortOnDrop), JsValue> {
-    let abort = AbortOnDrop(Some(web_sys::AbortController::new()?));
-    let init = web_sys::RequestInit::new();
-    init.set_signal(abort.0.as_ref().map(web_sys::AbortController::signal).as_ref());
-    let global: web_sys::WorkerGlobalScope = js_sys::global().unchecked_into();
-    let response = JsFuture::from(global.fetch_with_request_and_init(request, &init)).await?;
-    Ok((response.unchecked_into(), abort))
-}
-
-/// Aborts a request on drop.
-struct AbortOnDrop(Option<web_sys::AbortController>);
-
-impl AbortOnDrop {
-    /// Disables the abort, which would also end the body.
-    fn disarm(&mut self) {
-        self.0 = None;
-    }
-}
-
-impl Drop for AbortOnDrop {
-    fn drop(&mut self) {
-        if let Some(controller) = &self.0 {
-            controller.abort();
-        }
-    }
 }

@@ -2,7 +2,7 @@
 //!
 //! `JSON.stringify` serializes every value, so that no value can break out of its line.
 
-use tunnel_balancer_core::{LogEntry, LogLevel, Pool, Reason, escape_invisible};
+use tunnel_balancer_core::{Event, LogEntry, LogEvent, LogLevel, Pool, Reason, escape_invisible};
 use worker::js_sys::{Date, JSON, Object, Reflect};
 use worker::wasm_bindgen::JsValue;
 use worker::{console_error, console_log, console_warn};
@@ -40,9 +40,14 @@ pub(crate) fn write(entry: &LogEntry<'_>) {
     }
 }
 
-/// Writes the state changes of a pool since the last call.
-pub(crate) fn write_transitions(pool: &Pool) {
-    for event in pool.update(|state| state.drain_events()) {
-        write(&LogEntry::transition(event, pool.service()));
-    }
+/// Writes the state changes of a pool since the last call, and returns them.
+pub(crate) fn write_transitions(pool: &Pool) -> Vec<Event> {
+    let events = pool.update(|state| state.drain_events());
+    events.iter().for_each(|event| write(&LogEntry::transition(*event, pool.service())));
+    events
+}
+
+/// Writes that the shared health cannot be read or written. The isolate works without it.
+pub(crate) fn sharing_failed(detail: &str) {
+    write(&LogEntry { detail: Some(detail.to_owned()), ..LogEntry::new(LogLevel::Warn, LogEvent::SharingFailed) });
 }

@@ -1,35 +1,44 @@
 //! Responses to clients.
 
+use tunnel_balancer_core::headers::HeaderFields;
 use tunnel_balancer_core::{Forwarded, LocalReply, LogEntry, Pool, ProxiedRequest, ReplyContext, RequestId, ServerId};
-use worker::wasm_bindgen::JsCast;
+use tunnel_balancer_state::Inspection;
 use worker::{Result, web_sys};
 
+use crate::fetch::Incoming;
 use crate::fields::Fields;
-use crate::{log, random};
+use crate::pending::Received;
+use crate::{glue, log, random};
 
 /// Returns the context of local replies to a request.
-pub(crate) fn context(request: &web_sys::Request) -> Result<ReplyContext> {
-    let headers = request.headers();
+pub(crate) fn context(incoming: &Incoming) -> ReplyContext {
     // The id of the request in Cloudflare's logs, which the edge sets.
-    let given = headers.get("cf-ray")?.as_deref().and_then(RequestId::parse);
+    let given = incoming.fields.value("cf-ray").and_then(RequestId::parse);
     let id = given.unwrap_or_else(|| RequestId::random(random::bits()));
-    Ok(ReplyContext::new(headers.get("accept")?, id))
+    ReplyContext::new(incoming.fields.value("accept").map(str::to_owned), id)
 }
 
-/// Returns the response to a forwarded request.
+/// Returns the response to a forwarded request, with the headers that `inspection` adds.
 pub(crate) fn with(
-    forwarded: Forwarded<web_sys::Response>,
+    mut forwarded: Forwarded<Received>,
     proxied: &ProxiedRequest,
     pool: &Pool,
     context: &ReplyContext,
+    inspection: Inspection,
 ) -> Result<web_sys::Response> {
-    let response = match forwarded.response {
-        Ok(response) => response,
-        Err(reply) => return local_reply(reply, context, Some(pool), forwarded.last_tried, None),
+    let (trace, result) = (forwarded.trace.take(), forwarded.result());
+    let add = |fields: &mut Fields| {
+        let Ok(()) = inspection.add_headers(fields, trace.as_deref(), pool.service(), result);
     };
-    let Some(id) = forwarded.served_by else { return Ok(response) };
-    prepare(&response, proxied, id, forwarded.last_resort)
-        .or_else(|_| local_reply(LocalReply::InvalidResponse, context, Some(pool), Some(id), None))
+    let (id, mut response) = match (forwarded.response, forwarded.served_by) {
+        (Ok(response), Some(id)) => (id, response),
+        (Ok(response), None) => return Ok(response.response),
+        (Err(reply), _) => return reply_with(reply, context, Some(pool), forwarded.last_tried, None, add),
+    };
+    let Ok(()) = proxied.prepare_response(&mut response.fields, id, forwarded.last_resort);
+    add(&mut response.fields);
+    glue::respond(&response.response, &response.fields.changes())
+        .or_else(|_| reply_with(LocalReply::InvalidResponse, context, Some(pool), Some(id), None, add))
 }
 
 /// Returns a local reply. `pool` is the pool of the request's service, if it is known, `server` the
@@ -41,33 +50,27 @@ pub(crate) fn local_reply(
     server: Option<ServerId>,
     host: Option<&str>,
 ) -> Result<web_sys::Response> {
+    reply_with(reply, context, pool, server, host, |_| {})
+}
+
+/// Returns a local reply with further headers.
+fn reply_with(
+    reply: LocalReply,
+    context: &ReplyContext,
+    pool: Option<&Pool>,
+    server: Option<ServerId>,
+    host: Option<&str>,
+    add_headers: impl FnOnce(&mut Fields),
+) -> Result<web_sys::Response> {
     let service = pool.map(Pool::service);
     let server = service.zip(server).and_then(|(service, server)| service.server(server));
     let server = server.map(|server| server.name.as_str());
     log::write(&LogEntry::local_reply(reply, service, server, context, host));
     let rendered = context.respond(reply, service);
-    let init = web_sys::ResponseInit::new();
-    init.set_status(rendered.status.as_u16());
-    let response = web_sys::Response::new_with_opt_str_and_init(Some(&rendered.body), &init)?;
-    let headers = response.headers();
-    rendered.headers.iter().try_for_each(|(name, value)| headers.set(name, value))?;
-    Ok(response)
-}
-
-/// Returns a copy of `response` with the headers of the balancer. Status, status text, socket and
-/// body stream are unchanged.
-///
-/// # Errors
-/// If the runtime cannot copy it.
-fn prepare(
-    response: &web_sys::Response,
-    proxied: &ProxiedRequest,
-    served_by: ServerId,
-    last_resort: bool,
-) -> Result<web_sys::Response> {
-    // A 101 is copied with its `webSocket`.
-    let init: &web_sys::ResponseInit = response.unchecked_ref();
-    let copy = web_sys::Response::new_with_opt_readable_stream_and_init(response.body().as_ref(), init)?;
-    proxied.prepare_response(&mut Fields(copy.headers()), served_by, last_resort)?;
-    Ok(copy)
+    let mut fields = Fields::default();
+    for (name, value) in &rendered.headers {
+        let Ok(()) = fields.set(name, value);
+    }
+    add_headers(&mut fields);
+    Ok(glue::reply(rendered.status.as_u16(), &fields.changes(), &rendered.body)?)
 }

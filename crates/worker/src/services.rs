@@ -1,28 +1,54 @@
 //! The services of the isolate: parsed once and kept for its lifetime.
 //!
-//! The variable `SERVICES_YAML` overrides the file compiled in. If the variable is invalid, that
-//! file is used.
+//! The variable `SERVICES_YAML` overrides the text module `services.yaml`. If the variable is
+//! invalid, the module is used.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use tunnel_balancer_config::{Available, Errors, Platform, parse_available};
-use tunnel_balancer_core::{LogEntry, Reason, Services};
-use worker::Env;
+use tunnel_balancer_core::{Clock as _, LogEntry, Reason, Service, Services, Timestamp};
+use tunnel_balancer_state::control::{Change, Override, Overrides};
+use tunnel_balancer_state::{HealthSharing, NotifyTarget};
+use tunnel_balancer_status::StatusSettings;
+use worker::js_sys::{self, Reflect};
+use worker::{Env, web_sys};
 
+use crate::clock::JsClock;
 use crate::{log, random};
 
-/// The text variable that overrides the file compiled in.
+/// The text variable that overrides the module.
 const VARIABLE: &str = "SERVICES_YAML";
 
-/// The file that `SERVICES_FILE` named when the Worker was built. The build has checked it.
-const COMPILED_IN: &str = include_str!(concat!(env!("OUT_DIR"), "/services.yaml"));
+/// The name of the module.
+const MODULE: &str = "services.yaml";
 
-/// The configuration of an isolate. Plain data that belongs to no request.
+/// The global variable in which `configure` of `js/index.js` keeps the text of the module.
+const MODULE_TEXT: &str = "__tunnelBalancerServices";
+
+/// The configuration of an isolate, and its pools. Plain data that belongs to no request.
 #[derive(Debug)]
 pub(crate) struct Loaded {
-    pub(crate) services: Services,
-    /// Whether the variable is invalid, so that the file compiled in is used.
+    /// The services as the configuration has them.
+    configured: Vec<Service>,
+    without_secrets: Vec<String>,
+    /// The pools, with the changes of operators.
+    pools: RwLock<Arc<Services>>,
+    overrides: Mutex<Applied>,
+    pub(crate) sharing: HealthSharing,
+    pub(crate) notify: Vec<NotifyTarget>,
+    pub(crate) status: Option<StatusSettings>,
+    /// Whether the variable is invalid, so that the module is used.
     pub(crate) is_fallback: bool,
+    /// When the isolate loaded it, in milliseconds since 1970.
+    pub(crate) started: u64,
+}
+
+/// The changes of operators that the pools have.
+#[derive(Debug, Default)]
+struct Applied {
+    overrides: Overrides,
+    /// When this was, in milliseconds since 1970.
+    at: u64,
 }
 
 static LOADED: OnceLock<Option<Loaded>> = OnceLock::new();
@@ -32,31 +58,117 @@ pub(crate) fn load(env: &Env) -> Option<&'static Loaded> {
     LOADED.get_or_init(|| read(env)).as_ref()
 }
 
+impl Loaded {
+    /// Returns the current pools.
+    pub(crate) fn services(&self) -> Arc<Services> {
+        Arc::clone(&self.pools.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Returns the services as the configuration has them.
+    pub(crate) fn configured(&self) -> &[Service] {
+        &self.configured
+    }
+
+    /// Returns other pools of the same services, without state and without changes of operators.
+    pub(crate) fn new_pools(&self) -> Services {
+        Services::new(self.configured.iter().cloned(), random::bits())
+    }
+
+    /// Adds changes of operators. The pools change if one is new, or if one has expired.
+    pub(crate) fn apply(&self, overrides: &Overrides, now: Timestamp) {
+        let mut applied = self.overrides.lock().unwrap_or_else(PoisonError::into_inner);
+        let Applied { overrides: current, at } = &mut *applied;
+        let is_unknown = |it: &&Override| !current.iter().any(|known| known == *it);
+        let unknown: Vec<Override> = overrides.iter().filter(is_unknown).cloned().collect();
+        // A document of the past, as from a cache, changes nothing.
+        let is_new = current.merge(overrides);
+        let has_expired = |it: &Override| it.is_in_force(*at) && !it.is_in_force(now.as_millis());
+        if !is_new && !current.iter().any(has_expired) {
+            return;
+        }
+        let services = apply(&self.services(), &self.configured, current, now);
+        let services = services.with_missing_secrets(&self.without_secrets);
+        release_failbacks(&services, &unknown, now);
+        *self.pools.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(services);
+        *at = now.as_millis();
+    }
+
+    /// Ends the changes of operators whose time is over, also while the store is unavailable.
+    pub(crate) fn expire(&self, now: Timestamp) {
+        let has_expired = {
+            let Applied { overrides, at } = &*self.overrides.lock().unwrap_or_else(PoisonError::into_inner);
+            overrides.iter().any(|it| it.is_in_force(*at) && !it.is_in_force(now.as_millis()))
+        };
+        if has_expired {
+            self.apply(&Overrides::default(), now);
+        }
+    }
+
+    /// Returns the changes of operators that the pools have.
+    pub(crate) fn overrides(&self) -> Overrides {
+        self.overrides.lock().unwrap_or_else(PoisonError::into_inner).overrides.clone()
+    }
+}
+
+/// Returns the pools of the configured services with the changes of operators. Servers keep their
+/// state.
+pub(crate) fn apply(current: &Services, configured: &[Service], overrides: &Overrides, now: Timestamp) -> Services {
+    let changed = configured.iter().map(|service| overrides.apply(service, now.as_millis()));
+    current.reloaded(changed, random::bits(), now)
+}
+
+/// Lets traffic return in the services for which one of these changes requests it.
+pub(crate) fn release_failbacks(services: &Services, changes: &[Override], now: Timestamp) {
+    for change in changes.iter().filter(|change| change.change == Change::Failback) {
+        let pools = services.pools().filter(|pool| pool.service().name() == change.service);
+        pools.for_each(|pool| pool.update(|state| state.release_failback(now)));
+    }
+}
+
 fn read(env: &Env) -> Option<Loaded> {
     let secret = |name: &str| env.secret(name).ok().map(|secret| secret.to_string());
     let mut is_fallback = false;
     if let Ok(variable) = env.var(VARIABLE) {
-        match parse_available(&variable.to_string(), Platform::Worker, &secret) {
-            Ok(read) => return Some(Loaded { services: services(VARIABLE, read), is_fallback }),
+        match parse_available(&variable.to_string(), Platform::Worker, &secret, &domain_to_ascii) {
+            Ok(read) => return Some(loaded(VARIABLE, read, is_fallback)),
             Err(errors) => reject(VARIABLE, &errors),
         }
         is_fallback = true;
     }
-    let read = parse_available(COMPILED_IN, Platform::Worker, &secret);
-    let read = read.inspect_err(|errors| reject("services.yaml", errors)).ok()?;
-    Some(Loaded { services: services("services.yaml", read), is_fallback })
+    let Some(text) = Reflect::get(&js_sys::global(), &MODULE_TEXT.into()).ok()?.as_string() else {
+        let detail = "no such module: the entry did not call `configure`".to_owned();
+        log::write(&LogEntry::config_rejected(MODULE, Reason::InvalidConfig, detail));
+        return None;
+    };
+    let read = parse_available(&text, Platform::Worker, &secret, &domain_to_ascii);
+    let read = read.inspect_err(|errors| reject(MODULE, errors)).ok()?;
+    Some(loaded(MODULE, read, is_fallback))
+}
+
+/// Returns the ASCII form of an internationalised hostname. The runtime has the tables for it.
+fn domain_to_ascii(name: &str) -> Option<String> {
+    let url = web_sys::Url::new(&format!("https://{name}")).ok()?;
+    Some(url.hostname())
 }
 
 /// Creates the pools of a configuration and logs that it is in use.
-fn services(source: &str, read: Available) -> Services {
-    let services = Services::new(read.config.services, random::bits());
+fn loaded(source: &str, read: Available, is_fallback: bool) -> Loaded {
+    let configured = read.config.services;
+    let services = Services::new(configured.iter().cloned(), random::bits());
     log::write(&LogEntry::config_loaded(&services, source));
     if let Some(errors) = read.errors {
+        if read.status_without_secret {
+            log::write(&LogEntry::status_without_secret(source, errors.in_file(source).to_string()));
+        }
         for address in &read.without_secrets {
             log::write(&LogEntry::missing_secret(address, source, errors.in_file(source).to_string()));
         }
     }
-    services.with_missing_secrets(&read.without_secrets)
+    let services = services.with_missing_secrets(&read.without_secrets);
+    let (sharing, notify, status) = (read.config.health_sharing, read.config.notify, read.config.status);
+    let (pools, overrides) = (RwLock::new(Arc::new(services)), Mutex::default());
+    let (without_secrets, started) = (read.without_secrets, JsClock.now().as_millis());
+    Loaded { configured, without_secrets, pools, overrides, sharing, notify, status, is_fallback, started }
 }
 
 fn reject(source: &str, errors: &Errors) {

@@ -1,12 +1,13 @@
-//! Real applications behind the built hosts. Programs of Node drive them and install what they
-//! need: `tests/browser/failover.mjs` and `tests/apps/main.mjs`.
+//! Browsers and real applications before and behind the built hosts. Programs of Node drive them
+//! and install what they need: `tests/browser/status.mjs`, `tests/browser/failover.mjs` and
+//! `tests/apps/main.mjs`.
 
 use std::process::Command;
 
 use crate::cache::Cache;
 use crate::cli::BuildOptions;
 use crate::failure::Failure;
-use crate::process::{run, succeeds};
+use crate::process::run;
 use crate::worker;
 use crate::workspace::Workspace;
 
@@ -14,6 +15,12 @@ use crate::workspace::Workspace;
 const CHROMIUM: &str = "TUNNEL_BALANCER_CHROMIUM";
 /// The names of the browser on various systems.
 const CHROMIUMS: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
+
+/// The status page in Chromium. The filter selects cases.
+pub(crate) fn status_page(workspace: &Workspace, filter: &[String]) -> Result<(), Failure> {
+    let arguments = ["--chromium".to_owned(), chromium()?];
+    drive(workspace, "tests/browser/status.mjs", &[&arguments, filter].concat())
+}
 
 /// JupyterLab in Chromium, while its server is killed.
 pub(crate) fn browser(workspace: &Workspace) -> Result<(), Failure> {
@@ -43,9 +50,15 @@ fn drive(workspace: &Workspace, script: &str, arguments: &[String]) -> Result<()
 
 fn chromium() -> Result<String, Failure> {
     let named = std::env::var(CHROMIUM).ok().filter(|value| !value.is_empty());
-    let is_installed = |program: &&str| succeeds(Command::new(program).arg("--version"));
-    named.or_else(|| CHROMIUMS.iter().copied().find(is_installed).map(str::to_owned)).ok_or_else(|| {
+    named.or_else(|| CHROMIUMS.into_iter().find_map(installed)).ok_or_else(|| {
         Failure::new("no Chromium on the PATH")
             .hint(format!("install it (on Debian: `apt-get install chromium`), or set {CHROMIUM} to its path"))
     })
+}
+
+/// Returns the path of a program on the PATH. The driver of the browser starts it without a search.
+fn installed(program: &str) -> Option<String> {
+    let path = std::env::var_os("PATH")?;
+    let mut files = std::env::split_paths(&path).map(|directory| directory.join(program));
+    files.find(|file| file.is_file())?.into_os_string().into_string().ok()
 }

@@ -1,12 +1,16 @@
 //! The command line, parsed into plain data.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use lexopt::{Arg, Parser, ValueExt};
 
 use crate::failure::Failure;
 use crate::help::Topic;
+use crate::packages::Platform;
+use crate::release::ReleaseOptions;
 use crate::step::Step;
+use crate::version::Version;
 
 /// A parsed command line.
 #[derive(Debug, PartialEq, Eq)]
@@ -14,6 +18,7 @@ pub(crate) enum Invocation {
     Help(Topic),
     Setup,
     Build(BuildOptions),
+    Npm(NpmOptions),
     Dev {
         port: Option<u16>,
     },
@@ -22,8 +27,13 @@ pub(crate) enum Invocation {
         /// Passed on to the steps.
         filter: Vec<String>,
     },
+    Release(ReleaseOptions),
+    Version {
+        version: Version,
+        is_dry_run: bool,
+    },
     Bless,
-    Bench,
+    Bench(BenchOptions),
     /// With options of cargo-mutants.
     Mutants(Vec<String>),
 }
@@ -31,12 +41,42 @@ pub(crate) enum Invocation {
 /// How to build the Worker.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct BuildOptions {
-    /// The configuration to compile in, if not the default one.
-    pub(crate) services: Option<PathBuf>,
     /// Optimized for build time instead of size and speed.
     pub(crate) debug: bool,
     /// A build in which a request can cause a panic.
     pub(crate) panic_on_demand: bool,
+}
+
+/// What to measure.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct BenchOptions {
+    /// The named parts; none: all.
+    pub(crate) parts: Vec<String>,
+    /// The options of the program that measures, which parses their values.
+    pub(crate) options: Vec<OsString>,
+}
+
+impl BenchOptions {
+    /// A run that only checks the harness.
+    pub(crate) fn smoke() -> Self {
+        Self { options: vec!["--smoke".into()], ..Self::default() }
+    }
+
+    /// Whether the run only checks the harness.
+    pub(crate) fn is_smoke(&self) -> bool {
+        self.options.iter().any(|option| option == "--smoke")
+    }
+}
+
+/// How to make the npm packages.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct NpmOptions {
+    /// Where the tarballs go, if not to the default directory.
+    pub(crate) out: Option<PathBuf>,
+    /// The programs to pack, each for a target of Rust, instead of one for this machine.
+    pub(crate) programs: Vec<(Platform, PathBuf)>,
+    /// Only the folders, with the builds that exist.
+    pub(crate) folders: bool,
 }
 
 impl BuildOptions {
@@ -57,16 +97,32 @@ pub(crate) fn parse(args: impl IntoIterator<Item = String>) -> Result<Invocation
         Some(Arg::Value(command)) => topic(&command.string()?)?,
         Some(arg) => return Err(arg.unexpected().into()),
     };
-    let (mut build, mut port, mut steps) = (BuildOptions::default(), None, Vec::new());
+    let (mut build, mut bench, mut npm) = (BuildOptions::default(), BenchOptions::default(), NpmOptions::default());
+    let (mut port, mut steps) = (None, Vec::new());
+    let (mut release, mut version, mut is_dry_run) = (ReleaseOptions::default(), None, false);
     while let Some(arg) = parser.next()? {
         match (topic, arg) {
             (_, Arg::Short('h') | Arg::Long("help")) => return Ok(Invocation::Help(topic)),
-            (Topic::Build, Arg::Long("services")) => build.services = Some(parser.value()?.into()),
             (Topic::Build, Arg::Long("debug")) => build.debug = true,
             (Topic::Build, Arg::Long("panic-on-demand")) => build.panic_on_demand = true,
+            (Topic::Npm, Arg::Long("out")) => npm.out = Some(parser.value()?.into()),
+            (Topic::Npm, Arg::Long("program")) => npm.programs.push(program(&parser.value()?.string()?)?),
+            (Topic::Npm, Arg::Long("folders")) => npm.folders = true,
             (Topic::Dev, Arg::Long("port")) => port = Some(parser.value()?.parse()?),
+            (Topic::Release, Arg::Long("target")) => release.targets.push(parser.value()?.string()?),
+            (Topic::Release, Arg::Long("rootfs")) => release.rootfs = Some(parser.value()?.into()),
+            (Topic::Version, Arg::Long("dry-run")) => is_dry_run = true,
+            (Topic::Version, Arg::Value(value)) if version.is_none() => {
+                version = Some(Version::parse(&value.string()?)?)
+            }
             (Topic::Test, Arg::Long("list")) => return Ok(Invocation::Help(Topic::Steps)),
             (Topic::Test, Arg::Value(name)) => steps.push(step(&name.string()?)?),
+            (Topic::Bench, Arg::Long("smoke")) => bench.options.push("--smoke".into()),
+            (Topic::Bench, Arg::Long(name @ ("rounds" | "minutes" | "beside" | "output"))) => {
+                let name = format!("--{name}");
+                bench.options.extend([name.into(), parser.value()?]);
+            }
+            (Topic::Bench, Arg::Value(part)) => bench.parts.push(part.string()?),
             (_, arg) => return Err(arg.unexpected().into()),
         }
     }
@@ -77,9 +133,15 @@ pub(crate) fn parse(args: impl IntoIterator<Item = String>) -> Result<Invocation
         Topic::Overview | Topic::Steps => Ok(Invocation::Help(topic)),
         Topic::Setup => Ok(Invocation::Setup),
         Topic::Build => Ok(Invocation::Build(build)),
+        Topic::Npm => Ok(Invocation::Npm(npm)),
         Topic::Dev => Ok(Invocation::Dev { port }),
+        Topic::Release => Ok(Invocation::Release(release)),
+        Topic::Version => {
+            let version = version.ok_or_else(|| Failure::usage("missing version, expected X.Y.Z"))?;
+            Ok(Invocation::Version { version, is_dry_run })
+        }
         Topic::Bless => Ok(Invocation::Bless),
-        Topic::Bench => Ok(Invocation::Bench),
+        Topic::Bench => Ok(Invocation::Bench(bench)),
     }
 }
 
@@ -96,6 +158,16 @@ fn step(name: &str) -> Result<Step, Failure> {
         let names = Step::ALL.map(Step::name).join(", ");
         Failure::usage(format!("unknown step `{name}`, expected one of {names}"))
     })
+}
+
+/// A program for a target: `TARGET=FILE`.
+fn program(value: &str) -> Result<(Platform, PathBuf), Failure> {
+    let (target, file) = value
+        .split_once('=')
+        .ok_or_else(|| Failure::usage(format!("expected `--program TARGET=FILE`, found `{value}`")))?;
+    let platform = Platform::of_target(target);
+    let platform = platform.ok_or_else(|| Failure::usage(format!("no npm package is made for `{target}`")))?;
+    Ok((platform, file.into()))
 }
 
 /// The named steps in their order, whatever the order of the names: later steps use the output of
@@ -142,11 +214,22 @@ mod tests {
     }
 
     #[test]
-    fn build_takes_a_file_and_debug() {
-        let expected = || BuildOptions { services: Some("a.yaml".into()), debug: true, panic_on_demand: false };
-        assert_eq!(parsed("build --services a.yaml --debug").unwrap(), Invocation::Build(expected()));
-        assert_eq!(parsed("build --debug --services=a.yaml").unwrap(), Invocation::Build(expected()));
+    fn build_takes_the_kind_of_build() {
+        let debug = BuildOptions { debug: true, panic_on_demand: false };
+        assert_eq!(parsed("build --debug").unwrap(), Invocation::Build(debug));
         assert_eq!(parsed("build --panic-on-demand").unwrap(), Invocation::Build(BuildOptions::panic_on_demand()));
+    }
+
+    #[test]
+    fn npm_takes_directory_and_programs() {
+        let expected = NpmOptions { out: Some("packed".into()), ..NpmOptions::default() };
+        assert_eq!(parsed("npm --out packed").unwrap(), Invocation::Npm(expected));
+        let expected = NpmOptions { folders: true, ..NpmOptions::default() };
+        assert_eq!(parsed("npm --folders").unwrap(), Invocation::Npm(expected));
+        let mac = Platform::of_target("aarch64-apple-darwin").unwrap();
+        let expected = NpmOptions { programs: vec![(mac, "a b".into())], ..NpmOptions::default() };
+        let arguments = ["npm", "--program", "aarch64-apple-darwin=a b"].map(str::to_owned);
+        assert_eq!(parse(arguments).unwrap(), Invocation::Npm(expected));
     }
 
     #[test]
@@ -156,9 +239,24 @@ mod tests {
     }
 
     #[test]
+    fn a_release_takes_targets_and_a_version_a_dry_run() {
+        let options = |targets: &[&str], rootfs: Option<&str>| ReleaseOptions {
+            targets: targets.iter().map(|&target| target.to_owned()).collect(),
+            rootfs: rootfs.map(Into::into),
+        };
+        assert_eq!(parsed("release").unwrap(), Invocation::Release(options(&[], None)));
+        let line = "release --target a --target b --rootfs root";
+        assert_eq!(parsed(line).unwrap(), Invocation::Release(options(&["a", "b"], Some("root"))));
+        let version = Version::parse("1.2.3").unwrap();
+        assert_eq!(parsed("version 1.2.3").unwrap(), Invocation::Version { version, is_dry_run: false });
+        assert_eq!(parsed("version --dry-run 1.2.3").unwrap(), Invocation::Version { version, is_dry_run: true });
+    }
+
+    #[test]
     fn test_runs_named_steps_in_their_order_or_all_that_are_not_opt_in() {
         let (opt_in, others): (Vec<_>, Vec<_>) = Step::ALL.iter().partition(|step| step.opt_in());
-        assert_eq!(opt_in, [Step::Browser, Step::Apps]);
+        let expected = [Step::StatusPage, Step::Browser, Step::Apps, Step::Journey, Step::Static, Step::Platforms];
+        assert_eq!(opt_in, expected);
         assert_eq!(parsed("test").unwrap(), test(&others, &[]));
         assert_eq!(parsed("test browser").unwrap(), test(&[Step::Browser], &[]));
         assert_eq!(parsed("test clippy fmt").unwrap(), test(&[Step::Fmt, Step::Clippy], &[]));
@@ -175,19 +273,35 @@ mod tests {
     }
 
     #[test]
+    fn bench_takes_parts_and_options_of_the_program_that_measures() {
+        let (parts, options) = (vec!["worker".to_owned()], ["--smoke", "--rounds", "3"].map(Into::into).to_vec());
+        let expected = Invocation::Bench(BenchOptions { parts, options });
+        assert_eq!(parsed("bench --smoke worker --rounds=3").unwrap(), expected);
+        assert_eq!(parsed("bench").unwrap(), Invocation::Bench(BenchOptions::default()));
+    }
+
+    #[test]
     fn errors_name_the_argument() {
         for (line, expected) in [
-            ("biuld", "error: unknown command `biuld`, expected one of setup, build, dev, test, bless, bench, mutants"),
+            (
+                "biuld",
+                "error: unknown command `biuld`, expected one of setup, build, npm, dev, test, release, version, \
+                 bless, bench, mutants",
+            ),
             (
                 "test fmt clippy -- x",
                 "error: step `fmt` takes no filter\n\
-                 hint: name only steps that take one: words, unit, conformance, apps",
+                 hint: name only steps that take one: words, unit, conformance, status-page, apps",
             ),
-            ("build --services", "error: missing argument for option '--services'"),
+            ("dev --port", "error: missing argument for option '--port'"),
             ("dev --port http", "error: cannot parse argument \"http\": invalid digit found in string"),
+            ("npm --program sparc=a", "error: no npm package is made for `sparc`"),
+            ("version", "error: missing version, expected X.Y.Z"),
+            ("version 1.2", "error: invalid version `1.2`, expected X.Y.Z"),
             ("setup now", "error: unexpected argument \"now\""),
             ("mutants --shard 1/4", "error: invalid option '--shard'"),
             ("bench -- now", "error: unexpected arguments after `--`"),
+            ("bench --round 3", "error: invalid option '--round'"),
         ] {
             assert_eq!(parsed(line).unwrap_err().to_string(), expected, "{line}");
         }

@@ -16,15 +16,22 @@ mod failure;
 mod help;
 mod mutants;
 mod npm;
+mod packages;
+mod platforms;
 mod process;
+mod release;
 mod setup;
+mod site;
 mod step;
 mod test;
 mod toolchain;
 mod tools;
+mod version;
 mod wasm_imports;
 mod words;
 mod worker;
+#[cfg(test)]
+mod workflows;
 mod workspace;
 
 use std::process::ExitCode;
@@ -52,10 +59,13 @@ fn perform(invocation: Invocation) -> Result<(), Failure> {
         }
         Invocation::Setup => setup::setup(&workspace).map(|tools| println!("{tools}")),
         Invocation::Build(options) => worker::build(&workspace, &options),
+        Invocation::Npm(options) => packages::npm(&workspace, &options),
         Invocation::Dev { port } => dev::dev(&workspace, port),
         Invocation::Test { steps, filter } => test::test(&workspace, &steps, &filter),
+        Invocation::Release(options) => release::release(&workspace, &options),
+        Invocation::Version { version, is_dry_run } => version::release(&workspace, version, is_dry_run),
         Invocation::Bless => bless::bless(&workspace),
-        Invocation::Bench => bench::bench(&workspace),
+        Invocation::Bench(options) => bench::bench(&workspace, &options),
         Invocation::Mutants(options) => mutants::mutants(&workspace, &options),
     }
 }

@@ -16,7 +16,6 @@ use crate::workspace::Workspace;
 #[derive(Debug)]
 pub(crate) struct Tools {
     pub(crate) toolchain: WasmToolchain,
-    pub(crate) worker_build: PathBuf,
     /// `wasm-bindgen`, in the locked version.
     pub(crate) wasm_bindgen: PathBuf,
     node: String,
@@ -27,9 +26,8 @@ pub(crate) fn setup(workspace: &Workspace) -> Result<Tools, Failure> {
     let cache = Cache::from_env()?;
     let node = npm::provide(workspace, &cache)?;
     let toolchain = WasmToolchain::provide(&cache)?;
-    let worker_build = Tool::WORKER_BUILD.provide(&cache)?;
     let wasm_bindgen = Tool::wasm_bindgen(&wasm_bindgen_version(workspace)?).provide(&cache)?;
-    Ok(Tools { toolchain, worker_build, wasm_bindgen, node })
+    Ok(Tools { toolchain, wasm_bindgen, node })
 }
 
 /// The version in Cargo.lock. Another version of the program cannot read the Worker's wasm.
@@ -44,7 +42,6 @@ impl fmt::Display for Tools {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "The Worker can be built:")?;
         writeln!(f, "  Rust for wasm  {}", self.toolchain)?;
-        writeln!(f, "  worker-build   {}", self.worker_build.display())?;
         writeln!(f, "  wasm-bindgen   {}", self.wasm_bindgen.display())?;
         write!(f, "  npm packages   as in package-lock.json, for Node {}", self.node)
     }

@@ -11,15 +11,21 @@ pub(crate) enum Step {
     WasmImports,
     Doc,
     Conformance,
+    Bench,
     Wrangler,
     Deny,
+    Site,
+    StatusPage,
     Browser,
     Apps,
+    Journey,
+    Static,
+    Platforms,
 }
 
 impl Step {
     /// All steps, in order.
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 18] = [
         Self::Fmt,
         Self::Words,
         Self::Clippy,
@@ -28,21 +34,27 @@ impl Step {
         Self::WasmImports,
         Self::Doc,
         Self::Conformance,
+        Self::Bench,
         Self::Wrangler,
         Self::Deny,
+        Self::Site,
+        Self::StatusPage,
         Self::Browser,
         Self::Apps,
+        Self::Journey,
+        Self::Static,
+        Self::Platforms,
     ];
 
     /// Whether it runs only when it is named. These need more of the machine than a contributor
     /// should have to install.
     pub(crate) fn opt_in(self) -> bool {
-        matches!(self, Self::Browser | Self::Apps)
+        matches!(self, Self::StatusPage | Self::Browser | Self::Apps | Self::Journey | Self::Static | Self::Platforms)
     }
 
     /// Whether the arguments behind `--` select a part of it.
     pub(crate) fn takes_filter(self) -> bool {
-        matches!(self, Self::Unit | Self::Conformance | Self::Words | Self::Apps)
+        matches!(self, Self::Unit | Self::Conformance | Self::Words | Self::StatusPage | Self::Apps)
     }
 
     /// The name on the command line.
@@ -65,9 +77,15 @@ impl Step {
             Self::WasmImports => ("wasm-imports", "the core, compiled to wasm, imports nothing"),
             Self::Doc => ("doc", "the documentation builds without a warning"),
             Self::Conformance => ("conformance", "the tests of the built Worker and the built proxy, on real sockets"),
+            Self::Bench => ("bench", "a short run of all benchmarks works (it judges no time)"),
             Self::Wrangler => ("wrangler", "`wrangler deploy --dry-run` accepts wrangler.toml and the Worker"),
             Self::Deny => ("deny", "licences, sources, bans and known vulnerabilities of the dependencies"),
+            Self::Site => ("site", "the documentation builds as a site, and its links have targets"),
+            Self::StatusPage => ("status-page", "the status page in Chromium: states, control, accessibility (opt-in)"),
             Self::Browser => ("browser", "JupyterLab in Chromium continues when its server is killed (opt-in)"),
+            Self::Journey => ("journey", "from `npm create` to a failover in a chroot with Node: needs root (opt-in)"),
+            Self::Static => ("static", "the container's root file system in a bare chroot: needs root (opt-in)"),
+            Self::Platforms => ("platforms", "the programs compile for Windows and macOS, without a linker (opt-in)"),
             Self::Apps => ("apps", "applications and their clients while the primary fails: a table (opt-in)"),
         }
     }

@@ -3,13 +3,13 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::cli::BuildOptions;
+use crate::cli::{BenchOptions, BuildOptions, NpmOptions};
 use crate::failure::Failure;
 use crate::process::run;
 use crate::setup;
 use crate::step::Step;
 use crate::workspace::Workspace;
-use crate::{applications, deny, wasm_imports, words, worker};
+use crate::{applications, bench, deny, packages, platforms, release, site, wasm_imports, words, worker};
 
 /// The part of a step that passed but could not be checked, if any.
 pub(crate) type Skipped = Option<&'static str>;
@@ -58,12 +58,24 @@ fn perform(workspace: &Workspace, step: Step, filter: &[String], is_built: bool)
             }
             worker::build(workspace, &BuildOptions::panic_on_demand())?;
             run(&mut cargo(&["build", "-p", "tunnel-balancer"]))?;
+            packages::npm(workspace, &NpmOptions { folders: true, ..NpmOptions::default() })?;
             run(cargo(&["test", "-p", "tunnel-balancer-tests", "--"]).args(filter))
+        }
+        Step::Bench => {
+            if !is_built {
+                worker::build(workspace, &BuildOptions::default())?;
+            }
+            bench::measure(workspace, &BenchOptions::smoke(), true)
         }
         Step::Wrangler => wrangler(workspace),
         Step::Deny => return deny::check(workspace),
+        Step::Site => site::build(workspace),
+        Step::StatusPage => applications::status_page(workspace, filter),
         Step::Browser => applications::browser(workspace),
         Step::Apps => applications::table(workspace, filter),
+        Step::Journey => packages::journey(workspace),
+        Step::Static => release::test_rootfs(workspace),
+        Step::Platforms => platforms::check(workspace),
         Step::Words => words::check(workspace, filter),
     }
     .map(|()| None)

@@ -36,10 +36,10 @@ impl WasmToolchain {
 
     fn find(cache: &Cache) -> Option<Self> {
         let bin = cache.entry("wasm-toolchain/bin");
-        if has_target(Path::new("rustc")) {
+        if has_target(Path::new("rustc"), WASM) {
             Some(Self { bin: None })
         } else {
-            has_target(&bin.join("rustc")).then_some(Self { bin: Some(bin) })
+            has_target(&bin.join("rustc"), WASM).then_some(Self { bin: Some(bin) })
         }
     }
 
@@ -71,9 +71,9 @@ impl fmt::Display for WasmToolchain {
     }
 }
 
-/// Returns whether a compiler has the standard library for [`WASM`].
-fn has_target(rustc: &Path) -> bool {
-    let printed = capture(Command::new(rustc).args(["--print", "target-libdir", "--target", WASM]));
+/// Returns whether a compiler has the standard library for a target.
+pub(crate) fn has_target(rustc: &Path, target: &str) -> bool {
+    let printed = capture(Command::new(rustc).args(["--print", "target-libdir", "--target", target]));
     let files = printed.ok().and_then(|directory| std::fs::read_dir(directory).ok());
     files.is_some_and(|files| files.flatten().any(|file| file.file_name().to_string_lossy().starts_with("libcore-")))
 }

@@ -1,5 +1,4 @@
-//! Programs from the crate registry, compiled once per machine into the cache. `worker-build` would
-//! download its helpers, in versions of its own choice.
+//! Programs from the crate registry, compiled once per machine into the cache.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -19,10 +18,6 @@ pub(crate) struct Tool<'v> {
 }
 
 impl<'v> Tool<'v> {
-    /// Builds a Worker. The version must match that of the `worker` crate.
-    pub(crate) const WORKER_BUILD: Self =
-        Tool { package: "worker-build", program: "worker-build", version: "0.8.7", locked: true };
-
     /// Checks dependencies.
     pub(crate) const CARGO_DENY: Self =
         Tool { package: "cargo-deny", program: "cargo-deny", version: "0.20.2", locked: true };
@@ -30,6 +25,13 @@ impl<'v> Tool<'v> {
     /// Changes the source in small ways and runs the tests on each change.
     pub(crate) const CARGO_MUTANTS: Self =
         Tool { package: "cargo-mutants", program: "cargo-mutants", version: "27.1.0", locked: true };
+
+    /// Renders the documentation.
+    pub(crate) const MDBOOK: Self = Tool { package: "mdbook", program: "mdbook", version: "0.5.4", locked: true };
+
+    /// Renders the diagrams of the documentation.
+    pub(crate) const MDBOOK_MERMAID: Self =
+        Tool { package: "mdbook-mermaid", program: "mdbook-mermaid", version: "0.17.1", locked: true };
 
     /// Generates the JavaScript around the wasm. The version must be that of the locked library.
     pub(crate) fn wasm_bindgen(version: &'v str) -> Self {

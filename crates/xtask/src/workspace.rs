@@ -26,6 +26,12 @@ impl Workspace {
         })
     }
 
+    /// Another checkout.
+    #[cfg(test)]
+    pub(crate) fn at(root: PathBuf) -> Self {
+        Self { root }
+    }
+
     /// The root of the repository.
     pub(crate) fn root(&self) -> &Path {
         &self.root
@@ -38,6 +44,11 @@ impl Workspace {
         cargo
     }
 
+    /// The directory that cargo builds into.
+    pub(crate) fn cargo_target(&self) -> PathBuf {
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| self.root.join("target"), PathBuf::from)
+    }
+
     /// A program that npm installed.
     pub(crate) fn npm_program(&self, name: &str) -> PathBuf {
         let name = if cfg!(windows) { format!("{name}.cmd") } else { name.to_owned() };
@@ -48,5 +59,12 @@ impl Workspace {
     pub(crate) fn read(&self, name: &str) -> Result<String, Failure> {
         let path = self.root.join(name);
         std::fs::read_to_string(&path).map_err(|error| Failure::io("cannot read", &path, &error))
+    }
+
+    /// The version of all packages, in Cargo.toml.
+    pub(crate) fn version(&self) -> Result<String, Failure> {
+        let manifest = self.read("Cargo.toml")?;
+        let version = manifest.lines().find_map(|line| line.strip_prefix("version = \"")?.strip_suffix('"'));
+        version.map(str::to_owned).ok_or_else(|| Failure::new("Cargo.toml: missing version"))
     }
 }

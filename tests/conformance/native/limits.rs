@@ -14,7 +14,6 @@ cases![
     connections_that_never_say_a_word_are_closed,
     stalled_uploads_are_aborted_without_health_impact,
     bod_12_stalled_responses_are_aborted_and_counted,
-    clients_that_read_no_response_are_disconnected,
     responses_read_late_by_the_client_blame_no_server,
     connections_of_one_client_are_limited,
     private_networks_have_no_limit_by_default,
@@ -119,19 +118,6 @@ async fn bod_12_stalled_responses_are_aborted_and_counted(bench: Bench) {
     }
     proxy.log().until("its end", |log| log.contains("server_unhealthy")).await;
     assert_eq!(proxy.get("/").await.served_by(), "replica");
-}
-
-async fn clients_that_read_no_response_are_disconnected(bench: Bench) {
-    let [primary] = bench.servers(["primary"]).await;
-    let proxy = bench.serve(Service::of([&primary]), &SHORT).await;
-    let endless = Action::Download(1 << 40, Gate::closed());
-    primary.respond_at("/film", endless);
-    let download = proxy.open(Request::get("/film")).await;
-    let line = &proxy.logged("request", 1).await[0];
-    assert_eq!(line["path"], "/film");
-    assert!(line["reason"].is_string(), "{line}");
-    drop(download);
-    assert_eq!(proxy.get("/").await.served_by(), "primary", "and no server is ejected");
 }
 
 /// Servers give up on a reader that stops. Here the client stops, not the proxy.

@@ -1,6 +1,7 @@
 //! On a signal, the proxy finishes running requests and accepts no new ones.
 
 use std::io::ErrorKind;
+use std::time::Instant;
 
 use tunnel_balancer_tests::proxy::{Process, Signal};
 use tunnel_balancer_tests::{Action, Bench, Gate, Reply, Request, Service, Target, within};
@@ -17,6 +18,7 @@ cases![
     a_second_signal_does_not_wait,
     an_open_websocket_is_cut_in_the_end,
     a_log_that_is_not_read_does_not_prevent_the_end,
+    a_second_signal_does_not_wait_for_the_log,
     a_pipe_as_the_configuration_does_not_prevent_the_end,
 ];
 
@@ -134,6 +136,29 @@ async fn a_log_that_is_not_read_does_not_prevent_the_end(bench: Bench) {
     }
     proxy.signal(Signal::TERM);
     assert_eq!(proxy.exit().await.code(), Some(0));
+}
+
+/// The second signal does not wait for the reader of the log either.
+async fn a_second_signal_does_not_wait_for_the_log(bench: Bench) {
+    let [primary] = bench.servers(["primary"]).await;
+    let Target::Native(program) = bench.target() else { panic!("this case is only for the native proxy") };
+    let long = Request::get("/").header("User-Agent", &"x".repeat(1000));
+    let mut waits = Vec::new();
+    for signals in [1, 2] {
+        let mut proxy = program.start_without_reader(Service::of([&primary])).await;
+        for _ in 0..500 {
+            assert_eq!(proxy.send(long.clone()).await.status, 200);
+        }
+        proxy.signal(Signal::TERM);
+        refuses(&proxy).await;
+        let started = Instant::now();
+        if signals == 2 {
+            proxy.signal(Signal::TERM);
+        }
+        assert_eq!(proxy.exit().await.code(), Some(0));
+        waits.push(started.elapsed());
+    }
+    assert!(waits[1] < waits[0] / 2, "{waits:?}");
 }
 
 /// Nothing is ever written to the pipe, so that reading it would block.

@@ -13,12 +13,14 @@ cases![
     t07_two_lengths_are_refused,
     t07_length_and_chunks_are_one_request,
     t07_other_codings_are_refused,
+    t07_codings_that_would_be_lost_are_refused,
     t07_odd_heads_are_refused_or_one_request,
     t07_bodies_of_get_requests_stay_bodies,
     t07_refused_upgrades_end_with_their_response,
     t07_odd_chunks_are_refused,
     t07_unread_bodies_are_no_requests,
     t07_responses_have_one_length,
+    t07_a_list_of_equal_lengths_becomes_one,
     t02_a_request_has_one_host,
 ];
 
@@ -111,6 +113,16 @@ async fn t07_other_codings_are_refused(bench: Bench) {
     }
 }
 
+/// The proxy decodes one `chunked`. Other codings would be removed from the head, but not from the
+/// body.
+async fn t07_codings_that_would_be_lost_are_refused(bench: Bench) {
+    for coding in ["gzip, chunked", "gzip\r\nTransfer-Encoding: chunked", "chunked, chunked"] {
+        let head = format!("HTTP/1.1\r\nHost: app.test\r\nTransfer-Encoding: {coding}\r\nConnection: close\r\n\r\n");
+        let (heard, seen) = sent(&bench, &format!("POST / {head}4\r\nbody\r\n0\r\n\r\n")).await;
+        assert!(is_refusal(&heard) && !heard.is_empty() && seen.is_empty(), "{coding}: {heard:?}, {seen:?}");
+    }
+}
+
 async fn t07_odd_heads_are_refused_or_one_request(bench: Bench) {
     for head in [
         "POST / HTTP/1.1\nHost: app.test\nContent-Length: 4\nConnection: close\n\n",
@@ -194,6 +206,17 @@ async fn t07_unread_bodies_are_no_requests(bench: Bench) {
         }
     }
     assert!(primary.requests().iter().all(|request| request.target == "/"), "{:?}", primary.requests());
+}
+
+/// HTTP/2 clients reject a list.
+async fn t07_a_list_of_equal_lengths_becomes_one(bench: Bench) {
+    let [primary] = bench.servers(["primary"]).await;
+    let proxy = bench.serve(Service::of([&primary]), &[]).await;
+    primary.respond(Action::raw("HTTP/1.1 200 OK\r\nContent-Length: 4, 4\r\nConnection: close\r\n\r\nbody"));
+    for method in ["GET", "HEAD"] {
+        let response = proxy.send(Request::new(method, "/")).await;
+        assert_eq!(response.headers.every("Content-Length").collect::<Vec<_>>(), ["4"], "{method}");
+    }
 }
 
 /// Chunks take precedence (RFC 9112, section 6.3), and a client must not receive another length.

@@ -22,6 +22,12 @@ use tunnel_balancer_tests::wire::Wire;
 use tunnel_balancer_tests::workerd::BuiltWorker;
 use tunnel_balancer_tests::{Action, FaultyServer, Reply};
 
+/// The token of the status page. The demo is reachable from this machine alone.
+const TOKEN: &str = "token-of-the-demo";
+
+/// The token of traces and drills.
+const CONTROL_TOKEN: (&str, &str) = ("BALANCER_CONTROL_TOKEN", "control-token-of-the-demo");
+
 const USAGE: &str = "usage: demo [--port N]    (default 8787)";
 
 #[tokio::main(flavor = "current_thread")]
@@ -37,7 +43,8 @@ async fn main() -> ExitCode {
 
 async fn run() -> Result<(), Box<dyn Error>> {
     let port = port(env::args().skip(1))?;
-    let worker = BuiltWorker::find()?;
+    let worker = BuiltWorker::find()?.with_secret("BALANCER_STATUS_TOKEN", TOKEN);
+    let worker = worker.with_secret(CONTROL_TOKEN.0, CONTROL_TOKEN.1);
     if let Err(error) = TcpListener::bind(("127.0.0.1", port)).await {
         return Err(format!("port {port} cannot be used ({error}); choose another with --port").into());
     }
@@ -84,13 +91,16 @@ fn yaml(port: u16, servers: &Servers) -> String {
         format!("{{ url: \"{url}\", name: {name} }}")
     });
     format!(
-        r#"services:
+        r#"status: {{ token: "${{BALANCER_STATUS_TOKEN}}", public: true }}
+services:
   "demo.localhost:{port}":
+    title: Demo
     servers:
       - {primary}
       - {replica}
     health_check: {{ path: {HEALTH_PATH}, interval: 5s, unhealthy_interval: 1s, timeout: 1s }}
   "media.localhost:{port}":
+    title: Media
     servers:
       - {spare}
     health_check: false
@@ -100,6 +110,7 @@ fn yaml(port: u16, servers: &Servers) -> String {
 
 fn introduction(port: u16, control: u16, servers: &Servers) -> String {
     let (demo, media) = (format!("http://demo.localhost:{port}"), format!("http://media.localhost:{port}"));
+    let local = format!("http://127.0.0.1:{port}");
     let command = |command: &str| format!("curl -X POST http://127.0.0.1:{control}/{command}");
     let list: String = servers.iter().map(|server| format!("  {:<8} {}\n", server.name(), server.url())).collect();
     let watch = "curl -s -o /dev/null -w '%{http_code} %header{x-served-by}\\n'";
@@ -133,6 +144,14 @@ fn introduction(port: u16, control: u16, servers: &Servers) -> String {
             ],
         ),
         (
+            "Why a request goes where, and whether failover works (one service has one server, and fails):",
+            vec![
+                (format!("export {}={}", CONTROL_TOKEN.0, CONTROL_TOKEN.1), ""),
+                (format!("tunnel-balancer trace {local} --header 'Host: demo.localhost:{port}'"), ""),
+                (format!("tunnel-balancer drill --run {local} --to {local}"), ""),
+            ],
+        ),
+        (
             "No server available:",
             vec![
                 (command("primary/stop"), ""),
@@ -141,8 +160,11 @@ fn introduction(port: u16, control: u16, servers: &Servers) -> String {
             ],
         ),
     ];
-    let mut text =
-        format!("Tunnel Balancer on workerd\n\n  {demo}/   primary, then replica\n  {media}/  spare\n\n{list}");
+    let page = format!("{demo}/__balancer");
+    let mut text = format!(
+        "Tunnel Balancer on workerd\n\n  {demo}/   primary, then replica\n  {media}/  spare\n\n{list}\n\
+         Status page:\n  {page}#token={TOKEN}\n  {page}   as strangers see it\n"
+    );
     for (title, lines) in sections {
         text.push_str(&format!("\n{title}\n"));
         for (command, comment) in lines {

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::net::TcpStream;
 
@@ -21,6 +22,7 @@ pub(super) async fn serve(stream: TcpStream, shared: Arc<Shared>) {
 
 /// Runs one exchange. Returns the connection if it can carry another request.
 async fn exchange(mut wire: Wire, head: Head, shared: &Shared) -> io::Result<Option<Wire>> {
+    let arrived = Instant::now();
     let mut words = head.first_line.splitn(3, ' ').map(str::to_owned);
     let method = words.next().unwrap_or_default();
     let target = words.next().unwrap_or_default();
@@ -39,6 +41,7 @@ async fn exchange(mut wire: Wire, head: Head, shared: &Shared) -> io::Result<Opt
         shared.count(|counts| counts.body_bytes += piece.len() as u64);
     }
     let seen = ReceivedRequest {
+        arrived,
         method,
         target,
         headers: head.headers,

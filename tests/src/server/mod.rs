@@ -146,6 +146,13 @@ impl FaultyServer {
         self.shared.probes.lock().expect("no panic while locked").clone()
     }
 
+    /// Removes the records of all requests and probes so far, so that a long run needs no memory.
+    pub fn forget(&self) {
+        for records in [&self.shared.seen, &self.shared.probes] {
+            records.lock().expect("no panic while locked").clear();
+        }
+    }
+
     /// Returns the counters.
     pub fn counts(&self) -> Counts {
         self.shared.counts.borrow().clone()
@@ -224,6 +231,9 @@ async fn accept(listener: TcpListener, mut stopped: oneshot::Receiver<()>, share
             }
         }
     }
+    // Closing it is not enough: a process that is being started has a copy until it runs its
+    // program.
+    let _ = rustix::net::shutdown(&listener, rustix::net::Shutdown::Both);
     drop(listener);
     connections.shutdown().await;
 }

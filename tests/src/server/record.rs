@@ -1,11 +1,15 @@
 //! The record of a server: its requests and counters.
 
+use std::time::Instant;
+
 use crate::digest::Digest;
 use crate::wire::Headers;
 
 /// One request, unchanged.
 #[derive(Clone, Debug)]
 pub struct ReceivedRequest {
+    /// When its head arrived.
+    pub arrived: Instant,
     /// Method.
     pub method: String,
     /// Request target: path and query as they were sent.

@@ -1,10 +1,14 @@
 //! Tests of the servers themselves: a fault without an effect would let every case pass.
 
 use std::io::ErrorKind;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::os::fd::AsFd;
+use std::sync::Arc;
 
 use tokio::net::TcpStream;
+use tokio::sync::oneshot;
 
-use super::{Action, FaultyServer, HEALTH_PATH, Reply, events};
+use super::{Action, FaultyServer, HEALTH_PATH, Reply, Shared, accept, events, socket};
 use crate::{Client, Digest, Gate, Request};
 
 #[tokio::test]
@@ -20,6 +24,21 @@ async fn a_stopped_server_refuses_connections_and_keeps_its_port() {
     server.restart().expect("its port is held");
     assert_eq!(client.get("/").await.status, 200);
     assert_eq!(server.hits(), 2);
+}
+
+/// Another test may be starting a program. Until it runs, its process has a copy of all sockets.
+#[tokio::test]
+async fn a_stopped_server_refuses_connections_while_a_process_has_its_socket() {
+    let held = socket(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).expect("a free port");
+    let addr = held.local_addr().expect("an address");
+    let listener = socket(addr).and_then(|socket| socket.listen(16)).expect("a listener");
+    let copy = listener.as_fd().try_clone_to_owned().expect("a copy");
+    let (stop, stopped) = oneshot::channel();
+    stop.send(()).expect("a receiver");
+    accept(listener, stopped, Arc::new(Shared::new("one"))).await;
+    let refused = TcpStream::connect(addr).await.expect_err("no process listens");
+    assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
+    drop(copy);
 }
 
 #[tokio::test]

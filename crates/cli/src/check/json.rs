@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 use tunnel_balancer_config::{Diagnostic, MAX_SUBREQUESTS, Related, Severity};
 
-use super::budget::Budget;
 use super::report::{Compared, MAX_VARIABLE, Report, Warning};
+use crate::budget::Budget;
 use crate::cloudflared::Finding;
 
 /// Renders the reports of all files. Each is an entry of `files`, also if there is only one.
@@ -102,13 +102,19 @@ fn free_plan(budget: &Budget) -> Value {
             "limit": MAX_SUBREQUESTS,
         })
     });
+    let (alarms, reads) = budget.object_requests();
     json!({
         "assumed": { "requests_per_day": budget.assumed.requests_per_day, "isolates": budget.assumed.isolates },
         "requests_per_day": { "total": budget.assumed.requests_per_day, "limit": Budget::REQUESTS_PER_DAY },
         "subrequests_per_request": worst,
         "probes_per_day": { "servers_healthy": budget.probes, "servers_down": budget.probes_unhealthy },
-        "kv_writes_per_day": { "total": 0, "limit": Budget::KV_WRITES_PER_DAY },
-        "durable_object_requests_per_day": { "total": 0 },
+        "kv_writes_per_day": { "total": budget.kv_writes(), "limit": Budget::KV_WRITES_PER_DAY },
+        "durable_object_requests_per_day": {
+            "alarms": alarms,
+            "reads_per_data_center": reads,
+            "total": alarms + reads,
+            "limit": Budget::OBJECT_REQUESTS_PER_DAY,
+        },
     })
 }
 

@@ -1,6 +1,5 @@
 //! `tunnel-balancer check`: errors, warnings and estimated usage of maps.
 
-mod budget;
 mod github;
 mod json;
 mod probe_warnings;
@@ -12,15 +11,17 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
-use tunnel_balancer_config::{Config, Errors, Platform, parse, parse_for, parse_with};
+use tunnel_balancer_config::{Config, Errors, parse_with};
+use tunnel_balancer_native::certificate_error;
 
-use budget::{Assumed, Budget};
 use report::{Compared, Report, Warning};
 
+use crate::budget::{Assumed, Budget};
 use crate::cloudflared::{IngressFile, compare, tunnel_hosts};
 use crate::map_file::MapFile;
+use crate::program::Program;
 use crate::tunnel::{Tunnel, Tunnels, tunnel};
-use crate::wrangler::{self, WranglerFile};
+use crate::wrangler::{self, Environment, WranglerFile};
 use crate::{input, output, probe};
 
 /// Check services.yaml: errors, warnings and the estimated usage of Cloudflare's free plan.
@@ -37,6 +38,7 @@ Examples:
   tunnel-balancer check --cloudflared home.yml --cloudflared office.yml
   tunnel-balancer check --cloudflared home.yml --tunnel 'home=*-a.example.com'
   tunnel-balancer check --wrangler wrangler.toml
+  tunnel-balancer check staging.yaml --wrangler wrangler.toml --env staging
   tunnel-balancer check --probe
   In a GitHub workflow, with annotations in pull requests:
   tunnel-balancer check --format github --deny-warnings
@@ -90,27 +92,23 @@ pub(crate) struct Check {
     #[arg(long, value_name = "CONFIG")]
     wrangler: Option<PathBuf>,
 
+    #[command(flatten)]
+    environment: Environment,
+
     /// Run the health check of every server once from this machine, and warn if it fails or is
     /// redirected. Secrets are read from environment variables.
     #[arg(long)]
     probe: bool,
 
     /// Client requests per day to all services, for the estimate.
-    #[arg(long, value_name = "NUMBER", default_value_t = 10_000)]
+    #[arg(long, value_name = "NUMBER", default_value_t = Assumed::DEFAULT.requests_per_day)]
     requests_per_day: u64,
 
     /// Isolates of the Worker that run at the same time, for the estimate. Each one probes.
     /// Cloudflare sets their number: at least one per data centre that clients reach.
-    #[arg(long, value_name = "NUMBER", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    #[arg(long, value_name = "NUMBER", default_value_t = Assumed::DEFAULT.isolates)]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=10_000))]
     isolates: u64,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Program {
-    /// The Worker on Cloudflare.
-    Worker,
-    /// `tunnel-balancer serve`.
-    Serve,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -124,11 +122,47 @@ enum Format {
 }
 
 impl Check {
+    /// Returns the check of a map and of the routes of a Worker before its deployment.
+    pub(crate) fn before_deployment(map: &Path, config: &Path, environment: &Environment) -> Self {
+        Self {
+            files: Vec::new(),
+            file: vec![map.to_owned()],
+            program: Some(Program::Worker),
+            format: Format::Text,
+            json: false,
+            deny_warnings: false,
+            cloudflared: Vec::new(),
+            tunnel: Vec::new(),
+            host_header: false,
+            wrangler: Some(config.to_owned()),
+            environment: environment.clone(),
+            probe: false,
+            requests_per_day: Assumed::DEFAULT.requests_per_day,
+            isolates: Assumed::DEFAULT.isolates,
+        }
+    }
+
+    /// Prints the report about the first file. Returns the file and the map, if it has no errors.
+    ///
+    /// # Errors
+    /// If a file cannot be read.
+    pub(crate) fn print(&self) -> Result<Option<(String, Config)>, String> {
+        let file = self.files().into_iter().next().unwrap_or_default();
+        let report = self.report(&file)?;
+        output::print_styled(&text::write(&report));
+        let has_missing = report.has_missing();
+        Ok(report.checked.ok().filter(|_| !has_missing).map(|map| (report.source, map)))
+    }
+
     pub(crate) fn run(self) -> ExitCode {
         let files = self.files();
         let compares = [("cloudflared", !self.cloudflared.is_empty()), ("wrangler", self.wrangler.is_some())];
         if let Some((option, _)) = compares.iter().find(|(_, is_given)| *is_given && files.len() > 1) {
             eprintln!("error: --{option} expects one map, found {}", files.len());
+            return ExitCode::from(2);
+        }
+        if self.environment.name().is_some() && self.wrangler.is_none() {
+            eprintln!("error: --env needs --wrangler");
             return ExitCode::from(2);
         }
         let mut reports = Vec::new();
@@ -168,16 +202,20 @@ impl Check {
     fn report(&self, path: &Path) -> Result<Report, String> {
         let file = input::name(path);
         let source = input::yaml(path)?;
-        let checked = match self.program {
-            Some(program) => parse_for(&source, program.into()),
-            None => parse(&source),
-        };
+        let checked = Program::parse(self.program, &source);
         let tunnels = self.compare_tunnels(&file, &checked)?;
         let mut warnings = self.probe_warnings(path, &source, &checked)?;
+        if !self.probe && !Program::is_on_cloudflare(self.program) {
+            warnings.extend(certificate_warnings(path, &checked));
+        }
         let routes = self.compare_routes(&checked, &mut warnings)?;
         let assumed = Assumed { requests_per_day: self.requests_per_day, isolates: self.isolates };
-        let on_cloudflare = !matches!(self.program, Some(Program::Serve));
-        let budget = checked.as_ref().ok().filter(|_| on_cloudflare).map(|it| Budget::of(&it.services, assumed));
+        let on_cloudflare = Program::is_on_cloudflare(self.program);
+        let budget = checked
+            .as_ref()
+            .ok()
+            .filter(|_| on_cloudflare)
+            .map(|it| Budget::of(&it.services, it.health_sharing, assumed));
         let exceeded = budget.iter().flat_map(Budget::warnings);
         warnings.extend(exceeded.map(|message| Warning { code: Budget::CODE, message }));
         Ok(Report { file, source, checked, budget, file_warnings: warnings, tunnels, routes })
@@ -200,7 +238,8 @@ impl Check {
         checked: &Result<Config, Errors>,
         warnings: &mut Vec<Warning>,
     ) -> Result<Option<Compared>, String> {
-        let file = self.wrangler.as_ref().map(|path| WranglerFile::open(path)).transpose()?;
+        let environment = self.environment.name();
+        let file = self.wrangler.as_ref().map(|path| WranglerFile::open(path, environment)).transpose()?;
         let (Some(file), Ok(config)) = (file, checked) else { return Ok(None) };
         let too_many = wrangler::custom_domain_warnings(file.custom_domains());
         warnings
@@ -227,20 +266,22 @@ impl Check {
     }
 }
 
-impl From<Program> for Platform {
-    fn from(program: Program) -> Self {
-        match program {
-            Program::Worker => Self::Worker,
-            Program::Serve => Self::Serve,
-        }
-    }
+/// The code of warnings about files of `ca` with which `serve` does not start.
+const INVALID_CERTIFICATE: &str = "invalid-certificate";
+
+/// Returns a warning for each service whose certificates cannot be used on this machine.
+fn certificate_warnings(path: &Path, checked: &Result<Config, Errors>) -> Vec<Warning> {
+    let Ok(mut config) = checked.clone() else { return Vec::new() };
+    config.resolve_files(path);
+    let messages = config.services.iter().filter_map(certificate_error);
+    messages.map(|message| Warning { code: INVALID_CERTIFICATE, message }).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use tunnel_balancer_config::Code;
 
-    use super::{Budget, probe_warnings, wrangler};
+    use super::{Budget, INVALID_CERTIFICATE, probe_warnings, wrangler};
 
     #[test]
     fn every_code_is_documented() {
@@ -250,6 +291,7 @@ mod tests {
             probe_warnings::FAILING,
             probe_warnings::REDIRECT,
             wrangler::TOO_MANY_CUSTOM_DOMAINS,
+            INVALID_CERTIFICATE,
         ]) {
             assert!(page.contains(&format!("\n| `{code}` | ")), "{code}");
         }

@@ -2,7 +2,7 @@
 
 use tunnel_balancer_config::{Config, Diagnostic, Errors};
 
-use super::budget::Budget;
+use crate::budget::Budget;
 use crate::cloudflared::Finding;
 
 /// Everything that is reported about one map.

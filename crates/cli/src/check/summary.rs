@@ -2,9 +2,10 @@
 
 use annotate_snippets::normalize_untrusted_str;
 use tunnel_balancer_config::Config;
+use tunnel_balancer_state::HealthSharing;
 
-use super::budget::Budget;
 use super::report::{Compared, MAX_VARIABLE, Report};
+use crate::budget::Budget;
 use crate::plural::{count, count_or_none};
 
 /// Returns the summary. `shown` is the number of diagnostics above it.
@@ -19,6 +20,16 @@ pub(super) fn write(report: &Report, shown: usize) -> String {
     if !config.secrets.is_empty() {
         text += &format!("Secrets to set: {}\n", config.secrets.join(", "));
     }
+    if !config.notify.is_empty() {
+        let kinds: Vec<&str> = config.notify.iter().map(|target| target.kind.as_str()).collect();
+        text += &format!("Notifications: {}\n", kinds.join(", "));
+    }
+    if let Some(status) = &config.status {
+        let token = if status.token.is_some() { "with a token" } else { "with the token of the control API" };
+        let public = if status.public { ", names and states for all clients" } else { "" };
+        text += &format!("Status page: {} {token}{public}\n", status.path);
+    }
+    text += &sharing(config.health_sharing);
     if let Some(budget) = &report.budget {
         text += &variable(report);
         text += &usage(budget);
@@ -41,6 +52,18 @@ fn variable(report: &Report) -> String {
     } else {
         format!("Variable SERVICES_YAML: too large ({size}); compile the map into the Worker: `npx wrangler deploy`\n")
     }
+}
+
+/// Returns what shared health needs outside of the map.
+fn sharing(mode: HealthSharing) -> String {
+    let needs = match mode {
+        HealthSharing::Colo => "a cron trigger in wrangler.toml, for probes without traffic",
+        HealthSharing::Kv => "the KV namespace HEALTH and a cron trigger in wrangler.toml",
+        HealthSharing::DurableObject => "the Durable Object MONITOR and its migration in wrangler.toml",
+        HealthSharing::Monitor => "the secret BALANCER_MONITOR_KEY, and `tunnel-balancer monitor --push` on a machine",
+        _ => return String::new(),
+    };
+    format!("Shared health ({}) needs {needs}\n", mode.as_str())
 }
 
 fn usage(budget: &Budget) -> String {

@@ -28,6 +28,8 @@ pub(super) struct Explanation {
     pub(super) request: Option<(String, Vec<String>)>,
     /// The reply of the balancer, if no server is tried.
     pub(super) local_reply: Option<String>,
+    /// The URL to which the client is redirected if no server responds.
+    pub(super) fallback: Option<String>,
 }
 
 /// A server that is tried.
@@ -47,8 +49,12 @@ impl Explanation {
     ) -> Self {
         let pool = matched.pool;
         let service = pool.service();
+        let named = Some((service.name(), route_reason(service)));
+        if let Some(reply) = refusal(service, meta) {
+            return Self { url, service: named, local_reply: Some(text(reply)), ..Self::default() };
+        }
         let (selections, rejection) = order(pool, meta);
-        let status = pool.update(|state| state.status(NOW));
+        let status = pool.update(|state| state.status(NOW).servers);
         let attempts = usize::try_from(service.retry.attempts).unwrap_or(usize::MAX);
         let none_available = selections.first().is_some_and(|selection| selection.last_resort);
         let (mut servers, mut skipped) = (Vec::new(), Vec::new());
@@ -82,7 +88,8 @@ impl Explanation {
             format!("at most {}, {:?} in total", count(servers.len() as u64, "attempt"), service.retry.timeout);
         Self {
             url,
-            service: Some((service.name(), route_reason(service))),
+            service: named,
+            fallback: service.fallback.clone(),
             local_reply: servers.is_empty().then(|| rejection.unwrap_or_default()),
             outcomes: outcomes::by_consequence(service, meta, servers.len()),
             waits: outcomes::while_waiting(service, meta, servers.len()),
@@ -94,14 +101,19 @@ impl Explanation {
     }
 }
 
+/// Returns the reply to a request for which no server is selected.
+fn refusal(service: &Service, meta: &RequestMeta) -> Option<LocalReply> {
+    if meta.is_refused() {
+        return Some(LocalReply::MethodNotAllowed);
+    }
+    service.maintenance.then_some(LocalReply::maintenance(None))
+}
+
 /// Returns the servers that the engine selects one after the other, and the reply of the balancer
 /// when none is left.
 fn order(pool: &Pool, meta: &RequestMeta) -> (Vec<Selection>, Option<String>) {
     let mut state: PoolState = pool.update(|state| state.clone());
     let (mut selections, mut tried) = (Vec::new(), ServerSet::EMPTY);
-    if meta.is_refused() {
-        return (selections, Some(text(LocalReply::MethodNotAllowed)));
-    }
     loop {
         match state.pick(tried, meta, NOW) {
             Ok(selection) => {

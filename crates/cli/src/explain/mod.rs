@@ -13,10 +13,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http::HeaderMap;
 use tunnel_balancer_core::{Body, ProxiedRequest, Services, Timestamp, headers};
-use url::{Position, Url};
 
+use crate::client_request::{ClientRequest, parse_url};
 use crate::map_file::{MapFile, hint_for};
 use crate::{address, output};
 use explanation::Explanation;
@@ -38,6 +38,7 @@ The file of --state is a map from server names to these fields, in YAML or JSON:
   health             healthy, unhealthy or unknown (default), by probes
   ejected_for        remaining time of the ejection, such as 10s; 0s is a probation
   awaiting_failback  true: held back by the service's `failback`
+It may also be the output of `tunnel-balancer status --json`: the state of a running balancer.
 
 Exit codes: 0 a server is tried; 1 the balancer replies itself; 2 errors in a file or in the command.")]
 pub(crate) struct Explain {
@@ -47,13 +48,8 @@ pub(crate) struct Explain {
     #[command(flatten)]
     map: MapFile,
 
-    /// Method of the request.
-    #[arg(long, value_name = "METHOD", default_value = "GET", value_parser = method)]
-    method: Method,
-
-    /// Header of the request. Repeatable.
-    #[arg(long = "header", short = 'H', value_name = "NAME: VALUE", value_parser = header)]
-    headers: Vec<(HeaderName, HeaderValue)>,
+    #[command(flatten)]
+    request: ClientRequest,
 
     /// Address of the client.
     #[arg(long, value_name = "ADDRESS", default_value = "203.0.113.7", value_parser = address::ip)]
@@ -102,7 +98,7 @@ impl Explain {
     fn explanation(&self) -> Result<Explanation, String> {
         let services = Services::new(self.map.load()?.services, self.seed);
         let url = parse_url(&self.url)?;
-        let fields: HeaderMap = self.headers.iter().cloned().collect();
+        let fields: HeaderMap = self.request.fields();
         let matched = match services.route(&url, fields.contains_key(headers::LOOP_HEADER)) {
             Ok(matched) => matched,
             Err(reply) => {
@@ -119,37 +115,8 @@ impl Explain {
         let request =
             ProxiedRequest::new(matched, &fields, Some(self.ip.to_string())).map_err(|error| error.to_string())?;
         let body = if self.unbuffered_body { Body::Once } else { Body::Replayable };
-        let meta = request.meta(self.method.clone(), &fields, body, false).map_err(|error| error.to_string())?;
+        let meta =
+            request.meta(self.request.method.clone(), &fields, body, false).map_err(|error| error.to_string())?;
         Ok(Explanation::new(url.clone(), matched, &request, &meta, fields))
     }
-}
-
-/// Returns a URL as browsers send it: the host in ASCII, the path without `..`, no fragment.
-fn parse_url(text: &str) -> Result<String, String> {
-    let absolute = if text.contains("://") { text.to_owned() } else { format!("https://{text}") };
-    let url =
-        Url::parse(&absolute).map_err(|error| format!("error: invalid URL `{}`: {error}", output::escaped(text)))?;
-    if !["http", "https"].contains(&url.scheme()) {
-        return Err(format!("error: unsupported scheme `{}`\n  hint: use `https` or `http`", url.scheme()));
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err("error: user name in the URL\n  hint: use `--header 'Authorization: ...'`".to_owned());
-    }
-    Ok(url[..Position::AfterQuery].to_owned())
-}
-
-fn method(text: &str) -> Result<Method, String> {
-    let method: Method = text.parse().map_err(|_| format!("invalid method {text:?}"))?;
-    let capitals = text.to_ascii_uppercase();
-    let known = [Method::GET, Method::HEAD, Method::OPTIONS, Method::PUT, Method::DELETE, Method::POST, Method::PATCH];
-    if capitals != text && known.iter().any(|known| known.as_str() == capitals) {
-        return Err(format!("methods are case-sensitive: write {capitals}"));
-    }
-    Ok(method)
-}
-
-fn header(text: &str) -> Result<(HeaderName, HeaderValue), String> {
-    let (name, value) = text.split_once(':').ok_or("expected a header, such as `Name: value`")?;
-    let name = name.trim().parse().map_err(|_| format!("invalid header name `{name}`"))?;
-    Ok((name, value.trim().parse().map_err(|_| format!("invalid header value {value:?}"))?))
 }

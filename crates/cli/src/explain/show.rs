@@ -28,6 +28,9 @@ impl Explanation {
             table(&mut text, self.skipped.iter().map(|(name, reason)| [name.clone(), reason.clone()]));
         }
         consequences(&mut text, "Outcomes", &self.outcomes);
+        if let Some(url) = &self.fallback {
+            let _ = writeln!(text, "  no server responds\n    the client is redirected to {url} (302)");
+        }
         consequences(&mut text, "While waiting for a response", &self.waits);
         if let (Some((line, headers)), Some(first)) = (&self.request, self.servers.first()) {
             let _ = writeln!(text, "\nRequest to {}:\n  {line}", first.name);
@@ -48,6 +51,7 @@ impl Explanation {
             "servers": self.servers.iter().map(server).collect::<Value>(),
             "skipped": pairs(&self.skipped, "name", "reason"),
             "limits": self.limits,
+            "fallback": self.fallback,
             "outcomes": pairs(&self.outcomes, "outcome", "consequence"),
             "waits": pairs(&self.waits, "wait", "consequence"),
             "request": self.request.as_ref().map(|(line, headers)| json!({ "line": line, "headers": headers })),

@@ -10,7 +10,7 @@ use clap::Args;
 use super::wrangler_block::{Block, with_block};
 use super::{Output, Source, skipped_comments};
 use crate::replace::{check_editable, replace};
-use crate::wrangler::{Route, WranglerFile, check_zones, custom_domain_warnings, routes, zone};
+use crate::wrangler::{Environment, Route, WranglerFile, check_zones, custom_domain_warnings, routes, zone};
 
 /// The routes of wrangler.toml: one for each public host.
 ///
@@ -22,6 +22,7 @@ use crate::wrangler::{Route, WranglerFile, check_zones, custom_domain_warnings, 
 Examples:
   tunnel-balancer generate wrangler --write
   tunnel-balancer generate wrangler --zone example.com --zone example.net
+  tunnel-balancer generate wrangler -f staging.yaml --env staging --write
 
 Exit codes: 0 generated; 2 errors in a file or the command.")]
 pub(super) struct Wrangler {
@@ -32,6 +33,9 @@ pub(super) struct Wrangler {
     /// be repeated. By default, the zones of the block that --write replaces.
     #[arg(long, value_name = "ZONE", value_parser = zone)]
     zone: Vec<String>,
+
+    #[command(flatten)]
+    environment: Environment,
 
     /// Keep the routes in a marked block of this file, which is added or replaced. Everything else
     /// is kept. By default wrangler.toml.
@@ -48,20 +52,21 @@ impl Wrangler {
         let name = path.display().to_string();
         check_editable(path)?;
         let text = WranglerFile::text(path)?;
-        let block = Block::find(&name, &text)?;
+        let block = Block::find(&name, &text, self.environment.name())?;
         if let Some(line) = block.as_ref().and_then(|block| block.foreign_line(is_own_comment)) {
             return Err(format!(
                 "{name}:{line}: error: the marked block has a line that is not generated\n  hint: move it above the \
                 block, which is replaced as a whole"
             ));
         }
-        let old = WranglerFile::parse(&name, &block.as_ref().map(Block::text).unwrap_or_default())?.routes;
+        let old = block.as_ref().map(Block::text).unwrap_or_default();
+        let old = WranglerFile::parse(&name, &old, self.environment.name())?.routes;
         let zones = match &self.zone[..] {
             [] => old.iter().filter_map(|route| route.zone.clone()).collect(),
             given => given.to_vec(),
         };
         let (new_block, skipped, patterns) = self.block(&zones)?;
-        let new = with_block(&name, &text, block.as_ref(), &new_block)?;
+        let new = with_block(&name, &text, block.as_ref(), &new_block, self.environment.name())?;
         let mut report = String::new();
         let added = patterns.iter().filter(|pattern| old.iter().all(|route| route.pattern != **pattern));
         added.for_each(|pattern| report += &format!("{name}: added the route {pattern}\n"));
@@ -87,13 +92,14 @@ impl Wrangler {
         let custom = routes.iter().filter(|route| matches!(route, Route::CustomDomain { .. })).map(Route::pattern);
         custom_domain_warnings(custom).iter().for_each(|warning| eprintln!("warning: {warning}"));
         let patterns = routes.iter().map(|route| route.pattern().to_owned()).collect();
-        Ok((Block::write(&toml(&routes, &skipped, &file)), skipped, patterns))
+        let environment = self.environment.name();
+        Ok((Block::write(&toml(&routes, &skipped, &file, environment), environment), skipped, patterns))
     }
 }
 
 // The comments of the block.
 const GENERATED: &str = "# Generated from ";
-const REPLACED: &str = "`tunnel-balancer generate wrangler --write` replaces everything up to the end mark.";
+const REPLACED: &str = "` replaces everything up to the end mark.";
 const CUSTOM_DOMAIN: &str = "\
 # custom_domain: Cloudflare creates the DNS record and the certificate. The hostname must have no record yet. For
 # one that has a record, such as that of a tunnel, generate a route with `--zone`: it replaces nothing.
@@ -111,8 +117,10 @@ fn is_own_comment(comment: &str) -> bool {
         || (comment.starts_with("# Skipped: ") && comment.ends_with('.'))
 }
 
-fn toml(routes: &[Route<'_>], skipped: &[String], file: &str) -> String {
-    let mut toml = format!("{GENERATED}{file}. {REPLACED}\n");
+fn toml(routes: &[Route<'_>], skipped: &[String], file: &str, environment: Option<&str>) -> String {
+    let option = environment.map_or_else(String::new, |environment| format!(" --env {environment}"));
+    let mut toml = format!("{GENERATED}{file}. `tunnel-balancer generate wrangler{option} --write{REPLACED}\n");
+    let table = environment.map_or_else(|| "routes".to_owned(), |environment| format!("env.{environment}.routes"));
     if routes.iter().any(|route| matches!(route, Route::CustomDomain { .. })) {
         toml += CUSTOM_DOMAIN;
     }
@@ -126,9 +134,9 @@ fn toml(routes: &[Route<'_>], skipped: &[String], file: &str) -> String {
     for route in routes {
         // The configuration accepts no quote, backslash or `*` in a host or path.
         toml += &match route {
-            Route::CustomDomain { host } => format!("\n[[routes]]\npattern = \"{host}\"\ncustom_domain = true\n"),
+            Route::CustomDomain { host } => format!("\n[[{table}]]\npattern = \"{host}\"\ncustom_domain = true\n"),
             Route::Zone { pattern, zone } => {
-                format!("\n[[routes]]\npattern = \"{pattern}\"\nzone_name = \"{zone}\"\n")
+                format!("\n[[{table}]]\npattern = \"{pattern}\"\nzone_name = \"{zone}\"\n")
             }
         };
     }

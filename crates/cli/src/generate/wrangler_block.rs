@@ -1,9 +1,15 @@
-//! The marked block of routes in a wrangler.toml, of which every other byte is kept.
+//! The marked block of routes in a wrangler.toml, of which every other byte is kept. Each
+//! environment has a block of its own.
 
 use crate::wrangler::WranglerFile;
 
 const BEGIN: &str = "# BEGIN routes of tunnel-balancer";
 const END: &str = "# END routes of tunnel-balancer";
+
+/// Returns the mark for an environment.
+fn mark(mark: &str, environment: Option<&str>) -> String {
+    environment.map_or_else(|| mark.to_owned(), |environment| format!("{mark} for {environment}"))
+}
 
 /// Where a block is.
 #[derive(Debug)]
@@ -14,15 +20,16 @@ pub(super) struct Block<'t> {
 }
 
 impl<'t> Block<'t> {
-    /// Finds the block of a file.
-    pub(super) fn find(name: &str, text: &'t str) -> Result<Option<Self>, String> {
+    /// Finds the block of an environment in a file.
+    pub(super) fn find(name: &str, text: &'t str, environment: Option<&str>) -> Result<Option<Self>, String> {
+        let (begin_mark, end_mark) = (mark(BEGIN, environment), mark(END, environment));
         let (mut begins, mut ends) = (Vec::new(), Vec::new());
         let mut offset = 0;
         for line in text.split_inclusive('\n') {
-            match line.trim() {
-                BEGIN => begins.push(offset),
-                END => ends.push(offset + line.len()),
-                _ => {}
+            if line.trim() == begin_mark {
+                begins.push(offset);
+            } else if line.trim() == end_mark {
+                ends.push(offset + line.len());
             }
             offset += line.len();
         }
@@ -33,9 +40,8 @@ impl<'t> Block<'t> {
                 Ok(parts(*begin, *end).map(|(before, text, after)| Self { before, text, after }))
             }
             _ => Err(format!(
-                "error: {name}: expected one line `{BEGIN}` and one line `{END}` below it\n  hint: delete the blocks \
-                and \
-                 generate a new one"
+                "error: {name}: expected one line `{begin_mark}` and one line `{end_mark}` below it\n  hint: delete \
+                 the blocks and generate a new one"
             )),
         }
     }
@@ -51,8 +57,12 @@ impl<'t> Block<'t> {
             let value = ["pattern = \"", "zone_name = \""].iter().find_map(|key| line.strip_prefix(key));
             value.and_then(|value| value.strip_suffix('"')).is_some_and(|value| !value.contains('"'))
         };
+        let is_table = |line: &str| line == "[[routes]]" || (line.starts_with("[[env.") && line.ends_with(".routes]]"));
+        let is_mark = |line: &str| line.starts_with(BEGIN) || line.starts_with(END);
         let is_own = |line: &str| {
-            ["", BEGIN, END, "[[routes]]", "custom_domain = true"].contains(&line)
+            ["", "custom_domain = true"].contains(&line)
+                || is_mark(line)
+                || is_table(line)
                 || is_route(line)
                 || is_own_comment(line)
         };
@@ -61,14 +71,20 @@ impl<'t> Block<'t> {
     }
 
     /// Encloses routes in marks.
-    pub(super) fn write(routes: &str) -> String {
-        format!("{BEGIN}\n{routes}{END}\n")
+    pub(super) fn write(routes: &str, environment: Option<&str>) -> String {
+        format!("{}\n{routes}{}\n", mark(BEGIN, environment), mark(END, environment))
     }
 }
 
 /// Returns the file with `new` in place of its block, or below everything else. The result is read
 /// again: routes outside of the block, or other keys inside, are an error.
-pub(super) fn with_block(name: &str, text: &str, block: Option<&Block<'_>>, new: &str) -> Result<String, String> {
+pub(super) fn with_block(
+    name: &str,
+    text: &str,
+    block: Option<&Block<'_>>,
+    new: &str,
+    environment: Option<&str>,
+) -> Result<String, String> {
     let new = if text.contains("\r\n") { new.replace('\n', "\r\n") } else { new.to_owned() };
     let (before, after) = match block {
         Some(block) => (block.before.to_owned(), block.after),
@@ -79,21 +95,22 @@ pub(super) fn with_block(name: &str, text: &str, block: Option<&Block<'_>>, new:
         }
     };
     // Lines keep their numbers in messages.
-    let outside = WranglerFile::parse(name, &format!("{before}{}{after}", "\n".repeat(block.map_or(0, Block::lines))))?;
-    if let Some(route) = outside.routes.first() {
+    let outside = format!("{before}{}{after}", "\n".repeat(block.map_or(0, Block::lines)));
+    let outside = WranglerFile::parse(name, &outside, environment)?;
+    if let Some(route) = outside.routes.first().filter(|_| !outside.are_routes_inherited) {
         return Err(format!(
-            "{name}:{}: error: the file has a route outside of the marked block\n  hint: delete it: routes from \
-             services.yaml are in the block",
+            "{name}:{}: error: the file has a route outside of the marked block\n  hint: delete it: routes of \
+             services are in the block",
             route.line
         ));
     }
     let result = before + &new + after;
-    let stray = WranglerFile::parse(name, &result)?.routes.into_iter().find(|route| !route.other_keys.is_empty());
+    let stray =
+        WranglerFile::parse(name, &result, environment)?.routes.into_iter().find(|route| !route.other_keys.is_empty());
     match stray {
         Some(route) => Err(format!(
             "{name}:{}: error: `{}` belongs to the route in this line, as it is below the block\n  hint: move it \
-            above the \
-             block",
+             above the block",
             route.line, route.other_keys[0]
         )),
         None => Ok(result),
@@ -113,7 +130,12 @@ mod tests {
     const ROUTE: &str = "\n[[routes]]\npattern = \"a.example.com\"\ncustom_domain = true\n";
 
     fn write(text: &str, routes: &str) -> Result<String, String> {
-        with_block("wrangler.toml", text, Block::find("wrangler.toml", text)?.as_ref(), &Block::write(routes))
+        write_for(text, routes, None)
+    }
+
+    fn write_for(text: &str, routes: &str, environment: Option<&str>) -> Result<String, String> {
+        let block = Block::find("wrangler.toml", text, environment)?;
+        with_block("wrangler.toml", text, block.as_ref(), &Block::write(routes, environment), environment)
     }
 
     #[test]
@@ -138,8 +160,27 @@ mod tests {
     }
 
     #[test]
+    fn each_environment_has_a_block() {
+        let staging = ROUTE.replace("[[routes]]", "[[env.staging.routes]]");
+        let (top, both) = ("name = \"x\"\n", "name = \"x\"\n\n# BEGIN routes of tunnel-balancer\n");
+        let text = write(top, ROUTE).unwrap();
+        let text = write_for(&text, &staging, Some("staging")).unwrap();
+        assert!(text.starts_with(both), "{text}");
+        let block =
+            format!("# BEGIN routes of tunnel-balancer for staging\n{staging}# END routes of tunnel-balancer for");
+        assert!(text.contains(&block), "{text}");
+        assert_eq!(write(&text, ROUTE).unwrap(), text);
+        assert_eq!(write_for(&text, &staging, Some("staging")).unwrap(), text);
+        let error = write_for(&format!("{text}[vars]\n"), &staging, Some("staging")).unwrap();
+        assert!(error.ends_with("for staging\n[vars]\n"), "{error}");
+        let own = "[env.staging]\nroutes = [\"a.example.com/*\"]\n";
+        let error = write_for(own, &staging, Some("staging")).unwrap_err();
+        assert!(error.starts_with("wrangler.toml:2: error: the file has a route outside"), "{error}");
+    }
+
+    #[test]
     fn what_would_not_be_a_block_is_an_error() {
-        let block = Block::write(ROUTE);
+        let block = Block::write(ROUTE, None);
         let table = [
             (
                 "name = \"x\"\nroutes = [\"a.example.com/*\"]\n".to_owned(),

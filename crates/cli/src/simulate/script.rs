@@ -91,9 +91,10 @@ async fn fetch(caller: &Caller, (index, server): (usize, &Server), attempts: u32
         last_tried: None,
         attempts,
         last_resort: false,
+        trace: None,
     })
 }
 
 const fn local(status: StatusCode, attempts: u32) -> Forwarded<StatusCode> {
-    Forwarded { response: Ok(status), served_by: None, last_tried: None, attempts, last_resort: false }
+    Forwarded { response: Ok(status), served_by: None, last_tried: None, attempts, last_resort: false, trace: None }
 }

@@ -3,6 +3,7 @@
 use tunnel_balancer_config::Config;
 use tunnel_balancer_core::Service;
 use tunnel_balancer_core::host::host_patterns;
+use tunnel_balancer_state::HealthSharing;
 
 use super::file::{FileRoute, WranglerFile};
 use super::unroutable;
@@ -24,7 +25,11 @@ pub(crate) fn compare(config: &Config, file: &WranglerFile) -> Vec<Finding> {
                 format!("the route `{}` matches only some requests for {name}", route.pattern),
                 true,
             ),
-            None => Finding { at: None, message: format!("{name} has no route in {}", file.name), is_error: true },
+            None => {
+                let environment = file.environment.as_ref().map_or_else(String::new, |it| format!(" for {it}"));
+                let message = format!("{name} has no route in {}{environment}", file.name);
+                Finding { at: None, message, is_error: true }
+            }
         });
     }
     for (index, route) in file.routes.iter().enumerate() {
@@ -37,7 +42,42 @@ pub(crate) fn compare(config: &Config, file: &WranglerFile) -> Vec<Finding> {
             findings.push(file.finding(route, message, false));
         }
     }
+    findings.extend(inherited_routes(file));
+    findings.extend(missing_bindings(config.health_sharing, file));
     findings
+}
+
+/// Reports that an environment has the routes of the top level: its deployment would take over the
+/// public hosts of that one.
+fn inherited_routes(file: &WranglerFile) -> Option<Finding> {
+    let environment = file.environment.as_ref().filter(|_| file.are_routes_inherited && !file.routes.is_empty())?;
+    let message = format!(
+        "the environment {environment} has no routes in {}, so it takes over those of the top level",
+        file.name
+    );
+    Some(Finding { at: None, message, is_error: true })
+}
+
+/// Reports what the mode of shared health needs and the file does not have.
+fn missing_bindings(sharing: HealthSharing, file: &WranglerFile) -> impl Iterator<Item = Finding> {
+    let has = |binding: &str| file.bindings.iter().any(|it| it == binding);
+    let missing: Vec<&str> = match sharing {
+        HealthSharing::DurableObject if !has("MONITOR") => {
+            vec!["the binding MONITOR of the Durable Object, and the migration of its class `Monitor`"]
+        }
+        HealthSharing::Kv => {
+            let kv = (!has("HEALTH")).then_some("the binding HEALTH of a KV namespace");
+            kv.into_iter().chain((!file.has_cron).then_some("a cron trigger, which probes and writes")).collect()
+        }
+        HealthSharing::Colo if !file.has_cron => vec!["a cron trigger, which probes without traffic"],
+        _ => Vec::new(),
+    };
+    let is_error = sharing != HealthSharing::Colo;
+    let name = file.name.clone();
+    missing.into_iter().map(move |what| {
+        let message = format!("`health_sharing: {}` needs {what}, which {name} does not have", sharing.as_str());
+        Finding { at: None, message, is_error }
+    })
 }
 
 /// The requests that match a route. `*` is allowed at the start of the host and at the end of the
@@ -113,7 +153,7 @@ mod tests {
 ";
 
     fn check(toml: &str, expected: &[&str]) {
-        let file = WranglerFile::parse("wrangler.toml", toml).unwrap();
+        let file = WranglerFile::parse("wrangler.toml", toml, None).unwrap();
         let found: Vec<String> = compare(&parse(SERVICES).unwrap(), &file).iter().map(Finding::to_string).collect();
         assert_eq!(found, expected, "{toml}");
     }
@@ -133,10 +173,54 @@ mod tests {
     }
 
     #[test]
+    fn missing_bindings_of_shared_health_are_reported() {
+        let check = |sharing: &str, toml: &str, expected: &[&str]| {
+            let services = format!("health_sharing: {sharing}\nservices: {{ a.example.com: b.example.net }}");
+            let toml = format!("routes = [\"a.example.com/*\"]\n{toml}");
+            let file = WranglerFile::parse("wrangler.toml", &toml, None).unwrap();
+            let found: Vec<String> =
+                compare(&parse(&services).unwrap(), &file).iter().map(Finding::to_string).collect();
+            assert_eq!(found, expected, "{sharing}");
+        };
+        let object = "[[durable_objects.bindings]]\nname = \"MONITOR\"\nclass_name = \"Monitor\"\n";
+        let migration = "[[migrations]]\ntag = \"v1\"\nnew_sqlite_classes = [\"Monitor\"]\n";
+        let kv = "[triggers]\ncrons = [\"* * * * *\"]\n[[kv_namespaces]]\nbinding = \"HEALTH\"\nid = \"1\"\n";
+        check("isolate", "", &[]);
+        check("durable_object", &format!("{object}{migration}"), &[]);
+        let missing = "error: `health_sharing: durable_object` needs the binding MONITOR of the Durable Object, and \
+            the migration of its class `Monitor`, which wrangler.toml does not have";
+        check("durable_object", object, &[missing]);
+        check("kv", kv, &[]);
+        let missing = [
+            "error: `health_sharing: kv` needs the binding HEALTH of a KV namespace, which wrangler.toml does not have",
+            "error: `health_sharing: kv` needs a cron trigger, which probes and writes, which wrangler.toml does not \
+             have",
+        ];
+        check("kv", "", &missing);
+    }
+
+    #[test]
+    fn an_environment_needs_routes_of_its_own() {
+        let check = |toml: &str, expected: &[&str]| {
+            let toml = format!("routes = [\"*.example.com/*\"]\n{toml}");
+            let file = WranglerFile::parse("wrangler.toml", &toml, Some("staging")).unwrap();
+            let found: Vec<String> = compare(&parse(SERVICES).unwrap(), &file).iter().map(Finding::to_string).collect();
+            assert_eq!(found, expected, "{toml}");
+        };
+        check("[env.staging]\nroutes = [\"*.example.com/*\"]\n", &[]);
+        let inherited = "error: the environment staging has no routes in wrangler.toml, so it takes over those of the \
+            top level";
+        check("[env.staging]\n", &[inherited]);
+        let missing = ["chat.example.com", "git.example.com/api"];
+        let missing = missing.map(|name| format!("error: {name} has no route in wrangler.toml for staging"));
+        check("[env.staging]\nroutes = []\n", &missing.each_ref().map(String::as_str));
+    }
+
+    #[test]
     fn routes_of_wildcards_are_compared() {
         let services = "services: { '*.example.com': a.example.net, '*': a.example.net }";
         let check = |toml: &str, expected: &[&str]| {
-            let file = WranglerFile::parse("wrangler.toml", toml).unwrap();
+            let file = WranglerFile::parse("wrangler.toml", toml, None).unwrap();
             let found: Vec<String> = compare(&parse(services).unwrap(), &file).iter().map(Finding::to_string).collect();
             assert_eq!(found, expected, "{toml}");
         };

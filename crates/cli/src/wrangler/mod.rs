@@ -1,11 +1,13 @@
 //! The Worker's routes: those that a services.yaml needs, and those that a wrangler.toml has.
 
 mod compare;
+mod environment;
 mod file;
 
 use std::net::IpAddr;
 
 pub(crate) use compare::compare;
+pub(crate) use environment::Environment;
 pub(crate) use file::WranglerFile;
 use tunnel_balancer_config::{Config, parse};
 use tunnel_balancer_core::host::ANY_HOST;

@@ -17,7 +17,7 @@ use path::PathPattern;
 pub use service::{IngressTarget, ingress_target};
 
 use crate::diagnostic::Errors;
-use crate::secret::Secrets;
+use crate::environment::Environment;
 use crate::{syntax, yaml};
 
 /// The rules of one tunnel.
@@ -123,7 +123,7 @@ impl IngressRule {
 pub fn parse_ingress(yaml: &str) -> Result<Ingress, Errors> {
     let yaml = yaml.strip_prefix(syntax::BYTE_ORDER_MARK).unwrap_or(yaml);
     let yaml = container::unwrap(yaml);
-    let document = crate::document(&yaml, &Secrets::new(None), None, read::ingress);
+    let document = crate::document(&yaml, &Environment::default(), read::ingress);
     let (ingress, _) = document.map_err(|errors| with_hint_for_documents(&errors))?;
     // Without rules an error was reported.
     let (mut ingress, places) = ingress.unwrap_or_default();

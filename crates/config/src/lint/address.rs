@@ -12,9 +12,11 @@ use crate::reader::Field;
 use crate::report::Report;
 use crate::slips;
 
-const PUBLIC_HOSTNAME: &str = "write the public hostname of its tunnel; `tunnel-balancer serve` can use this address";
+const PUBLIC_HOSTNAME: &str =
+    "write the public hostname of its tunnel; for `tunnel-balancer serve`, use `check --for serve`";
 
-pub(super) fn lint(url: &ServerUrl, field: Field<'_>) {
+/// Reports the warnings about an address. `encrypted` is the hint for `http://`.
+pub(super) fn lint(url: &ServerUrl, field: Field<'_>, encrypted: &str) {
     mixed_script(field);
     let host = host(url);
     let by_worker = || unreachable_by_worker(host).filter(|_| field.may_run_on(Platform::Worker));
@@ -29,8 +31,7 @@ pub(super) fn lint(url: &ServerUrl, field: Field<'_>) {
     }
     if url.scheme() == "http" && !is_on_local_network(host) {
         let message = format!("requests to {} are not encrypted", backticked(host));
-        let hint = "write `https://`, or the hostname alone";
-        field.report(Report::new(Code::InsecureHttp, message).hint(hint));
+        field.report(Report::new(Code::InsecureHttp, message).hint(encrypted));
     }
 }
 
@@ -60,7 +61,7 @@ pub(super) fn lint_public(name: &str, field: Field<'_>) {
     mixed_script(field);
     let host = without_port(name.split('/').next().unwrap_or_default());
     let hint = "write a hostname of a domain on Cloudflare";
-    let serve = "write a hostname of a domain on Cloudflare; `tunnel-balancer serve` can use this address";
+    let serve = "write a hostname of a domain on Cloudflare; for `tunnel-balancer serve`, use `check --for serve`";
     let is_below = |domain: &str| host.strip_suffix(domain).is_some_and(|label| label.ends_with('.'));
     let (problem, hint) = if host == ANY_HOST {
         return;

@@ -7,7 +7,7 @@ mod address;
 mod no_effect;
 mod protocols;
 
-use tunnel_balancer_core::{RetrySettings, Server, Service, Writes};
+use tunnel_balancer_core::{RetrySettings, Server, ServerUrl, Service, Writes};
 
 use crate::diagnostic::Code;
 use crate::duration::format_duration;
@@ -35,7 +35,8 @@ pub(crate) fn lint(service: &Service, field: Field<'_>, list: Field<'_>, default
     let servers = service.servers().iter().zip(items).collect();
     let source = Source { service, servers, field };
     for (server, item) in &source.servers {
-        address::lint(&server.url, item.get("url").unwrap_or(*item));
+        let at = item.get("url").unwrap_or(*item);
+        address::lint(&server.url, at, "write `https://`, or the hostname alone");
     }
     no_effect::lint(&source);
     protocols::lint(&source);
@@ -46,6 +47,11 @@ pub(crate) fn lint(service: &Service, field: Field<'_>, list: Field<'_>, default
 /// Reports the warnings about the public address of a service. `name` is its normal form.
 pub(crate) fn lint_public(name: &str, field: Field<'_>) {
     address::lint_public(name, field);
+}
+
+/// Reports the warnings about an address that requests are sent to. `field` has it as written.
+pub(crate) fn lint_address(url: &ServerUrl, field: Field<'_>) {
+    address::lint(url, field, "write `https://`");
 }
 
 /// Returns whether a server gets new clients.

@@ -10,9 +10,9 @@ use crate::diagnostic::Code;
 use crate::{parse, server, settings};
 
 /// A value at the limit of a setting.
-struct Edge {
-    value: Json,
-    is_valid: bool,
+pub(crate) struct Edge {
+    pub(crate) value: Json,
+    pub(crate) is_valid: bool,
     /// Whether the schema rejects it, if it is invalid.
     is_detected: bool,
 }
@@ -86,7 +86,7 @@ fn is_read(text: &str) -> bool {
 }
 
 /// Returns all settings with their paths.
-fn leaves<'a>(keys: &[SettingDoc], path: &[&'a str]) -> Vec<(Vec<&'a str>, SettingDoc)> {
+pub(crate) fn leaves<'a>(keys: &[SettingDoc], path: &[&'a str]) -> Vec<(Vec<&'a str>, SettingDoc)> {
     let leaf = |about: &SettingDoc| {
         let path = [path, &[about.name]].concat();
         let mut found: Vec<_> = maps(&about.schema).iter().flat_map(|keys| leaves(keys, &path)).collect();
@@ -105,7 +105,7 @@ fn maps(schema: &ValueSchema) -> Vec<Vec<SettingDoc>> {
     }
 }
 
-fn edges(schema: &ValueSchema) -> Vec<Edge> {
+pub(crate) fn edges(schema: &ValueSchema) -> Vec<Edge> {
     let valid = |value| Edge { value, is_valid: true, is_detected: true };
     let invalid = |value| Edge { value, is_valid: false, is_detected: true };
     let undetected = |value| Edge { value, is_valid: false, is_detected: false };
@@ -176,7 +176,7 @@ fn edges(schema: &ValueSchema) -> Vec<Edge> {
 }
 
 /// Returns `map` with `value` at `path`, and with the other required keys.
-fn put(mut map: Json, path: &[&str], value: Json) -> Json {
+pub(crate) fn put(mut map: Json, path: &[&str], value: Json) -> Json {
     match path {
         ["affinity", _] => map["affinity"] = json!({ "cookie": "lb", "key": "${KEY}" }),
         ["health_check", "expect_header", _] => {
@@ -193,7 +193,7 @@ fn put(mut map: Json, path: &[&str], value: Json) -> Json {
 }
 
 /// Generates values that a schema mostly accepts.
-fn any_value(schema: &ValueSchema) -> BoxedStrategy<Json> {
+pub(crate) fn any_value(schema: &ValueSchema) -> BoxedStrategy<Json> {
     let accepted = match schema {
         ValueSchema::Disabled => Just(json!(false)).boxed(),
         ValueSchema::Boolean => any::<bool>().prop_map(|value| json!(value)).boxed(),

@@ -7,6 +7,7 @@ use crate::pool::PoolState;
 use crate::server_set::ServerSet;
 use crate::service::RetrySettings;
 use crate::time::Timestamp;
+use crate::trace::WaitReason;
 
 impl Exchange {
     /// Returns whether the request is being held, and so has a place in the queue.
@@ -14,9 +15,19 @@ impl Exchange {
         self.held
     }
 
-    /// Gives up the place of a held request whose client disconnected.
-    pub fn abandon(&mut self, state: &mut PoolState) {
-        self.leave_queue(state);
+    /// Returns whether the last step was returned, or the exchange was abandoned.
+    pub const fn is_finished(&self) -> bool {
+        self.finished
+    }
+
+    /// Ends the exchange of a client that disconnected before the last step. A held request gives
+    /// up its place. After the last step, nothing changes.
+    pub fn abandon(&mut self, state: &mut PoolState, now: Timestamp) {
+        if !std::mem::replace(&mut self.finished, true) {
+            let now = state.advance(now);
+            self.leave_queue(state);
+            state.on_request_canceled(self.started, now);
+        }
     }
 
     /// Holds the request until a server returns or a place is free, if that is wanted and its time
@@ -27,13 +38,18 @@ impl Exchange {
         if now >= until || (!self.held && !state.hold().enter(until, now)) {
             return None;
         }
+        if self.held_until.is_none() {
+            state.on_request_held();
+        }
         (self.held, self.held_until) = (true, Some(until));
         // Requests that wait for a free place must not all check for it at the same moment.
-        let interval = match self.rejection {
-            Some(LocalReply::Overloaded) => state.random_up_to(RetrySettings::HOLD_INTERVAL),
-            _ => RetrySettings::HOLD_INTERVAL,
+        let (reason, interval) = match self.rejection {
+            Some(LocalReply::Overloaded) => {
+                (WaitReason::HeldAtCapacity, state.random_up_to(RetrySettings::HOLD_INTERVAL))
+            }
+            _ => (WaitReason::Held, RetrySettings::HOLD_INTERVAL),
         };
-        Some(Step::Sleep(interval.min(until.since(now))))
+        Some(self.sleep(reason, interval.min(until.since(now)), now))
     }
 
     pub(super) fn leave_queue(&mut self, state: &mut PoolState) {
@@ -46,9 +62,11 @@ impl Exchange {
     /// failing one by one request at a time.
     pub(super) fn select(&mut self, state: &mut PoolState, now: Timestamp) -> Result<Selection, LocalReply> {
         if self.held_until.is_none() {
+            self.record_candidates(self.tried, state, now);
             return state.select(self.tried, &self.request, now);
         }
         let being_tried = state.being_tried(RetrySettings::HOLD_INTERVAL, now);
+        self.record_candidates(being_tried, state, now);
         // One that has returned comes first, even if it was tried.
         if let Ok(selection) = state.select(being_tried, &self.request, now)
             && !state.is_failing(selection.server)
@@ -59,5 +77,10 @@ impl Exchange {
             self.tried = ServerSet::EMPTY;
             state.select(being_tried, &self.request, now)
         })
+    }
+    fn record_candidates(&mut self, tried: ServerSet, state: &PoolState, now: Timestamp) {
+        if let Some(trace) = &mut self.trace {
+            trace.on_selection(state.candidates(tried, &self.request, now), now);
+        }
     }
 }

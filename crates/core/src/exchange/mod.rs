@@ -15,7 +15,7 @@
 //! Hosts that can run two attempts at a time also call [`Exchange::hedge`] after `wait`. After the
 //! result of one of them a step may be [`Step::Await`]: the other attempt is still in flight. When
 //! the exchange finishes before it, or the client disconnects, [`Exchange::cancel`] it. When the
-//! client of a held request disconnects, [`Exchange::abandon`] the exchange.
+//! client disconnects before the last step, [`Exchange::abandon`] the exchange.
 //!
 //! # A slow response is not a dead server
 //!
@@ -34,13 +34,14 @@ mod waiting;
 use std::time::Duration;
 
 use crate::attempt::{Attempt, AttemptInfo, AttemptResult, Selection};
-use crate::classify::{Delivery, Failure, Outcome, Ruling};
+use crate::classify::{Delivery, Failure, HealthImpact, Outcome, Ruling};
 use crate::local_reply::LocalReply;
 use crate::pool::PoolState;
 use crate::retry::RequestMeta;
 use crate::server_set::ServerSet;
 use crate::service::RetrySettings;
 use crate::time::Timestamp;
+use crate::trace::{StopReason, Trace, TraceEvent, WaitReason};
 
 /// What to do next.
 #[derive(Debug, PartialEq, Eq)]
@@ -80,6 +81,9 @@ pub enum Finish {
 #[derive(Debug)]
 pub struct Exchange {
     request: RequestMeta,
+    started: Timestamp,
+    /// Whether the last step was returned, or the client has disconnected.
+    finished: bool,
     deadline: Timestamp,
     tried: ServerSet,
     attempts: u32,
@@ -98,6 +102,8 @@ pub struct Exchange {
     /// Until when the request is held.
     held_until: Option<Timestamp>,
     held: bool,
+    /// The decisions so far, if the request asks for them.
+    trace: Option<Box<Trace>>,
 }
 
 impl Exchange {
@@ -109,10 +115,14 @@ impl Exchange {
 
     /// Starts an exchange.
     pub fn start(request: RequestMeta, state: &mut PoolState, now: Timestamp) -> (Self, Step) {
+        let reading = now;
         let now = state.advance(now);
         state.on_request(now);
+        let trace = request.trace.then(|| Box::new(Trace::new(now)));
         let mut exchange = Self {
             request,
+            started: now,
+            finished: false,
             deadline: now + state.service().retry.timeout,
             tried: ServerSet::EMPTY,
             attempts: 0,
@@ -125,9 +135,13 @@ impl Exchange {
             trial_wait_until: None,
             held_until: None,
             held: false,
+            trace,
         };
-        let step = match exchange.refusal(state) {
-            Some(reply) => Step::Finish(Finish::LocalReply(reply)),
+        let step = match exchange.refusal(state, reading) {
+            Some(reply) => {
+                exchange.record(now, || TraceEvent::Stopped(StopReason::Refused(reply)));
+                exchange.end(Finish::LocalReply(reply), state, now)
+            }
             None => exchange.next(state, now),
         };
         (exchange, step)
@@ -138,12 +152,33 @@ impl Exchange {
         &self.request
     }
 
-    /// Returns the reply to a request that is not sent to any server.
-    fn refusal(&self, state: &PoolState) -> Option<LocalReply> {
+    /// Returns the recorded decisions, if the request asks for them. Later ones are not recorded.
+    pub const fn take_trace(&mut self) -> Option<Box<Trace>> {
+        self.trace.take()
+    }
+
+    /// Sets the cause of the failure that is reported next, for the trace.
+    pub fn set_failure_detail(&mut self, detail: Option<&str>) {
+        if let Some(trace) = &mut self.trace {
+            trace.set_detail(detail.map(str::to_owned));
+        }
+    }
+
+    fn record(&mut self, now: Timestamp, event: impl FnOnce() -> TraceEvent) {
+        if let Some(trace) = &mut self.trace {
+            trace.push(event(), now);
+        }
+    }
+
+    /// Returns the reply to a request that is not sent to any server. `reading` is the time of the
+    /// host's clock.
+    fn refusal(&self, state: &PoolState, reading: Timestamp) -> Option<LocalReply> {
         if self.request.is_refused() {
             return Some(LocalReply::MethodNotAllowed);
         }
-        state.service().maintenance.then_some(LocalReply::Maintenance)
+        let service = state.service();
+        let rest = service.maintenance_until.map(|end| end.since(reading));
+        service.maintenance.then_some(LocalReply::maintenance(rest))
     }
 
     /// Continues after a [`Step::Sleep`].
@@ -166,13 +201,16 @@ impl Exchange {
         state.on_attempt_finished(attempt.info, result, ruling.impact, now);
         self.in_flight = self.in_flight.saturating_sub(1);
         self.last = Some((result, ruling));
+        if let Some(trace) = &mut self.trace {
+            trace.on_finished(attempt.info, result, ruling, now);
+        }
         self.server_was_failing = state.has_consecutive_failures(attempt.server());
         match ruling.delivery {
-            Delivery::Answered => Step::Finish(self.finish(state, now)),
+            Delivery::Answered => self.stop(StopReason::Answered, state, now),
             _ if self.in_flight > 0 => Step::Await,
             // A held request is sent once per interval.
             _ if ruling.retryable && self.held_until.is_some() => {
-                self.hold(state, now).unwrap_or_else(|| Step::Finish(self.finish(state, now)))
+                self.hold(state, now).unwrap_or_else(|| self.stop(StopReason::TimedOut, state, now))
             }
             _ => self.next(state, now),
         }
@@ -186,6 +224,9 @@ impl Exchange {
         self.in_flight = self.in_flight.saturating_sub(1);
         let was_faster = self.last.is_some_and(|(_, ruling)| ruling.delivery == Delivery::Answered);
         state.on_attempt_canceled(attempt.info, was_faster, now);
+        if let Some(trace) = &mut self.trace {
+            trace.on_canceled(attempt.info, now);
+        }
     }
 
     /// Returns the number of attempts so far.
@@ -208,15 +249,19 @@ impl Exchange {
 
     fn decide(&mut self, state: &mut PoolState, now: Timestamp) -> Step {
         let left = self.deadline.since(now);
-        let is_retryable = self.last.is_none_or(|(_, ruling)| ruling.retryable);
-        if left.is_zero() || !is_retryable {
-            return Step::Finish(self.finish(state, now));
+        if let Some((last, _)) = self.last.filter(|(_, ruling)| !ruling.retryable) {
+            let reason = StopReason::not_retryable(&self.request, last.outcome, &state.service().retry);
+            return self.stop(reason, state, now);
+        }
+        if left.is_zero() {
+            return self.stop(StopReason::TimedOut, state, now);
         }
         let attempts_left = self.attempts < state.service().retry.attempts || self.held_until.is_some();
         let selection = if attempts_left { Some(self.select(state, now)) } else { None };
         let Some(Ok(selection)) = selection else {
             self.rejection = selection.and_then(Result::err);
-            return self.hold(state, now).unwrap_or_else(|| Step::Finish(self.finish(state, now)));
+            let reason = self.rejection.map_or(StopReason::AttemptsUsedUp, StopReason::NoServer);
+            return self.hold(state, now).unwrap_or_else(|| self.stop(reason, state, now));
         };
         self.rejection = None;
         let id = selection.server;
@@ -241,11 +286,11 @@ impl Exchange {
         if charged && trial && (failed_recently || selection.last_resort) && self.held_until.is_none() && !timed_out {
             let wait = self.trial_wait_until.get_or_insert_with(|| now + Self::TRIAL_WAIT).since(now).min(left);
             if !wait.is_zero() {
-                return Step::Sleep(Self::POLL_INTERVAL.min(wait));
+                return self.sleep(WaitReason::TrialInFlight, Self::POLL_INTERVAL.min(wait), now);
             }
         }
         if charged && !state.withdraw_retry(now) {
-            return Step::Finish(self.finish(state, now));
+            return self.stop(StopReason::BudgetUsedUp, state, now);
         }
         Step::Attempt(self.attempt(state, selection, false, now))
     }
@@ -264,6 +309,7 @@ impl Exchange {
             last_resort: selection.last_resort,
             started: now,
         };
+        self.record(now, || TraceEvent::AttemptStarted(info));
         let first_check = state.first_liveness_check(selection.server, selection.last_resort);
         state.on_attempt_started(info, now);
         let mut attempt = Attempt::new(info, first_check.unwrap_or(Duration::MAX));
@@ -271,7 +317,35 @@ impl Exchange {
         attempt
     }
 
-    fn finish(&self, state: &PoolState, now: Timestamp) -> Finish {
+    fn sleep(&mut self, reason: WaitReason, pause: Duration, now: Timestamp) -> Step {
+        if let Some(trace) = &mut self.trace {
+            trace.on_wait(reason, pause, now);
+        }
+        Step::Sleep(pause)
+    }
+
+    /// Returns the last step.
+    fn stop(&mut self, reason: StopReason, state: &mut PoolState, now: Timestamp) -> Step {
+        self.record(now, || TraceEvent::Stopped(reason));
+        let finish = self.response(state, now);
+        self.end(finish, state, now)
+    }
+
+    fn end(&mut self, finish: Finish, state: &mut PoolState, now: Timestamp) -> Step {
+        let failed = match finish {
+            Finish::LocalReply(LocalReply::Maintenance { .. }) => false,
+            Finish::LocalReply(reply) => reply.status().is_server_error(),
+            Finish::Response => {
+                let impact = self.last.map(|(_, ruling)| ruling.impact);
+                matches!(impact, Some(HealthImpact::Failure | HealthImpact::Fatal))
+            }
+        };
+        self.finished = true;
+        state.on_request_finished(failed, self.started, now);
+        Step::Finish(finish)
+    }
+
+    fn response(&self, state: &PoolState, now: Timestamp) -> Finish {
         let local_reply = || self.rejection.unwrap_or_else(|| state.unavailable(&self.request, now));
         let Some((result, ruling)) = self.last else { return Finish::LocalReply(local_reply()) };
         match (result.outcome, ruling.delivery) {

@@ -33,8 +33,15 @@ impl Exchange {
             return Wait::Sleep(attempt.next_check.min(end).since(now));
         }
         let liveness = state.check_liveness(attempt.info, attempt.waiting_since, now);
-        if !matches!(liveness, Liveness::Hung { .. }) {
+        if matches!(liveness, Liveness::Hung { .. }) {
+            attempt.hung_since.get_or_insert(now);
+        } else if attempt.hung_since.is_some_and(|since| state.has_responded_after(attempt.server(), since)) {
+            // A passing probe does not show that the application responds again.
             attempt.hung_since = None;
+        }
+        let hung_until = attempt.hung_since.map(|since| since + PoolState::HUNG_RESPONSE_GRACE);
+        if hung_until.is_some_and(|until| now >= until) {
+            return Wait::GiveUp(Failure::Unresponsive);
         }
         attempt.next_check = match liveness {
             Liveness::Alive => {
@@ -47,15 +54,12 @@ impl Exchange {
                 return Wait::GiveUp(Failure::Unresponsive);
             }
             Liveness::ProbeDue | Liveness::Stalled => now + Self::POLL_INTERVAL,
-            Liveness::Hung { confirmed } => {
-                let hung_since = *attempt.hung_since.get_or_insert(now);
-                let is_over = now.since(hung_since) >= PoolState::HUNG_RESPONSE_GRACE;
-                if (confirmed && can_leave) || is_over {
-                    return Wait::GiveUp(Failure::Unresponsive);
-                }
-                now + Self::POLL_INTERVAL
-            }
+            Liveness::Hung { confirmed: true } if can_leave => return Wait::GiveUp(Failure::Unresponsive),
+            Liveness::Hung { .. } => now + Self::POLL_INTERVAL,
         };
+        if let Some(until) = hung_until {
+            attempt.next_check = attempt.next_check.min(until);
+        }
         let time = attempt.next_check.min(end).since(now);
         if liveness == Liveness::ProbeDue { Wait::Probe(time) } else { Wait::Sleep(time) }
     }
@@ -90,7 +94,7 @@ impl Exchange {
 
     /// Returns whether the request may be sent to another server if the attempt on `server` is
     /// aborted.
-    fn can_leave(&self, server: ServerId, state: &mut PoolState, now: Timestamp) -> bool {
+    fn can_leave(&self, server: ServerId, state: &PoolState, now: Timestamp) -> bool {
         let aborted = Outcome::Failed(Failure::Unresponsive);
         self.request.rule(aborted, &state.service().retry).retryable
             && self.is_attempt_left(state, now)

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::attempt::AttemptInfo;
 use crate::classify::{Failure, Outcome};
+use crate::drill::Drill;
 use crate::local_reply::LocalReply;
 use crate::pool::{Event, Transition};
 use crate::proxy::{ReplyContext, RequestId, Services};
@@ -42,7 +43,7 @@ pub struct LogEntry<'a> {
     pub status: Option<u16>,
     /// The host of the client's request.
     pub host: Option<String>,
-    /// The file or variable of a configuration.
+    /// The file or variable of a configuration, or the origin of a change.
     pub source: Option<&'a str>,
     /// The number of services of a configuration.
     pub services: Option<usize>,
@@ -108,6 +109,17 @@ impl<'a> LogEntry<'a> {
         }
     }
 
+    /// Creates the entry of a drill of a request to `service`.
+    pub fn drill(drill: Drill, service: &'a Service, id: &'a RequestId) -> Self {
+        Self {
+            service: Some(service.name()),
+            server: server_name(service, drill.server),
+            request_id: Some(id.as_str()),
+            detail: Some(drill.kind.as_str().to_owned()),
+            ..Self::new(LogLevel::Info, LogEvent::Drill)
+        }
+    }
+
     /// Creates the entry of a local reply. `service` is the service of the request, if it is known,
     /// and `server` the name of the server of its last attempt. `host` is the host that the client
     /// requested. If it is unknown, it is logged with the similar hosts.
@@ -121,7 +133,7 @@ impl<'a> LogEntry<'a> {
         let is_unknown = reply == LocalReply::UnknownHost;
         let similar = Some(context.similar_hosts().join(", ")).filter(|similar| is_unknown && !similar.is_empty());
         // Maintenance is intended.
-        let is_failure = reply.status().is_server_error() && reply != LocalReply::Maintenance;
+        let is_failure = reply.status().is_server_error() && !matches!(reply, LocalReply::Maintenance { .. });
         let level = if is_failure { LogLevel::Warn } else { LogLevel::Info };
         Self {
             service: service.map(Service::name),
@@ -164,6 +176,17 @@ impl<'a> LogEntry<'a> {
             detail: Some(errors),
             source: Some(source),
             ..Self::new(LogLevel::Error, LogEvent::ServiceUnavailable)
+        }
+    }
+
+    /// Creates the entry of a status page without its token, because the secret is missing.
+    /// `errors` names it.
+    pub fn status_without_secret(source: &'a str, errors: String) -> Self {
+        Self {
+            reason: Some(Reason::MissingSecret),
+            detail: Some(errors),
+            source: Some(source),
+            ..Self::new(LogLevel::Warn, LogEvent::ConfigWarning)
         }
     }
 

@@ -90,12 +90,30 @@ codes! {
         CertificateLoaded = "certificate_loaded",
         /// Connections or requests were rejected before they reached a service.
         ConnectionRejected = "connection_rejected",
+        /// A notification or a heartbeat was delivered.
+        NotificationSent = "notification_sent",
+        /// A notification or a heartbeat was not delivered.
+        NotificationFailed = "notification_failed",
+        /// An operator changed a server or a service.
+        ControlChanged = "control_changed",
+        /// One request was made to see a server as down, hung or failing, or was forced to one.
+        Drill = "drill",
+        /// The time of a change is over.
+        ControlExpired = "control_expired",
+        /// The file of changes and history cannot be read or written.
+        StateFileFailed = "state_file_failed",
+        /// Health cannot be shared with a monitor: messages to it fail.
+        MonitorUnreachable = "monitor_unreachable",
+        /// Health is shared with a monitor.
+        MonitorReachable = "monitor_reachable",
         /// The host accepts connections.
         Listening = "listening",
         /// The host shuts down: it waits for requests in flight.
         Draining = "draining",
         /// The host has shut down.
         Stopped = "stopped",
+        /// The health of servers could not be shared with other processes.
+        SharingFailed = "sharing_failed",
         /// Lines of the log were lost.
         LinesLost = "lines_lost",
     }
@@ -170,6 +188,8 @@ codes! {
         PlainHttp = "plain_http",
         /// The TLS handshake of a client failed.
         TlsFailed = "tls_failed",
+        /// A request of the control API had no token, or a wrong one.
+        Unauthorized = "unauthorized",
     }
 }
 
@@ -216,7 +236,7 @@ impl From<LocalReply> for Reason {
             LocalReply::Unavailable { .. } => Self::Unavailable,
             LocalReply::Overloaded => Self::Overloaded,
             LocalReply::NoWrites { .. } => Self::ReadOnly,
-            LocalReply::Maintenance => Self::Maintenance,
+            LocalReply::Maintenance { .. } => Self::Maintenance,
             LocalReply::TimedOut => Self::Timeout,
             LocalReply::InvalidResponse => Self::InvalidResponse,
             LocalReply::MethodNotAllowed => Self::MethodNotAllowed,

@@ -1,4 +1,4 @@
-//! Counts per server, for status pages and metrics.
+//! Counts for status pages and metrics, per server and per service.
 
 use crate::classify::HealthImpact;
 
@@ -36,4 +36,27 @@ impl Counters {
         self.probes += 1;
         self.failed_probes += u64::from(!passed);
     }
+}
+
+/// Counts of the requests of one service since its pool was made. They only grow.
+///
+/// Every request is counted in `total` when it arrives. If it is neither in flight nor counted as
+/// failed or canceled, it had a response of a server, or a local reply that is no failure.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RequestCounters {
+    /// Requests, those that were not sent to any server included.
+    pub total: u64,
+    /// Requests that ended with a local reply of 500 or above, other than
+    /// [`Maintenance`](crate::LocalReply::Maintenance), or with the failure of a gateway that was
+    /// passed on, such as a 502 for a request that could not be retried.
+    pub failed: u64,
+    /// Requests whose client disconnected before the response. They are no failures.
+    pub canceled: u64,
+    /// Attempts after the first one of their request, hedges aside.
+    pub retries: u64,
+    /// Attempts that ran beside another one of the same request.
+    pub hedges: u64,
+    /// Requests that were held until a server returned, or until their time was over.
+    pub held: u64,
 }

@@ -19,6 +19,17 @@ pub enum Health {
     Unhealthy,
 }
 
+impl Health {
+    /// Returns the stable code.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Healthy => "healthy",
+            Self::Unhealthy => "unhealthy",
+        }
+    }
+}
+
 /// A server's health and how near it is to a change.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct HealthState {

@@ -13,14 +13,19 @@ mod ejection;
 mod event;
 mod health;
 mod index;
+mod last_failure;
+mod latency_histogram;
+mod minutes;
 mod pick;
 mod probe_schedule;
 mod probing;
 mod reload;
+mod requests;
 mod server_state;
 mod signals;
 mod snapshot;
 mod stall;
+mod standing;
 mod status;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -28,7 +33,9 @@ use std::time::Duration;
 
 use self::event::EventLog;
 use self::index::ServerIndex;
+use self::requests::Requests;
 use self::server_state::{Context, EjectionPermit, ServerState, Signal};
+use self::status::ServiceStateChange;
 use crate::attempt::{AttemptInfo, AttemptResult};
 use crate::classify::HealthImpact;
 use crate::retry::{Budget, HoldQueue};
@@ -38,14 +45,19 @@ use crate::server_set::{ServerId, ServerSet};
 use crate::service::{AffinityTokens, Service};
 use crate::time::{Monotonic, Timestamp};
 
-pub use self::counters::Counters;
+pub use self::counters::{Counters, RequestCounters};
 pub use self::ejection::{Cause, EjectionState};
 pub use self::event::{Event, Transition};
 pub use self::health::Health;
+pub use self::last_failure::FailureStatus;
+pub use self::latency_histogram::{LatencyCounts, Percentiles};
+pub use self::minutes::Minute;
 pub use self::probe_schedule::Lease;
 pub(crate) use self::probing::Liveness;
+pub use self::server_state::KnowledgeSource;
 pub use self::snapshot::{ServerSnapshot, Snapshot};
-pub use self::status::ServerStatus;
+pub use self::standing::Standing;
+pub use self::status::{PoolStatus, ProbeStatus, ServerStatus, ServiceState};
 
 /// One service's live state, shared by its requests.
 #[derive(Debug)]
@@ -105,6 +117,8 @@ pub struct PoolState {
     rng: Rng,
     budget: Budget,
     hold: HoldQueue,
+    requests: Requests,
+    state: ServiceStateChange,
     /// When no server responded last: see [`PoolState::is_overloaded`].
     all_silent_at: Option<Timestamp>,
     next_lease: u64,
@@ -116,15 +130,18 @@ pub struct PoolState {
 impl PoolState {
     /// Creates the initial state.
     pub fn new(service: Arc<Service>, seed: u64) -> Self {
+        let index = ServerIndex::new(&service);
         Self {
             servers: service.servers().iter().map(|_| ServerState::default()).collect(),
             selector: Selector::new(service.servers(), service.retry.timeout),
-            index: ServerIndex::new(&service),
+            state: ServiceStateChange::new(&service, &index),
+            index,
             service,
             time: Monotonic::default(),
             rng: Rng::new(seed),
             budget: Budget::default(),
             hold: HoldQueue::default(),
+            requests: Requests::default(),
             all_silent_at: None,
             next_lease: 0,
             events: EventLog::default(),
@@ -198,26 +215,6 @@ impl PoolState {
         self.time.advance(reading)
     }
 
-    /// Counts a request towards the budget.
-    pub(crate) fn on_request(&mut self, now: Timestamp) {
-        self.budget.on_request(now);
-    }
-
-    /// Withdraws one retry from the budget; `false` if it is used up.
-    pub(crate) fn withdraw_retry(&mut self, now: Timestamp) -> bool {
-        self.budget.withdraw_retry(now, &self.service.retry.budget)
-    }
-
-    /// Returns whether the budget allows one more retry.
-    pub(crate) fn is_retry_left(&self, now: Timestamp) -> bool {
-        self.budget.is_retry_left(now, &self.service.retry.budget)
-    }
-
-    /// Withdraws one hedge from the budget; `false` if hedges and retries use it up.
-    pub(crate) fn withdraw_hedge(&mut self, now: Timestamp) -> bool {
-        self.budget.withdraw_hedge(now, &self.service.retry.budget)
-    }
-
     /// The requests that wait for a server.
     pub(crate) const fn hold(&mut self) -> &mut HoldQueue {
         &mut self.hold
@@ -232,6 +229,7 @@ impl PoolState {
     /// Records that an attempt starts.
     pub(crate) fn on_attempt_started(&mut self, info: AttemptInfo, now: Timestamp) {
         self.selector.on_started(info.server, now);
+        self.requests.on_attempt(info);
         self.observe(info.server, Signal::AttemptStarted(info), now);
     }
 
@@ -321,7 +319,9 @@ impl PoolState {
         };
         let Some(server) = self.servers.get_mut(id.index()) else { return };
         let transitions = server.observe(signal, Context { service: &self.service, id, permit, jitter, now });
+        let changed_at = server.since().unwrap_or(now);
         self.index.reindex(id, server);
+        self.state.track(&self.service, &self.index, changed_at);
         for change in transitions.into_iter().flatten() {
             let at = self.time.reading_at(server.transition_time(change, &self.service, now));
             self.events.push(Event { at, server: id, change });

@@ -28,6 +28,40 @@ struct View {
     awaiting_failback: ServerSet,
 }
 
+/// The servers of one request in tiers.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Tiers {
+    /// The client's own server, if it may be selected. It comes before all tiers.
+    pub(super) own: Option<ServerId>,
+    /// The servers that may be tried, whatever their state is.
+    pub(super) candidates: ServerSet,
+    /// Those of the first tier: available servers, and those whose trial this request may run.
+    pub(super) first: ServerSet,
+    backups: ServerSet,
+    awaiting_failback: ServerSet,
+    stalled: ServerSet,
+    probation: ServerSet,
+    /// The servers whose trial this request may run.
+    trials: ServerSet,
+    /// The servers that `candidates` lacks only because they are at their limit.
+    pub(super) at_capacity: ServerSet,
+    /// Whether the request can be retried after a failure without a known cause.
+    pub(super) is_retryable: bool,
+}
+
+impl Tiers {
+    /// Returns the first tier that is not empty, with `first` in place of the first tier.
+    pub(super) fn tier(&self, first: ServerSet) -> Option<ServerSet> {
+        let tiers = [first, self.backups, self.first, self.awaiting_failback, self.stalled, self.probation];
+        tiers.into_iter().find(|tier| !tier.is_empty())
+    }
+
+    /// Returns whether a request to a server decides its probation.
+    pub(super) const fn is_trial(&self, id: ServerId) -> bool {
+        self.trials.union(self.probation).contains(id)
+    }
+}
+
 impl PoolState {
     /// Selects a server for a request, never one of `tried`.
     ///
@@ -49,51 +83,64 @@ impl PoolState {
         request: &RequestMeta,
         now: Timestamp,
     ) -> Result<Selection, LocalReply> {
+        self.end_recoveries(now);
+        let tiers = self.tiers(tried, request, now);
+        if let Some(own) = tiers.own {
+            return Ok(Selection { server: own, trial: tiers.is_trial(own), last_resort: false });
+        }
+        if tiers.candidates.is_empty() {
+            return Err(self.rejection(&tiers, request, now));
+        }
+        let tier = tiers.tier(self.apply_slow_start(tiers.first, request.hash_key, now));
+        if tier == Some(tiers.awaiting_failback) {
+            self.release_indispensable(now);
+        }
+        let among = tier.unwrap_or_else(|| self.last_resort(&tiers, tried, now));
+        let Self { selector, service, rng, .. } = self;
+        let server = selector.select(&service.policy, among, request.hash_key, rng, now);
+        let server = server.ok_or_else(|| LocalReply::unavailable(self.retry_after(now)))?;
+        Ok(Selection { server, trial: tiers.is_trial(server), last_resort: tier.is_none() })
+    }
+
+    /// Sorts the servers into the tiers of a request.
+    pub(super) fn tiers(&self, tried: ServerSet, request: &RequestMeta, now: Timestamp) -> Tiers {
         let view = self.view(now);
         let eligible = self.eligible(request).difference(tried);
         // A trial is decided by a request that can be retried, or, when none has come for as long
         // as the ejection lasted, by any.
-        let is_retryable = |state: &Self| request.is_safely_retryable(&state.service.retry);
-        let trials = if view.probation.is_empty() || is_retryable(self) { view.probation } else { view.overdue };
+        let is_retryable = request.is_safely_retryable(&self.service.retry);
+        let trials = if is_retryable { view.probation } else { view.overdue };
 
         // A client's own server comes first, even while it drains.
-        if let Some(own) = request.affinity_server {
-            let selectable = view.available.union(view.stalled).union(trials);
-            if selectable.intersection(eligible).contains(own)
-                && !self.at_capacity(ServerSet::single(own), now).contains(own)
-            {
-                return Ok(Selection { server: own, trial: trials.contains(own), last_resort: false });
-            }
-        }
+        let selectable = view.available.union(view.stalled).union(trials).intersection(eligible);
+        let own = request
+            .affinity_server
+            .filter(|own| selectable.contains(*own) && !self.at_capacity(ServerSet::single(*own), now).contains(*own));
 
         let allowed = self.index.accepting.intersection(eligible);
-        let candidates = allowed.difference(self.at_capacity(allowed, now));
-        if candidates.is_empty() {
-            return Err(self.rejection(allowed, request, now));
-        }
+        let at_capacity = self.at_capacity(allowed, now);
+        let candidates = allowed.difference(at_capacity);
         let mut ready = candidates.intersection(view.available.union(trials));
-        if !self.index.failing.is_empty() && !is_retryable(self) {
+        if !self.index.failing.is_empty() && !is_retryable {
             ready = ready.difference(self.avoided(now)).or_else(ready);
         }
-        let (first, backups) = (ready.difference(self.index.backup), ready.intersection(self.index.backup));
-        let tiers = [
-            self.apply_slow_start(first, request.hash_key, now),
-            backups,
-            first,
-            candidates.intersection(view.awaiting_failback),
-            candidates.intersection(view.stalled),
-            candidates.intersection(view.probation),
-        ];
-        let tier = tiers.into_iter().find(|tier| !tier.is_empty());
-        let among = tier.unwrap_or_else(|| self.last_resort(candidates, tried, is_retryable(self), now));
-        let Self { selector, service, rng, .. } = self;
-        let server = selector.select(&service.policy, among, request.hash_key, rng, now);
-        let server = server.ok_or_else(|| LocalReply::unavailable(self.retry_after(now)))?;
-        Ok(Selection { server, trial: view.probation.contains(server), last_resort: tier.is_none() })
+        Tiers {
+            own,
+            candidates,
+            first: ready.difference(self.index.backup),
+            backups: ready.intersection(self.index.backup),
+            awaiting_failback: candidates.intersection(view.awaiting_failback),
+            stalled: candidates.intersection(view.stalled),
+            probation: candidates.intersection(view.probation),
+            trials,
+            at_capacity,
+            is_retryable,
+        }
     }
 
     /// Selects another server for a request that waits on a stalled one: an available one, or none.
     pub(crate) fn select_hedge(&mut self, tried: ServerSet, request: &RequestMeta, now: Timestamp) -> Option<ServerId> {
+        self.end_recoveries(now);
         let view = self.view(now);
         let allowed = self.index.accepting.intersection(self.eligible(request)).difference(tried);
         let ready = allowed.intersection(view.available);
@@ -108,18 +155,33 @@ impl PoolState {
     }
 
     /// Returns whether a server is left that may be tried for this request.
-    pub(crate) fn has_other_candidate(&mut self, tried: ServerSet, request: &RequestMeta, now: Timestamp) -> bool {
+    pub(crate) fn has_other_candidate(&self, tried: ServerSet, request: &RequestMeta, now: Timestamp) -> bool {
         let allowed = self.index.accepting.intersection(self.eligible(request)).difference(tried);
         !allowed.difference(self.at_capacity(allowed, now)).is_empty()
     }
 
-    /// Sorts the enabled servers by their availability. Settled ones are available without a
-    /// check of their state.
-    fn view(&mut self, now: Timestamp) -> View {
-        let enabled = self.index.enabled;
+    /// Records what time alone has ended.
+    fn end_recoveries(&mut self, now: Timestamp) {
         for id in self.index.recovering.iter() {
             self.observe(id, Signal::Elapsed, now);
         }
+    }
+
+    /// Lets traffic stay with servers that are held back if no other one can serve. Otherwise it
+    /// would move again when a server before them returns.
+    fn release_indispensable(&mut self, now: Timestamp) {
+        let view = self.view(now);
+        if self.index.accepting.intersection(view.available.union(view.stalled)).is_empty() {
+            for id in self.index.accepting.intersection(view.awaiting_failback).iter() {
+                self.observe(id, Signal::FailbackReleased, now);
+            }
+        }
+    }
+
+    /// Sorts the enabled servers by their availability. Settled ones are available without a
+    /// check of their state.
+    fn view(&self, now: Timestamp) -> View {
+        let enabled = self.index.enabled;
         let mut view = View { available: enabled.difference(self.index.unsettled), ..View::default() };
         for id in enabled.intersection(self.index.unsettled).iter() {
             let Some(server) = self.servers.get(id.index()) else { continue };
@@ -138,19 +200,19 @@ impl PoolState {
     }
 
     /// Returns the servers to which the operator lets this request go.
-    fn eligible(&self, request: &RequestMeta) -> ServerSet {
+    pub(super) fn eligible(&self, request: &RequestMeta) -> ServerSet {
         if self.service.writes == Writes::PrimaryOnly && !request.is_safe() {
-            return ServerId::new(0).map(ServerSet::single).unwrap_or_default();
+            return ServerId::new(0).map(ServerSet::single).unwrap_or_default().intersection(self.index.permitted);
         }
-        self.index.enabled
+        self.index.permitted
     }
 
-    /// Returns those of `among`, none of which is available, that are most likely to respond.
-    fn last_resort(&self, among: ServerSet, tried: ServerSet, retryable: bool, now: Timestamp) -> ServerSet {
-        let ejection = &self.service.ejection;
+    /// Returns the candidates, none of which is available, that are most likely to respond.
+    pub(super) fn last_resort(&self, tiers: &Tiers, tried: ServerSet, now: Timestamp) -> ServerSet {
+        let (ejection, among) = (&self.service.ejection, tiers.candidates);
         // Every so often a request is sent to a server that failed last: its probes may never pass.
         // Only a first attempt is.
-        let recheck_after = if retryable { ejection.base_time } else { ejection.max_time };
+        let recheck_after = if tiers.is_retryable { ejection.base_time } else { ejection.max_time };
         let recheck_after = Some(recheck_after).filter(|_| tried.is_empty());
         let rank = |id: ServerId| self.servers.get(id.index()).map(|server| server.rank(recheck_after, now));
         let best = among.iter().map(rank).min();
@@ -159,7 +221,7 @@ impl PoolState {
     }
 
     /// Returns those of `among` that have as many requests as they may have.
-    fn at_capacity(&mut self, among: ServerSet, now: Timestamp) -> ServerSet {
+    fn at_capacity(&self, among: ServerSet, now: Timestamp) -> ServerSet {
         let mut full = ServerSet::EMPTY;
         for id in among.intersection(self.index.with_limit).iter() {
             let limit = self.service.server(id).and_then(|server| server.max_requests);
@@ -180,7 +242,7 @@ impl PoolState {
     fn apply_slow_start(&mut self, tier: ServerSet, hash_key: u64, now: Timestamp) -> ServerSet {
         let mut remaining = tier;
         for id in tier.intersection(self.index.recovering).iter() {
-            let share = self.servers.get(id.index()).map_or(1.0, |server| server.share(&self.service, now));
+            let share = self.share(id, now);
             if share >= 1.0 {
                 continue;
             }
@@ -195,8 +257,14 @@ impl PoolState {
         remaining
     }
 
-    fn rejection(&self, allowed: ServerSet, request: &RequestMeta, now: Timestamp) -> LocalReply {
-        if !allowed.is_empty() { LocalReply::Overloaded } else { self.unavailable(request, now) }
+    /// Returns the share of its weight that a server takes: below 1 while its traffic ramps up.
+    pub(super) fn share(&self, id: ServerId, now: Timestamp) -> f64 {
+        self.servers.get(id.index()).map_or(1.0, |server| server.share(&self.service, now))
+    }
+
+    /// Returns the reply to a request without candidates.
+    fn rejection(&self, tiers: &Tiers, request: &RequestMeta, now: Timestamp) -> LocalReply {
+        if !tiers.at_capacity.is_empty() { LocalReply::Overloaded } else { self.unavailable(request, now) }
     }
 
     /// Returns the reply to a request that no server could serve.

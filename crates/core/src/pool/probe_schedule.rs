@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use crate::server_set::ServerId;
+use crate::service::ProbeError;
 use crate::time::Timestamp;
 
 /// The right to probe one server once. Return it with
@@ -55,6 +56,8 @@ pub(super) struct ProbeSchedule {
     /// Whether the next probe checks the liveness of a server that a request waits for.
     is_urgent: bool,
     last: Option<LastProbe>,
+    /// When another pool probed the server, if it was after the last probe of this one.
+    elsewhere_at: Option<Timestamp>,
     /// The start of the first of the last probes in a row without a response.
     silent_since: Option<Timestamp>,
 }
@@ -72,10 +75,21 @@ pub(super) struct ProbeSilence {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct LastProbe {
     pub(super) started: Timestamp,
+    pub(super) ended: Timestamp,
     pub(super) reason: ProbeReason,
-    pub(super) passed: bool,
-    /// Whether no response of the application came.
-    pub(super) unanswered: bool,
+    /// `None` if it passed.
+    pub(super) error: Option<ProbeError>,
+}
+
+impl LastProbe {
+    pub(super) const fn passed(&self) -> bool {
+        self.error.is_none()
+    }
+
+    /// Returns whether no response of the application came.
+    pub(super) fn is_unanswered(&self) -> bool {
+        self.error.is_some_and(ProbeError::is_no_response)
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -137,6 +151,11 @@ impl ProbeSchedule {
         self.silent_since
     }
 
+    /// Returns when another pool probed the server, if it was after the last probe of this one.
+    pub(super) const fn elsewhere_at(&self) -> Option<Timestamp> {
+        self.elsewhere_at
+    }
+
     pub(super) const fn last(&self) -> Option<LastProbe> {
         self.last
     }
@@ -162,11 +181,14 @@ impl ProbeSchedule {
         is_current
     }
 
-    /// Records the result of a probe, and when the next one is due. A liveness probe without a
-    /// response does not change the schedule: the scheduled probes decide about health.
-    pub(super) fn record(&mut self, lease: &Lease, passed: bool, unanswered: bool, next_due: Timestamp) {
+    /// Records the result of a probe that ended at `now`, and when the next one is due. A liveness
+    /// probe without a response does not change the schedule: the scheduled probes decide about
+    /// health.
+    pub(super) fn record(&mut self, lease: &Lease, error: Option<ProbeError>, now: Timestamp, next_due: Timestamp) {
         let Lease { started, reason, .. } = *lease;
-        self.last = Some(LastProbe { started, reason, passed, unanswered });
+        let last = LastProbe { started, ended: now, reason, error };
+        let unanswered = last.is_unanswered();
+        (self.last, self.elsewhere_at) = (Some(last), None);
         self.silent_since = unanswered.then(|| self.silent_since.unwrap_or(lease.started));
         if lease.reason != ProbeReason::Liveness || !unanswered {
             self.due = next_due;
@@ -186,6 +208,7 @@ impl ProbeSchedule {
     /// Records that another pool probed the server at `probed_at`, so that the next probe is due at
     /// `due`. A probe that a later failure made due is not deferred.
     pub(super) fn on_probed_elsewhere(&mut self, probed_at: Timestamp, due: Timestamp) {
+        self.elsewhere_at = Some(probed_at);
         let is_expedited = self.expedited_at.is_some_and(|at| at >= self.due && at > probed_at);
         if !is_expedited {
             self.defer_until(due);
@@ -209,6 +232,7 @@ impl ProbeSchedule {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::classify::Failure;
 
     const TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -230,12 +254,12 @@ mod tests {
             let lease = lease(&mut schedule, start);
             assert_eq!(silence(&schedule, start), Some(expected), "in flight");
             assert!(schedule.redeem(&lease));
-            schedule.record(&lease, false, true, at(300));
+            schedule.record(&lease, Some(ProbeError::Failure(Failure::Timeout)), at(300), at(300));
             assert_eq!(silence(&schedule, start), Some(expected), "unanswered");
         }
         let answered = lease(&mut schedule, 400);
         assert!(schedule.redeem(&answered) && !schedule.redeem(&answered));
-        schedule.record(&answered, false, false, at(500));
+        schedule.record(&answered, Some(ProbeError::Body), at(500), at(500));
         assert_eq!(silence(&schedule, 400), None);
     }
 

@@ -74,6 +74,13 @@ impl PoolState {
         self.take_due_probe(started, now)
     }
 
+    /// Returns the probe of one server, if it is due.
+    pub(crate) fn next_probe_of(&mut self, id: ServerId, now: Timestamp) -> Option<Lease> {
+        let now = self.advance(now);
+        let schedule = self.servers.get(id.index()).filter(|_| self.index.probed.contains(id))?.schedule();
+        (schedule.is_urgent(now) || schedule.is_due(now, now)).then(|| self.lease(id, now)).flatten()
+    }
+
     /// Records the result of a probe. An expired lease changes nothing, and neither does a failure
     /// of this machine.
     #[expect(clippy::needless_pass_by_value, reason = "a lease is used up here")]
@@ -91,6 +98,13 @@ impl PoolState {
         }
     }
 
+    /// Describes the failure of a server that was reported at this time: the cause as the host
+    /// knows it, such as `certificate expired`. For status pages.
+    pub fn describe_failure(&mut self, id: ServerId, cause: &str, now: Timestamp) {
+        let now = self.advance(now);
+        self.observe(id, Signal::FailureDescribed(cause), now);
+    }
+
     /// Returns a lease whose probe was canceled: it shows nothing, and the server may be probed
     /// again.
     #[expect(clippy::needless_pass_by_value, reason = "a lease is used up here")]
@@ -103,7 +117,7 @@ impl PoolState {
     /// Returns the age at which an attempt on a server is overdue; `None` without liveness checks
     /// or another server.
     pub(crate) fn first_liveness_check(&self, id: ServerId, last_resort: bool) -> Option<Duration> {
-        let limit = self.service.retry.liveness_check_after.filter(|_| self.index.enabled.len() > 1)?;
+        let limit = self.service.retry.liveness_check_after.filter(|_| self.index.permitted.len() > 1)?;
         Some(self.servers.get(id.index())?.stall().first_check(limit, last_resort))
     }
 
@@ -124,16 +138,16 @@ impl PoolState {
             return Liveness::Alive;
         };
         let last = server.schedule().last().filter(|last| last.started >= info.started);
-        if let Some(failed) = last.filter(|last| !last.passed && !server.stall().responded_after(last.started)) {
+        if let Some(failed) = last.filter(|last| !last.passed() && !server.stall().responded_after(last.started)) {
             let decided_at = waiting_since + check_after + timeout;
             // Silence lasts until it is broken; an error that the application responded with has to
             // be confirmed.
-            let is_fresh = failed.unanswered || now.since(failed.started) <= Self::PROBE_RESULT_TTL;
+            let is_fresh = failed.is_unanswered() || now.since(failed.started) <= Self::PROBE_RESULT_TTL;
             if now >= decided_at && is_fresh && !self.is_overloaded(now) {
                 self.observe(id, Signal::Hung(Cause::Hung), now);
                 return Liveness::Hung { confirmed: true };
             }
-            if now < decided_at && !failed.unanswered {
+            if now < decided_at && !failed.is_unanswered() {
                 return Liveness::Undecided { until: decided_at };
             }
         }
@@ -178,6 +192,11 @@ impl PoolState {
         })
     }
 
+    /// Returns whether a server has responded to a request after `since`.
+    pub(crate) fn has_responded_after(&self, id: ServerId, since: Timestamp) -> bool {
+        self.servers.get(id.index()).is_some_and(|server| server.stall().responded_after(since))
+    }
+
     /// Ejects a server whose application responds to no requests, even if its probes pass.
     fn detect_hung_application(&mut self, id: ServerId, started: Timestamp, check_after: Duration, now: Timestamp) {
         let hung = self
@@ -212,6 +231,10 @@ impl PoolState {
             next.filter(|_| in_flight < Self::MAX_PROBES_IN_FLIGHT)
         };
         let id = self.index.probed.iter().find(is_urgent).or_else(scheduled)?;
+        self.lease(id, now)
+    }
+
+    fn lease(&mut self, id: ServerId, now: Timestamp) -> Option<Lease> {
         let timeout = self.service.health_check_of(id)?.timeout;
         let lease = self.servers.get_mut(id.index())?.lease(id, self.next_lease, timeout, now);
         self.next_lease = self.next_lease.wrapping_add(1);

@@ -4,7 +4,10 @@
 //! carried over for every server that keeps its name and its address. A server that is new, or has
 //! moved, starts unknown.
 
+use std::sync::{Arc, Mutex};
+
 use super::{Pool, PoolState};
+use crate::drill::{Drill, DrillKind};
 use crate::server_set::ServerId;
 use crate::service::Server;
 use crate::service::Service;
@@ -19,6 +22,19 @@ impl Pool {
         let previous = self.update(|previous| previous.clone());
         new.update(|state| state.inherit(&previous, now));
         new
+    }
+
+    /// Returns a copy for one drilled request. What happens on it has no effect on this pool.
+    /// It has no requests in flight, because it would not notice their end.
+    pub fn for_drill(&self, drill: Drill, now: Timestamp) -> Self {
+        if drill.kind == DrillKind::Force {
+            let mut service = self.service.as_ref().clone();
+            service.forced = Some(drill.server);
+            return self.reconfigured(service, 0, now);
+        }
+        let mut state = self.update(|state| state.clone());
+        state.selector.forget_in_flight();
+        Self { service: Arc::clone(&self.service), tokens: self.tokens.clone(), state: Mutex::new(state) }
     }
 }
 
@@ -41,5 +57,8 @@ impl PoolState {
             self.selector.inherit(id, &previous.selector, previous_id);
         }
         self.budget = previous.budget;
+        self.requests = previous.requests.inherited();
+        self.state = previous.state;
+        self.state.track(&self.service, &self.index, now);
     }
 }

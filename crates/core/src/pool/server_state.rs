@@ -5,14 +5,20 @@
 //! into [`Signal`]s, so that no other file depends on the parts of the state that a rule changes.
 
 mod facts;
+mod merge;
 mod observe;
+mod presence;
 mod signal;
 
 use std::time::Duration;
 
+use self::presence::PresenceChange;
 use super::counters::Counters;
 use super::ejection::{Cause, Ejection, EjectionState};
 use super::health::{Health, HealthState};
+use super::last_failure::LastFailure;
+use super::latency_histogram::LatencyHistogram;
+use super::minutes::Minutes;
 use super::probe_schedule::{Lease, ProbeSchedule};
 use super::signals::{Rank, Signals};
 use super::stall::StallDetector;
@@ -22,6 +28,7 @@ use crate::time::Timestamp;
 
 pub(super) use self::facts::{EjectionFact, FailbackFact, HealthFact};
 pub(super) use self::observe::{Context, EjectionPermit};
+pub(super) use self::presence::Presence;
 pub(super) use self::signal::Signal;
 
 /// The state of one server.
@@ -33,13 +40,42 @@ pub(super) struct ServerState {
     stall: StallDetector,
     recovery: Recovery,
     schedule: ProbeSchedule,
+    presence: PresenceChange,
     counters: Counters,
+    latencies: LatencyHistogram,
+    minutes: Minutes,
+    last_failure: Option<LastFailure>,
     /// When a probe last counted, and when the server was ejected or unejected last. The times of
     /// facts only grow: see `later` in `observe.rs`.
     probed_at: Timestamp,
     state_changed_at: Timestamp,
     /// Whether it was held back or released last.
     failback: FailbackFact,
+    /// Where the newest signal came from, and its time.
+    knowledge: Option<(KnowledgeSource, Timestamp)>,
+}
+
+/// Where a signal from a server came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum KnowledgeSource {
+    /// A probe of this pool.
+    Probe,
+    /// A request of this pool.
+    Traffic,
+    /// Another pool, such as that of a monitor.
+    Shared,
+}
+
+impl KnowledgeSource {
+    /// Returns the stable code.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Probe => "probe",
+            Self::Traffic => "traffic",
+            Self::Shared => "shared",
+        }
+    }
 }
 
 /// How far a server that was unavailable has returned.
@@ -190,6 +226,9 @@ impl ServerState {
     }
 
     pub(super) fn is_stalled(&self, service: &Service, id: ServerId, now: Timestamp) -> bool {
+        if !self.stall.is_suspected() {
+            return false;
+        }
         let check = service.health_check_of(id);
         let (Some(check), Some(_)) = (check, service.retry.liveness_check_after) else { return false };
         self.stall.is_stalled(self.schedule.silence(now), check.timeout, now)
@@ -218,6 +257,11 @@ impl ServerState {
         is_hung || (is_suspected && !self.stall.was_alive_within(Self::RESPONSIVE_WINDOW, now))
     }
 
+    /// Returns where the newest signal came from, and its time.
+    pub(super) const fn knowledge(&self) -> Option<(KnowledgeSource, Timestamp)> {
+        self.knowledge
+    }
+
     pub(super) const fn stall(&self) -> &StallDetector {
         &self.stall
     }
@@ -236,6 +280,18 @@ impl ServerState {
 
     pub(super) const fn counters(&self) -> Counters {
         self.counters
+    }
+
+    pub(super) const fn latencies(&self) -> &LatencyHistogram {
+        &self.latencies
+    }
+
+    pub(super) const fn minutes(&self) -> &Minutes {
+        &self.minutes
+    }
+
+    pub(super) const fn last_failure(&self) -> Option<&LastFailure> {
+        self.last_failure.as_ref()
     }
 
     /// Takes the lease for a probe.
@@ -268,6 +324,7 @@ impl ServerState {
             Recovery::AwaitingFailback { .. } if service.failback == Failback::Auto => Recovery::None,
             recovery => recovery,
         };
+        state.track_presence(service, id, now, now);
         state
     }
 
@@ -293,7 +350,7 @@ impl ServerState {
     }
 
     fn probe_failed(&self) -> bool {
-        self.health.health() == Health::Unhealthy || self.schedule.last().is_some_and(|last| !last.passed)
+        self.health.health() == Health::Unhealthy || self.schedule.last().is_some_and(|last| !last.passed())
     }
 }
 

@@ -80,8 +80,8 @@ pub struct ServerSnapshot {
 }
 
 impl PoolState {
-    /// The oldest fact that is merged.
-    const MAX_FACT_AGE: Duration = Duration::from_secs(5 * 60);
+    /// The oldest fact that [`merge`](Self::merge) accepts.
+    pub const MAX_FACT_AGE: Duration = Duration::from_secs(5 * 60);
 
     /// How far the clock of another host may be ahead.
     const MAX_CLOCK_SKEW: Duration = Duration::from_secs(30);
@@ -126,6 +126,12 @@ impl PoolState {
     ///
     /// No events are reported: the pool that observed a change has reported it.
     pub fn merge(&mut self, snapshot: &Snapshot, now: Timestamp) {
+        self.merge_within(snapshot, Self::MAX_FACT_AGE, now);
+    }
+
+    /// Merges facts like [`merge`](Self::merge), up to another age. For a store that is written
+    /// only when a state changes: there an old fact may be the newest.
+    pub fn merge_within(&mut self, snapshot: &Snapshot, max_age: Duration, now: Timestamp) {
         let now = self.advance(now);
         if !snapshot.scope.is_empty() && snapshot.scope != self.scope {
             return;
@@ -137,14 +143,14 @@ impl PoolState {
                 continue;
             };
             if entry.identity == 0 || entry.identity == identity(server, self.service.health_check_of(id)) {
-                self.merge_entry(id, entry, now);
+                self.merge_entry(id, entry, max_age, now);
             }
         }
     }
 
-    fn merge_entry(&mut self, id: ServerId, entry: &ServerSnapshot, now: Timestamp) {
+    fn merge_entry(&mut self, id: ServerId, entry: &ServerSnapshot, max_age: Duration, now: Timestamp) {
         let time = |at: u64| self.time.time_at(Timestamp::from_millis(at));
-        let is_current = |at: Timestamp| at <= now + Self::MAX_CLOCK_SKEW && now.since(at) <= Self::MAX_FACT_AGE;
+        let is_current = |at: Timestamp| at <= now + Self::MAX_CLOCK_SKEW && now.since(at) <= max_age;
         // Limits must not depend on when a fact arrives: a fact that arrives twice is the same one.
         let changed_at = time(entry.state_changed_at);
         let latest = changed_at + self.service.ejection.max_time.max(Ejection::LONGEST_PAUSE);

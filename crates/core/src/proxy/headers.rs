@@ -22,9 +22,20 @@ pub const FALLBACK_HEADER: &str = "x-tunnel-balancer";
 /// use.
 pub const CONFIG_HEADER: &str = "x-tunnel-balancer-config";
 
+/// Requests a trace: its value is a token. The response has the decisions in a header of this name.
+/// Copies of a client or server are never passed on.
+pub const TRACE_HEADER: &str = "x-balancer-trace";
+
+/// Lets a request see a server as down, for a drill. The response of such a request has it, too.
+/// Copies of a client or server are never passed on.
+pub const DRILL_HEADER: &str = "x-balancer-drill";
+
 /// Set on requests to servers and on responses: the id of the request in the log. That of a client
 /// is replaced, because ids that clients choose would join unrelated requests in logs.
 pub const REQUEST_ID: &str = "x-request-id";
+
+/// The headers of the balancer on responses. Those of a server are not passed on.
+pub(super) const RESPONSE_HEADERS: [&str; 4] = [SERVED_BY, FALLBACK_HEADER, TRACE_HEADER, DRILL_HEADER];
 
 /// The value of [`SERVED_BY`] on local replies.
 pub const SERVED_BY_BALANCER: &str = "tunnel-balancer";
@@ -36,18 +47,35 @@ pub const PROBE_USER_AGENT: &str = concat!("tunnel-balancer/", env!("CARGO_PKG_V
 ///
 /// They are, line by line: the balancer's own headers; those that the balancer sets; `Forwarded`,
 /// the standard form of these, and `Proxy`, which becomes the environment variable `HTTP_PROXY` of
-/// CGI programs ("httpoxy", CVE-2016-5385); headers by which some frameworks replace the path or
-/// the method that was routed, cached and classified as safe; and `Expect`, to which hosts respond
-/// themselves: not all clients for servers skip a `100 Continue`.
+/// CGI programs ("httpoxy", CVE-2016-5385); headers by which some frameworks replace the path, the
+/// method, the host or the scheme that was routed, cached and classified as safe; and `Expect`, to
+/// which hosts respond themselves: not all clients for servers skip a `100 Continue`.
 #[rustfmt::skip]
-pub const STRIPPED_REQUEST_HEADERS: [&str; 15] = [
-    SERVED_BY, FALLBACK_HEADER, CONFIG_HEADER, LOOP_HEADER,
+pub const STRIPPED_REQUEST_HEADERS: [&str; 26] = [
+    SERVED_BY, FALLBACK_HEADER, CONFIG_HEADER, LOOP_HEADER, TRACE_HEADER, DRILL_HEADER,
     "x-real-ip", REQUEST_ID,
     "forwarded", "x-forwarded", "proxy",
-    "x-original-url", "x-rewrite-url",
-    "x-http-method-override", "x-http-method", "x-method-override",
+    "x-original-url", "x-rewrite-url", "x-override-url", "x-original-uri",
+    "x-http-method-override", "x-http-method", "x-method-override", "x-original-method",
+    "x-original-host", "x-http-host-override", "x-host",
+    "x-scheme", "x-url-scheme", "front-end-https",
     "expect",
 ];
+
+/// Headers in which applications expect the address of the client, besides those that the balancer
+/// sets and those of Cloudflare.
+#[rustfmt::skip]
+const CLIENT_ADDRESS_HEADERS: [&str; 13] = [
+    "x-client-ip", "client-ip", "x-cluster-client-ip", "fastly-client-ip", "fly-client-ip",
+    "proxy-client-ip", "wl-proxy-client-ip", "do-connecting-ip", "x-appengine-user-ip",
+    "forwarded-for", "x-originating-ip", "x-remote-ip", "x-remote-addr",
+];
+
+/// Returns whether applications may take the value of a header for the address of the client. Hosts
+/// remove such headers of clients.
+pub fn is_client_address(name: &str) -> bool {
+    CLIENT_ADDRESS_HEADERS.contains(&&*canonical(name))
+}
 
 /// Returns whether a client's header of this name is not passed on to a server. `is_secret` is
 /// whether a [`canonical`] name is that of a header that the service sets for one of its servers.
@@ -139,20 +167,26 @@ pub trait HeaderFields {
 /// # Errors
 /// Those of the fields.
 pub fn remove_hop_by_hop<H: HeaderFields>(fields: &mut H) -> Result<(), H::Error> {
-    if let Some(names) = fields.get("connection")? {
-        for name in names.split(',').map(|name| name.trim().to_ascii_lowercase()) {
-            // `Connection: Host` must not change the meaning of the message.
-            if !PROTECTED_HEADERS.contains(&name.as_str()) {
-                fields.remove(&name)?;
-            }
-        }
-    }
-    HOP_BY_HOP.iter().try_for_each(|name| fields.remove(name))
+    let named = fields.get("connection")?.unwrap_or_default().to_ascii_lowercase();
+    // `Connection: Host` must not change the meaning of the message.
+    let is_named = |name: &str| named.split(',').any(|n| n.trim() == name) && !PROTECTED_HEADERS.contains(&name);
+    fields.remove_if(|name| HOP_BY_HOP.contains(&name) || is_named(name))
+}
+
+/// Returns whether a body has a transfer coding that hosts do not decode. It is removed from the
+/// head, so the body would have another meaning.
+///
+/// # Errors
+/// Those of the fields.
+pub fn has_unknown_coding<H: HeaderFields>(fields: &H) -> Result<bool, H::Error> {
+    let codings = fields.get("transfer-encoding")?.unwrap_or_default().to_ascii_lowercase();
+    let mut codings = codings.split(',').map(str::trim).filter(|coding| !matches!(*coding, "" | "identity"));
+    Ok(codings.next().is_some_and(|first| first != "chunked") || codings.next().is_some())
 }
 
 /// Headers that `Connection` cannot remove, because they define the target and the length of the
 /// message.
-const PROTECTED_HEADERS: [&str; 3] = ["host", "content-length", ""];
+const PROTECTED_HEADERS: [&str; 2] = ["host", "content-length"];
 
 impl HeaderFields for http::HeaderMap {
     type Error = InvalidHeaderValue;
@@ -293,6 +327,25 @@ mod tests {
         for name in ["x_other", "x-forwardedness", "xforwarded-for", "x--real-ip", "proxy-status", "cf-ray", "x-tokens"]
         {
             assert!(!is_stripped(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn one_chunked_coding_is_known() {
+        let table: [(&[&str], bool); 9] = [
+            (&[], false),
+            (&["chunked"], false),
+            (&["Chunked "], false),
+            (&["identity"], false),
+            (&["", "chunked"], false),
+            (&["gzip, chunked"], true),
+            (&["gzip", "chunked"], true),
+            (&["chunked", "chunked"], true),
+            (&["xchunked"], true),
+        ];
+        for (lines, expected) in table {
+            let lines: Vec<(&str, &str)> = lines.iter().map(|line| ("transfer-encoding", *line)).collect();
+            assert_eq!(has_unknown_coding(&map(&lines)).unwrap(), expected, "{lines:?}");
         }
     }
 

@@ -166,18 +166,15 @@ impl ProxiedRequest {
         let service = self.service();
         let Some(server) = service.server(served_by) else { return Ok(()) };
         headers::remove_hop_by_hop(fields)?;
+        fields.remove_if(|name| headers::RESPONSE_HEADERS.contains(&name))?;
         if let Some(id) = &self.id {
             fields.set(headers::REQUEST_ID, id.as_str())?;
         }
         if service.served_by_header {
             fields.set(headers::SERVED_BY, &server.name)?;
-        } else {
-            fields.remove(headers::SERVED_BY)?;
         }
         if last_resort {
             fields.set(headers::FALLBACK_HEADER, "fallback")?;
-        } else {
-            fields.remove(headers::FALLBACK_HEADER)?;
         }
         let public = |url: &str| rewrite::location(url, &server.url, service, &self.scheme, &self.authority);
         for name in rewrite::LOCATION_HEADERS {
@@ -236,6 +233,8 @@ mod tests {
             ("x-real-ip", "1.2.3.4"),
             ("forwarded", "for=1.2.3.4"),
             ("x-served-by", "me"),
+            ("x-balancer-trace", "the token"),
+            ("x_balancer_drill", "t=1"),
             ("x-original-url", "/admin"),
             ("x-method-override", "DELETE"),
             ("x-forwarded-port", "1"),
@@ -277,12 +276,15 @@ mod tests {
             ("set-cookie", "s=1; Domain=a.example"),
             ("set-cookie", "t=2"),
             ("x-served-by", "the server's own"),
+            ("x-balancer-trace", "the server's own"),
+            ("x-balancer-drill", "the server's own"),
             ("x-tunnel-balancer", "fallback"),
         ]);
         request.prepare_response(&mut sent, ServerId::new(0).unwrap(), false).unwrap();
         assert_eq!(sent["location"], "http://app.test:80/login");
         assert_eq!((&sent["x-served-by"], sent.get("x-tunnel-balancer")), (&"a".parse().unwrap(), None));
         assert_eq!(sent["x-request-id"], "0000000000000abc");
+        assert!(!sent.contains_key("x-balancer-trace") && !sent.contains_key("x-balancer-drill"));
         let cookies: Vec<_> = sent.get_all("set-cookie").iter().map(|value| value.to_str().unwrap()).collect();
         assert_eq!(cookies[..2], ["s=1; Domain=app.test", "t=2"]);
         assert!(cookies[2].starts_with("lb=") && !cookies[2].contains("Secure"), "{cookies:?}");

@@ -125,7 +125,9 @@ pub fn destination(value: &str, server: &Server, service: &Service, authority: &
     };
     let target = url.target(service.server_path(rest));
     let (scheme, _, path) = split_url(&target)?;
-    (is_web && is_public).then(|| format!("{scheme}://{host}{path}"))
+    // Another path would be that of another resource of the server.
+    let has_prefix = service.strip_prefix.as_deref().is_none_or(|prefix| has_path_prefix(rest, prefix));
+    (is_web && is_public && has_prefix).then(|| format!("{scheme}://{host}{path}"))
 }
 
 /// Returns the `Set-Cookie` of `server` for the client; `None` if it is unchanged.

@@ -3,7 +3,6 @@
 //! Of several services that match, the one with the most specific host is selected, and of these
 //! the one with the longest path. A host without a matching path is served by a wildcard.
 
-use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -46,7 +45,7 @@ impl Services {
     pub fn new(services: impl IntoIterator<Item = Service>, seed: u64) -> Self {
         let mut seeds = Rng::new(seed);
         let pools = services.into_iter().map(|service| Arc::new(Pool::new(service, seeds.next_u64())));
-        Self { hosts: by_host(pools), without_secrets: Vec::new(), replay: Arc::default() }
+        Self { hosts: by_host(pools.collect()), without_secrets: Vec::new(), replay: Arc::default() }
     }
 
     /// Sets the addresses of services that cannot serve, because their secrets are missing or
@@ -74,7 +73,7 @@ impl Services {
                 None => Arc::new(Pool::new(service, seed)),
             }
         });
-        Self { hosts: by_host(pools), without_secrets: Vec::new(), replay: Arc::clone(&self.replay) }
+        Self { hosts: by_host(pools.collect()), without_secrets: Vec::new(), replay: Arc::clone(&self.replay) }
     }
 
     /// Returns the service that a request for `url` is for. `has_loop_header` is whether it has
@@ -139,19 +138,25 @@ impl Services {
         self.hosts.keys().filter(|known| **known != host && is_similar(known, &host)).take(3).cloned().collect()
     }
 
+    /// Returns the pool of the service with this host and path, as the configuration has them.
+    pub fn pool(&self, host: &str, path: &str) -> Option<&Arc<Pool>> {
+        self.hosts.get(host)?.iter().find(|pool| pool.service().path == path)
+    }
+
     /// Returns all pools, in the order of their hosts.
     pub fn pools(&self) -> impl Iterator<Item = &Arc<Pool>> {
         self.hosts.values().flatten()
     }
 }
 
-fn by_host(pools: impl Iterator<Item = Arc<Pool>>) -> BTreeMap<String, Vec<Arc<Pool>>> {
+/// Takes a list, so that it is compiled once.
+fn by_host(pools: Vec<Arc<Pool>>) -> BTreeMap<String, Vec<Arc<Pool>>> {
     let mut hosts = BTreeMap::<String, Vec<Arc<Pool>>>::new();
     for pool in pools {
-        hosts.entry(pool.service().host.clone()).or_default().push(pool);
-    }
-    for pools in hosts.values_mut() {
-        pools.sort_by_key(|pool| Reverse(pool.service().path.len()));
+        // The longest paths first. A sort would add several kilobytes to a Worker.
+        let pools = hosts.entry(pool.service().host.clone()).or_default();
+        let length = pool.service().path.len();
+        pools.insert(pools.partition_point(|other| other.service().path.len() >= length), pool);
     }
     hosts
 }

@@ -44,6 +44,8 @@ pub struct RequestMeta {
     /// The server that the client's affinity cookie names, from
     /// [`Pool::affinity_server`](crate::Pool::affinity_server). Default none.
     pub affinity_server: Option<ServerId>,
+    /// Whether the decisions are recorded as a [`Trace`](crate::Trace). Default no.
+    pub trace: bool,
 }
 
 impl RequestMeta {
@@ -56,6 +58,7 @@ impl RequestMeta {
             body: Body::Replayable,
             hash_key: 0,
             affinity_server: None,
+            trace: false,
         }
     }
 
@@ -89,7 +92,7 @@ impl RequestMeta {
 
     /// Returns whether running the request twice has the effect of running it once (RFC 9110,
     /// section 9.2.2), or is allowed.
-    fn is_idempotent(&self, settings: &RetrySettings) -> bool {
+    pub(crate) fn is_idempotent(&self, settings: &RetrySettings) -> bool {
         self.is_safe() || self.method.is_idempotent() || self.idempotency_key || settings.non_idempotent
     }
 

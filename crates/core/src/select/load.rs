@@ -18,9 +18,8 @@ pub(crate) struct InFlight {
 
 impl InFlight {
     /// Returns the number of requests in flight.
-    pub(crate) fn count(&mut self, now: Timestamp, max_duration: Duration) -> u32 {
-        self.rotate(epoch(now, max_duration));
-        self.current + self.previous
+    pub(crate) fn count(&self, now: Timestamp, max_duration: Duration) -> u32 {
+        self.count_in(epoch(now, max_duration))
     }
 
     /// Returns the number of requests in flight, for callers that compare several servers and

@@ -18,13 +18,15 @@ mod two_choices;
 
 use std::time::Duration;
 
-use self::load::{InFlight, Latency};
+use self::load::Latency;
 use crate::hash::key;
 use crate::rng::Rng;
 use crate::server_set::{ServerId, ServerSet};
 use crate::service::Policy;
 use crate::service::Server;
 use crate::time::Timestamp;
+
+pub(crate) use self::load::InFlight;
 
 /// The memory of the policies: one entry per server, in the order of the service's list.
 #[derive(Clone, Debug)]
@@ -125,6 +127,11 @@ impl Selector {
         }
     }
 
+    /// Forgets the requests in flight.
+    pub(crate) fn forget_in_flight(&mut self) {
+        self.candidates.iter_mut().for_each(|candidate| candidate.in_flight = InFlight::default());
+    }
+
     /// Records the response time of a request.
     pub(crate) fn on_response(&mut self, id: ServerId, took: Duration, now: Timestamp) {
         if let Some(candidate) = self.candidates.get_mut(id.index()) {
@@ -147,9 +154,8 @@ impl Selector {
     }
 
     /// Returns the number of requests in flight on a server.
-    pub(crate) fn in_flight(&mut self, id: ServerId, now: Timestamp) -> u32 {
-        let max_duration = self.max_duration;
-        self.candidates.get_mut(id.index()).map_or(0, |candidate| candidate.in_flight.count(now, max_duration))
+    pub(crate) fn in_flight(&self, id: ServerId, now: Timestamp) -> u32 {
+        self.candidates.get(id.index()).map_or(0, |candidate| candidate.in_flight.count(now, self.max_duration))
     }
 
     /// Returns the estimated response time of a server; `None` before the first response.

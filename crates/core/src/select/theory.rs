@@ -87,7 +87,7 @@ impl SyntheticPool {
     /// Returns the number of requests in flight on a server.
     fn in_flight(&self, server: usize) -> u32 {
         self.pool.get(server).map_or(0, |candidate| {
-            let mut in_flight = candidate.in_flight;
+            let in_flight = candidate.in_flight;
             in_flight.count(Self::NOW, Self::MAX_DURATION)
         })
     }

@@ -9,10 +9,12 @@ mod health_check;
 mod policy;
 mod retry;
 mod server;
+mod server_url;
 
 use std::time::Duration;
 
 use crate::server_set::{ServerId, ServerSet};
+use crate::time::Timestamp;
 
 pub use affinity::Affinity;
 pub(crate) use affinity::AffinityTokens;
@@ -20,7 +22,8 @@ pub use ejection::EjectionSettings;
 pub use health_check::{HealthCheck, ProbeError, ProbeKind, ProbeResponse, ProbeResult, StatusRanges};
 pub use policy::{HashOn, Policy};
 pub use retry::{BudgetSettings, RetrySettings};
-pub use server::{HostHeader, Server, ServerHeader, ServerHealthCheck, ServerTls, ServerUrl, ServerUrlError};
+pub use server::{HostHeader, Server, ServerHeader, ServerHealthCheck, ServerTls};
+pub use server_url::{ServerUrl, ServerUrlError, domain_to_ascii};
 
 /// One public hostname, or a part of its paths, with its settings.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,6 +35,9 @@ pub struct Service {
     /// The prefix of the paths that it serves, such as `/api`, without a trailing slash. Empty: all
     /// paths of the host that no other service serves.
     pub path: String,
+    /// The name on status pages, which strangers may read. Default: the first label of the host and
+    /// the path, such as `chat` or `chat/api`, and `default` for a wildcard.
+    pub title: String,
     /// The beginning of [`path`](Self::path) that servers do not get, without a trailing slash.
     /// Default: they get the whole path.
     pub strip_prefix: Option<String>,
@@ -52,6 +58,13 @@ pub struct Service {
     /// Whether all requests get [`LocalReply::Maintenance`](crate::LocalReply::Maintenance).
     /// Servers are probed meanwhile.
     pub maintenance: bool,
+    /// When the maintenance is expected to end, on the host's clock, for `Retry-After`. It does not
+    /// end by itself. Default: unknown.
+    pub maintenance_until: Option<Timestamp>,
+    /// The only server that gets requests, whatever the state of its health. Clients with affinity
+    /// to another one move to it. The others are still probed. Its limit and
+    /// [`writes`](Self::writes) still hold. Default: none.
+    pub forced: Option<ServerId>,
     /// How long the share of a server that was unavailable takes to grow to its full size. Default:
     /// it is full at once.
     pub slow_start: Option<Duration>,
@@ -71,6 +84,12 @@ pub struct Service {
 pub(crate) fn has_path_prefix(path_and_query: &str, prefix: &str) -> bool {
     let rest = path_and_query.strip_prefix(prefix);
     rest.is_some_and(|rest| prefix.is_empty() || rest.is_empty() || rest.starts_with(['/', '?', '#']))
+}
+
+fn default_title(host: &str, path: &str) -> String {
+    let label = host.split(['.', ':']).next().unwrap_or_default();
+    let has_name = label.contains(|c: char| c.is_ascii_alphanumeric());
+    [if has_name { label } else { "default" }, path].concat()
 }
 
 /// When traffic returns to a server that was unavailable.
@@ -112,9 +131,11 @@ impl Service {
         }
         let mut host: String = address.into();
         let path = host.split_off(host.find('/').unwrap_or(host.len()));
+        let path = path.trim_end_matches('/').to_owned();
         Ok(Self {
+            title: default_title(&host, &path),
             host,
-            path: path.trim_end_matches('/').to_owned(),
+            path,
             strip_prefix: None,
             servers,
             policy: Policy::default(),
@@ -124,6 +145,8 @@ impl Service {
             failback: Failback::default(),
             writes: Writes::default(),
             maintenance: false,
+            maintenance_until: None,
+            forced: None,
             slow_start: None,
             affinity: None,
             served_by_header: true,
@@ -133,12 +156,13 @@ impl Service {
     }
 
     /// Returns a service with the settings of this one, and with another address and other servers.
+    /// Its title is the default.
     ///
     /// # Errors
     /// As [`new`](Self::new).
     pub fn with_servers(self, address: impl Into<String>, servers: Vec<Server>) -> Result<Self, ServerCountError> {
-        let Self { host, path, servers, .. } = Self::new(address, servers)?;
-        Ok(Self { host, path, servers, ..self })
+        let Self { host, path, title, servers, .. } = Self::new(address, servers)?;
+        Ok(Self { host, path, title, servers, ..self })
     }
 
     /// Returns host and path, which identify the service in logs and in signatures.

@@ -25,6 +25,20 @@ pub enum Policy {
     Hash(HashOn),
 }
 
+impl Policy {
+    /// Returns the word in the configuration.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Failover => "failover",
+            Self::RoundRobin => "round_robin",
+            Self::Random => "random",
+            Self::LeastRequests => "least_requests",
+            Self::Latency => "latency",
+            Self::Hash(_) => "hash",
+        }
+    }
+}
+
 /// The source of the hash key. An empty value counts as absent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]

@@ -13,7 +13,9 @@ use std::time::Duration;
 
 use tracing::Level;
 use tunnel_balancer_config::Errors;
-use tunnel_balancer_core::{LogEntry, LogEvent, LogLevel, Pool, Reason, Services};
+use tunnel_balancer_core::{LogEntry, LogEvent, LogLevel, Reason, Services};
+use tunnel_balancer_state::TargetKind;
+use tunnel_balancer_state::control::Override;
 
 use crate::config_file::ConfigFile;
 
@@ -56,13 +58,6 @@ pub(crate) fn emit(entry: &LogEntry<'_>) {
     }
 }
 
-/// Emits the state changes of a pool since the last call.
-pub(crate) fn emit_transitions(pool: &Pool) {
-    for event in pool.update(|state| state.drain_events()) {
-        emit(&LogEntry::transition(event, pool.service()));
-    }
-}
-
 /// Emits that a configuration is in use, and its warnings.
 pub(crate) fn config_loaded(file: &ConfigFile, services: &Services, detail: &str) {
     let source = file.name();
@@ -81,6 +76,27 @@ pub(crate) fn missing_secrets(file: &ConfigFile, addresses: &[String], errors: O
     }
 }
 
+/// Emits that targets of notifications are not used, because their secrets are missing.
+pub(crate) fn targets_without_secrets(file: &ConfigFile, targets: &[TargetKind], errors: Option<&Errors>) {
+    let source = file.name();
+    for errors in errors.into_iter().filter(|_| !targets.is_empty()) {
+        emit(&LogEntry {
+            reason: Some(Reason::MissingSecret),
+            detail: Some(errors.in_file(&source).to_string()),
+            source: Some(&source),
+            ..LogEntry::new(LogLevel::Warn, LogEvent::NotificationFailed)
+        });
+    }
+}
+
+/// Emits that the status endpoint has no token, because its secret is missing.
+pub(crate) fn status_without_secret(file: &ConfigFile, is_missing: bool, errors: Option<&Errors>) {
+    let source = file.name();
+    for errors in errors.into_iter().filter(|_| is_missing) {
+        emit(&LogEntry::status_without_secret(&source, errors.in_file(&source).to_string()));
+    }
+}
+
 /// Emits that a configuration or a certificate is invalid. The previous one stays in use.
 pub(crate) fn config_rejected(source: &str, reason: Reason, detail: String) {
     emit(&LogEntry::config_rejected(source, reason, detail));
@@ -91,6 +107,22 @@ pub(crate) fn config_rejected(source: &str, reason: Reason, detail: String) {
 pub(crate) fn connection_rejected(reason: Reason, client: &str, detail: &str, connections: u64) {
     let (event, reason) = (LogEvent::ConnectionRejected.as_str(), reason.as_str());
     tracing::warn!(target: TARGET, event, reason, detail, client, connections);
+}
+
+/// Emits a change that an operator made, or that was ended before its time.
+pub(crate) fn control_changed(change: &Override) {
+    emit(&change.log_entry(LogEvent::ControlChanged));
+}
+
+/// Emits the end of a change by its duration.
+pub(crate) fn control_expired(change: &Override) {
+    emit(&change.log_entry(LogEvent::ControlExpired));
+}
+
+/// Emits that the file of changes cannot be read or written.
+pub(crate) fn state_file_failed(file: &str, error: &str) {
+    let entry = LogEntry::new(LogLevel::Error, LogEvent::StateFileFailed);
+    emit(&LogEntry { detail: Some(error.to_owned()), source: Some(file), ..entry });
 }
 
 /// Emits that other certificates are in use.
@@ -107,6 +139,12 @@ pub(crate) fn option_limited(option: &str, detail: &str) {
 pub(crate) fn listening(address: SocketAddr, scheme: &str) {
     let event = LogEvent::Listening.as_str();
     tracing::info!(target: TARGET, event, address = address.to_string(), scheme);
+}
+
+/// Emits that the listener of operators accepts connections.
+pub(crate) fn admin_listening(address: SocketAddr) {
+    let event = LogEvent::Listening.as_str();
+    tracing::info!(target: TARGET, event, address = address.to_string(), scheme = "http", source = "--admin");
 }
 
 /// Emits that requests in flight have this time to finish.

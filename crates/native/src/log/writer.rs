@@ -53,7 +53,7 @@ impl LogWriter {
     const CAPACITY: usize = 4 * 1024 * 1024;
 
     /// The maximum time of [`flush`](Self::flush): the reader of the output may have stopped.
-    const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
+    pub(crate) const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 
     /// Creates a log that writes to `output` on its own thread.
     pub fn new(output: impl Write + Send + 'static, format: LogFormat) -> Self {

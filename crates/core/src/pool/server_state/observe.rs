@@ -4,14 +4,15 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use super::facts::{EjectionFact, FailbackFact, HealthFact};
+use super::facts::FailbackFact;
 use super::{Recovery, ServerState, Signal, released};
 use crate::attempt::{AttemptInfo, AttemptResult};
 use crate::classify::{Failure, HealthImpact, Outcome};
 use crate::pool::PoolState;
-use crate::pool::ejection::{Cause, Change, Ejection};
+use crate::pool::ejection::{Cause, Change};
 use crate::pool::event::Transition;
-use crate::pool::health::{Health, HealthState};
+use crate::pool::health::Health;
+use crate::pool::last_failure::{FailureCause, LastFailure};
 use crate::pool::probe_schedule::{LastProbe, Lease, ProbeReason};
 use crate::server_set::ServerId;
 use crate::service::{Failback, HealthCheck, ProbeError, Service};
@@ -30,7 +31,7 @@ pub(in crate::pool) struct Context<'a> {
 
 impl<'a> Context<'a> {
     /// Returns how the server is probed.
-    fn health_check(self) -> Option<&'a HealthCheck> {
+    pub(super) fn health_check(self) -> Option<&'a HealthCheck> {
         self.service.health_check_of(self.id)
     }
 }
@@ -50,7 +51,7 @@ pub(in crate::pool) enum EjectionPermit {
 /// The changes that one signal caused.
 pub(in crate::pool) type Transitions = [Option<Transition>; 2];
 
-const NONE: Transitions = [None, None];
+pub(super) const NONE: Transitions = [None, None];
 
 impl ServerState {
     /// An attempt that was canceled after this time makes a probe due.
@@ -58,7 +59,16 @@ impl ServerState {
 
     /// Records a signal. Apart from leases, this is the only function that changes the state.
     pub(in crate::pool) fn observe(&mut self, signal: Signal<'_>, context: Context<'_>) -> Transitions {
+        let Context { service, id, now, .. } = context;
+        let changes_at = self.change_time(&signal, service, now);
+        let transitions = self.apply(signal, context);
+        self.track_presence(service, id, changes_at, now);
+        transitions
+    }
+
+    fn apply(&mut self, signal: Signal<'_>, context: Context<'_>) -> Transitions {
         let now = context.now;
+        self.knowledge = signal.source(now).or(self.knowledge);
         match signal {
             Signal::AttemptStarted(info) => self.on_attempt_started(info, context),
             Signal::AttemptFinished(info, result, impact) => self.on_attempt_finished(info, result, impact, context),
@@ -73,6 +83,11 @@ impl ServerState {
                 NONE
             }
             Signal::Elapsed => self.on_elapsed(context),
+            Signal::FailureDescribed(cause) => {
+                self.last_failure.iter_mut().filter(|last| last.at() == now).for_each(|last| last.describe(cause));
+                NONE
+            }
+            Signal::Inspected => NONE,
             Signal::FailbackReleased => self.on_failback_released(now, context.service),
             Signal::HealthMerged(fact) => self.on_health_merged(fact, context),
             Signal::EjectionMerged(fact) => self.on_ejection_merged(fact, context),
@@ -105,8 +120,9 @@ impl ServerState {
         let is_busy = self.is_responsive(now) || self.stall.is_slow(now.since(info.started), now);
         let impact = if is_timeout && is_busy { HealthImpact::Neutral } else { impact };
         let was_working = !self.ejection.is_active() && self.health.health() != Health::Unhealthy;
-        let stall_ended = matches!(outcome, Outcome::Status(_)) && self.stall.on_response(now.since(info.started), now);
-        self.counters.on_attempt(impact);
+        let took = now.since(info.started);
+        let stall_ended = matches!(outcome, Outcome::Status(_)) && self.stall.on_response(took, now);
+        self.count_attempt(outcome, impact, took, now);
         match impact {
             HealthImpact::Neutral => self.signals.on_canceled(info.started),
             HealthImpact::Success => self.signals.on_success(info.started, now),
@@ -134,6 +150,23 @@ impl ServerState {
         [stall_ended.then_some(Transition::StallEnded), self.on_ejection_change(change, outcome, context)]
     }
 
+    fn count_attempt(&mut self, outcome: Outcome, impact: HealthImpact, took: Duration, now: Timestamp) {
+        let failed = matches!(impact, HealthImpact::Failure | HealthImpact::Fatal);
+        let latency = (impact == HealthImpact::Success).then_some(took);
+        self.counters.on_attempt(impact);
+        self.minutes.record(failed, latency, now);
+        if let Some(latency) = latency {
+            self.latencies.record(latency, now);
+        }
+        if failed {
+            self.on_failure(FailureCause::Attempt(outcome), now);
+        }
+    }
+
+    fn on_failure(&mut self, cause: FailureCause, now: Timestamp) {
+        self.last_failure = Some(LastFailure::new(cause, now));
+    }
+
     fn on_attempt_canceled(&mut self, info: AttemptInfo, was_faster: bool, context: Context<'_>) -> Transitions {
         let now = context.now;
         self.counters.canceled_attempts += 1;
@@ -151,9 +184,10 @@ impl ServerState {
         }
         // A trial is hedged when its response is overdue. So a trial that was slower than its hedge
         // has failed.
-        let settings = &context.service.ejection;
+        let (settings, outcome) = (&context.service.ejection, Outcome::Failed(Failure::Timeout));
         let change = self.ejection.on_attempt(HealthImpact::Failure, true, info.started, now, settings, true);
-        [self.on_ejection_change(change, Outcome::Failed(Failure::Timeout), context), None]
+        self.on_failure(FailureCause::Attempt(outcome), now);
+        [self.on_ejection_change(change, outcome, context), None]
     }
 
     fn on_overdue(&mut self, started: Timestamp, now: Timestamp) -> Transitions {
@@ -172,13 +206,18 @@ impl ServerState {
         if !allowed {
             return NONE;
         }
-        let change = self.ejection.on_hung(cause, context.now, &context.service.ejection);
-        [self.on_ejection_change(change, Outcome::Failed(Failure::Unresponsive), context), None]
+        let (outcome, now) = (Outcome::Failed(Failure::Unresponsive), context.now);
+        let change = self.ejection.on_hung(cause, now, &context.service.ejection);
+        if change.is_some() {
+            self.on_failure(FailureCause::Attempt(outcome), now);
+        }
+        [self.on_ejection_change(change, outcome, context), None]
     }
 
     fn on_response_aborted(&mut self, context: Context<'_>) -> Transitions {
         let (now, outcome) = (context.now, Outcome::Failed(Failure::ConnectionLost));
         self.counters.aborted_responses += 1;
+        self.on_failure(FailureCause::Attempt(outcome), now);
         self.schedule.expedite(now);
         self.signals.on_failure(false, now, now);
         let may_eject = self.may_eject(outcome, context.permit);
@@ -198,6 +237,9 @@ impl ServerState {
         let (passed, unanswered) = (result.is_ok(), result.is_err_and(ProbeError::is_no_response));
         let was_in_traffic = self.is_in_traffic();
         self.counters.on_probe(passed);
+        if let Err(error) = result {
+            self.on_failure(FailureCause::Probe(error), now);
+        }
         let (took, is_scheduled) = (now.since(lease.started()), lease.reason() == ProbeReason::Scheduled);
         let stall_ended = !unanswered && self.stall.on_probe_answered(is_scheduled.then_some(took), now);
         // Liveness probes are sent while a server may be overloaded. Missing responses must not
@@ -216,7 +258,7 @@ impl ServerState {
             self.state_changed_at = later(self.state_changed_at, now);
         }
         let interval = if passed { self.probe_interval(check) } else { check.unhealthy_interval };
-        self.schedule.record(lease, passed, unanswered, now + spread(interval, context.jitter));
+        self.schedule.record(lease, result.err(), now, now + spread(interval, context.jitter));
         self.start_recovery(was_in_traffic, service, now);
         let health = health.map(|_| result.map_or_else(Transition::Unhealthy, |()| Transition::Healthy));
         let traffic =
@@ -228,6 +270,7 @@ impl ServerState {
         let mut transitions = NONE;
         if self.is_stalled(context.service, context.id, context.now) && self.stall.on_stalled() {
             self.counters.stalls += 1;
+            self.on_failure(FailureCause::Attempt(Outcome::Failed(Failure::Unresponsive)), context.now);
             transitions[0] = Some(Transition::Stalled);
         }
         let recovery = self.recovery_at(context.service, context.now);
@@ -239,49 +282,6 @@ impl ServerState {
             recovery => recovery,
         };
         transitions
-    }
-
-    fn on_health_merged(&mut self, fact: HealthFact, context: Context<'_>) -> Transitions {
-        let was_in_traffic = self.is_in_traffic();
-        self.probed_at = fact.probed_at;
-        self.health = HealthState::restored(fact.health, fact.contrary_streak);
-        if let Some(check) = context.health_check() {
-            let interval = spread(self.probe_interval(check), context.jitter);
-            self.schedule.on_probed_elsewhere(fact.probed_at, fact.probed_at + interval);
-        }
-        self.start_slow_start(was_in_traffic, context);
-        NONE
-    }
-
-    fn on_ejection_merged(&mut self, fact: EjectionFact, context: Context<'_>) -> Transitions {
-        let without_trial = |fact| EjectionFact { trial_until: None, ..fact };
-        if without_trial(self.ejection_fact()) == without_trial(fact) {
-            // A trial in another pool shows nothing about the server.
-            self.ejection.on_trial_elsewhere(fact.trial_until);
-            return NONE;
-        }
-        let was_in_traffic = self.is_in_traffic();
-        self.state_changed_at = fact.changed_at;
-        // The clock of the other host may be ahead, but later observations must be newer.
-        let at = fact.changed_at.min(context.now);
-        self.ejection = Ejection::restored(at, fact.ejected_until, fact.ejection_count, fact.cause, fact.trial_until);
-        match fact.ejected_until {
-            Some(_) => self.signals.on_failure_elsewhere(at),
-            None => self.signals.on_success(at, at),
-        }
-        self.start_slow_start(was_in_traffic, context);
-        NONE
-    }
-
-    fn on_failback_merged(&mut self, fact: FailbackFact, context: Context<'_>) -> Transitions {
-        self.failback = fact;
-        if fact.awaiting {
-            self.recovery = Recovery::AwaitingFailback { since: fact.changed_at };
-            self.recovery = self.recovery_at(context.service, context.now);
-        } else if matches!(self.recovery, Recovery::AwaitingFailback { .. }) {
-            self.recovery = released(context.service, fact.changed_at);
-        }
-        NONE
     }
 
     /// Applies an ejection or its end.
@@ -318,15 +318,6 @@ impl ServerState {
         };
     }
 
-    /// Starts the slow start of a server that another pool saw return. Whether it is held back is a
-    /// separate fact.
-    fn start_slow_start(&mut self, was_in_traffic: bool, context: Context<'_>) {
-        let has_returned = !was_in_traffic && self.is_in_traffic() && self.recovery == Recovery::None;
-        if has_returned && context.service.slow_start.is_some() {
-            self.recovery = Recovery::SlowStart { since: context.now };
-        }
-    }
-
     fn on_failback_released(&mut self, now: Timestamp, service: &Service) -> Transitions {
         self.failback = FailbackFact { changed_at: later(self.failback.changed_at, now), awaiting: false };
         if !matches!(self.recovery, Recovery::AwaitingFailback { .. }) {
@@ -348,7 +339,7 @@ impl ServerState {
     }
 
     /// Returns the interval to the next probe: the longer one only if all signals are good.
-    fn probe_interval(&self, check: &HealthCheck) -> Duration {
+    pub(super) fn probe_interval(&self, check: &HealthCheck) -> Duration {
         let is_certain =
             self.health.health() == Health::Healthy && self.health.contrary_streak() == 0 && !self.ejection.is_active();
         if is_certain { check.interval } else { check.unhealthy_interval }
@@ -374,6 +365,6 @@ fn later(last: Timestamp, now: Timestamp) -> Timestamp {
 }
 
 /// Multiplies an interval by a factor around 1.
-fn spread(interval: Duration, jitter: f64) -> Duration {
+pub(super) fn spread(interval: Duration, jitter: f64) -> Duration {
     Duration::try_from_secs_f64(interval.as_secs_f64() * jitter).unwrap_or(interval)
 }

@@ -1,5 +1,6 @@
 //! The observations that change the state of a server.
 
+use super::KnowledgeSource;
 use super::facts::{EjectionFact, FailbackFact, HealthFact};
 use crate::attempt::{AttemptInfo, AttemptResult};
 use crate::classify::HealthImpact;
@@ -29,10 +30,28 @@ pub(in crate::pool) enum Signal<'a> {
     ProbeSkipped,
     /// Time passed: what ends by time is settled.
     Elapsed,
+    /// The cause of the failure that was observed at this moment, as the host knows it.
+    FailureDescribed(&'a str),
+    /// The state is read: a change by time alone is dated.
+    Inspected,
     /// An operator lets traffic return.
     FailbackReleased,
     /// Another pool observed this.
     HealthMerged(HealthFact),
     EjectionMerged(EjectionFact),
     FailbackMerged(FailbackFact),
+}
+
+impl Signal<'_> {
+    /// Returns where the signal came from and when it was observed, if it shows how the server is.
+    pub(super) const fn source(&self, now: Timestamp) -> Option<(KnowledgeSource, Timestamp)> {
+        match self {
+            Self::AttemptFinished(..) | Self::ResponseAborted | Self::Hung(_) => Some((KnowledgeSource::Traffic, now)),
+            Self::ProbeFinished(..) => Some((KnowledgeSource::Probe, now)),
+            Self::HealthMerged(fact) => Some((KnowledgeSource::Shared, fact.probed_at)),
+            Self::EjectionMerged(fact) => Some((KnowledgeSource::Shared, fact.changed_at)),
+            Self::FailbackMerged(fact) => Some((KnowledgeSource::Shared, fact.changed_at)),
+            _ => None,
+        }
+    }
 }

@@ -149,6 +149,10 @@ fn hdr_16_destinations_with_the_public_host_get_the_servers() {
         let rewritten = destination("https://app.test/api/b", server, &service, "app.test");
         assert_eq!(rewritten.as_deref(), Some(expected));
     }
+    // It is not a resource of this service: its server would take it for `/api/other/b`.
+    for value in ["https://app.test/other/b", "https://app.test/apix", "https://app.test"] {
+        assert_eq!(destination(value, a, &service, "app.test"), None, "{value}");
+    }
     for (value, expected) in [("/api/b", "/base/b"), ("/api", "/base/")] {
         assert_eq!(destination(value, b, &service, "app.test").as_deref(), Some(expected));
     }

@@ -1,0 +1,40 @@
+//! Tables of values in JSON.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use tunnel_balancer_config::format_duration;
+
+/// Returns a duration in whole seconds, and in whole minutes from an hour on.
+pub(crate) fn rounded(millis: u64) -> String {
+    let seconds = millis.div_ceil(1_000);
+    let seconds = if seconds >= 3_600 { seconds.div_ceil(60) * 60 } else { seconds };
+    format_duration(Duration::from_secs(seconds))
+}
+
+/// Returns a list; an empty one if it is missing.
+pub(crate) fn list<'a>(value: &'a Value, name: &str) -> &'a [Value] {
+    value.get(name).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
+}
+
+/// Returns a string or a number; `-` if it is missing.
+pub(crate) fn string(value: &Value, name: &str) -> String {
+    match value.get(name) {
+        Some(Value::String(text)) => text.clone(),
+        Some(Value::Number(number)) => number.to_string(),
+        _ => "-".to_owned(),
+    }
+}
+
+/// Aligns columns. Those of `numbers` are aligned to the right.
+pub(crate) fn table<const N: usize>(rows: &[[String; N]], numbers: &[usize]) -> String {
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..N).map(width).collect();
+    let line = |row: &[String; N]| {
+        let cells = row.iter().zip(&widths).enumerate().map(|(column, (cell, width))| {
+            if numbers.contains(&column) { format!("{cell:>width$}") } else { format!("{cell:width$}") }
+        });
+        format!("{}\n", cells.collect::<Vec<_>>().join("  ").trim_end())
+    };
+    rows.iter().map(line).collect()
+}

@@ -1,0 +1,44 @@
+//! The functions of `js/glue.js`, which explains them.
+
+use worker::wasm_bindgen::prelude::wasm_bindgen;
+use worker::wasm_bindgen::{self, JsValue};
+use worker::web_sys::{Request, Response};
+
+#[wasm_bindgen(module = "/js/glue.js")]
+extern "C" {
+    pub(crate) fn connect(exports: &JsValue);
+
+    #[wasm_bindgen(js_name = describeRequest)]
+    pub(crate) fn describe_request(request: &Request) -> String;
+
+    #[wasm_bindgen(catch, js_name = sendCopy)]
+    pub(crate) fn send_copy(
+        slot: usize,
+        request: &Request,
+        url: &str,
+        changes: &str,
+        body: &JsValue,
+        is_abortable: bool,
+    ) -> Result<JsValue, JsValue>;
+
+    #[wasm_bindgen(catch)]
+    pub(crate) fn send(slot: usize, request: &Request, is_abortable: bool) -> Result<JsValue, JsValue>;
+
+    pub(crate) fn cancel(sent: &JsValue);
+
+    pub(crate) fn discard(response: &Response);
+
+    #[wasm_bindgen(catch)]
+    pub(crate) fn respond(response: &Response, changes: &str) -> Result<Response, JsValue>;
+
+    #[wasm_bindgen(catch)]
+    pub(crate) fn reply(status: u16, changes: &str, body: &str) -> Result<Response, JsValue>;
+
+    #[wasm_bindgen(js_name = startTimer)]
+    pub(crate) fn start_timer(slot: usize, milliseconds: u32) -> i32;
+
+    #[wasm_bindgen(js_name = stopTimer)]
+    pub(crate) fn stop_timer(timer: i32);
+
+    pub(crate) fn defer();
+}

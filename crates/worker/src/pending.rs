@@ -1,0 +1,177 @@
+//! Results that JavaScript will have: of requests to servers, and of timers.
+
+use std::cell::RefCell;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+
+use slab::Slab;
+use worker::wasm_bindgen::prelude::wasm_bindgen;
+use worker::wasm_bindgen::{self, JsValue};
+use worker::web_sys::{Request, Response};
+
+use crate::fields::Fields;
+use crate::{glue, task};
+
+thread_local! {
+    static SLOTS: RefCell<Slab<Slot>> = const { RefCell::new(Slab::new()) };
+}
+
+/// The place of one result.
+enum Slot {
+    Waiting(Option<Waker>),
+    Ready(Outcome),
+}
+
+enum Outcome {
+    Response(Received),
+    /// The message of an exception.
+    Exception(String),
+    Time,
+}
+
+/// A response, with what the core reads of it.
+#[derive(Debug)]
+pub(crate) struct Received {
+    pub(crate) response: Response,
+    pub(crate) status: u16,
+    /// Whether it is the end of a WebSocket. The runtime keeps `Upgrade` to itself.
+    pub(crate) is_websocket: bool,
+    pub(crate) fields: Fields,
+}
+
+/// A request to a server. Dropping it cancels the request.
+pub(crate) struct Sent {
+    slot: usize,
+    /// What cancels it, until it has a result.
+    canceler: Option<JsValue>,
+}
+
+impl Sent {
+    /// Sends a request by a function of `js/glue.js`, which gets the number of a slot.
+    ///
+    /// # Errors
+    /// Those of the function.
+    pub(crate) fn new(send: impl FnOnce(usize) -> Result<JsValue, JsValue>) -> Result<Self, JsValue> {
+        let slot = reserve();
+        let canceler = send(slot).inspect_err(|_| release(slot))?;
+        Ok(Self { slot, canceler: Some(canceler) })
+    }
+
+    /// Sends a request.
+    ///
+    /// # Errors
+    /// If the runtime does not send it.
+    pub(crate) fn request(request: &Request) -> Result<Self, JsValue> {
+        Self::new(|slot| glue::send(slot, request, true))
+    }
+}
+
+/// The response, or the message of the exception.
+impl Future for Sent {
+    type Output = Result<Received, String>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some(outcome) = take(self.slot, context) else { return Poll::Pending };
+        self.canceler = None;
+        Poll::Ready(match outcome {
+            Outcome::Response(received) => Ok(received),
+            Outcome::Exception(message) => Err(message),
+            Outcome::Time => Err(String::new()),
+        })
+    }
+}
+
+impl Drop for Sent {
+    fn drop(&mut self) {
+        if let Some(canceler) = &self.canceler {
+            glue::cancel(canceler);
+            release(self.slot);
+        }
+    }
+}
+
+/// A timer. Dropping it stops it.
+pub(crate) struct Timer {
+    slot: usize,
+    id: Option<i32>,
+}
+
+impl Timer {
+    pub(crate) fn new(milliseconds: u32) -> Self {
+        let slot = reserve();
+        Self { slot, id: Some(glue::start_timer(slot, milliseconds)) }
+    }
+}
+
+impl Future for Timer {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        if take(self.slot, context).is_none() {
+            return Poll::Pending;
+        }
+        self.id = None;
+        Poll::Ready(())
+    }
+}
+
+impl Drop for Timer {
+    fn drop(&mut self) {
+        if let Some(id) = self.id {
+            glue::stop_timer(id);
+            release(self.slot);
+        }
+    }
+}
+
+/// Receives the response to a request.
+#[wasm_bindgen]
+#[expect(unreachable_pub, reason = "wasm-bindgen exports public functions only")]
+pub fn complete(slot: usize, response: Response, status: u16, description: &str) {
+    let (websocket, lines) = description.split_once('\n').unwrap_or_default();
+    let (is_websocket, fields) = (!websocket.is_empty(), Fields::new(lines));
+    settle(slot, Outcome::Response(Received { response, status, is_websocket, fields }));
+}
+
+/// Receives the exception of a request.
+#[wasm_bindgen]
+#[expect(unreachable_pub, reason = "wasm-bindgen exports public functions only")]
+pub fn fail(slot: usize, message: String) {
+    settle(slot, Outcome::Exception(message));
+}
+
+/// Receives the end of a timer.
+#[wasm_bindgen]
+#[expect(unreachable_pub, reason = "wasm-bindgen exports public functions only")]
+pub fn fire(slot: usize) {
+    settle(slot, Outcome::Time);
+}
+
+fn reserve() -> usize {
+    SLOTS.with_borrow_mut(|slots| slots.insert(Slot::Waiting(None)))
+}
+
+fn release(slot: usize) {
+    let _ = SLOTS.with_borrow_mut(|slots| slots.try_remove(slot));
+}
+
+fn settle(slot: usize, outcome: Outcome) {
+    let waiting = SLOTS.with_borrow_mut(|slots| Some(std::mem::replace(slots.get_mut(slot)?, Slot::Ready(outcome))));
+    if let Some(Slot::Waiting(Some(waker))) = waiting {
+        task::run_after(|| waker.wake());
+    }
+}
+
+/// Takes the outcome, or registers the task of `context` for it.
+fn take(slot: usize, context: &Context<'_>) -> Option<Outcome> {
+    SLOTS.with_borrow_mut(|slots| match slots.get_mut(slot)? {
+        Slot::Waiting(waker) => {
+            waker.clone_from(&Some(context.waker().clone()));
+            None
+        }
+        Slot::Ready(_) => match slots.try_remove(slot)? {
+            Slot::Ready(outcome) => Some(outcome),
+            Slot::Waiting(_) => None,
+        },
+    })
+}
