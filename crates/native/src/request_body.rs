@@ -61,7 +61,7 @@ impl RequestBody {
                     Err(frame) => trailers = frame.into_trailers().ok(),
                 },
                 Ok(None) => return Some(Self::Buffered(Full::new(read.into()), trailers)),
-                Err(_) if until == deadline || !is_length_known || buffer.memory.is_scarce() => break,
+                Err(_) if until == deadline || !is_length_known || buffer.permit.is_scarce() => break,
                 Err(_) => {}
             }
         }
@@ -132,17 +132,16 @@ impl Body for RequestBody {
     }
 }
 
-/// The room of a buffered body. Released on drop.
+/// The room of a buffered body, which is released on drop.
 pub(crate) struct BufferGuard {
-    memory: Arc<ReplayBuffer>,
-    permit: Option<BufferPermit>,
+    permit: BufferPermit,
     clock: TokioClock,
 }
 
 impl BufferGuard {
     /// Starts to buffer a body. `client` is limited to its share.
     pub(crate) fn take(
-        memory: &Arc<ReplayBuffer>,
+        memory: &ReplayBuffer,
         body: &Incoming,
         client: Option<&str>,
         pool: &Pool,
@@ -152,19 +151,11 @@ impl BufferGuard {
             return None;
         }
         let permit = memory.start(body.size_hint().exact(), client, &pool.service().retry, clock.now())?;
-        Some(Self { memory: Arc::clone(memory), permit: Some(permit), clock })
+        Some(Self { permit, clock })
     }
 
     /// Reserves room for bytes that have arrived. Returns whether they fit.
     fn grow(&self, bytes: usize) -> bool {
-        self.permit.as_ref().is_some_and(|permit| self.memory.grow(permit, bytes as u64, self.clock.now()))
-    }
-}
-
-impl Drop for BufferGuard {
-    fn drop(&mut self) {
-        if let Some(permit) = self.permit.take() {
-            self.memory.release(permit);
-        }
+        self.permit.grow(bytes as u64, self.clock.now())
     }
 }

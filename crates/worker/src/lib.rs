@@ -136,7 +136,7 @@ async fn forward(
     let proxied = proxied.with_id(reply_context.id().clone());
     let permit =
         if incoming.can_buffer() { services.replay.reserve(content_length, settings, JsClock.now()) } else { None };
-    let response = match UpstreamRequest::new(incoming, proxied.clone(), content_length, permit.is_some()).await {
+    match UpstreamRequest::new(incoming, proxied.clone(), content_length, permit.is_some()).await {
         Ok(upstream_request) => {
             let mut meta = upstream_request.meta();
             meta.trace = inspection.is_traced();
@@ -150,9 +150,7 @@ async fn forward(
             respond::with(forwarded, &proxied, pool, reply_context, inspection)
         }
         Err(_) => respond::local_reply(LocalReply::Incomplete, reply_context, Some(pool), None, None),
-    };
-    permit.into_iter().for_each(|permit| services.replay.release(permit));
-    response
+    }
 }
 
 /// Returns the query of a URL, without `?`.

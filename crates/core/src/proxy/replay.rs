@@ -7,17 +7,17 @@
 //! notice, so permits also expire.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::service::RetrySettings;
 use crate::time::Timestamp;
 
-/// The buffered bodies of all requests in progress.
-#[derive(Debug)]
+/// The buffered bodies of all requests in progress. Clones share the memory.
+#[derive(Clone, Debug)]
 pub struct ReplayBuffer {
     capacity: u64,
-    state: Mutex<State>,
+    state: Arc<Mutex<State>>,
 }
 
 #[derive(Debug, Default)]
@@ -41,10 +41,13 @@ struct Buffered {
     client: Option<String>,
 }
 
-/// Permission to buffer one body. Return it with [`ReplayBuffer::release`].
-#[derive(Debug, PartialEq, Eq)]
-#[must_use = "the memory stays reserved until the permit is released or expires"]
-pub struct BufferPermit(u64);
+/// The memory of one buffered body. It is released when the permit is dropped.
+#[derive(Debug)]
+#[must_use = "the memory is released when the permit is dropped"]
+pub struct BufferPermit {
+    id: u64,
+    buffer: ReplayBuffer,
+}
 
 impl Default for ReplayBuffer {
     /// 8 MiB, a sixteenth of the memory of a Worker's isolate.
@@ -62,9 +65,8 @@ impl ReplayBuffer {
     const SHARES: u64 = 8;
 
     /// Creates a buffer of `capacity` bytes.
-    pub const fn new(capacity: u64) -> Self {
-        let state = State { bodies: BTreeMap::new(), bytes: 0, clients: BTreeMap::new(), next_id: 0 };
-        Self { capacity, state: Mutex::new(state) }
+    pub fn new(capacity: u64) -> Self {
+        Self { capacity, state: Arc::default() }
     }
 
     /// Reserves memory for a body of this `Content-Length`, and the service's limit for one of
@@ -78,15 +80,11 @@ impl ReplayBuffer {
     ) -> Option<BufferPermit> {
         let permit = self.start(content_length, None, settings, now)?;
         let bytes = content_length.unwrap_or(settings.max_buffered_body);
-        if self.grow(&permit, bytes, now) {
-            return Some(permit);
-        }
-        self.release(permit);
-        None
+        permit.grow(bytes, now).then_some(permit)
     }
 
     /// Starts to buffer a body, unless its `Content-Length` is above the service's limit. Memory is
-    /// reserved by [`grow`](Self::grow), for bytes that have arrived. `client` is limited to its
+    /// reserved by [`BufferPermit::grow`], for bytes that have arrived. `client` is limited to its
     /// share. `None`: no client is.
     pub fn start(
         &self,
@@ -101,19 +99,40 @@ impl ReplayBuffer {
         is_within.then(|| self.add(body))
     }
 
-    /// Reserves memory for further bytes of a body. Returns whether they fit. Otherwise the body
-    /// has to be streamed.
-    pub fn grow(&self, permit: &BufferPermit, bytes: u64, now: Timestamp) -> bool {
+    /// Returns whether more than half of the memory is reserved. Bodies that pause should then be
+    /// streamed.
+    pub fn is_scarce(&self) -> bool {
+        self.state().bytes > self.capacity / 2
+    }
+
+    fn add(&self, body: Buffered) -> BufferPermit {
         let mut state = self.state();
-        if state.bytes.saturating_add(bytes) > self.capacity {
+        let id = state.next_id;
+        state.next_id += 1;
+        state.bodies.insert(id, body);
+        BufferPermit { id, buffer: self.clone() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl BufferPermit {
+    /// Reserves memory for further bytes of the body. Returns whether they fit. Otherwise the body
+    /// has to be streamed.
+    pub fn grow(&self, bytes: u64, now: Timestamp) -> bool {
+        let capacity = self.buffer.capacity;
+        let mut state = self.buffer.state();
+        if state.bytes.saturating_add(bytes) > capacity {
             state.remove_expired(now);
         }
         let State { bodies, bytes: all, clients, .. } = &mut *state;
-        let Some(body) = bodies.get_mut(&permit.0) else { return false };
+        let Some(body) = bodies.get_mut(&self.id) else { return false };
         let of_client = body.client.as_ref().and_then(|client| clients.get(client)).copied().unwrap_or_default();
         let is_within = |reserved: u64, limit: u64| reserved.saturating_add(bytes) <= limit;
-        let fits_share = body.client.is_none() || is_within(of_client, self.capacity / Self::SHARES);
-        if !fits_share || !is_within(*all, self.capacity) || !is_within(body.bytes, body.limit) {
+        let fits_share = body.client.is_none() || is_within(of_client, capacity / ReplayBuffer::SHARES);
+        if !fits_share || !is_within(*all, capacity) || !is_within(body.bytes, body.limit) {
             return false;
         }
         body.bytes += bytes;
@@ -124,30 +143,18 @@ impl ReplayBuffer {
         true
     }
 
-    /// Returns whether more than half of the memory is reserved. Bodies that pause should then be
-    /// streamed.
+    /// Returns whether memory is scarce: see [`ReplayBuffer::is_scarce`].
     pub fn is_scarce(&self) -> bool {
-        self.state().bytes > self.capacity / 2
-    }
-
-    /// Releases the memory of a body.
-    #[expect(clippy::needless_pass_by_value, reason = "a permit is used up here")]
-    pub fn release(&self, permit: BufferPermit) {
-        self.state().remove(permit.0);
-    }
-
-    fn add(&self, body: Buffered) -> BufferPermit {
-        let mut state = self.state();
-        let id = state.next_id;
-        state.next_id += 1;
-        state.bodies.insert(id, body);
-        BufferPermit(id)
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.buffer.is_scarce()
     }
 }
+
+impl Drop for BufferPermit {
+    fn drop(&mut self) {
+        self.buffer.state().remove(self.id);
+    }
+}
+
 impl State {
     fn remove(&mut self, id: u64) {
         let Some(body) = self.bodies.remove(&id) else { return };
@@ -183,10 +190,10 @@ mod tests {
         let (buffer, settings) = (ReplayBuffer::new(100), settings());
         let reserve = |bytes| buffer.reserve(Some(bytes), &settings, Timestamp::ZERO);
         let first = reserve(60).unwrap();
-        assert_eq!(reserve(41), None);
+        assert!(reserve(41).is_none());
         let _second = reserve(40).unwrap();
-        buffer.release(first);
-        assert!(reserve(60).is_some());
+        drop(first);
+        let _third = reserve(60).unwrap();
         assert_eq!(buffer.state().bodies.len(), 2);
     }
 
@@ -195,13 +202,13 @@ mod tests {
         let (buffer, settings, now) = (ReplayBuffer::new(800), settings(), Timestamp::ZERO);
         let start = |client| buffer.start(Some(100), client, &settings, now).unwrap();
         let announced: Vec<_> = (0..50).map(|_| start(None)).collect();
-        assert!(announced.iter().all(|permit| buffer.grow(permit, 1, now)));
+        assert!(announced.iter().all(|permit| permit.grow(1, now)));
         let body = start(None);
-        assert!(buffer.grow(&body, 100, now) && !buffer.is_scarce());
-        assert!(buffer.grow(&body, 300, now) && buffer.is_scarce());
-        assert!(!buffer.grow(&body, 351, now) && buffer.grow(&body, 350, now), "all of the memory");
-        assert!(!buffer.grow(&body, u64::MAX, now));
-        assert_eq!(buffer.start(Some(1001), None, &settings, now), None);
+        assert!(body.grow(100, now) && !buffer.is_scarce());
+        assert!(body.grow(300, now) && buffer.is_scarce());
+        assert!(!body.grow(351, now) && body.grow(350, now), "all of the memory");
+        assert!(!body.grow(u64::MAX, now));
+        assert!(buffer.start(Some(1001), None, &settings, now).is_none());
     }
 
     #[test]
@@ -209,12 +216,12 @@ mod tests {
         let (buffer, settings, now) = (ReplayBuffer::new(800), settings(), Timestamp::ZERO);
         let start = |client| buffer.start(Some(100), Some(client), &settings, now).unwrap();
         let (first, second, other) = (start("192.0.2.1"), start("192.0.2.1"), start("192.0.2.2"));
-        assert!(buffer.grow(&first, 60, now) && !buffer.grow(&second, 41, now) && buffer.grow(&second, 40, now));
-        assert!(buffer.grow(&other, 100, now), "another client");
-        buffer.release(first);
-        assert!(buffer.grow(&second, 60, now));
-        buffer.release(second);
-        buffer.release(other);
+        assert!(first.grow(60, now) && !second.grow(41, now) && second.grow(40, now));
+        assert!(other.grow(100, now), "another client");
+        drop(first);
+        assert!(second.grow(60, now));
+        drop(second);
+        drop(other);
         assert!(buffer.state().clients.is_empty());
         assert_eq!(buffer.state().bytes, 0);
     }
@@ -233,9 +240,9 @@ mod tests {
         assert!(fits(None), "BOD-03");
         let now = Timestamp::ZERO;
         let unknown = buffer.start(None, None, &settings, now).unwrap();
-        assert!(buffer.grow(&unknown, 64 * 1024, now) && !buffer.grow(&unknown, 1, now), "BOD-03");
+        assert!(unknown.grow(64 * 1024, now) && !unknown.grow(1, now), "BOD-03");
         settings.max_buffered_body = 0;
-        assert_eq!(buffer.start(None, None, &settings, now), None);
+        assert!(buffer.start(None, None, &settings, now).is_none());
     }
 
     #[test]
@@ -243,11 +250,11 @@ mod tests {
         let (buffer, settings) = (ReplayBuffer::new(100), settings());
         let reserve = |bytes, now| buffer.reserve(Some(bytes), &settings, now);
         let lost = reserve(100, Timestamp::ZERO).unwrap();
-        assert_eq!(reserve(1, Timestamp::from_millis(99_999)), None);
+        assert!(reserve(1, Timestamp::from_millis(99_999)).is_none());
         let now = Timestamp::from_millis(100_000);
         let _other = reserve(100, now).unwrap();
-        assert!(!buffer.grow(&lost, 1, now));
-        buffer.release(lost);
-        assert_eq!(reserve(1, now), None, "an expired permit releases no other memory");
+        assert!(!lost.grow(1, now));
+        drop(lost);
+        assert!(reserve(1, now).is_none(), "an expired permit releases no other memory");
     }
 }

@@ -22,7 +22,7 @@ pub struct Services {
     /// The addresses of services whose secrets are missing or invalid: hosts and paths.
     without_secrets: Vec<(String, String)>,
     /// The buffered bodies of all services.
-    pub replay: Arc<ReplayBuffer>,
+    pub replay: ReplayBuffer,
 }
 
 /// The service that a request is for, and the parts of its URL.
@@ -45,7 +45,7 @@ impl Services {
     pub fn new(services: impl IntoIterator<Item = Service>, seed: u64) -> Self {
         let mut seeds = Rng::new(seed);
         let pools = services.into_iter().map(|service| Arc::new(Pool::new(service, seeds.next_u64())));
-        Self { hosts: by_host(pools.collect()), without_secrets: Vec::new(), replay: Arc::default() }
+        Self { hosts: by_host(pools.collect()), without_secrets: Vec::new(), replay: ReplayBuffer::default() }
     }
 
     /// Sets the addresses of services that cannot serve, because their secrets are missing or
@@ -73,7 +73,7 @@ impl Services {
                 None => Arc::new(Pool::new(service, seed)),
             }
         });
-        Self { hosts: by_host(pools.collect()), without_secrets: Vec::new(), replay: Arc::clone(&self.replay) }
+        Self { hosts: by_host(pools.collect()), without_secrets: Vec::new(), replay: self.replay.clone() }
     }
 
     /// Returns the service that a request for `url` is for. `has_loop_header` is whether it has
