@@ -341,14 +341,7 @@ fn local_reply(
     access.line.reason = Some(reply.into());
     let (service, server) = (pool.map(Pool::service), access.line.server.as_deref());
     log::emit(&LogEntry::local_reply(reply, service, server, context, Some(&access.line.host)));
-    let mut response = Response::new(ProxyBody::local(rendered.body, access));
-    *response.status_mut() = rendered.status;
-    for (name, value) in rendered.headers {
-        if let Ok(value) = HeaderValue::from_str(&value) {
-            response.headers_mut().insert(HeaderName::from_static(name), value);
-        }
-    }
-    response
+    Response::<String>::from(rendered).map(|body| ProxyBody::local(body, access))
 }
 
 /// Returns the authority of the request target, or else the `Host` field (RFC 9112, section 3.2).

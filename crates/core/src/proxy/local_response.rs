@@ -7,7 +7,7 @@
 use std::cmp::Reverse;
 use std::fmt;
 
-use http::StatusCode;
+use http::{HeaderName, HeaderValue, StatusCode};
 
 use crate::local_reply::LocalReply;
 use crate::proxy::headers;
@@ -105,22 +105,16 @@ impl ReplyContext {
     fn error(&self, reply: LocalReply, service: Option<&Service>) -> LocalResponse {
         let status = reply.status();
         let (content_type, body) = match Form::negotiate(self.accept.as_deref()) {
-            Form::Text => ("text/plain; charset=utf-8", format!("{status}: {}\n", self.message(reply))),
+            Form::Text => (TEXT, format!("{status}: {}\n", self.message(reply))),
             Form::Json => ("application/json", self.json(reply)),
             Form::Html => {
                 let page = service.and_then(|service| service.error_page.as_deref());
                 ("text/html; charset=utf-8", self.html(reply, page.unwrap_or(PAGE)))
             }
         };
-        let mut headers = vec![
-            ("content-type", content_type.to_owned()),
-            ("cache-control", "no-store".to_owned()),
-            (headers::SERVED_BY, headers::SERVED_BY_BALANCER.to_owned()),
-            (headers::REQUEST_ID, self.id.to_string()),
-        ];
-        headers.extend(reply.retry_after().map(|seconds| ("retry-after", seconds.to_string())));
-        headers.extend(reply.allow().map(|methods| ("allow", methods.to_owned())));
-        LocalResponse { status, headers, body }
+        let mut response = LocalResponse::new(reply, content_type, body);
+        response.headers.push((headers::REQUEST_ID, self.id.to_string()));
+        response
     }
 
     fn message(&self, reply: LocalReply) -> String {
@@ -150,14 +144,57 @@ impl ReplyContext {
 }
 
 impl LocalResponse {
+    /// Creates the response to a request without an id.
+    fn new(reply: LocalReply, content_type: &'static str, body: String) -> Self {
+        let mut headers = vec![
+            ("content-type", content_type.to_owned()),
+            ("cache-control", "no-store".to_owned()),
+            (headers::SERVED_BY, headers::SERVED_BY_BALANCER.to_owned()),
+        ];
+        headers.extend(reply.retry_after().map(|seconds| ("retry-after", seconds.to_string())));
+        headers.extend(reply.allow().map(|methods| ("allow", methods.to_owned())));
+        Self { status: reply.status(), headers, body }
+    }
+
     /// Replaces the error of `reply` by a redirect to `url`.
     fn redirected(mut self, reply: LocalReply, url: &str) -> Self {
         self.headers.retain(|(name, _)| !matches!(*name, "content-type" | "retry-after"));
-        self.headers.push(("content-type", "text/plain; charset=utf-8".to_owned()));
+        self.headers.push(("content-type", TEXT.to_owned()));
         self.headers.push(("location", url.to_owned()));
         Self { status: StatusCode::FOUND, body: format!("{} See {url}\n", reply.message()), ..self }
     }
 }
+
+impl From<LocalReply> for LocalResponse {
+    /// Renders a local reply as plain text, for a client of which nothing is known. See
+    /// [`ReplyContext::respond`].
+    fn from(reply: LocalReply) -> Self {
+        Self::new(reply, TEXT, format!("{}: {}\n", reply.status(), reply.message()))
+    }
+}
+
+impl<B: From<String>> From<LocalResponse> for http::Response<B> {
+    fn from(response: LocalResponse) -> Self {
+        let LocalResponse { status, headers, body } = response;
+        let mut response = Self::new(body.into());
+        *response.status_mut() = status;
+        for (name, value) in headers {
+            // The URL of a fallback may have characters that no header has.
+            if let Ok(value) = HeaderValue::from_str(&value) {
+                response.headers_mut().insert(HeaderName::from_static(name), value);
+            }
+        }
+        response
+    }
+}
+
+impl<B: From<String>> From<LocalReply> for http::Response<B> {
+    fn from(reply: LocalReply) -> Self {
+        LocalResponse::from(reply).into()
+    }
+}
+
+const TEXT: &str = "text/plain; charset=utf-8";
 
 const PAGE: &str = include_str!("local_response.html");
 
@@ -269,6 +306,21 @@ mod tests {
 
     fn respond(reply: LocalReply, accept: &str, service: Option<&Service>) -> LocalResponse {
         ReplyContext::new(Some(accept.to_owned()), RequestId::random(0xabc)).respond(reply, service)
+    }
+
+    #[test]
+    fn local_replies_become_responses() {
+        let response: http::Response<String> = LocalReply::unavailable(std::time::Duration::from_secs(7)).into();
+        assert_eq!(
+            (response.status(), &response.headers()["retry-after"]),
+            (StatusCode::SERVICE_UNAVAILABLE, &"7".parse().unwrap())
+        );
+        assert_eq!(response.body(), "503 Service Unavailable: No server responded. Please try again in a moment.\n");
+        let rendered = respond(LocalReply::MethodNotAllowed, "application/json", None);
+        let response: http::Response<Vec<u8>> = rendered.clone().into();
+        assert_eq!(response.headers()["x-request-id"], "0000000000000abc");
+        assert!(response.headers()["allow"].to_str().unwrap().starts_with("GET, "));
+        assert_eq!(response.body(), rendered.body.as_bytes());
     }
 
     #[test]
