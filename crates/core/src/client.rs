@@ -92,7 +92,7 @@ pub trait HttpClient {
 
     /// Called when an attempt ended without a response of the application, or was given up. For
     /// logs. By default does nothing.
-    fn on_attempt_failed(&self, request: &Self::Request, attempt: FailedAttempt) {
+    fn on_attempt_failed(&self, request: &Self::Request, attempt: &FailedAttempt) {
         let _ = (request, attempt);
     }
 }

@@ -185,7 +185,7 @@ impl<C: HttpClient, K: Clock> HttpClient for DrillClient<'_, C, K> {
         self.client.is_body_sent(request)
     }
 
-    fn on_attempt_failed(&self, request: &Self::Request, attempt: FailedAttempt) {
+    fn on_attempt_failed(&self, request: &Self::Request, attempt: &FailedAttempt) {
         self.client.on_attempt_failed(request, attempt);
     }
 }

@@ -21,9 +21,10 @@ use crate::server_set::ServerId;
 use crate::service::{HealthCheck, ProbeKind, ProbeResponse};
 use crate::trace::Trace;
 
-/// The result of a request.
+/// The result of a request. `E` is the error of the client.
 #[derive(Debug)]
-pub struct Forwarded<R> {
+#[non_exhaustive]
+pub struct Forwarded<R, E = Failure> {
     /// The response to pass on, or what to respond instead.
     pub response: Result<R, LocalReply>,
     /// The server whose response it is.
@@ -32,13 +33,31 @@ pub struct Forwarded<R> {
     pub last_tried: Option<ServerId>,
     /// The number of attempts.
     pub attempts: u32,
+    /// The attempts that ended without a response of the application, in the order of their ends.
+    pub failures: Vec<FailedAttempt>,
+    /// The client's error of the last attempt that had one.
+    pub last_error: Option<E>,
     /// Whether the server was unavailable and was tried because none was available.
     pub last_resort: bool,
     /// The decisions, if [the request asks for them](RequestMeta::trace).
     pub trace: Option<Box<Trace>>,
 }
 
-impl<R> Forwarded<R> {
+impl<R, E> Forwarded<R, E> {
+    /// Creates the result of a request without an attempt.
+    pub const fn new(response: Result<R, LocalReply>) -> Self {
+        Self {
+            response,
+            served_by: None,
+            last_tried: None,
+            attempts: 0,
+            failures: Vec::new(),
+            last_error: None,
+            last_resort: false,
+            trace: None,
+        }
+    }
+
     /// Returns the server that responded, or the reply of the balancer.
     ///
     /// # Errors
@@ -61,12 +80,13 @@ pub async fn forward<C: HttpClient, K: Clock>(
     clock: &K,
     request: C::Request,
     meta: RequestMeta,
-) -> Forwarded<C::Response> {
+) -> Forwarded<C::Response, C::Error> {
     client.start_probes();
     let (exchange, mut step) = pool.update(|state| Exchange::start(meta, state, clock.now()));
     let mut run = Run { pool, client, clock, exchange, attempts: [None, None] };
     let mut sends = [pin!(None), pin!(None)];
     let (mut last, mut last_tried) = (None, None);
+    let (mut failures, mut last_error) = (Vec::new(), None);
     let finish = loop {
         match step {
             Step::Finish(finish) => break finish,
@@ -102,16 +122,21 @@ pub async fn forward<C: HttpClient, K: Clock>(
                     let server = attempt.server();
                     let (result, detail) = match &sent {
                         Ok(response) => run.result(response),
-                        Err((failure, detail)) => (Outcome::Failed(*failure).into(), detail.clone()),
+                        Err(error) => (Outcome::Failed(error.failure()).into(), error.detail()),
                     };
                     run.exchange.set_failure_detail(detail.as_deref());
                     if let Some(failed) = run.failed(attempt.info(), result.outcome, detail.clone()) {
-                        client.on_attempt_failed(&request, failed);
+                        client.on_attempt_failed(&request, &failed);
+                        failures.push(failed);
                     }
-                    if let Ok(response) = sent
-                        && let Some((_, unused)) = last.replace((server, response))
-                    {
-                        client.discard(unused);
+                    match sent {
+                        Ok(response) => {
+                            if let Some((_, unused)) = last.replace((server, response)) {
+                                client.discard(unused);
+                            }
+                        }
+                        Err(SendError::Client(error)) => last_error = Some(error),
+                        Err(SendError::GivenUp(_)) => {}
                     }
                     break pool.update(|state| {
                         let now = clock.now();
@@ -134,7 +159,7 @@ pub async fn forward<C: HttpClient, K: Clock>(
     let (attempts, last_resort) = (run.exchange.attempts(), run.exchange.is_last_resort());
     run.cancel_attempts();
     let trace = run.exchange.take_trace();
-    Forwarded { response, served_by, last_tried, attempts, last_resort, trace }
+    Forwarded { response, served_by, last_tried, attempts, failures, last_error, last_resort, trace }
 }
 
 /// Runs the probe of `lease`, and after it others of the same pool that are due, each server's at
@@ -187,13 +212,37 @@ struct Run<'a, C: HttpClient, K: Clock> {
 }
 
 /// What happened to a request in progress.
-enum Event<R> {
-    /// An attempt ended: with a response, or with a failure and its cause.
-    Ended(usize, Result<R, (Failure, Option<String>)>),
+enum Event<R, E> {
+    /// An attempt ended.
+    Ended(usize, Result<R, SendError<E>>),
     /// A second attempt should start.
     Hedge(Attempt),
     /// A timer fired: the exchange decides again.
     Timer,
+}
+
+/// Why an attempt has no response.
+enum SendError<E> {
+    /// The client could not send it, or the server did not respond.
+    Client(E),
+    /// The exchange gave it up.
+    GivenUp(Failure),
+}
+
+impl<E: UpstreamError> UpstreamError for SendError<E> {
+    fn failure(&self) -> Failure {
+        match self {
+            Self::Client(error) => error.failure(),
+            Self::GivenUp(failure) => *failure,
+        }
+    }
+
+    fn detail(&self) -> Option<String> {
+        match self {
+            Self::Client(error) => error.detail(),
+            Self::GivenUp(_) => None,
+        }
+    }
 }
 
 impl<C: HttpClient, K: Clock> Run<'_, C, K> {
@@ -204,7 +253,11 @@ impl<C: HttpClient, K: Clock> Run<'_, C, K> {
     }
 
     /// Waits for the next event of the attempts in flight.
-    async fn next_event<F>(&mut self, sends: &mut [Pin<&mut Option<F>>; 2], body_sent: bool) -> Event<C::Response>
+    async fn next_event<F>(
+        &mut self,
+        sends: &mut [Pin<&mut Option<F>>; 2],
+        body_sent: bool,
+    ) -> Event<C::Response, C::Error>
     where
         F: Future<Output = Result<C::Response, C::Error>>,
     {
@@ -219,7 +272,7 @@ impl<C: HttpClient, K: Clock> Run<'_, C, K> {
             match self.pool.update(|state| self.exchange.wait(state, attempt, body_sent, self.clock.now())) {
                 Wait::Sleep(sleep) => time = time.min(sleep),
                 Wait::Probe(sleep) => (time, probe) = (time.min(sleep), true),
-                Wait::GiveUp(failure) => return Event::Ended(slot, Err((failure, None))),
+                Wait::GiveUp(failure) => return Event::Ended(slot, Err(SendError::GivenUp(failure))),
             }
         }
         if probe {
@@ -275,13 +328,12 @@ impl<C: HttpClient, K: Clock> Drop for Run<'_, C, K> {
 }
 
 /// Polls the sends in flight. Returns the first that has ended.
-fn poll_sends<F, R, E>(sends: &mut [Pin<&mut Option<F>>; 2], context: &mut Context<'_>) -> Option<Event<R>>
+fn poll_sends<F, R, E>(sends: &mut [Pin<&mut Option<F>>; 2], context: &mut Context<'_>) -> Option<Event<R, E>>
 where
     F: Future<Output = Result<R, E>>,
-    E: UpstreamError,
 {
     sends.iter_mut().enumerate().find_map(|(slot, send)| match send.as_mut().as_pin_mut()?.poll(context) {
-        Poll::Ready(sent) => Some(Event::Ended(slot, sent.map_err(|error| cause(&error)))),
+        Poll::Ready(sent) => Some(Event::Ended(slot, sent.map_err(SendError::Client))),
         Poll::Pending => None,
     })
 }

@@ -78,8 +78,8 @@ impl HttpClient for Host {
 
     fn discard(&self, _: StatusCode) {}
 
-    fn on_attempt_failed(&self, (): &(), attempt: FailedAttempt) {
-        self.0.borrow_mut().push(attempt);
+    fn on_attempt_failed(&self, (): &(), attempt: &FailedAttempt) {
+        self.0.borrow_mut().push(attempt.clone());
     }
 }
 
@@ -102,6 +102,15 @@ fn only_attempts_without_a_response_of_the_application_are_reported() {
     assert_eq!(forwarded.response.unwrap(), StatusCode::NOT_FOUND);
     let outcomes: Vec<Outcome> = host.0.take().iter().map(|attempt| attempt.outcome).collect();
     assert_eq!(outcomes, [Outcome::Status(StatusCode::BAD_GATEWAY)]);
+}
+
+#[test]
+fn the_result_has_the_failures_and_the_error_of_the_client() {
+    let (pool, host) = (pool(&["a.example", "c.example"]), Host::default());
+    let forwarded = block_on(forward(&pool, &host, &host, (), RequestMeta::new(Method::GET)));
+    assert_eq!(forwarded.response.unwrap_err().status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!((forwarded.attempts, forwarded.failures), (2, host.0.take()));
+    assert_eq!(forwarded.last_error.map(|error| error.detail()), Some(InvalidCertificate.detail()));
 }
 
 #[test]

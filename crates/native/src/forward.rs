@@ -5,11 +5,12 @@ use std::sync::Arc;
 use http::Response;
 use hyper::body::Incoming;
 use tunnel_balancer_core::{
-    self as core, Clock as _, Drill, DrillClient, Forwarded, LogEntry, Pool, RequestId, RequestMeta,
+    self as core, Clock as _, Drill, DrillClient, DrillError, Forwarded, LogEntry, Pool, RequestId, RequestMeta,
 };
 
 use crate::log;
 use crate::proxy::Proxy;
+use crate::upstream::SendError;
 use crate::upstream_request::UpstreamRequest;
 
 impl Proxy {
@@ -22,7 +23,7 @@ impl Proxy {
         meta: RequestMeta,
         drill: Option<Drill>,
         id: &RequestId,
-    ) -> (Arc<Pool>, Forwarded<Response<Incoming>>) {
+    ) -> (Arc<Pool>, Forwarded<Response<Incoming>, DrillError<SendError>>) {
         let servers = self.servers(&pool);
         let pool = drill.map_or(pool, |drill| {
             log::emit(&LogEntry::drill(drill, servers.pool.service(), id));

@@ -195,9 +195,9 @@ impl HttpClient for Servers {
         connected.inspect_err(|error| self.log_failed_probe(server, error)).map_err(|error| error.failure())
     }
 
-    fn on_attempt_failed(&self, request: &UpstreamRequest, attempt: FailedAttempt) {
+    fn on_attempt_failed(&self, request: &UpstreamRequest, attempt: &FailedAttempt) {
         if let Some(id) = request.id() {
-            log::emit(&LogEntry::attempt_failed(&attempt, self.pool.service(), id));
+            log::emit(&LogEntry::attempt_failed(attempt, self.pool.service(), id));
         }
     }
 

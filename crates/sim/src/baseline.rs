@@ -53,14 +53,9 @@ mod tests {
                     Outcome::Status(status) => status,
                     Outcome::Failed(_) => StatusCode::GATEWAY_TIMEOUT,
                 };
-                Forwarded {
-                    response: Ok(status),
-                    served_by: ServerId::new(0),
-                    last_tried: None,
-                    attempts: 1,
-                    last_resort: false,
-                    trace: None,
-                }
+                let mut forwarded = Forwarded::new(Ok(status));
+                (forwarded.served_by, forwarded.attempts) = (ServerId::new(0), 1);
+                forwarded
             })
         }
     }
@@ -129,14 +124,9 @@ mod tests {
                 })
                 .await;
                 let Outcome::Status(status) = outcome else { unreachable!() };
-                Forwarded {
-                    response: Ok(status),
-                    served_by: ServerId::new(0),
-                    last_tried: None,
-                    attempts: 2,
-                    last_resort: false,
-                    trace: None,
-                }
+                let mut forwarded = Forwarded::new(Ok(status));
+                (forwarded.served_by, forwarded.attempts) = (ServerId::new(0), 2);
+                forwarded
             })
         }
     }

@@ -245,9 +245,9 @@ impl HttpClient for Fetch {
         sent.map_err(|error| FetchError::invalid(&error))?.await.map_err(FetchError::of)
     }
 
-    fn on_attempt_failed(&self, request: &UpstreamRequest, attempt: FailedAttempt) {
+    fn on_attempt_failed(&self, request: &UpstreamRequest, attempt: &FailedAttempt) {
         if let Some(id) = request.proxied.id() {
-            log::write(&LogEntry::attempt_failed(&attempt, self.pool.service(), id));
+            log::write(&LogEntry::attempt_failed(attempt, self.pool.service(), id));
         }
     }
 

@@ -1,11 +1,13 @@
 //! Responses to clients.
 
 use tunnel_balancer_core::headers::HeaderFields;
-use tunnel_balancer_core::{Forwarded, LocalReply, LogEntry, Pool, ProxiedRequest, ReplyContext, RequestId, ServerId};
+use tunnel_balancer_core::{
+    DrillError, Forwarded, LocalReply, LogEntry, Pool, ProxiedRequest, ReplyContext, RequestId, ServerId,
+};
 use tunnel_balancer_state::Inspection;
 use worker::{Result, web_sys};
 
-use crate::fetch::Incoming;
+use crate::fetch::{FetchError, Incoming};
 use crate::fields::Fields;
 use crate::pending::Received;
 use crate::{glue, log, random};
@@ -20,7 +22,7 @@ pub(crate) fn context(incoming: &Incoming) -> ReplyContext {
 
 /// Returns the response to a forwarded request, with the headers that `inspection` adds.
 pub(crate) fn with(
-    mut forwarded: Forwarded<Received>,
+    mut forwarded: Forwarded<Received, DrillError<FetchError>>,
     proxied: &ProxiedRequest,
     pool: &Pool,
     context: &ReplyContext,

@@ -85,16 +85,13 @@ async fn fetch(caller: &Caller, (index, server): (usize, &Server), attempts: u32
         Outcome::Failed(Failure::Timeout) => StatusCode::from_u16(EDGE_TIMED_OUT).ok()?,
         Outcome::Failed(_) => return None,
     };
-    Some(Forwarded {
-        response: Ok(status),
-        served_by: ServerId::new(index),
-        last_tried: None,
-        attempts,
-        last_resort: false,
-        trace: None,
-    })
+    let mut forwarded = local(status, attempts);
+    forwarded.served_by = ServerId::new(index);
+    Some(forwarded)
 }
 
-const fn local(status: StatusCode, attempts: u32) -> Forwarded<StatusCode> {
-    Forwarded { response: Ok(status), served_by: None, last_tried: None, attempts, last_resort: false, trace: None }
+fn local(status: StatusCode, attempts: u32) -> Forwarded<StatusCode> {
+    let mut forwarded = Forwarded::new(Ok(status));
+    forwarded.attempts = attempts;
+    forwarded
 }
