@@ -1,9 +1,6 @@
 //! `affinity`: whether clients stay with the server of their first request.
 
-use std::ops::RangeInclusive;
-use std::time::Duration;
-
-use tunnel_balancer_core::Affinity;
+use tunnel_balancer_core::{Affinity, limits};
 
 use crate::duration::duration;
 use crate::node::Value;
@@ -20,9 +17,15 @@ const KEYS: &[Setting<Affinity>] = &[
         ValueSchema::String(TOKEN),
         |affinity, field| field.set(&mut affinity.cookie, |value| token(value, "a cookie").map(str::to_owned)),
     ),
-    Setting::new("ttl", "23h", "The lifetime of the cookie.", ValueSchema::Duration(TTL), |affinity, field| {
-        field.set(&mut affinity.ttl, |value| duration(value, TTL));
-    }),
+    Setting::new(
+        "ttl",
+        "23h",
+        "The lifetime of the cookie.",
+        ValueSchema::Duration(limits::AFFINITY_TTL),
+        |affinity, field| {
+            field.set(&mut affinity.ttl, |value| duration(value, limits::AFFINITY_TTL));
+        },
+    ),
     Setting::new(
         "key",
         "",
@@ -30,7 +33,7 @@ const KEYS: &[Setting<Affinity>] = &[
          in the environment of `tunnel-balancer serve`. Required, here or in `defaults`.",
         ValueSchema::String(REFERENCE),
         |affinity, field| {
-            if let Some(key) = secret(field, "AFFINITY_KEY", SHORTEST_KEY) {
+            if let Some(key) = secret(field, "AFFINITY_KEY", limits::MIN_AFFINITY_KEY) {
                 affinity.key = key.into_bytes();
             }
         },
@@ -41,12 +44,6 @@ pub(crate) const SCHEMA: ValueSchema = ValueSchema::Shared(
     "affinity",
     &ValueSchema::OneOf(&[ValueSchema::Disabled, ValueSchema::Map(|| Setting::docs(KEYS))]),
 );
-
-/// `Max-Age` has whole seconds. Longer sessions are unusual.
-const TTL: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(7 * 24 * 3600);
-
-/// In bytes, the length of the tokens that it signs.
-const SHORTEST_KEY: usize = 16;
 
 /// Reads `false`, or a map that is merged over the value of `defaults`. Without one, cookie and key
 /// are required.

@@ -9,9 +9,6 @@ use crate::diagnostic::Code;
 use crate::node::{Value, quoted};
 use crate::report::Report;
 
-/// The range of most durations. More than a day is likely a typing error.
-pub(crate) const DEFAULT_RANGE: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(24 * 3600);
-
 /// The units in milliseconds, in the order in which they must be written.
 pub(crate) const UNITS: [(&str, u64); 4] = [("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
 const EXPECTED: &str = "a duration such as \"30s\"";

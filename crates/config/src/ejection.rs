@@ -1,12 +1,11 @@
 //! `ejection`: when servers are ejected for failures in traffic.
 
-use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use tunnel_balancer_core::EjectionSettings;
+use tunnel_balancer_core::{Conflict, EjectionSettings, limits};
 
 use crate::diagnostic::Code;
-use crate::duration::{DEFAULT_RANGE, duration, format_duration};
+use crate::duration::{duration, format_duration};
 use crate::reader::{Field, Setting, number, or_off, percent};
 use crate::report::Report;
 use crate::value_schema::ValueSchema;
@@ -35,9 +34,9 @@ pub(crate) const KEYS: &[Setting<PartialEjection>] = &[
         "3",
         "The number of failures in a row that eject a server. A tunnel that is down ejects it at once. The last \
          available server is only ejected if it refuses connections or if its probe fails, too.",
-        ValueSchema::Number(CONSECUTIVE_FAILURES),
+        ValueSchema::Number(limits::CONSECUTIVE_FAILURES),
         |partial, field| {
-            field.set(&mut partial.settings.consecutive_failures, |value| number(value, CONSECUTIVE_FAILURES));
+            field.set(&mut partial.settings.consecutive_failures, |value| number(value, limits::CONSECUTIVE_FAILURES));
         },
     ),
     Setting::new(
@@ -45,9 +44,9 @@ pub(crate) const KEYS: &[Setting<PartialEjection>] = &[
         "5",
         "The number of failures among the last 20 responses that also ejects a server. `false`: only failures in a \
          row do.",
-        ValueSchema::OneOf(&[ValueSchema::Disabled, ValueSchema::Number(WINDOW_FAILURES)]),
+        ValueSchema::OneOf(&[ValueSchema::Disabled, ValueSchema::Number(limits::WINDOW_FAILURES)]),
         |partial, field| {
-            let read = |value| or_off(value, |value| number(value, WINDOW_FAILURES));
+            let read = |value| or_off(value, |value| number(value, limits::WINDOW_FAILURES));
             field.set(&mut partial.settings.window_failures, read);
         },
     ),
@@ -55,44 +54,38 @@ pub(crate) const KEYS: &[Setting<PartialEjection>] = &[
         "base_time",
         "10s",
         "The duration of the first ejection. Each further one is twice as long.",
-        ValueSchema::Duration(DEFAULT_RANGE),
-        |partial, field| field.set(&mut partial.settings.base_time, |value| duration(value, DEFAULT_RANGE)),
+        ValueSchema::Duration(limits::DURATION),
+        |partial, field| field.set(&mut partial.settings.base_time, |value| duration(value, limits::DURATION)),
     ),
     Setting::new(
         "max_time",
         "5m",
         "The longest duration of an ejection. If it is absent, it is at least `base_time`.",
-        ValueSchema::Duration(DEFAULT_RANGE),
-        |partial, field| field.set(&mut partial.max_time, |value| duration(value, DEFAULT_RANGE).map(Some)),
+        ValueSchema::Duration(limits::DURATION),
+        |partial, field| field.set(&mut partial.max_time, |value| duration(value, limits::DURATION).map(Some)),
     ),
     Setting::new(
         "max_percent",
         "100",
         "The largest share of servers that are ejected at the same time, in percent. One can always be ejected.",
-        ValueSchema::Percent(MAX_PERCENT),
-        |partial, field| field.set(&mut partial.settings.max_percent, |value| percent(value, MAX_PERCENT)),
+        ValueSchema::Percent(limits::MAX_EJECTED_PERCENT),
+        |partial, field| {
+            field.set(&mut partial.settings.max_percent, |value| percent(value, limits::MAX_EJECTED_PERCENT))
+        },
     ),
 ];
 
 pub(crate) const SCHEMA: ValueSchema = ValueSchema::Shared("ejection", &ValueSchema::Map(|| Setting::docs(KEYS)));
 
-const CONSECUTIVE_FAILURES: RangeInclusive<u32> = 1..=100;
-/// The window has 20 responses.
-const WINDOW_FAILURES: RangeInclusive<u32> = 1..=20;
-const MAX_PERCENT: RangeInclusive<u32> = 1..=100;
-
 /// Reads it over the value of `defaults`.
 pub(crate) fn ejection(partial: &mut PartialEjection, field: Field<'_>) {
     let Some(map) = field.map("a map of ejection settings") else { return };
-    let limits = map.present(&["base_time", "max_time"]);
+    let times = map.present(&["base_time", "max_time"]);
     map.read_into(partial, KEYS);
-    let base = partial.settings.base_time;
-    if let Some(max) = partial.max_time.filter(|max| base > *max)
-        && let Some(field) = limits.culprit()
-    {
+    if let Some(Conflict::TooLong { duration: base, longest: max, .. }) = partial.complete().conflicts().next() {
         let (base, max) = (format_duration(base), format_duration(max));
         let message = format!("`base_time` ({base}) is longer than `max_time` ({max})");
         let hint = format!("set `max_time` to {base} or more");
-        field.report(Report::new(Code::Conflict, message).hint(hint));
+        times.report(Report::new(Code::Conflict, message).hint(hint));
     }
 }

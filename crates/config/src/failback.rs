@@ -1,11 +1,10 @@
 //! `failback`: when traffic returns to a preferred server.
 
-use tunnel_balancer_core::{Failback, Policy};
+use tunnel_balancer_core::{Failback, Policy, limits};
 
 use crate::diagnostic::Code;
-use crate::duration::{DEFAULT_RANGE, duration};
+use crate::duration::duration;
 use crate::node::Value;
-use crate::policy;
 use crate::reader::{Field, one_of};
 use crate::report::Report;
 use crate::value_schema::{SettingDoc, ValueSchema, words};
@@ -22,7 +21,7 @@ pub(crate) const SCHEMA: ValueSchema = ValueSchema::Shared(
             vec![SettingDoc::required(
                 "after",
                 "How long the server must have been available.",
-                ValueSchema::Duration(DEFAULT_RANGE),
+                ValueSchema::Duration(limits::DURATION),
             )]
         }),
     ]),
@@ -33,7 +32,7 @@ pub(crate) fn failback(failback: &mut Failback, field: Field<'_>) {
     let Value::Map(_) = field.value() else {
         return field.set(failback, |value| {
             one_of(value, "failback", EXPECTED, WORDS).map_err(|report| match value {
-                Value::String(text) if duration(value, DEFAULT_RANGE).is_ok() => {
+                Value::String(text) if duration(value, limits::DURATION).is_ok() => {
                     report.hint(format!("write `{{ after: {text} }}`"))
                 }
                 _ => report,
@@ -43,18 +42,14 @@ pub(crate) fn failback(failback: &mut Failback, field: Field<'_>) {
     let Some(mut map) = field.map(EXPECTED) else { return };
     let after = map.required("after", "write `{ after: 10m }`");
     map.deny_unknown();
-    if let Some(after) = after.and_then(|after| after.read(|value| duration(value, DEFAULT_RANGE))) {
+    if let Some(after) = after.and_then(|after| after.read(|value| duration(value, limits::DURATION))) {
         *failback = Failback::After(after);
     }
 }
 
 /// Returns the conflict of a failback setting with a policy, if there is one.
 pub(crate) fn conflict(failback: Failback, policy: &Policy) -> Option<Report> {
-    if failback == Failback::Auto || *policy == Policy::Failover {
-        return None;
-    }
-    let name = policy::name(policy);
-    let report = Report::new(Code::Conflict, format!("`failback` has no effect with the policy `{name}`"));
+    let report = Report::new(Code::Conflict, policy.conflict(failback)?.to_string());
     Some(report.hint(
         "remove it, or write `policy: failover`, which alone has a preferred server; `slow_start` makes the return \
          gradual",

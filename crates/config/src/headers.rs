@@ -12,19 +12,6 @@ use crate::secret::template;
 use crate::token::{TOKEN, token};
 use crate::value_schema::{StringSchema, ValueSchema};
 
-/// Headers of framing and routing, which the host sets.
-const FRAMING: [&str; 9] = [
-    "host",
-    "connection",
-    "content-length",
-    "keep-alive",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-    "cf-connecting-ip",
-];
-
 pub(crate) const SCHEMA: ValueSchema = ValueSchema::MapOf {
     keys: TOKEN,
     values: &ValueSchema::String(StringSchema { what: "a string", pattern: "^[ -~]+$", longest: None }),
@@ -79,7 +66,7 @@ pub fn is_sensitive_name(name: &str) -> bool {
 
 fn name(name: &str, host: Option<&str>) -> Result<String, Report> {
     let name = name.to_ascii_lowercase();
-    if headers::is_stripped(&name, |_| false) || FRAMING.contains(&name.as_str()) {
+    if headers::is_reserved(&name) {
         let report = Report::new(Code::InvalidValue, format!("the header {} cannot be set here", backticked(&name)));
         return Err(match host.filter(|_| name == "host") {
             Some(setting) => report.hint(format!("set {setting} instead")),

@@ -4,16 +4,16 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use http::Method;
-use tunnel_balancer_core::{HealthCheck, ProbeKind, StatusRanges};
+use tunnel_balancer_core::{Conflict, HealthCheck, ProbeKind, StatusRanges, limits};
 
 use crate::diagnostic::Code;
-use crate::duration::{self, DEFAULT_RANGE, duration, format_duration};
+use crate::duration::{self, duration, format_duration};
 use crate::headers::{self, server_headers};
 use crate::host::{HOST, host_name};
 use crate::node::{Value, backticked, quoted};
 use crate::reader::{Field, Setting, number, one_of, or_off, quotable_string, string};
 use crate::report::Report;
-use crate::statuses::{ANY, overlap, statuses};
+use crate::statuses::{format_statuses, statuses};
 use crate::token::{TOKEN, token};
 use crate::value_schema::{SettingDoc, StringSchema, ValueSchema, words};
 
@@ -108,43 +108,45 @@ pub(crate) const KEYS: &[Setting<PartialHealthCheck>] = &[
         "interval",
         "30s",
         "The time between probes of a healthy server, ±20 %.",
-        ValueSchema::Duration(DEFAULT_RANGE),
-        |partial, field| field.set(&mut partial.check.interval, |value| duration(value, DEFAULT_RANGE)),
+        ValueSchema::Duration(limits::DURATION),
+        |partial, field| field.set(&mut partial.check.interval, |value| duration(value, limits::DURATION)),
     ),
     Setting::new(
         "unhealthy_interval",
         "10s",
         "The time between probes of a server that is unhealthy or failed its last probe, ±20 %. If it is absent, it \
          is at most `interval`.",
-        ValueSchema::Duration(DEFAULT_RANGE),
-        |partial, field| field.set(&mut partial.unhealthy_interval, |value| duration(value, DEFAULT_RANGE).map(Some)),
+        ValueSchema::Duration(limits::DURATION),
+        |partial, field| {
+            field.set(&mut partial.unhealthy_interval, |value| duration(value, limits::DURATION).map(Some))
+        },
     ),
     Setting::new(
         "timeout",
         "5s",
         "The timeout of a probe, no longer than either interval.",
-        ValueSchema::Duration(DEFAULT_RANGE),
-        |partial, field| field.set(&mut partial.check.timeout, |value| duration(value, DEFAULT_RANGE)),
+        ValueSchema::Duration(limits::DURATION),
+        |partial, field| field.set(&mut partial.check.timeout, |value| duration(value, limits::DURATION)),
     ),
     Setting::new(
         "rise",
         "2",
         "The number of passing probes in a row that make an unhealthy server healthy.",
-        ValueSchema::Number(THRESHOLD),
-        |partial, field| field.set(&mut partial.check.rise, |value| number(value, THRESHOLD)),
+        ValueSchema::Number(limits::THRESHOLD),
+        |partial, field| field.set(&mut partial.check.rise, |value| number(value, limits::THRESHOLD)),
     ),
     Setting::new(
         "fall",
         "2",
         "The number of failing probes in a row that make a healthy server unhealthy.",
-        ValueSchema::Number(THRESHOLD),
-        |partial, field| field.set(&mut partial.check.fall, |value| number(value, THRESHOLD)),
+        ValueSchema::Number(limits::THRESHOLD),
+        |partial, field| field.set(&mut partial.check.fall, |value| number(value, limits::THRESHOLD)),
     ),
     Setting::new(
         "expect_status",
         "200-399",
         "The statuses of a passing response: one, a range, or a list such as `[200, 301-308]`.",
-        ValueSchema::Statuses { least: *ANY.start(), may_be_empty: false },
+        ValueSchema::Statuses { least: *limits::STATUS.start(), may_be_empty: false },
         |partial, field| {
             if let Some(ranges) = expect_status(field) {
                 partial.check.expect_status = ranges;
@@ -194,7 +196,7 @@ pub(crate) const KINDS: &[(&str, ProbeKind)] = &[("http", ProbeKind::Http), (TCP
 const TCP: &str = "tcp";
 const NO_TCP: &str = "write a `path` that responds only while the application works, or `health_check: false`";
 const METHODS: &[(&str, Method)] = &[("GET", Method::GET), ("HEAD", Method::HEAD), ("OPTIONS", Method::OPTIONS)];
-const PORT: RangeInclusive<u32> = 1..=65_535;
+const PORT: RangeInclusive<u32> = *limits::PORT.start() as u32..=*limits::PORT.end() as u32;
 
 const PATH: StringSchema = StringSchema { what: "a path", pattern: r#"^/[!"$-~]*$"#, longest: None };
 const EXPECTED_STRING: StringSchema =
@@ -205,13 +207,10 @@ const LINE: StringSchema = StringSchema {
     longest: Some(MAX_EXPECTED_STRING),
 };
 
-/// A longer string is unlikely to be in the part of the body that is read.
-const MAX_EXPECTED_STRING: usize = HealthCheck::BODY_LIMIT / 4;
+const MAX_EXPECTED_STRING: usize = HealthCheck::MAX_EXPECTED;
 
 /// The statuses of Cloudflare while a tunnel is down.
 const GATEWAY_STATUSES: [(u16, u16); 3] = [(502, 504), (520, 527), (530, 530)];
-
-const THRESHOLD: RangeInclusive<u32> = 1..=100;
 
 /// Reads `false`, `true` (the default settings, if they were disabled), a path, or a map. Path and
 /// map are merged over the value so far.
@@ -233,24 +232,27 @@ pub(crate) fn health_check(partial: &mut Option<PartialHealthCheck>, field: Fiel
             let partial = partial.get_or_insert_default();
             let Some(map) = field.map(EXPECTED) else { return };
             let body = map.present(&["expect_body", "method"]);
-            let limits = ["interval", "unhealthy_interval"].map(|name| (name, map.present(&["timeout", name])));
+            let intervals = ["interval", "unhealthy_interval"].map(|name| (name, map.present(&["timeout", name])));
             map.read_into(partial, KEYS);
-            if partial.check.method == Method::HEAD
-                && partial.check.expect_body.is_some()
-                && let Some(culprit) = body.culprit()
-            {
-                let report = Report::new(Code::Conflict, "no probe passes: a response to `HEAD` has no body");
-                culprit.report(report.hint("write `method: GET`, or remove `expect_body`"));
-            }
-            let (timeout, interval) = (partial.check.timeout, partial.check.interval);
-            let unhealthy_interval = Some(partial.unhealthy_interval());
             // A default that equals `interval` is the same conflict again.
-            let unhealthy_interval =
-                unhealthy_interval.filter(|it| partial.unhealthy_interval.is_some() || *it < interval);
-            let culprits = limits.map(|(name, present)| (name, present.culprit()));
-            for ((name, culprit), interval) in culprits.into_iter().zip([Some(interval), unhealthy_interval]) {
-                if let Some((field, interval)) = culprit.zip(interval).filter(|(_, interval)| timeout > *interval) {
-                    field.report(too_slow(timeout, name, interval));
+            let is_default = partial.unhealthy_interval.is_none();
+            let check = partial.clone().complete();
+            // Both first: a field with a report is invalid.
+            let culprits = intervals.map(|(name, present)| (name, present.culprit()));
+            for conflict in check.conflicts() {
+                match conflict {
+                    Conflict::BodyOfHead => {
+                        let report = Report::new(Code::Conflict, conflict.to_string());
+                        body.report(report.hint("write `method: GET`, or remove `expect_body`"));
+                    }
+                    Conflict::TooLong { duration, limit, longest, .. } => {
+                        let is_same = limit == "unhealthy_interval" && is_default && longest == check.interval;
+                        let culprit = culprits.iter().find(|(name, _)| *name == limit && !is_same);
+                        if let Some((_, Some(field))) = culprit {
+                            field.report(too_slow(duration, limit, longest));
+                        }
+                    }
+                    _ => {}
                 }
             }
         }
@@ -285,6 +287,9 @@ fn too_slow(timeout: Duration, name: &str, interval: Duration) -> Report {
 
 fn path(value: &Value<'_>) -> Result<String, Report> {
     let path = string(value, "a path such as `/health`")?;
+    if HealthCheck::is_path(path) && !path.contains("://") {
+        return Ok(path.to_owned());
+    }
     let report = |message: &str| Report::new(Code::InvalidValue, format!("{message}, found {}", quoted(path)));
     if path.contains("://") {
         return Err(report("expected a path without scheme and host").hint("write the path alone: `/health`"));
@@ -297,11 +302,8 @@ fn path(value: &Value<'_>) -> Result<String, Report> {
     if path.contains('#') {
         return Err(report("expected a path without `#`").hint("remove the fragment: it is never sent"));
     }
-    if path.bytes().any(|b| !b.is_ascii_graphic()) {
-        let hint = "percent-encode other characters: a space is `%20`";
-        return Err(report("expected a path of visible ASCII characters").hint(hint));
-    }
-    Ok(path.to_owned())
+    let hint = "percent-encode other characters: a space is `%20`";
+    Err(report("expected a path of visible ASCII characters").hint(hint))
 }
 
 fn kind(value: &Value<'_>) -> Result<ProbeKind, Report> {
@@ -372,13 +374,14 @@ fn expected_string(value: &Value<'_>) -> Result<String, Report> {
 }
 
 fn expect_status(field: Field<'_>) -> Option<StatusRanges> {
-    let ranges = statuses(field, &ANY)?;
+    let ranges = statuses(field, &limits::STATUS)?;
     if ranges.0.is_empty() {
         let report = Report::new(Code::InvalidValue, "expected at least one status, found an empty list");
         field.report(report.hint("write at least one: `[200]`"));
         return None;
     }
-    if let Some(both) = overlap(&StatusRanges(GATEWAY_STATUSES.to_vec()), &ranges) {
+    if let Some((first, last)) = StatusRanges(GATEWAY_STATUSES.to_vec()).overlap(&ranges) {
+        let both = format_statuses(first, last);
         let report = Report::new(
             Code::IneffectiveProbe,
             format!("the probe passes while the tunnel is down, with status {both}"),

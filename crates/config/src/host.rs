@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use tunnel_balancer_core::host::{ANY_HOST, host_patterns, normalize_host};
-use tunnel_balancer_core::{ServerUrl, domain_to_ascii};
+use tunnel_balancer_core::{ServerUrl, Service, domain_to_ascii};
 
 use crate::diagnostic::Code;
 use crate::node::{NodeId, Value, backticked, quoted};
@@ -121,7 +121,7 @@ fn normalize(text: &str, to_ascii: &dyn Fn(&str) -> Option<String>) -> Result<St
         return Err(report("is a setting, not a hostname").hint(hint));
     }
     let path = path.strip_suffix('/').unwrap_or(path);
-    if !is_path(path) {
+    if !Service::is_path(path) {
         return Err(report("has a path that no request can have").hint(
             "write a path such as `example.com/api`, without empty segments, `.`, `..`, `?`, `#`, spaces and \
              non-ASCII characters",
@@ -150,13 +150,6 @@ pub(crate) fn port_error(authority: &str) -> Option<(&'static str, &'static str)
         _ if port.bytes().all(|b| b == b'0') => Some(("has port 0", "write a port from 1 to 65535, or none")),
         _ => None,
     }
-}
-
-/// Returns whether a request can have this path, byte for byte. Browsers and runtimes rewrite other
-/// paths.
-pub(crate) fn is_path(path: &str) -> bool {
-    let is_allowed = |b: u8| b.is_ascii_graphic() && !b"?#\\\"<>^`{|}".contains(&b);
-    path.bytes().all(is_allowed) && path.split('/').skip(1).all(|part| !matches!(part, "" | "." | ".."))
 }
 
 /// Returns whether a normalised host is within the limits of DNS and has no empty label.

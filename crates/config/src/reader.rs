@@ -287,6 +287,13 @@ impl<'a> Present<'a> {
     pub(crate) fn culprit(&self) -> Option<Field<'a>> {
         self.first().filter(|_| self.0.iter().all(|field| field.is_valid()))
     }
+
+    /// Reports a conflict at the first one, unless one of them is invalid.
+    pub(crate) fn report(&self, conflict: Report) {
+        if let Some(field) = self.culprit() {
+            field.report(conflict);
+        }
+    }
 }
 
 /// Adds the hint for the key `204` of `{ expect_status: 200, 204 }`, which stands without a value.

@@ -1,17 +1,14 @@
 //! `retry`: when and how often a request is retried.
 
-use std::ops::RangeInclusive;
-use std::time::Duration;
-
-use tunnel_balancer_core::{BudgetSettings, RetrySettings};
+use tunnel_balancer_core::{BudgetSettings, Conflict, RetrySettings, limits};
 
 use crate::diagnostic::Code;
-use crate::duration::{DEFAULT_RANGE, duration, format_duration};
+use crate::duration::{duration, format_duration};
 use crate::node::Value;
 use crate::reader::{Field, Setting, boolean, number, or_off, percent};
 use crate::report::Report;
 use crate::size::size;
-use crate::statuses::{ANY, overlap, statuses};
+use crate::statuses::{format_statuses, statuses};
 use crate::subrequests::MAX_SUBREQUESTS;
 use crate::value_schema::ValueSchema;
 
@@ -20,7 +17,7 @@ pub(crate) const KEYS: &[Setting<RetrySettings>] = &[
         "attempts",
         "3",
         "The largest number of attempts for one request, the first and hedges included. `1`: no retries.",
-        ValueSchema::Number(ATTEMPTS),
+        ValueSchema::Number(limits::ATTEMPTS),
         |retry, field| field.set(&mut retry.attempts, attempts),
     ),
     Setting::new(
@@ -28,15 +25,15 @@ pub(crate) const KEYS: &[Setting<RetrySettings>] = &[
         "false",
         "How long a request waits for an available server, or for a free place under `max_requests`, before it gets \
          503. `false`: it does not wait.",
-        ValueSchema::OneOf(&[ValueSchema::Disabled, ValueSchema::Duration(HOLD)]),
-        |retry, field| field.set(&mut retry.hold, |value| or_off(value, |value| duration(value, HOLD))),
+        ValueSchema::OneOf(&[ValueSchema::Disabled, ValueSchema::Duration(limits::HOLD)]),
+        |retry, field| field.set(&mut retry.hold, |value| or_off(value, |value| duration(value, limits::HOLD))),
     ),
     Setting::new(
         "timeout",
         "100s",
         "The time limit for a response, over all attempts, from the arrival of the request or the end of its upload.",
-        ValueSchema::Duration(TIMEOUT),
-        |retry, field| field.set(&mut retry.timeout, |value| duration(value, TIMEOUT)),
+        ValueSchema::Duration(limits::TIMEOUT),
+        |retry, field| field.set(&mut retry.timeout, |value| duration(value, limits::TIMEOUT)),
     ),
     Setting::new(
         "per_try_timeout",
@@ -44,9 +41,9 @@ pub(crate) const KEYS: &[Setting<RetrySettings>] = &[
         "The time limit of an attempt after which a retry is possible, no longer than `timeout`. It also ends slow \
          responses of healthy servers. It does not apply to the last possible attempt, to requests that cannot be \
          retried, and while no server responds. `false`: `timeout` is the only limit.",
-        ValueSchema::OneOf(&[ValueSchema::Disabled, ValueSchema::Duration(DEFAULT_RANGE)]),
+        ValueSchema::OneOf(&[ValueSchema::Disabled, ValueSchema::Duration(limits::DURATION)]),
         |retry, field| {
-            field.set(&mut retry.per_try_timeout, |value| or_off(value, |value| duration(value, DEFAULT_RANGE)));
+            field.set(&mut retry.per_try_timeout, |value| or_off(value, |value| duration(value, limits::DURATION)));
         },
     ),
     Setting::new(
@@ -58,9 +55,9 @@ pub(crate) const KEYS: &[Setting<RetrySettings>] = &[
          ejected. If ten requests get no response for longer than usual, it is ejected whatever its probes show; \
          without a health check, that is the only sign. The only server of a service is not checked. `false`: no \
          checks.",
-        ValueSchema::OneOf(&[ValueSchema::Disabled, ValueSchema::Duration(LIVENESS_CHECK_AFTER)]),
+        ValueSchema::OneOf(&[ValueSchema::Disabled, ValueSchema::Duration(limits::LIVENESS_CHECK_AFTER)]),
         |retry, field| {
-            let read = |value| or_off(value, |value| duration(value, LIVENESS_CHECK_AFTER));
+            let read = |value| or_off(value, |value| duration(value, limits::LIVENESS_CHECK_AFTER));
             field.set(&mut retry.liveness_check_after, read);
         },
     ),
@@ -77,9 +74,9 @@ pub(crate) const KEYS: &[Setting<RetrySettings>] = &[
         "[]",
         "Statuses that are retried in addition, such as `500` or `[429, 500-501]`. Those of a failed gateway always \
          are: 502 to 504, 520 to 527 and 530, but not 500. Statuses below 500 do not count as failures of the server.",
-        ValueSchema::Statuses { least: LEAST_FAILURE, may_be_empty: true },
+        ValueSchema::Statuses { least: *limits::RETRIED_STATUS.start(), may_be_empty: true },
         |retry, field| {
-            if let Some(ranges) = statuses(field, &(LEAST_FAILURE..=*ANY.end())) {
+            if let Some(ranges) = statuses(field, &limits::RETRIED_STATUS) {
                 retry.statuses = ranges;
             }
         },
@@ -88,9 +85,9 @@ pub(crate) const KEYS: &[Setting<RetrySettings>] = &[
         "passthrough_statuses",
         "[]",
         "Statuses that are returned to the client although they would be retried.",
-        ValueSchema::Statuses { least: *ANY.start(), may_be_empty: true },
+        ValueSchema::Statuses { least: *limits::STATUS.start(), may_be_empty: true },
         |retry, field| {
-            if let Some(ranges) = statuses(field, &ANY) {
+            if let Some(ranges) = statuses(field, &limits::STATUS) {
                 retry.passthrough_statuses = ranges;
             }
         },
@@ -118,8 +115,8 @@ pub(crate) const KEYS: &[Setting<RetrySettings>] = &[
         "max_buffered_body",
         "64KiB",
         "The largest request body that is buffered for retries. A larger one is sent once.",
-        ValueSchema::Size(MAX_BUFFERED_BODY),
-        |retry, field| field.set(&mut retry.max_buffered_body, |value| size(value, MAX_BUFFERED_BODY)),
+        ValueSchema::Size(limits::MAX_BUFFERED_BODY),
+        |retry, field| field.set(&mut retry.max_buffered_body, |value| size(value, limits::MAX_BUFFERED_BODY)),
     ),
 ];
 
@@ -128,32 +125,19 @@ pub(crate) const BUDGET_KEYS: &[Setting<BudgetSettings>] = &[
         "percent",
         "20",
         "Retries, or hedges, in percent of the requests of the last ten seconds.",
-        ValueSchema::Percent(PERCENT),
-        |budget, field| field.set(&mut budget.percent, |value| percent(value, PERCENT)),
+        ValueSchema::Percent(limits::BUDGET_PERCENT),
+        |budget, field| field.set(&mut budget.percent, |value| percent(value, limits::BUDGET_PERCENT)),
     ),
     Setting::new(
         "min_per_second",
         "1",
         "Retries, or hedges, per second that are always allowed.",
-        ValueSchema::Number(MIN_PER_SECOND),
-        |budget, field| field.set(&mut budget.min_per_second, |value| number(value, MIN_PER_SECOND)),
+        ValueSchema::Number(limits::BUDGET_MIN_PER_SECOND),
+        |budget, field| field.set(&mut budget.min_per_second, |value| number(value, limits::BUDGET_MIN_PER_SECOND)),
     ),
 ];
 
 pub(crate) const SCHEMA: ValueSchema = ValueSchema::Shared("retry", &ValueSchema::Map(|| Setting::docs(KEYS)));
-
-const ATTEMPTS: RangeInclusive<u32> = 1..=10;
-const PERCENT: RangeInclusive<u32> = 0..=100;
-const MIN_PER_SECOND: RangeInclusive<u32> = 0..=1000;
-const TIMEOUT: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
-/// No request takes longer than the longest `timeout`.
-const HOLD: RangeInclusive<Duration> = Duration::from_millis(1)..=*TIMEOUT.end();
-/// Shorter values would cause probes for ordinary responses.
-const LIVENESS_CHECK_AFTER: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(3600);
-/// Buffered bodies share 8 MiB of an isolate, and a larger one would leave no room for others.
-const MAX_BUFFERED_BODY: RangeInclusive<u64> = 0..=1 << 20;
-/// Lower statuses are successes, which must not be repeated, and interim responses.
-const LEAST_FAILURE: u16 = 300;
 
 /// Reads it over the value of `defaults`.
 pub(crate) fn retry(retry: &mut RetrySettings, field: Field<'_>) {
@@ -166,27 +150,29 @@ pub(crate) fn retry(retry: &mut RetrySettings, field: Field<'_>) {
         return field.report(report.hint(format!("write `{{ attempts: {attempts} }}`")));
     }
     let Some(map) = field.map("a map of retry settings") else { return };
-    let limits = map.present(&["per_try_timeout", "timeout"]);
+    let times = map.present(&["per_try_timeout", "timeout"]);
     let statuses = map.present(&["passthrough_statuses", "statuses"]);
     map.read_into(retry, KEYS);
-    if let Some(limit) = retry.per_try_timeout.filter(|limit| *limit > retry.timeout)
-        && let Some(field) = limits.culprit()
-    {
-        let (limit, timeout) = (format_duration(limit), format_duration(retry.timeout));
-        let message = format!("`per_try_timeout` ({limit}) is longer than `timeout` ({timeout})");
-        let hint = format!("set `per_try_timeout` to {timeout} or less");
-        field.report(Report::new(Code::Conflict, message).hint(hint));
-    }
-    if let Some(both) = overlap(&retry.statuses, &retry.passthrough_statuses)
-        && let Some(field) = statuses.culprit()
-    {
-        let report = Report::new(Code::Conflict, format!("`statuses` and `passthrough_statuses` both have {both}"));
-        field.report(report.hint("remove it from one of them"));
+    for conflict in retry.conflicts() {
+        match conflict {
+            Conflict::TooLong { duration, longest, .. } => {
+                let (limit, timeout) = (format_duration(duration), format_duration(longest));
+                let message = format!("`per_try_timeout` ({limit}) is longer than `timeout` ({timeout})");
+                let report = Report::new(Code::Conflict, message);
+                times.report(report.hint(format!("set `per_try_timeout` to {timeout} or less")));
+            }
+            Conflict::Statuses(first, last) => {
+                let both = format_statuses(first, last);
+                let message = format!("`statuses` and `passthrough_statuses` both have {both}");
+                statuses.report(Report::new(Code::Conflict, message).hint("remove it from one of them"));
+            }
+            _ => {}
+        }
     }
 }
 
 fn attempts(value: &Value<'_>) -> Result<u32, Report> {
-    number(value, ATTEMPTS).map_err(|report| match value {
+    number(value, limits::ATTEMPTS).map_err(|report| match value {
         Value::Integer(1..) => report.hint(format!(
             "write 10 or less: a request can make {MAX_SUBREQUESTS} subrequests, which include attempts and probes"
         )),

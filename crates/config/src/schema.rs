@@ -7,12 +7,12 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
 use serde_json::{Map, Value as Json, json};
+use tunnel_balancer_core::limits;
 
 use crate::duration;
 use crate::file;
 use crate::json::as_json;
 use crate::size;
-use crate::statuses;
 use crate::value_schema::{SettingDoc, StringSchema, ValueSchema};
 
 /// Returns the JSON Schema of `services.yaml`.
@@ -116,7 +116,7 @@ fn size() -> Json {
 }
 
 fn statuses(least: u16, may_be_empty: bool) -> Json {
-    let range = least..=*statuses::ANY.end();
+    let range = least..=*limits::STATUS.end();
     let status = format!(r"\s*0*[{}-{}][0-9]{{2}}\s*", range.start() / 100, range.end() / 100);
     let text = string(&format!("^{status}(-{status})?$"), "expected a status or a range such as 200-299");
     let one = [whole(&range), text];

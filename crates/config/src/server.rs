@@ -1,9 +1,8 @@
 //! The servers of one service: a hostname, or a list of hostnames and maps.
 
 use std::collections::BTreeMap;
-use std::ops::RangeInclusive;
 
-use tunnel_balancer_core::{HostHeader, Server, ServerHealthCheck, ServerSet};
+use tunnel_balancer_core::{Conflict, HostHeader, Server, ServerHealthCheck, ServerSet, limits};
 
 use crate::diagnostic::Code;
 use crate::headers::{self, server_headers};
@@ -39,8 +38,8 @@ pub(crate) const KEYS: &[Setting<ServerSettings>] = &[
         "1",
         "The share of the traffic, relative to the other servers. `0`: no new traffic. Not used by the policy \
          `failover`.",
-        ValueSchema::Number(WEIGHT),
-        |settings, field| field.set(&mut settings.server.weight, |value| number(value, WEIGHT)),
+        ValueSchema::Number(limits::WEIGHT),
+        |settings, field| field.set(&mut settings.server.weight, |value| number(value, limits::WEIGHT)),
     ),
     Setting::new(
         "backup",
@@ -66,9 +65,11 @@ pub(crate) const KEYS: &[Setting<ServerSettings>] = &[
         "false",
         "The largest number of requests in flight from one isolate. Further ones go to other servers. `false`: no \
          limit.",
-        ValueSchema::OneOf(&[ValueSchema::Disabled, ValueSchema::Number(MAX_REQUESTS)]),
+        ValueSchema::OneOf(&[ValueSchema::Disabled, ValueSchema::Number(limits::MAX_REQUESTS)]),
         |settings, field| {
-            field.set(&mut settings.server.max_requests, |value| or_off(value, |value| number(value, MAX_REQUESTS)));
+            field.set(&mut settings.server.max_requests, |value| {
+                or_off(value, |value| number(value, limits::MAX_REQUESTS))
+            });
         },
     ),
     Setting::new(
@@ -124,10 +125,7 @@ const SERVER: ValueSchema = ValueSchema::OneOf(&[
 const NAME: StringSchema =
     StringSchema { what: "a name", pattern: r"^[!#-&(-+\--:<-\[\]-_a-~]+$", longest: Some(MAX_NAME) };
 
-const WEIGHT: RangeInclusive<u32> = 0..=1000;
-const MAX_REQUESTS: RangeInclusive<u32> = 1..=100_000;
-/// Longer names would make log lines unreadable.
-const MAX_NAME: usize = 64;
+const MAX_NAME: usize = *limits::SERVER_NAME.end();
 
 /// Returns the valid servers in order, and reports the others. `service` has the health check that
 /// servers can change.
@@ -220,29 +218,23 @@ fn own_health_check(check: Option<PartialHealthCheck>, service: &Settings) -> Se
     }
 }
 
-/// The addresses and names of the servers of a service so far, with their nodes.
+/// The servers of a service so far, and their names, with their nodes.
 #[derive(Default)]
 struct UniqueNames {
-    /// With the names by which one address has several virtual hosts: in `Host` and in TLS.
-    urls: BTreeMap<(String, Option<String>, Option<String>), NodeId>,
+    servers: Vec<(Server, NodeId)>,
     /// With whether the name was set explicitly.
     names: BTreeMap<String, (NodeId, bool)>,
 }
 
 impl UniqueNames {
     fn add(&mut self, server: &Server, address: Field<'_>, named: Option<Field<'_>>) {
-        let url = server.url.to_string();
-        let host = match &server.host_header {
-            HostHeader::Name(name) => Some(name.to_ascii_lowercase()),
-            _ => None,
-        };
-        let virtual_host = (url.clone(), host, server.tls.server_name.clone());
-        if let Some(other) = self.urls.get(&virtual_host) {
-            let report = Report::new(Code::InvalidServers, format!("duplicate server {}", backticked(&url)));
+        if let Some((_, other)) = self.servers.iter().find(|(other, _)| other.has_same_target(server)) {
+            let url = backticked(&server.url.to_string());
+            let report = Report::new(Code::InvalidServers, format!("duplicate server {url}"));
             let hint = "remove one of them: to change its share of the traffic, set `weight`";
             return address.report(report.related(*other, "first listed here").hint(hint));
         }
-        self.urls.insert(virtual_host, address.node().id);
+        self.servers.push((server.clone(), address.node().id));
         let at = named.unwrap_or(address);
         if let Some((other, other_named)) = self.names.get(&server.name) {
             let message = format!("two servers have the name {}", backticked(&server.name));
@@ -276,8 +268,7 @@ fn host_header(target: &mut HostHeader, field: Field<'_>) {
 
 fn name(value: &Value<'_>) -> Result<String, Report> {
     let name = quotable_string(value, "a name")?;
-    let is_plain = |b: u8| b.is_ascii_graphic() && !b",;\"'`\\".contains(&b);
-    if (1..=MAX_NAME).contains(&name.len()) && name.bytes().all(is_plain) {
+    if Server::is_name(name) {
         return Ok(name.to_owned());
     }
     let report = Report::new(Code::InvalidValue, format!("{} cannot be the name of a server", quoted(name)));
@@ -289,25 +280,12 @@ fn name(value: &Value<'_>) -> Result<String, Report> {
 
 /// Checks whether a service can serve new clients. Invalid settings count as defaults.
 fn check_rotation(servers: &[(Server, bool)]) -> Result<(), Report> {
-    let report = |message, hint: &str| Err(Report::new(Code::InvalidServers, message).hint(hint));
-    let servers = || servers.iter().map(|(server, _)| server);
-    let enabled = || servers().filter(|server| server.enabled);
-    let mut accepting = enabled().filter(|server| !server.drain).peekable();
-    if enabled().next().is_none() {
-        return report("no server is enabled", "enable a server, set `maintenance: true`, or remove the service");
-    }
-    if accepting.peek().is_none() {
-        let hint = "a draining server gets no new clients: remove `drain` from one server";
-        return report("every enabled server has `drain: true`", hint);
-    }
-    if accepting.all(|server| server.weight == 0) {
-        let hint = "a server of weight 0 gets no new traffic: set the `weight` of one server to 1 or more";
-        return report("every server that accepts new clients has `weight: 0`", hint);
-    }
-    // Disabled and draining servers count: then backups serve alone for a while.
-    if servers().all(|server| server.backup) {
-        let hint = "a backup is used only while no other server is available: remove `backup` from one server";
-        return report("every server has `backup: true`", hint);
-    }
-    Ok(())
+    let Some(conflict) = Server::rotation_conflict(servers.iter().map(|(server, _)| server)) else { return Ok(()) };
+    let hint = match conflict {
+        Conflict::AllDisabled => "enable a server, set `maintenance: true`, or remove the service",
+        Conflict::AllDraining => "a draining server gets no new clients: remove `drain` from one server",
+        Conflict::NoWeight => "a server of weight 0 gets no new traffic: set the `weight` of one server to 1 or more",
+        _ => "a backup is used only while no other server is available: remove `backup` from one server",
+    };
+    Err(Report::new(Code::InvalidServers, conflict.to_string()).hint(hint))
 }

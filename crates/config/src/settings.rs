@@ -6,15 +6,14 @@
 
 use std::time::Duration;
 
-use tunnel_balancer_core::{Server, ServerCountError, ServerUrl, Service, Writes};
+use tunnel_balancer_core::{Conflict, Server, Service, ServiceError, Writes, limits};
 
 use crate::affinity::{self, affinity};
 use crate::diagnostic::Code;
-use crate::duration::{DEFAULT_RANGE, duration};
+use crate::duration::duration;
 use crate::ejection::{self, PartialEjection, ejection};
 use crate::failback::{self, failback};
 use crate::health_check::{self, PartialHealthCheck, health_check};
-use crate::host::is_path;
 use crate::node::{Value, backticked, quoted};
 use crate::policy::{self, policy};
 use crate::reader::{Map, Setting, boolean, one_of, or_off, string};
@@ -94,7 +93,7 @@ pub(crate) const KEYS: &[Setting<Settings>] = &[
         "false",
         "The time in which the share of a server that was unavailable grows to its full size. `false`: it gets its \
          share at once.",
-        ValueSchema::OneOf(&[ValueSchema::Disabled, ValueSchema::Duration(DEFAULT_RANGE)]),
+        ValueSchema::OneOf(&[ValueSchema::Disabled, ValueSchema::Duration(limits::DURATION)]),
         |settings, field| field.set(&mut settings.service.slow_start, slow_start),
     ),
     Setting::new(
@@ -190,7 +189,7 @@ impl Settings {
     }
 
     /// Creates a service with these settings.
-    pub(crate) fn service(self, address: String, servers: Vec<Server>) -> Result<Service, ServerCountError> {
+    pub(crate) fn service(self, address: String, servers: Vec<Server>) -> Result<Service, ServiceError> {
         let mut service = self.service.with_servers(address, servers)?;
         service.health_check = self.health_check.map(PartialHealthCheck::complete);
         service.ejection = self.ejection.complete();
@@ -207,7 +206,7 @@ fn strip_prefix(value: &Value<'_>) -> Result<Option<String>, Report> {
     or_off(value, |value| {
         let text = string(value, "a path such as `/api`, or `false`")?;
         let path = text.strip_suffix('/').unwrap_or(text);
-        if path.starts_with('/') && is_path(path) {
+        if !path.is_empty() && Service::is_path(path) {
             return Ok(path.to_owned());
         }
         let report = Report::new(Code::InvalidValue, format!("expected a path such as `/api`, found {}", quoted(text)));
@@ -217,8 +216,8 @@ fn strip_prefix(value: &Value<'_>) -> Result<Option<String>, Report> {
 
 /// Checks whether the path of a service begins with its `strip_prefix`.
 pub(crate) fn check_prefix(service: &Service) -> Result<(), Report> {
-    let begins_with = |prefix: &&str| format!("{}/", service.path).starts_with(&format!("{prefix}/"));
-    let Some(prefix) = service.strip_prefix.as_deref().filter(|prefix| !begins_with(prefix)) else { return Ok(()) };
+    let is_wrong = service.conflicts().any(|conflict| conflict == Conflict::StripPrefix);
+    let Some(prefix) = service.strip_prefix.as_deref().filter(|_| is_wrong) else { return Ok(()) };
     let message = format!("the path of the service does not begin with `strip_prefix` ({})", backticked(prefix));
     let hint = if service.path.is_empty() {
         format!("write the address with the path: {}", backticked(&format!("{}{prefix}", service.host)))
@@ -229,7 +228,7 @@ pub(crate) fn check_prefix(service: &Service) -> Result<(), Report> {
 }
 
 fn slow_start(value: &Value<'_>) -> Result<Option<Duration>, Report> {
-    or_off(value, |value| duration(value, DEFAULT_RANGE))
+    or_off(value, |value| duration(value, limits::DURATION))
 }
 
 fn error_page(value: &Value<'_>) -> Result<Option<String>, Report> {
@@ -246,11 +245,7 @@ fn error_page(value: &Value<'_>) -> Result<Option<String>, Report> {
 fn fallback(value: &Value<'_>) -> Result<Option<String>, Report> {
     or_off(value, |value| {
         let text = string(value, "a URL such as `https://status.example.net`, or `false`")?;
-        let is_absolute = text
-            .split_once("://")
-            .is_some_and(|(scheme, _)| ["http", "https"].iter().any(|web| scheme.eq_ignore_ascii_case(web)));
-        let address = text.split(['?', '#']).next().unwrap_or_default();
-        if is_absolute && text.bytes().all(|b| b.is_ascii_graphic()) && address.parse::<ServerUrl>().is_ok() {
+        if Service::is_fallback(text) {
             return Ok(text.to_owned());
         }
         // The URL may contain a password.

@@ -6,7 +6,6 @@ use tunnel_balancer_state::{HealthSharing, PUSH_PATH};
 use tunnel_balancer_status::StatusSettings;
 
 use crate::diagnostic::Code;
-use crate::host::is_path;
 use crate::node::{Value, backticked, quoted};
 use crate::platform::Platform;
 use crate::reader::{Field, Setting, boolean, string};
@@ -95,7 +94,7 @@ fn path(value: &Value<'_>) -> Result<String, Report> {
         let report = Report::new(Code::InvalidValue, format!("{} cannot be the path of the page", quoted(text)));
         return Err(report.hint("choose another one: the control API and monitors use it"));
     }
-    if path.starts_with('/') && is_path(path) {
+    if path.starts_with('/') && Service::is_path(path) {
         return Ok(path.to_owned());
     }
     let message = format!("expected a path such as `/__balancer`, found {}", quoted(text));

@@ -2,15 +2,12 @@
 
 use std::ops::RangeInclusive;
 
-use tunnel_balancer_core::StatusRanges;
+use tunnel_balancer_core::{StatusRanges, limits};
 
 use crate::diagnostic::Code;
 use crate::node::Value;
 use crate::reader::Field;
 use crate::report::Report;
-
-/// The range of statuses.
-pub(crate) const ANY: RangeInclusive<u16> = 100..=599;
 
 const EXPECTED: &str = "a status or a range of them such as `200-299`";
 
@@ -41,7 +38,7 @@ fn status_range(value: &Value<'_>, allowed: &RangeInclusive<u16>) -> Result<(u16
     let report = Report::new(Code::OutOfRange, format!("expected statuses from {least} to {most}, found {value}"));
     Err(if first > last {
         report.hint(format!("write the lower status first: `{last}-{first}`"))
-    } else if first < *least && ANY.contains(&first) {
+    } else if first < *least && limits::STATUS.contains(&first) {
         report.hint(format!("remove statuses below {least}: requests with such responses must not be repeated"))
     } else {
         report
@@ -80,11 +77,7 @@ fn status(text: &str) -> Option<u16> {
     text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().unwrap_or(u16::MAX)).filter(|_| !text.is_empty())
 }
 
-/// Returns the first statuses that both lists contain, formatted.
-pub(crate) fn overlap(one: &StatusRanges, other: &StatusRanges) -> Option<String> {
-    let pairs = one.0.iter().flat_map(|a| other.0.iter().map(move |b| (a.0.max(b.0), a.1.min(b.1))));
-    pairs
-        .filter(|(first, last)| first <= last)
-        .min()
-        .map(|(first, last)| if first == last { first.to_string() } else { format!("{first}-{last}") })
+/// Formats a range of statuses.
+pub(crate) fn format_statuses(first: u16, last: u16) -> String {
+    if first == last { first.to_string() } else { format!("{first}-{last}") }
 }

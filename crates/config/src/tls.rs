@@ -49,12 +49,9 @@ pub(crate) fn server_tls(tls: &mut ServerTls, field: Field<'_>) {
     if *tls != ServerTls::default() {
         field.deny_on_worker("tls", "remove it: the server of a Worker needs a certificate that browsers accept");
     }
-    if tls.insecure_skip_verify
-        && tls.ca.is_some()
-        && let Some(culprit) = both.culprit()
-    {
-        let report = Report::new(Code::Conflict, "`ca` is not used with `insecure_skip_verify: true`");
-        culprit.report(report.hint("remove `insecure_skip_verify`: the certificates of `ca` are enough"));
+    if let Some(conflict) = tls.conflict() {
+        let report = Report::new(Code::Conflict, conflict.to_string());
+        both.report(report.hint("remove `insecure_skip_verify`: the certificates of `ca` are enough"));
     }
 }
 

@@ -1,15 +1,14 @@
 //! Names of headers and cookies.
 
+use tunnel_balancer_core::headers::{MAX_TOKEN, is_token};
+
 use crate::diagnostic::Code;
 use crate::node::Value;
 use crate::report::Report;
 use crate::value_schema::StringSchema;
 
-/// Longer names are not in use.
-const MAX: usize = 128;
-
 pub(crate) const TOKEN: StringSchema =
-    StringSchema { what: "a name", pattern: r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$", longest: Some(MAX) };
+    StringSchema { what: "a name", pattern: r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$", longest: Some(MAX_TOKEN) };
 
 /// Reads the name of `what`: a token of RFC 9110, section 5.6.2. The message omits other strings,
 /// which often contain a secret beside the name.
@@ -19,12 +18,11 @@ pub(crate) fn token<'a>(value: &'a Value<'_>, what: &str) -> Result<&'a str, Rep
         let could_be_one = matches!(value, Value::Bool(_) | Value::Integer(_) | Value::OtherNumber(_));
         return Err(if could_be_one { report.hint("put it in double quotes") } else { report });
     };
-    let is_allowed = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
-    if (1..=MAX).contains(&name.len()) && name.bytes().all(is_allowed) {
+    if is_token(name) {
         return Ok(name);
     }
     let report = Report::new(Code::InvalidValue, format!("not a valid name of {what}"));
-    Err(report.hint(format!("use 1 to {MAX} ASCII letters, digits, `-`, `_` and `.`")))
+    Err(report.hint(format!("use 1 to {MAX_TOKEN} ASCII letters, digits, `-`, `_` and `.`")))
 }
 
 #[cfg(test)]
@@ -33,10 +31,12 @@ mod tests {
 
     #[test]
     fn only_tokens_are_accepted() {
-        for name in ["x", "X-User", "__Host-lb", "a.b", "!#$%&'*+-.^_`|~9", &"x".repeat(MAX)] {
+        for name in ["x", "X-User", "__Host-lb", "a.b", "!#$%&'*+-.^_`|~9", &"x".repeat(MAX_TOKEN)] {
             assert_eq!(token(&Value::String(name.into()), "a header").ok(), Some(name));
         }
-        for name in ["", "a b", "a:b", "a=b", "a;b", "a,b", "a\"b", "a\\b", "(a)", "ä", "a\n", &"x".repeat(MAX + 1)] {
+        for name in
+            ["", "a b", "a:b", "a=b", "a;b", "a,b", "a\"b", "a\\b", "(a)", "ä", "a\n", &"x".repeat(MAX_TOKEN + 1)]
+        {
             assert!(token(&Value::String(name.into()), "a header").is_err(), "{name:?}");
         }
     }

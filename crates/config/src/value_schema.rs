@@ -10,9 +10,10 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use tunnel_balancer_core::limits;
+
 use crate::duration::format_duration;
 use crate::size::format_size;
-use crate::statuses;
 
 /// The documentation of a setting.
 #[derive(Clone, Debug)]
@@ -100,7 +101,7 @@ impl ValueSchema {
                 format!("{least} to {most}")
             }
             Self::Size(range) => format!("{} to {}", format_size(*range.start()), format_size(*range.end())),
-            Self::Statuses { least, .. } => format!("{least} to {}", statuses::ANY.end()),
+            Self::Statuses { least, .. } => format!("{least} to {}", limits::STATUS.end()),
             Self::String(StringSchema { longest: Some(longest), .. }) => format!("up to {longest} bytes"),
             Self::List(_, most) => format!("1 to {most}"),
             Self::OneOf(schemas) => return schemas.iter().find_map(Self::range),

@@ -12,6 +12,10 @@ use tunnel_balancer_core::{
 /// Parses a valid file, which the schema must accept, too.
 fn load(yaml: &str) -> Config {
     validator::check(yaml).unwrap_or_else(|error| panic!("the schema rejects it: {error}\n{yaml}"));
+    let config = parse_with(yaml, &|_| Some("0123456789abcdef".to_owned())).unwrap_or_else(|errors| panic!("{errors}"));
+    for service in &config.services {
+        service.check().unwrap_or_else(|error| panic!("the core rejects it: {error}\n{yaml}"));
+    }
     parse(yaml).unwrap_or_else(|errors| panic!("{errors}"))
 }
 

@@ -45,8 +45,7 @@
 //!     async fn sleep(&self, _: Duration) { std::future::pending().await }
 //! }
 //!
-//! let servers = vec![Server::new("a.example".parse()?), Server::new("b.example".parse()?)];
-//! let pool = Pool::new(Service::new("app.example", servers)?, 42);
+//! let pool = Pool::of(["a.example", "b.example"])?;
 //! let meta = RequestMeta::new(Method::GET);
 //! # fn block_on<F: std::future::Future>(future: F) -> F::Output {
 //! #     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
@@ -67,6 +66,7 @@
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 mod attempt;
+mod check;
 mod classify;
 mod client;
 pub mod cookie;
@@ -85,6 +85,8 @@ mod server_set;
 mod service;
 mod time;
 mod trace;
+
+pub use http;
 
 pub use attempt::{Attempt, AttemptInfo, AttemptResult, Selection};
 pub use classify::{Classification, Delivery, Failure, HealthImpact, Outcome, Ruling};
@@ -108,9 +110,9 @@ pub use rng::Rng;
 
 pub use server_set::{ServerId, ServerSet};
 pub use service::{
-    Affinity, BudgetSettings, EjectionSettings, Failback, HashOn, HealthCheck, HostHeader, Policy, ProbeError,
-    ProbeKind, ProbeResponse, ProbeResult, RetrySettings, Server, ServerCountError, ServerHeader, ServerHealthCheck,
-    ServerTls, ServerUrl, ServerUrlError, Service, StatusRanges, Writes, domain_to_ascii,
+    Affinity, BudgetSettings, Conflict, EjectionSettings, Failback, HashOn, HealthCheck, HostHeader, Policy,
+    ProbeError, ProbeKind, ProbeResponse, ProbeResult, RetrySettings, Server, ServerHeader, ServerHealthCheck,
+    ServerTls, ServerUrl, ServerUrlError, Service, ServiceError, StatusRanges, Writes, domain_to_ascii, limits,
 };
 pub use time::Timestamp;
 pub use trace::{Candidate, StopReason, Trace, TraceEvent, TraceStep, WaitReason};

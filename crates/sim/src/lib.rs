@@ -19,7 +19,7 @@
 //! sim.get(Duration::from_secs(1));
 //! let trace = sim.run(Duration::from_secs(2));
 //! assert_eq!(trace.responses[0].served_by.as_deref(), Some("b"));
-//! # Ok::<(), tunnel_balancer_core::ServerCountError>(())
+//! # Ok::<(), tunnel_balancer_core::ServiceError>(())
 //! ```
 //!
 //! # Fleets
@@ -47,7 +47,7 @@
 //! let stats = sim.run(Duration::from_secs(70)).stats;
 //! assert_eq!(stats.total().failed, 0);
 //! assert!(stats.served_within(Duration::from_secs(1)) > 0.95);
-//! # Ok::<(), tunnel_balancer_core::ServerCountError>(())
+//! # Ok::<(), tunnel_balancer_core::ServiceError>(())
 //! ```
 //!
 //! # Records and comparisons

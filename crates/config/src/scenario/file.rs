@@ -3,12 +3,12 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use tunnel_balancer_core::{Body, RequestMeta, Service};
+use tunnel_balancer_core::{Body, RequestMeta, Service, limits};
 
 use super::timeline::{changes, latencies};
 use super::{RequestStream, Scenario};
 use crate::diagnostic::Code;
-use crate::duration::{DEFAULT_RANGE, duration, format_duration};
+use crate::duration::{duration, format_duration};
 use crate::file;
 use crate::node::{Value, backticked};
 use crate::reader::{Entry, Field, Setting, boolean, number, or_off, string};
@@ -21,13 +21,13 @@ const KEYS: &[Setting<ScenarioSettings>] = &[
     Setting::plain("isolates", |settings, field| field.set(&mut settings.isolates, |value| number(value, 1..=1000))),
     Setting::plain("free_plan", |settings, field| field.set(&mut settings.free_plan, boolean)),
     Setting::plain("client_timeout", |settings, field| {
-        field.set(&mut settings.client_timeout, |value| or_off(value, |value| duration(value, DEFAULT_RANGE)));
+        field.set(&mut settings.client_timeout, |value| or_off(value, |value| duration(value, limits::DURATION)));
     }),
 ];
 
 const STREAM_KEYS: &[Setting<RequestStream>] = &[
     Setting::plain("from", |stream, field| field.set(&mut stream.from, |value| duration(value, FROM_START))),
-    Setting::plain("until", |stream, field| field.set(&mut stream.until, |value| duration(value, DEFAULT_RANGE))),
+    Setting::plain("until", |stream, field| field.set(&mut stream.until, |value| duration(value, limits::DURATION))),
     Setting::plain("replayable", |stream, field| {
         if let Some(replayable) = field.read(boolean) {
             stream.meta.body = if replayable { Body::Replayable } else { Body::Once };
@@ -37,7 +37,7 @@ const STREAM_KEYS: &[Setting<RequestStream>] = &[
 ];
 
 const DURATION: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(24 * 3600);
-pub(super) const FROM_START: RangeInclusive<Duration> = Duration::ZERO..=*DEFAULT_RANGE.end();
+pub(super) const FROM_START: RangeInclusive<Duration> = Duration::ZERO..=*limits::DURATION.end();
 /// More requests take minutes to simulate.
 const MAX_REQUESTS: f64 = 1_000_000.0;
 const MAX_RATE: f64 = 10_000.0;

@@ -42,7 +42,7 @@ use crate::retry::{Budget, HoldQueue};
 use crate::rng::Rng;
 use crate::select::Selector;
 use crate::server_set::{ServerId, ServerSet};
-use crate::service::{AffinityTokens, Service};
+use crate::service::{AffinityTokens, Server, ServerUrlError, Service, ServiceError};
 use crate::time::{Monotonic, Timestamp};
 
 pub use self::counters::{Counters, RequestCounters};
@@ -76,7 +76,29 @@ impl Pool {
         Self { state: Mutex::new(PoolState::new(Arc::clone(&service), seed)), tokens, service }
     }
 
-    /// Returns the configuration.
+    /// Creates a pool of the servers at these addresses, with default settings: failover in the
+    /// order of the list, probes, ejection and retries. [`Service::of`] and [`Pool::new`] create
+    /// one with other settings.
+    ///
+    /// ```
+    /// use tunnel_balancer_core::Pool;
+    ///
+    /// let pool = Pool::of(["https://a.example.com", "https://b.example.com"])?;
+    /// assert_eq!(pool.service().servers().len(), 2);
+    /// # Ok::<(), tunnel_balancer_core::ServiceError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If there is no server, or an address is invalid.
+    pub fn of<S>(servers: impl IntoIterator<Item = S>) -> Result<Self, ServiceError>
+    where
+        S: TryInto<Server>,
+        ServerUrlError: From<S::Error>,
+    {
+        Ok(Self::new(Service::of("default", servers)?, 0))
+    }
+
+    /// Returns the configuration, without the changes at run time that [`PoolState`] has.
     pub fn service(&self) -> &Service {
         &self.service
     }
@@ -149,7 +171,7 @@ impl PoolState {
         }
     }
 
-    /// Returns the configuration.
+    /// Returns the configuration, with the changes at run time.
     pub fn service(&self) -> &Service {
         &self.service
     }

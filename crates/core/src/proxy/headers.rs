@@ -77,6 +77,35 @@ pub fn is_client_address(name: &str) -> bool {
     CLIENT_ADDRESS_HEADERS.contains(&&*canonical(name))
 }
 
+/// Headers of framing and routing, which the host sets.
+const FRAMING: [&str; 9] = [
+    "host",
+    "connection",
+    "content-length",
+    "keep-alive",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "cf-connecting-ip",
+];
+
+/// The largest length of a [token](is_token). Longer names are not in use.
+pub const MAX_TOKEN: usize = 128;
+
+/// Returns whether a string can be the name of a header or a cookie: a token of RFC 9110, section
+/// 5.6.2.
+pub fn is_token(text: &str) -> bool {
+    let is_allowed = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+    (1..=MAX_TOKEN).contains(&text.len()) && text.bytes().all(is_allowed)
+}
+
+/// Returns whether the balancer sets a header itself, so that no server can have one of its own.
+/// `name` is in lower case.
+pub fn is_reserved(name: &str) -> bool {
+    is_stripped(name, |_| false) || FRAMING.contains(&name)
+}
+
 /// Returns whether a client's header of this name is not passed on to a server. `is_secret` is
 /// whether a [`canonical`] name is that of a header that the service sets for one of its servers.
 ///

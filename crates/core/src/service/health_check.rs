@@ -84,6 +84,16 @@ impl HealthCheck {
     /// The part of a body that is evaluated, in bytes. The rest is canceled.
     pub const BODY_LIMIT: usize = 1024;
 
+    /// The largest number of bytes of a string that a response must contain. A longer one is
+    /// unlikely to be in the part of the body that is read.
+    pub const MAX_EXPECTED: usize = Self::BODY_LIMIT / 4;
+
+    /// Returns whether a string is the path of a request: visible ASCII characters from `/` on,
+    /// without a fragment.
+    pub fn is_path(text: &str) -> bool {
+        text.starts_with('/') && text.bytes().all(|b| b.is_ascii_graphic() && b != b'#')
+    }
+
     /// Returns host and port that are probed.
     pub fn address(&self, server: &Server) -> String {
         self.port.map_or_else(|| server.url.clone(), |port| server.url.with_port(port)).socket_address()
@@ -205,6 +215,12 @@ impl StatusRanges {
     /// Returns whether one of the ranges contains `status`.
     pub fn contains(&self, status: StatusCode) -> bool {
         self.0.iter().any(|(first, last)| (*first..=*last).contains(&status.as_u16()))
+    }
+
+    /// Returns the first range of statuses that both lists contain.
+    pub fn overlap(&self, other: &Self) -> Option<(u16, u16)> {
+        let pairs = self.0.iter().flat_map(|a| other.0.iter().map(move |b| (a.0.max(b.0), a.1.min(b.1))));
+        pairs.filter(|(first, last)| first <= last).min()
     }
 }
 

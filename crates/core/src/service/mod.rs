@@ -4,8 +4,11 @@
 //! the code that reads them, so that hosts and the configuration reader depend on nothing else.
 
 mod affinity;
+mod conflict;
 mod ejection;
+mod error;
 mod health_check;
+pub mod limits;
 mod policy;
 mod retry;
 mod server;
@@ -18,7 +21,9 @@ use crate::time::Timestamp;
 
 pub use affinity::Affinity;
 pub(crate) use affinity::AffinityTokens;
+pub use conflict::Conflict;
 pub use ejection::EjectionSettings;
+pub use error::ServiceError;
 pub use health_check::{HealthCheck, ProbeError, ProbeKind, ProbeResponse, ProbeResult, StatusRanges};
 pub use policy::{HashOn, Policy};
 pub use retry::{BudgetSettings, RetrySettings};
@@ -125,9 +130,9 @@ impl Service {
     ///
     /// # Errors
     /// If there is no server, or more than [`ServerSet::CAPACITY`].
-    pub fn new(address: impl Into<String>, servers: Vec<Server>) -> Result<Self, ServerCountError> {
+    pub fn new(address: impl Into<String>, servers: Vec<Server>) -> Result<Self, ServiceError> {
         if servers.is_empty() || servers.len() > ServerSet::CAPACITY {
-            return Err(ServerCountError(servers.len()));
+            return Err(ServiceError::ServerCount(servers.len()));
         }
         let mut host: String = address.into();
         let path = host.split_off(host.find('/').unwrap_or(host.len()));
@@ -155,12 +160,67 @@ impl Service {
         })
     }
 
+    /// Creates a service with default settings from the addresses of its servers, or from servers
+    /// with settings of their own.
+    ///
+    /// Servers with the same default name, such as the ports of one host, are named by host and
+    /// port.
+    ///
+    /// ```
+    /// use tunnel_balancer_core::{Policy, Server, Service};
+    ///
+    /// let mut small = Server::try_from("http://10.0.0.2:8080")?;
+    /// small.weight = 0;
+    /// let service = Service::of("app.example.com", [Server::try_from("http://10.0.0.1:8080")?, small])?
+    ///     .configure(|service| {
+    ///         service.policy = Policy::RoundRobin;
+    ///         service.retry.attempts = 2;
+    ///     })?;
+    /// assert_eq!(service.servers()[1].name, "10.0.0.2:8080");
+    ///
+    /// let error = Service::of("app.example.com", ["a.example.com", "ftp://b.example.com"]).unwrap_err();
+    /// assert_eq!(error.to_string(), "server 2: scheme `ftp` is not supported");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`new`](Self::new), for an invalid address, and as [`check`](Self::check).
+    pub fn of<S>(address: impl Into<String>, servers: impl IntoIterator<Item = S>) -> Result<Self, ServiceError>
+    where
+        S: TryInto<Server>,
+        ServerUrlError: From<S::Error>,
+    {
+        let server = |(index, server): (usize, S)| {
+            let invalid = |error: S::Error| ServiceError::ServerUrl { position: index + 1, error: error.into() };
+            server.try_into().map_err(invalid)
+        };
+        let mut servers = servers.into_iter().enumerate().map(server).collect::<Result<Vec<_>, _>>()?;
+        let names: Vec<String> = servers.iter().map(|server| server.name.clone()).collect();
+        for server in &mut servers {
+            let is_shared = names.iter().filter(|name| **name == server.name).count() > 1;
+            if is_shared && server.name == server.url.first_label() {
+                server.name = server.url.authority().to_owned();
+            }
+        }
+        Self::new(address, servers)?.configure(|_| {})
+    }
+
+    /// Returns the service with changed settings: see the fields.
+    ///
+    /// # Errors
+    /// As [`check`](Self::check).
+    pub fn configure(mut self, change: impl FnOnce(&mut Self)) -> Result<Self, ServiceError> {
+        change(&mut self);
+        self.check()?;
+        Ok(self)
+    }
+
     /// Returns a service with the settings of this one, and with another address and other servers.
     /// Its title is the default.
     ///
     /// # Errors
     /// As [`new`](Self::new).
-    pub fn with_servers(self, address: impl Into<String>, servers: Vec<Server>) -> Result<Self, ServerCountError> {
+    pub fn with_servers(self, address: impl Into<String>, servers: Vec<Server>) -> Result<Self, ServiceError> {
         let Self { host, path, title, servers, .. } = Self::new(address, servers)?;
         Ok(Self { host, path, title, servers, ..self })
     }
@@ -183,6 +243,16 @@ impl Service {
     pub fn server_path<'p>(&self, path_and_query: &'p str) -> &'p str {
         let prefix = self.strip_prefix.as_deref().filter(|prefix| has_path_prefix(path_and_query, prefix));
         prefix.and_then(|prefix| path_and_query.strip_prefix(prefix)).unwrap_or(path_and_query)
+    }
+
+    /// Returns whether a request can have this path, byte for byte. Browsers and runtimes rewrite
+    /// other paths. May be empty.
+    pub fn is_path(text: &str) -> bool {
+        let is_allowed = |b: u8| b.is_ascii_graphic() && !b"?#\\\"<>^`{|}".contains(&b);
+        let is_normal = |part: &str| !matches!(part, "" | "." | "..");
+        (text.is_empty() || text.starts_with('/'))
+            && text.bytes().all(is_allowed)
+            && text.split('/').skip(1).all(is_normal)
     }
 
     /// Returns the servers in the operator's order.
@@ -220,8 +290,3 @@ impl Service {
         (0..self.servers.len()).filter_map(ServerId::new).collect()
     }
 }
-
-/// The error for a service without a server, or with more than [`ServerSet::CAPACITY`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("expected 1 to {max} servers, found {0}", max = ServerSet::CAPACITY)]
-pub struct ServerCountError(pub usize);

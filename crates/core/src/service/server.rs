@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{HealthCheck, ServerUrl};
+use super::{HealthCheck, ServerUrl, ServerUrlError, limits};
 
 /// The configuration of one server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,7 +97,56 @@ impl fmt::Debug for ServerHeader {
     }
 }
 
+impl TryFrom<&str> for Server {
+    type Error = ServerUrlError;
+
+    /// Creates a server with default settings: see [`Server::new`].
+    fn try_from(url: &str) -> Result<Self, ServerUrlError> {
+        url.parse().map(Self::new)
+    }
+}
+
+impl TryFrom<String> for Server {
+    type Error = ServerUrlError;
+
+    /// Creates a server with default settings: see [`Server::new`].
+    fn try_from(url: String) -> Result<Self, ServerUrlError> {
+        url.as_str().try_into()
+    }
+}
+
+impl From<ServerUrl> for Server {
+    /// Creates a server with default settings: see [`Server::new`].
+    fn from(url: ServerUrl) -> Self {
+        Self::new(url)
+    }
+}
+
 impl Server {
+    /// Returns whether a string can be the name of a server. It is sent in a header, and may be an
+    /// item of a list there.
+    pub fn is_name(text: &str) -> bool {
+        let is_plain = |b: u8| b.is_ascii_graphic() && !b",;\"'`\\".contains(&b);
+        limits::SERVER_NAME.contains(&text.len()) && text.bytes().all(is_plain)
+    }
+
+    /// Returns whether requests to both servers reach the same one: the address, and the names of
+    /// virtual hosts, in `Host` and in TLS, are the same.
+    pub fn has_same_target(&self, other: &Self) -> bool {
+        let host = |server: &Self| match &server.host_header {
+            HostHeader::Name(name) => Some(name.to_ascii_lowercase()),
+            HostHeader::Server | HostHeader::Public => None,
+        };
+        self.url == other.url && host(self) == host(other) && self.tls.server_name == other.tls.server_name
+    }
+
+    pub(super) fn own_health_check(&self) -> Option<&HealthCheck> {
+        match &self.health_check {
+            ServerHealthCheck::Custom(check) => Some(check),
+            ServerHealthCheck::Inherit | ServerHealthCheck::Disabled => None,
+        }
+    }
+
     /// Creates a server with default settings, named after the first label of its hostname:
     /// `chat-a` for `chat-a.example.com`.
     pub fn new(url: ServerUrl) -> Self {

@@ -6,6 +6,7 @@
 
 mod parse;
 
+use std::convert::Infallible;
 use std::fmt;
 
 /// The validated and normalised scheme, host, port and base path of a server.
@@ -76,16 +77,17 @@ impl ServerUrl {
 
     /// Returns host and port, also if the port is the scheme's default.
     pub fn socket_address(&self) -> String {
-        let authority = self.authority();
-        if authority.len() > self.host().len() {
-            authority.to_owned()
-        } else {
-            format!("{authority}:{}", self.default_port())
-        }
+        format!("{}:{}", self.host(), self.port())
     }
 
-    /// Returns the host without the port.
-    fn host(&self) -> &str {
+    /// Returns the port, which may be the scheme's default.
+    pub fn port(&self) -> u16 {
+        let port = self.authority().get(self.host().len() + 1..);
+        port.and_then(|port| port.parse().ok()).unwrap_or_else(|| self.default_port())
+    }
+
+    /// Returns the host without the port: `chat-a.example.com`, `127.0.0.1`, `[::1]`.
+    pub fn host(&self) -> &str {
         let authority = self.authority();
         // The colons in `[::1]` do not start a port.
         let colon = authority.rfind(':').filter(|colon| authority.rfind(']').is_none_or(|end| *colon > end));
@@ -140,6 +142,12 @@ impl fmt::Debug for ServerUrl {
     }
 }
 
+impl From<Infallible> for ServerUrlError {
+    fn from(never: Infallible) -> Self {
+        match never {}
+    }
+}
+
 /// Why a string is not the address of a server.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -177,4 +185,24 @@ pub enum ServerUrlError {
     /// `#fragment`, which is never sent.
     #[error("a fragment in the URL is not allowed")]
     Fragment,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_returned() {
+        let table = [
+            ("a.example", "a.example", 443, "a.example:443"),
+            ("http://a.example/base", "a.example", 80, "a.example:80"),
+            ("http://127.0.0.1:8080", "127.0.0.1", 8080, "127.0.0.1:8080"),
+            ("[::1]:8443/base", "[::1]", 8443, "[::1]:8443"),
+            ("http://[::1]", "[::1]", 80, "[::1]:80"),
+        ];
+        for (text, host, port, address) in table {
+            let url: ServerUrl = text.parse().unwrap();
+            assert_eq!((url.host(), url.port(), url.socket_address().as_str()), (host, port, address), "{text}");
+        }
+    }
 }
