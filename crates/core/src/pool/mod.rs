@@ -16,6 +16,7 @@ mod index;
 mod last_failure;
 mod latency_histogram;
 mod minutes;
+mod overrides;
 mod pick;
 mod probe_schedule;
 mod probing;

@@ -78,16 +78,26 @@ impl Selector {
             latency: Latency::default(),
             current_weight: 0,
         };
-        let candidates: Vec<_> = servers.iter().map(candidate).collect();
-        let mut weights = servers.iter().map(|server| server.weight);
-        let first = weights.next();
-        Self {
-            classes: hash::WeightClass::group(&candidates),
-            candidates,
-            equal_weights: weights.all(|weight| Some(weight) == first),
+        let mut selector = Self {
+            candidates: servers.iter().map(candidate).collect(),
+            classes: Vec::new(),
+            equal_weights: true,
             round_robin_served: ServerSet::EMPTY,
             max_duration,
+        };
+        selector.set_weights(servers);
+        selector
+    }
+
+    /// Sets the weights to those of `servers`.
+    pub(crate) fn set_weights(&mut self, servers: &[Server]) {
+        for (candidate, server) in self.candidates.iter_mut().zip(servers) {
+            candidate.weight = server.weight;
         }
+        let mut weights = servers.iter().map(|server| server.weight);
+        let first = weights.next();
+        self.equal_weights = weights.all(|weight| Some(weight) == first);
+        self.classes = hash::WeightClass::group(&self.candidates);
     }
 
     /// Selects one of `among`; `None` only when it is empty.
