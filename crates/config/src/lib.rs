@@ -57,6 +57,7 @@ mod notify;
 mod placement;
 mod platform;
 mod policy;
+mod present;
 mod reader;
 mod redact;
 #[cfg(feature = "render")]

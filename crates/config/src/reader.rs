@@ -11,6 +11,7 @@ use crate::environment::Environment;
 use crate::node::{Node, Value, backticked};
 use crate::placement::{UnknownKey, unknown_key};
 use crate::platform::Platform;
+use crate::present::Present;
 use crate::report::{Report, Reports};
 use crate::secret::Secrets;
 use crate::value_schema::{SettingDoc, ValueSchema};
@@ -271,28 +272,6 @@ impl<'a> Map<'a> {
 
     pub(crate) fn into_entries(self) -> Vec<Entry<'a>> {
         self.entries
-    }
-}
-
-/// The present ones of several settings that may contradict each other.
-pub(crate) struct Present<'a>(Vec<Field<'a>>);
-
-impl<'a> Present<'a> {
-    pub(crate) fn first(&self) -> Option<Field<'a>> {
-        self.0.first().copied()
-    }
-
-    /// Returns the first one, as the place of a conflict. `None` if one of them is invalid: once
-    /// corrected, they may agree.
-    pub(crate) fn culprit(&self) -> Option<Field<'a>> {
-        self.first().filter(|_| self.0.iter().all(|field| field.is_valid()))
-    }
-
-    /// Reports a conflict at the first one, unless one of them is invalid.
-    pub(crate) fn report(&self, conflict: Report) {
-        if let Some(field) = self.culprit() {
-            field.report(conflict);
-        }
     }
 }
 

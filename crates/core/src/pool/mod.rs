@@ -23,13 +23,14 @@ mod probing;
 mod reload;
 mod requests;
 mod server_state;
+mod shared;
 mod signals;
 mod snapshot;
 mod stall;
 mod standing;
 mod status;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use self::event::EventLog;
@@ -43,7 +44,7 @@ use crate::retry::{Budget, HoldQueue};
 use crate::rng::Rng;
 use crate::select::Selector;
 use crate::server_set::{ServerId, ServerSet};
-use crate::service::{AffinityTokens, Server, ServerUrlError, Service, ServiceError};
+use crate::service::Service;
 use crate::time::{Monotonic, Timestamp};
 
 pub use self::counters::{Counters, RequestCounters};
@@ -56,77 +57,10 @@ pub use self::minutes::Minute;
 pub use self::probe_schedule::Lease;
 pub(crate) use self::probing::Liveness;
 pub use self::server_state::KnowledgeSource;
+pub use self::shared::Pool;
 pub use self::snapshot::{ServerSnapshot, Snapshot};
 pub use self::standing::Standing;
 pub use self::status::{PoolStatus, ProbeStatus, ServerStatus, ServiceState};
-
-/// One service's live state, shared by its requests.
-#[derive(Debug)]
-pub struct Pool {
-    service: Arc<Service>,
-    tokens: Option<AffinityTokens>,
-    state: Mutex<PoolState>,
-}
-
-impl Pool {
-    /// Creates a pool without state. `seed` decides everything that is random.
-    pub fn new(service: Service, seed: u64) -> Self {
-        let service = Arc::new(service);
-        let tokens =
-            service.affinity.as_ref().map(|affinity| AffinityTokens::new(affinity, &service.name(), service.servers()));
-        Self { state: Mutex::new(PoolState::new(Arc::clone(&service), seed)), tokens, service }
-    }
-
-    /// Creates a pool of the servers at these addresses, with default settings: failover in the
-    /// order of the list, probes, ejection and retries. [`Service::of`] and [`Pool::new`] create
-    /// one with other settings.
-    ///
-    /// ```
-    /// use tunnel_balancer_core::Pool;
-    ///
-    /// let pool = Pool::of(["https://a.example.com", "https://b.example.com"])?;
-    /// assert_eq!(pool.service().servers().len(), 2);
-    /// # Ok::<(), tunnel_balancer_core::ServiceError>(())
-    /// ```
-    ///
-    /// # Errors
-    /// If there is no server, or an address is invalid.
-    pub fn of<S>(servers: impl IntoIterator<Item = S>) -> Result<Self, ServiceError>
-    where
-        S: TryInto<Server>,
-        ServerUrlError: From<S::Error>,
-    {
-        Ok(Self::new(Service::of("default", servers)?, 0))
-    }
-
-    /// Returns the configuration, without the changes at run time that [`PoolState`] has.
-    pub fn service(&self) -> &Service {
-        &self.service
-    }
-
-    /// Runs `f` on the state. Not re-entrant: `f` must not call back into the pool.
-    pub fn update<T>(&self, f: impl FnOnce(&mut PoolState) -> T) -> T {
-        f(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// Returns the server that a client's `Cookie` header names, with affinity.
-    pub fn affinity_server(&self, cookies: &str) -> Option<ServerId> {
-        let affinity = self.service.affinity.as_ref()?;
-        self.tokens.as_ref()?.read(affinity, cookies)
-    }
-
-    /// Returns the `Set-Cookie` for a client that was served by `server`, if it needs one.
-    /// `current` is what [`affinity_server`](Self::affinity_server) returned.
-    pub fn affinity_cookie(&self, server: ServerId, current: Option<ServerId>, https: bool) -> Option<String> {
-        let affinity = self.service.affinity.as_ref()?;
-        // A client of a server that is held back returns to it later.
-        let keeps = |id: ServerId| id == server || self.update(|state| state.is_awaiting_failback(id));
-        if current.is_some_and(keeps) {
-            return None;
-        }
-        self.tokens.as_ref()?.write(affinity, server, https)
-    }
-}
 
 /// The state of a service's servers, and every decision that depends on it.
 #[derive(Clone, Debug)]

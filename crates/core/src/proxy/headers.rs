@@ -78,15 +78,9 @@ pub fn is_client_address(name: &str) -> bool {
 }
 
 /// Headers of framing and routing, which the host sets.
+#[rustfmt::skip]
 const FRAMING: [&str; 9] = [
-    "host",
-    "connection",
-    "content-length",
-    "keep-alive",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
+    "host", "connection", "content-length", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade",
     "cf-connecting-ip",
 ];
 

@@ -45,7 +45,8 @@ pub const WINDOW_FAILURES: RangeInclusive<u32> = 1..=20;
 /// [`EjectionSettings::max_percent`](crate::EjectionSettings::max_percent).
 pub const MAX_EJECTED_PERCENT: RangeInclusive<u32> = 1..=100;
 
-/// [`HealthCheck::rise`](crate::HealthCheck::rise) and [`HealthCheck::fall`](crate::HealthCheck::fall).
+/// [`HealthCheck::rise`](crate::HealthCheck::rise) and
+/// [`HealthCheck::fall`](crate::HealthCheck::fall).
 pub const THRESHOLD: RangeInclusive<u32> = 1..=100;
 /// [`HealthCheck::port`](crate::HealthCheck::port).
 pub const PORT: RangeInclusive<u16> = 1..=u16::MAX;
