@@ -173,6 +173,8 @@ mod tests {
     use super::*;
     use crate::service::{Conflict, Writes};
 
+    type Change = fn(&mut Service);
+
     fn service() -> Service {
         Service::of("app.example.com", ["a.example.com", "b.example.com"]).unwrap()
     }
@@ -180,7 +182,7 @@ mod tests {
     #[test]
     fn every_setting_is_checked() {
         let seconds = Duration::from_secs;
-        let table: [(&str, fn(&mut Service)); 24] = [
+        let table: [(&str, Change); 24] = [
             ("`host`: expected a hostname in lower case", |it| it.host = "App.example".to_owned()),
             ("`path`: expected a path such as `/api`", |it| it.path = "/a/../b".to_owned()),
             ("`fallback`: expected an absolute URL", |it| it.fallback = Some("/status".to_owned())),
@@ -245,7 +247,7 @@ mod tests {
 
     #[test]
     fn other_settings_are_accepted() {
-        let table: [fn(&mut Service); 5] = [
+        let table: [Change; 5] = [
             |it| it.host = "*.example.com".to_owned(),
             |it| it.host = ANY_HOST.to_owned(),
             |it| it.writes = Writes::PrimaryOnly,
