@@ -53,6 +53,11 @@ function enter(call) {
   return guard(call);
 }
 
+/** Reads the configuration when the Worker is loaded. */
+export function prepare(env) {
+  enter(() => wasm.prepare(env));
+}
+
 export default {
   fetch(request, env, context) {
     return new Promise((respond) => enter(() => wasm.handle(request, env, context, respond)));

@@ -53,6 +53,12 @@ pub fn connect(exports: &JsValue) {
     glue::connect(exports);
 }
 
+/// Reads the configuration, before the first event. `js/entry.js` calls it.
+#[wasm_bindgen]
+pub fn prepare(env: &Env) {
+    services::prepare(env);
+}
+
 /// Handles one request of a client, and calls `respond` with the response. `js/entry.js` calls it.
 #[wasm_bindgen]
 pub fn handle(request: web_sys::Request, env: Env, context: worker_sys::Context, respond: Function) {

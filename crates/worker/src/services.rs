@@ -5,7 +5,7 @@
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
-use tunnel_balancer_config::{Available, Errors, Platform, parse_available};
+use tunnel_balancer_config::{Available, Platform, parse_available};
 use tunnel_balancer_core::{Clock as _, LogEntry, Reason, Service, Services, Timestamp};
 use tunnel_balancer_state::control::{Change, Override, Overrides};
 use tunnel_balancer_state::{HealthSharing, NotifyTarget};
@@ -51,11 +51,30 @@ struct Applied {
     at: u64,
 }
 
+/// A configuration that was read when the Worker was loaded. There are no random numbers then, the
+/// clock shows 0, and a log entry belongs to no event.
+#[derive(Debug)]
+struct Prepared {
+    /// The sources that are invalid or missing, and why.
+    rejected: Vec<(&'static str, String)>,
+    /// The source in use, its configuration, and its pools.
+    valid: Option<(&'static str, Available, Services)>,
+}
+
 static LOADED: OnceLock<Option<Loaded>> = OnceLock::new();
+
+static PREPARED: Mutex<Option<Prepared>> = Mutex::new(None);
+
+/// Reads the configuration before the first event: the CPU time of a request is limited.
+pub(crate) fn prepare(env: &Env) {
+    *PREPARED.lock().unwrap_or_else(PoisonError::into_inner) = Some(Prepared::read(env));
+}
 
 /// Returns the configuration. `None` if there is no valid one. Errors are logged once.
 pub(crate) fn load(env: &Env) -> Option<&'static Loaded> {
-    LOADED.get_or_init(|| read(env)).as_ref()
+    let prepared = || PREPARED.lock().unwrap_or_else(PoisonError::into_inner).take();
+    // An instance that replaces one that panicked reads it in an event.
+    LOADED.get_or_init(|| prepared().unwrap_or_else(|| Prepared::read(env)).load()).as_ref()
 }
 
 impl Loaded {
@@ -125,52 +144,60 @@ pub(crate) fn release_failbacks(services: &Services, changes: &[Override], now: 
     }
 }
 
-fn read(env: &Env) -> Option<Loaded> {
-    let secret = |name: &str| env.secret(name).ok().map(|secret| secret.to_string());
-    let mut is_fallback = false;
-    if let Ok(variable) = env.var(VARIABLE) {
-        match parse_available(&variable.to_string(), Platform::Worker, &secret, &domain_to_ascii) {
-            Ok(read) => return Some(loaded(VARIABLE, read, is_fallback)),
-            Err(errors) => reject(VARIABLE, &errors),
+impl Prepared {
+    /// Reads the configuration from the first source that is valid.
+    fn read(env: &Env) -> Self {
+        let secret = |name: &str| env.secret(name).ok().map(|secret| secret.to_string());
+        let variable = env.var(VARIABLE).ok().map(|variable| (VARIABLE, variable.to_string()));
+        let module = Reflect::get(&js_sys::global(), &MODULE_TEXT.into()).ok().and_then(|text| text.as_string());
+        let missing = module.is_none().then(|| "no such module: the entry did not call `configure`".to_owned());
+        let mut rejected = Vec::new();
+        for (source, text) in variable.into_iter().chain(module.map(|text| (MODULE, text))) {
+            match parse_available(&text, Platform::Worker, &secret, &domain_to_ascii) {
+                Ok(read) => {
+                    let services = Services::new(read.config.services.iter().cloned(), 0);
+                    return Self { rejected, valid: Some((source, read, services)) };
+                }
+                Err(errors) => rejected.push((source, errors.in_file(source).to_string())),
+            }
         }
-        is_fallback = true;
+        rejected.extend(missing.map(|missing| (MODULE, missing)));
+        Self { rejected, valid: None }
     }
-    let Some(text) = Reflect::get(&js_sys::global(), &MODULE_TEXT.into()).ok()?.as_string() else {
-        let detail = "no such module: the entry did not call `configure`".to_owned();
-        log::write(&LogEntry::config_rejected(MODULE, Reason::InvalidConfig, detail));
-        return None;
-    };
-    let read = parse_available(&text, Platform::Worker, &secret, &domain_to_ascii);
-    let read = read.inspect_err(|errors| reject(MODULE, errors)).ok()?;
-    Some(loaded(MODULE, read, is_fallback))
+
+    /// Logs what was read, and completes it.
+    fn load(self) -> Option<Loaded> {
+        let is_fallback = !self.rejected.is_empty();
+        for (source, detail) in self.rejected {
+            log::write(&LogEntry::config_rejected(source, Reason::InvalidConfig, detail));
+        }
+        let (source, read, services) = self.valid?;
+        services.reseed(random::bits());
+        log::write(&LogEntry::config_loaded(&services, source));
+        if let Some(errors) = read.errors {
+            if read.status_without_secret {
+                log::write(&LogEntry::status_without_secret(source, errors.in_file(source).to_string()));
+            }
+            for address in &read.without_secrets {
+                log::write(&LogEntry::missing_secret(address, source, errors.in_file(source).to_string()));
+            }
+        }
+        Some(Loaded {
+            configured: read.config.services,
+            pools: RwLock::new(Arc::new(services.with_missing_secrets(&read.without_secrets))),
+            without_secrets: read.without_secrets,
+            overrides: Mutex::default(),
+            sharing: read.config.health_sharing,
+            notify: read.config.notify,
+            status: read.config.status,
+            is_fallback,
+            started: JsClock.now().as_millis(),
+        })
+    }
 }
 
 /// Returns the ASCII form of an internationalised hostname. The runtime has the tables for it.
 fn domain_to_ascii(name: &str) -> Option<String> {
     let url = web_sys::Url::new(&format!("https://{name}")).ok()?;
     Some(url.hostname())
-}
-
-/// Creates the pools of a configuration and logs that it is in use.
-fn loaded(source: &str, read: Available, is_fallback: bool) -> Loaded {
-    let configured = read.config.services;
-    let services = Services::new(configured.iter().cloned(), random::bits());
-    log::write(&LogEntry::config_loaded(&services, source));
-    if let Some(errors) = read.errors {
-        if read.status_without_secret {
-            log::write(&LogEntry::status_without_secret(source, errors.in_file(source).to_string()));
-        }
-        for address in &read.without_secrets {
-            log::write(&LogEntry::missing_secret(address, source, errors.in_file(source).to_string()));
-        }
-    }
-    let services = services.with_missing_secrets(&read.without_secrets);
-    let (sharing, notify, status) = (read.config.health_sharing, read.config.notify, read.config.status);
-    let (pools, overrides) = (RwLock::new(Arc::new(services)), Mutex::default());
-    let (without_secrets, started) = (read.without_secrets, JsClock.now().as_millis());
-    Loaded { configured, without_secrets, pools, overrides, sharing, notify, status, is_fallback, started }
-}
-
-fn reject(source: &str, errors: &Errors) {
-    log::write(&LogEntry::config_rejected(source, Reason::InvalidConfig, errors.in_file(source).to_string()));
 }

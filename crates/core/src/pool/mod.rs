@@ -172,6 +172,11 @@ impl PoolState {
         self.time.advance(reading)
     }
 
+    /// Sets the seed of all random numbers from now on.
+    pub(crate) const fn reseed(&mut self, seed: u64) {
+        self.rng = Rng::new(seed);
+    }
+
     /// The requests that wait for a server.
     pub(crate) const fn hold(&mut self) -> &mut HoldQueue {
         &mut self.hold

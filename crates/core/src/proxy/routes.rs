@@ -48,6 +48,12 @@ impl Services {
         Self { hosts: by_host(pools.collect()), without_secrets: Vec::new(), replay: ReplayBuffer::default() }
     }
 
+    /// Sets the seed of all pools, for hosts that create pools before they have random numbers.
+    pub fn reseed(&self, seed: u64) {
+        let mut seeds = Rng::new(seed);
+        self.pools().for_each(|pool| pool.update(|state| state.reseed(seeds.next_u64())));
+    }
+
     /// Sets the addresses of services that cannot serve, because their secrets are missing or
     /// invalid. Requests for them get [`LocalReply::MissingSecret`].
     #[must_use]
@@ -163,6 +169,8 @@ fn by_host(pools: Vec<Arc<Pool>>) -> BTreeMap<String, Vec<Arc<Pool>>> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::service::Server;
 
@@ -202,6 +210,22 @@ mod tests {
         for url in ["https://secret.app.test/", "https://secret.app.test:8444/"] {
             assert_eq!(services.route(url, false).err(), Some(LocalReply::MissingSecret));
         }
+    }
+
+    #[test]
+    fn reseeded_pools_draw_as_those_created_with_the_seed() {
+        let draws = |services: &Services| -> Vec<_> {
+            let draw = |pool: &Arc<Pool>| pool.update(|state| state.random_up_to(Duration::from_secs(1_000_000)));
+            services.pools().map(draw).collect()
+        };
+        let services = |seed| {
+            let service = |name| Service::new(name, vec![Server::new("a.example".parse().unwrap())]).unwrap();
+            Services::new(["a.test", "b.test"].map(service), seed)
+        };
+        let reseeded = services(0);
+        reseeded.reseed(7);
+        assert_eq!(draws(&reseeded), draws(&services(7)));
+        assert_ne!(draws(&services(7)), draws(&services(0)));
     }
 
     #[test]
