@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{HealthCheck, ServerUrl, ServerUrlError, limits};
+use super::{HealthCheck, ProbeKind, ServerUrl, ServerUrlError, limits};
 
 /// The configuration of one server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,9 +100,9 @@ impl fmt::Debug for ServerHeader {
 impl TryFrom<&str> for Server {
     type Error = ServerUrlError;
 
-    /// Creates a server with default settings: see [`Server::new`].
+    /// Creates a server with default settings: see [`Server::new`] and [`ServerUrl::parse_any`].
     fn try_from(url: &str) -> Result<Self, ServerUrlError> {
-        url.parse().map(Self::new)
+        ServerUrl::parse_any(url).map(Self::new)
     }
 }
 
@@ -149,10 +149,13 @@ impl Server {
 
     /// Creates a server with default settings, named after the first label of its hostname:
     /// `chat-a` for `chat-a.example.com`.
+    ///
+    /// A server of another protocol than HTTP is probed by a TCP connection, with the default
+    /// intervals.
     pub fn new(url: ServerUrl) -> Self {
+        let tcp = || Box::new(HealthCheck { kind: ProbeKind::Tcp, ..HealthCheck::default() });
         Self {
             name: url.first_label().to_owned(),
-            url,
             weight: 1,
             backup: false,
             drain: false,
@@ -160,7 +163,8 @@ impl Server {
             max_requests: None,
             host_header: HostHeader::Server,
             tls: ServerTls::default(),
-            health_check: ServerHealthCheck::Inherit,
+            health_check: if url.is_http() { ServerHealthCheck::Inherit } else { ServerHealthCheck::Custom(tcp()) },
+            url,
             headers: Vec::new(),
         }
     }

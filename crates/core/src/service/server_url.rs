@@ -35,10 +35,29 @@ impl ServerUrl {
     /// `to_ascii` returns the ASCII form of an internationalised hostname, or `None` if it is
     /// invalid. [`domain_to_ascii`] does. A host with a function of its own needs no tables.
     pub fn parse_with(text: &str, to_ascii: &dyn Fn(&str) -> Option<String>) -> Result<Self, ServerUrlError> {
-        parse::parse(text, to_ascii)
+        parse::parse(text, false, to_ascii)
     }
 
-    /// Returns `http` or `https`.
+    /// Parses an address like [`parse_with`](Self::parse_with), or one of another protocol, with
+    /// its port: `postgres://10.0.0.1:5432`. For programs that send requests of that protocol.
+    ///
+    /// ```
+    /// use tunnel_balancer_core::ServerUrl;
+    ///
+    /// let url = ServerUrl::parse_any("postgres://10.0.0.1:5432/app")?;
+    /// assert_eq!((url.scheme(), url.host(), url.port()), ("postgres", "10.0.0.1", 5432));
+    /// assert_eq!(ServerUrl::parse_any("https://a.example")?.port(), 443);
+    /// assert!(ServerUrl::parse_any("htps://a.example").is_err());
+    /// # Ok::<(), tunnel_balancer_core::ServerUrlError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If it is invalid.
+    pub fn parse_any(text: &str) -> Result<Self, ServerUrlError> {
+        parse::parse(text, true, &domain_to_ascii)
+    }
+
+    /// Returns the scheme: `http`, `https`, or that of another protocol.
     pub fn scheme(&self) -> &str {
         self.prefix.get(..self.scheme_len).unwrap_or_default()
     }
@@ -67,7 +86,7 @@ impl ServerUrl {
     #[must_use]
     pub fn with_port(&self, port: u16) -> Self {
         let host = self.host();
-        let authority = if port == self.default_port() { host.to_owned() } else { format!("{host}:{port}") };
+        let authority = if Some(port) == self.default_port() { host.to_owned() } else { format!("{host}:{port}") };
         Self {
             prefix: [self.scheme(), Self::SEPARATOR, &authority, self.base_path()].concat(),
             scheme_len: self.scheme_len,
@@ -83,7 +102,7 @@ impl ServerUrl {
     /// Returns the port, which may be the scheme's default.
     pub fn port(&self) -> u16 {
         let port = self.authority().get(self.host().len() + 1..);
-        port.and_then(|port| port.parse().ok()).unwrap_or_else(|| self.default_port())
+        port.and_then(|port| port.parse().ok()).or_else(|| self.default_port()).unwrap_or_default()
     }
 
     /// Returns the host without the port: `chat-a.example.com`, `127.0.0.1`, `[::1]`.
@@ -94,8 +113,17 @@ impl ServerUrl {
         authority.get(..colon.unwrap_or(authority.len())).unwrap_or(authority)
     }
 
-    fn default_port(&self) -> u16 {
-        if self.scheme() == "http" { 80 } else { 443 }
+    /// Returns whether requests to the server are those of HTTP.
+    pub fn is_http(&self) -> bool {
+        self.default_port().is_some()
+    }
+
+    fn default_port(&self) -> Option<u16> {
+        match self.scheme() {
+            "http" => Some(80),
+            "https" => Some(443),
+            _ => None,
+        }
     }
 
     /// Returns whether `target` is a URL of this server.

@@ -10,16 +10,26 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::{ServerUrl, ServerUrlError};
 
-/// Parses `host`, `host:port` or an absolute URL. The default scheme is `https`.
-pub(super) fn parse(text: &str, to_ascii: &dyn Fn(&str) -> Option<String>) -> Result<ServerUrl, ServerUrlError> {
+/// Parses `host`, `host:port` or an absolute URL. The default scheme is `https`. With `any_scheme`,
+/// other schemes than `http` and `https` are accepted with a port.
+pub(super) fn parse(
+    text: &str,
+    any_scheme: bool,
+    to_ascii: &dyn Fn(&str) -> Option<String>,
+) -> Result<ServerUrl, ServerUrlError> {
     let text = text.trim();
     let text = if text.contains(ServerUrl::SEPARATOR) { text.into() } else { Cow::Owned(format!("https://{text}")) };
     let text = text.trim_matches(|c| c <= ' ').replace(['\t', '\n', '\r'], "");
     let (scheme, rest) = text.split_once(':').ok_or(ServerUrlError::NoScheme)?;
     let scheme = self::scheme(scheme)?;
+    let is_http = matches!(scheme.as_str(), "http" | "https");
     let rest = rest.trim_start_matches(['/', '\\']);
     let (authority, rest) =
         rest.split_at_checked(rest.find(['/', '\\', '?', '#']).unwrap_or(rest.len())).unwrap_or((rest, ""));
+    let has_port = |authority: &str| authority.rsplit_once(':').is_some_and(|(_, port)| is_number(port, 10));
+    if !is_http && !(any_scheme && has_port(authority)) {
+        return Err(ServerUrlError::Scheme(scheme));
+    }
     if authority.contains('@') {
         return Err(ServerUrlError::Credentials);
     }
@@ -40,10 +50,7 @@ fn scheme(text: &str) -> Result<String, ServerUrlError> {
     let scheme = text.to_ascii_lowercase();
     let is_scheme = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.');
     match scheme.as_str() {
-        "http" | "https" => Ok(scheme),
-        _ if scheme.starts_with(|c: char| c.is_ascii_alphabetic()) && scheme.chars().all(is_scheme) => {
-            Err(ServerUrlError::Scheme(scheme))
-        }
+        _ if scheme.starts_with(|c: char| c.is_ascii_alphabetic()) && scheme.chars().all(is_scheme) => Ok(scheme),
         _ => Err(ServerUrlError::NoScheme),
     }
 }
@@ -171,7 +178,7 @@ mod tests {
             "\u{ff11}27.1" => Some("127.1".to_owned()),
             _ => None,
         };
-        parse(text, &to_ascii).map(|url| url.to_string())
+        parse(text, false, &to_ascii).map(|url| url.to_string())
     }
 
     #[test]
