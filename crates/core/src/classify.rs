@@ -56,6 +56,10 @@ pub enum Failure {
     /// The response cannot be read or passed on: its head is malformed, its status is above 599, or
     /// it switches to a protocol that was not requested.
     InvalidResponse,
+    /// The server declined the request, which another one may serve: a replica that is behind or
+    /// read-only, or a shard that has moved. Nothing was executed, and no server is at fault. For
+    /// protocols in which a response says so.
+    Declined,
     /// The host could not build the request. Nothing was sent, and no server is at fault.
     InvalidRequest,
     /// The client did not send the whole of its request. No server is at fault.
@@ -117,7 +121,7 @@ impl Classification {
     const UNKNOWN: Self = Self { delivery: Delivery::Unknown, impact: HealthImpact::Failure };
     const UNRESPONSIVE: Self = Self { delivery: Delivery::Unknown, impact: HealthImpact::Fatal };
     const CLIENT_ABORTED: Self = Self { delivery: Delivery::Unknown, impact: HealthImpact::Neutral };
-    const NOT_SENT: Self = Self { delivery: Delivery::Never, impact: HealthImpact::Neutral };
+    const NOT_EXECUTED: Self = Self { delivery: Delivery::Never, impact: HealthImpact::Neutral };
     const NEVER: Self = Self { delivery: Delivery::Never, impact: HealthImpact::Fatal };
 }
 
@@ -140,7 +144,7 @@ impl Outcome {
             Self::Failed(Failure::Unresponsive) => Classification::UNRESPONSIVE,
             // The application responded, and would do so on every server.
             Self::Failed(Failure::InvalidResponse) => Classification::INVALID,
-            Self::Failed(Failure::InvalidRequest | Failure::Local) => Classification::NOT_SENT,
+            Self::Failed(Failure::Declined | Failure::InvalidRequest | Failure::Local) => Classification::NOT_EXECUTED,
             Self::Failed(Failure::ClientAborted) => Classification::CLIENT_ABORTED,
             Self::Status(status) => match status.as_u16() {
                 521 | 523 | 525 | 526 | 530 => Classification::NEVER,
@@ -168,6 +172,7 @@ impl fmt::Display for Failure {
             Self::Unresponsive => "server not responding",
             Self::ConnectionLost => "connection lost",
             Self::InvalidResponse => "invalid response",
+            Self::Declined => "request declined",
             Self::InvalidRequest => "request not sent",
             Self::ClientAborted => "request aborted by the client",
             Self::Local => "local resource exhausted",
@@ -204,6 +209,7 @@ mod tests {
             (Failure::Unresponsive, Unknown, Impact::Fatal),
             (Failure::ConnectionLost, Unknown, Impact::Failure),
             (Failure::InvalidResponse, Answered, Impact::Failure),
+            (Failure::Declined, Never, Impact::Neutral),
             (Failure::InvalidRequest, Never, Impact::Neutral),
             (Failure::ClientAborted, Unknown, Impact::Neutral),
             (Failure::Local, Never, Impact::Neutral),

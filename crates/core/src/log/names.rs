@@ -134,6 +134,8 @@ codes! {
         ConnectionLost = "connection_lost",
         /// The response cannot be read or passed on.
         InvalidResponse = "invalid_response",
+        /// The server declined the request, which another one may serve.
+        Declined = "declined",
         /// The request could not be built.
         InvalidRequest = "invalid_request",
         /// The client did not send the whole request.
@@ -201,6 +203,7 @@ impl From<Failure> for Reason {
             Failure::Unresponsive => Self::Unresponsive,
             Failure::ConnectionLost => Self::ConnectionLost,
             Failure::InvalidResponse => Self::InvalidResponse,
+            Failure::Declined => Self::Declined,
             Failure::InvalidRequest => Self::InvalidRequest,
             Failure::ClientAborted => Self::ClientAborted,
             Failure::Local => Self::ResourceExhausted,

@@ -62,6 +62,19 @@ impl RequestMeta {
         }
     }
 
+    /// A request of another protocol than HTTP that only reads: it may run twice, and at the same
+    /// time.
+    pub const fn read() -> Self {
+        Self::new(Method::GET)
+    }
+
+    /// A request of another protocol than HTTP that may write. It is sent again only if it was not
+    /// executed. With [`Writes::PrimaryOnly`](crate::Writes::PrimaryOnly), it goes to the first
+    /// server.
+    pub const fn write() -> Self {
+        Self::new(Method::POST)
+    }
+
     /// Returns whether the method is rejected with 405. A server returns a `TRACE` request, or
     /// Microsoft's `TRACK`, with the secret headers that the balancer has added. `CONNECT` opens a
     /// tunnel.
@@ -122,7 +135,8 @@ impl RequestMeta {
         };
         // A response or a broken connection means that the body was read; without a connection it
         // is untouched.
-        let untouched = matches!(outcome, Outcome::Failed(_)) && classification.delivery == Delivery::Never;
+        let untouched = matches!(outcome, Outcome::Failed(failure) if failure != Failure::Declined)
+            && classification.delivery == Delivery::Never;
         let retryable = may_run_again
             && (untouched || self.body == Body::Replayable)
             && outcome != Outcome::Failed(Failure::ClientAborted);
