@@ -11,9 +11,8 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::{Connect, HttpConnector};
 use hyper_util::rt::TokioExecutor;
 use tunnel_balancer_core::ServerTls;
-
-use crate::error;
-use crate::server_tls::client_config;
+use tunnel_balancer_tokio::host::client_config;
+use tunnel_balancer_tokio::host::error;
 
 /// The response of an API.
 #[derive(Clone, Debug)]

@@ -3,17 +3,13 @@
 //! The file is polled. File system events are unreliable for files that are replaced, mounted into
 //! a container or on a network share. Reading some kilobytes once a second is cheap.
 
-use std::fs::OpenOptions;
-use std::io::{self, Read as _};
-#[cfg(unix)]
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tunnel_balancer_config::{Available, Errors, MAX_BYTES, Platform, parse_available, parse_for};
 use tunnel_balancer_core::{Reason, domain_to_ascii};
+use tunnel_balancer_tokio::host::{certificate_error, read_regular};
 
-use crate::server_tls::certificate_error;
 use crate::settled::Settled;
 
 /// The file and its last contents.
@@ -94,21 +90,6 @@ fn read(path: &Path) -> Result<String, String> {
         return Err(format!("{} is larger than {MAX_BYTES} bytes", path.display()));
     }
     String::from_utf8(text).map_err(|_| format!("{} is not valid UTF-8", path.display()))
-}
-
-/// Reads at most `limit` bytes of a regular file. A pipe would block the proxy until another
-/// process writes to it.
-pub(crate) fn read_regular(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
-    let mut options = OpenOptions::new();
-    #[cfg(unix)]
-    options.custom_flags(libc::O_NONBLOCK);
-    let file = options.read(true).open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::other("it is not a regular file"));
-    }
-    let mut bytes = Vec::new();
-    file.take(limit as u64).read_to_end(&mut bytes)?;
-    Ok(bytes)
 }
 
 #[cfg(test)]

@@ -19,10 +19,10 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_io_timeout::TimeoutStream;
 use tunnel_balancer_core::Reason;
+use tunnel_balancer_tokio::host::error;
 
 use crate::body::ProxyBody;
 use crate::connections::{ConnectionPermit, GuardedStream};
-use crate::error;
 use crate::listener::Acceptor;
 use crate::options::Protocol;
 use crate::peer::Peer;

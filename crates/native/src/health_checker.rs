@@ -20,7 +20,7 @@ impl HealthChecker {
             let (servers, ready) = (proxy.servers(pool), proxy.ready_to_probe());
             checks.spawn(async move {
                 ready.cancelled().await;
-                core::keep_probing(&servers.pool, &servers, &servers.clock).await;
+                core::keep_probing(servers.pool(), &servers, servers.clock()).await;
             });
         }
         Self(checks)

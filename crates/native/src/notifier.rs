@@ -13,14 +13,14 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{interval, sleep, timeout};
 use tunnel_balancer_core::{Clock as _, Pool, Reason, ServerTls};
 use tunnel_balancer_state::{Delivery, DeliveryError, Notice, Notifications, NotifyTarget, ServiceReading};
+use tunnel_balancer_tokio::host::RequestBody;
+use tunnel_balancer_tokio::host::Transport;
+use tunnel_balancer_tokio::host::error;
 
 use crate::control::Sections;
-use crate::error;
 use crate::log;
 use crate::proxy::Proxy;
-use crate::request_body::RequestBody;
 use crate::transitions::ServerChange;
-use crate::transport::Transport;
 
 /// The section of the state file.
 const SECTION: &str = "notifications";

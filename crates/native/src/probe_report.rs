@@ -4,9 +4,9 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use tunnel_balancer_core::{HealthCheck, ProbeError, ProbeKind, ProbeResponse, Server, UpstreamError};
+use tunnel_balancer_tokio::host::error;
 
-use crate::error;
-use crate::upstream::{SendError, Upstream};
+use tunnel_balancer_tokio::host::{SendError, Upstream};
 
 /// The result of one probe.
 #[derive(Clone, Debug)]

@@ -18,22 +18,23 @@ use tunnel_balancer_core::{
 };
 use tunnel_balancer_state::Inspection;
 use tunnel_balancer_state::control::Tokens;
+use tunnel_balancer_tokio::TokioClock;
+use tunnel_balancer_tokio::host::{
+    BufferGuard, RequestBody, ResponseOrigin, UpstreamBody, UpstreamRequest, sanitize, unite_lengths,
+};
 
 use crate::access::{Access, truncate};
-use crate::body::{IdleTimeoutBody, ProxyBody, ResponseOrigin};
-use crate::clock::TokioClock;
+use crate::body::ProxyBody;
 use crate::descriptors::Shares;
 use crate::exchanges::Exchanges;
 use crate::health_checker::HealthChecker;
 use crate::log::{self, LogWriter};
 use crate::options::Limits;
 use crate::peer::{Peer, TrustedProxies, is_private};
-use crate::request_body::{BufferGuard, RequestBody};
 use crate::request_slots::RequestSlots;
 use crate::transitions::Transitions;
 use crate::upgrade;
-use crate::upstream::{Servers, Upstream};
-use crate::upstream_request::{self, UpstreamRequest};
+use crate::upstream::{LoggedRequest, Servers, Upstream};
 
 /// Serves requests by forwarding them to the servers of their services.
 #[derive(Debug)]
@@ -41,7 +42,7 @@ pub struct Proxy {
     services: RwLock<Arc<Services>>,
     /// Whether a newer configuration was rejected.
     config_rejected: AtomicBool,
-    upstream: Arc<Upstream>,
+    upstream: Upstream,
     trusted: TrustedProxies,
     limits: Limits,
     shares: Shares,
@@ -79,7 +80,7 @@ impl Proxy {
             services: RwLock::new(Arc::new(services)),
             config_rejected: AtomicBool::new(false),
             exchanges: Exchanges::default(),
-            upstream: Arc::new(Upstream::new(shares.idle)?),
+            upstream: Upstream::new(shares.idle)?,
             trusted,
             limits,
             shares,
@@ -216,7 +217,7 @@ impl Proxy {
         }
         let has_hop = request.headers().contains_key(headers::LOOP_HEADER);
         let version = request.version();
-        let upgrade = upstream_request::sanitize(request.headers_mut(), version);
+        let upgrade = sanitize(request.headers_mut(), version);
         self.trusted.set_client_ip(request.headers_mut(), access.client());
 
         let path_and_query = request.uri().path_and_query().map_or("/", |path| path.as_str()).to_owned();
@@ -247,13 +248,13 @@ impl Proxy {
         };
         // A body that is streamed after all releases its room.
         let buffer = buffer.filter(|_| matches!(body, RequestBody::Buffered(..)));
-        let upstream_request =
-            UpstreamRequest::new(parts, proxied.clone(), body, upgrade).with_record(access.last_attempt());
-        let Ok(mut meta) = upstream_request.meta() else {
+        let request = UpstreamRequest::new(parts, proxied.clone(), body, upgrade);
+        let Ok(mut meta) = request.meta() else {
             return local_reply(&context, LocalReply::BadRequest, Some(&pool), access);
         };
         meta.trace = inspection.is_traced();
-        let (pool, mut forwarded) = self.forward(pool, upstream_request, meta, inspection.drill(), context.id()).await;
+        let request = LoggedRequest { request, last_attempt: access.last_attempt() };
+        let (pool, mut forwarded) = self.forward(pool, request, meta, inspection.drill(), context.id()).await;
         drop(buffer);
         let (trace, result) = (forwarded.trace.take(), forwarded.result());
         access.line.last_resort = forwarded.last_resort;
@@ -281,7 +282,7 @@ impl Proxy {
 
     /// Returns the client for the servers of a pool.
     pub(crate) fn servers(&self, pool: &Arc<Pool>) -> Servers {
-        Servers { upstream: Arc::clone(&self.upstream), pool: Arc::clone(pool), clock: self.clock }
+        self.upstream.servers(pool, self.clock)
     }
 
     /// Returns the response for the client.
@@ -301,7 +302,7 @@ impl Proxy {
         let (mut parts, body) = response.into_parts();
         let trailer = parts.headers.remove(TRAILER);
         if headers::has_unknown_coding(&parts.headers).unwrap_or(true)
-            || upstream_request::unite_lengths(&mut parts.headers).is_err()
+            || unite_lengths(&mut parts.headers).is_err()
             || proxied.prepare_response(&mut parts.headers, origin.server, last_resort).is_err()
         {
             return local_reply(context, LocalReply::InvalidResponse, Some(&origin.pool), access);
@@ -323,7 +324,7 @@ impl Proxy {
             }
             _ => Response::from_parts(
                 parts,
-                ProxyBody::upstream(IdleTimeoutBody::new(body, self.limits.upstream_idle), origin, access),
+                ProxyBody::upstream(UpstreamBody::new(body, self.limits.upstream_idle, origin), access),
             ),
         }
     }

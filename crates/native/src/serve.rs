@@ -13,8 +13,8 @@ use tokio_util::sync::CancellationToken;
 use tunnel_balancer_config::{Available, Config};
 use tunnel_balancer_core::{Clock as _, Reason, Services};
 use tunnel_balancer_state::control::{Token, Tokens};
+use tunnel_balancer_tokio::TokioClock;
 
-use crate::clock::TokioClock;
 use crate::config_diff;
 use crate::config_file::{ConfigError, ConfigFile};
 use crate::connections::Connections;

@@ -16,9 +16,9 @@ use tokio::time::Instant;
 use tunnel_balancer_core::{Clock as _, Reason};
 use tunnel_balancer_state::control::{Failures, Token};
 use tunnel_balancer_status::{Endpoint, Received, StatusRequest, StatusResponse, StatusSettings, View};
+use tunnel_balancer_tokio::TokioClock;
 
 use crate::body::ProxyBody;
-use crate::clock::TokioClock;
 use crate::rejections::Rejections;
 
 /// A view that is to be made.

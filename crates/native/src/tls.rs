@@ -1,18 +1,17 @@
 //! TLS for clients: certificates from PEM files, selected by the host that the client names.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use rustls::client::verify_server_name;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::{self, PemObject};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::pki_types::{PrivateKeyDer, ServerName};
 use rustls::server::{ClientHello, ParsedCertificate, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{Error, ServerConfig};
 use tokio_rustls::TlsAcceptor;
+use tunnel_balancer_tokio::host::{parse_certificates, read_pem};
 
-use crate::config_file::read_regular;
 use crate::options::TlsFiles;
 use crate::settled::Settled;
 
@@ -72,30 +71,11 @@ impl Certificates {
     }
 }
 
-/// Reads a file in PEM format; `what` names its content.
-pub(crate) fn read_pem(what: &str, path: &Path) -> Result<Vec<u8>, String> {
-    /// A certificate with its chain has some kilobytes.
-    const MAX_BYTES: usize = 1024 * 1024;
-    read_regular(path, MAX_BYTES).map_err(|error| format!("cannot read the {what} {}: {error}", path.display()))
-}
-
 fn read(files: &[TlsFiles]) -> Vec<Result<Pem, String>> {
     let pem = |files: &TlsFiles| {
         Ok(Pem { certificates: read_pem("certificate", &files.certificates)?, key: read_pem("key", &files.key)? })
     };
     files.iter().map(pem).collect()
-}
-
-/// Parses the certificates of a PEM file, of which there is at least one.
-pub(crate) fn parse_certificates(pem: &[u8], path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let path = path.display();
-    let certificates = CertificateDer::pem_slice_iter(pem)
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| format!("cannot read the certificate {path}: {error}"))?;
-    if certificates.is_empty() {
-        return Err(format!("no certificate found in {path}: expected a PEM block -----BEGIN CERTIFICATE-----"));
-    }
-    Ok(certificates)
 }
 
 fn certified_key(files: &TlsFiles, pem: &Pem) -> Result<Arc<CertifiedKey>, String> {

@@ -48,6 +48,16 @@ impl ProbeRequest {
     }
 }
 
+impl<B: Default> TryFrom<ProbeRequest> for http::Request<B> {
+    type Error = http::Error;
+
+    fn try_from(probe: ProbeRequest) -> Result<Self, http::Error> {
+        let ProbeRequest { method, url, headers } = probe;
+        let request = http::Request::builder().method(method).uri(url);
+        headers.into_iter().fold(request, |request, (name, value)| request.header(name, value)).body(B::default())
+    }
+}
+
 /// Reads a `Retry-After` header, in seconds or as a date. `unix_time` is the present time since
 /// 1970.
 pub(crate) fn parse_retry_after(value: &str, unix_time: Duration) -> Option<Duration> {
@@ -72,7 +82,7 @@ mod tests {
         server.headers.push(ServerHeader::new(headers::LOOP_HEADER, "0"));
         let check = HealthCheck { path: "/healthz?x".to_owned(), ..HealthCheck::default() };
         let probe = ProbeRequest::new(&check, &server, "app.test");
-        assert_eq!((probe.method, probe.url.as_str()), (Method::GET, "https://a.example/base/healthz?x"));
+        assert_eq!((&probe.method, probe.url.as_str()), (&Method::GET, "https://a.example/base/healthz?x"));
         let fields: Vec<_> = probe.headers.iter().map(|(name, value)| format!("{name}: {value}")).collect();
         let expected = [
             "cf-access-client-secret: secret",
@@ -81,6 +91,9 @@ mod tests {
             "x-tunnel-balancer-hop: 1",
         ];
         assert_eq!(fields, expected);
+        let request: http::Request<()> = probe.try_into().unwrap();
+        assert_eq!(request.uri(), "https://a.example/base/healthz?x");
+        assert_eq!((request.headers().len(), &request.headers()["user-agent"]), (4, &"mine".parse().unwrap()));
     }
 
     #[test]

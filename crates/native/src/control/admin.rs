@@ -21,8 +21,8 @@ use tunnel_balancer_core::host::strip_port;
 use tunnel_balancer_core::{Clock, Reason};
 use tunnel_balancer_state::control::{ControlRequest, ControlResponse, Failures, Token};
 use tunnel_balancer_status::{Endpoint, StatusResponse};
+use tunnel_balancer_tokio::TokioClock;
 
-use crate::clock::TokioClock;
 use crate::connections::Clients;
 use crate::listener::Acceptor;
 use crate::rejections::Rejections;

@@ -16,8 +16,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Map, Value};
 use tunnel_balancer_state::control::Control;
+use tunnel_balancer_tokio::host::read_regular;
 
-use crate::config_file::read_regular;
 use crate::log;
 
 /// The file, and what it was when it was last read or written.

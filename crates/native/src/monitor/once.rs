@@ -32,7 +32,7 @@ pub(super) async fn probe_all(proxy: &Arc<Proxy>) {
 }
 
 async fn probe_pool(servers: Servers, permits: Arc<Semaphore>) {
-    let service = servers.pool.service();
+    let service = servers.pool().service();
     let mut probes = JoinSet::new();
     for (id, server) in service.all().iter().zip(service.servers()) {
         if let Some(check) = service.health_check_of(id).cloned().filter(|_| server.enabled) {
@@ -67,8 +67,8 @@ async fn decide(servers: &Servers, server: &Server, check: &HealthCheck) -> Prob
 }
 
 async fn probe(servers: &Servers, server: &Server, check: &HealthCheck) -> ProbeResult {
-    let service = servers.pool.service();
-    let probed = timeout(check.timeout, servers.upstream.probe_once(server, check, &service.host)).await;
+    let service = servers.pool().service();
+    let probed = timeout(check.timeout, servers.connections().probe_once(server, check, &service.host)).await;
     let Ok(probed) = probed else { return Err(Failure::Timeout) };
     probed.map_err(|error| {
         let (failure, detail) = (error.failure(), error.detail());
@@ -80,8 +80,8 @@ async fn probe(servers: &Servers, server: &Server, check: &HealthCheck) -> Probe
 /// Records the results as if they were those of single probes: of a server of which nothing is
 /// known, the first one decides.
 fn record(servers: &Servers, mut results: Vec<(ServerId, ProbeResult)>) {
-    let now = servers.clock.now();
-    servers.pool.update(|state| {
+    let now = servers.clock().now();
+    servers.pool().update(|state| {
         for _ in 0..results.len() {
             let Some(lease) = state.next_probe(now) else { break };
             match results.iter().position(|(id, _)| *id == lease.server()) {
@@ -90,5 +90,5 @@ fn record(servers: &Servers, mut results: Vec<(ServerId, ProbeResult)>) {
             }
         }
     });
-    servers.upstream.transitions.emit(&servers.pool);
+    servers.transitions.emit(servers.pool());
 }

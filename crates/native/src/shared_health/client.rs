@@ -9,10 +9,9 @@ use http::{HeaderName, HeaderValue, Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use tokio::time::timeout;
 use tunnel_balancer_core::ServerTls;
-
-use crate::error;
-use crate::request_body::RequestBody;
-use crate::transport::Transport;
+use tunnel_balancer_tokio::host::RequestBody;
+use tunnel_balancer_tokio::host::Transport;
+use tunnel_balancer_tokio::host::error;
 
 /// A client that follows no redirects. It trusts the root certificates of the machine.
 #[derive(Clone, Debug)]

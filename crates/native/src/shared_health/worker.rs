@@ -9,7 +9,7 @@ use tunnel_balancer_core::Clock as _;
 use tunnel_balancer_state::{MAX_PUSH_BYTES, PUSH_PATH, Push, SIGNATURE_HEADER, SharedState, sign};
 
 use super::client::{Client, Failure};
-use crate::clock::TokioClock;
+use tunnel_balancer_tokio::TokioClock;
 
 /// A Worker, or its Durable Object, with which a process shares health, and the secret of both.
 #[derive(Clone)]

@@ -1,5 +1,6 @@
 //! The body of a request to a server.
 
+use std::error::Error;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
@@ -8,22 +9,34 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
+use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use tokio::time::{Instant, timeout_at};
 use tunnel_balancer_core::{BufferPermit, Clock, Pool, ReplayBuffer};
 
-use crate::body::{BodyError, IdleTimeoutBody};
 use crate::clock::TokioClock;
+use crate::idle_timeout::{BodyError, IdleTimeoutBody};
+
+/// The body of a client's request.
+#[derive(Debug)]
+pub enum ClientBody {
+    /// From a connection of hyper.
+    Incoming(Incoming),
+    /// From another source.
+    Boxed(UnsyncBoxBody<Bytes, Box<dyn Error + Send + Sync>>),
+}
 
 /// The body of a request to a server. Clones share the stream.
-#[derive(Clone, Debug)]
-pub(crate) enum RequestBody {
+#[derive(Clone, Debug, Default)]
+pub enum RequestBody {
+    /// No body.
+    #[default]
     Empty,
     /// Its data and trailers.
     Buffered(Full<Bytes>, Option<HeaderMap>),
     /// A stream, which is intact only until the first attempt that has a connection.
-    Stream(Arc<Mutex<IdleTimeoutBody>>),
+    Stream(Arc<Mutex<IdleTimeoutBody<ClientBody>>>),
 }
 
 impl RequestBody {
@@ -31,8 +44,8 @@ impl RequestBody {
     ///
     /// A body that does not fit or takes longer than until `deadline` is streamed, after the part
     /// that has been read. So is one that pauses, if its length is unknown or memory is scarce.
-    pub(crate) async fn read(
-        body: Incoming,
+    pub async fn read(
+        body: impl Into<ClientBody>,
         buffer: Option<&BufferGuard>,
         deadline: Instant,
         idle: Duration,
@@ -40,6 +53,7 @@ impl RequestBody {
         /// The longest time without data while memory is scarce.
         const PAUSE: Duration = Duration::from_secs(2);
 
+        let body: ClientBody = body.into();
         if body.is_end_stream() {
             return Some(Self::Empty);
         }
@@ -68,18 +82,18 @@ impl RequestBody {
         Some(Self::stream(body.after(read.into())))
     }
 
-    fn stream(body: IdleTimeoutBody) -> Self {
+    fn stream(body: IdleTimeoutBody<ClientBody>) -> Self {
         Self::Stream(Arc::new(Mutex::new(body)))
     }
 
     /// Returns whether it can be sent again.
-    pub(crate) const fn is_replayable(&self) -> bool {
+    pub const fn is_replayable(&self) -> bool {
         !matches!(self, Self::Stream(_))
     }
 
     /// Returns whether nothing more is expected to be sent: the body has ended, or the server does
     /// not read it.
-    pub(crate) fn is_sent(&self) -> bool {
+    pub fn is_sent(&self) -> bool {
         match self {
             Self::Empty | Self::Buffered(..) => true,
             Self::Stream(stream) => stream.lock().unwrap_or_else(PoisonError::into_inner).is_read(),
@@ -87,8 +101,53 @@ impl RequestBody {
     }
 
     /// Returns whether the client aborted the body or timed out.
-    pub(crate) fn has_failed(&self) -> bool {
+    pub fn has_failed(&self) -> bool {
         matches!(self, Self::Stream(stream) if stream.lock().unwrap_or_else(PoisonError::into_inner).failed)
+    }
+}
+
+impl ClientBody {
+    /// Creates a body from any source.
+    pub fn new<B>(body: B) -> Self
+    where
+        B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
+    {
+        Self::Boxed(body.map_err(Into::into).boxed_unsync())
+    }
+}
+
+impl From<Incoming> for ClientBody {
+    fn from(body: Incoming) -> Self {
+        Self::Incoming(body)
+    }
+}
+
+impl Body for ClientBody {
+    type Data = Bytes;
+    type Error = Box<dyn Error + Send + Sync>;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        match &mut *self {
+            Self::Incoming(body) => Pin::new(body).poll_frame(context).map_err(Into::into),
+            Self::Boxed(body) => Pin::new(body).poll_frame(context),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Incoming(body) => body.is_end_stream(),
+            Self::Boxed(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Incoming(body) => body.size_hint(),
+            Self::Boxed(body) => body.size_hint(),
+        }
     }
 }
 
@@ -133,16 +192,16 @@ impl Body for RequestBody {
 }
 
 /// The room of a buffered body, which is released on drop.
-pub(crate) struct BufferGuard {
+pub struct BufferGuard {
     permit: BufferPermit,
     clock: TokioClock,
 }
 
 impl BufferGuard {
     /// Starts to buffer a body. `client` is limited to its share.
-    pub(crate) fn take(
+    pub fn take(
         memory: &ReplayBuffer,
-        body: &Incoming,
+        body: &impl Body,
         client: Option<&str>,
         pool: &Pool,
         clock: TokioClock,

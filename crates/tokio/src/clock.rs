@@ -8,16 +8,23 @@ use tunnel_balancer_core::{Clock, Timestamp};
 /// A monotonic clock that starts at the time of day of its creation, in milliseconds since 1970.
 /// Later changes of the time of day do not affect it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct TokioClock {
+pub struct TokioClock {
     started: Instant,
     started_at: Timestamp,
 }
 
 impl TokioClock {
-    pub(crate) fn new() -> Self {
+    /// Starts a clock at the time of day.
+    pub fn new() -> Self {
         let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let started_at = Timestamp::from_millis(u64::try_from(since_epoch.as_millis()).unwrap_or_default());
         Self { started: Instant::now(), started_at }
+    }
+}
+
+impl Default for TokioClock {
+    fn default() -> Self {
+        Self::new()
     }
 }
 

@@ -21,7 +21,7 @@ use crate::server_tls::{client_config, server_name};
 
 /// Connection pools for all servers with the same TLS settings.
 #[derive(Clone, Debug)]
-pub(crate) struct Transport {
+pub struct Transport {
     /// Pools that use HTTP/2 if the server offers it. Their number only grows.
     pools: Arc<Mutex<Vec<Connections>>>,
     slots: StreamSlots,
@@ -64,7 +64,7 @@ impl Transport {
     ///
     /// # Errors
     /// If certificates cannot be read. The message names the file.
-    pub(crate) fn new(tls: &ServerTls, max_idle: usize) -> Result<Self, String> {
+    pub fn new(tls: &ServerTls, max_idle: usize) -> Result<Self, String> {
         let tcp = TcpConnector::new(Self::CONNECT_TIMEOUT);
         let config = client_config(tls)?;
         let name = tls.server_name.as_deref().map(server_name).transpose()?;
@@ -99,7 +99,7 @@ impl Transport {
     ///
     /// A request with its own `Host` is sent over HTTP/1.1: with HTTP/2, the host is that of the
     /// URL.
-    pub(crate) async fn send(&self, request: Request<RequestBody>) -> Result<Response<Incoming>, Error> {
+    pub async fn send(&self, request: Request<RequestBody>) -> Result<Response<Incoming>, Error> {
         if request.headers().contains_key(HOST) {
             return self.send_http1(request).await;
         }
@@ -131,7 +131,7 @@ impl Transport {
     }
 
     /// Sends a request over HTTP/1.1.
-    pub(crate) async fn send_http1(&self, request: Request<RequestBody>) -> Result<Response<Incoming>, Error> {
+    pub async fn send_http1(&self, request: Request<RequestBody>) -> Result<Response<Incoming>, Error> {
         connection_auth::send(&self.http1, request, || ()).await
     }
 

@@ -11,14 +11,14 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 use tunnel_balancer_core::{ServerTls, Service};
 
-use crate::tls::{parse_certificates, read_pem};
+use crate::pem::{parse_certificates, read_pem};
 
 /// Returns the settings of connections to a server. Reads the file of `ca`.
 ///
 /// # Errors
 /// If the file, or the root certificates of the machine, cannot be read. The message names the
 /// file.
-pub(crate) fn client_config(tls: &ServerTls) -> Result<ClientConfig, String> {
+pub fn client_config(tls: &ServerTls) -> Result<ClientConfig, String> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()

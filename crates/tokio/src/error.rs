@@ -3,10 +3,12 @@
 use std::error::Error;
 use std::{io, iter};
 
+use hyper_util::client::legacy::Error as ClientError;
 use rustls::CertificateError;
+use tunnel_balancer_core::Failure;
 
 /// Returns an error and all its causes, outermost first.
-pub(crate) fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+pub fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     iter::successors(Some(error), |&error| {
         // The source of an `io::Error` is the source of the error inside it, which would be
         // skipped.
@@ -16,7 +18,7 @@ pub(crate) fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item 
 }
 
 /// Returns the known cause of a failed connection in a few words. `None` for any other cause.
-pub(crate) fn cause(error: &(dyn Error + 'static)) -> Option<String> {
+pub fn cause(error: &(dyn Error + 'static)) -> Option<String> {
     chain(error).find_map(|error| {
         if let Some(tls) = error.downcast_ref::<rustls::Error>() {
             if matches!(tls, rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType)) {
@@ -72,19 +74,19 @@ fn tls_cause(error: &rustls::Error) -> String {
 }
 
 /// Returns an error and all its causes in one line.
-pub(crate) fn describe(error: &(dyn Error + 'static)) -> String {
+pub fn describe(error: &(dyn Error + 'static)) -> String {
     chain(error).map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 /// Returns whether an HTTP/2 connection was closed because its client violated the protocol.
-pub(crate) fn is_http2_violation(error: &(dyn Error + 'static)) -> bool {
+pub fn is_http2_violation(error: &(dyn Error + 'static)) -> bool {
     let is_violation = |error: &h2::Error| error.is_library() && error.is_go_away();
     chain(error).filter_map(|error| error.downcast_ref::<h2::Error>()).any(is_violation)
 }
 
 /// Returns whether the cause of an error is a lack of file descriptors, memory or ports on this
 /// machine.
-pub(crate) fn is_local(error: &(dyn Error + 'static)) -> bool {
+pub fn is_local(error: &(dyn Error + 'static)) -> bool {
     let code = |error: &(dyn Error + 'static)| error.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error);
     chain(error).filter_map(code).any(|code| EXHAUSTED.contains(&code))
 }
@@ -95,6 +97,21 @@ const EXHAUSTED: [i32; 5] = [libc::EMFILE, libc::ENFILE, libc::ENOMEM, libc::ENO
 /// ERROR_NOT_ENOUGH_MEMORY, WSAEMFILE, WSAENOBUFS and WSAEADDRNOTAVAIL.
 #[cfg(not(unix))]
 const EXHAUSTED: [i32; 4] = [8, 10_024, 10_055, 10_049];
+
+/// Classifies the error of a client. Without a connection nothing was delivered; after that it is
+/// unknown, unless a response arrived that cannot be parsed.
+pub(crate) fn failure(error: &(dyn Error + 'static)) -> Failure {
+    let is_connect = |error: &(dyn Error + 'static)| {
+        error.downcast_ref::<ClientError>().is_some_and(ClientError::is_connect)
+            || error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
+    };
+    match chain(error).any(is_connect) {
+        true if is_local(error) => Failure::Local,
+        true => Failure::Connect,
+        false if is_invalid_response(error) => Failure::InvalidResponse,
+        false => Failure::ConnectionLost,
+    }
+}
 
 /// Returns whether the cause of an error is a response whose head cannot be parsed.
 pub(crate) fn is_invalid_response(error: &(dyn Error + 'static)) -> bool {

@@ -41,7 +41,7 @@ struct PoolSlots {
 
 /// One request in a pool. Released on drop.
 #[derive(Debug)]
-pub(crate) struct StreamSlot {
+pub struct StreamSlot {
     slots: StreamSlots,
     server: Authority,
     /// The index of the pool, from 0.

@@ -1,34 +1,44 @@
 //! A client's request on its way to servers.
 
+use std::sync::Arc;
+
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderValue, TE, TRAILER, UPGRADE};
 use http::request::Parts;
 use http::{Extensions, HeaderMap, Method, Request, Uri, Version};
 use hyper::upgrade::OnUpgrade;
 use tunnel_balancer_core::headers::{self, HeaderFields};
-use tunnel_balancer_core::{Body, Failure, ProxiedRequest, RequestId, RequestMeta, Server};
+use tunnel_balancer_core::{Body, Failure, Pool, ProxiedRequest, RequestId, RequestMeta, Server};
 
-use crate::access::LastAttempt;
+use crate::own;
 use crate::request_body::RequestBody;
 
 /// A client's request, from which the request to each server is made.
 #[derive(Debug)]
-pub(crate) struct UpstreamRequest {
+pub struct UpstreamRequest {
     method: Method,
     headers: HeaderMap,
     /// The letter case of the headers.
     extensions: Extensions,
-    proxied: ProxiedRequest,
+    source: Source,
     body: RequestBody,
     /// Whether the client requests a WebSocket.
-    pub(crate) upgrade: bool,
-    last_attempt: LastAttempt,
+    pub upgrade: bool,
+}
+
+/// Where a request comes from.
+#[derive(Debug)]
+enum Source {
+    /// A client of a proxy.
+    Client(ProxiedRequest),
+    /// This program, whose request has this URI.
+    Program { pool: Arc<Pool>, uri: Uri },
 }
 
 /// Removes the headers that belong to the client's connection.
 ///
 /// Returns whether a WebSocket is requested. Other upgrades are removed: `h2c` would bypass every
 /// decision of the balancer.
-pub(crate) fn sanitize(headers: &mut HeaderMap, version: Version) -> bool {
+pub fn sanitize(headers: &mut HeaderMap, version: Version) -> bool {
     let is_websocket = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"websocket");
     let upgrade = version == Version::HTTP_11
         && headers.get(UPGRADE).is_some_and(is_websocket)
@@ -64,7 +74,7 @@ fn join_cookies(headers: &mut HeaderMap) {
 }
 
 /// Replaces a list of equal lengths, which hyper accepts, by one of them (RFC 9110, section 8.6).
-pub(crate) fn unite_lengths(headers: &mut HeaderMap) -> Result<(), <HeaderMap as HeaderFields>::Error> {
+pub fn unite_lengths(headers: &mut HeaderMap) -> Result<(), <HeaderMap as HeaderFields>::Error> {
     headers.rewrite("content-length", |lengths| {
         let (first, others) = lengths.split_once(',')?;
         others.split(',').all(|other| other.trim() == first.trim()).then(|| first.trim().to_owned())
@@ -73,7 +83,7 @@ pub(crate) fn unite_lengths(headers: &mut HeaderMap) -> Result<(), <HeaderMap as
 
 impl UpstreamRequest {
     /// Creates a request. [`sanitize`] has edited the headers and returned `upgrade`.
-    pub(crate) fn new(
+    pub fn new(
         Parts { method, mut headers, mut extensions, .. }: Parts,
         proxied: ProxiedRequest,
         body: RequestBody,
@@ -96,50 +106,58 @@ impl UpstreamRequest {
                 headers.remove(CONTENT_LENGTH);
             }
         }
-        Self { method, headers, extensions, proxied, body, upgrade, last_attempt: LastAttempt::default() }
+        Self { method, headers, extensions, source: Source::Client(proxied), body, upgrade }
     }
 
-    /// Records attempts in `last_attempt`.
-    pub(crate) fn with_record(self, last_attempt: LastAttempt) -> Self {
-        Self { last_attempt, ..self }
-    }
-
-    /// Records the start of an attempt at a server.
-    pub(crate) fn on_attempt(&self, server: &str, number: u32) {
-        self.last_attempt.set(server, number);
+    /// Creates a request of this program for the servers of `pool`.
+    pub(crate) fn own(parts: Parts, body: RequestBody, pool: &Arc<Pool>) -> Self {
+        let Parts { method, uri, mut headers, extensions, .. } = parts;
+        headers.remove(CONTENT_LENGTH);
+        let source = Source::Program { pool: Arc::clone(pool), uri };
+        Self { method, headers, extensions, source, body, upgrade: false }
     }
 
     /// Returns the properties that decide about retries.
-    pub(crate) fn meta(&self) -> Result<RequestMeta, <HeaderMap as HeaderFields>::Error> {
-        let body = if matches!(self.body, RequestBody::Stream(_)) { Body::Once } else { Body::Replayable };
-        self.proxied.meta(self.method.clone(), &self.headers, body, self.upgrade)
+    pub fn meta(&self) -> Result<RequestMeta, <HeaderMap as HeaderFields>::Error> {
+        let body = if self.body.is_replayable() { Body::Replayable } else { Body::Once };
+        match &self.source {
+            Source::Client(proxied) => proxied.meta(self.method.clone(), &self.headers, body, self.upgrade),
+            Source::Program { pool, uri } => Ok(own::meta(pool.service(), &self.method, uri, &self.headers, body)),
+        }
     }
 
-    /// Returns the id of the request.
-    pub(crate) const fn id(&self) -> Option<&RequestId> {
-        self.proxied.id()
+    /// Returns the id of a client's request.
+    pub const fn id(&self) -> Option<&RequestId> {
+        match &self.source {
+            Source::Client(proxied) => proxied.id(),
+            Source::Program { .. } => None,
+        }
     }
 
     /// Returns whether the client did not send the whole of its body.
-    pub(crate) fn is_aborted(&self) -> bool {
+    pub fn is_aborted(&self) -> bool {
         self.body.has_failed()
     }
 
     /// Returns whether nothing more of the body is expected to be sent.
-    pub(crate) fn is_body_sent(&self) -> bool {
+    pub fn is_body_sent(&self) -> bool {
         self.body.is_sent()
     }
 
     /// Returns the request for `server`.
-    pub(crate) fn prepare_for(&self, server: &Server) -> Result<Request<RequestBody>, Failure> {
-        let target = self.proxied.target(server).ok_or(Failure::InvalidRequest)?;
-        let uri: Uri = target.parse().map_err(|_| Failure::InvalidRequest)?;
+    pub fn prepare_for(&self, server: &Server) -> Result<Request<RequestBody>, Failure> {
         let mut request = Request::new(self.body.clone());
         *request.method_mut() = self.method.clone();
-        *request.uri_mut() = uri;
         *request.headers_mut() = self.headers.clone();
         *request.extensions_mut() = self.extensions.clone();
-        self.proxied.prepare_request(request.headers_mut(), server).map_err(|_| Failure::InvalidRequest)?;
+        *request.uri_mut() = match &self.source {
+            Source::Client(proxied) => {
+                proxied.prepare_request(request.headers_mut(), server).map_err(|_| Failure::InvalidRequest)?;
+                let target = proxied.target(server).ok_or(Failure::InvalidRequest)?;
+                target.parse().map_err(|_| Failure::InvalidRequest)?
+            }
+            Source::Program { pool, uri } => own::prepare(pool.service(), server, uri, request.headers_mut())?,
+        };
         if self.upgrade {
             request.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
             request.headers_mut().insert(UPGRADE, HeaderValue::from_static("websocket"));

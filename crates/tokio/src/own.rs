@@ -1,0 +1,41 @@
+//! Requests of this program, as opposed to those of the clients of a proxy.
+
+use http::header::{HOST, HeaderName, HeaderValue};
+use http::{HeaderMap, Method, Uri};
+use tunnel_balancer_core::headers::HeaderFields;
+use tunnel_balancer_core::{Body, Failure, HostHeader, Policy, RequestMeta, Server, Service};
+
+/// Returns what decides about retries, and about the selection by hash.
+pub(crate) fn meta(service: &Service, method: &Method, uri: &Uri, headers: &HeaderMap, body: Body) -> RequestMeta {
+    let hash_key = match &service.policy {
+        Policy::Hash(on) => {
+            let header = |name: &str| HeaderFields::get(headers, name).ok().flatten().map(Into::into);
+            on.key(header, path_and_query(uri), None)
+        }
+        _ => 0,
+    };
+    let idempotency_key = headers.contains_key("idempotency-key");
+    RequestMeta { idempotency_key, body, hash_key, ..RequestMeta::new(method.clone()) }
+}
+
+/// Adds the headers of a server, and returns the URL of a request to it.
+pub(crate) fn prepare(service: &Service, server: &Server, uri: &Uri, headers: &mut HeaderMap) -> Result<Uri, Failure> {
+    let target = server.url.target(service.server_path(path_and_query(uri)));
+    let uri = target.parse().ok().filter(|_| server.url.matches(&target)).ok_or(Failure::InvalidRequest)?;
+    // The host of the URL is used instead.
+    headers.remove(HOST);
+    let host = match &server.host_header {
+        HostHeader::Name(name) => Some(("host", name)),
+        HostHeader::Server | HostHeader::Public => None,
+    };
+    let own = server.headers.iter().map(|header| (header.name.as_str(), &header.value));
+    for (name, value) in own.chain(host) {
+        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| Failure::InvalidRequest)?;
+        headers.insert(name, HeaderValue::from_str(value).map_err(|_| Failure::InvalidRequest)?);
+    }
+    Ok(uri)
+}
+
+fn path_and_query(uri: &Uri) -> &str {
+    uri.path_and_query().map_or("/", |path| path.as_str())
+}

@@ -1,0 +1,164 @@
+//! A client of reqwest whose requests go to one of the servers of a pool.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use http::{HeaderName, HeaderValue, StatusCode, Uri};
+use reqwest::{Client, Request, Response, Url};
+use tunnel_balancer_core::{
+    AttemptInfo, Body, Clock as _, Failure, HttpClient, Pool, ProbeRequest, Server, UpstreamError, forward, run_probes,
+};
+
+use crate::clock::TokioClock;
+use crate::error;
+use crate::failed::Failed;
+use crate::own;
+
+/// A client of reqwest whose requests go to one of the servers of a pool.
+///
+/// ```no_run
+/// use tunnel_balancer_core::Pool;
+/// use tunnel_balancer_tokio::ReqwestBalancer;
+///
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build()?;
+/// let pool = Pool::of(["http://10.0.0.1:8080", "http://10.0.0.2:8080"])?;
+/// let balancer = ReqwestBalancer::new(client, pool);
+/// let response = balancer.execute(balancer.get("/rooms?id=7").build()?).await?;
+/// println!("{}", response.text().await?);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct ReqwestBalancer {
+    client: Client,
+    pool: Arc<Pool>,
+    clock: TokioClock,
+}
+
+impl ReqwestBalancer {
+    /// Creates a client that sends requests through `client`. It should not follow redirects: they
+    /// would leave the server that was selected.
+    pub fn new(client: Client, pool: impl Into<Arc<Pool>>) -> Self {
+        Self { client, pool: pool.into(), clock: TokioClock::new() }
+    }
+
+    /// Returns the pool, for its status and for changes at run time.
+    pub const fn pool(&self) -> &Arc<Pool> {
+        &self.pool
+    }
+
+    /// Starts to build a `GET` request for a path and query. Other requests are built by a client
+    /// of reqwest, with any host.
+    pub fn get(&self, path_and_query: &str) -> reqwest::RequestBuilder {
+        let slash = if path_and_query.starts_with('/') { "" } else { "/" };
+        self.client.get(["http://", &self.pool.service().host, slash, path_and_query].concat())
+    }
+
+    /// Sends a request to one server, or to several in turn until one responds. The scheme and the
+    /// host of its URL are ignored. A body that is a stream is sent once.
+    ///
+    /// # Errors
+    /// If no server responded, with the attempts.
+    pub async fn execute(&self, request: Request) -> Result<Response, Failed> {
+        let body = if request.try_clone().is_some() { Body::Replayable } else { Body::Once };
+        let uri = request.url().as_str().parse().unwrap_or_default();
+        let meta = own::meta(self.pool.service(), request.method(), &uri, request.headers(), body);
+        let request = Outgoing { uri, request: Mutex::new(Some(request)) };
+        let forwarded = forward(&self.pool, self, &self.clock, request, meta).await;
+        forwarded.response.map_err(|reply| Failed::new(reply, forwarded.failures, self.pool.service()))
+    }
+}
+
+/// A request that is cloned for each attempt, or is taken by the first one if it is a stream.
+#[derive(Debug)]
+pub struct Outgoing {
+    uri: Uri,
+    request: Mutex<Option<Request>>,
+}
+
+/// Why a request has no response.
+#[derive(Debug)]
+pub enum ReqwestError {
+    /// It could not be built.
+    NotSent(Failure),
+    /// The client failed.
+    Client(reqwest::Error),
+}
+
+impl UpstreamError for ReqwestError {
+    fn failure(&self) -> Failure {
+        match self {
+            Self::NotSent(failure) => *failure,
+            Self::Client(error) if error.is_timeout() && !error.is_connect() => Failure::Timeout,
+            Self::Client(error) => error::failure(error),
+        }
+    }
+
+    fn detail(&self) -> Option<String> {
+        let Self::Client(error) = self else { return None };
+        Some(error::cause(error).unwrap_or_else(|| error::describe(error)))
+    }
+}
+
+impl HttpClient for ReqwestBalancer {
+    type Request = Outgoing;
+    type Response = Response;
+    type Error = ReqwestError;
+
+    async fn send(&self, outgoing: &Outgoing, server: &Server, _: AttemptInfo) -> Result<Response, ReqwestError> {
+        let request = {
+            let mut request = outgoing.request.lock().unwrap_or_else(PoisonError::into_inner);
+            request.as_ref().and_then(Request::try_clone).or_else(|| request.take())
+        };
+        let mut request = request.ok_or(ReqwestError::NotSent(Failure::InvalidRequest))?;
+        let uri = own::prepare(self.pool.service(), server, &outgoing.uri, request.headers_mut());
+        let uri = uri.map_err(ReqwestError::NotSent)?;
+        *request.url_mut() = url(&uri.to_string())?;
+        self.client.execute(request).await.map_err(ReqwestError::Client)
+    }
+
+    async fn send_probe(&self, _: &Server, probe: ProbeRequest) -> Result<Response, ReqwestError> {
+        let mut request = Request::new(probe.method, url(&probe.url)?);
+        for (name, value) in probe.headers {
+            let (name, value) = (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_str(&value));
+            if let (Ok(name), Ok(value)) = (name, value) {
+                request.headers_mut().insert(name, value);
+            }
+        }
+        self.client.execute(request).await.map_err(ReqwestError::Client)
+    }
+
+    fn start_probes(&self) {
+        while let Some(lease) = self.pool.update(|state| state.next_probe(self.clock.now())) {
+            let client = self.clone();
+            tokio::spawn(async move { run_probes(&client.pool, &client, &client.clock, lease).await });
+        }
+    }
+
+    fn status(&self, response: &Response) -> StatusCode {
+        response.status()
+    }
+
+    fn header(&self, response: &Response, name: &str) -> Option<String> {
+        Some(response.headers().get(name)?.to_str().ok()?.to_owned())
+    }
+
+    async fn read_prefix(&self, mut response: Response, limit: usize) -> Result<Vec<u8>, ReqwestError> {
+        let mut prefix = Vec::new();
+        while prefix.len() < limit
+            && let Some(chunk) = response.chunk().await.map_err(ReqwestError::Client)?
+        {
+            prefix.extend_from_slice(&chunk);
+        }
+        prefix.truncate(limit);
+        Ok(prefix)
+    }
+
+    fn discard(&self, response: Response) {
+        drop(response);
+    }
+}
+
+fn url(text: &str) -> Result<Url, ReqwestError> {
+    text.parse().map_err(|_| ReqwestError::NotSent(Failure::InvalidRequest))
+}
