@@ -50,6 +50,12 @@ pub struct Balancer {
 #[must_use = "probing stops when this is dropped"]
 pub struct Prober(JoinHandle<()>);
 
+impl Prober {
+    pub(crate) fn spawn(probing: impl Future<Output = ()> + Send + 'static) -> Self {
+        Self(tokio::spawn(probing))
+    }
+}
+
 impl Drop for Prober {
     fn drop(&mut self) {
         self.0.abort();
@@ -86,7 +92,7 @@ impl Balancer {
     /// Probes the servers without traffic, too. Otherwise probes run beside requests.
     pub fn keep_probing(&self) -> Prober {
         let servers = self.servers.clone();
-        Prober(tokio::spawn(async move { keep_probing(&servers.pool, &servers, &servers.clock).await }))
+        Prober::spawn(async move { keep_probing(&servers.pool, &servers, &servers.clock).await })
     }
 
     /// Sends a request to one server, or to several in turn until one responds. The scheme and the

@@ -6,6 +6,7 @@
 //! * [`Balancer`] is a client: a request goes to one server, or to several in turn until one
 //!   responds.
 //! * [`Proxy`] is a reverse proxy: it serves requests of clients.
+//! * [`Dispatcher`] is for other protocols: a function of yours makes an attempt.
 //! * With the feature `tower`, both are services, and `BalancerLayer` selects the server for another
 //!   client.
 //! * With the feature `reqwest`, `ReqwestBalancer` is a client of reqwest.
@@ -43,6 +44,7 @@ mod body;
 mod clock;
 mod connection_auth;
 mod connector;
+mod dispatcher;
 mod error;
 mod failed;
 mod h2_streams;
@@ -69,6 +71,7 @@ pub use self::reqwest::ReqwestBalancer;
 pub use balancer::{Balancer, Prober};
 pub use body::Body;
 pub use clock::TokioClock;
+pub use dispatcher::Dispatcher;
 pub use failed::Failed;
 pub use idle_timeout::BodyError;
 #[cfg(feature = "tower")]

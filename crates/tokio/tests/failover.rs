@@ -1,13 +1,11 @@
 //! Requests while servers are killed.
 
-mod server;
-
 use std::error::Error;
 
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
-use server::Server;
+use test_server::Server;
 use tunnel_balancer_core::{LocalReply, Outcome, Pool};
 use tunnel_balancer_tokio::{Balancer, Body, Proxy};
 

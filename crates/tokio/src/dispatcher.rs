@@ -1,0 +1,171 @@
+//! Requests of other protocols than HTTP.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use http::StatusCode;
+use tokio::net::TcpStream;
+use tunnel_balancer_core::{
+    AttemptInfo, Clock as _, Failure, HttpClient, Pool, ProbeRequest, RequestMeta, Server, UpstreamError, forward,
+    keep_probing, run_probes,
+};
+
+use crate::balancer::Prober;
+use crate::clock::TokioClock;
+use crate::error;
+use crate::failed::Failed;
+
+/// Selects a server for requests of any protocol, and sends a failed one to another server. Clones
+/// share the pool.
+///
+/// ```
+/// use tokio::net::{TcpListener, TcpStream};
+/// use tunnel_balancer_core::{Failure, Pool, RequestMeta};
+/// use tunnel_balancer_tokio::Dispatcher;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let (down, up) = (TcpListener::bind("127.0.0.1:0").await?, TcpListener::bind("127.0.0.1:0").await?);
+/// let servers = [down.local_addr()?, up.local_addr()?].map(|address| format!("tcp://{address}"));
+/// drop(down);
+///
+/// let dispatcher = Dispatcher::new(Pool::of(servers)?);
+/// let connection = dispatcher.call(RequestMeta::read(), async |server| {
+///     TcpStream::connect(server.url.socket_address()).await.map_err(|_| Failure::Connect)
+/// });
+/// assert_eq!(connection.await?.peer_addr()?, up.local_addr()?);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Dispatcher {
+    pool: Arc<Pool>,
+    clock: TokioClock,
+}
+
+impl Dispatcher {
+    /// Creates a dispatcher for the servers of a pool. Their health checks must be TCP connections,
+    /// as those of [other protocols](Server::new) are.
+    pub fn new(pool: impl Into<Arc<Pool>>) -> Self {
+        Self { pool: pool.into(), clock: TokioClock::new() }
+    }
+
+    /// Returns the pool, for its status and for changes at run time.
+    pub const fn pool(&self) -> &Arc<Pool> {
+        &self.pool
+    }
+
+    /// Probes the servers without traffic, too. Otherwise probes run beside requests.
+    pub fn keep_probing(&self) -> Prober {
+        let probes = Probes(self.clone());
+        Prober::spawn(async move { keep_probing(&probes.0.pool, &probes, &probes.0.clock).await })
+    }
+
+    /// Makes attempts until one returns a response.
+    ///
+    /// [`Failure::Connect`] and [`Failure::Declined`] state that the request was not executed, so
+    /// that a [write](RequestMeta::write) is sent to another server, too. A
+    /// [read](RequestMeta::read) may be executed twice. An error of the application, which every
+    /// server would return, belongs to `T`. The attempt that is not awaited any longer is dropped.
+    ///
+    /// # Errors
+    /// If no attempt returned a response.
+    pub async fn call<T, E, F>(&self, request: RequestMeta, attempt: impl Fn(Server) -> F) -> Result<T, Failed>
+    where
+        F: Future<Output = Result<T, E>>,
+        E: UpstreamError,
+    {
+        let client = Call { dispatcher: self.clone(), attempt };
+        let forwarded = forward(&self.pool, &client, &self.clock, (), request).await;
+        forwarded.response.map_err(|reply| Failed::new(reply, forwarded.failures, self.pool.service()))
+    }
+}
+
+/// The client of the core for one request.
+struct Call<A> {
+    dispatcher: Dispatcher,
+    attempt: A,
+}
+
+impl<A, F, T, E> HttpClient for Call<A>
+where
+    A: Fn(Server) -> F,
+    F: Future<Output = Result<T, E>>,
+    E: UpstreamError,
+{
+    type Request = ();
+    type Response = T;
+    type Error = E;
+
+    fn send(&self, (): &(), server: &Server, _: AttemptInfo) -> impl Future<Output = Result<T, E>> {
+        (self.attempt)(server.clone())
+    }
+
+    fn send_probe(&self, server: &Server, _: ProbeRequest) -> impl Future<Output = Result<T, E>> {
+        (self.attempt)(server.clone())
+    }
+
+    fn start_probes(&self) {
+        Probes(self.dispatcher.clone()).start_probes();
+    }
+
+    fn status(&self, _: &T) -> StatusCode {
+        StatusCode::OK
+    }
+
+    fn header(&self, _: &T, _: &str) -> Option<String> {
+        None
+    }
+
+    async fn read_prefix(&self, _: T, _: usize) -> Result<Vec<u8>, E> {
+        Ok(Vec::new())
+    }
+
+    fn discard(&self, response: T) {
+        drop(response);
+    }
+}
+
+/// The client of the core for probes: TCP connections.
+#[derive(Clone)]
+struct Probes(Dispatcher);
+
+impl HttpClient for Probes {
+    type Request = ();
+    type Response = ();
+    type Error = Failure;
+
+    async fn send(&self, (): &(), _: &Server, _: AttemptInfo) -> Result<(), Failure> {
+        Err(Failure::Local)
+    }
+
+    async fn send_probe(&self, _: &Server, _: ProbeRequest) -> Result<(), Failure> {
+        Err(Failure::Local)
+    }
+
+    async fn connect(&self, _: &Server, address: &str) -> Result<(), Failure> {
+        TcpStream::connect(address).await.map(drop).map_err(|error| error::failure(&error))
+    }
+
+    fn start_probes(&self) {
+        let Dispatcher { pool, clock } = &self.0;
+        while let Some(lease) = pool.update(|state| state.next_probe(clock.now())) {
+            let probes = self.clone();
+            tokio::spawn(async move { run_probes(&probes.0.pool, &probes, &probes.0.clock, lease).await });
+        }
+    }
+
+    fn status(&self, (): &()) -> StatusCode {
+        StatusCode::OK
+    }
+
+    fn header(&self, (): &(), _: &str) -> Option<String> {
+        None
+    }
+
+    async fn read_prefix(&self, (): (), _: usize) -> Result<Vec<u8>, Failure> {
+        Ok(Vec::new())
+    }
+
+    fn discard(&self, (): ()) {}
+}
