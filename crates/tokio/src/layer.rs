@@ -68,7 +68,7 @@ where
     type Future = BoxFuture<Result<Response<R>, Failed>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Failed>> {
-        // The inner service is asked for each attempt.
+        // The inner service becomes ready for each attempt.
         Poll::Ready(Ok(()))
     }
 

@@ -7,8 +7,8 @@
 //!   responds.
 //! * [`Proxy`] is a reverse proxy: it serves requests of clients.
 //! * [`Dispatcher`] is for other protocols: a function of yours makes an attempt.
-//! * With the feature `tower`, both are services, and `BalancerLayer` selects the server for another
-//!   client.
+//! * With the feature `tower`, both are services, and `BalancerLayer` selects the server for
+//!   another client.
 //! * With the feature `reqwest`, `ReqwestBalancer` is a client of reqwest.
 //!
 //! ```

@@ -27,7 +27,8 @@ pub(super) fn parse(
     let (authority, rest) =
         rest.split_at_checked(rest.find(['/', '\\', '?', '#']).unwrap_or(rest.len())).unwrap_or((rest, ""));
     let has_port = |authority: &str| authority.rsplit_once(':').is_some_and(|(_, port)| is_number(port, 10));
-    if !is_http && !(any_scheme && has_port(authority)) {
+    let is_supported = is_http || any_scheme && has_port(authority);
+    if !is_supported {
         return Err(ServerUrlError::Scheme(scheme));
     }
     if authority.contains('@') {
