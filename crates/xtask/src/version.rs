@@ -215,8 +215,11 @@ mod tests {
         assert_eq!(capture(&mut git(&clone, &["log", "-1", "--format=%s"])).unwrap(), "Release 7.8.9");
         assert_eq!(capture(&mut git(&clone, &["status", "--porcelain"])).unwrap(), "");
         assert_eq!(clone.version().unwrap(), "7.8.9");
-        // Cargo would change a lock file that does not agree with the manifests.
-        capture(&mut clone.cargo(&["metadata", "--locked", "--offline", "--quiet", "--format-version", "1"])).unwrap();
+        // Cargo would change a lock file that does not agree with the manifests. The packages of
+        // other platforms may not be downloaded.
+        let host = capture(Command::new("rustc").args(["--print", "host-tuple"])).unwrap();
+        let metadata = ["metadata", "--locked", "--offline", "--quiet", "--format-version", "1", "--filter-platform"];
+        capture(clone.cargo(&metadata).arg(host)).unwrap();
         let again = release(&clone, Version::parse("7.9.0").unwrap(), false).unwrap_err().to_string();
         assert_eq!(again, "error: CHANGELOG.md has no changes below `## Unreleased`");
     }
