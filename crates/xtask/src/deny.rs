@@ -5,12 +5,12 @@ use std::process::Command;
 use crate::cache::Cache;
 use crate::failure::Failure;
 use crate::process::{announce, capture, run};
-use crate::test::Skipped;
+use crate::test::Notes;
 use crate::tools::Tool;
 use crate::workspace::Workspace;
 
 /// Checks licences, sources and bans, and advisories if their database can be loaded.
-pub(crate) fn check(workspace: &Workspace) -> Result<Skipped, Failure> {
+pub(crate) fn check(workspace: &Workspace) -> Result<Notes, Failure> {
     let program = Tool::CARGO_DENY.provide(&Cache::from_env()?)?;
     let deny = |arguments: &[&str]| {
         let mut command = Command::new(&program);
@@ -21,10 +21,10 @@ pub(crate) fn check(workspace: &Workspace) -> Result<Skipped, Failure> {
 
     announce("loading the database of known vulnerabilities");
     match capture(&mut deny(&["fetch", "db"])) {
-        Ok(_) => run(&mut deny(&["check", "--disable-fetch", "advisories"])).map(|()| None),
+        Ok(_) => run(&mut deny(&["check", "--disable-fetch", "advisories"])).map(|()| Notes::new()),
         Err(failure) => {
             println!("{failure}");
-            Ok(Some("advisories: their database on GitHub could not be loaded"))
+            Ok(vec!["NOT CHECKED: advisories: their database on GitHub could not be loaded".to_owned()])
         }
     }
 }

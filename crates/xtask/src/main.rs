@@ -20,6 +20,7 @@ mod packages;
 mod platforms;
 mod process;
 mod release;
+mod repeat;
 mod setup;
 mod site;
 mod step;

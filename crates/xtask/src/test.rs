@@ -9,25 +9,26 @@ use crate::process::run;
 use crate::setup;
 use crate::step::Step;
 use crate::workspace::Workspace;
-use crate::{applications, bench, deny, packages, platforms, release, site, wasm_imports, words, worker};
+use crate::{applications, bench, deny, packages, platforms, release, repeat, site, wasm_imports, words, worker};
 
-/// The part of a step that passed but could not be checked, if any.
-pub(crate) type Skipped = Option<&'static str>;
+/// What a step that passed has to report at the end: a part that could not be checked, or tests
+/// that passed only in their second run.
+pub(crate) type Notes = Vec<String>;
 
-/// Runs steps in order, up to the first failure. Skipped parts are repeated at the end.
+/// Runs steps in order, up to the first failure. Their notes are printed at the end.
 pub(crate) fn test(workspace: &Workspace, steps: &[Step], filter: &[String]) -> Result<(), Failure> {
     let start = Instant::now();
-    let mut all_skipped = Vec::new();
+    let mut all_notes = Notes::new();
     for (index, &step) in steps.iter().enumerate() {
         println!("\n=== {} ({}/{}): {}", step.name(), index + 1, steps.len(), step.about());
         let start = Instant::now();
-        let skipped = perform(workspace, step, filter, steps.contains(&Step::Build));
-        all_skipped.extend(skipped.map_err(|failure| failed(step, start.elapsed(), &failure))?);
+        let notes = perform(workspace, step, filter, steps.contains(&Step::Build));
+        all_notes.extend(notes.map_err(|failure| failed(step, start.elapsed(), &failure))?);
         println!("=== {}: ok, {}", step.name(), display(start.elapsed()));
     }
     let names = steps.iter().map(|step| step.name()).collect::<Vec<_>>().join(" ");
     println!("\npassed in {}: {names}", display(start.elapsed()));
-    all_skipped.iter().for_each(|skipped| println!("NOT CHECKED: {skipped}"));
+    all_notes.iter().for_each(|note| println!("{note}"));
     Ok(())
 }
 
@@ -37,7 +38,7 @@ fn failed(step: Step, after: Duration, failure: &Failure) -> Failure {
         .hint(format!("to repeat only this step: cargo xtask test {}", step.name()))
 }
 
-fn perform(workspace: &Workspace, step: Step, filter: &[String], is_built: bool) -> Result<Skipped, Failure> {
+fn perform(workspace: &Workspace, step: Step, filter: &[String], is_built: bool) -> Result<Notes, Failure> {
     let cargo = |arguments: &[&str]| workspace.cargo(arguments);
     match step {
         Step::Fmt => {
@@ -47,7 +48,7 @@ fn perform(workspace: &Workspace, step: Step, filter: &[String], is_built: bool)
         Step::Build => worker::build(workspace, &BuildOptions::default()),
         Step::Unit => {
             let packages = ["--workspace", "--exclude", "tunnel-balancer-tests", "--all-features"];
-            run(cargo(&["test"]).args(packages).arg("--").args(filter))
+            return repeated(workspace, &packages, filter);
         }
         Step::WasmImports => wasm_imports::check(workspace),
         Step::Doc => run(cargo(&["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-Dwarnings")),
@@ -59,7 +60,7 @@ fn perform(workspace: &Workspace, step: Step, filter: &[String], is_built: bool)
             worker::build(workspace, &BuildOptions::panic_on_demand())?;
             run(&mut cargo(&["build", "-p", "tunnel-balancer"]))?;
             packages::npm(workspace, &NpmOptions { folders: true, ..NpmOptions::default() })?;
-            run(cargo(&["test", "-p", "tunnel-balancer-tests", "--"]).args(filter))
+            return repeated(workspace, &["-p", "tunnel-balancer-tests"], filter);
         }
         Step::Bench => {
             if !is_built {
@@ -78,7 +79,12 @@ fn perform(workspace: &Workspace, step: Step, filter: &[String], is_built: bool)
         Step::Platforms => platforms::check(workspace),
         Step::Words => words::check(workspace, filter),
     }
-    .map(|()| None)
+    .map(|()| Notes::new())
+}
+
+fn repeated(workspace: &Workspace, arguments: &[&str], filter: &[String]) -> Result<Notes, Failure> {
+    let names = repeat::test(workspace, arguments, filter)?;
+    Ok(names.iter().map(|name| format!("FAILED ONCE, passed alone: {name}")).collect())
 }
 
 /// A deployment without the upload. wrangler.toml runs `cargo xtask build`.
