@@ -87,8 +87,12 @@ impl StallDetector {
     }
 
     /// Returns how long a probe may be unanswered before its silence counts, at most `timeout`.
+    ///
+    /// A pool that merges the results of other pools may have sent no probe itself. Then its
+    /// requests show what is usual.
     pub(super) fn probe_silence(&self, timeout: Duration) -> Duration {
-        self.probes.usual().unwrap_or(Self::UNKNOWN).clamp(Self::FLOOR, timeout.max(Self::FLOOR))
+        let usual = self.probes.usual().or_else(|| self.requests.usual());
+        usual.unwrap_or(Self::UNKNOWN).clamp(Self::FLOOR, timeout.max(Self::FLOOR))
     }
 
     /// Returns whether the server responded to a request or a probe after `since`.

@@ -32,6 +32,16 @@ fn checks_follow_the_usual_response_time() {
 }
 
 #[test]
+fn requests_show_how_long_a_probe_takes_before_its_first_response() {
+    assert_eq!(StallDetector::default().probe_silence(TIMEOUT), ms(1_000), "nothing is known");
+    let mut detector = warm(ms(5));
+    assert_eq!(detector.probe_silence(TIMEOUT), ms(250), "requests are fast");
+    detector.on_probe_answered(Some(ms(1_000)), at(1_000));
+    assert_eq!(detector.probe_silence(TIMEOUT), ms(3_000), "probes take longer than requests");
+    assert_eq!(detector.probe_silence(ms(2_000)), ms(2_000), "the limit");
+}
+
+#[test]
 fn a_response_shows_life_for_a_time() {
     let window = ms(1_000);
     assert!(!StallDetector::default().was_alive_within(window, at(500)), "no response yet");
