@@ -28,6 +28,7 @@ mod restart;
 mod seed;
 mod seeds;
 mod shares;
+mod sites;
 mod slow;
 mod slowdown;
 mod two_choices;

@@ -4,13 +4,13 @@ use std::process::Command;
 
 use expect_test::expect;
 use tunnel_balancer_core::{Failure, Policy};
-use tunnel_balancer_sim::{Arrivals, Behavior, Sim, Trace};
+use tunnel_balancer_sim::{Arrivals, Behavior, Sharing, Sim, Trace};
 
 use crate::{Seed, for_seeds, ms, s, service};
 
 fn sim(seed: u64) -> Sim {
     let mut sim = Sim::new(service(3, Policy::Latency), seed);
-    sim.isolates(10).client_timeout(s(1)).share_every(s(5));
+    sim.isolates(10).client_timeout(s(1)).share(Sharing::every(s(5)));
     sim.server(s(0), "a", Behavior::status(200).after(ms(100)).normal(ms(20)));
     sim.server(s(0), "b", Behavior::status(200).after(ms(100)).exponential());
     sim.server(s(0), "c", Behavior::status(200).after(ms(50)).serial());
@@ -74,7 +74,7 @@ fn a_test_that_fails_prints_its_seed_and_trace() {
 #[test]
 fn a_trace_names_the_isolate_of_each_line() {
     let mut sim = Sim::new(service(2, Policy::Failover), 1);
-    sim.isolates(2).client_timeout(ms(80)).share_every(s(1));
+    sim.isolates(2).client_timeout(ms(80)).share(Sharing::every(s(1)));
     sim.server(s(0), "a", Behavior::status(530));
     sim.server(s(0), "b", Behavior::status(200).after(ms(50)).serial());
     sim.arrivals(Arrivals::even(10.0).from(s(1)).until(ms(1_300)));

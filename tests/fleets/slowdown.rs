@@ -6,7 +6,7 @@
 //! take 2 s. The figure is the share of requests that are served within 1 s.
 
 use tunnel_balancer_core::{Policy, Service};
-use tunnel_balancer_sim::{Arrivals, Behavior, Sim, Stats};
+use tunnel_balancer_sim::{Arrivals, Behavior, Sharing, Sim, Stats};
 
 use crate::{SECOND, Seed, at_least, at_most, for_seeds, ms, names, s, service};
 
@@ -19,7 +19,7 @@ fn run(service: Service, rate: f64, isolates: usize, sharing: bool, seed: &Seed)
     let mut sim = Sim::new(service, seed.0);
     sim.isolates(isolates);
     if sharing {
-        sim.share_every(s(1));
+        sim.share(Sharing::every(s(1)));
     }
     names(servers).for_each(|name| sim.server(s(0), &name, usual));
     sim.server(s(15), "a", Behavior::status(200).after(s(2)));

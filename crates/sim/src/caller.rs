@@ -20,6 +20,8 @@ use crate::script::Target;
 pub struct Caller {
     pub(super) fleet: Rc<Fleet>,
     pub(super) pool: Rc<Pool>,
+    /// The site that it sees the servers from.
+    pub(super) site: usize,
     /// The index of the request in the record.
     pub(super) request: usize,
     /// Whether it sends the probes that the request caused.
@@ -94,7 +96,7 @@ impl Caller {
 
     async fn respond(&self, server: &Server, target: Target) -> Outcome {
         let mut guard = SendGuard::start(self, server, target);
-        let outcome = self.fleet.client.respond(server, target).await;
+        let outcome = self.fleet.client.respond(server, self.site, target).await;
         guard.outcome = Some(outcome);
         outcome
     }

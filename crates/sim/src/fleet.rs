@@ -2,7 +2,8 @@
 //!
 //! A Worker runs in many isolates, and each has its own view of the servers. An isolate is
 //! simulated as a pool with its own seed, and a request is routed to a random one. Isolates share
-//! only the servers, unless they [exchange snapshots](super::Sim::share_every).
+//! only the servers, unless they [exchange snapshots](super::Sim::share). The isolates of one site,
+//! such as a data center, are numbered in a row.
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
@@ -22,12 +23,15 @@ use crate::clock::VirtualClock;
 use crate::executor::Spawner;
 use crate::record::End;
 use crate::script::ScriptedClient;
+use crate::sharing::{Monitor, Sharing, Store};
 
 /// The state of a running simulation.
 #[derive(Debug)]
 pub(super) struct Fleet {
     pub(super) service: Service,
     pub(super) isolates: Vec<Rc<Pool>>,
+    /// The number of isolates in each site.
+    pub(super) site_size: usize,
     /// Balancers that replace the engine, one per isolate. Empty: the engine runs.
     pub(super) baselines: Vec<Box<dyn Baseline>>,
     pub(super) client: ScriptedClient,
@@ -62,6 +66,7 @@ impl Fleet {
         let caller = Caller {
             fleet: Rc::clone(&self),
             pool: Rc::clone(pool),
+            site: self.site(isolate),
             request: index,
             is_prober: false,
             path,
@@ -113,8 +118,7 @@ impl Fleet {
     /// Starts due probes of one isolate also while no request arrives, like the native server.
     pub(super) async fn probe_continuously(self: Rc<Self>, isolate: usize) {
         let Some(pool) = self.isolates.get(isolate).map(Rc::clone) else { return };
-        let progress = Rc::<Progress>::default();
-        let caller = Caller { fleet: self, pool, request: usize::MAX, is_prober: true, path: None, progress };
+        let caller = Self::prober(&self, pool, self.site(isolate));
         keep_probing(&caller.pool, &caller, &caller.fleet.clock).await;
     }
 
@@ -124,20 +128,79 @@ impl Fleet {
         number
     }
 
-    /// Merges the snapshots of all isolates into `shared` and back, once per `period`.
-    ///
-    /// `shared` is the state of a pool that receives no requests.
-    pub(super) async fn share(self: Rc<Self>, period: Duration, shared: Pool) {
-        loop {
-            self.clock.sleep(period).await;
-            let now = self.clock.now();
-            for (isolate, pool) in self.isolates.iter().enumerate() {
-                let snapshot = pool.update(|state| state.export(&self.suffix(isolate)));
-                shared.update(|state| state.merge(&snapshot, now));
+    /// Starts the exchange of snapshots. `new_pool` returns a pool that receives no requests.
+    pub(super) fn share(fleet: &Rc<Self>, sharing: Sharing, new_pool: impl Fn() -> Pool) {
+        let new_store = || Rc::new(RefCell::new(Store::new(new_pool(), &sharing)));
+        let sites = fleet.isolates.len().div_ceil(fleet.site_size);
+        let stores: Vec<_> = (0..if sharing.is_per_site() { sites } else { 1 }).map(|_| new_store()).collect();
+        // In this order, a version has what the monitor and the isolates wrote at the same time.
+        if let Some(monitor) = sharing.get_monitor() {
+            for store in &stores {
+                fleet.spawner.spawn(Rc::clone(fleet).monitor(monitor, Rc::new(new_pool()), sharing, Rc::clone(store)));
             }
-            let merged = shared.update(|state| state.export("shared"));
-            self.isolates.iter().for_each(|pool| pool.update(|state| state.merge(&merged, now)));
         }
+        for isolate in 0..fleet.isolates.len() {
+            let store = if sharing.is_per_site() { stores.get(fleet.site(isolate)) } else { stores.first() };
+            let Some(store) = store.map(Rc::clone) else { continue };
+            fleet.spawner.spawn(Rc::clone(fleet).exchange(isolate, sharing, store));
+        }
+    }
+
+    /// Exchanges snapshots of one isolate with a store. Isolates begin at different times.
+    async fn exchange(self: Rc<Self>, isolate: usize, sharing: Sharing, store: Rc<RefCell<Store>>) {
+        let Some(pool) = self.isolates.get(isolate) else { return };
+        let share = f64::from(u32::try_from(isolate).unwrap_or_default()) / self.isolates.len() as f64;
+        self.clock.sleep(sharing.period().mul_f64(share)).await;
+        loop {
+            self.clock.sleep(sharing.period()).await;
+            let now = self.clock.now();
+            let mut store = store.borrow_mut();
+            if sharing.has_reports() {
+                store.write(&pool.update(|state| state.export(&self.suffix(isolate))), now);
+                store.publish(now);
+            }
+            if let Some(snapshot) = store.read(now) {
+                pool.update(|state| state.merge(snapshot, now));
+            }
+        }
+    }
+
+    /// Probes all servers from one site, and writes the results to a store.
+    async fn monitor(self: Rc<Self>, monitor: Monitor, pool: Rc<Pool>, sharing: Sharing, store: Rc<RefCell<Store>>) {
+        const TICK: Duration = Duration::from_millis(250);
+
+        let caller = Self::prober(&self, Rc::clone(&pool), monitor.site);
+        loop {
+            let now = self.clock.now();
+            let is_running = monitor.runs.is_none_or(|(period, length)| {
+                self.clock.elapsed().as_millis() % period.as_millis().max(1) < length.as_millis()
+            });
+            if is_running {
+                caller.fleet.start_probes(&caller);
+            }
+            {
+                let mut store = store.borrow_mut();
+                store.write(&pool.update(|state| state.export("monitor")), now);
+                store.publish(now);
+                if sharing.has_reports()
+                    && let Some(snapshot) = store.read(now)
+                {
+                    pool.update(|state| state.merge(snapshot, now));
+                }
+            }
+            self.clock.sleep(TICK).await;
+        }
+    }
+
+    /// Returns the client of a process that only probes.
+    fn prober(fleet: &Rc<Self>, pool: Rc<Pool>, site: usize) -> Caller {
+        let progress = Rc::<Progress>::default();
+        Caller { fleet: Rc::clone(fleet), pool, site, request: usize::MAX, is_prober: true, path: None, progress }
+    }
+
+    /// Returns the site of an isolate.
+    const fn site(&self, isolate: usize) -> usize {
+        isolate / self.site_size
     }
 
     /// Adds the state changes of all isolates to the trace.

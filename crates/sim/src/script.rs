@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::pending;
-use std::ops::Bound;
+use std::ops::{Bound, Range};
 use std::time::Duration;
 
 use http::StatusCode;
@@ -19,6 +19,10 @@ use crate::trace::Trace;
 struct Script(BTreeMap<Duration, Behavior>);
 
 impl Script {
+    fn has_begun(&self, now: Duration) -> bool {
+        self.0.range(..=now).next().is_some()
+    }
+
     fn at(&self, now: Duration) -> Behavior {
         let latest = self.0.range(..=now).next_back();
         latest.map_or_else(|| Behavior::status(200), |(_, behavior)| *behavior)
@@ -32,6 +36,8 @@ struct Scripted {
     probes: Script,
     /// Scripts of requests with a certain path.
     paths: BTreeMap<&'static str, Script>,
+    /// Scripts of requests and of probes from certain sites.
+    sites: Vec<(Range<usize>, [Script; 2])>,
     /// Times at which all open connections are reset.
     resets: BTreeSet<Duration>,
     /// Start and end of the times at which the server does nothing.
@@ -52,7 +58,14 @@ pub(super) enum Target {
 }
 
 impl Scripted {
-    fn script(&self, target: Target) -> &Script {
+    /// Returns the script of a request at `now` from a site.
+    fn script(&self, site: usize, target: Target, now: Duration) -> &Script {
+        let from_site = self.sites.iter().rev().filter(|(sites, _)| sites.contains(&site));
+        let mut from_site =
+            from_site.map(|(_, [traffic, probes])| if target == Target::Probe { probes } else { traffic });
+        if let Some(script) = from_site.find(|script| script.has_begun(now)) {
+            return script;
+        }
         match target {
             Target::Probe => &self.probes,
             Target::Path(path) => path.and_then(|path| self.paths.get(path)).unwrap_or(&self.traffic),
@@ -114,6 +127,25 @@ impl ScriptedClient {
         self.scripted(name).paths.entry(path).or_default().0.insert(at, behavior);
     }
 
+    /// Scripts requests or probes from these sites.
+    pub(super) fn script_sites(
+        &mut self,
+        at: Duration,
+        name: &str,
+        sites: Range<usize>,
+        target: Target,
+        behavior: Behavior,
+    ) {
+        let all = &mut self.scripted(name).sites;
+        if !all.iter().any(|(other, _)| *other == sites) {
+            all.push((sites.clone(), Default::default()));
+        }
+        for (_, [traffic, probes]) in all.iter_mut().filter(|(other, _)| *other == sites) {
+            let script = if target == Target::Probe { probes } else { traffic };
+            script.0.insert(at, behavior);
+        }
+    }
+
     pub(super) fn pause(&mut self, at: Duration, length: Duration, name: &str) {
         self.scripted(name).pauses.insert(at, at + length);
     }
@@ -130,10 +162,10 @@ impl ScriptedClient {
         self.servers.entry(name.to_owned()).or_default()
     }
 
-    /// Simulates a request or a probe that arrives at a server now.
-    pub(super) async fn respond(&self, server: &Server, target: Target) -> Outcome {
+    /// Simulates a request or a probe from a site that arrives at a server now.
+    pub(super) async fn respond(&self, server: &Server, site: usize, target: Target) -> Outcome {
         let (after, outcome) = match self.servers.get(&server.name) {
-            Some(scripted) => self.schedule(scripted, target),
+            Some(scripted) => self.schedule(scripted, site, target),
             None => (Duration::from_millis(1), Some(Outcome::Status(StatusCode::OK))),
         };
         self.clock.sleep(after).await;
@@ -147,8 +179,9 @@ impl ScriptedClient {
     ///
     /// The behavior at the arrival decides the result. In a queue, the behavior at the start of
     /// processing decides the speed.
-    fn schedule(&self, server: &Scripted, target: Target) -> (Duration, Option<Outcome>) {
-        let (now, script, mut rng) = (self.clock.elapsed(), server.script(target), self.rng.borrow_mut());
+    fn schedule(&self, server: &Scripted, site: usize, target: Target) -> (Duration, Option<Outcome>) {
+        let (now, mut rng) = (self.clock.elapsed(), self.rng.borrow_mut());
+        let script = server.script(site, target, now);
         let behavior = script.at(now);
         let (work, outcome) = behavior.sample(&mut rng);
         let after = if behavior.is_serial() {

@@ -1,6 +1,7 @@
 //! The script of a run.
 
 use std::cell::{Cell, RefCell};
+use std::ops::Range;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -11,8 +12,8 @@ use crate::caller::SubrequestLimits;
 use crate::client::ClientRequest;
 use crate::executor::Executor;
 use crate::fleet::Fleet;
-use crate::script::ScriptedClient;
-use crate::{Arrivals, Baseline, Behavior, Client, Trace};
+use crate::script::{ScriptedClient, Target};
+use crate::{Arrivals, Baseline, Behavior, Client, Sharing, Trace};
 
 /// A service, its scripted servers and its clients.
 ///
@@ -31,7 +32,8 @@ pub struct Sim {
     probe_continuously: bool,
     client_timeout: Option<Duration>,
     subrequest_limits: Option<SubrequestLimits>,
-    sharing: Option<Duration>,
+    sharing: Option<Sharing>,
+    site_size: usize,
 }
 
 impl Sim {
@@ -52,6 +54,7 @@ impl Sim {
             client_timeout: None,
             subrequest_limits: None,
             sharing: None,
+            site_size: usize::MAX,
         }
     }
 
@@ -62,9 +65,16 @@ impl Sim {
         self
     }
 
-    /// Makes isolates exchange snapshots once per `period`. Default never.
-    pub const fn share_every(&mut self, period: Duration) -> &mut Self {
-        self.sharing = Some(period);
+    /// Sets the number of sites, such as data centers, and the number of isolates in each.
+    pub const fn sites(&mut self, count: usize, isolates: usize) -> &mut Self {
+        self.isolates = count.saturating_mul(isolates);
+        self.site_size = if isolates == 0 { 1 } else { isolates };
+        self
+    }
+
+    /// Makes isolates exchange snapshots. Default never.
+    pub const fn share(&mut self, sharing: Sharing) -> &mut Self {
+        self.sharing = Some(sharing);
         self
     }
 
@@ -120,6 +130,16 @@ impl Sim {
         self.client.script_probes(at, name, behavior);
     }
 
+    /// Sets the behavior of a server from `at` on, for requests from these sites.
+    pub fn traffic_from(&mut self, sites: Range<usize>, at: Duration, name: &str, behavior: Behavior) {
+        self.client.script_sites(at, name, sites, Target::Path(None), behavior);
+    }
+
+    /// Sets the behavior of a server from `at` on, for probes from these sites.
+    pub fn probes_from(&mut self, sites: Range<usize>, at: Duration, name: &str, behavior: Behavior) {
+        self.client.script_sites(at, name, sites, Target::Probe, behavior);
+    }
+
     /// Sets the behavior of a server from `at` on, for requests with this path only.
     pub fn path(&mut self, at: Duration, name: &str, path: &'static str, behavior: Behavior) {
         self.client.script_path(at, name, path, behavior);
@@ -157,11 +177,12 @@ impl Sim {
 
     /// Runs the simulation until `end`. Requests that are still open then are dropped.
     pub fn run(self, end: Duration) -> Trace {
-        self.run_watched(end, |_| ())
+        self.run_watched(end, |_, _| ())
     }
 
-    /// Like [`run`](Self::run), and calls `watch` with the virtual time after every event.
-    pub fn run_watched(self, end: Duration, watch: impl Fn(Duration)) -> Trace {
+    /// Like [`run`](Self::run), and calls `watch` with the virtual time and the pools of all
+    /// isolates after every event.
+    pub fn run_watched(self, end: Duration, watch: impl Fn(Duration, &[Rc<Pool>])) -> Trace {
         let executor = Executor::default();
         let (clock, spawner) = (executor.clock(), executor.spawner());
         // The first isolate uses the seed itself.
@@ -169,6 +190,7 @@ impl Sim {
         let isolates = (0..self.isolates.max(1)).map(|number| if number == 0 { self.seed } else { seeds.next_u64() });
         let fleet = Rc::new(Fleet {
             isolates: isolates.map(|seed| Rc::new(Pool::new(self.service.clone(), seed))).collect(),
+            site_size: self.site_size,
             service: self.service.clone(),
             baselines: self.baseline.map_or_else(Vec::new, |make| (0..self.isolates).map(|_| make()).collect()),
             client: self.client.on(clock.clone()),
@@ -193,12 +215,12 @@ impl Sim {
         if self.probe_continuously {
             (0..self.isolates).for_each(|isolate| spawner.spawn(Rc::clone(&fleet).probe_continuously(isolate)));
         }
-        if let Some(period) = self.sharing {
-            spawner.spawn(Rc::clone(&fleet).share(period, Pool::new(self.service, self.seed)));
+        if let Some(sharing) = self.sharing {
+            Fleet::share(&fleet, sharing, || Pool::new(self.service.clone(), self.seed));
         }
         let unfinished = executor.run_until(end, || {
             fleet.events();
-            watch(fleet.clock.elapsed());
+            watch(fleet.clock.elapsed(), &fleet.isolates);
         });
         fleet.is_over.set(true);
         drop(unfinished);

@@ -65,7 +65,7 @@ impl Balancer {
             sim.arrivals(arrivals.request(stream.meta.clone()).distinct_clients());
         }
         let printed = Cell::new(Instant::now());
-        let watch = |now: Duration| {
+        let watch = |now: Duration, _: &[_]| {
             if printed.get().elapsed() >= PROGRESS_INTERVAL {
                 printed.set(Instant::now());
                 let (now, end) = (duration(Duration::from_secs(now.as_secs())), duration(scenario.duration));
