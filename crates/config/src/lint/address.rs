@@ -59,7 +59,8 @@ fn port_of_other_scheme(scheme: &str, port: &str) -> Option<(&'static str, &'sta
 /// Warns of a public address that no Worker can have. `name` is its normal form.
 pub(super) fn lint_public(name: &str, field: Field<'_>) {
     mixed_script(field);
-    let host = without_port(name.split('/').next().unwrap_or_default());
+    let authority = name.split('/').next().unwrap_or_default();
+    let host = without_port(authority);
     let hint = "write a hostname of a domain on Cloudflare";
     let serve = "write a hostname of a domain on Cloudflare; for `tunnel-balancer serve`, use `check --for serve`";
     let is_below = |domain: &str| host.strip_suffix(domain).is_some_and(|label| label.ends_with('.'));
@@ -75,6 +76,11 @@ pub(super) fn lint_public(name: &str, field: Field<'_>) {
         ("is an IP address, which cannot be the route of a Worker", serve)
     } else if is_local(host) {
         ("is a local name, which cannot be the route of a Worker", serve)
+    } else if host != authority {
+        (
+            "with a port cannot be the route of a Worker",
+            "remove the port; for `tunnel-balancer serve`, use `check --for serve`",
+        )
     } else {
         return;
     };
