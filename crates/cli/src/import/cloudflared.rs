@@ -71,7 +71,7 @@ fn import(files: &[(String, String)], public: &[String]) -> Result<ImportResult,
         ],
         ..Draft::default()
     };
-    let groups = groups(&rules);
+    let groups = groups(&rules, public);
     let mut guesser = HostGuesser::new(public, &rules);
     // All public hosts before any server, as a proposed server name must be none of them.
     let services = groups.iter().enumerate().map(|(index, group)| match guesser.guess(group, groups.len()) {
@@ -79,16 +79,21 @@ fn import(files: &[(String, String)], public: &[String]) -> Result<ImportResult,
         None => DraftService::imported(None, index),
     });
     draft.services = services.collect();
-    let mut moved = Vec::new();
+    let mut still_served = Vec::new();
     for (service, group) in draft.services.iter_mut().zip(&groups) {
         for rule in group {
+            let has_server = group.iter().any(|other| other.file == rule.file && other.hostname != rule.hostname);
+            if has_server && guesser.is_public(&rule.hostname) {
+                still_served.push(rule.hostname.as_str());
+                continue;
+            }
             let (server, is_new) = server_of(rule, &service.address, &guesser);
             if is_new {
                 notes.push(format!(
                     "{}: {} is a public host: add the hostname {} to this tunnel and to DNS",
                     rule.place, rule.hostname, server.url
                 ));
-                moved.push(rule.hostname.as_str());
+                still_served.push(rule.hostname.as_str());
             }
             if service.servers.iter().any(|other| other.url == server.url) {
                 let hint = "give this tunnel a hostname of its own";
@@ -99,7 +104,7 @@ fn import(files: &[(String, String)], public: &[String]) -> Result<ImportResult,
         }
         service.resolve_duplicate_names();
     }
-    draft.comments.extend(order_without_downtime(&moved));
+    draft.comments.extend(order_without_downtime(&still_served));
     notes.extend(guesser.unused().map(|host| format!("--public-host {host}: no rule begins like this host")));
     Ok(ImportResult { draft, notes })
 }

@@ -1,4 +1,6 @@
-//! Proposed hostnames for servers of public hosts.
+//! Hostnames for servers of public hosts.
+
+use super::grouping::stem;
 
 /// Returns names for a server of `public`, best first. Names are in the zone of the public host:
 /// next to it, or below it if it is the zone's own name.
@@ -13,6 +15,14 @@ pub(super) fn candidates(public: &str, server: usize) -> impl Iterator<Item = St
     };
     let numbers = std::iter::once(String::new()).chain((1..).map(|number: usize| number.to_string()));
     numbers.map(move |number| format!("{prefix}{letter}{number}.{parent}"))
+}
+
+/// Returns whether a hostname is one of a server for a public host: `chat-home.example.com` for
+/// `chat.example.com`, or one of the [`candidates`].
+pub(super) fn is_like(hostname: &str, public: &str) -> bool {
+    let label = public.split('.').next().unwrap_or(public);
+    let is_candidate = || (0..26).any(|server| candidates(public, server).take(10).any(|name| name == hostname));
+    hostname != public && (stem(hostname) == label || is_candidate())
 }
 
 #[cfg(test)]

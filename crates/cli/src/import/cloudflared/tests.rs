@@ -97,6 +97,33 @@ fn a_server_name_is_proposed_for_a_public_hostname() {
 }
 
 #[test]
+fn a_public_hostname_beside_that_of_its_server_is_no_server() {
+    let app = "http://localhost:8080";
+    let home = file(&[("chat.example.com", app), ("chat-a.example.com", app)]);
+    let office = file(&[("chat-office.example.com", app), ("chat.example.com", app), ("git.example.com", app)]);
+    check(&[&home], &["chat.example.com"], &["chat.example.com: chat-a.example.com"], &[]);
+    let (services, _, text) = run(&[&home], &["chat.example.com"]);
+    assert!(services.contains("chat-a") && text.contains("generate wrangler --zone example.com"), "{text}");
+    check(
+        &[&home, &office],
+        &[],
+        &["chat.example.com: chat-a.example.com, chat-office.example.com", "change-me-2.invalid: git.example.com"],
+        &[],
+    );
+    // Another application, and the name of a zone.
+    let other = file(&[("chat.example.com", app), ("chat-admin.example.com", "http://localhost:9090")]);
+    check(
+        &[&other],
+        &["chat.example.com"],
+        &["chat.example.com: chat-a.example.com", "change-me-2.invalid: chat-admin.example.com"],
+        &["home.yml:3: chat.example.com is a public host: add the hostname chat-a.example.com to this tunnel and \
+            to DNS"],
+    );
+    let zone = file(&[("a.example.com", app), ("example.com", app), ("www.example.com", app)]);
+    check(&[&zone], &["example.com"], &["example.com: a.example.com", "change-me-2.invalid: www.example.com"], &[]);
+}
+
+#[test]
 fn proposed_names_stay_in_the_zone() {
     let apex = file(&[("example.com", "http://localhost:1"), ("example.co.uk", "http://localhost:2")]);
     let (services, _, text) = run(&[&apex, &apex], &[]);
