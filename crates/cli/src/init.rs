@@ -10,7 +10,7 @@ use tunnel_balancer_config::{Code, Platform, parse_for, policy_names, yaml_scala
 
 use crate::draft::{Draft, DraftService, render};
 use crate::map_file::MapFile;
-use crate::{input, npm_folder, output};
+use crate::{input, npm_folder, output, shell};
 
 /// Write a first services.yaml with one public host and its servers.
 ///
@@ -97,9 +97,7 @@ impl Init {
             return Ok(if is_printed { String::new() } else { next_steps(&self.output, is_local(&text)) });
         };
         // Checked before the first prompt.
-        if !self.force {
-            npm_folder::check_new(directory).map_err(|message| (message, 1))?;
-        }
+        npm_folder::check(directory, self.force).map_err(|message| (message, 1))?;
         let map = directory.join(MapFile::DEFAULT);
         let is_kept = map.exists() && !self.force;
         let text = if is_kept {
@@ -303,7 +301,10 @@ fn next_steps(file: &Path, is_local: bool) -> String {
     let file = file.display().to_string();
     let (copy, option) = match file.as_str() {
         MapFile::DEFAULT => (String::new(), String::new()),
-        _ => (format!("cp {file} {} && ", MapFile::DEFAULT), format!(" -f {file}")),
+        _ => {
+            let quoted = shell::quoted(&file);
+            (format!("cp {quoted} {} && ", MapFile::DEFAULT), format!(" -f {quoted}"))
+        }
     };
     let simulate = ("simulate", "simulate an outage of the first server");
     let commands: &[(&str, &str)] = if is_local {

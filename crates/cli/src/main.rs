@@ -32,6 +32,7 @@ mod progress;
 mod replace;
 mod schema;
 mod serve;
+mod shell;
 mod simulate;
 mod status;
 mod table;

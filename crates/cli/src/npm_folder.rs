@@ -1,11 +1,13 @@
 //! The folder of a deployment with npm. Its files, apart from services.yaml, are those of
 //! `npm/template`.
 
-use std::fs;
+use std::fs::{self, OpenOptions};
+use std::io;
 use std::path::Path;
 
 use crate::map_file::MapFile;
-use crate::output;
+use crate::replace::check_editable;
+use crate::{output, shell};
 
 /// Where the package is below the folder, with the schema and the examples.
 pub(crate) const PACKAGE: &str = "node_modules/tunnel-balancer/";
@@ -21,12 +23,36 @@ const FILES: [(&str, &str); 5] = [
     (".dev.vars.example", include_str!("../../../npm/template/.dev.vars.example")),
 ];
 
-/// Returns an error if a file exists already.
-pub(crate) fn check_new(directory: &Path) -> Result<(), String> {
-    match FILES.iter().map(|(name, _)| directory.join(name)).find(|file| file.exists()) {
-        Some(file) => Err(format!("error: {} already exists\n  hint: replace it with `--force`", file.display())),
-        None => Ok(()),
+/// Checks that every file can be written, so that an error leaves no part of a folder. With
+/// `force`, files may exist.
+///
+/// # Errors
+/// The first file that cannot be written, for the terminal.
+pub(crate) fn check(directory: &Path, force: bool) -> Result<(), String> {
+    match fs::metadata(directory) {
+        Ok(metadata) if metadata.is_dir() => {}
+        Ok(_) => {
+            let name = directory.display();
+            return Err(format!("error: {name} is not a directory\n  hint: name a new folder, or one that exists"));
+        }
+        // The folder is created.
+        Err(_) => return Ok(()),
     }
+    let unwritable = |path: &Path, error: io::Error| format!("error: cannot write {}: {error}", path.display());
+    tempfile::tempfile_in(directory).map_err(|error| unwritable(directory, error))?;
+    check_editable(&directory.join(MapFile::DEFAULT))?;
+    for (name, _) in FILES {
+        let file = directory.join(name);
+        if fs::symlink_metadata(&file).is_err() {
+            continue;
+        }
+        if !force {
+            return Err(format!("error: {} already exists\n  hint: replace it with `--force`", file.display()));
+        }
+        check_editable(&file)?;
+        OpenOptions::new().append(true).open(&file).map_err(|error| unwritable(&file, error))?;
+    }
+    Ok(())
 }
 
 /// Creates the directory, and writes services.yaml, unless it is `None`, and the other files.
@@ -49,7 +75,7 @@ pub(crate) fn write(directory: &Path, map: Option<&str>, force: bool) -> Result<
 pub(crate) fn next_steps(directory: &Path) -> String {
     let change_directory = match directory.to_str() {
         Some(".") => String::new(),
-        _ => format!("  cd {}\n", quoted(&directory.display().to_string())),
+        _ => format!("  cd {}\n", shell::quoted(&directory.display().to_string())),
     };
     format!(
         "
@@ -63,11 +89,6 @@ Next:
   npx tunnel-balancer deploy                                      check, deploy, and request every hostname
 "
     )
-}
-
-/// Returns a path for a shell.
-fn quoted(path: &str) -> String {
-    if path.contains(|c: char| c.is_whitespace() || c == '\'') { format!("{path:?}") } else { path.to_owned() }
 }
 
 #[cfg(test)]

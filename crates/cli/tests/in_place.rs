@@ -219,6 +219,31 @@ fn more_custom_domains_than_a_zone_can_have_are_a_warning() {
     assert!(String::from_utf8_lossy(&output.stdout).contains("[too-many-custom-domains]"), "{output:?}");
 }
 
+#[test]
+fn a_folder_for_npm_is_written_as_a_whole_or_not_at_all() {
+    let directory = directory("npm");
+    fs::create_dir_all(directory.join("it's new/.gitignore")).unwrap();
+    let options = ["--host", "chat.example.com", "--server", "chat-a.example.com", "--force"];
+    let init = |folder: &str| run(&directory, &[&["init", "--npm", folder][..], &options].concat());
+    let error = |output: Output| {
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    assert_eq!(error(init("it's new")), "error: cannot edit it's new/.gitignore: it is a directory\n");
+    let files = fs::read_dir(directory.join("it's new")).unwrap();
+    assert_eq!(files.map(|file| file.unwrap().file_name()).collect::<Vec<_>>(), [".gitignore"]);
+    let expected = "error: services.yaml is not a directory\n  hint: name a new folder, or one that exists\n";
+    assert_eq!(error(init("services.yaml")), expected);
+    assert_eq!(fs::read_to_string(directory.join("services.yaml")).unwrap(), SERVICES);
+
+    fs::remove_dir(directory.join("it's new/.gitignore")).unwrap();
+    let report = stdout(init("it's new"));
+    assert!(report.contains("\n  cd 'it'\\''s new'\n"), "{report}");
+    // The record of the last deployment is that of one machine.
+    let ignored = fs::read_to_string(directory.join("it's new/.gitignore")).unwrap();
+    assert!(ignored.lines().any(|line| line == "/.tunnel-balancer/"), "{ignored}");
+}
+
 /// A pipe without a writer would block a read.
 #[cfg(unix)]
 #[test]
