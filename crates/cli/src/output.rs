@@ -37,6 +37,12 @@ pub(crate) fn print_styled(text: &str) -> ExitCode {
     exit_code(write_to(anstream::stdout().lock(), text))
 }
 
+/// Prints a report with errors on standard error, with colors on a terminal.
+pub(crate) fn print_errors(text: &str) {
+    // Without standard error, the exit code shows them.
+    let _ = write_to(anstream::stderr().lock(), text);
+}
+
 /// Writes a new file, or replaces one if `force` is set. `-` prints instead.
 pub(crate) fn write(path: &Path, text: &str, force: bool) -> Result<(), String> {
     if is_stdio(path) {

@@ -141,11 +141,13 @@ fn a_changed_map_is_compared_with_the_last_deployment() {
 fn errors_stop_it_before_wrangler_runs() {
     let folder = Folder::new();
     folder.write("services.yaml", &MAP.replace("services", "servcies"));
-    let (out, _) = folder.deploy(&["--yes"], 2);
-    assert!(out.contains("did you mean `services`?"), "{out}");
+    let (out, error) = folder.deploy(&["--yes"], 2);
+    assert!(out.is_empty() && error.contains("did you mean `services`?"), "{out}{error}");
     folder.write("services.yaml", &MAP.replace("chat.ex", "wiki.ex"));
-    let (out, _) = folder.deploy(&["--yes"], 2);
-    assert!(out.contains("error: wiki.example.com has no route in wrangler.toml"), "{out}");
+    let (out, error) = folder.deploy(&["--dry-run"], 2);
+    let expected = "\n  error: wiki.example.com has no route in wrangler.toml\n    \
+        hint: write the routes with `tunnel-balancer generate wrangler --write`\n";
+    assert!(out.is_empty() && error.contains(expected), "{out}{error}");
     let (_, error) = folder.deploy(&["--yes", "--env", "staging"], 2);
     assert!(error.starts_with("error: wrangler.toml has no environment `staging`"), "{error}");
     folder.write("services.yaml", MAP);

@@ -169,7 +169,9 @@ fn routes_are_in_one_marked_block() {
     let missing = run(&directory, &["check", "--wrangler", "wrangler.toml", "--format", "github"]);
     assert_eq!(missing.status.code(), Some(1), "{missing:?}");
     let found = String::from_utf8_lossy(&missing.stdout).into_owned();
-    assert!(found.starts_with("::error title=wrangler::chat.example.com has no route in wrangler.toml\n"), "{found}");
+    let hint = "%0Ahint: write the routes with `tunnel-balancer generate wrangler --write`";
+    let expected = format!("::error title=wrangler::chat.example.com has no route in wrangler.toml{hint}\n");
+    assert!(found.starts_with(&expected), "{found}");
 }
 
 #[test]

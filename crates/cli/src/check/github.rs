@@ -9,7 +9,7 @@ pub(super) fn write(report: &Report) -> String {
     let file = property(&report.file);
     for diagnostic in report.diagnostics() {
         let path = if diagnostic.path.is_empty() { String::new() } else { format!(" at {}", diagnostic.path) };
-        let hint = diagnostic.hint.as_ref().map_or_else(String::new, |hint| format!("\nhint: {hint}"));
+        let hint = hint(diagnostic.hint.as_ref());
         let notes = diagnostic
             .related
             .iter()
@@ -34,9 +34,14 @@ pub(super) fn write(report: &Report) -> String {
             .at
             .as_ref()
             .map_or_else(String::new, |(file, line)| format!("file={},line={line},", property(file)));
-        text += &format!("::{severity} {at}title={title}::{}\n", data(&finding.message));
+        let hint = hint(finding.hint.as_ref());
+        text += &format!("::{severity} {at}title={title}::{}\n", data(&format!("{}{hint}", finding.message)));
     }
     text
+}
+
+fn hint(hint: Option<&String>) -> String {
+    hint.map_or_else(String::new, |hint| format!("\nhint: {hint}"))
 }
 
 fn data(text: &str) -> String {

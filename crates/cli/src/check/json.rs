@@ -43,6 +43,7 @@ fn finding(finding: &Finding) -> Value {
     json!({
         "severity": if finding.is_error { "error" } else { "note" },
         "message": finding.message,
+        "hint": finding.hint,
         "file": finding.at.as_ref().map(|(file, _)| file),
         "line": finding.at.as_ref().map(|(_, line)| line),
     })

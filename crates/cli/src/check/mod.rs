@@ -142,16 +142,21 @@ impl Check {
         }
     }
 
-    /// Prints the report about the first file. Returns the file and the map, if it has no errors.
+    /// Prints the report about the first file, on standard error if it has errors. Returns the file
+    /// and the map, if it has none.
     ///
     /// # Errors
     /// If a file cannot be read.
     pub(crate) fn print(&self) -> Result<Option<(String, Config)>, String> {
         let file = self.files().into_iter().next().unwrap_or_default();
         let report = self.report(&file)?;
-        output::print_styled(&text::write(&report));
-        let has_missing = report.has_missing();
-        Ok(report.checked.ok().filter(|_| !has_missing).map(|map| (report.source, map)))
+        let (text, has_missing) = (text::write(&report), report.has_missing());
+        let Some(map) = report.checked.ok().filter(|_| !has_missing) else {
+            output::print_errors(&text);
+            return Ok(None);
+        };
+        output::print_styled(&text);
+        Ok(Some((report.source, map)))
     }
 
     pub(crate) fn run(self) -> ExitCode {

@@ -77,7 +77,7 @@ fn usage(budget: &Budget) -> String {
 fn comparison(title: &str, noun: &str, verb: &str, compared: Option<&Compared>) -> String {
     let Some(compared) = compared else { return String::new() };
     let mut text = format!("\n{title}:\n");
-    compared.findings.iter().for_each(|finding| text += &format!("  {finding}\n"));
+    compared.findings.iter().for_each(|finding| text += &format!("  {}\n", finding.to_string().replace('\n', "\n  ")));
     if !compared.has_errors() {
         text += &format!("  complete: {} {verb}\n", count(compared.hosts as u64, noun));
     }

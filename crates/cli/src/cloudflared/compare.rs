@@ -106,7 +106,7 @@ fn unserved(host: &TunnelHost, outcomes: &[(&IngressFile, RouteOutcome<'_>)]) ->
             RouteOutcome::Served(_) | RouteOutcome::NoRule => {}
         }
     }
-    Finding { at: None, message: format!("{} is missing ({host})", host.host), is_error: true }
+    Finding { at: None, message: format!("{} is missing ({host})", host.host), is_error: true, hint: None }
 }
 
 #[cfg(test)]

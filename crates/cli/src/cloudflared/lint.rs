@@ -57,7 +57,7 @@ fn order(file: &IngressFile) -> Vec<Finding> {
                 http_status:404`",
                 file.name
             );
-            findings.push(Finding { at: None, message, is_error: true });
+            findings.push(Finding { at: None, message, is_error: true, hint: None });
         }
     }
     findings

@@ -22,6 +22,8 @@ pub(crate) struct Finding {
     pub(crate) message: String,
     /// Whether requests are lost because of it. Otherwise it is a note.
     pub(crate) is_error: bool,
+    /// What repairs it, and all findings of its kind.
+    pub(crate) hint: Option<String>,
 }
 
 impl fmt::Display for Finding {
@@ -29,7 +31,8 @@ impl fmt::Display for Finding {
         if let Some((file, line)) = &self.at {
             write!(f, "{file}:{line}: ")?;
         }
-        write!(f, "{}: {}", if self.is_error { "error" } else { "note" }, self.message)
+        write!(f, "{}: {}", if self.is_error { "error" } else { "note" }, self.message)?;
+        self.hint.as_ref().map_or(Ok(()), |hint| write!(f, "\n  hint: {hint}"))
     }
 }
 
@@ -53,6 +56,6 @@ impl IngressFile {
     }
 
     fn finding(&self, rule: &IngressRule, message: String, is_error: bool) -> Finding {
-        Finding { at: Some((self.name.clone(), rule.line)), message, is_error }
+        Finding { at: Some((self.name.clone(), rule.line)), message, is_error, hint: None }
     }
 }

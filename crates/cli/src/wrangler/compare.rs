@@ -8,6 +8,7 @@ use tunnel_balancer_state::HealthSharing;
 use super::file::{FileRoute, WranglerFile};
 use super::unroutable;
 use crate::cloudflared::Finding;
+use crate::shell;
 
 /// Reports services without a route, duplicate routes, and routes without a service.
 pub(crate) fn compare(config: &Config, file: &WranglerFile) -> Vec<Finding> {
@@ -28,9 +29,14 @@ pub(crate) fn compare(config: &Config, file: &WranglerFile) -> Vec<Finding> {
             None => {
                 let environment = file.environment.as_ref().map_or_else(String::new, |it| format!(" for {it}"));
                 let message = format!("{name} has no route in {}{environment}", file.name);
-                Finding { at: None, message, is_error: true }
+                Finding { at: None, message, is_error: true, hint: None }
             }
         });
+    }
+    if let Some(last) = findings.iter_mut().rfind(|finding| finding.at.is_none()) {
+        let name = if file.name == "wrangler.toml" { String::new() } else { format!("={}", shell::quoted(&file.name)) };
+        let option = file.environment.as_ref().map_or_else(String::new, |name| format!(" --env {name}"));
+        last.hint = Some(format!("write the routes with `tunnel-balancer generate wrangler --write{name}{option}`"));
     }
     for (index, route) in file.routes.iter().enumerate() {
         let is_same = |other: &&FileRoute| Pattern::of(other) == Pattern::of(route);
@@ -55,7 +61,7 @@ fn inherited_routes(file: &WranglerFile) -> Option<Finding> {
         "the environment {environment} has no routes in {}, so it takes over those of the top level",
         file.name
     );
-    Some(Finding { at: None, message, is_error: true })
+    Some(Finding { at: None, message, is_error: true, hint: None })
 }
 
 /// Reports what the mode of shared health needs and the file does not have.
@@ -76,7 +82,7 @@ fn missing_bindings(sharing: HealthSharing, file: &WranglerFile) -> impl Iterato
     let name = file.name.clone();
     missing.into_iter().map(move |what| {
         let message = format!("`health_sharing: {}` needs {what}, which {name} does not have", sharing.as_str());
-        Finding { at: None, message, is_error }
+        Finding { at: None, message, is_error, hint: None }
     })
 }
 
@@ -136,7 +142,7 @@ impl<'r> Pattern<'r> {
 
 impl WranglerFile {
     fn finding(&self, route: &FileRoute, message: String, is_error: bool) -> Finding {
-        Finding { at: Some((self.name.clone(), route.line)), message, is_error }
+        Finding { at: Some((self.name.clone(), route.line)), message, is_error, hint: None }
     }
 }
 
@@ -151,6 +157,8 @@ mod tests {
   git.example.com/api: a.example.net
   chat.example.com:8443: a.example.net
 ";
+
+    const HINT: &str = "\n  hint: write the routes with `tunnel-balancer generate wrangler --write";
 
     fn check(toml: &str, expected: &[&str]) {
         let file = WranglerFile::parse("wrangler.toml", toml, None).unwrap();
@@ -211,8 +219,9 @@ mod tests {
         let inherited = "error: the environment staging has no routes in wrangler.toml, so it takes over those of the \
             top level";
         check("[env.staging]\n", &[inherited]);
-        let missing = ["chat.example.com", "git.example.com/api"];
-        let missing = missing.map(|name| format!("error: {name} has no route in wrangler.toml for staging"));
+        let missing = [("chat.example.com", String::new()), ("git.example.com/api", format!("{HINT} --env staging`"))];
+        let missing =
+            missing.map(|(name, hint)| format!("error: {name} has no route in wrangler.toml for staging{hint}"));
         check("[env.staging]\nroutes = []\n", &missing.each_ref().map(String::as_str));
     }
 
@@ -230,13 +239,18 @@ mod tests {
             "routes = [\"www.example.com/*\"]",
             &["wrangler.toml:1: error: the route `www.example.com/*` matches only some requests for *.example.com"],
         );
-        check("routes = [\"www.example.org/*\"]", &["error: *.example.com has no route in wrangler.toml"]);
+        let missing = format!("error: *.example.com has no route in wrangler.toml{HINT}`");
+        check("routes = [\"www.example.org/*\"]", &[&missing]);
     }
 
     #[test]
     fn missing_partial_superfluous_and_duplicate_routes_are_reported() {
         let missing = |name: &str| format!("error: {name} has no route in wrangler.toml");
-        check("name = \"x\"", &[&missing("chat.example.com"), &missing("git.example.com/api")]);
+        let last = missing("git.example.com/api") + HINT + "`";
+        check("name = \"x\"", &[&missing("chat.example.com"), &last]);
+        let file = WranglerFile::parse("my wrangler.toml", "name = \"x\"", None).unwrap();
+        let hint = compare(&parse(SERVICES).unwrap(), &file).pop().unwrap().hint.unwrap();
+        assert!(hint.ends_with(" --write='my wrangler.toml'`"), "{hint}");
         check(
             "routes = [
 'chat.example.com/',

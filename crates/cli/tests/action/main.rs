@@ -63,7 +63,10 @@ fn errors_are_annotations_of_files_in_the_repository() {
     runner.input("files", "two.yaml");
     runner.write("sub/wrangler.toml", "name = \"x\"\n");
     let log = runner.run().unwrap_err();
-    assert!(log.contains("::error title=wrangler::chat.example.com has no route in sub/wrangler.toml\n"), "{log}");
+    assert!(
+        log.contains("::error title=wrangler::chat.example.com has no route in sub/wrangler.toml%0Ahint: "),
+        "{log}"
+    );
 }
 
 #[test]
