@@ -12,6 +12,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
 use running::{PROGRAM, Proxy, server};
@@ -19,17 +20,25 @@ use running::{PROGRAM, Proxy, server};
 const MAP: &str = "services:\n  chat.example.com: [chat-a.example.com, chat-b.example.com]\n";
 const CONFIG: &str = "name = \"balancer\"\nroutes = [{ pattern = \"chat.example.com\", custom_domain = true }]\n";
 
-/// Records its calls, and keeps what it deploys in the folder.
+/// Records its calls, and keeps what it deploys in the folder. As the real one, it ends with the
+/// code 0 after a signal.
 const WRANGLER: &str = r#"#!/bin/sh
 cd "$(dirname "$0")/../.."
 printf '%s|' "$@" >>calls
 echo >>calls
+if [ "$1" = "$(cat hangs 2>/dev/null)" ]; then
+    trap 'echo stopped >>calls; exit 0' TERM INT
+    echo hangs >>calls
+    while :; do sleep 0.05; done
+fi
 case "$1 $2" in
 "secret list")
     [ ! -e unknown ] || { echo 'X [ERROR] Worker "balancer" not found.' >&2; exit 1; }
     echo '[WARNING] a newer version is available'
     cat secrets 2>/dev/null || { echo 'set CLOUDFLARE_API_TOKEN' >&2; exit 1; } ;;
-"deployments status") printf '{ "versions": [{ "version_id": "%s", "percentage": 100 }] }' "$(cat version)" ;;
+"deployments status")
+    [ -e version ] || { echo 'This Worker does not exist on your account. [code: 10007]' >&2; exit 1; }
+    printf '{ "versions": [{ "version_id": "%s", "percentage": 100 }] }' "$(cat version)" ;;
 *)
     [ ! -e fails ] || { echo 'upload failed' >&2; exit 7; }
     echo "Total Upload: 900.00 KiB / gzip: 320.00 KiB"
@@ -40,6 +49,9 @@ case "$1 $2" in
     printf '{"type":"deploy","version_id":"%s"}\n' "$version" >>"$WRANGLER_OUTPUT_FILE_PATH" ;;
 esac
 "#;
+
+/// The call that reads the deployed version.
+const STATUS: &str = "deployments status --json --config wrangler.toml";
 
 /// A folder with a map, whose name has spaces.
 struct Folder {
@@ -111,8 +123,8 @@ fn a_changed_map_is_compared_with_the_last_deployment() {
     assert!(out.contains("\nChanges: 1 service, the first deployment from this folder\n"), "{out}");
     assert!(out.contains("\nCurrent Version ID: v1\n\nDeployed version v1.\n"), "{out}");
     assert!(out.contains("\nchat.example.com     200  chat-a     ok\n"), "{out}");
-    assert!(out.ends_with("\nTo roll back: npx wrangler rollback\n"), "{out}");
-    assert_eq!(folder.calls(), ["deploy --config wrangler.toml"]);
+    assert!(!out.contains("rollback"), "{out}");
+    assert_eq!(folder.calls(), [STATUS, "deploy --config wrangler.toml"]);
 
     folder.write("services.yaml", &MAP.replace("[chat-a", "[chat-c.example.com, chat-a"));
     let (out, error) = folder.deploy(&arguments, 0);
@@ -120,7 +132,7 @@ fn a_changed_map_is_compared_with_the_last_deployment() {
     assert!(out.contains(changes) && out.contains("server chat-c added"), "{out}");
     assert!(out.ends_with("\nTo roll back: npx wrangler rollback v1\n"), "{out}");
     assert!(!error.contains("warning"), "{error}");
-    assert_eq!(folder.calls(), ["deployments status --json --config wrangler.toml", "deploy --config wrangler.toml"]);
+    assert_eq!(folder.calls(), [STATUS, "deploy --config wrangler.toml"]);
 
     let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/deploy.md")).unwrap();
     let shown = format!("```text\n$ tunnel-balancer deploy --yes\n{out}```\n");
@@ -130,7 +142,7 @@ fn a_changed_map_is_compared_with_the_last_deployment() {
     let (out, error) = folder.deploy(&arguments, 0);
     assert!(out.contains("from this folder:\nno difference\n"), "{out}");
     assert!(error.contains("the Worker was changed elsewhere: deployed is v9, but"), "{error}");
-    assert!(out.ends_with("npx wrangler rollback\n"), "{out}");
+    assert!(out.ends_with("npx wrangler rollback v9\n"), "{out}");
 
     folder.write("old.yaml", MAP);
     let (out, _) = folder.deploy(&["--yes", "--wait", "0s", "--deployed", "old.yaml"], 0);
@@ -175,7 +187,7 @@ fn missing_secrets_stop_it_unless_they_are_allowed() {
 
     let (_, error) = folder.deploy(&["--yes", "--allow-missing-secrets", "--wait", "0s"], 0);
     assert!(error.contains("warning: 2 secrets not set"), "{error}");
-    assert_eq!(folder.calls(), [list, "deploy --config wrangler.toml"]);
+    assert_eq!(folder.calls(), [list, STATUS, "deploy --config wrangler.toml"]);
 
     fs::remove_file(folder.path.join("unknown")).unwrap();
     folder.write("wrangler.toml", &format!("{CONFIG}[vars]\nACCESS_SECRET = \"plain\"\n"));
@@ -205,7 +217,8 @@ fn a_deployment_is_confirmed_on_a_terminal() {
     let folder = Folder::new();
     let (_, error) = folder.deploy(&[], 2);
     assert_eq!(error, "error: no terminal for a confirmation\n  hint: use --yes, or --dry-run\n");
-    for (typed, code, calls) in [("n\n", 2, 0), ("y\n", 0, 1)] {
+    for (typed, code, calls) in [("n\n", 2, &[STATUS][..]), ("y\n", 0, &[STATUS, "deploy --config wrangler.toml"][..])]
+    {
         let controller = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
         grantpt(&controller).unwrap();
         unlockpt(&controller).unwrap();
@@ -214,7 +227,7 @@ fn a_deployment_is_confirmed_on_a_terminal() {
         fs::File::from(controller.try_clone().unwrap()).write_all(typed.as_bytes()).unwrap();
         let (_, error) = ended(folder.command(&["--wait", "0s"]).stdin(terminal).output().unwrap(), code);
         assert!(error.contains("Deploy? [y/N] ") && error.contains("not deployed\n") == (code == 2), "{error}");
-        assert_eq!(folder.calls().len(), calls);
+        assert_eq!(folder.calls(), calls);
     }
 }
 
@@ -230,8 +243,9 @@ fn a_dry_run_uploads_nothing_and_arguments_are_passed_on() {
     assert_eq!(folder.calls(), ["deploy --config other.toml --env staging --dry-run --tag a b"]);
     folder.deploy(&[&arguments[..], &["--", "--dry-run"]].concat(), 0);
     assert!(!folder.path.join(".tunnel-balancer").exists());
+    folder.write("version", "v3");
     let (out, _) = folder.deploy(&[&arguments[..], &["--yes", "--wait", "0s"]].concat(), 0);
-    assert!(out.ends_with("\nTo roll back: npx wrangler rollback --env staging\n"), "{out}");
+    assert!(out.ends_with("\nTo roll back: npx wrangler rollback v3 --env staging\n"), "{out}");
     assert!(folder.path.join(".tunnel-balancer/deployed-staging.yaml").exists());
 }
 
@@ -252,8 +266,7 @@ fn hostnames_are_requested_until_a_server_responds() {
     let folder = Folder::new();
     let other = server("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi");
     let (out, error) = folder.deploy(&["--yes", "--wait", "3s", "--to", &other], 1);
-    assert!(out.contains("200  -          failed: not from the Worker\n"), "{out}");
-    assert!(out.ends_with("\nTo roll back: npx wrangler rollback\n"), "{out}");
+    assert!(out.ends_with("200  -          failed: not from the Worker\n"), "{out}");
     assert!(error.contains("waiting for the public hostnames: 0 of 1 respond, "), "{error}");
     // The route takes effect after two requests.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -271,6 +284,33 @@ fn hostnames_are_requested_until_a_server_responds() {
     });
     let (out, _) = folder.deploy(&["--yes", "--to", &url], 0);
     assert!(out.contains("chat.example.com     404  chat-b     ok\n"), "{out}");
+}
+
+#[test]
+fn a_signal_stops_wrangler_before_anything_else_runs() {
+    let folder = Folder::new();
+    let headers = "headers: { X-A: \"${ACCESS_ID}\" }";
+    folder
+        .write("services.yaml", &MAP.replace("[chat-a", &format!("[{{ url: chat-c.example.com, {headers} }}, chat-a")));
+    let allowed = ["--yes", "--allow-missing-secrets"];
+    let (list, deploy) = ("secret list --config wrangler.toml", "deploy --config wrangler.toml");
+    let table: [(&[&str], i32, &[&str]); 3] =
+        [(&["--dry-run"], 2, &[list]), (&allowed, 2, &[list, STATUS]), (&allowed, 3, &[list, STATUS, deploy])];
+    for (arguments, code, calls) in table {
+        let name = calls.last().unwrap().strip_suffix(" --config wrangler.toml").unwrap();
+        folder.write("hangs", name.split(' ').next().unwrap());
+        for signal in [Signal::TERM, Signal::INT] {
+            let mut command = folder.command(arguments);
+            let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+            while !fs::read_to_string(folder.path.join("calls")).unwrap_or_default().contains("hangs\n") {
+                std::thread::sleep(std::time::Duration::from_millis(10));
+            }
+            kill_process(Pid::from_child(&child), signal).unwrap();
+            let (_, error) = ended(child.wait_with_output().unwrap(), code);
+            assert!(error.ends_with(&format!("error: a signal stopped `wrangler {name}`\n")), "{error}");
+            assert_eq!(folder.calls(), [calls, &["hangs", "stopped"]].concat());
+        }
+    }
 }
 
 /// The options are those of the real wrangler. It reaches no network in a dry run.

@@ -2,6 +2,7 @@
 //! request through each public hostname.
 
 mod confirm;
+mod programs;
 mod record;
 mod requests;
 mod wrangler;
@@ -123,12 +124,12 @@ impl Deploy {
         let file = WranglerFile::open(&self.config, self.environment.name())?;
         self.check_variable(&file, &yaml)?;
         self.check_entry(&file);
-        let wrangler = Wrangler::find(self.wrangler_program.as_deref(), &self.config, self.environment.name());
+        let wrangler = Wrangler::find(self.wrangler_program.as_deref(), &self.config, self.environment.name())?;
         self.check_secrets(&wrangler, &map, &file, is_dry_run)?;
 
         let path = Record::path(&self.config, self.environment.name());
         let record = Record::read(&path)?;
-        let previous = if is_dry_run { None } else { self.deployed_version(&wrangler, record.as_ref()) };
+        let rollback = if is_dry_run { None } else { self.rollback(&wrangler, record.as_ref())? };
         output::print_escaped(&format!("\n{}\n", self.differences(&map, record.as_ref())?));
         if !self.yes && !is_dry_run && !confirm("Deploy?", &mut stdin().lock(), &mut stderr()) {
             return Err("not deployed".to_owned());
@@ -148,15 +149,16 @@ impl Deploy {
         if let Err(error) = record.write(&path) {
             eprintln!("warning: {error}: the next deployment has no differences");
         }
-        self.finish(&map, record.version.as_deref(), previous.as_deref(), to.as_deref())
+        self.finish(&map, record.version.as_deref(), rollback.as_deref(), to.as_deref())
     }
 
-    /// Requests the public hostnames and prints the report.
+    /// Requests the public hostnames and prints the report. `rollback` is the command that returns
+    /// to the version before.
     fn finish(
         &self,
         map: &Config,
         version: Option<&str>,
-        previous: Option<&str>,
+        rollback: Option<&str>,
         to: Option<&str>,
     ) -> Result<ExitCode, String> {
         let version = version.map_or_else(String::new, |version| format!(" version {version}"));
@@ -169,8 +171,9 @@ impl Deploy {
             output::print_escaped(&format!("\n{}", requests::report(&rows)));
             skipped.iter().for_each(|name| eprintln!("skipped: {name} (not one hostname)"));
         }
-        let version = previous.map_or_else(String::new, |version| format!(" {version}"));
-        output::print_escaped(&format!("\nTo roll back: npx wrangler rollback{version}{}\n", self.option()));
+        if let Some(command) = rollback {
+            output::print_escaped(&format!("\nTo roll back: {command}\n"));
+        }
         Ok(if has_passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 
@@ -219,7 +222,7 @@ impl Deploy {
         let secrets = wrangler.secrets();
         progress::end();
         let secrets = match secrets {
-            Err(error) if is_dry_run => {
+            Err(error) if is_dry_run && !wrangler.is_interrupted() => {
                 eprintln!("{error}\nwarning: the secrets are not checked: {}", needed.join(", "));
                 return Ok(());
             }
@@ -242,28 +245,40 @@ impl Deploy {
         ))
     }
 
-    /// Returns the version that is deployed now, if it is known. Warns if it is not that of the
-    /// record.
-    fn deployed_version(&self, wrangler: &Wrangler, record: Option<&Record>) -> Option<String> {
-        let recorded = record?.version.as_ref()?;
+    /// Returns the command that returns to the version that is deployed now. `None`: there is none.
+    /// Warns if that version is not the one of the record.
+    ///
+    /// # Errors
+    /// If a signal stops it.
+    fn rollback(&self, wrangler: &Wrangler, record: Option<&Record>) -> Result<Option<String>, String> {
         progress::show("reading the deployed version: wrangler deployments status");
         let versions = wrangler.versions();
         progress::end();
-        match versions {
-            Ok(versions) if versions == [recorded.clone()] => Some(recorded.clone()),
-            Ok(versions) => {
-                let versions = if versions.is_empty() { "none".to_owned() } else { versions.join(", ") };
-                eprintln!(
-                    "warning: the Worker was changed elsewhere: deployed is {versions}, but the last deployment from \
-                     this folder was {recorded}"
-                );
-                None
-            }
+        let versions = match versions {
+            Err(error) if wrangler.is_interrupted() => return Err(error),
             Err(error) => {
                 eprintln!("{error}\nwarning: the deployed version is not known");
-                None
+                return Ok(Some(self.rollback_to("")));
             }
+            Ok(versions) => versions,
+        };
+        let recorded = record.and_then(|record| record.version.clone());
+        if let Some(recorded) = recorded.filter(|recorded| versions != [recorded.clone()]) {
+            let versions = if versions.is_empty() { "none".to_owned() } else { versions.join(", ") };
+            eprintln!(
+                "warning: the Worker was changed elsewhere: deployed is {versions}, but the last deployment from this \
+                 folder was {recorded}"
+            );
         }
+        Ok(match &versions[..] {
+            [] => None,
+            [version] => Some(self.rollback_to(&format!(" {version}"))),
+            _ => Some(self.rollback_to("")),
+        })
+    }
+
+    fn rollback_to(&self, version: &str) -> String {
+        format!("npx wrangler rollback{version}{}", self.option())
     }
 
     /// Returns what the deployment changes, as `diff` does.

@@ -3,8 +3,11 @@
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Output};
+use std::time::Duration;
 
 use serde_json::Value;
+
+use super::programs::Programs;
 
 /// The variable that names the file to which wrangler appends what it did, as lines of JSON.
 const OUTPUT_FILE: &str = "WRANGLER_OUTPUT_FILE_PATH";
@@ -17,11 +20,20 @@ pub(super) struct Wrangler {
     before: Vec<OsString>,
     /// Arguments after the command: the file and the environment.
     after: Vec<OsString>,
+    programs: Programs,
+    /// The longest time of a command that changes nothing.
+    limit: Duration,
 }
 
 impl Wrangler {
+    const READ_LIMIT: Duration = Duration::from_secs(60);
+
     /// Finds the program: the named one, that of the closest `node_modules`, or that of `npx`.
-    pub(super) fn find(named: Option<&Path>, config: &Path, environment: Option<&str>) -> Self {
+    ///
+    /// # Errors
+    /// If signals cannot be passed on to it, for the terminal.
+    pub(super) fn find(named: Option<&Path>, config: &Path, environment: Option<&str>) -> Result<Self, String> {
+        let programs = Programs::new().map_err(|error| format!("error: cannot receive signals: {error}"))?;
         let mut after = vec![OsString::from("--config"), config.as_os_str().to_owned()];
         after.extend(environment.into_iter().flat_map(|name| ["--env".into(), name.into()]));
         let installed = || {
@@ -30,13 +42,11 @@ impl Wrangler {
             let candidates = config.ancestors().skip(1).map(|folder| folder.join("node_modules/.bin").join(name));
             candidates.into_iter().find(|path| path.is_file())
         };
-        match named.map(Path::to_owned).or_else(installed) {
-            Some(program) => Self { program, before: Vec::new(), after },
-            None => {
-                let npx = PathBuf::from(if cfg!(windows) { "npx.cmd" } else { "npx" });
-                Self { program: npx, before: vec!["wrangler".into()], after }
-            }
-        }
+        let (program, before) = match named.map(Path::to_owned).or_else(installed) {
+            Some(program) => (program, Vec::new()),
+            None => (PathBuf::from(if cfg!(windows) { "npx.cmd" } else { "npx" }), vec!["wrangler".into()]),
+        };
+        Ok(Self { program, before, after, programs, limit: Self::READ_LIMIT })
     }
 
     /// Returns the names of the Worker's secrets; none if there is no Worker yet.
@@ -81,15 +91,35 @@ impl Wrangler {
         let report = std::env::var_os(OUTPUT_FILE).map_or_else(|| file.path().to_owned(), PathBuf::from);
         let mut command = self.command(["deploy"].map(OsStr::new));
         command.args(arguments).env(OUTPUT_FILE, &report);
-        let status = command.status().map_err(|error| self.not_started(&error))?;
+        let status = self.programs.run(&mut command).map_err(|error| self.not_started(&error))?;
+        let version = std::fs::read_to_string(report).ok().and_then(|report| version(&report));
+        // Its exit code is 0 also after a signal.
+        if self.is_interrupted() && version.is_none() {
+            return Err(interrupted("deploy"));
+        }
         if !status.success() {
             return Err(failure("deploy", status));
         }
-        Ok(std::fs::read_to_string(report).ok().and_then(|report| version(&report)))
+        Ok(version)
+    }
+
+    /// Returns whether a signal has stopped a command.
+    pub(super) fn is_interrupted(&self) -> bool {
+        self.programs.is_interrupted()
     }
 
     fn capture(&self, command: &[&str]) -> Result<Output, String> {
-        self.command(command.iter().map(OsStr::new)).output().map_err(|error| self.not_started(&error))
+        let name = command.join(" ");
+        let output = self.programs.capture(&mut self.command(command.iter().map(OsStr::new)), self.limit);
+        match output.map_err(|error| self.not_started(&error))? {
+            _ if self.is_interrupted() => Err(interrupted(&name)),
+            Some(output) => Ok(output),
+            None => Err(format!(
+                "error: `wrangler {name}` did not end within {} s\n  hint: run `npx wrangler {name}`, which shows the \
+                 cause",
+                self.limit.as_secs()
+            )),
+        }
     }
 
     fn command<'a>(&self, command: impl IntoIterator<Item = &'a OsStr>) -> Command {
@@ -139,6 +169,10 @@ fn failure(command: &str, status: ExitStatus) -> String {
     format!("error: `wrangler {command}` failed ({status})")
 }
 
+fn interrupted(command: &str) -> String {
+    format!("error: a signal stopped `wrangler {command}`")
+}
+
 fn text(output: &Output) -> String {
     [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned()).join("\n")
 }
@@ -162,13 +196,30 @@ mod tests {
         std::fs::create_dir_all(&bin).unwrap();
         std::fs::create_dir_all(&inner).unwrap();
         let config = inner.join("wrangler.toml");
-        let program = |wrangler: Wrangler| wrangler.command(["deploy"].map(OsStr::new)).get_program().to_owned();
+        let program = |named| {
+            let wrangler = Wrangler::find(named, &config, None).unwrap();
+            wrangler.command(["deploy"].map(OsStr::new)).get_program().to_owned()
+        };
         let npx = if cfg!(windows) { "npx.cmd" } else { "npx" };
-        assert_eq!(program(Wrangler::find(None, &config, None)), npx);
+        assert_eq!(program(None), npx);
         let installed = bin.join(if cfg!(windows) { "wrangler.cmd" } else { "wrangler" });
         std::fs::write(&installed, "").unwrap();
-        assert_eq!(program(Wrangler::find(None, &config, None)), installed);
-        assert_eq!(program(Wrangler::find(Some(Path::new("own")), &config, None)), "own");
+        assert_eq!(program(None), installed);
+        assert_eq!(program(Some(Path::new("own"))), "own");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn commands_that_only_read_have_a_time_limit() {
+        let config = Path::new("wrangler.toml");
+        // `sh -c` has the options of wrangler as further arguments.
+        let wrangler = Wrangler::find(Some(Path::new("sh")), config, None).unwrap();
+        let before = vec!["-c".into(), "sleep 1000".into()];
+        let hung = Wrangler { before, limit: Duration::ZERO, ..wrangler };
+        let expected = "error: `wrangler secret list` did not end within 0 s\n  hint: run `npx wrangler secret list`, \
+            which shows the cause";
+        assert_eq!(hung.secrets(), Err(expected.to_owned()));
+        assert!(hung.versions().unwrap_err().starts_with("error: `wrangler deployments status --json` did not end"));
     }
 
     #[test]
