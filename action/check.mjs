@@ -2,7 +2,7 @@
 
 import { existsSync } from 'node:fs';
 
-import { PROGRAM, inFolder, input, maps, run } from './lib.mjs';
+import { PROGRAM, fail, inFolder, input, maps, run } from './lib.mjs';
 
 const files = maps();
 const options = ['--format=github', `--for=${input('PROGRAM')}`];
@@ -12,5 +12,8 @@ if (input('PROGRAM') === 'worker' && files.length === 1 && existsSync(config)) {
   options.push(`--wrangler=${config}`);
   if (input('ENVIRONMENT') !== '') options.push(`--env=${input('ENVIRONMENT')}`);
 }
-process.exitCode = run(PROGRAM, ['check', ...options, '--', ...files]);
-if (process.exitCode === 0) console.log(`no errors: ${files.join(', ')}`);
+const { status, errors } = await run(PROGRAM, ['check', ...options, '--', ...files]);
+// Errors in a map have annotations of their own.
+if (errors !== '') fail(errors);
+if (status === 0) console.log(`no errors: ${files.join(', ')}`);
+process.exitCode = status;

@@ -43,6 +43,8 @@ function limited(body) {
 }
 
 async function call(method, path, body) {
+  // The error of `fetch` would show the token.
+  if (!/^[\x21-\x7e]+$/.test(input('TOKEN'))) throw new Error('expected a token in the input `github-token`');
   const response = await fetch(`${process.env.GITHUB_API_URL}${path}`, {
     method,
     headers: {

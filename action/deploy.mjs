@@ -5,6 +5,13 @@ import { basename, join, posix } from 'node:path';
 
 import { PROGRAM, fail, fileAt, input, maps, run, warn } from './lib.mjs';
 
+/** What the exit codes of `deploy` mean. */
+const FAILURES = {
+  1: 'deployed, but a public hostname does not respond as expected: the log has its response',
+  2: 'not deployed',
+  3: 'wrangler failed: the log has its output',
+};
+
 if (input('CLOUDFLARE_API_TOKEN') === '') {
   fail('expected the input `api-token`: the secret with the API token of Cloudflare');
 }
@@ -17,7 +24,8 @@ const options = ['--yes', `--file=${posix.relative(folder, map)}`, `--wait=${inp
 if (input('ENVIRONMENT') !== '') options.push(`--env=${input('ENVIRONMENT')}`);
 const deployed = mapBefore(input('BEFORE'));
 if (deployed !== undefined) options.push(`--deployed=${deployed}`);
-process.exitCode = run(PROGRAM, ['deploy', ...options], { cwd: folder });
+const { status, errors } = await run(PROGRAM, ['deploy', ...options], { cwd: folder });
+if (status !== 0) fail(`${FAILURES[status] ?? 'not deployed'}\n${errors}`.trim());
 
 /** Writes the map of a commit into a file. Returns its path, if the commit has the map. */
 function mapBefore(commit) {

@@ -3,6 +3,7 @@
 import { createHash } from 'node:crypto';
 import { appendFileSync, mkdtempSync, readdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 import { PROGRAM, capture, fail, input } from './lib.mjs';
 
@@ -14,6 +15,12 @@ const TARGETS = {
   'macOS ARM64': 'aarch64-apple-darwin',
   'Windows X64': 'x86_64-pc-windows-msvc',
 };
+
+/** The times between requests, in milliseconds. */
+const PAUSES = [500, 1000, 2000];
+
+/** The longest time of a request, in milliseconds. */
+const TIMEOUT = 120_000;
 
 const VERSION = /^v?(\d+\.\d+\.\d+(?:-[0-9A-Za-z.-]+)?)$/;
 
@@ -49,13 +56,36 @@ async function releasedVersion() {
   if (named) return named[1];
   if (wanted !== '' && wanted !== 'latest') fail(`expected a version such as 0.1.0, found \`${wanted}\``);
   // The page of the latest release redirects to that of its tag.
-  const response = await fetch(`${repository}/releases/latest`, { redirect: 'manual' });
-  const tag = response.headers.get('location')?.split('/').pop() ?? '';
-  return VERSION.exec(tag)?.[1] ?? fail(`${repository} has no release (status ${response.status})`);
+  const { status, headers } = await request(`${repository}/releases/latest`, { redirect: 'manual' });
+  const tag = headers.get('location')?.split('/').pop() ?? '';
+  return VERSION.exec(tag)?.[1] ?? fail(`${repository} has no release (status ${status})`);
 }
 
 async function download(url) {
-  const response = await fetch(url);
-  if (!response.ok) fail(`cannot download ${url}: status ${response.status}`);
-  return Buffer.from(await response.arrayBuffer());
+  const { status, body } = await request(url);
+  if (status !== 200) fail(`cannot download ${url}: status ${status}`);
+  return body;
+}
+
+/** Sends a request, again if the network or the server fails. */
+async function request(url, options) {
+  for (let attempt = 0; ; attempt += 1) {
+    const response = await send(url, options);
+    if (response.problem === undefined) return response;
+    if (attempt === PAUSES.length) fail(`cannot download ${url}: ${response.problem}`);
+    console.log(`cannot download ${url}: ${response.problem}; again in ${PAUSES[attempt]} ms`);
+    await sleep(PAUSES[attempt]);
+  }
+}
+
+/** Returns a response, or the problem that may have passed when the request is repeated. */
+async function send(url, options) {
+  try {
+    const response = await fetch(url, { ...options, signal: AbortSignal.timeout(TIMEOUT) });
+    const { status, headers } = response;
+    if (status >= 500 || status === 429) return { problem: `status ${status}` };
+    return { status, headers, body: Buffer.from(await response.arrayBuffer()) };
+  } catch (error) {
+    return { problem: error.cause?.message || error.message };
+  }
 }

@@ -1,10 +1,13 @@
 // What the steps share: inputs, files, programs, and messages of the workflow.
 
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { posix } from 'node:path';
 
 /** The program that `install.mjs` adds to the path. */
 export const PROGRAM = 'tunnel-balancer';
+
+// A step that fails has an annotation in any case.
+process.on('uncaughtException', (error) => fail(error.message));
 
 /** Returns an input, without spaces around it. */
 export function input(name) {
@@ -23,11 +26,18 @@ export function inFolder(file) {
   return posix.normalize(posix.join(input('WORKING_DIRECTORY') || '.', file));
 }
 
-/** Runs a program with this output on that of the step. Returns its exit code. */
+/** Runs a program whose output is that of the step. Returns its exit code, and its errors. */
 export function run(command, args, options = {}) {
-  const { status, error } = spawnSync(command, args, { stdio: 'inherit', ...options });
-  if (error) fail(`cannot start ${command}: ${error.message}`);
-  return status ?? 1;
+  const child = spawn(command, args, { stdio: ['inherit', 'inherit', 'pipe'], ...options });
+  const chunks = [];
+  child.stderr.on('data', (chunk) => {
+    chunks.push(chunk);
+    process.stderr.write(chunk);
+  });
+  return new Promise((resolve) => {
+    child.on('error', (error) => fail(`cannot start ${command}: ${error.message}`));
+    child.on('close', (status) => resolve({ status: status ?? 1, errors: errorsIn(Buffer.concat(chunks).toString()) }));
+  });
 }
 
 /** Runs a program. Returns its exit code and its output. */
@@ -57,6 +67,12 @@ export function warn(message) {
 export function fail(message) {
   console.log(`::error title=Tunnel Balancer::${escaped(message)}`);
   process.exit(1);
+}
+
+/** Returns the part of an output that begins with the first error. */
+function errorsIn(text) {
+  const start = text.search(/^\s*((\S+: )?error\b|\S+ \[ERROR\])/m);
+  return start < 0 ? '' : text.slice(start).trim();
 }
 
 function escaped(message) {

@@ -26,6 +26,8 @@ struct State {
     assets: BTreeMap<String, Vec<u8>>,
     comments: Vec<Value>,
     refuses_comments: bool,
+    /// The requests for releases that get 503.
+    failures: u32,
 }
 
 impl GitHub {
@@ -63,6 +65,11 @@ impl GitHub {
         self.state.lock().unwrap().refuses_comments = true;
     }
 
+    /// Responds with 503 to the next requests for releases.
+    pub(crate) fn fail(&self, requests: u32) {
+        self.state.lock().unwrap().failures = requests;
+    }
+
     pub(crate) fn corrupt_archive(&self) {
         self.state.lock().unwrap().assets.get_mut(ARCHIVE).unwrap().push(0);
     }
@@ -80,6 +87,10 @@ impl State {
         let json = |status, value: Value| (status, String::new(), value.to_string().into_bytes());
         let text = || serde_json::from_str::<Value>(body).unwrap()["body"].as_str().unwrap().to_owned();
         let own = format!("/owner/repo/releases/download/v{VERSION}/");
+        if self.failures > 0 && path.starts_with("/owner/repo/releases/") {
+            self.failures -= 1;
+            return (503, String::new(), Vec::new());
+        }
         if path == "/owner/repo/releases/latest" {
             return (302, format!("/owner/repo/releases/tag/v{VERSION}"), Vec::new());
         }

@@ -84,6 +84,11 @@ fn a_push_is_deployed() {
     let log = runner.run().unwrap();
     assert!(log.contains("chat.example.com changed\n") && log.contains("\nDeployed version v1.\n"), "{log}");
     assert_eq!(runner.wrangler_calls(), "deploy --config wrangler.toml, token: the token, account: unset\n");
+    runner.write("fails", "");
+    let log = runner.run().unwrap_err();
+    let failure =
+        "::error title=Tunnel Balancer::wrangler failed: the log has its output%0AX [ERROR] the upload failed%0A";
+    assert!(log.contains(failure), "{log}");
 
     runner.pull_request(CHANGED);
     runner.run().unwrap();
@@ -105,6 +110,45 @@ fn only_an_archive_with_its_checksum_is_installed() {
     let log = runner.run().unwrap_err();
     assert!(log.contains("::checksum of tunnel-balancer-9.8.7-x86_64-unknown-linux-musl.tar.gz: expected "), "{log}");
     assert!(!log.contains("installed"), "{log}");
+}
+
+#[test]
+fn downloads_are_repeated() {
+    let github = GitHub::start();
+    let mut runner = Runner::new(&github, MAP);
+    github.fail(2);
+    let log = runner.run().unwrap();
+    assert_eq!(log.matches(": status 503; again in 500 ms\n").count(), 1, "{log}");
+    assert_eq!(log.matches(": status 503; again in 1000 ms\n").count(), 1, "{log}");
+    assert!(log.contains("installed tunnel-balancer 9.8.7"), "{log}");
+
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    runner.server_url = format!("http://{closed}");
+    let log = runner.run().unwrap_err();
+    let url = format!("http://{closed}/owner/repo/releases/latest");
+    let expected = format!("::error title=Tunnel Balancer::cannot download {url}: connect ECONNREFUSED");
+    assert!(log.lines().last().unwrap().starts_with(&expected), "{log}");
+}
+
+#[test]
+fn an_invalid_token_is_not_shown() {
+    let github = GitHub::start();
+    let mut runner = Runner::new(&github, MAP);
+    runner.pull_request(CHANGED);
+    runner.input("github-token", "job\nsecret");
+    let log = runner.run().unwrap();
+    let expected = "cannot comment on the pull request: expected a token in the input `github-token`\n";
+    assert!(log.contains(expected) && !log.contains("secret"), "{log}");
+}
+
+#[test]
+fn a_failure_of_a_script_is_an_annotation() {
+    let github = GitHub::start();
+    let runner = Runner::new(&github, MAP);
+    runner.remove_temp();
+    let log = runner.run().unwrap_err();
+    let expected = "::error title=Tunnel Balancer::ENOENT: no such file or directory, mkdtemp";
+    assert!(log.lines().last().unwrap().starts_with(expected), "{log}");
 }
 
 #[test]
@@ -136,6 +180,7 @@ fn inputs_are_never_a_part_of_a_script() {
     let injected = "$(touch injected).yaml\n;touch injected;";
     runner.input("files", injected);
     let log = runner.run().unwrap_err();
-    assert!(log.contains("cannot read $(touch injected).yaml"), "{log}");
+    let expected = "::error title=Tunnel Balancer::error: cannot read $(touch injected).yaml: ";
+    assert!(log.contains(expected), "{log}");
     assert!(!runner.exists("injected"), "{log}");
 }

@@ -8,8 +8,10 @@ use std::process::Command;
 
 use super::github::GitHub;
 
-/// Records its calls with the variables that it needs.
+/// Records its deployments with the variables that it needs.
 const WRANGLER: &str = r#"#!/bin/sh
+[ "$1" = deploy ] || { echo '{ "versions": [] }'; exit; }
+[ ! -e fails ] || { echo 'X [ERROR] the upload failed' >&2; exit 7; }
 echo "$*, token: $CLOUDFLARE_API_TOKEN, account: ${CLOUDFLARE_ACCOUNT_ID-unset}" >>wrangler-calls
 echo '{"type":"deploy","version_id":"v1"}' >>"$WRANGLER_OUTPUT_FILE_PATH"
 "#;
@@ -51,7 +53,7 @@ pub(crate) struct Runner {
     directory: tempfile::TempDir,
     /// The values of expressions, such as `inputs.files`.
     context: BTreeMap<String, String>,
-    server_url: String,
+    pub(crate) server_url: String,
 }
 
 impl Runner {
@@ -110,6 +112,11 @@ impl Runner {
         let path = self.path("workspace").join(file);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();
+    }
+
+    /// Removes the directory for temporary files.
+    pub(crate) fn remove_temp(&self) {
+        fs::remove_dir_all(self.path("temp")).unwrap();
     }
 
     pub(crate) fn exists(&self, file: &str) -> bool {
