@@ -38,6 +38,41 @@ impl Alone {
     }
 }
 
+/// The launcher and the package of this platform, as copies.
+struct Installed {
+    alone: Alone,
+    platform: path::PathBuf,
+}
+
+impl Installed {
+    fn new() -> Self {
+        let alone = Alone::new();
+        let packages = package("tunnel-balancer").with_file_name("");
+        let platform = fs::read_dir(&packages).expect("packages").map(|entry| entry.expect("a package").path());
+        let is_platform = |path: &path::PathBuf| path.join("bin").join("tunnel-balancer").is_file();
+        let original = platform.into_iter().find(is_platform).expect("a package of this platform");
+        let platform = alone.0.path().join("node_modules").join(original.file_name().expect("a name"));
+        fs::create_dir_all(platform.join("bin")).expect("a new directory");
+        for file in ["package.json", "bin/tunnel-balancer"] {
+            fs::copy(original.join(file), platform.join(file)).expect("a copy");
+        }
+        Self { alone, platform }
+    }
+
+    fn run(&self) -> Output {
+        let mut node = Command::new("node");
+        node.arg(self.alone.0.path().join("bin/tunnel-balancer.js")).arg("--version");
+        node.output().expect("node is installed")
+    }
+
+    /// Returns the error with which the launcher fails.
+    fn error(&self) -> String {
+        let output = self.run();
+        assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(1), &b""[..]), "{output:?}");
+        text(&output)
+    }
+}
+
 #[test]
 fn a_missing_package_is_named_with_its_likely_causes() {
     let output = Alone::new().run_on("darwin", "arm64");
@@ -58,6 +93,37 @@ fn an_unknown_platform_is_an_error_with_the_known_ones() {
     let expected =
         "error: no program for freebsd-x64, only for darwin-arm64, darwin-x64, linux-arm64, linux-x64, win32-x64\n";
     assert!(text(&output).starts_with(expected), "{output:?}");
+}
+
+#[test]
+fn a_program_that_cannot_run_is_an_error_with_a_hint() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let installed = Installed::new();
+    assert!(installed.run().status.success());
+    let program = installed.platform.join("bin/tunnel-balancer");
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o644)).expect("permissions");
+    let expected = format!(
+        "error: cannot start {}: spawn {0} EACCES\n  hint: allow its execution: permissions, or the mount option \
+         `noexec`\n",
+        program.display()
+    );
+    assert_eq!(installed.error(), expected);
+
+    let size = fs::metadata(&program).expect("a program").len();
+    let reinstall = "  hint: delete node_modules, and run `npm install`\n";
+    for (content, length) in [("", 0), ("exit 0\n", 7)] {
+        fs::write(&program, content).expect("a writable file");
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("permissions");
+        let expected = format!("error: expected {size} bytes in {}, found {length}\n{reinstall}", program.display());
+        assert_eq!(installed.error(), expected);
+    }
+
+    let package = installed.platform.join("package.json");
+    let version = env!("CARGO_PKG_VERSION");
+    let other = fs::read_to_string(&package).expect("a file").replace(&format!("\"{version}\""), "\"0.0.9\"");
+    fs::write(&package, other).expect("a writable file");
+    let name = installed.platform.file_name().expect("a name").to_string_lossy();
+    assert_eq!(installed.error(), format!("error: expected {name} in version {version}, found 0.0.9\n{reinstall}"));
 }
 
 #[test]

@@ -132,8 +132,9 @@ fn folders(workspace: &Workspace, programs: &[(Platform, PathBuf)]) -> Result<()
 /// Creates the package of a platform.
 fn platform_folder(workspace: &Workspace, platform: Platform, program: &Path) -> Result<(), Failure> {
     let folder = folder(workspace, &platform.package());
-    copy(program, &folder.join("bin").join(platform.program()))
-        .map_err(|failure| failure.hint("run `cargo build -p tunnel-balancer`"))?;
+    let copied = folder.join("bin").join(platform.program());
+    copy(program, &copied).map_err(|failure| failure.hint("run `cargo build -p tunnel-balancer`"))?;
+    let size = fs::metadata(&copied).map_err(|error| Failure::io("cannot read", &copied, &error))?.len();
     let package = json!({
         "name": platform.package(),
         "version": env!("CARGO_PKG_VERSION"),
@@ -141,6 +142,8 @@ fn platform_folder(workspace: &Workspace, platform: Platform, program: &Path) ->
         "license": "MIT OR Apache-2.0",
         "os": [platform.os],
         "cpu": [platform.cpu],
+        // The launcher compares it, as the system may run a part of a program.
+        "programSize": size,
         "files": ["LICENSE-*", "bin"],
     });
     let readme = format!("# {}\n\nThe program of the package tunnel-balancer for one platform.\n", platform.package());

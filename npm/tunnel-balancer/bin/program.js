@@ -1,10 +1,13 @@
 // The program is in an optional package, one for each platform, of which npm installs one.
 
 import { spawn } from 'node:child_process';
+import { statSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { constants } from 'node:os';
 
 const require = createRequire(import.meta.url);
+
+const REINSTALL = '  hint: delete node_modules, and run `npm install`';
 
 /** Runs the program with these arguments. This process ends as the program does. */
 export function run(args) {
@@ -19,7 +22,8 @@ export function run(args) {
   const child = spawn(path, args, { stdio: 'inherit' });
   const signals = forwardSignals(child);
   child.on('error', (error) => {
-    process.stderr.write(`error: cannot start ${path}: ${error.message}\n`);
+    const hint = error.code === 'EACCES' ? '\n  hint: allow its execution: permissions, or the mount option `noexec`' : '';
+    process.stderr.write(`error: cannot start ${path}: ${error.message}${hint}\n`);
     process.exitCode = 1;
   });
   child.on('exit', (code, signal) => {
@@ -31,7 +35,7 @@ export function run(args) {
 
 /** Returns the path of the program for this platform. */
 function program() {
-  const { optionalDependencies } = require('../package.json');
+  const { optionalDependencies, version } = require('../package.json');
   const name = `tunnel-balancer-${process.platform}-${process.arch}`;
   if (!(name in optionalDependencies)) {
     const known = Object.keys(optionalDependencies).map((it) => it.replace('tunnel-balancer-', ''));
@@ -40,8 +44,9 @@ function program() {
         '  hint: build it with Rust: `cargo install --path crates/cli` in a clone of the repository',
     );
   }
+  let path;
   try {
-    return require.resolve(`${name}/bin/tunnel-balancer${process.platform === 'win32' ? '.exe' : ''}`);
+    path = require.resolve(`${name}/bin/tunnel-balancer${process.platform === 'win32' ? '.exe' : ''}`);
   } catch {
     throw new Error(
       `error: the package ${name} is not installed\n` +
@@ -49,6 +54,16 @@ function program() {
         '  hint: if package-lock.json was written on another platform, delete it and node_modules, and run `npm install`',
     );
   }
+  const found = require(`${name}/package.json`);
+  if (found.version !== version) {
+    throw new Error(`error: expected ${name} in version ${version}, found ${found.version}\n${REINSTALL}`);
+  }
+  const { size } = statSync(path);
+  // The system runs an empty file as a script, which succeeds.
+  if (size !== found.programSize) {
+    throw new Error(`error: expected ${found.programSize} bytes in ${path}, found ${size}\n${REINSTALL}`);
+  }
+  return path;
 }
 
 /**
