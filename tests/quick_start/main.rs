@@ -1,5 +1,5 @@
-//! The quick starts of `docs/quick-start`: each page is run to the letter, from its first command
-//! to the last, and prints what it shows. Only ports are replaced.
+//! The quick starts of `README.md` and of `docs/quick-start`: each is run to the letter, from its
+//! first command to the last, and prints what it shows. Only ports are replaced.
 //!
 //! ```text
 //! cargo test -p tunnel-balancer-tests --test quick_start
@@ -15,14 +15,14 @@ use tunnel_balancer_tests::workerd::BuiltWorker;
 #[test]
 fn own_machine() {
     let machine = Machine::new("own-machine", &["3001", "3002", "8080", "8081"]);
-    machine.follow("quick-start/own-machine.md");
+    machine.follow("docs/quick-start/own-machine.md");
 }
 
 #[test]
 fn embedder() {
     let machine = Machine::new("embedder", &["3001", "3002"]);
     machine.link_repository();
-    machine.follow("quick-start/embedder.md");
+    machine.follow("docs/quick-start/embedder.md");
 }
 
 /// Without a runtime for containers: the command of the container is a process, and a route leads
@@ -39,7 +39,7 @@ fn container() {
         start 192.168.1.10 192.168.1.10:3000
         start 192.168.1.11 192.168.1.11:3000
     ";
-    machine.follow_after(&format!("{START}{applications}"), "quick-start/container.md");
+    machine.follow_after(&format!("{START}{applications}"), "docs/quick-start/container.md");
 }
 
 /// Without an account: the real wrangler runs the Worker, and does not upload it. A second Worker
@@ -66,7 +66,24 @@ fn cloudflare() {
         start machine-b 192.168.1.11:80
         "
     );
-    machine.follow_after(&format!("{START}{tunnels}"), "quick-start/cloudflare.md");
+    machine.follow_after(&format!("{START}{tunnels}"), "docs/quick-start/cloudflare.md");
+}
+
+/// Without an account and a registry: the packages are those of `cargo xtask npm --folders`, and
+/// wrangler is the real one. A reader stops `wrangler dev` by Ctrl-C, after an edit of the map is
+/// live. The commands of a clone, which compile for minutes, are only looked up.
+#[test]
+fn readme() {
+    let machine = Machine::new("readme", &["192.168.1.10:80"]);
+    machine.install("npm", include_str!("stand_ins/npm.sh"));
+    machine.install("npx", include_str!("stand_ins/npx.sh"));
+    machine.install("wrangler", include_str!("stand_ins/wrangler.sh"));
+    machine.install("cargo", include_str!("stand_ins/cargo.sh"));
+    let server = "
+        export SERVER=192.168.1.10:80
+        start edited 192.168.1.10:80
+        ";
+    machine.follow_after(&format!("{START}{server}"), "README.md#Quick start");
 }
 
 /// A function of the shell that starts an application of another machine.

@@ -17,11 +17,13 @@ pub(crate) struct Page {
 }
 
 impl Page {
-    /// Reads a page of `docs`, with its addresses replaced by those of a machine.
+    /// Reads a file, or with `FILE#HEADING` one of its sections. Its addresses are replaced by
+    /// those of a machine.
     pub(crate) fn read(name: &str, machine: &Machine) -> Self {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs").join(name);
+        let (file, heading) = name.split_once('#').unwrap_or((name, ""));
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(file);
         let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        let replaced = machine.replace(&text);
+        let replaced = machine.replace(if heading.is_empty() { &text } else { section(&text, heading) });
         let mut page = Self { name: name.to_owned(), script: "set -eu\n".to_owned(), shown: Vec::new() };
         // The paragraph before a block may name its file.
         let mut before = "";
@@ -30,6 +32,7 @@ impl Page {
             match (index % 2, language) {
                 (0, _) => before = part,
                 (_, "sh") => page.run(text),
+                (_, "console") => page.type_in(text),
                 (_, "text") => page.shown.last_mut().expect("a command before an output").push_str(text),
                 (_, "yaml" | "toml" | "rust") => page.write(before, text),
                 _ => panic!("{name}: a block of the language {language:?}"),
@@ -54,12 +57,29 @@ impl Page {
         self.shown.push(String::new());
     }
 
+    /// Runs the lines with a prompt. The lines below are the output.
+    fn type_in(&mut self, session: &str) {
+        for line in session.lines() {
+            match (line.strip_prefix("$ "), self.shown.last_mut()) {
+                (Some(command), _) => self.run(command),
+                (None, Some(output)) => *output += &format!("{line}\n"),
+                (None, None) => panic!("{}: an output before a command: {line}", self.name),
+            }
+        }
+    }
+
     /// Writes the file whose name in backticks ends the paragraph before the block.
     fn write(&mut self, before: &str, text: &str) {
         let name = before.trim_end().strip_suffix("`:").and_then(|before| before.rsplit_once('`'));
         let (_, file) = name.unwrap_or_else(|| panic!("{}: no name of a file before\n{text}", self.name));
         self.script += &format!("cat > '{file}' <<'END OF FILE'\n{text}\nEND OF FILE\n");
     }
+}
+
+/// Returns the part of a file below a heading of the second level.
+fn section<'t>(text: &'t str, heading: &str) -> &'t str {
+    let (_, section) = text.split_once(&format!("\n## {heading}\n")).unwrap_or_else(|| panic!("no heading {heading}"));
+    section.split("\n## ").next().unwrap_or(section)
 }
 
 /// Compares lines. `...` stands for any number of lines, and within a line for any text.

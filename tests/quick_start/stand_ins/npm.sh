@@ -1,17 +1,17 @@
 #!/bin/sh
-# npm without a registry: its packages are those of the repository.
+# npm without a registry: its packages are those of `cargo xtask npm --folders`.
 set -eu
+packages=$REPOSITORY/target/npm-packages/node_modules
 case "$*" in
   'create tunnel-balancer '*)
     directory=$3
     shift 4
-    exec tunnel-balancer init --npm "$directory" "$@"
+    exec node "$packages/create-tunnel-balancer/bin/create-tunnel-balancer.js" "$directory" "$@"
     ;;
   install)
-    mkdir -p node_modules/.bin node_modules/tunnel-balancer/worker
-    cp -r "$REPOSITORY/npm/tunnel-balancer/." node_modules/tunnel-balancer
-    ln -s "$REPOSITORY/crates/worker/js" "$REPOSITORY/crates/worker/build" node_modules/tunnel-balancer/worker
-    ln -s "$(command -v tunnel-balancer)" node_modules/.bin/tunnel-balancer
+    mkdir -p node_modules/.bin
+    ln -s "$packages"/* node_modules
+    ln -s ../tunnel-balancer/bin/tunnel-balancer.js node_modules/.bin/tunnel-balancer
     ln -s "$(command -v wrangler)" node_modules/.bin/wrangler
     ;;
   *)

@@ -1,11 +1,28 @@
 #!/bin/sh
 # wrangler without an account: nothing is uploaded, and the rest is the real program.
 set -eu
-export WRANGLER_SEND_METRICS=false CI=1
+export WRANGLER_SEND_METRICS=false CLOUDFLARE_CF_FETCH_ENABLED=false CI=1
 program=$REPOSITORY/node_modules/wrangler/bin/wrangler.js
 
 case "$*" in
   'dev '*)
+    exec node "$program" "$@"
+    ;;
+  dev)
+    # In the foreground: a reader edits the map, waits until the edit is live, and presses Ctrl-C.
+    node "$program" dev --ip 127.0.0.1 --port 0 --inspector-port 0 > dev.log 2>&1 &
+    wrangler=$!
+    url() { sed -n 's#.*Ready on \(http://[^ ]*\).*#\1#p' dev.log; }
+    status() { curl -s -o /dev/null -w '%{http_code}' -H 'Host: edited.example.com' "$(url)/"; }
+    until [ "$(status)" = 404 ]; do kill -0 $wrangler; sleep 0.2; done
+    cp services.yaml services.old.yaml
+    echo "  edited.example.com: http://$SERVER" >> services.yaml
+    until [ "$(status)" = 200 ]; do kill -0 $wrangler; sleep 0.2; done
+    mv services.old.yaml services.yaml
+    kill -INT $wrangler
+    wait $wrangler
+    ;;
+  'deploy --dry-run')
     exec node "$program" "$@"
     ;;
   login | rollback)
@@ -13,6 +30,9 @@ case "$*" in
     ;;
   'secret list'*)
     echo '[]'
+    ;;
+  'deployments status'*)
+    echo '{ "versions": [] }'
     ;;
   deploy*)
     node "$program" "$@" --dry-run
