@@ -39,6 +39,11 @@
 
 #![forbid(unsafe_code)]
 
+/// Runs the example of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 mod balancer;
 mod body;
 mod clock;

@@ -135,9 +135,12 @@ fn is_first(workspace: &Workspace) -> Result<bool, Failure> {
     capture(&mut git(workspace, &["tag", "--list", "v*"])).map(|tags| tags.is_empty())
 }
 
-/// The manifest of the workspace: its packages inherit the version.
+/// The manifest of the workspace: its packages inherit the version, and depend on each other.
 fn manifest(text: &str, old: &str, version: Version) -> String {
-    text.replacen(&format!("version = \"{old}\""), &format!("version = \"{version}\""), 1)
+    let [old, new] = [old.to_owned(), version.to_string()].map(|version| format!("version = \"{version}\""));
+    let is_own = |line: &str| line.starts_with(&old) || line.contains("path = \"");
+    let line = |line: &str| if is_own(line) { line.replace(&old, &new) } else { line.to_owned() };
+    text.split_inclusive('\n').map(line).collect()
 }
 
 /// Returns the names of the packages with this version.
