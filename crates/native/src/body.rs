@@ -124,11 +124,7 @@ impl Body for ProxyBody {
         };
         let Poll::Ready(frame) = frame else { return Poll::Pending };
         if let Some(Err(error)) = &frame {
-            this.set_reason(match error {
-                BodyError::ConnectionLost(_) => Reason::ConnectionLost,
-                BodyError::IdleTimeout(_) => Reason::IdleTimeout,
-                BodyError::Unresponsive => Reason::Unresponsive,
-            });
+            this.set_reason(error.reason());
         }
         if !matches!(frame, Some(Ok(_))) || this.has_arrived() {
             this.release();

@@ -9,10 +9,12 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
+use tunnel_balancer_core::Reason;
 use tunnel_balancer_core::headers::{self, HeaderFields};
 
 /// Why a body ended early.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum BodyError {
     /// The connection failed.
     #[error(transparent)]
@@ -23,6 +25,17 @@ pub enum BodyError {
     /// No data arrived, and the server was found to be hung.
     #[error("server not responding")]
     Unresponsive,
+}
+
+impl BodyError {
+    /// Returns the reason in the log.
+    pub const fn reason(&self) -> Reason {
+        match self {
+            Self::ConnectionLost(_) => Reason::ConnectionLost,
+            Self::IdleTimeout(_) => Reason::IdleTimeout,
+            Self::Unresponsive => Reason::Unresponsive,
+        }
+    }
 }
 
 /// A body from a connection, with an idle timeout.

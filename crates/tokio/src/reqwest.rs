@@ -29,29 +29,25 @@ use crate::own;
 /// # }
 /// ```
 #[derive(Clone, Debug)]
-pub struct ReqwestBalancer {
-    client: Client,
-    pool: Arc<Pool>,
-    clock: TokioClock,
-}
+pub struct ReqwestBalancer(Sender);
 
 impl ReqwestBalancer {
     /// Creates a client that sends requests through `client`. It should not follow redirects: they
     /// would leave the server that was selected.
     pub fn new(client: Client, pool: impl Into<Arc<Pool>>) -> Self {
-        Self { client, pool: pool.into(), clock: TokioClock::new() }
+        Self(Sender { client, pool: pool.into(), clock: TokioClock::new() })
     }
 
     /// Returns the pool, for its status and for changes at run time.
     pub const fn pool(&self) -> &Arc<Pool> {
-        &self.pool
+        &self.0.pool
     }
 
     /// Starts to build a `GET` request for a path and query. Other requests are built by a client
     /// of reqwest, with any host.
     pub fn get(&self, path_and_query: &str) -> reqwest::RequestBuilder {
         let slash = if path_and_query.starts_with('/') { "" } else { "/" };
-        self.client.get(["http://", &self.pool.service().host, slash, path_and_query].concat())
+        self.0.client.get(["http://", &self.0.pool.service().host, slash, path_and_query].concat())
     }
 
     /// Sends a request to one server, or to several in turn until one responds. The scheme and the
@@ -62,23 +58,32 @@ impl ReqwestBalancer {
     pub async fn execute(&self, request: Request) -> Result<Response, Failed> {
         let body = if request.try_clone().is_some() { Body::Replayable } else { Body::Once };
         let uri = request.url().as_str().parse().unwrap_or_default();
-        let meta = own::meta(self.pool.service(), request.method(), &uri, request.headers(), body);
+        let Sender { pool, clock, .. } = &self.0;
+        let meta = own::meta(pool.service(), request.method(), &uri, request.headers(), body);
         let request = Outgoing { uri, request: Mutex::new(Some(request)) };
-        let forwarded = forward(&self.pool, self, &self.clock, request, meta).await;
-        forwarded.response.map_err(|reply| Failed::new(reply, forwarded.failures, self.pool.service()))
+        let forwarded = forward(pool, &self.0, clock, request, meta).await;
+        forwarded.response.map_err(|reply| Failed::new(reply, forwarded.failures, pool.service()))
     }
+}
+
+/// The client of the core.
+#[derive(Clone, Debug)]
+struct Sender {
+    client: Client,
+    pool: Arc<Pool>,
+    clock: TokioClock,
 }
 
 /// A request that is cloned for each attempt, or is taken by the first one if it is a stream.
 #[derive(Debug)]
-pub struct Outgoing {
+struct Outgoing {
     uri: Uri,
     request: Mutex<Option<Request>>,
 }
 
 /// Why a request has no response.
 #[derive(Debug)]
-pub enum ReqwestError {
+enum ReqwestError {
     /// It could not be built.
     NotSent(Failure),
     /// The client failed.
@@ -100,7 +105,7 @@ impl UpstreamError for ReqwestError {
     }
 }
 
-impl HttpClient for ReqwestBalancer {
+impl HttpClient for Sender {
     type Request = Outgoing;
     type Response = Response;
     type Error = ReqwestError;

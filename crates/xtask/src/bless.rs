@@ -2,6 +2,7 @@
 
 use crate::failure::Failure;
 use crate::process::{announce, run};
+use crate::public_api;
 use crate::workspace::Workspace;
 
 /// The tests with snapshots. The command line prints diagnostics of config, so config comes first.
@@ -24,6 +25,7 @@ pub(crate) fn bless(workspace: &Workspace) -> Result<(), Failure> {
             failures += usize::from(run(&mut cargo).is_err());
         }
     }
+    public_api::bless(workspace)?;
     if failures > 0 {
         return Err(Failure::new("tests fail with rewritten snapshots: see above"));
     }

@@ -10,6 +10,8 @@ pub(crate) enum Step {
     Unit,
     WasmImports,
     Doc,
+    PublicApi,
+    Package,
     Conformance,
     Bench,
     Wrangler,
@@ -25,7 +27,7 @@ pub(crate) enum Step {
 
 impl Step {
     /// All steps, in order.
-    pub(crate) const ALL: [Self; 18] = [
+    pub(crate) const ALL: [Self; 20] = [
         Self::Fmt,
         Self::Words,
         Self::Clippy,
@@ -33,6 +35,8 @@ impl Step {
         Self::Unit,
         Self::WasmImports,
         Self::Doc,
+        Self::PublicApi,
+        Self::Package,
         Self::Conformance,
         Self::Bench,
         Self::Wrangler,
@@ -76,6 +80,8 @@ impl Step {
             Self::Unit => ("unit", "unit tests and documentation examples, all features"),
             Self::WasmImports => ("wasm-imports", "the core, compiled to wasm, imports nothing"),
             Self::Doc => ("doc", "the documentation builds without a warning"),
+            Self::PublicApi => ("public-api", "the public interface of the libraries is the one that was accepted"),
+            Self::Package => ("package", "the libraries can be packed, and build from their packed files"),
             Self::Conformance => ("conformance", "the tests of the built Worker and the built proxy, on real sockets"),
             Self::Bench => ("bench", "a short run of all benchmarks works (it judges no time)"),
             Self::Wrangler => ("wrangler", "`wrangler deploy --dry-run` accepts wrangler.toml and the Worker"),

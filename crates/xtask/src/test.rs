@@ -9,7 +9,10 @@ use crate::process::run;
 use crate::setup;
 use crate::step::Step;
 use crate::workspace::Workspace;
-use crate::{applications, bench, deny, packages, platforms, release, repeat, site, wasm_imports, words, worker};
+use crate::{
+    applications, bench, deny, package, packages, platforms, public_api, release, repeat, site, wasm_imports, words,
+    worker,
+};
 
 /// What a step that passed has to report at the end: a part that could not be checked, or tests
 /// that passed only in their second run.
@@ -52,6 +55,8 @@ fn perform(workspace: &Workspace, step: Step, filter: &[String], is_built: bool)
         }
         Step::WasmImports => wasm_imports::check(workspace),
         Step::Doc => run(cargo(&["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-Dwarnings")),
+        Step::PublicApi => public_api::check(workspace),
+        Step::Package => package::check(workspace),
         Step::Conformance => {
             // The suite runs the hosts as built, and does not build them itself.
             if !is_built {
