@@ -7,8 +7,8 @@
 //!
 //! * Call [`forward()`] with an [`HttpClient`] and a [`Clock`] of your own: it sends a request to
 //!   the servers of a [`Pool`] until one responds.
-//! * Where your proxy's callbacks own the I/O, drive an [`Exchange`] yourself: its module documents
-//!   the loop.
+//! * Where your proxy's callbacks own the I/O, use a [`Reservation`], or drive an [`Exchange`]
+//!   yourself: its module documents the loop.
 //!
 //! A whole embedding, with a client that stands in for a real one:
 //!
@@ -83,6 +83,7 @@ mod local_reply;
 mod log;
 mod pool;
 mod proxy;
+mod reservation;
 mod retry;
 mod rng;
 mod select;
@@ -110,6 +111,7 @@ pub use proxy::{
     BufferPermit, LocalResponse, ProbeRequest, ProxiedRequest, ReplayBuffer, ReplyContext, RequestId, RouteMatch,
     Services, headers, host, rewrite,
 };
+pub use reservation::Reservation;
 pub use retry::{Body, RequestMeta};
 pub use rng::Rng;
 

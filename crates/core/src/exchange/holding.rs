@@ -33,7 +33,7 @@ impl Exchange {
     /// Holds the request until a server returns or a place is free, if that is wanted and its time
     /// is not over.
     pub(super) fn hold(&mut self, state: &mut PoolState, now: Timestamp) -> Option<Step> {
-        let hold = state.service().retry.hold?;
+        let hold = state.service().retry.hold.filter(|_| self.request.can_wait)?;
         let until = self.held_until.unwrap_or_else(|| now + hold).min(self.deadline);
         if now >= until || (!self.held && !state.hold().enter(until, now)) {
             return None;

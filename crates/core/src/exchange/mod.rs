@@ -17,6 +17,9 @@
 //! the exchange finishes before it, or the client disconnects, [`Exchange::cancel`] it. When the
 //! client disconnects before the last step, [`Exchange::abandon`] the exchange.
 //!
+//! A host that cannot wait between attempts sets [`RequestMeta::can_wait`] to `false`: then there
+//! is no [`Step::Sleep`]. [`Reservation`](crate::Reservation) is such an exchange, for callbacks.
+//!
 //! # A slow response is not a dead server
 //!
 //! A fixed timeout for each attempt either aborts long polls and slow reports, or makes clients of
@@ -283,7 +286,8 @@ impl Exchange {
         let charged = delivered && !bounded && (timed_out || !self.server_was_failing || failed_recently || trial);
         // If another request already tests whether the server has recovered, many need not do so at
         // once. After a timeout, waiting would only delay requests to an overloaded server.
-        if charged && trial && (failed_recently || selection.last_resort) && self.held_until.is_none() && !timed_out {
+        let may_wait = self.request.can_wait && self.held_until.is_none() && !timed_out;
+        if charged && trial && (failed_recently || selection.last_resort) && may_wait {
             let wait = self.trial_wait_until.get_or_insert_with(|| now + Self::TRIAL_WAIT).since(now).min(left);
             if !wait.is_zero() {
                 return self.sleep(WaitReason::TrialInFlight, Self::POLL_INTERVAL.min(wait), now);

@@ -44,6 +44,10 @@ pub struct RequestMeta {
     /// The server that the client's affinity cookie names, from
     /// [`Pool::affinity_server`](crate::Pool::affinity_server). Default none.
     pub affinity_server: Option<ServerId>,
+    /// Whether the host can wait between attempts. If not, no step is
+    /// [`Step::Sleep`](crate::Step::Sleep): the request is not held, and does not wait for the
+    /// trials of others. Default yes.
+    pub can_wait: bool,
     /// Whether the decisions are recorded as a [`Trace`](crate::Trace). Default no.
     pub trace: bool,
 }
@@ -58,6 +62,7 @@ impl RequestMeta {
             body: Body::Replayable,
             hash_key: 0,
             affinity_server: None,
+            can_wait: true,
             trace: false,
         }
     }

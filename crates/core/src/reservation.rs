@@ -1,0 +1,153 @@
+//! One request of a host whose callbacks own the I/O.
+
+use std::sync::Arc;
+
+use crate::attempt::{Attempt, AttemptResult};
+use crate::classify::Failure;
+use crate::exchange::{Exchange, Finish, Step, Wait};
+use crate::local_reply::LocalReply;
+use crate::pool::Pool;
+use crate::retry::RequestMeta;
+use crate::service::Server;
+use crate::time::Timestamp;
+
+/// One request of a host whose callbacks own the I/O, such as a proxy framework. When it is
+/// dropped, its attempt is canceled, which has no impact on the health of a server.
+///
+/// It is an [`Exchange`] that never waits ([`RequestMeta::can_wait`]) and has one attempt at a
+/// time. The contract of the callbacks:
+///
+/// 1. To learn where a request goes, call [`select`](Self::select).
+/// 2. When an attempt ends, for whatever reason, call [`report`](Self::report). A second report of
+///    the same attempt changes nothing. If it returns `true`, call `select` again. Otherwise
+///    respond: with the response that was reported, or with [`reply`](Self::reply).
+/// 3. When a timer of the host fires while a response is awaited, call [`check`](Self::check). If
+///    it returns a failure, abort the attempt and report that. A timer of some 250 ms finds a hung
+///    server as early as [`forward`](crate::forward()) does; with the read timeout of the host
+///    alone, it is found when that is over.
+/// 4. Start the probes that are due ([`PoolState::next_probe`](crate::PoolState::next_probe)) after
+///    each of these calls, or in the background.
+///
+/// ```
+/// use std::sync::Arc;
+/// use tunnel_balancer_core::{Failure, Outcome, Pool, RequestMeta, Reservation, Timestamp, http};
+///
+/// let pool = Arc::new(Pool::of(["https://a.example.com", "https://b.example.com"])?);
+/// let now = Timestamp::ZERO;
+/// let mut request = Reservation::new(pool, RequestMeta::new(http::Method::GET));
+/// assert_eq!(request.select(now).map(|server| server.name.as_str()), Ok("a"));
+/// assert!(request.report(Outcome::Failed(Failure::Connect), now), "another server is to be tried");
+/// assert!(!request.report(Outcome::Failed(Failure::Connect), now), "the same report again");
+/// assert_eq!(request.select(now).map(|server| server.name.as_str()), Ok("b"));
+/// assert!(!request.report(Outcome::Status(http::StatusCode::OK), now));
+/// assert_eq!(request.reply(), None, "the client gets the response");
+/// # Ok::<(), tunnel_balancer_core::ServiceError>(())
+/// ```
+#[derive(Debug)]
+pub struct Reservation {
+    pool: Arc<Pool>,
+    state: State,
+    /// The latest time that is known, for the end of a request that is dropped.
+    last: Timestamp,
+}
+
+#[derive(Debug)]
+enum State {
+    /// No server was selected yet.
+    New(RequestMeta),
+    Started {
+        exchange: Box<Exchange>,
+        /// The attempt that `select` returns next.
+        next: Option<Attempt>,
+        in_flight: Option<Attempt>,
+        /// How the client is responded to.
+        finish: Option<Finish>,
+    },
+}
+
+impl Reservation {
+    /// Creates a request without an attempt.
+    pub fn new(pool: impl Into<Arc<Pool>>, request: RequestMeta) -> Self {
+        let request = RequestMeta { can_wait: false, ..request };
+        Self { pool: pool.into(), state: State::New(request), last: Timestamp::ZERO }
+    }
+
+    /// Returns the server of the attempt in flight, or else starts the next attempt.
+    ///
+    /// # Errors
+    /// The reply for the client, if no server is left.
+    pub fn select(&mut self, now: Timestamp) -> Result<&Server, LocalReply> {
+        self.last = now;
+        if let State::New(request) = &self.state {
+            let request = request.clone();
+            let (exchange, step) = self.pool.update(|state| Exchange::start(request, state, now));
+            let (next, finish) = split(step);
+            self.state = State::Started { exchange: Box::new(exchange), next, in_flight: None, finish };
+        }
+        let unavailable = LocalReply::unavailable(std::time::Duration::ZERO);
+        let State::Started { next, in_flight, .. } = &mut self.state else { return Err(unavailable) };
+        if in_flight.is_none() {
+            *in_flight = next.take();
+        }
+        let server = in_flight.as_ref().and_then(|attempt| self.pool.service().server(attempt.server()));
+        server.ok_or_else(|| self.reply().unwrap_or(unavailable))
+    }
+
+    /// Reports how the attempt in flight ended. Returns whether another server is to be tried.
+    /// Without an attempt in flight, nothing changes.
+    pub fn report(&mut self, result: impl Into<AttemptResult>, now: Timestamp) -> bool {
+        self.last = now;
+        let State::Started { exchange, next, in_flight, finish } = &mut self.state else { return false };
+        let Some(attempt) = in_flight.take() else { return false };
+        let step = self.pool.update(|state| exchange.report(state, attempt, result, now));
+        (*next, *finish) = split(step);
+        next.is_some()
+    }
+
+    /// Returns why the attempt in flight should be aborted, if it should be: its server was found
+    /// to be hung, or the time of the request is over. `body_sent` is whether the server has the
+    /// whole request.
+    pub fn check(&mut self, body_sent: bool, now: Timestamp) -> Option<Failure> {
+        self.last = now;
+        let State::Started { exchange, in_flight: Some(attempt), .. } = &mut self.state else { return None };
+        match self.pool.update(|state| exchange.wait(state, attempt, body_sent, now)) {
+            Wait::GiveUp(failure) => Some(failure),
+            Wait::Sleep(_) | Wait::Probe(_) => None,
+        }
+    }
+
+    /// Returns the reply for the client. `None`: it gets the response that was reported last, or
+    /// the request is not finished.
+    pub fn reply(&self) -> Option<LocalReply> {
+        match &self.state {
+            State::Started { finish: Some(Finish::LocalReply(reply)), .. } => Some(*reply),
+            _ => None,
+        }
+    }
+
+    /// Returns the pool.
+    pub const fn pool(&self) -> &Arc<Pool> {
+        &self.pool
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        let State::Started { exchange, next, in_flight, .. } = &mut self.state else { return };
+        self.pool.update(|state| {
+            for attempt in next.take().into_iter().chain(in_flight.take()) {
+                exchange.cancel(state, attempt, self.last);
+            }
+            exchange.abandon(state, self.last);
+        });
+    }
+}
+
+/// Returns the next attempt, or the end. An exchange that never waits has no other step.
+fn split(step: Step) -> (Option<Attempt>, Option<Finish>) {
+    match step {
+        Step::Attempt(attempt) => (Some(attempt), None),
+        Step::Finish(finish) => (None, Some(finish)),
+        Step::Sleep(_) | Step::Await => (None, None),
+    }
+}

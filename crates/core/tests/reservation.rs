@@ -1,0 +1,102 @@
+//! Requests of hosts whose callbacks own the I/O.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Method, StatusCode};
+use tunnel_balancer_core::{
+    EjectionState, Failure, LocalReply, Outcome, Pool, RequestMeta, Reservation, ServerId, Service, Timestamp,
+};
+
+const CONNECT: Outcome = Outcome::Failed(Failure::Connect);
+
+const fn at(millis: u64) -> Timestamp {
+    Timestamp::from_millis(millis)
+}
+
+fn pool() -> Arc<Pool> {
+    Arc::new(Pool::of(["a.example", "b.example"]).unwrap())
+}
+
+fn selected(request: &mut Reservation, now: Timestamp) -> Result<String, LocalReply> {
+    request.select(now).map(|server| server.name.clone())
+}
+
+#[test]
+fn an_attempt_is_reported_once() {
+    let pool = pool();
+    for number in 0..10 {
+        let mut request = Reservation::new(Arc::clone(&pool), RequestMeta::new(Method::GET));
+        assert_eq!(selected(&mut request, at(number)).as_deref(), Ok("a"));
+        assert_eq!(selected(&mut request, at(number)).as_deref(), Ok("a"), "the attempt in flight");
+        assert!(!request.report(Outcome::Status(StatusCode::OK), at(number)));
+        assert!(!request.report(CONNECT, at(number)), "a second report");
+    }
+    let id = ServerId::new(0).unwrap();
+    assert_eq!(pool.update(|state| state.ejection_state(id, at(10))), EjectionState::Active);
+}
+
+#[test]
+fn a_request_without_a_server_has_a_reply() {
+    let mut request = Reservation::new(pool(), RequestMeta::new(Method::POST));
+    assert_eq!(request.reply(), None);
+    for name in ["a", "b"] {
+        assert_eq!(selected(&mut request, at(0)).as_deref(), Ok(name));
+        assert_eq!(request.report(CONNECT, at(0)), name == "a");
+        assert!(!request.report(CONNECT, at(0)), "a second report, before the next selection");
+    }
+    assert!(matches!(request.reply(), Some(LocalReply::Unavailable { .. })));
+    assert_eq!(selected(&mut request, at(0)).err(), request.reply());
+}
+
+#[test]
+fn a_request_that_is_dropped_is_no_failure() {
+    let pool = pool();
+    let mut request = Reservation::new(Arc::clone(&pool), RequestMeta::new(Method::GET));
+    assert_eq!(selected(&mut request, at(0)).as_deref(), Ok("a"));
+    assert_eq!(pool.update(|state| state.status(at(0))).servers[0].in_flight, 1);
+    drop(request);
+    let status = pool.update(|state| state.status(at(0)));
+    assert_eq!((status.in_flight, status.servers[0].in_flight, status.requests.canceled), (0, 0, 1));
+    assert_eq!(status.servers[0].last_failure, None);
+}
+
+#[test]
+fn a_host_that_cannot_wait_holds_no_request() {
+    let service = Service::of("app.example", ["a.example"]).unwrap();
+    let service = service.configure(|service| service.retry.hold = Some(Duration::from_secs(5))).unwrap();
+    let pool = Arc::new(Pool::new(service, 1));
+    for _ in 0..3 {
+        let mut request = Reservation::new(Arc::clone(&pool), RequestMeta::new(Method::GET));
+        assert_eq!(selected(&mut request, at(0)).as_deref(), Ok("a"));
+        assert!(!request.report(CONNECT, at(0)));
+        assert!(matches!(request.reply(), Some(LocalReply::Unavailable { .. })), "{request:?}");
+    }
+}
+
+#[test]
+fn a_hung_server_is_found_on_the_timers_of_the_host() {
+    let pool = pool();
+    let mut request = Reservation::new(Arc::clone(&pool), RequestMeta::new(Method::GET));
+    assert_eq!(selected(&mut request, at(1_000)).as_deref(), Ok("a"));
+    // The probes of the first server end after 5 s without a response, and those of the other pass.
+    let mut probes = Vec::new();
+    let given_up = (1_000..20_000).step_by(250).find_map(|millis| {
+        pool.update(|state| {
+            while let Some(lease) = state.next_probe(at(millis)) {
+                probes.push((millis + if lease.server().index() == 0 { 5_000 } else { 0 }, lease));
+            }
+            for (_, lease) in probes.extract_if(.., |(end, _)| *end <= millis) {
+                let passed = Ok(tunnel_balancer_core::ProbeResponse::new(StatusCode::OK));
+                let result = if lease.server().index() == 0 { Err(Failure::Timeout) } else { passed };
+                state.on_probe(lease, &result, at(millis));
+            }
+        });
+        request.check(true, at(millis)).map(|failure| (millis, failure))
+    });
+    let (millis, failure) = given_up.unwrap();
+    assert_eq!(failure, Failure::Unresponsive);
+    assert!(millis <= 10_000, "{millis}");
+    assert!(request.report(Outcome::Failed(failure), at(millis)));
+    assert_eq!(selected(&mut request, at(millis)).as_deref(), Ok("b"));
+}
