@@ -266,6 +266,10 @@ fn an_affinity_client_leaves_a_server_at_its_limit() {
 fn response_times_count_errors_and_canceled_attempts() {
     let latency = |event: fn(&mut PoolState)| {
         let mut state = pool(Policy::Latency, &[1, 1], |_, _| ());
+        let mut unmeasured = state.clone();
+        event(&mut unmeasured);
+        assert_eq!(unmeasured.status(at(10_000)).servers[0].latency, None, "no response was measured");
+        end(&mut state, 0, status(200), at(0));
         event(&mut state);
         state.status(at(10_000)).servers[0].latency
     };
