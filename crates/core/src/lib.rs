@@ -10,6 +10,10 @@
 //! * Where your proxy's callbacks own the I/O, use a [`Reservation`], or drive an [`Exchange`]
 //!   yourself: its module documents the loop.
 //!
+//! The book of the crate has five chapters: [choose a server](guide::choose),
+//! [watch the servers](guide::watch), [retry](guide::retry), [share what is known](guide::share),
+//! and [simulate your own outage](guide::simulate).
+//!
 //! A whole embedding, with a client that stands in for a real one:
 //!
 //! ```
@@ -78,6 +82,7 @@ pub mod cookie;
 mod drill;
 pub mod exchange;
 mod forward;
+pub mod guide;
 pub mod hash;
 mod local_reply;
 mod log;
