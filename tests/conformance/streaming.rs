@@ -20,6 +20,7 @@ cases![
     uploads_may_take_longer_than_the_timeout,
     truncated_response_is_passed_through_as_truncated,
     aborted_uploads_have_no_health_impact,
+    aborted_uploads_have_a_reason_in_the_log,
     chunked_responses_that_break_off_are_incomplete,
     chunked_uploads_that_break_off_are_incomplete,
 ];
@@ -146,6 +147,21 @@ async fn aborted_uploads_have_no_health_impact(bench: Bench) {
     assert_eq!((response.status, response.served_by()), (200, "primary"));
     assert_eq!(primary.only_request().method, "GET", "an incomplete upload appears complete");
     assert_eq!(replica.hits(), 0);
+}
+
+async fn aborted_uploads_have_a_reason_in_the_log(bench: Bench) {
+    let [primary] = bench.servers(["primary"]).await;
+    // Without another task of the invocation, workerd cancels it, and nothing is logged.
+    primary.respond_to_probes(Action::Hang);
+    let app = bench.start(Service::of([&primary]).checked()).await;
+    let mut upload = app.upload(Request::new("POST", "/film"), MB).await;
+    upload.piece(vec![b'u'; MB as usize / 2]).await;
+    primary.until("a part of the upload, and a probe", |counts| counts.body_bytes > 0 && counts.probes > 0).await;
+    upload.disconnect();
+    let log = app.log().until("the failed attempt", |log| log.contains("\"attempt_failed\"")).await;
+    let reason = if bench.target().sees_aborted_uploads() { "client_aborted" } else { "connection_lost" };
+    let failed = log.lines().find(|line| line.contains("\"attempt_failed\"")).expect("just found");
+    assert!(failed.contains(&format!("\"reason\":\"{reason}\"")), "{failed}");
 }
 
 async fn chunked_responses_that_break_off_are_incomplete(bench: Bench) {

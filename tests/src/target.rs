@@ -65,16 +65,23 @@ pub enum Limit {
     SingleSends,
     /// Small buffers for uploads.
     SmallUploadBuffers,
+    /// Distinguishing streamed uploads that the client aborts from those that the server aborts.
+    AbortedUploads,
     /// Rejecting hostnames such as `xn--a`, which are no valid international names.
     InvalidPunycode,
 }
 
 /// The limits of each host, and their reasons. Those of the Worker hold on the newest workerd, too.
-pub const LIMITS: [(Host, Limit, &str); 8] = [
+pub const LIMITS: [(Host, Limit, &str); 9] = [
     (
         Host::Worker,
         Limit::RefusedConnections,
         "fetch of workerd throws the same exception for refused and for broken connections",
+    ),
+    (
+        Host::Worker,
+        Limit::AbortedUploads,
+        "fetch of workerd throws the same exception for both, and `request.signal` sees only resets by the client",
     ),
     (Host::Worker, Limit::OddPaths, "workerd parses every URL by the WHATWG standard, which normalizes these"),
     (Host::Worker, Limit::AbsoluteForm, "workerd responds to such requests itself, with a 500"),
@@ -201,6 +208,11 @@ impl Target {
     /// Returns whether it has no [`Limit::SmallUploadBuffers`].
     pub fn has_small_upload_buffers(&self) -> bool {
         self.can(Limit::SmallUploadBuffers)
+    }
+
+    /// Returns whether it has no [`Limit::AbortedUploads`].
+    pub fn sees_aborted_uploads(&self) -> bool {
+        self.can(Limit::AbortedUploads)
     }
 
     fn can(&self, what: Limit) -> bool {

@@ -14,10 +14,19 @@ case "$*" in
     wrangler=$!
     url() { sed -n 's#.*Ready on \(http://[^ ]*\).*#\1#p' dev.log; }
     status() { curl -s -o /dev/null -w '%{http_code}' -H 'Host: edited.example.com' "$(url)/"; }
-    until [ "$(status)" = 404 ]; do kill -0 $wrangler; sleep 0.2; done
+    until_status() {
+      for _ in $(seq 600); do
+        if [ "$(status)" = "$1" ]; then return; fi
+        kill -0 $wrangler || break
+        sleep 0.2
+      done
+      cat dev.log
+      exit 1
+    }
+    until_status 404
     cp services.yaml services.old.yaml
     echo "  edited.example.com: http://$SERVER" >> services.yaml
-    until [ "$(status)" = 200 ]; do kill -0 $wrangler; sleep 0.2; done
+    until_status 200
     mv services.old.yaml services.yaml
     kill -INT $wrangler
     wait $wrangler
