@@ -1,44 +1,67 @@
 //! The header fields of a message, as values of the core.
 
 use std::convert::Infallible;
-use std::ops::Range;
 use std::rc::Rc;
 
 use tunnel_balancer_core::headers::HeaderFields;
 
 /// Header fields that were read at once, and their changes, which JavaScript applies at once.
 ///
-/// Cheap to clone: each attempt changes a copy.
+/// Cheap to clone: each attempt changes a copy. All lines are in two strings, because an allocation
+/// costs more than a search in all lines.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Fields {
     /// The lines of the message, as `js/glue.js` writes them.
     text: Rc<str>,
-    /// The lines of the message that are left.
-    read: Vec<Line>,
-    /// Lines that were added.
-    added: Vec<(String, String)>,
-    /// The lines of the message that were removed.
-    removed: Vec<Line>,
+    read: Vec<Read>,
+    /// The lines that were added, in the same form.
+    new: String,
+    added: Vec<Added>,
 }
 
-/// The places of a name and its value.
-#[derive(Clone, Debug)]
+/// A line of the message.
+#[derive(Clone, Copy, Debug)]
+struct Read {
+    line: Line,
+    is_removed: bool,
+}
+
+/// A line that was added.
+#[derive(Clone, Copy, Debug)]
+struct Added {
+    line: Line,
+    /// Whether it replaces the lines of the message.
+    replaces: bool,
+}
+
+/// The place of a name, a line break, and a value in a string.
+#[derive(Clone, Copy, Debug)]
 struct Line {
-    name: Range<usize>,
-    value: Range<usize>,
+    start: usize,
+    /// The place of the line break.
+    middle: usize,
+    end: usize,
 }
 
 impl Fields {
+    /// The number of lines for which there is space at first.
+    const USUAL: usize = 16;
+
     /// Reads the lines that `js/glue.js` writes. JavaScript has names in lower case, keeps the
     /// lines of `Set-Cookie` separate, and joins all others. The letter case of other names is
     /// ignored, as in JavaScript.
     pub(crate) fn new(text: &str) -> Self {
-        let mut start = 0;
-        let mut part = || {
-            let end = start + text.get(start..)?.find('\n')?;
-            Some(std::mem::replace(&mut start, end + 1)..end)
-        };
-        let read = std::iter::from_fn(|| Some(Line { name: part()?, value: part()? })).collect();
+        let mut read = Vec::with_capacity(Self::USUAL);
+        let (mut start, mut middle) = (0, None);
+        for (at, _) in text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n') {
+            match middle.take() {
+                None => middle = Some(at),
+                Some(middle) => {
+                    read.push(Read { line: Line { start, middle, end: at }, is_removed: false });
+                    start = at + 1;
+                }
+            }
+        }
         Self { text: text.into(), read, ..Self::default() }
     }
 
@@ -50,39 +73,63 @@ impl Fields {
     /// Returns the changes in the form that `js/glue.js` reads. A field whose value stays the same
     /// is not changed.
     pub(crate) fn changes(&self) -> String {
-        let mut changes = String::new();
+        let mut changes = String::with_capacity(self.new.len() + 64);
         let mut change = |parts: [&str; 3]| parts.iter().for_each(|part| changes.extend([part, "\n"]));
-        let mut removed: Vec<(&str, &str)> =
-            self.removed.iter().map(|line| (self.part(&line.name), self.part(&line.value))).collect();
-        for (name, value) in &self.added {
-            let before = removed.len();
-            let is_same = removed.iter().any(|(removed, old)| removed.eq_ignore_ascii_case(name) && old == value);
-            removed.retain(|(removed, _)| !removed.eq_ignore_ascii_case(name));
-            match before - removed.len() {
-                0 => change(["+", name, value]),
-                1 if is_same && self.values(name).count() == 1 => {}
-                // Sets the first one, which removes the lines of the message.
-                _ => change(["=", name, value]),
+        for name in self.removed().map(|line| line.name(&self.text)) {
+            if !self.added.iter().any(|added| added.replaces && added.line.has_name(name, &self.new)) {
+                change(["-", name, ""]);
             }
         }
-        removed.iter().for_each(|(name, _)| change(["-", name, ""]));
+        for Added { line, replaces } in &self.added {
+            let (name, value) = (line.name(&self.new), line.value(&self.new));
+            if !*replaces {
+                change(["+", name, value]);
+            } else if !self.is_unchanged(name, value) {
+                change(["=", name, value]);
+            }
+        }
         changes
     }
 
+    /// Returns whether a field of one line had this value, and has it again.
+    fn is_unchanged(&self, name: &str, value: &str) -> bool {
+        let mut old = self.removed().filter(|line| line.has_name(name, &self.text));
+        let is_same = old.next().is_some_and(|line| line.value(&self.text) == value);
+        is_same && old.next().is_none() && self.values(name).nth(1).is_none()
+    }
+
+    fn removed(&self) -> impl Iterator<Item = &Line> {
+        self.read.iter().filter(|read| read.is_removed).map(|read| &read.line)
+    }
+
     fn values(&self, name: &str) -> impl Iterator<Item = &str> {
-        let read = self.read.iter().filter(move |line| self.part(&line.name).eq_ignore_ascii_case(name));
-        let added = self.added.iter().filter(move |(added, _)| added.eq_ignore_ascii_case(name));
-        read.map(|line| self.part(&line.value)).chain(added.map(|(_, value)| value.as_str()))
+        let read = self.read.iter().filter(move |read| !read.is_removed && read.line.has_name(name, &self.text));
+        let added = self.added.iter().filter(move |added| added.line.has_name(name, &self.new));
+        read.map(|read| read.line.value(&self.text)).chain(added.map(|added| added.line.value(&self.new)))
     }
 
-    fn part(&self, part: &Range<usize>) -> &str {
-        self.text.get(part.clone()).unwrap_or_default()
-    }
-
-    fn add(&mut self, name: &str, value: &str) {
+    fn add(&mut self, name: &str, value: &str, replaces: bool) {
         // A line break would end the value. JavaScript rejects a return, as other invalid values.
         let value = if value.contains('\n') { "\r" } else { value };
-        self.added.push((name.to_owned(), value.to_owned()));
+        let start = self.new.len();
+        self.new.extend([name, "\n", value]);
+        let line = Line { start, middle: start + name.len(), end: self.new.len() };
+        self.added.push(Added { line, replaces });
+    }
+}
+
+impl Line {
+    /// Returns the name in the string that the line is a part of.
+    fn name<'t>(&self, text: &'t str) -> &'t str {
+        text.get(self.start..self.middle).unwrap_or_default()
+    }
+
+    fn has_name(&self, name: &str, text: &str) -> bool {
+        self.middle - self.start == name.len() && self.name(text).eq_ignore_ascii_case(name)
+    }
+
+    fn value<'t>(&self, text: &'t str) -> &'t str {
+        text.get(self.middle + 1..self.end).unwrap_or_default()
     }
 }
 
@@ -97,12 +144,12 @@ impl HeaderFields for Fields {
 
     fn set(&mut self, name: &str, value: &str) -> Result<(), Infallible> {
         self.remove(name)?;
-        self.add(name, value);
+        self.add(name, value, true);
         Ok(())
     }
 
     fn append(&mut self, name: &str, value: &str) -> Result<(), Infallible> {
-        self.add(name, value);
+        self.add(name, value, false);
         Ok(())
     }
 
@@ -111,9 +158,10 @@ impl HeaderFields for Fields {
     }
 
     fn remove_if(&mut self, is_removed: impl Fn(&str) -> bool) -> Result<(), Infallible> {
-        self.added.retain(|(name, _)| !is_removed(name));
-        let text = &self.text;
-        self.removed.extend(self.read.extract_if(.., |line| text.get(line.name.clone()).is_some_and(&is_removed)));
+        self.added.retain(|added| !is_removed(added.line.name(&self.new)));
+        for read in self.read.iter_mut().filter(|read| !read.is_removed) {
+            read.is_removed = is_removed(read.line.name(&self.text));
+        }
         Ok(())
     }
 
@@ -124,7 +172,9 @@ impl HeaderFields for Fields {
         }
         let old: Vec<String> = self.values(name).map(str::to_owned).collect();
         self.remove(name)?;
-        old.into_iter().zip(rewritten).for_each(|(old, new)| self.add(name, &new.unwrap_or(old)));
+        for (index, (old, new)) in old.into_iter().zip(rewritten).enumerate() {
+            self.add(name, &new.unwrap_or(old), index == 0);
+        }
         Ok(())
     }
 }
@@ -166,8 +216,13 @@ mod tests {
         assert_eq!(changes(|fields| ok(fields.set("TE", "x"))), "= TE x ");
         assert_eq!(changes(|fields| ok(fields.set("te", "trailers"))), "");
         assert_eq!(changes(|fields| ok(fields.set("set-cookie", "a=1"))), "= set-cookie a=1 ");
-        assert_eq!(changes(|fields| ok(fields.set("new", "x"))), "+ new x ");
+        assert_eq!(changes(|fields| ok(fields.set("new", "x"))), "= new x ");
         assert_eq!(changes(|fields| ok(fields.append("set-cookie", "c=3"))), "+ set-cookie c=3 ");
+        let appended = changes(|fields| {
+            ok(fields.remove("set-cookie"));
+            ok(fields.append("set-cookie", "c=3"));
+        });
+        assert_eq!(appended, "- set-cookie  - set-cookie  + set-cookie c=3 ");
         let replaced = changes(|fields| {
             ok(fields.remove("te"));
             ok(fields.set("te", "x"));
