@@ -1,11 +1,13 @@
 //! The clock and the timer of JavaScript.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use tunnel_balancer_core::{Clock, Timestamp};
 use worker::js_sys::Date;
 
 use crate::pending::Timer;
+use crate::task;
 
 /// `Date.now()` and `setTimeout`.
 ///
@@ -41,7 +43,23 @@ impl Clock for JsClock {
     }
 }
 
+thread_local! {
+    /// The time in the present turn of the event loop, in milliseconds since 1970.
+    static TURN: Cell<Option<u64>> = const { Cell::new(None) };
+}
+
+/// Forgets the time.
+pub(crate) fn on_turn_end() {
+    TURN.set(None);
+}
+
+/// Returns the time. A request needs it 16 times in three turns, so it is read once in each.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a positive integer below 2^53")]
 fn unix_millis() -> u64 {
-    Date::now() as u64
+    if !task::is_turn() {
+        return Date::now() as u64;
+    }
+    let now = TURN.get().unwrap_or_else(|| Date::now() as u64);
+    TURN.set(Some(now));
+    now
 }

@@ -14,9 +14,12 @@ use slab::Slab;
 use worker::wasm_bindgen;
 use worker::wasm_bindgen::prelude::wasm_bindgen;
 
-use crate::glue;
+use crate::{clock, glue};
 
-type Task = Pin<Box<dyn Future<Output = ()>>>;
+struct Task {
+    future: Pin<Box<dyn Future<Output = ()>>>,
+    waker: Waker,
+}
 
 thread_local! {
     /// The tasks that have not completed. `None`: it is being polled.
@@ -27,7 +30,13 @@ thread_local! {
 
 /// Runs a task until it waits for JavaScript.
 pub(crate) fn start(task: impl Future<Output = ()> + 'static) {
-    let key = TASKS.with_borrow_mut(|tasks| tasks.insert(Some(Box::pin(task))));
+    let future = Box::pin(task);
+    let key = TASKS.with_borrow_mut(|tasks| {
+        let place = tasks.vacant_entry();
+        let key = place.key();
+        place.insert(Some(Task { future, waker: Waker::from(Arc::new(TaskWaker(key))) }));
+        key
+    });
     run_after(|| wake(key));
 }
 
@@ -42,6 +51,12 @@ pub(crate) fn run_after(wake_some: impl FnOnce()) {
         poll(key);
     }
     IS_RUNNING.set(false);
+    clock::on_turn_end();
+}
+
+/// Returns whether tasks are run at the moment.
+pub(crate) fn is_turn() -> bool {
+    IS_RUNNING.get()
 }
 
 /// Runs the tasks that are ready. `js/glue.js` calls it.
@@ -54,8 +69,7 @@ pub fn run_tasks() {
 fn poll(key: usize) {
     // Absent: it has completed. The key may be that of a newer task, for which a poll is harmless.
     let Some(mut task) = TASKS.with_borrow_mut(|tasks| tasks.get_mut(key)?.take()) else { return };
-    let waker = Waker::from(Arc::new(TaskWaker(key)));
-    let is_complete = task.as_mut().poll(&mut Context::from_waker(&waker)).is_ready();
+    let is_complete = task.future.as_mut().poll(&mut Context::from_waker(&task.waker)).is_ready();
     TASKS.with_borrow_mut(|tasks| match tasks.get_mut(key) {
         Some(place) if !is_complete => *place = Some(task),
         _ => drop(tasks.try_remove(key)),
