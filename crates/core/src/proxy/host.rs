@@ -22,8 +22,9 @@ pub const ANY_HOST: &str = "*";
 /// Returns the hosts of services that serve a normalised host, the most specific first: the host
 /// itself, a wildcard for its first label, and [`ANY_HOST`].
 pub fn host_patterns(host: &str) -> impl Iterator<Item = Cow<'_, str>> {
-    let wildcard = host.split_once('.').map(|(_, domain)| format!("*.{domain}").into());
-    [Some(host.into()), wildcard, Some(ANY_HOST.into())].into_iter().flatten()
+    // Most requests match the host itself, so the wildcard is made only when it is needed.
+    let wildcard = host.split_once('.').into_iter().map(|(_, domain)| format!("*.{domain}").into());
+    std::iter::once(host.into()).chain(wildcard).chain([ANY_HOST.into()])
 }
 
 /// Returns a host in the form that selects a service: in lower case, without a trailing
