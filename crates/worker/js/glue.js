@@ -18,11 +18,6 @@ export function describeRequest(request) {
   return `${request.method}\n${request.url}\n${request.body === null ? '' : 'body'}\n${lines(request.headers)}`;
 }
 
-/** Returns whether the response has a WebSocket, and the header lines. */
-function describeResponse(response) {
-  return `${response.webSocket ? 'websocket' : ''}\n${lines(response.headers)}`;
-}
-
 /** Each line is two: name and value. Neither can contain a line break. */
 function lines(headers) {
   let text = '';
@@ -46,34 +41,50 @@ function change(headers, changes) {
 }
 
 /**
- * Sends a copy of `request` to `url`. `body` replaces its body, unless it is undefined: a body
- * stream of the incoming request is accepted with any method only as part of its request.
+ * Sends a copy of `request` with another body, or with none, to `url`. It is made of its parts,
+ * because a copy of a request, from which `fetch` makes its own one, copies the headers twice.
  */
-export function sendCopy(slot, request, url, changes, body, isAbortable) {
-  const init =
-    body === undefined ? request : { method: request.method, headers: request.headers, redirect: 'manual', body };
-  const copy = new Request(url, init);
-  change(copy.headers, changes);
-  return send(slot, copy, isAbortable);
+export function sendParts(slot, request, url, changes, body, isAbortable) {
+  const headers = new Headers(request.headers);
+  change(headers, changes);
+  return start(slot, url, { method: request.method, headers, redirect: 'manual', body }, isAbortable);
 }
 
 /**
- * Sends a request. The result goes to `slot`. Returns what cancels the request.
+ * Sends a copy of `request` with its body stream to `url`. The runtime accepts the stream with any
+ * method only as a part of its request.
+ */
+export function sendCopy(slot, request, url, changes, isAbortable) {
+  const copy = new Request(url, request);
+  change(copy.headers, changes);
+  return start(slot, copy, {}, isAbortable);
+}
+
+/** Sends a request. */
+export function send(slot, request) {
+  return start(slot, request, {}, true);
+}
+
+/**
+ * Starts a request. The result goes to `slot`. Returns what cancels the request.
  *
  * A signal is a tenth of the CPU of a request, so only a request that `isAbortable` has one. Of
  * another one that is canceled, the response is discarded, and the runtime aborts it after the
  * response to the client.
  */
-export function send(slot, request, isAbortable) {
+function start(slot, input, init, isAbortable) {
   const sent = { isCanceled: false, controller: isAbortable ? new AbortController() : undefined };
+  if (isAbortable) init.signal = sent.controller.signal;
   const sender = instance;
   // A canceled request, and one of an earlier instance, has no receiver.
   const isExpected = () => sender === instance && !sent.isCanceled;
-  const response = isAbortable ? fetch(request, { signal: sent.controller.signal }) : fetch(request);
-  response.then(
+  fetch(input, init).then(
     (response) => {
-      if (isExpected()) sender.complete(slot, response, response.status, describeResponse(response));
-      else discard(response);
+      if (!isExpected()) return discard(response);
+      const { status } = response;
+      // Only a response with this status can have a WebSocket.
+      const isWebSocket = status === 101 && response.webSocket !== null;
+      sender.complete(slot, response, status, isWebSocket, lines(response.headers));
     },
     (error) => isExpected() && sender.fail(slot, String(error?.message ?? error)),
   );

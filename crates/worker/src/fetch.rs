@@ -33,7 +33,7 @@ use crate::{glue, log, sharing};
 pub(crate) struct Incoming {
     pub(crate) request: web_sys::Request,
     pub(crate) method: String,
-    pub(crate) url: String,
+    pub(crate) url: Rc<str>,
     pub(crate) fields: Fields,
     has_body: bool,
 }
@@ -43,7 +43,7 @@ impl Incoming {
         let description = glue::describe_request(&request);
         let mut parts = description.splitn(4, '\n');
         let mut part = || parts.next().unwrap_or_default();
-        let (method, url, body) = (part().to_owned(), part().to_owned(), part());
+        let (method, url, body) = (part().to_owned(), part().into(), part());
         Self { request, method, url, has_body: !body.is_empty(), fields: Fields::new(part()) }
     }
 
@@ -63,7 +63,7 @@ impl Incoming {
 #[derive(Debug)]
 pub(crate) struct UpstreamRequest {
     incoming: Incoming,
-    proxied: ProxiedRequest,
+    proxied: Rc<ProxiedRequest>,
     body: Payload,
 }
 
@@ -87,7 +87,7 @@ impl UpstreamRequest {
     /// If the client aborts its body.
     pub(crate) async fn new(
         incoming: Incoming,
-        proxied: ProxiedRequest,
+        proxied: Rc<ProxiedRequest>,
         content_length: Option<u64>,
         buffer_body: bool,
     ) -> Result<Self> {
@@ -134,14 +134,17 @@ impl UpstreamRequest {
         if self.incoming.is_handshake() {
             let Ok(()) = fields.set("upgrade", "websocket");
         }
+        let (request, changes, is_abortable) = (&self.incoming.request, fields.changes(), attempt.number > 1);
         let body = match &self.body {
-            Payload::None | Payload::Stream => &JsValue::UNDEFINED,
+            Payload::None => &JsValue::UNDEFINED,
             Payload::Empty => &JsValue::NULL,
+            Payload::Stream => {
+                return Sent::new(|slot| glue::send_copy(slot, request, &target, &changes, is_abortable));
+            }
             Payload::Piped(stream) => stream,
             Payload::Buffered(bytes) => bytes,
         };
-        let (request, changes, is_abortable) = (&self.incoming.request, fields.changes(), attempt.number > 1);
-        Sent::new(|slot| glue::send_copy(slot, request, &target, &changes, body, is_abortable))
+        Sent::new(|slot| glue::send_parts(slot, request, &target, &changes, body, is_abortable))
     }
 }
 

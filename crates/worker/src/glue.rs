@@ -11,8 +11,8 @@ extern "C" {
     #[wasm_bindgen(js_name = describeRequest)]
     pub(crate) fn describe_request(request: &Request) -> String;
 
-    #[wasm_bindgen(catch, js_name = sendCopy)]
-    pub(crate) fn send_copy(
+    #[wasm_bindgen(catch, js_name = sendParts)]
+    pub(crate) fn send_parts(
         slot: usize,
         request: &Request,
         url: &str,
@@ -21,8 +21,17 @@ extern "C" {
         is_abortable: bool,
     ) -> Result<JsValue, JsValue>;
 
+    #[wasm_bindgen(catch, js_name = sendCopy)]
+    pub(crate) fn send_copy(
+        slot: usize,
+        request: &Request,
+        url: &str,
+        changes: &str,
+        is_abortable: bool,
+    ) -> Result<JsValue, JsValue>;
+
     #[wasm_bindgen(catch)]
-    pub(crate) fn send(slot: usize, request: &Request, is_abortable: bool) -> Result<JsValue, JsValue>;
+    pub(crate) fn send(slot: usize, request: &Request) -> Result<JsValue, JsValue>;
 
     pub(crate) fn cancel(sent: &JsValue);
 

@@ -99,7 +99,7 @@ async fn fetch(request: web_sys::Request, env: Env, context: Context) -> Result<
     loaded.expire(JsClock.now());
     let has_hop = incoming.fields.value(headers::LOOP_HEADER).is_some();
     let services = loaded.services();
-    let url = incoming.url.clone();
+    let url = Rc::clone(&incoming.url);
     let response = match services.route(&url, has_hop) {
         Ok(matched) => {
             #[cfg(feature = "panic-on-demand")]
@@ -139,10 +139,10 @@ async fn forward(
     let content_length = fields.value("content-length").and_then(|length| length.parse().ok());
     let client_ip = fields.value("cf-connecting-ip").map(str::to_owned);
     let Ok(proxied) = ProxiedRequest::new(matched, fields, client_ip);
-    let proxied = proxied.with_id(reply_context.id().clone());
+    let proxied = Rc::new(proxied.with_id(reply_context.id().clone()));
     let permit =
         if incoming.can_buffer() { services.replay.reserve(content_length, settings, JsClock.now()) } else { None };
-    match UpstreamRequest::new(incoming, proxied.clone(), content_length, permit.is_some()).await {
+    match UpstreamRequest::new(incoming, Rc::clone(&proxied), content_length, permit.is_some()).await {
         Ok(upstream_request) => {
             let mut meta = upstream_request.meta();
             meta.trace = inspection.is_traced();

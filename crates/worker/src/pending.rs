@@ -62,7 +62,7 @@ impl Sent {
     /// # Errors
     /// If the runtime does not send it.
     pub(crate) fn request(request: &Request) -> Result<Self, JsValue> {
-        Self::new(|slot| glue::send(slot, request, true))
+        Self::new(|slot| glue::send(slot, request))
     }
 }
 
@@ -127,9 +127,8 @@ impl Drop for Timer {
 /// Receives the response to a request.
 #[wasm_bindgen]
 #[expect(unreachable_pub, reason = "wasm-bindgen exports public functions only")]
-pub fn complete(slot: usize, response: Response, status: u16, description: &str) {
-    let (websocket, lines) = description.split_once('\n').unwrap_or_default();
-    let (is_websocket, fields) = (!websocket.is_empty(), Fields::new(lines));
+pub fn complete(slot: usize, response: Response, status: u16, is_websocket: bool, lines: &str) {
+    let fields = Fields::new(lines);
     settle(slot, Outcome::Response(Received { response, status, is_websocket, fields }));
 }
 
