@@ -13,16 +13,28 @@ export function connect(exports) {
   instance = exports;
 }
 
+// The names of headers that wasm does not read.
+let unreadOfRequests = new Set();
+let unreadOfResponses = new Set();
+
+/** Sets the names of headers, one a line, that wasm does not read. */
+export function setUnread(ofRequests, ofResponses) {
+  unreadOfRequests = new Set(ofRequests.split('\n'));
+  unreadOfResponses = new Set(ofResponses.split('\n'));
+}
+
 /** Returns the method, the URL, whether there is a body, and the header lines. */
 export function describeRequest(request) {
-  return `${request.method}\n${request.url}\n${request.body === null ? '' : 'body'}\n${lines(request.headers)}`;
+  return `${request.method}\n${request.url}\n${request.body === null ? '' : 'body'}\n${lines(request.headers, unreadOfRequests)}`;
 }
 
 /** Each line is two: name and value. Neither can contain a line break. */
-function lines(headers) {
+function lines(headers, unread) {
   let text = '';
   // Takes a quarter less time than a loop over the entries, which makes an array for each.
-  headers.forEach((value, name) => (text += `${name}\n${value}\n`));
+  headers.forEach((value, name) => {
+    if (!unread.has(name)) text += `${name}\n${value}\n`;
+  });
   return text;
 }
 
@@ -84,7 +96,7 @@ function start(slot, input, init, isAbortable) {
       const { status } = response;
       // Only a response with this status can have a WebSocket.
       const isWebSocket = status === 101 && response.webSocket !== null;
-      sender.complete(slot, response, status, isWebSocket, lines(response.headers));
+      sender.complete(slot, response, status, isWebSocket, lines(response.headers, unreadOfResponses));
     },
     (error) => isExpected() && sender.fail(slot, String(error?.message ?? error)),
   );

@@ -8,6 +8,9 @@ use worker::web_sys::{Request, Response};
 extern "C" {
     pub(crate) fn connect(exports: &JsValue);
 
+    #[wasm_bindgen(js_name = setUnread)]
+    pub(crate) fn set_unread(of_requests: &str, of_responses: &str);
+
     #[wasm_bindgen(js_name = describeRequest)]
     pub(crate) fn describe_request(request: &Request) -> String;
 

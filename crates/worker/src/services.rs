@@ -6,7 +6,7 @@
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use tunnel_balancer_config::{Available, Platform, parse_available};
-use tunnel_balancer_core::{Clock as _, LogEntry, Reason, Service, Services, Timestamp};
+use tunnel_balancer_core::{Clock as _, LogEntry, Reason, Service, Services, Timestamp, headers};
 use tunnel_balancer_state::control::{Change, Override, Overrides};
 use tunnel_balancer_state::{HealthSharing, NotifyTarget};
 use tunnel_balancer_status::StatusSettings;
@@ -14,7 +14,7 @@ use worker::js_sys::{self, Reflect};
 use worker::{Env, web_sys};
 
 use crate::clock::JsClock;
-use crate::{log, random};
+use crate::{glue, log, random};
 
 /// The text variable that overrides the module.
 const VARIABLE: &str = "SERVICES_YAML";
@@ -155,6 +155,7 @@ impl Prepared {
         for (source, text) in variable.into_iter().chain(module.map(|text| (MODULE, text))) {
             match parse_available(&text, Platform::Worker, &secret, &domain_to_ascii) {
                 Ok(read) => {
+                    set_unread_headers(&read.config.services);
                     let services = Services::new(read.config.services.iter().cloned(), 0);
                     return Self { rejected, valid: Some((source, read, services)) };
                 }
@@ -194,6 +195,19 @@ impl Prepared {
             started: JsClock.now().as_millis(),
         })
     }
+}
+
+/// Sets the headers that are not read from JavaScript: those that no service names.
+fn set_unread_headers(services: &[Service]) {
+    let [of_requests, of_responses] = [&headers::UNREAD_REQUEST_HEADERS[..], &headers::UNREAD_RESPONSE_HEADERS[..]]
+        .map(|names| {
+            let mut unread = names.to_vec();
+            for named in services.iter().flat_map(Service::named_headers) {
+                unread.retain(|name| !headers::canonical(named).eq_ignore_ascii_case(name));
+            }
+            unread.join("\n")
+        });
+    glue::set_unread(&of_requests, &of_responses);
 }
 
 /// Returns the ASCII form of an internationalised hostname. The runtime has the tables for it.

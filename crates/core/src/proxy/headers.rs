@@ -8,6 +8,8 @@ use std::borrow::Cow;
 use http::HeaderValue;
 use http::header::{Entry, HeaderName, InvalidHeaderValue};
 
+pub use super::unread_headers::{UNREAD_REQUEST_HEADERS, UNREAD_RESPONSE_HEADERS};
+
 /// The server that responded. Set on responses; copies of a client or server are never passed on.
 pub const SERVED_BY: &str = "x-served-by";
 
@@ -117,7 +119,8 @@ pub fn is_stripped(name: &str, is_secret: impl Fn(&str) -> bool) -> bool {
 /// into variables, and `X-Real-IP`, `X_Real_IP` and `X.Real.IP` into the same one.
 pub fn canonical(name: &str) -> Cow<'_, str> {
     let is_special = |c: char| c != '-' && !c.is_ascii_alphanumeric();
-    if name.contains(is_special) { name.replace(is_special, "-").into() } else { name.into() }
+    let is_plain = |byte: u8| byte == b'-' || byte.is_ascii_alphanumeric();
+    if name.bytes().all(is_plain) { name.into() } else { name.replace(is_special, "-").into() }
 }
 
 /// Hop-by-hop headers (RFC 9110, section 7.6.1) and those of connections to a proxy. `Connection`
@@ -193,7 +196,7 @@ pub fn remove_hop_by_hop<H: HeaderFields>(fields: &mut H) -> Result<(), H::Error
     let named = fields.get("connection")?.unwrap_or_default().to_ascii_lowercase();
     // `Connection: Host` must not change the meaning of the message.
     let is_named = |name: &str| named.split(',').any(|n| n.trim() == name) && !PROTECTED_HEADERS.contains(&name);
-    fields.remove_if(|name| HOP_BY_HOP.contains(&name) || is_named(name))
+    fields.remove_if(|name| HOP_BY_HOP.contains(&name) || !named.is_empty() && is_named(name))
 }
 
 /// Returns whether a body has a transfer coding that hosts do not decode. It is removed from the

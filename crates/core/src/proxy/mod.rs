@@ -9,6 +9,7 @@ mod replay;
 mod request;
 pub mod rewrite;
 mod routes;
+mod unread_headers;
 
 pub use local_response::{LocalResponse, ReplyContext, RequestId};
 pub use probe::ProbeRequest;

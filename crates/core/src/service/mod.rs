@@ -285,6 +285,20 @@ impl Service {
         self.servers.iter().flat_map(|server| &server.headers).map(|header| header.name.as_str())
     }
 
+    /// Returns the names of all headers that the settings name or require to be read, in requests
+    /// and responses. Further ones are read for every service.
+    pub fn named_headers(&self) -> impl Iterator<Item = &str> {
+        let of_policy = match &self.policy {
+            Policy::Hash(HashOn::Header(name)) => Some(name.as_str()),
+            Policy::Hash(HashOn::Cookie(_)) => Some("cookie"),
+            _ => None,
+        };
+        let checks = self.all().iter().filter_map(|id| self.health_check_of(id));
+        let of_checks = checks.filter_map(|check| check.expect_header.as_ref()).map(|(name, _)| name.as_str());
+        let of_affinity = self.affinity.as_ref().map(|_| "cookie");
+        self.server_header_names().chain(of_policy).chain(of_checks).chain(of_affinity)
+    }
+
     /// Returns the set of all servers.
     pub fn all(&self) -> ServerSet {
         (0..self.servers.len()).filter_map(ServerId::new).collect()
