@@ -14,7 +14,8 @@ fn links_have_targets() {
     let mut followed = 0;
     for page in pages() {
         for link in links(&prose(&text(&page))) {
-            if link.contains("://") {
+            // rustdoc checks the links of a guide to items.
+            if link.contains("://") || link.starts_with("crate::") {
                 continue;
             }
             let (path, anchor) =
