@@ -23,11 +23,12 @@ pub(crate) enum Step {
     Journey,
     Static,
     Platforms,
+    Pingora,
 }
 
 impl Step {
     /// All steps, in order.
-    pub(crate) const ALL: [Self; 20] = [
+    pub(crate) const ALL: [Self; 21] = [
         Self::Fmt,
         Self::Words,
         Self::Clippy,
@@ -48,12 +49,22 @@ impl Step {
         Self::Journey,
         Self::Static,
         Self::Platforms,
+        Self::Pingora,
     ];
 
     /// Whether it runs only when it is named. These need more of the machine than a contributor
     /// should have to install.
     pub(crate) fn opt_in(self) -> bool {
-        matches!(self, Self::StatusPage | Self::Browser | Self::Apps | Self::Journey | Self::Static | Self::Platforms)
+        matches!(
+            self,
+            Self::StatusPage
+                | Self::Browser
+                | Self::Apps
+                | Self::Journey
+                | Self::Static
+                | Self::Platforms
+                | Self::Pingora
+        )
     }
 
     /// Whether the arguments behind `--` select a part of it.
@@ -92,6 +103,7 @@ impl Step {
             Self::Journey => ("journey", "from `npm create` to a failover in a chroot with Node: needs root (opt-in)"),
             Self::Static => ("static", "the container's root file system in a bare chroot: needs root (opt-in)"),
             Self::Platforms => ("platforms", "the programs compile for Windows and macOS, without a linker (opt-in)"),
+            Self::Pingora => ("pingora", "the example on Pingora, which compiles for six minutes (opt-in)"),
             Self::Apps => ("apps", "applications and their clients while the primary fails: a table (opt-in)"),
         }
     }

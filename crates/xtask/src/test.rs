@@ -82,6 +82,11 @@ fn perform(workspace: &Workspace, step: Step, filter: &[String], is_built: bool)
         Step::Journey => packages::journey(workspace),
         Step::Static => release::test_rootfs(workspace),
         Step::Platforms => platforms::check(workspace),
+        Step::Pingora => {
+            let example = workspace.root().join("examples/embed-pingora");
+            let target = workspace.root().join("target/pingora");
+            run(cargo(&["test"]).current_dir(example).env("CARGO_TARGET_DIR", target))
+        }
         Step::Words => words::check(workspace, filter),
     }
     .map(|()| Notes::new())

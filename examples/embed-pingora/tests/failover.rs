@@ -1,0 +1,79 @@
+//! The example while its servers are killed, and while one of them hangs.
+
+use std::error::Error;
+use std::net::TcpListener;
+use std::process::{Child, Command};
+use std::time::Duration;
+
+use test_server::Server;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+/// The example as a process, which is killed when this is dropped.
+struct Proxy {
+    process: Child,
+    port: u16,
+}
+
+impl Proxy {
+    async fn start(servers: &[String]) -> Self {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_embed-pingora"));
+        let process = command.arg(port.to_string()).args(servers).spawn().unwrap();
+        while TcpStream::connect(("127.0.0.1", port)).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Self { process, port }
+    }
+
+    /// Sends a request and returns status and body.
+    async fn send(&self, method: &str, body: &str) -> Result<(String, String), Box<dyn Error>> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).await?;
+        let head =
+            format!("{method} /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", body.len());
+        stream.write_all((head + body).as_bytes()).await?;
+        let mut response = String::new();
+        stream.read_to_string(&mut response).await?;
+        let status = response.split(' ').nth(1).unwrap_or_default().to_owned();
+        Ok((status, response.rsplit("\r\n\r\n").next().unwrap_or_default().to_owned()))
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        // It may have ended.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn served(text: &str) -> (String, String) {
+    ("200".to_owned(), text.to_owned())
+}
+
+#[tokio::test]
+async fn clients_notice_no_killed_server() -> Result<(), Box<dyn Error>> {
+    let (a, b) = (Server::start("a").await, Server::start("b").await);
+    let proxy = Proxy::start(&[a.url(), b.url()]).await;
+    assert_eq!(proxy.send("POST", "order").await?, served("a: POST /x \"order\""));
+    a.kill().await;
+    for _ in 0..4 {
+        assert_eq!(proxy.send("POST", "order").await?, served("b: POST /x \"order\""));
+        assert_eq!(proxy.send("GET", "").await?, served("b: GET /x \"\""));
+    }
+    b.kill().await;
+    assert_eq!(proxy.send("GET", "").await?.0, "503");
+    Ok(())
+}
+
+#[tokio::test]
+async fn reads_leave_a_server_that_hangs() -> Result<(), Box<dyn Error>> {
+    // Connections are accepted by the system, and nothing responds.
+    let hung = TcpListener::bind("127.0.0.1:0")?;
+    let b = Server::start("b").await;
+    let proxy = Proxy::start(&[format!("http://{}", hung.local_addr()?), b.url()]).await;
+    for _ in 0..3 {
+        assert_eq!(proxy.send("GET", "").await?, served("b: GET /x \"\""));
+    }
+    Ok(())
+}
