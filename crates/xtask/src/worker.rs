@@ -20,7 +20,7 @@ use crate::workspace::Workspace;
 
 /// The size limit in gzipped bytes. Cloudflare limits the uncompressed size, to 64 MiB; a small
 /// Worker starts quickly.
-const LIMIT: usize = 480 * 1024;
+const LIMIT: usize = 460 * 1024;
 
 /// The release build but for one crate, so that the tested code is the deployed code. The feature
 /// does not compile without debug assertions.
@@ -127,6 +127,9 @@ fn optimize(workspace: &Workspace, module: &Path, output: &Path) -> Result<(), F
     // The stack is at the start of the memory, and grows towards it.
     // The second round is worth 1 KB.
     wasm_opt.args(["-Oz", "-Oz", "--low-memory-unused"]);
+    // Functions of one crate, and of one generic function, are similar: gzip compresses them better
+    // side by side. That is worth 10 KB.
+    wasm_opt.arg("--reorder-functions-by-name");
     wasm_opt.arg(format!("--symbolmap={}", output.with_extension("symbols").display()));
     run(wasm_opt.args(["--strip-debug", "--strip-producers", "--strip-target-features"]))
 }
