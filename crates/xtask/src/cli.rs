@@ -255,8 +255,8 @@ mod tests {
     #[test]
     fn test_runs_named_steps_in_their_order_or_all_that_are_not_opt_in() {
         let (opt_in, others): (Vec<_>, Vec<_>) = Step::ALL.iter().partition(|step| step.opt_in());
-        let expected = [Step::StatusPage, Step::Browser, Step::Apps, Step::Journey, Step::Static, Step::Platforms];
-        assert_eq!(opt_in, expected);
+        let names: Vec<_> = opt_in.iter().map(|step: &Step| step.name()).collect();
+        assert_eq!(names, ["status-page", "browser", "apps", "journey", "static", "platforms", "pingora"]);
         assert_eq!(parsed("test").unwrap(), test(&others, &[]));
         assert_eq!(parsed("test browser").unwrap(), test(&[Step::Browser], &[]));
         assert_eq!(parsed("test clippy fmt").unwrap(), test(&[Step::Fmt, Step::Clippy], &[]));
