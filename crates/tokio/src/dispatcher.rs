@@ -44,8 +44,9 @@ pub struct Dispatcher {
 }
 
 impl Dispatcher {
-    /// Creates a dispatcher for the servers of a pool. Their health checks must be TCP connections,
-    /// as those of [other protocols](Server::new) are.
+    /// Creates a dispatcher for the servers of a pool, such as `tcp://10.0.0.1:5432`. Their health
+    /// checks must be TCP connections, as those of [other protocols](Server::new) are. Servers with
+    /// an HTTP address, or without a scheme, are not probed.
     pub fn new(pool: impl Into<Arc<Pool>>) -> Self {
         Self { pool: pool.into(), clock: TokioClock::new() }
     }
@@ -67,6 +68,10 @@ impl Dispatcher {
     /// that a [write](RequestMeta::write) is sent to another server, too. A
     /// [read](RequestMeta::read) may be executed twice. An error of the application, which every
     /// server would return, belongs to `T`. The attempt that is not awaited any longer is dropped.
+    ///
+    /// A server that accepts connections and never responds passes its probes. Then a request is
+    /// waited for until `timeout` of the [retries](tunnel_balancer_core::RetrySettings), 100 s by
+    /// default. Set it to what the protocol needs, and `per_try_timeout` for reads.
     ///
     /// # Errors
     /// If no attempt returned a response.

@@ -20,9 +20,12 @@ use crate::upstream_request::{UpstreamRequest, sanitize, unite_lengths};
 
 /// A reverse proxy in front of the servers of a pool, for requests of any host and path.
 ///
-/// Servers get `X-Forwarded-For`, `X-Forwarded-Host` and `X-Forwarded-Proto`, which clients cannot
-/// set. The client gets the response of a server, or a reply with the reason. WebSockets are
-/// relayed.
+/// Servers get `X-Forwarded-Host`, `X-Forwarded-Proto` and, if the address of the client is given,
+/// `X-Forwarded-For`, which clients cannot set. The client gets the response of a server with the
+/// name of that server in `X-Served-By`, or a reply with the reason. WebSockets are relayed.
+///
+/// With the feature `tower`, a proxy is a service for `axum::Router::fallback_service`, and reads
+/// the address of the client from the extension `ClientIp`.
 ///
 /// ```no_run
 /// use http::Request;

@@ -50,7 +50,8 @@ impl Pool {
         &self.service
     }
 
-    /// Runs `f` on the state. Not re-entrant: `f` must not call back into the pool.
+    /// Runs `f` on the state. Not re-entrant: `f` must not call back into the pool, nor drop a
+    /// [`Reservation`](crate::Reservation) of it. Both would wait forever.
     pub fn update<T>(&self, f: impl FnOnce(&mut PoolState) -> T) -> T {
         f(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }

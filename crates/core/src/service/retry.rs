@@ -17,7 +17,9 @@ pub struct RetrySettings {
     /// together. Default 100 s, which is the timeout of Cloudflare's edge.
     pub timeout: Duration,
     /// A limit for each attempt after which another server can still be tried. It also aborts slow
-    /// responses of healthy servers, but none while no server responds. Default none.
+    /// responses of healthy servers, but none while no server responds. It does not apply to
+    /// requests that cannot be retried, nor to the last attempt: [`timeout`](Self::timeout) does.
+    /// Default none.
     pub per_try_timeout: Option<Duration>,
     /// The longest wait for response headers before the liveness of the server is checked; see
     /// [`Exchange`](crate::Exchange). `None`: never, and no stall detection. Default 3 s.

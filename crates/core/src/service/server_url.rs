@@ -201,7 +201,7 @@ pub enum ServerUrlError {
     /// Not a number up to 65535.
     #[error("not a hostname or URL: invalid port number")]
     Port,
-    /// A scheme other than `http` and `https`.
+    /// A scheme other than `http` and `https`, or one of another protocol without a port.
     #[error("scheme `{0}` is not supported")]
     Scheme(String),
     /// `user:password@`, which would be lost or leak into logs.
