@@ -2,10 +2,12 @@
 
 use std::fs::{self, File};
 use std::net::TcpListener;
+use std::ops::Range;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -120,9 +122,18 @@ fn repository() -> PathBuf {
 }
 
 /// Returns a free port, or a free address of this machine, for each one.
+///
+/// A page may compile a program before it uses a port. So the ports are none that the kernel gives
+/// to connections of other programs meanwhile (on Linux, those from 32,768 on).
 fn free(addresses: &[&str]) -> Vec<(String, String)> {
-    let bound = addresses.iter().map(|address| (*address, TcpListener::bind("127.0.0.1:0").expect("a free port")));
-    let bound: Vec<_> = bound.collect();
+    const PORTS: Range<u16> = 10_000..32_000;
+
+    // Processes start at different ports, and tests of one process continue where others ended.
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let first = u16::try_from(std::process::id() % u32::from(PORTS.end - PORTS.start)).expect("a small number");
+    let next = || PORTS.start + (first + NEXT.fetch_add(1, Ordering::Relaxed)) % (PORTS.end - PORTS.start);
+    let bind = || std::iter::repeat_with(next).find_map(|port| TcpListener::bind(("127.0.0.1", port)).ok());
+    let bound: Vec<_> = addresses.iter().map(|address| (*address, bind().expect("a free port"))).collect();
     let addr = |listener: &TcpListener| listener.local_addr().expect("an address");
     let replacement = |(address, listener): (&str, &TcpListener)| match address.contains(':') {
         true => addr(listener).to_string(),
