@@ -20,8 +20,9 @@ const FAILED: Metric = Metric::lower("failed requests", "");
 pub(crate) const METRICS: &[Metric] = &[WORST, P99, FAILED];
 
 const SERVICES: usize = 1000;
-/// At 2 ms each: two seconds, longer than the file is checked for changes.
-const REQUESTS: usize = 1000;
+/// At 2 ms each: three seconds. `serve` applies a change that is the same in two polls, of which it
+/// makes one per second.
+const REQUESTS: usize = 1500;
 
 /// Measures rounds with and without a reload in turns, in one process.
 pub(crate) async fn measure(options: &Options, sheet: &mut Sheet) -> Result<()> {
