@@ -132,15 +132,15 @@ impl Fleet {
     pub(super) fn share(fleet: &Rc<Self>, sharing: Sharing, new_pool: impl Fn() -> Pool) {
         let new_store = || Rc::new(RefCell::new(Store::new(new_pool(), &sharing)));
         let sites = fleet.isolates.len().div_ceil(fleet.site_size);
-        let stores: Vec<_> = (0..if sharing.is_per_site() { sites } else { 1 }).map(|_| new_store()).collect();
+        let stores: Vec<_> = (0..if sharing.is_per_site { sites } else { 1 }).map(|_| new_store()).collect();
         // In this order, a version has what the monitor and the isolates wrote at the same time.
-        if let Some(monitor) = sharing.get_monitor() {
+        if let Some(monitor) = sharing.monitor {
             for store in &stores {
                 fleet.spawner.spawn(Rc::clone(fleet).monitor(monitor, Rc::new(new_pool()), sharing, Rc::clone(store)));
             }
         }
         for isolate in 0..fleet.isolates.len() {
-            let store = if sharing.is_per_site() { stores.get(fleet.site(isolate)) } else { stores.first() };
+            let store = if sharing.is_per_site { stores.get(fleet.site(isolate)) } else { stores.first() };
             let Some(store) = store.map(Rc::clone) else { continue };
             fleet.spawner.spawn(Rc::clone(fleet).exchange(isolate, sharing, store));
         }
@@ -150,12 +150,12 @@ impl Fleet {
     async fn exchange(self: Rc<Self>, isolate: usize, sharing: Sharing, store: Rc<RefCell<Store>>) {
         let Some(pool) = self.isolates.get(isolate) else { return };
         let share = f64::from(u32::try_from(isolate).unwrap_or_default()) / self.isolates.len() as f64;
-        self.clock.sleep(sharing.period().mul_f64(share)).await;
+        self.clock.sleep(sharing.period.mul_f64(share)).await;
         loop {
-            self.clock.sleep(sharing.period()).await;
+            self.clock.sleep(sharing.period).await;
             let now = self.clock.now();
             let mut store = store.borrow_mut();
-            if sharing.has_reports() {
+            if sharing.has_reports {
                 store.write(&pool.update(|state| state.export(&self.suffix(isolate))), now);
                 store.publish(now);
             }
@@ -182,7 +182,7 @@ impl Fleet {
                 let mut store = store.borrow_mut();
                 store.write(&pool.update(|state| state.export("monitor")), now);
                 store.publish(now);
-                if sharing.has_reports()
+                if sharing.has_reports
                     && let Some(snapshot) = store.read(now)
                 {
                     pool.update(|state| state.merge(snapshot, now));

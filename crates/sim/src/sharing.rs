@@ -8,11 +8,14 @@ use tunnel_balancer_core::{Pool, Snapshot, Timestamp};
 /// A store that isolates read, and may write: a model of the modes of `health_sharing`.
 #[derive(Clone, Copy, Debug)]
 pub struct Sharing {
-    period: Duration,
+    /// The time between two exchanges of an isolate.
+    pub(super) period: Duration,
     delay: Duration,
-    is_per_site: bool,
-    has_reports: bool,
-    monitor: Option<Monitor>,
+    /// Whether each site has a store of its own.
+    pub(super) is_per_site: bool,
+    /// Whether isolates also write.
+    pub(super) has_reports: bool,
+    pub(super) monitor: Option<Monitor>,
 }
 
 /// A process without requests that probes all servers and writes to the store.
@@ -58,22 +61,6 @@ impl Sharing {
     #[must_use]
     pub const fn cron(self, site: usize, period: Duration, length: Duration) -> Self {
         Self { monitor: Some(Monitor { site, runs: Some((period, length)) }), ..self }
-    }
-
-    pub(super) const fn period(&self) -> Duration {
-        self.period
-    }
-
-    pub(super) const fn is_per_site(&self) -> bool {
-        self.is_per_site
-    }
-
-    pub(super) const fn has_reports(&self) -> bool {
-        self.has_reports
-    }
-
-    pub(super) const fn get_monitor(&self) -> Option<Monitor> {
-        self.monitor
     }
 }
 
