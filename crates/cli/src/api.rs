@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue, LOCATION, USER_AGENT};
 use http::{Method, Request};
 use serde_json::Value;
-use tunnel_balancer_core::{ServerUrl, ServerUrlError};
+use tunnel_balancer_core::{ServerUrl, domain_to_ascii};
 use tunnel_balancer_native::{ApiResponse, call_api};
 use tunnel_balancer_state::control::{CONTROL_PATH, Command};
 
@@ -55,9 +55,9 @@ impl Target {
     /// # Errors
     /// If it is invalid.
     pub(crate) fn parse(text: &str, kind: &Kind) -> Result<Self, String> {
-        let url: ServerUrl = text.parse().map_err(|error: ServerUrlError| error.to_string())?;
+        let url = ServerUrl::parse_with(text, &domain_to_ascii).map_err(|error| error.to_string())?;
         if url.base_path().is_empty() {
-            return url.target(kind.path).parse().map(Self).map_err(|error: ServerUrlError| error.to_string());
+            return Self::parse(&url.target(kind.path), kind);
         }
         Ok(Self(url))
     }

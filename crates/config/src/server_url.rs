@@ -37,10 +37,10 @@ fn url(
     if let Some((message, hint)) = slips::in_host(authority) {
         return Err(Report::new(Code::InvalidUrl, format!("the hostname {message}")).hint(hint));
     }
-    let url = ServerUrl::parse_with(text, to_ascii).map_err(|error| malformed(&error))?;
     if let Some((message, hint)) = port_error(authority) {
         return Err(Report::new(Code::InvalidUrl, format!("the address {message}")).hint(hint));
     }
+    let url = ServerUrl::parse_with(text, to_ascii).map_err(|error| malformed(&error))?;
     let Some(host) = normalize_host(url.authority()).filter(|host| is_well_formed(host)) else {
         let report = Report::new(Code::InvalidUrl, format!("{} is not a hostname", backticked(url.authority())));
         let wildcard = "write one full hostname: wildcards are not supported";

@@ -31,6 +31,8 @@ impl Service {
         let prefix = self.strip_prefix.as_deref();
         valid(prefix.is_none_or(Self::is_path), "strip_prefix", "a path such as `/api`")?;
         valid(self.fallback.as_deref().is_none_or(Self::is_fallback), "fallback", "an absolute URL")?;
+        let is_own = self.forced.is_none_or(|id| self.server(id).is_some());
+        valid(is_own, "forced", "the id of a server of the service")?;
         if let Policy::Hash(HashOn::Header(name) | HashOn::Cookie(name)) = &self.policy {
             valid(headers::is_token(name), "policy.hash", "the name of a header or a cookie")?;
         }
@@ -228,7 +230,9 @@ mod tests {
             ("every server has `backup: true`", |it| {
                 it.servers_mut().iter_mut().for_each(|server| server.backup = true)
             }),
-            ("two servers have the name `a`", |it| it.servers_mut()[1].name = "a".to_owned()),
+            ("two servers have the name `a`: set `Server::name` of one of them", |it| {
+                it.servers_mut()[1].name = "a".to_owned()
+            }),
             ("duplicate server `https://a.example.com`", |it| it.servers_mut()[1].url = it.servers()[0].url.clone()),
         ];
         for (expected, change) in table {

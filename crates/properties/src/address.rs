@@ -1,6 +1,6 @@
 //! The address of a server.
 
-use tunnel_balancer_core::{ServerUrl, ServerUrlError};
+use tunnel_balancer_core::{ServerUrl, ServerUrlError, domain_to_ascii};
 use url::Url;
 
 pub(crate) const SEEDS: &[&str] = &[
@@ -10,6 +10,10 @@ pub(crate) const SEEDS: &[&str] = &[
     "http://\\\\a.example:443\\base\\",
     "https:///a.example:",
     "https:/\n/a.example",
+    "https:/a.example",
+    "a.example:0",
+    "a..example",
+    ".",
     "a.example:8443/A/./b/../%2E%2e/c//",
     "a.example/a//../b/.%2e/../..//c/.",
     "a.example/\u{fc} \"%7e{}|^`<>[]'",
@@ -41,21 +45,31 @@ pub(crate) const SEEDS: &[&str] = &[
 ];
 
 /// Checks that the address of a server is parsed as by the `url` crate, which implements the URL
-/// Standard. Only an empty user name is accepted by that crate alone. It also keeps `c:` of
-/// `/c:/..`, which the standard does for files alone.
+/// Standard. An empty user name, an empty label and the port 0 are accepted by that crate alone. It
+/// also keeps `c:` of `/c:/..`, which the standard does for files alone.
 pub fn address(text: &str) {
     let plain = text.replace(['\t', '\n', '\r'], "");
     let is_drive = |part: &str| part.len() == 2 && part.ends_with([':', '|']);
     if plain.split(['/', '\\']).any(is_drive) {
         return;
     }
-    let with_scheme = if text.contains("://") { text.trim().to_owned() } else { format!("https://{}", text.trim()) };
+    let plain = plain.trim();
+    let with_scheme = if plain.contains("://") {
+        plain.to_owned()
+    } else if plain.contains(":/") || plain.contains(":\\") {
+        "no separator".to_owned()
+    } else {
+        format!("https://{plain}")
+    };
     let expected = Url::parse(&with_scheme).ok().filter(|url| {
         let has_credentials = !url.username().is_empty() || url.password().is_some();
         let is_web = matches!(url.scheme(), "https" | "http");
-        is_web && !has_credentials && url.query().is_none() && url.fragment().is_none()
+        let host = url.host_str().unwrap_or_default();
+        let has_empty_label = host.strip_suffix('.').unwrap_or(host).split('.').any(str::is_empty);
+        let is_reachable = url.port() != Some(0) && !has_empty_label;
+        is_web && is_reachable && !has_credentials && url.query().is_none() && url.fragment().is_none()
     });
-    let parsed = text.parse::<ServerUrl>();
+    let parsed = ServerUrl::parse_with(text, &domain_to_ascii);
     if parsed != Err(ServerUrlError::Credentials) {
         let expected = expected.map(|url| url.as_str().trim_end_matches('/').to_owned());
         assert_eq!(parsed.ok().map(|url| url.to_string()), expected, "{text:?}");

@@ -1,6 +1,6 @@
 //! The target URL of a request.
 
-use tunnel_balancer_core::ServerUrl;
+use tunnel_balancer_core::{ServerUrl, domain_to_ascii};
 use url::Url;
 
 pub(crate) const SEEDS: &[&str] = &[
@@ -38,7 +38,7 @@ pub fn target(text: &str) {
         keeps_its_host(&server.parse().expect("a server's address"), text);
     }
     if let Some((server, path)) = text.split_once('\n')
-        && let Ok(server) = server.parse::<ServerUrl>()
+        && let Ok(server) = ServerUrl::parse_with(server, &domain_to_ascii)
     {
         assert_eq!(server.to_string().parse().as_ref(), Ok(&server), "{server} is in normal form");
         keeps_its_host(&server, path);

@@ -15,7 +15,10 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// Creates a pool without state. `seed` decides everything that is random.
+    /// Creates a pool without state. `seed` decides everything that is random: selections, and the
+    /// jitter of probes. Pools with equal seeds that are used equally decide equally, which a test
+    /// needs. Processes with the same servers should have different seeds, such as random ones, so
+    /// that they do not all select the same server.
     pub fn new(service: Service, seed: u64) -> Self {
         let service = Arc::new(service);
         let tokens =
@@ -24,8 +27,8 @@ impl Pool {
     }
 
     /// Creates a pool of the servers at these addresses, with default settings: failover in the
-    /// order of the list, probes, ejection and retries. [`Service::of`] and [`Pool::new`] create
-    /// one with other settings.
+    /// order of the list, probes, ejection and retries. The seed is 0. [`Service::of`] and
+    /// [`Pool::new`] create one with other settings.
     ///
     /// ```
     /// use tunnel_balancer_core::Pool;

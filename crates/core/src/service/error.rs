@@ -19,7 +19,7 @@ pub enum ServiceError {
         error: ServerUrlError,
     },
     /// Two servers have this name, by which logs and the header `X-Served-By` identify them.
-    #[error("two servers have the name `{0}`")]
+    #[error("two servers have the name `{0}`: set `Server::name` of one of them")]
     DuplicateName(String),
     /// The address of another server.
     #[error("duplicate server `{0}`")]

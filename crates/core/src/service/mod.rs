@@ -125,8 +125,11 @@ pub enum Writes {
 }
 
 impl Service {
-    /// Creates a service with default settings. `address` is a host, or host and path:
-    /// `example.com/api`.
+    /// Creates a service with default settings.
+    ///
+    /// `address` is the public one, by which [`Services`](crate::Services) routes requests: a host,
+    /// or host and path such as `example.com/api`. A client, which has no public address, uses any
+    /// name: it is in logs, and in the tokens of affinity.
     ///
     /// # Errors
     /// If there is no server, or more than [`ServerSet::CAPACITY`].
@@ -161,7 +164,7 @@ impl Service {
     }
 
     /// Creates a service with default settings from the addresses of its servers, or from servers
-    /// with settings of their own.
+    /// with settings of their own. `address` is that of the service: see [`new`](Self::new).
     ///
     /// Servers with the same default name, such as the ports of one host, are named by host and
     /// port.
@@ -179,7 +182,7 @@ impl Service {
     /// assert_eq!(service.servers()[1].name, "10.0.0.2:8080");
     ///
     /// let error = Service::of("app.example.com", ["a.example.com", "ftp://b.example.com"]).unwrap_err();
-    /// assert_eq!(error.to_string(), "server 2: scheme `ftp` is not supported");
+    /// assert_eq!(error.to_string(), "server 2: scheme `ftp` has no default port: write `ftp://HOST:PORT`");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///

@@ -18,7 +18,9 @@ pub struct RetrySettings {
     pub timeout: Duration,
     /// A limit for each attempt after which another server can still be tried. It also aborts slow
     /// responses of healthy servers, but none while no server responds. It does not apply to
-    /// requests that cannot be retried, nor to the last attempt: [`timeout`](Self::timeout) does.
+    /// requests that cannot be retried after it, such as a `POST` and every
+    /// [write](crate::RequestMeta::write), nor to the last attempt: for them,
+    /// [`timeout`](Self::timeout) is the only limit.
     /// Default none.
     pub per_try_timeout: Option<Duration>,
     /// The longest wait for response headers before the liveness of the server is checked; see

@@ -100,9 +100,9 @@ impl fmt::Debug for ServerHeader {
 impl TryFrom<&str> for Server {
     type Error = ServerUrlError;
 
-    /// Creates a server with default settings: see [`Server::new`] and [`ServerUrl::parse_any`].
+    /// Creates a server with default settings: see [`Server::new`].
     fn try_from(url: &str) -> Result<Self, ServerUrlError> {
-        ServerUrl::parse_any(url).map(Self::new)
+        url.parse().map(Self::new)
     }
 }
 
@@ -149,6 +149,9 @@ impl Server {
 
     /// Creates a server with default settings, named after the first label of its hostname:
     /// `chat-a` for `chat-a.example.com`.
+    ///
+    /// Servers of one service have different names. Those that differ in scheme or path alone need
+    /// names of their own.
     ///
     /// A server of another protocol than HTTP is probed by a TCP connection, with the default
     /// intervals.

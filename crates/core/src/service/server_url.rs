@@ -8,8 +8,12 @@ mod parse;
 
 use std::convert::Infallible;
 use std::fmt;
+use std::net::Ipv6Addr;
 
 /// The validated and normalised scheme, host, port and base path of a server.
+///
+/// Parses `host`, `host:port` or an absolute URL. The default scheme is `https`. An address of
+/// another protocol than HTTP has a port: `postgres://10.0.0.1:5432`.
 ///
 /// ```
 /// use tunnel_balancer_core::ServerUrl;
@@ -17,6 +21,10 @@ use std::fmt;
 /// let url: ServerUrl = "chat-a.example.com".parse()?;
 /// assert_eq!(url.target("/rooms?id=7"), "https://chat-a.example.com/rooms?id=7");
 /// assert_eq!(url.target("//evil.example/x"), "https://chat-a.example.com//evil.example/x");
+///
+/// let url: ServerUrl = "postgres://10.0.0.1:5432/app".parse()?;
+/// assert_eq!((url.scheme(), url.host(), url.port()), ("postgres", "10.0.0.1", 5432));
+/// assert!("htps://a.example".parse::<ServerUrl>().is_err(), "no port");
 /// # Ok::<(), tunnel_balancer_core::ServerUrlError>(())
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -30,31 +38,16 @@ pub struct ServerUrl {
 impl ServerUrl {
     const SEPARATOR: &str = "://";
 
-    /// Parses `host`, `host:port` or an absolute URL. The default scheme is `https`.
+    /// Parses the address of an HTTP server: `host`, `host:port` or an absolute URL. The default
+    /// scheme is `https`.
     ///
     /// `to_ascii` returns the ASCII form of an internationalised hostname, or `None` if it is
     /// invalid. [`domain_to_ascii`] does. A host with a function of its own needs no tables.
-    pub fn parse_with(text: &str, to_ascii: &dyn Fn(&str) -> Option<String>) -> Result<Self, ServerUrlError> {
-        parse::parse(text, false, to_ascii)
-    }
-
-    /// Parses an address like [`parse_with`](Self::parse_with), or one of another protocol, with
-    /// its port: `postgres://10.0.0.1:5432`. For programs that send requests of that protocol.
-    ///
-    /// ```
-    /// use tunnel_balancer_core::ServerUrl;
-    ///
-    /// let url = ServerUrl::parse_any("postgres://10.0.0.1:5432/app")?;
-    /// assert_eq!((url.scheme(), url.host(), url.port()), ("postgres", "10.0.0.1", 5432));
-    /// assert_eq!(ServerUrl::parse_any("https://a.example")?.port(), 443);
-    /// assert!(ServerUrl::parse_any("htps://a.example").is_err());
-    /// # Ok::<(), tunnel_balancer_core::ServerUrlError>(())
-    /// ```
     ///
     /// # Errors
     /// If it is invalid.
-    pub fn parse_any(text: &str) -> Result<Self, ServerUrlError> {
-        parse::parse(text, true, &domain_to_ascii)
+    pub fn parse_with(text: &str, to_ascii: &dyn Fn(&str) -> Option<String>) -> Result<Self, ServerUrlError> {
+        parse::parse(text, false, to_ascii)
     }
 
     /// Returns the scheme: `http`, `https`, or that of another protocol.
@@ -143,9 +136,9 @@ impl ServerUrl {
 impl std::str::FromStr for ServerUrl {
     type Err = ServerUrlError;
 
-    /// Parses an address like [`ServerUrl::parse_with`], with [`domain_to_ascii`].
+    /// Parses an address of any protocol, with [`domain_to_ascii`].
     fn from_str(text: &str) -> Result<Self, ServerUrlError> {
-        Self::parse_with(text, &domain_to_ascii)
+        parse::parse(text, true, &domain_to_ascii)
     }
 }
 
@@ -183,9 +176,15 @@ pub enum ServerUrlError {
     /// No scheme before the first `:`.
     #[error("not a hostname or URL: invalid scheme")]
     NoScheme,
+    /// No `//` after the `:` of the scheme.
+    #[error("not a hostname or URL: expected `://` after the scheme")]
+    Separator,
     /// No host.
     #[error("not a hostname or URL: empty host")]
     NoHost,
+    /// Two dots in a row, or one at the start.
+    #[error("not a hostname or URL: empty label in the host")]
+    EmptyLabel,
     /// A character that no host has.
     #[error("not a hostname or URL: invalid character in the host")]
     HostCharacter,
@@ -198,12 +197,18 @@ pub enum ServerUrlError {
     /// Brackets around something else.
     #[error("not a hostname or URL: invalid IPv6 address")]
     Ipv6,
-    /// Not a number up to 65535.
+    /// An IPv6 address without brackets, so that its last part could be a port.
+    #[error("an IPv6 address needs brackets: write `http://[{0}]`")]
+    Ipv6Brackets(Ipv6Addr),
+    /// Not a number from 1 to 65535.
     #[error("not a hostname or URL: invalid port number")]
     Port,
-    /// A scheme other than `http` and `https`, or one of another protocol without a port.
+    /// A scheme other than `http` and `https`.
     #[error("scheme `{0}` is not supported")]
     Scheme(String),
+    /// A scheme other than `http` and `https` without a port.
+    #[error("scheme `{0}` has no default port: write `{0}://HOST:PORT`")]
+    MissingPort(String),
     /// `user:password@`, which would be lost or leak into logs.
     #[error("a user name or password in the URL is not allowed")]
     Credentials,

@@ -17,22 +17,32 @@ pub(super) fn parse(
     any_scheme: bool,
     to_ascii: &dyn Fn(&str) -> Option<String>,
 ) -> Result<ServerUrl, ServerUrlError> {
-    let text = text.trim();
-    let text = if text.contains(ServerUrl::SEPARATOR) { text.into() } else { Cow::Owned(format!("https://{text}")) };
-    let text = text.trim_matches(|c| c <= ' ').replace(['\t', '\n', '\r'], "");
-    let (scheme, rest) = text.split_once(':').ok_or(ServerUrlError::NoScheme)?;
+    let text = text.trim().replace(['\t', '\n', '\r'], "");
+    let text = if text.contains(ServerUrl::SEPARATOR) {
+        text
+    } else if text.contains(":/") || text.contains(":\\") {
+        return Err(ServerUrlError::Separator);
+    } else {
+        format!("https://{text}")
+    };
+    let (scheme, rest) = text.trim_matches(|c| c <= ' ').split_once(':').ok_or(ServerUrlError::NoScheme)?;
     let scheme = self::scheme(scheme)?;
-    let is_http = matches!(scheme.as_str(), "http" | "https");
     let rest = rest.trim_start_matches(['/', '\\']);
     let (authority, rest) =
         rest.split_at_checked(rest.find(['/', '\\', '?', '#']).unwrap_or(rest.len())).unwrap_or((rest, ""));
-    let has_port = |authority: &str| authority.rsplit_once(':').is_some_and(|(_, port)| is_number(port, 10));
-    let is_supported = is_http || any_scheme && has_port(authority);
-    if !is_supported {
+    let is_http = matches!(scheme.as_str(), "http" | "https");
+    if !is_http && !any_scheme {
         return Err(ServerUrlError::Scheme(scheme));
     }
     if authority.contains('@') {
         return Err(ServerUrlError::Credentials);
+    }
+    if let Ok(address) = authority.parse() {
+        return Err(ServerUrlError::Ipv6Brackets(address));
+    }
+    let has_port = authority.rsplit_once(':').is_some_and(|(_, port)| is_number(port, 10));
+    if !is_http && !has_port {
+        return Err(ServerUrlError::MissingPort(scheme));
     }
     let authority = self::authority(authority, &scheme, to_ascii)?;
     if let Some(end) = rest.find(['?', '#']) {
@@ -66,6 +76,7 @@ fn authority(text: &str, scheme: &str, to_ascii: &dyn Fn(&str) -> Option<String>
     let Some(port) = port.strip_prefix(':').filter(|port| !port.is_empty()) else { return Ok(host) };
     let port = if is_number(port, 10) { port.parse::<u16>().ok() } else { None };
     match (port.ok_or(ServerUrlError::Port)?, scheme) {
+        (0, _) => Err(ServerUrlError::Port),
         (80, "http") | (443, "https") => Ok(host),
         (port, _) => Ok(format!("{host}:{port}")),
     }
@@ -90,7 +101,10 @@ fn host(text: &str, to_ascii: &dyn Fn(&str) -> Option<String>) -> Result<String,
     }
     let labels = name.strip_suffix('.').unwrap_or(&name);
     let last = labels.rsplit('.').next().unwrap_or_default();
-    if is_number(last, 10) || ipv4_number(last).is_some() { ipv4(labels).ok_or(ServerUrlError::Ipv4) } else { Ok(name) }
+    if is_number(last, 10) || ipv4_number(last).is_some() {
+        return ipv4(labels).ok_or(ServerUrlError::Ipv4);
+    }
+    if labels.split('.').any(str::is_empty) { Err(ServerUrlError::EmptyLabel) } else { Ok(name) }
 }
 
 /// Returns whether a host cannot contain this byte.
@@ -191,6 +205,7 @@ mod tests {
             ("http://\\\\a.example:443\\base\\", "http://a.example:443/base"),
             ("https://a.example:0443", "https://a.example"),
             ("https:///a.example:", "https://a.example"),
+            ("https:/\n/a.example", "https://a.example"),
             ("a.example:8443/A/./b/../%2E%2e/c//", "https://a.example:8443/c"),
             ("a.example/\u{fc} \"%7e{", "https://a.example/%C3%BC%20%22%7e%7B"),
             ("a_b-c.%45xample", "https://a_b-c.example"),
@@ -219,9 +234,11 @@ mod tests {
             ("%2f", E::HostCharacter),
             ("%ff", E::HostCharacter),
             ("a b", E::HostCharacter),
+            ("\0/a", E::HostCharacter),
             ("a^b", E::HostCharacter),
             ("\u{fc}.example", E::DomainName),
             ("XN--a.example", E::DomainName),
+            ("a..b", E::EmptyLabel),
             ("a.256", E::Ipv4),
             ("256.0.0.1", E::Ipv4),
             ("1.2.3.256", E::Ipv4),
@@ -233,12 +250,15 @@ mod tests {
             ("[::1", E::Ipv6),
             ("[::1]x", E::Ipv6),
             ("[::g]", E::Ipv6),
+            ("a:0", E::Port),
             ("a:65536", E::Port),
             ("a:+1", E::Port),
             ("a:1:2", E::Port),
             ("ftp://a.example", E::Scheme("ftp".to_owned())),
             ("a/b://c", E::NoScheme),
             ("1a://b", E::NoScheme),
+            ("http:/a", E::Separator),
+            ("::1", E::Ipv6Brackets("::1".parse().unwrap())),
             ("https://user@a.example", E::Credentials),
             ("a.example?b", E::Query),
             ("a.example/b?c#d", E::Query),
