@@ -1,6 +1,7 @@
 //! One request of a host whose callbacks own the I/O.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::attempt::{Attempt, AttemptResult};
 use crate::classify::Failure;
@@ -75,8 +76,8 @@ impl Reservation {
     /// Returns the server of the attempt in flight, or else starts the next attempt.
     ///
     /// # Errors
-    /// The reply for the client, if no server is left.
-    pub fn select(&mut self, now: Timestamp) -> Result<&Server, LocalReply> {
+    /// If the request is over: the response to the client.
+    pub fn select(&mut self, now: Timestamp) -> Result<&Server, Finish> {
         self.last = now;
         if let State::New(request) = &self.state {
             let request = request.clone();
@@ -84,13 +85,13 @@ impl Reservation {
             let (next, finish) = split(step);
             self.state = State::Started { exchange: Box::new(exchange), next, in_flight: None, finish };
         }
-        let unavailable = LocalReply::unavailable(std::time::Duration::ZERO);
-        let State::Started { next, in_flight, .. } = &mut self.state else { return Err(unavailable) };
+        let unavailable = Finish::LocalReply(LocalReply::unavailable(Duration::ZERO));
+        let State::Started { next, in_flight, finish, .. } = &mut self.state else { return Err(unavailable) };
         if in_flight.is_none() {
             *in_flight = next.take();
         }
         let server = in_flight.as_ref().and_then(|attempt| self.pool.service().server(attempt.server()));
-        server.ok_or_else(|| self.reply().unwrap_or(unavailable))
+        server.ok_or_else(|| finish.unwrap_or(unavailable))
     }
 
     /// Reports how the attempt in flight ended. Returns whether another server is to be tried.

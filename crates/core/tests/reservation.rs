@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::{Method, StatusCode};
 use tunnel_balancer_core::{
-    EjectionState, Failure, LocalReply, Outcome, Pool, RequestMeta, Reservation, ServerId, Service, Timestamp,
+    EjectionState, Failure, Finish, LocalReply, Outcome, Pool, RequestMeta, Reservation, ServerId, Service, Timestamp,
 };
 
 const CONNECT: Outcome = Outcome::Failed(Failure::Connect);
@@ -18,7 +18,7 @@ fn pool() -> Arc<Pool> {
     Arc::new(Pool::of(["a.example", "b.example"]).unwrap())
 }
 
-fn selected(request: &mut Reservation, now: Timestamp) -> Result<String, LocalReply> {
+fn selected(request: &mut Reservation, now: Timestamp) -> Result<String, Finish> {
     request.select(now).map(|server| server.name.clone())
 }
 
@@ -46,7 +46,7 @@ fn a_request_without_a_server_has_a_reply() {
         assert!(!request.report(CONNECT, at(0)), "a second report, before the next selection");
     }
     assert!(matches!(request.reply(), Some(LocalReply::Unavailable { .. })));
-    assert_eq!(selected(&mut request, at(0)).err(), request.reply());
+    assert_eq!(selected(&mut request, at(0)).err(), request.reply().map(Finish::LocalReply));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Held requests: their place in the queue, and the servers that they try.
 
-use super::{Exchange, Step};
+use super::{Exchange, Finish, Step};
 use crate::attempt::Selection;
 use crate::local_reply::LocalReply;
 use crate::pool::PoolState;
@@ -17,13 +17,15 @@ impl Exchange {
 
     /// Returns whether the last step was returned, or the exchange was abandoned.
     pub const fn is_finished(&self) -> bool {
-        self.finished
+        self.finish.is_some()
     }
 
     /// Ends the exchange of a client that disconnected before the last step. A held request gives
-    /// up its place. After the last step, nothing changes.
+    /// up its place. After the last step, nothing changes. Attempts in flight are still to be
+    /// [canceled](Exchange::cancel).
     pub fn abandon(&mut self, state: &mut PoolState, now: Timestamp) {
-        if !std::mem::replace(&mut self.finished, true) {
+        if self.finish.is_none() {
+            self.finish = Some(Finish::LocalReply(LocalReply::Incomplete));
             let now = state.advance(now);
             self.leave_queue(state);
             state.on_request_canceled(self.started, now);
@@ -78,6 +80,7 @@ impl Exchange {
             state.select(being_tried, &self.request, now)
         })
     }
+
     fn record_candidates(&mut self, tried: ServerSet, state: &PoolState, now: Timestamp) {
         if let Some(trace) = &mut self.trace {
             trace.on_selection(state.candidates(tried, &self.request, now), now);

@@ -17,6 +17,9 @@
 //! the exchange finishes before it, or the client disconnects, [`Exchange::cancel`] it. When the
 //! client disconnects before the last step, [`Exchange::abandon`] the exchange.
 //!
+//! A call at another time is harmless: no result counts twice, and no attempt starts beside another
+//! one or after the end.
+//!
 //! A host that cannot wait between attempts sets [`RequestMeta::can_wait`] to `false`: then there
 //! is no [`Step::Sleep`]. [`Reservation`](crate::Reservation) is such an exchange, for callbacks.
 //!
@@ -85,8 +88,8 @@ pub enum Finish {
 pub struct Exchange {
     request: RequestMeta,
     started: Timestamp,
-    /// Whether the last step was returned, or the client has disconnected.
-    finished: bool,
+    /// The last step, once it was returned or the client has disconnected.
+    finish: Option<Finish>,
     deadline: Timestamp,
     tried: ServerSet,
     attempts: u32,
@@ -125,7 +128,7 @@ impl Exchange {
         let mut exchange = Self {
             request,
             started: now,
-            finished: false,
+            finish: None,
             deadline: now + state.service().retry.timeout,
             tried: ServerSet::EMPTY,
             attempts: 0,
@@ -184,13 +187,19 @@ impl Exchange {
         service.maintenance.then_some(LocalReply::maintenance(rest))
     }
 
-    /// Continues after a [`Step::Sleep`].
+    /// Continues after a [`Step::Sleep`]. While an attempt is in flight, returns [`Step::Await`]
+    /// and starts no other one. After the end, returns [`Step::Finish`] again.
     pub fn resume(&mut self, state: &mut PoolState, now: Timestamp) -> Step {
         let now = state.advance(now);
-        self.next(state, now)
+        match self.finish {
+            Some(finish) => Step::Finish(finish),
+            None if self.in_flight > 0 => Step::Await,
+            None => self.next(state, now),
+        }
     }
 
-    /// Reports how an attempt ended.
+    /// Reports how an attempt ended. After the end of the exchange, only the server's health
+    /// changes, and [`Step::Finish`] is returned again.
     #[expect(clippy::needless_pass_by_value, reason = "an attempt is used up here")]
     pub fn report(
         &mut self,
@@ -203,6 +212,9 @@ impl Exchange {
         let ruling = self.request.rule(result.outcome, &state.service().retry);
         state.on_attempt_finished(attempt.info, result, ruling.impact, now);
         self.in_flight = self.in_flight.saturating_sub(1);
+        if let Some(finish) = self.finish {
+            return Step::Finish(finish);
+        }
         self.last = Some((result, ruling));
         if let Some(trace) = &mut self.trace {
             trace.on_finished(attempt.info, result, ruling, now);
@@ -344,7 +356,7 @@ impl Exchange {
                 matches!(impact, Some(HealthImpact::Failure | HealthImpact::Fatal))
             }
         };
-        self.finished = true;
+        self.finish = Some(finish);
         state.on_request_finished(failed, self.started, now);
         Step::Finish(finish)
     }

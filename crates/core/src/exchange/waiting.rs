@@ -76,6 +76,7 @@ impl Exchange {
         // A held request is sent once per interval.
         let is_paused = self.held_until.is_some() && now.since(self.last_started) < RetrySettings::HOLD_INTERVAL;
         let is_wanted = settings.hedge
+            && self.finish.is_none()
             && !is_paused
             && self.in_flight == 1
             && self.is_attempt_left(state, now)
