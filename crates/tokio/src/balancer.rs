@@ -16,6 +16,7 @@ use crate::BoxError;
 use crate::body::Body;
 use crate::clock::TokioClock;
 use crate::failed::Failed;
+use crate::own;
 use crate::request_body::{BufferGuard, ClientBody, RequestBody};
 use crate::servers::Servers;
 use crate::upstream::{SendError, Upstream};
@@ -45,7 +46,18 @@ pub struct Balancer {
     replay: ReplayBuffer,
 }
 
-/// Probes the servers of a pool until it is dropped.
+/// Probes the servers of a pool until it is dropped. Keep it as long as the client is used:
+///
+/// ```
+/// # use tunnel_balancer_core::Pool;
+/// # use tunnel_balancer_tokio::Balancer;
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let balancer = Balancer::new(Pool::of(["http://10.0.0.1:8080"])?)?;
+/// let _prober = balancer.keep_probing(); // `let _ = ..` would drop it at once.
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 #[must_use = "probing stops when this is dropped"]
 pub struct Prober(JoinHandle<()>);
@@ -72,10 +84,13 @@ impl Balancer {
     /// Creates a client without connections.
     ///
     /// # Errors
-    /// If the root certificates of the machine cannot be read.
+    /// If a server has an address of another protocol than HTTP, or if the root certificates of the
+    /// machine cannot be read.
     pub fn new(pool: impl Into<Arc<Pool>>) -> io::Result<Self> {
+        let pool = pool.into();
+        own::check_protocol(pool.service())?;
         let upstream = Arc::new(Upstream::new(Self::MAX_IDLE)?);
-        let servers = Servers { upstream, pool: pool.into(), clock: TokioClock::new() };
+        let servers = Servers { upstream, pool, clock: TokioClock::new() };
         Ok(Self { servers, replay: ReplayBuffer::default() })
     }
 
@@ -89,7 +104,11 @@ impl Balancer {
         self.servers.clock
     }
 
-    /// Probes the servers without traffic, too. Otherwise probes run beside requests.
+    /// Probes the servers without traffic, too, until the result is dropped. Otherwise probes run
+    /// beside requests.
+    ///
+    /// # Panics
+    /// Outside of a runtime of tokio.
     pub fn keep_probing(&self) -> Prober {
         let servers = self.servers.clone();
         Prober::spawn(async move { keep_probing(&servers.pool, &servers, &servers.clock).await })

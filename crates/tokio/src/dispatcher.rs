@@ -1,19 +1,20 @@
 //! Requests of other protocols than HTTP.
 
 use std::future::Future;
+use std::io;
 use std::sync::Arc;
 
 use http::StatusCode;
-use tokio::net::TcpStream;
 use tunnel_balancer_core::{
-    AttemptInfo, Clock as _, Failure, HttpClient, Pool, ProbeRequest, RequestMeta, Server, UpstreamError, forward,
-    keep_probing, run_probes,
+    AttemptInfo, Clock as _, Failure, HealthCheck, HttpClient, Pool, ProbeKind, ProbeRequest, RequestMeta, Server,
+    ServerUrl, Service, UpstreamError, forward, keep_probing, run_probes,
 };
 
 use crate::balancer::Prober;
 use crate::clock::TokioClock;
-use crate::error;
 use crate::failed::Failed;
+use crate::own;
+use crate::upstream::Upstream;
 
 /// Selects a server for requests of any protocol, and sends a failed one to another server. Clones
 /// share the pool.
@@ -29,7 +30,7 @@ use crate::failed::Failed;
 /// let servers = [down.local_addr()?, up.local_addr()?].map(|address| format!("tcp://{address}"));
 /// drop(down);
 ///
-/// let dispatcher = Dispatcher::new(Pool::of(servers)?);
+/// let dispatcher = Dispatcher::new(Pool::of(servers)?)?;
 /// let connection = dispatcher.call(RequestMeta::read(), async |server| {
 ///     TcpStream::connect(server.url.socket_address()).await.map_err(|_| Failure::Connect)
 /// });
@@ -44,11 +45,16 @@ pub struct Dispatcher {
 }
 
 impl Dispatcher {
-    /// Creates a dispatcher for the servers of a pool, such as `tcp://10.0.0.1:5432`. Their health
-    /// checks must be TCP connections, as those of [other protocols](Server::new) are. Servers with
-    /// an HTTP address, or without a scheme, are not probed.
-    pub fn new(pool: impl Into<Arc<Pool>>) -> Self {
-        Self { pool: pool.into(), clock: TokioClock::new() }
+    /// Creates a dispatcher for the servers of a pool, such as `tcp://10.0.0.1:5432`. They are
+    /// probed by TCP connections, and so are servers with an HTTP address. An address without a
+    /// scheme is one of HTTPS, with port 443 unless it has another.
+    ///
+    /// # Errors
+    /// If a health check needs HTTP, as one with a `path` does.
+    pub fn new(pool: impl Into<Arc<Pool>>) -> io::Result<Self> {
+        let pool = pool.into();
+        check_probes(pool.service())?;
+        Ok(Self { pool, clock: TokioClock::new() })
     }
 
     /// Returns the pool, for its status and for changes at run time.
@@ -56,7 +62,16 @@ impl Dispatcher {
         &self.pool
     }
 
-    /// Probes the servers without traffic, too. Otherwise probes run beside requests.
+    /// Returns the clock of the pool.
+    pub const fn clock(&self) -> TokioClock {
+        self.clock
+    }
+
+    /// Probes the servers without traffic, too, until the result is dropped. Otherwise probes run
+    /// beside requests.
+    ///
+    /// # Panics
+    /// Outside of a runtime of tokio.
     pub fn keep_probing(&self) -> Prober {
         let probes = Probes(self.clone());
         Prober::spawn(async move { keep_probing(&probes.0.pool, &probes, &probes.0.clock).await })
@@ -71,7 +86,8 @@ impl Dispatcher {
     ///
     /// A server that accepts connections and never responds passes its probes. Then a request is
     /// waited for until `timeout` of the [retries](tunnel_balancer_core::RetrySettings), 100 s by
-    /// default. Set it to what the protocol needs, and `per_try_timeout` for reads.
+    /// default. Set it to what the protocol needs, and `per_try_timeout` for reads: it has no
+    /// effect on writes, which are not sent again after it.
     ///
     /// # Errors
     /// If no attempt returned a response.
@@ -144,12 +160,13 @@ impl HttpClient for Probes {
         Err(Failure::Local)
     }
 
-    async fn send_probe(&self, _: &Server, _: ProbeRequest) -> Result<(), Failure> {
-        Err(Failure::Local)
+    async fn send_probe(&self, server: &Server, probe: ProbeRequest) -> Result<(), Failure> {
+        let url = probe.url.parse::<ServerUrl>().map_err(|_| Failure::InvalidRequest)?;
+        self.connect(server, &url.socket_address()).await
     }
 
     async fn connect(&self, _: &Server, address: &str) -> Result<(), Failure> {
-        TcpStream::connect(address).await.map(drop).map_err(|error| error::failure(&error))
+        Upstream::connect(address).await.map_err(|error| error.failure())
     }
 
     fn start_probes(&self) {
@@ -173,4 +190,18 @@ impl HttpClient for Probes {
     }
 
     fn discard(&self, (): ()) {}
+}
+
+/// Returns an error for a server whose health check needs more than a connection.
+fn check_probes(service: &Service) -> io::Result<()> {
+    let needs_http = |check: &HealthCheck| {
+        let mut plain = HealthCheck::default();
+        (plain.port, plain.rise, plain.fall) = (check.port, check.rise, check.fall);
+        (plain.interval, plain.unhealthy_interval, plain.timeout) =
+            (check.interval, check.unhealthy_interval, check.timeout);
+        check.kind != ProbeKind::Tcp && *check != plain
+    };
+    let server = service.all().iter().find(|id| service.health_check_of(*id).is_some_and(needs_http));
+    let hint = "a `Dispatcher` probes by TCP connections: set `ProbeKind::Tcp` in its health check";
+    server.and_then(|id| service.server(id)).map_or(Ok(()), |server| Err(own::invalid_server(server, hint)))
 }

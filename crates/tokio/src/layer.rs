@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::future::poll_fn;
+use std::io;
 use std::marker::PhantomData;
 use std::pin::pin;
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use crate::error;
 use crate::failed::Failed;
 use crate::own;
 use crate::tower::BoxFuture;
+use crate::upstream::Upstream;
 
 /// A layer that selects the server of each request, around a client that sends requests to the
 /// absolute URL in their URI.
@@ -36,8 +38,13 @@ pub struct BalancerLayer {
 
 impl BalancerLayer {
     /// Creates a layer for the servers of a pool.
-    pub fn new(pool: impl Into<Arc<Pool>>) -> Self {
-        Self { pool: pool.into(), clock: TokioClock::new() }
+    ///
+    /// # Errors
+    /// If a server has an address of another protocol than HTTP.
+    pub fn new(pool: impl Into<Arc<Pool>>) -> io::Result<Self> {
+        let pool = pool.into();
+        own::check_protocol(pool.service())?;
+        Ok(Self { pool, clock: TokioClock::new() })
     }
 }
 
@@ -152,6 +159,10 @@ where
 
     async fn send_probe(&self, _: &Server, probe: ProbeRequest) -> Result<Response<R>, InnerError> {
         self.request(probe.try_into().map_err(|_| InnerError::NotSent(Failure::InvalidRequest))?).await
+    }
+
+    async fn connect(&self, _: &Server, address: &str) -> Result<(), Failure> {
+        Upstream::connect(address).await.map_err(|error| error.failure())
     }
 
     fn start_probes(&self) {

@@ -1,9 +1,26 @@
 //! Requests of this program, as opposed to those of the clients of a proxy.
 
+use std::io;
+
 use http::header::{HOST, HeaderName, HeaderValue};
 use http::{HeaderMap, Method, Uri};
 use tunnel_balancer_core::headers::HeaderFields;
 use tunnel_balancer_core::{Body, Failure, HostHeader, Policy, RequestMeta, Server, Service};
+
+/// Returns an error for a server with an address of another protocol than HTTP.
+pub(crate) fn check_protocol(service: &Service) -> io::Result<()> {
+    let other = service.servers().iter().find(|server| !server.url.is_http());
+    other.map_or(Ok(()), |server| {
+        let scheme = server.url.scheme();
+        let hint = "use a `Dispatcher` for other protocols";
+        Err(invalid_server(server, &format!("expected an `http` or `https` address, found `{scheme}`: {hint}")))
+    })
+}
+
+/// Returns the error of a server that a client cannot use.
+pub(crate) fn invalid_server(server: &Server, message: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, format!("server `{}`: {message}", server.name))
+}
 
 /// Returns what decides about retries, and about the selection by hash.
 pub(crate) fn meta(service: &Service, method: &Method, uri: &Uri, headers: &HeaderMap, body: Body) -> RequestMeta {

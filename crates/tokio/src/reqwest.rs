@@ -1,19 +1,26 @@
 //! A client of reqwest whose requests go to one of the servers of a pool.
 
+use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use http::{HeaderName, HeaderValue, StatusCode, Uri};
 use reqwest::{Client, Request, Response, Url};
 use tunnel_balancer_core::{
-    AttemptInfo, Body, Clock as _, Failure, HttpClient, Pool, ProbeRequest, Server, UpstreamError, forward, run_probes,
+    AttemptInfo, Body, Clock as _, Failure, HttpClient, Pool, ProbeRequest, Server, UpstreamError, forward,
+    keep_probing, run_probes,
 };
 
+use crate::balancer::Prober;
 use crate::clock::TokioClock;
 use crate::error;
 use crate::failed::Failed;
 use crate::own;
+use crate::upstream::Upstream;
 
 /// A client of reqwest whose requests go to one of the servers of a pool.
+///
+/// This crate enables no feature of reqwest. A program with `https` servers enables one for TLS,
+/// such as `rustls`, in its own dependency on reqwest 0.13.
 ///
 /// ```no_run
 /// use tunnel_balancer_core::Pool;
@@ -22,8 +29,8 @@ use crate::own;
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 /// let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build()?;
 /// let pool = Pool::of(["http://10.0.0.1:8080", "http://10.0.0.2:8080"])?;
-/// let balancer = ReqwestBalancer::new(client, pool);
-/// let response = balancer.execute(balancer.get("/rooms?id=7").build()?).await?;
+/// let balancer = ReqwestBalancer::new(client, pool)?;
+/// let response = balancer.execute(balancer.get("/rooms?id=7")?.build()?).await?;
 /// println!("{}", response.text().await?);
 /// # Ok(())
 /// # }
@@ -34,8 +41,13 @@ pub struct ReqwestBalancer(Sender);
 impl ReqwestBalancer {
     /// Creates a client that sends requests through `client`. It should not follow redirects: they
     /// would leave the server that was selected.
-    pub fn new(client: Client, pool: impl Into<Arc<Pool>>) -> Self {
-        Self(Sender { client, pool: pool.into(), clock: TokioClock::new() })
+    ///
+    /// # Errors
+    /// If a server has an address of another protocol than HTTP.
+    pub fn new(client: Client, pool: impl Into<Arc<Pool>>) -> io::Result<Self> {
+        let pool = pool.into();
+        own::check_protocol(pool.service())?;
+        Ok(Self(Sender { client, pool, clock: TokioClock::new() }))
     }
 
     /// Returns the pool, for its status and for changes at run time.
@@ -43,11 +55,33 @@ impl ReqwestBalancer {
         &self.0.pool
     }
 
+    /// Returns the clock of the pool.
+    pub const fn clock(&self) -> TokioClock {
+        self.0.clock
+    }
+
+    /// Probes the servers without traffic, too, until the result is dropped. Otherwise probes run
+    /// beside requests.
+    ///
+    /// # Panics
+    /// Outside of a runtime of tokio.
+    pub fn keep_probing(&self) -> Prober {
+        let sender = self.0.clone();
+        Prober::spawn(async move { keep_probing(&sender.pool, &sender, &sender.clock).await })
+    }
+
     /// Starts to build a `GET` request for a path and query. Other requests are built by a client
     /// of reqwest, with any host.
-    pub fn get(&self, path_and_query: &str) -> reqwest::RequestBuilder {
-        let slash = if path_and_query.starts_with('/') { "" } else { "/" };
-        self.0.client.get(["http://", &self.0.pool.service().host, slash, path_and_query].concat())
+    ///
+    /// # Errors
+    /// If it is not a path, such as a URL.
+    pub fn get(&self, path_and_query: &str) -> io::Result<reqwest::RequestBuilder> {
+        if !path_and_query.starts_with('/') {
+            let message = format!("expected a path such as `/rooms?id=7`, found `{path_and_query}`");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+        }
+        // The host is that of the server of each attempt.
+        Ok(self.0.client.get(["http://localhost", path_and_query].concat()))
     }
 
     /// Sends a request to one server, or to several in turn until one responds. The scheme and the
@@ -131,6 +165,10 @@ impl HttpClient for Sender {
             }
         }
         self.client.execute(request).await.map_err(ReqwestError::Client)
+    }
+
+    async fn connect(&self, _: &Server, address: &str) -> Result<(), Failure> {
+        Upstream::connect(address).await.map_err(|error| error.failure())
     }
 
     fn start_probes(&self) {

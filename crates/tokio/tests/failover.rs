@@ -1,13 +1,14 @@
 //! Requests while servers are killed.
 
 use std::error::Error;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use test_server::Server;
-use tunnel_balancer_core::{LocalReply, Outcome, Pool};
-use tunnel_balancer_tokio::{Balancer, Body, Proxy};
+use tunnel_balancer_core::{Clock as _, Health, LocalReply, Outcome, Pool, ProbeKind, Service};
+use tunnel_balancer_tokio::{Balancer, Body, Dispatcher, Proxy};
 
 type Result = std::result::Result<(), Box<dyn Error + Send + Sync>>;
 
@@ -58,10 +59,10 @@ async fn a_failed_request_has_its_attempts() -> Result {
 #[tokio::test]
 async fn a_server_that_returns_is_found_without_traffic() -> Result {
     let (a, b) = (Server::start("a").await, Server::start("b").await);
-    let service = tunnel_balancer_core::Service::of("app.example", [a.url(), b.url()])?.configure(|service| {
+    let service = Service::of("app.example", [a.url(), b.url()])?.configure(|service| {
         let check = service.health_check.as_mut().unwrap();
-        (check.interval, check.unhealthy_interval) = ([std::time::Duration::from_millis(50); 2]).into();
-        check.timeout = std::time::Duration::from_millis(50);
+        (check.interval, check.unhealthy_interval) = ([Duration::from_millis(50); 2]).into();
+        check.timeout = Duration::from_millis(50);
         check.rise = 1;
     })?;
     let balancer = Balancer::new(Pool::new(service, 1))?;
@@ -71,11 +72,11 @@ async fn a_server_that_returns_is_found_without_traffic() -> Result {
     let _a = a.restart("a").await;
     // Only a probe can end the ejection, as no request is sent to the server.
     loop {
-        let status = balancer.pool().update(|state| state.status(tunnel_balancer_core::Clock::now(&balancer.clock())));
+        let status = balancer.pool().update(|state| state.status(balancer.clock().now()));
         if !status.servers[0].is_unavailable() && status.servers[0].last_probe.is_some() {
             break;
         }
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
     assert_eq!(text(balancer.send(request(Method::GET, "")).await?).await, "a: GET /rooms?id=7 \"\"");
     Ok(())
@@ -101,6 +102,57 @@ async fn a_proxy_passes_on_requests_and_replies_by_itself() -> Result {
     let without_host = Request::get("/").body(Body::empty())?;
     assert_eq!(proxy.handle(without_host, None).await.status(), StatusCode::BAD_REQUEST);
     Ok(())
+}
+
+#[tokio::test]
+async fn servers_of_other_protocols_are_rejected() -> Result {
+    let pool = || Pool::of(["http://127.0.0.1:1", "tcp://127.0.0.1:2"]);
+    let expected = "server `127.0.0.1:2`: expected an `http` or `https` address, found `tcp`: \
+                    use a `Dispatcher` for other protocols";
+    assert_eq!(Balancer::new(pool()?).unwrap_err().to_string(), expected);
+    #[cfg(feature = "reqwest")]
+    {
+        let client = reqwest::Client::new();
+        assert_eq!(tunnel_balancer_tokio::ReqwestBalancer::new(client, pool()?).unwrap_err().to_string(), expected);
+    }
+    #[cfg(feature = "tower")]
+    assert_eq!(tunnel_balancer_tokio::BalancerLayer::new(pool()?).unwrap_err().to_string(), expected);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_dispatcher_probes_servers_of_any_address() -> Result {
+    let (a, b) = (Server::start("a").await, Server::start("b").await);
+    let without_scheme = b.url().trim_start_matches("http://").to_owned();
+    let dispatcher = Dispatcher::new(Pool::of([a.url(), without_scheme])?)?;
+    let _prober = dispatcher.keep_probing();
+    all_healthy(dispatcher.pool()).await;
+    Ok(())
+}
+
+#[test]
+fn a_dispatcher_requires_checks_by_connections() -> Result {
+    let service = Service::of("app.example", ["tcp://127.0.0.1:1", "127.0.0.1:2"])?.configure(|service| {
+        service.health_check.as_mut().unwrap().path = "/health".to_owned();
+    })?;
+    assert_eq!(
+        Dispatcher::new(Pool::new(service.clone(), 1)).unwrap_err().to_string(),
+        "server `127.0.0.1:2`: a `Dispatcher` probes by TCP connections: set `ProbeKind::Tcp` in its health check"
+    );
+    let service = service.configure(|service| service.health_check.as_mut().unwrap().kind = ProbeKind::Tcp)?;
+    assert!(Dispatcher::new(Pool::new(service, 1)).is_ok());
+    Ok(())
+}
+
+/// Waits until the probes of all servers have passed.
+async fn all_healthy(pool: &Pool) {
+    let is_healthy = |id| pool.update(|state| state.health(id)) == Health::Healthy;
+    let wait = async {
+        while !pool.service().all().iter().all(is_healthy) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), wait).await.expect("a probe of each server passes");
 }
 
 #[cfg(feature = "tower")]
@@ -130,7 +182,7 @@ mod tower {
     async fn a_layer_selects_the_server_for_another_client() -> Result {
         let (a, b) = (Server::start("a").await, Server::start("b").await);
         let client = Client::builder(TokioExecutor::new()).build_http::<Full<Bytes>>();
-        let mut balanced = BalancerLayer::new(Pool::of([a.url(), b.url()])?).layer(client);
+        let mut balanced = BalancerLayer::new(Pool::of([a.url(), b.url()])?)?.layer(client);
         assert_eq!(text(balanced.call(request(Method::GET, "")).await?).await, "a: GET /rooms?id=7 \"\"");
         a.kill().await;
         assert_eq!(text(balanced.call(request(Method::POST, "order")).await?).await, "b: POST /rooms?id=7 \"order\"");
@@ -146,8 +198,8 @@ mod tower {
 async fn a_client_of_reqwest_selects_the_server() -> Result {
     let (a, b) = (Server::start("a").await, Server::start("b").await);
     let client = reqwest::Client::new();
-    let balancer = tunnel_balancer_tokio::ReqwestBalancer::new(client.clone(), Pool::of([a.url(), b.url()])?);
-    let get = || balancer.get("/rooms?id=7").build();
+    let balancer = tunnel_balancer_tokio::ReqwestBalancer::new(client.clone(), Pool::of([a.url(), b.url()])?)?;
+    let get = || balancer.get("/rooms?id=7").unwrap().build();
     assert_eq!(balancer.execute(get()?).await?.text().await?, "a: GET /rooms?id=7 \"\"");
     a.kill().await;
     let order = client.post("http://any.example/rooms?id=7").body("order").build()?;
@@ -155,5 +207,33 @@ async fn a_client_of_reqwest_selects_the_server() -> Result {
     b.kill().await;
     let failed = balancer.execute(get()?).await.unwrap_err();
     assert!(failed.to_string().contains("connection refused"), "{failed}");
+    Ok(())
+}
+
+#[cfg(feature = "reqwest")]
+#[tokio::test]
+async fn a_client_of_reqwest_probes_without_traffic() -> Result {
+    let (a, b) = (Server::start("a").await, Server::start("b").await);
+    for kind in [ProbeKind::Http, ProbeKind::Tcp] {
+        let service = Service::of("app.example", [a.url(), b.url()])?
+            .configure(|service| service.health_check.as_mut().unwrap().kind = kind)?;
+        let balancer = tunnel_balancer_tokio::ReqwestBalancer::new(reqwest::Client::new(), Pool::new(service, 1))?;
+        let _prober = balancer.keep_probing();
+        all_healthy(balancer.pool()).await;
+        let status = balancer.pool().update(|state| state.status(balancer.clock().now()));
+        assert!(status.servers.iter().all(|server| server.last_probe.is_some()));
+    }
+    Ok(())
+}
+
+#[cfg(feature = "reqwest")]
+#[test]
+fn a_client_of_reqwest_gets_paths_only() -> Result {
+    let pool = Pool::of(["http://127.0.0.1:1"])?;
+    let balancer = tunnel_balancer_tokio::ReqwestBalancer::new(reqwest::Client::new(), pool)?;
+    for path in ["http://other/x", "rooms"] {
+        let error = balancer.get(path).unwrap_err();
+        assert_eq!(error.to_string(), format!("expected a path such as `/rooms?id=7`, found `{path}`"));
+    }
     Ok(())
 }

@@ -13,7 +13,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let (Some(user), Some(sql)) = (arguments.next(), arguments.next()) else {
         return Err("expected a user, a query and servers".into());
     };
-    let servers = Dispatcher::new(Pool::of(arguments)?);
+    let servers = Dispatcher::new(Pool::of(arguments)?)?;
     let mut config = Config::new();
     config.user(&user).dbname("postgres");
     let is_read = sql.trim_start().to_ascii_lowercase().starts_with("select");

@@ -73,7 +73,7 @@ async fn send(stream: &mut TcpStream, kind: u8, body: &[u8]) -> std::io::Result<
 #[tokio::test]
 async fn reads_and_writes_leave_a_killed_primary() -> Result<(), Box<dyn Error>> {
     let (a, b) = (Postgres::start("a", true).await, Postgres::start("b", false).await);
-    let servers = Dispatcher::new(Pool::of([b.url.as_str(), a.url.as_str()])?);
+    let servers = Dispatcher::new(Pool::of([b.url.as_str(), a.url.as_str()])?)?;
     let mut config = Config::new();
     config.user("app");
     let run = async |request: RequestMeta, sql: &str| -> Result<String, Box<dyn Error>> {

@@ -13,7 +13,7 @@ use tunnel_balancer_tokio::ReqwestBalancer;
 pub fn client(servers: impl IntoIterator<Item = String>) -> Result<ReqwestBalancer, Box<dyn Error>> {
     let service = Service::of("rooms", servers)?.configure(|service| service.policy = Policy::RoundRobin)?;
     let client = reqwest::Client::builder().redirect(redirect::Policy::none()).build()?;
-    Ok(ReqwestBalancer::new(client, Pool::new(service, 1)))
+    Ok(ReqwestBalancer::new(client, Pool::new(service, 1))?)
 }
 
 /// Returns the body of a page.
@@ -21,6 +21,6 @@ pub fn client(servers: impl IntoIterator<Item = String>) -> Result<ReqwestBalanc
 /// # Errors
 /// If no server responded.
 pub async fn get(client: &ReqwestBalancer, path: &str) -> Result<String, Box<dyn Error>> {
-    let response = client.execute(client.get(path).build()?).await?;
+    let response = client.execute(client.get(path)?.build()?).await?;
     Ok(response.error_for_status()?.text().await?)
 }
