@@ -3,6 +3,7 @@
 use std::io;
 
 use http::header::{HOST, HeaderName, HeaderValue};
+use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, Uri};
 use tunnel_balancer_core::headers::HeaderFields;
 use tunnel_balancer_core::{Body, Failure, HostHeader, Policy, RequestMeta, Server, Service};
@@ -38,7 +39,7 @@ pub(crate) fn meta(service: &Service, method: &Method, uri: &Uri, headers: &Head
 /// Adds the headers of a server, and returns the URL of a request to it.
 pub(crate) fn prepare(service: &Service, server: &Server, uri: &Uri, headers: &mut HeaderMap) -> Result<Uri, Failure> {
     let target = server.url.target(service.server_path(path_and_query(uri)));
-    let uri = target.parse().ok().filter(|_| server.url.matches(&target)).ok_or(Failure::InvalidRequest)?;
+    let uri = self::uri(&target).filter(|_| server.url.matches(&target)).ok_or(Failure::InvalidRequest)?;
     // The host of the URL is used instead.
     headers.remove(HOST);
     let host = match &server.host_header {
@@ -51,6 +52,18 @@ pub(crate) fn prepare(service: &Service, server: &Server, uri: &Uri, headers: &m
         headers.insert(name, HeaderValue::from_str(value).map_err(|_| Failure::InvalidRequest)?);
     }
     Ok(uri)
+}
+
+/// Returns the URI of a request to a server. One without a path is that of `OPTIONS *`.
+pub(crate) fn uri(target: &str) -> Option<Uri> {
+    let uri: Uri = target.parse().ok()?;
+    let (_, rest) = target.split_once("://")?;
+    if rest.contains('/') {
+        return Some(uri);
+    }
+    let mut parts = uri.into_parts();
+    parts.path_and_query = Some(PathAndQuery::from_static("*"));
+    Uri::from_parts(parts).ok()
 }
 
 fn path_and_query(uri: &Uri) -> &str {

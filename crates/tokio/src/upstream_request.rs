@@ -154,7 +154,7 @@ impl UpstreamRequest {
             Source::Client(proxied) => {
                 proxied.prepare_request(request.headers_mut(), server).map_err(|_| Failure::InvalidRequest)?;
                 let target = proxied.target(server).ok_or(Failure::InvalidRequest)?;
-                target.parse().map_err(|_| Failure::InvalidRequest)?
+                own::uri(&target).ok_or(Failure::InvalidRequest)?
             }
             Source::Program { pool, uri } => own::prepare(pool.service(), server, uri, request.headers_mut())?,
         };

@@ -105,6 +105,18 @@ async fn a_proxy_passes_on_requests_and_replies_by_itself() -> Result {
 }
 
 #[tokio::test]
+async fn options_of_a_whole_server_have_no_path() -> Result {
+    let a = Server::start("a").await;
+    let options = || Request::options("*").header("host", "app.example").body(Body::empty());
+    for (base, expected) in [("", "a: OPTIONS * \"\""), ("/base", "a: OPTIONS /base \"\"")] {
+        let balancer = Balancer::new(Pool::of([a.url() + base])?)?;
+        assert_eq!(text(balancer.send(options()?).await?).await, expected);
+        assert_eq!(text(Proxy::new(balancer).handle(options()?, None).await).await, expected);
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn servers_of_other_protocols_are_rejected() -> Result {
     let pool = || Pool::of(["http://127.0.0.1:1", "tcp://127.0.0.1:2"]);
     let expected = "server `127.0.0.1:2`: expected an `http` or `https` address, found `tcp`: \

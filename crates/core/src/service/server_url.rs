@@ -21,6 +21,7 @@ use std::net::Ipv6Addr;
 /// let url: ServerUrl = "chat-a.example.com".parse()?;
 /// assert_eq!(url.target("/rooms?id=7"), "https://chat-a.example.com/rooms?id=7");
 /// assert_eq!(url.target("//evil.example/x"), "https://chat-a.example.com//evil.example/x");
+/// assert_eq!(url.target("*"), "https://chat-a.example.com");
 ///
 /// let url: ServerUrl = "postgres://10.0.0.1:5432/app".parse()?;
 /// assert_eq!((url.scheme(), url.host(), url.port()), ("postgres", "10.0.0.1", 5432));
@@ -69,8 +70,12 @@ impl ServerUrl {
         self.prefix.get(start..).unwrap_or_default()
     }
 
-    /// Returns the URL of a request for `path_and_query`, which is appended byte for byte.
+    /// Returns the URL of a request for `path_and_query`, which is appended byte for byte. That of
+    /// `OPTIONS *`, which is for the whole server, has no path (RFC 9112, section 3.2.4).
     pub fn target(&self, path_and_query: &str) -> String {
+        if path_and_query == "*" {
+            return self.prefix.clone();
+        }
         let slash = if path_and_query.starts_with('/') { "" } else { "/" };
         [self.prefix.as_str(), slash, path_and_query].concat()
     }
