@@ -24,7 +24,13 @@ pub struct Arrivals {
 
 impl Arrivals {
     /// Sends `rate` `GET` requests per second at equal gaps, from the start of the run to its end.
+    ///
+    /// # Panics
+    /// If the rate is not between 0 and 1e9.
+    #[track_caller]
     pub const fn even(rate: f64) -> Self {
+        // With a higher one, virtual time would not pass between two requests.
+        assert!(rate >= 0.0 && rate <= 1e9, "expected a rate of 0 to 1e9 requests per second");
         let request = ClientRequest::new(RequestMeta::new(Method::GET));
         Self {
             rate,
@@ -39,6 +45,10 @@ impl Arrivals {
 
     /// Sends `rate` `GET` requests per second as a Poisson process, which models many independent
     /// clients.
+    ///
+    /// # Panics
+    /// As [`even`](Self::even).
+    #[track_caller]
     pub fn poisson(rate: f64) -> Self {
         Self { poisson: true, ..Self::even(rate) }
     }

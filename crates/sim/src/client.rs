@@ -31,7 +31,8 @@ impl ClientRequest {
 }
 
 impl Client {
-    /// Creates a client that sends `GET` requests from `from` on, with `pause` in between.
+    /// Creates a client that sends `GET` requests from `from` on, with `pause` in between. Its
+    /// requests start at least 1 ms apart.
     pub const fn new(from: Duration, pause: Duration) -> Self {
         let request = ClientRequest::new(RequestMeta::new(Method::GET));
         Self { from, until: Duration::MAX, pause, request }

@@ -111,7 +111,8 @@ impl Fleet {
         let mut at = client.from;
         while at < client.until {
             Rc::clone(&self).request(self.next_number(), at, client.request.clone()).await;
-            at = self.clock.elapsed() + client.pause;
+            // A reply may take no time.
+            at = (self.clock.elapsed() + client.pause).max(at + Duration::from_millis(1));
         }
     }
 

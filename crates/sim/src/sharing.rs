@@ -29,7 +29,12 @@ pub(super) struct Monitor {
 
 impl Sharing {
     /// Each isolate writes and reads one common store once per `period`.
+    ///
+    /// # Panics
+    /// If the period is zero.
+    #[track_caller]
     pub const fn every(period: Duration) -> Self {
+        assert!(!period.is_zero(), "expected a period longer than 0");
         Self { period, delay: Duration::ZERO, is_per_site: false, has_reports: true, monitor: None }
     }
 

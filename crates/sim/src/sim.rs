@@ -19,6 +19,9 @@ use crate::{Arrivals, Baseline, Behavior, Client, Sharing, Trace};
 ///
 /// A clone runs exactly as the original does, with or without text. Tests keep one to print the
 /// trace of a run that failed.
+///
+/// # Panics
+/// Functions with the name of a server panic if the service has no server with it.
 #[derive(Clone, Debug)]
 pub struct Sim {
     service: Service,
@@ -120,38 +123,52 @@ impl Sim {
     }
 
     /// Sets the behavior of a server from `at` on, for requests and probes.
+    #[track_caller]
     pub fn server(&mut self, at: Duration, name: &str, behavior: Behavior) {
+        self.check_name(name);
         self.client.script(at, name, behavior);
         self.client.script_probes(at, name, behavior);
     }
 
     /// Sets the behavior of a server from `at` on, for probes only.
+    #[track_caller]
     pub fn probes(&mut self, at: Duration, name: &str, behavior: Behavior) {
+        self.check_name(name);
         self.client.script_probes(at, name, behavior);
     }
 
     /// Sets the behavior of a server from `at` on, for requests from these sites.
+    #[track_caller]
     pub fn traffic_from(&mut self, sites: Range<usize>, at: Duration, name: &str, behavior: Behavior) {
+        self.check_name(name);
         self.client.script_sites(at, name, sites, Target::Path(None), behavior);
     }
 
     /// Sets the behavior of a server from `at` on, for probes from these sites.
+    #[track_caller]
     pub fn probes_from(&mut self, sites: Range<usize>, at: Duration, name: &str, behavior: Behavior) {
+        self.check_name(name);
         self.client.script_sites(at, name, sites, Target::Probe, behavior);
     }
 
     /// Sets the behavior of a server from `at` on, for requests with this path only.
+    #[track_caller]
     pub fn path(&mut self, at: Duration, name: &str, path: &'static str, behavior: Behavior) {
+        self.check_name(name);
         self.client.script_path(at, name, path, behavior);
     }
 
     /// Pauses a server for `length`: it accepts requests and probes, and processes none.
+    #[track_caller]
     pub fn pause(&mut self, at: Duration, length: Duration, name: &str) {
+        self.check_name(name);
         self.client.pause(at, length, name);
     }
 
     /// Resets all open connections to a server at `at`.
+    #[track_caller]
     pub fn reset_connections(&mut self, at: Duration, name: &str) {
+        self.check_name(name);
         self.client.reset_connections(at, name);
     }
 
@@ -228,6 +245,17 @@ impl Sim {
         let mut trace = fleet.client.trace.take();
         trace.record.sort();
         trace
+    }
+
+    #[track_caller]
+    fn check_name(&self, name: &str) {
+        let servers = self.service.servers();
+        let names = || servers.iter().map(|server| format!("`{}`", server.name)).collect::<Vec<_>>().join(", ");
+        assert!(
+            servers.iter().any(|server| server.name == name),
+            "unknown server `{name}`: expected one of {}",
+            names()
+        );
     }
 }
 
