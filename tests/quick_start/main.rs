@@ -71,16 +71,16 @@ fn cloudflare() {
 
 /// Without an account and a registry: the packages are those of `cargo xtask npm --folders`, and
 /// wrangler is the real one. A reader stops `wrangler dev` by Ctrl-C, after an edit of the map is
-/// live. The commands of a clone, which compile for minutes, are only looked up.
+/// live. The commands of a clone use what is built for the tests.
 #[test]
 fn readme() {
-    let machine = Machine::new("readme", &["192.168.1.10:80"]);
+    let machine = Machine::new("readme", &["192.168.1.10:80", "8787"]);
     machine.install("npm", include_str!("stand_ins/npm.sh"));
     machine.install("npx", include_str!("stand_ins/npx.sh"));
     machine.install("wrangler", include_str!("stand_ins/wrangler.sh"));
     machine.install("cargo", include_str!("stand_ins/cargo.sh"));
     let server = "
-        export SERVER=192.168.1.10:80
+        export SERVER=192.168.1.10:80 DEMO=8787
         start edited 192.168.1.10:80
         ";
     machine.follow_after(&format!("{START}{server}"), "README.md#Quick start");

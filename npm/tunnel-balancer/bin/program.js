@@ -41,7 +41,7 @@ function program() {
     const known = Object.keys(optionalDependencies).map((it) => it.replace('tunnel-balancer-', ''));
     throw new Error(
       `error: no program for ${process.platform}-${process.arch}, only for ${known.join(', ')}\n` +
-        '  hint: build it with Rust: `cargo install --path crates/cli` in a clone of the repository',
+        '  hint: build it with Rust: `cargo install --locked --path crates/cli` in a clone of the repository',
     );
   }
   let path;
