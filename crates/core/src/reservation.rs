@@ -24,8 +24,9 @@ use crate::time::Timestamp;
 ///    respond: with the response that was reported, or with [`reply`](Self::reply).
 /// 3. When a timer of the host fires while a response is awaited, call [`check`](Self::check). If
 ///    it returns a failure, abort the attempt and report that. A timer of some 250 ms finds a hung
-///    server as early as [`forward`](crate::forward()) does; with the read timeout of the host
-///    alone, it is found when that is over.
+///    server as early as [`forward`](crate::forward()) does. A host with one timer for an attempt
+///    sets it to [`response_timeout`](Self::response_timeout), and reports what `check` returns, or
+///    else [`Failure::Timeout`].
 /// 4. Start the probes that are due ([`PoolState::next_probe`](crate::PoolState::next_probe)) after
 ///    each of these calls, or in the background.
 ///
@@ -73,6 +74,14 @@ impl Reservation {
         Self { pool: pool.into(), state: State::New(request), last: Timestamp::ZERO }
     }
 
+    /// Replaces the request, for a host that does not know it when it creates its state. After the
+    /// first selection, nothing changes.
+    pub fn set_request(&mut self, request: RequestMeta) {
+        if let State::New(old) = &mut self.state {
+            *old = RequestMeta { can_wait: false, ..request };
+        }
+    }
+
     /// Returns the server of the attempt in flight, or else starts the next attempt.
     ///
     /// # Errors
@@ -103,6 +112,13 @@ impl Reservation {
         let step = self.pool.update(|state| exchange.report(state, attempt, result, now));
         (*next, *finish) = split(step);
         next.is_some()
+    }
+
+    /// Returns how long to wait for the response to the attempt that [`select`](Self::select)
+    /// returned, for a host that has one timer for it: see [`Exchange::response_timeout`].
+    pub fn response_timeout(&self, now: Timestamp) -> Duration {
+        let State::Started { exchange, in_flight: Some(attempt), .. } = &self.state else { return Duration::ZERO };
+        self.pool.update(|state| exchange.response_timeout(state, attempt, now))
     }
 
     /// Returns why the attempt in flight should be aborted, if it should be: its server was found

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use http::{Method, StatusCode};
 use tunnel_balancer_core::{
-    EjectionState, Failure, Finish, LocalReply, Outcome, Pool, RequestMeta, Reservation, ServerId, Service, Timestamp,
+    Body, EjectionState, Failure, Finish, LocalReply, Outcome, Pool, RequestMeta, Reservation, ServerId, Service,
+    Timestamp,
 };
 
 const CONNECT: Outcome = Outcome::Failed(Failure::Connect);
@@ -72,6 +73,67 @@ fn a_host_that_cannot_wait_holds_no_request() {
         assert!(!request.report(CONNECT, at(0)));
         assert!(matches!(request.reply(), Some(LocalReply::Unavailable { .. })), "{request:?}");
     }
+}
+
+#[test]
+fn a_slow_response_is_cut_at_most_once_and_only_if_another_server_may_be_faster() {
+    let service = Service::of("app.example", ["a.example", "b.example"]).unwrap();
+    let rest = service.retry.timeout;
+    let check_after = service.retry.liveness_check_after.unwrap();
+    let pool = Arc::new(Pool::new(service, 1));
+    let first = |meta| {
+        let mut request = Reservation::new(Arc::clone(&pool), meta);
+        assert_eq!(request.response_timeout(at(0)), Duration::ZERO, "nothing was selected");
+        assert!(request.select(at(0)).is_ok());
+        (request.response_timeout(at(0)), request)
+    };
+    let (timeout, mut read) = first(RequestMeta::new(Method::GET));
+    assert_eq!((timeout, first(RequestMeta::new(Method::POST)).0), (check_after, rest));
+    assert!(read.report(Outcome::Failed(Failure::Timeout), at(3_000)));
+    assert_eq!(selected(&mut read, at(3_000)).as_deref(), Ok("b"));
+    assert_eq!(read.response_timeout(at(3_000)), rest - Duration::from_secs(3));
+
+    for _ in 0..20 {
+        let mut slow = Reservation::new(Arc::clone(&pool), RequestMeta::new(Method::GET));
+        assert!(slow.select(at(10_000)).is_ok());
+        slow.report(Outcome::Status(StatusCode::OK), at(16_000));
+    }
+    let (timeout, _) = first(RequestMeta::new(Method::GET));
+    assert!((Duration::from_secs(6)..rest).contains(&timeout), "as usual for the server: {timeout:?}");
+    let mut single = Reservation::new(Pool::of(["a.example"]).unwrap(), RequestMeta::new(Method::GET));
+    assert!(single.select(at(0)).is_ok());
+    assert_eq!(single.response_timeout(at(0)), rest);
+}
+
+#[test]
+fn the_request_can_be_set_until_the_first_selection() {
+    let mut request = Reservation::new(pool(), RequestMeta::read());
+    request.set_request(RequestMeta::new(Method::TRACE));
+    assert_eq!(selected(&mut request, at(0)), Err(Finish::LocalReply(LocalReply::MethodNotAllowed)));
+    request.set_request(RequestMeta::read());
+    assert_eq!(selected(&mut request, at(0)), Err(Finish::LocalReply(LocalReply::MethodNotAllowed)));
+}
+
+#[test]
+fn the_headers_of_a_request_show_whether_it_can_be_sent_again() {
+    let body = |method: Method, fields: &[(&'static str, &str)]| {
+        let headers = fields.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
+        RequestMeta::with_headers(method, &headers, 100).body
+    };
+    assert_eq!(body(Method::GET, &[]), Body::Replayable);
+    assert_eq!(body(Method::POST, &[("content-length", "100")]), Body::Replayable);
+    for (method, fields) in [
+        (Method::POST, &[][..]),
+        (Method::POST, &[("content-length", "101")]),
+        (Method::POST, &[("content-length", "1, 1")]),
+        (Method::GET, &[("transfer-encoding", "chunked")]),
+    ] {
+        assert_eq!(body(method, fields), Body::Once, "{fields:?}");
+    }
+    let fields = [("idempotency-key", "7"), ("upgrade", "websocket")];
+    let headers = fields.map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
+    let meta = RequestMeta::with_headers(Method::GET, &headers.into_iter().collect(), 0);
+    assert!(meta.idempotency_key && meta.upgrade);
 }
 
 #[test]

@@ -1,9 +1,8 @@
 //! `cargo run -- 8080 http://127.0.0.1:9001 http://127.0.0.1:9002`
 
 use std::error::Error;
-use std::sync::Arc;
 
-use embed_pingora::{Probes, Proxy};
+use embed_pingora::Proxy;
 use pingora_core::server::Server;
 use pingora_core::services::background::background_service;
 use pingora_proxy::http_proxy_service;
@@ -13,13 +12,12 @@ use tunnel_balancer_tokio::Balancer;
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
     let port = arguments.next().ok_or("expected a port, and servers")?;
-    let balancer = Balancer::new(Pool::of(arguments)?)?;
+    let proxy = Proxy(Balancer::new(Pool::of(arguments)?)?);
     let mut server = Server::new(None)?;
     server.bootstrap();
-    let proxy = Proxy { pool: Arc::clone(balancer.pool()), clock: balancer.clock() };
-    let mut service = http_proxy_service(&server.configuration, proxy);
+    let mut service = http_proxy_service(&server.configuration, proxy.clone());
     service.add_tcp(&format!("127.0.0.1:{port}"));
     server.add_service(service);
-    server.add_service(background_service("probes", Probes(balancer)));
+    server.add_service(background_service("probes", proxy));
     server.run_forever();
 }

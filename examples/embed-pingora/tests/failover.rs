@@ -77,3 +77,30 @@ async fn reads_leave_a_server_that_hangs() -> Result<(), Box<dyn Error>> {
     }
     Ok(())
 }
+
+#[tokio::test]
+async fn slow_responses_are_waited_for() -> Result<(), Box<dyn Error>> {
+    let proxy = Proxy::start(&[start_slow().await?, start_slow().await?]).await;
+    for method in ["POST", "GET"] {
+        assert_eq!(proxy.send(method, "").await?, served("slow"), "{method}");
+    }
+    Ok(())
+}
+
+/// Starts a server that responds after four seconds, and returns its URL.
+async fn start_slow() -> std::io::Result<String> {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    let url = format!("http://{}", listener.local_addr()?);
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                while stream.read(&mut [0; 4096]).await? > 0 {
+                    tokio::time::sleep(Duration::from_secs(4)).await;
+                    stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nslow").await?;
+                }
+                std::io::Result::Ok(())
+            });
+        }
+    });
+    Ok(url)
+}

@@ -1,5 +1,7 @@
 //! Attempts that wait for a response: timeouts, liveness checks and hedges.
 
+use std::time::Duration;
+
 use super::{Exchange, Wait};
 use crate::attempt::{Attempt, Selection};
 use crate::classify::{Failure, Outcome};
@@ -62,6 +64,22 @@ impl Exchange {
         }
         let time = attempt.next_check.min(end).since(now);
         if liveness == Liveness::ProbeDue { Wait::Probe(time) } else { Wait::Sleep(time) }
+    }
+
+    /// Returns how long to wait for the response to an attempt that started at `now`, for a host
+    /// that has one timer for it and cannot go on with the attempt afterwards.
+    ///
+    /// If the request can be sent to another server, that is
+    /// [`liveness_check_after`](RetrySettings::liveness_check_after), or longer for a server whose
+    /// responses usually take longer. Otherwise, and after a timeout, it is the rest of
+    /// [`timeout`](RetrySettings::timeout): a slow response is better than none.
+    pub fn response_timeout(&self, state: &PoolState, attempt: &Attempt, now: Timestamp) -> Duration {
+        let (now, settings) = (now.max(self.started), &state.service().retry);
+        let left = self.deadline.since(now);
+        let timed_out = self.last.is_some_and(|(last, _)| last.outcome == Outcome::Failed(Failure::Timeout));
+        let limit =
+            settings.liveness_check_after.filter(|_| !timed_out && self.can_leave(attempt.server(), state, now));
+        limit.map_or(left, |limit| limit.max(state.usual_response_time(attempt.server())).min(left))
     }
 
     /// Returns a second attempt to run beside `attempt`, if that one waits on a server that is

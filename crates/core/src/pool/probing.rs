@@ -121,6 +121,11 @@ impl PoolState {
         Some(self.servers.get(id.index())?.stall().first_check(limit, last_resort))
     }
 
+    /// Returns the time within which a server usually responds, or zero before its first response.
+    pub(crate) fn usual_response_time(&self, id: ServerId) -> Duration {
+        self.servers.get(id.index()).and_then(|server| server.stall().usual()).unwrap_or_default()
+    }
+
     /// Decides whether a server is alive if an attempt has waited for its response since
     /// `waiting_since`.
     pub(crate) fn check_liveness(&mut self, info: AttemptInfo, waiting_since: Timestamp, now: Timestamp) -> Liveness {

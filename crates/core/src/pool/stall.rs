@@ -75,6 +75,11 @@ impl StallDetector {
         interval.saturating_mul(1 << doublings)
     }
 
+    /// Returns the usual response time; `None` before the first response.
+    pub(super) fn usual(&self) -> Option<Duration> {
+        self.requests.usual()
+    }
+
     /// Returns whether an attempt that has waited for `waited` is within the usual response time.
     pub(super) fn is_usual(&self, waited: Duration) -> bool {
         waited <= self.requests.usual().unwrap_or(Self::UNKNOWN)

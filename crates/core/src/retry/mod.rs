@@ -8,7 +8,8 @@
 mod budget;
 mod hold;
 
-use http::{Method, StatusCode};
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE};
+use http::{HeaderMap, Method, StatusCode};
 
 use crate::classify::{Delivery, Failure, HealthImpact, Outcome, Ruling};
 use crate::server_set::ServerId;
@@ -64,6 +65,20 @@ impl RequestMeta {
             affinity_server: None,
             can_wait: true,
             trace: false,
+        }
+    }
+
+    /// Returns the request with these headers, for a host that can send a body of up to `limit`
+    /// bytes again.
+    pub fn with_headers(method: Method, headers: &HeaderMap, limit: u64) -> Self {
+        let length = headers.get(CONTENT_LENGTH).map(|length| length.to_str().ok()?.parse().ok());
+        let is_streamed = headers.contains_key(TRANSFER_ENCODING) || (length.is_none() && !method.is_safe());
+        let fits = length.unwrap_or(Some(0)).is_some_and(|length: u64| length <= limit);
+        Self {
+            idempotency_key: headers.contains_key("idempotency-key"),
+            upgrade: headers.contains_key(UPGRADE),
+            body: if fits && !is_streamed { Body::Replayable } else { Body::Once },
+            ..Self::new(method)
         }
     }
 
