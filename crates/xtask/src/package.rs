@@ -7,6 +7,11 @@ use crate::process::{capture, run};
 use crate::workspace::Workspace;
 
 /// Packs all libraries, and builds each from its packed files.
+///
+/// They are named, because `cargo package --workspace` also packs packages that are not published.
+/// Those depend on each other, and cargo 1.95 searches the dependencies of a package among the
+/// published ones alone: "no matching package named `tunnel-balancer-tests` found". `cargo publish
+/// --workspace` skips them.
 pub(crate) fn check(workspace: &Workspace) -> Result<(), Failure> {
     let metadata = capture(&mut workspace.cargo(&["metadata", "--no-deps", "--format-version", "1"]))?;
     let metadata: Value =
