@@ -3,13 +3,15 @@
 //! The steps are those of `worker-build`, but the entry of the Worker is `js/entry.js`: that of
 //! `worker-build` makes an object and several proxies for each request.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use serde_json::{Value as Json, json};
 use tunnel_balancer_config::{Platform, SourceFile, parse_for};
 
 use crate::cli::BuildOptions;
@@ -62,7 +64,9 @@ pub(crate) fn build(workspace: &Workspace, options: &BuildOptions) -> Result<(),
     if options.debug {
         copy(&generated.join(WASM), &output.join(WASM))?;
     } else {
-        optimize(workspace, &generated.join(WASM), &output.join(WASM))?;
+        let used = generated.join("used.wasm");
+        remove_unused(workspace, &output.join(SCRIPT), &generated.join(WASM), &used)?;
+        optimize(workspace, &used, &output.join(WASM))?;
     }
     check_size(&output, options)?;
     // Below the output of the compiler, which would bury them.
@@ -106,17 +110,48 @@ fn generate(workspace: &Workspace, tools: &Tools, module: &Path) -> Result<PathB
 
 /// Writes all JavaScript into one file. The module stays beside it.
 fn bundle(workspace: &Workspace, generated: &Path, output: &Path) -> Result<(), Failure> {
-    // esbuild does not know the newer form, whose result is the same.
     let script = generated.join("index.js");
     let text = fs::read_to_string(&script).map_err(|error| Failure::io("cannot read", &script, &error))?;
-    fs::write(&script, text.replacen("import source ", "import ", 1))
-        .map_err(|error| Failure::io("cannot write", &script, &error))?;
+    // esbuild does not know the newer form, whose result is the same.
+    let text = text.replacen("import source ", "import ", 1);
+    fs::write(&script, without_side_effects(&text)).map_err(|error| Failure::io("cannot write", &script, &error))?;
     copy(&workspace.root().join("crates/worker/js/entry.js"), &generated.join("entry.js"))?;
     let mut esbuild = Command::new(workspace.npm_program("esbuild"));
     esbuild.arg(generated.join("entry.js")).arg(format!("--outfile={}", output.join(SCRIPT).display()));
     // wasm-bindgen repeats a key in an object, which would be a warning.
     esbuild.args(["--bundle", "--minify", "--format=esm", "--log-level=error"]);
     run(esbuild.arg(format!("--external:./{WASM}")))
+}
+
+/// Removes what keeps esbuild from leaving out the classes of the crate `worker` that the Worker
+/// does not use: methods for `using` declarations, and calls that esbuild does not know.
+fn without_side_effects(script: &str) -> String {
+    let lines = script.lines().filter(|line| !line.starts_with("if (Symbol.dispose)"));
+    let text: String = lines.flat_map(|line| [line, "\n"]).collect();
+    text.replace("new FinalizationRegistry(", "/* @__PURE__ */ new FinalizationRegistry(")
+}
+
+/// Removes the exports of a module that its script does not name, and the functions that only these
+/// need.
+fn remove_unused(workspace: &Workspace, script: &Path, module: &Path, output: &Path) -> Result<(), Failure> {
+    let text = fs::read_to_string(script).map_err(|error| Failure::io("cannot read", script, &error))?;
+    let graph = output.with_extension("json");
+    fs::write(&graph, export_graph(&text)).map_err(|error| Failure::io("cannot write", &graph, &error))?;
+    let mut metadce = Command::new(workspace.npm_program("wasm-metadce"));
+    metadce.arg(module).arg("--output").arg(output).arg("--graph-file").arg(&graph).args(WASM_FEATURES);
+    // It prints what it removes.
+    run(metadce.arg("--debuginfo").stdout(Stdio::null()))
+}
+
+/// Returns the input of `wasm-metadce`: each property that the script names may be an export.
+fn export_graph(script: &str) -> String {
+    let property = |rest: &str| -> String {
+        rest.chars().take_while(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '$')).collect()
+    };
+    let names: BTreeSet<String> = script.split('.').skip(1).map(property).collect();
+    let exports = names.iter().map(|name| json!({ "name": name, "export": name }));
+    let root = json!({ "name": "the script", "root": true, "reaches": names });
+    Json::Array(exports.chain([root]).collect()).to_string()
 }
 
 /// Makes a module smaller. The names of its functions, which are a tenth of it, go to a file beside
@@ -127,8 +162,8 @@ fn optimize(workspace: &Workspace, module: &Path, output: &Path) -> Result<(), F
     // The stack is at the start of the memory, and grows towards it.
     // The second round is worth 1 KB.
     wasm_opt.args(["-Oz", "-Oz", "--low-memory-unused"]);
-    // A large function with one caller stays a function of its own: its locals have low numbers, and
-    // gzip compresses it better. That is worth 30 KB.
+    // A large function with one caller stays a function of its own: its locals have low numbers,
+    // and gzip compresses it better. That is worth 30 KB.
     wasm_opt.arg("--one-caller-inline-max-function-size=15");
     // Functions of one crate, and of one generic function, are similar: gzip compresses them better
     // side by side. That is worth 10 KB.
@@ -207,6 +242,24 @@ mod tests {
         fs::remove_file(&path).unwrap();
         assert!(failure.starts_with("error[unknown-key]: unknown key `servcies`\n"), "{failure}");
         assert!(failure.ends_with("= help: did you mean `services`?"), "{failure}");
+    }
+
+    #[test]
+    fn only_named_exports_are_kept() {
+        let graph = export_graph("let a=b.exports;a.__wbg_x_free(1),a.run$1(),`${a.memory}`");
+        let graph: Vec<Json> = serde_json::from_str(&graph).unwrap();
+        let (root, exports) = graph.split_last().unwrap();
+        let names = ["__wbg_x_free", "exports", "memory", "run$1"];
+        assert_eq!(root["reaches"], json!(names));
+        assert_eq!(exports, names.map(|name| json!({ "name": name, "export": name })));
+    }
+
+    #[test]
+    fn unused_classes_have_no_side_effects() {
+        let script = "class A {}\nif (Symbol.dispose) A.prototype[Symbol.dispose] = A.prototype.free;\n\
+            const F = new FinalizationRegistry(free);\n";
+        let expected = "class A {}\nconst F = /* @__PURE__ */ new FinalizationRegistry(free);\n";
+        assert_eq!(without_side_effects(script), expected);
     }
 
     #[test]
