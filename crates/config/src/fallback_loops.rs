@@ -1,6 +1,6 @@
 //! Fallbacks that redirect clients without end.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use tunnel_balancer_core::Service;
 use tunnel_balancer_core::host::{normalize_host, split_url};
@@ -14,15 +14,22 @@ use crate::report::Report;
 /// Reports each loop of fallbacks once. `services` are those of a file with their fields, and
 /// `public` has their addresses.
 pub(crate) fn check(services: &[(Service, Field<'_>)], public: &PublicHosts) {
-    let targets =
-        services.iter().filter_map(|(service, field)| Some((service.name(), (target(service, public)?, *field))));
-    let targets: BTreeMap<String, (String, Field<'_>)> = targets.collect();
-    let mut checked = BTreeSet::new();
-    for mut name in targets.keys() {
+    let mut indices = BTreeMap::new();
+    let mut redirects = Vec::new();
+    for (service, field) in services {
+        if let Some(target) = target(service, public) {
+            indices.insert(service.name(), redirects.len());
+            redirects.push(Redirect { target, field: *field, is_checked: false });
+        }
+    }
+    for start in indices.keys() {
+        let mut name = start.clone();
         let mut path = Vec::new();
-        while let Some((next, field)) = targets.get(name).filter(|_| checked.insert(name)) {
-            path.push((name, *field));
-            name = next;
+        while let Some(redirect) = indices.get(&name).and_then(|index| redirects.get_mut(*index))
+            && !redirect.is_checked
+        {
+            redirect.is_checked = true;
+            path.push((std::mem::replace(&mut name, redirect.target.clone()), redirect.field));
         }
         let entered = path.iter().position(|(visited, _)| *visited == name);
         if let Some([(_, field), others @ ..]) = entered.and_then(|entered| path.get(entered..)) {
@@ -30,6 +37,13 @@ pub(crate) fn check(services: &[(Service, Field<'_>)], public: &PublicHosts) {
             field.get("fallback").unwrap_or(*field).report(report(&others));
         }
     }
+}
+
+/// The fallback of a service to another one.
+struct Redirect<'a> {
+    target: String,
+    field: Field<'a>,
+    is_checked: bool,
 }
 
 /// Returns the service that the fallback of a service leads to.

@@ -165,10 +165,11 @@ impl<'a> Field<'a> {
             let (key, value) = (Self { node: key, ..self }, Self { node: value, ..self });
             let in_list = |report| hint_at_list(report, key.value(), value.value(), entries.last());
             let Some(name) = key.read(|key| read_key(key).map_err(in_list)) else { continue };
-            match first.insert(name, key.node.id) {
-                None => entries.push(Entry { name, key, value }),
-                Some(other) => {
-                    first.insert(name, other);
+            // As a `String`, because there are maps of them elsewhere, and a map of another type
+            // would add several kilobytes to a Worker.
+            match *first.entry(name.to_owned()).or_insert(key.node.id) {
+                new if new == key.node.id => entries.push(Entry { name, key, value }),
+                other => {
                     let report = Report::new(Code::DuplicateKey, format!("duplicate key {}", backticked(name)));
                     key.report(report.related(other, "first defined here").hint("remove one of them"));
                 }

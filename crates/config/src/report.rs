@@ -140,7 +140,7 @@ fn located(reports: Vec<(NodeId, Report)>, text: &str, root: &Node<'_>) -> Vec<D
     let positions = yaml::positions(text, nodes.flatten());
     let lines = Lines::new(text);
     let place = |id: NodeId, node: &Node<'_>| {
-        let Position { line, column } = positions.get(&id).copied().unwrap_or(START);
+        let Position { line, column } = positions.get(id).unwrap_or(START);
         (line, column, span::end(lines.line(line), column, &node.value))
     };
     let related = |(id, label): (NodeId, &str)| {

@@ -3,7 +3,6 @@
 //! Messages contain no values that may be secrets, because messages are logged.
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
 
 use crate::diagnostic::Code;
 use crate::node::{Value, backticked};
@@ -21,7 +20,8 @@ pub(crate) struct Secrets<'a> {
     lookup: Option<&'a Lookup<'a>>,
     /// Stands for a secret that is missing or invalid. `None`: it is an error.
     substitute: Option<&'static str>,
-    names: RefCell<BTreeSet<String>>,
+    /// In order, each once.
+    names: RefCell<Vec<String>>,
 }
 
 /// Returns the secret with a name.
@@ -46,11 +46,15 @@ impl<'a> Secrets<'a> {
 
     /// Returns the names that the file refers to.
     pub(crate) fn into_names(self) -> Vec<String> {
-        self.names.into_inner().into_iter().collect()
+        self.names.into_inner()
     }
 
     fn get(&self, name: &str, least: usize) -> Result<String, Report> {
-        self.names.borrow_mut().insert(name.to_owned());
+        let mut names = self.names.borrow_mut();
+        if let Err(index) = names.binary_search_by(|other| other.as_str().cmp(name)) {
+            names.insert(index, name.to_owned());
+        }
+        drop(names);
         self.look_up(name, least).or_else(|report| self.or_substitute(report))
     }
 

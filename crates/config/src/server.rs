@@ -1,7 +1,5 @@
 //! The servers of one service: a hostname, or a list of hostnames and maps.
 
-use std::collections::BTreeMap;
-
 use tunnel_balancer_core::{Conflict, HostHeader, Server, ServerHealthCheck, ServerSet, limits};
 
 use crate::diagnostic::Code;
@@ -218,34 +216,39 @@ fn own_health_check(check: Option<PartialHealthCheck>, service: &Settings) -> Se
     }
 }
 
-/// The servers of a service so far, and their names, with their nodes.
+/// The servers of a service so far, which are few.
 #[derive(Default)]
-struct UniqueNames {
-    servers: Vec<(Server, NodeId)>,
-    /// With whether the name was set explicitly.
-    names: BTreeMap<String, (NodeId, bool)>,
+struct UniqueNames(Vec<UniqueName>);
+
+struct UniqueName {
+    server: Server,
+    /// The node of the address.
+    address: NodeId,
+    /// The node of the name, if it was set explicitly.
+    named: Option<NodeId>,
 }
 
 impl UniqueNames {
     fn add(&mut self, server: &Server, address: Field<'_>, named: Option<Field<'_>>) {
-        if let Some((_, other)) = self.servers.iter().find(|(other, _)| other.has_same_target(server)) {
+        if let Some(other) = self.0.iter().find(|other| other.server.has_same_target(server)) {
             let url = backticked(&server.url.to_string());
             let report = Report::new(Code::InvalidServers, format!("duplicate server {url}"));
             let hint = "remove one of them: to change its share of the traffic, set `weight`";
-            return address.report(report.related(*other, "first listed here").hint(hint));
+            return address.report(report.related(other.address, "first listed here").hint(hint));
         }
-        self.servers.push((server.clone(), address.node().id));
         let at = named.unwrap_or(address);
-        if let Some((other, other_named)) = self.names.get(&server.name) {
+        if let Some(other) = self.0.iter().find(|other| other.server.name == server.name) {
             let message = format!("two servers have the name {}", backticked(&server.name));
-            let hint = if named.is_some() && *other_named {
+            let hint = if named.is_some() && other.named.is_some() {
                 "rename one of them: the header `X-Served-By` and logs identify servers by name"
             } else {
                 "set the `name` of one of them: the default is the first label of the hostname"
             };
-            return at.report(Report::new(Code::DuplicateName, message).related(*other, "first used here").hint(hint));
+            let other = other.named.unwrap_or(other.address);
+            at.report(Report::new(Code::DuplicateName, message).related(other, "first used here").hint(hint));
         }
-        self.names.insert(server.name.clone(), (at.node().id, named.is_some()));
+        let named = named.map(|named| named.node().id);
+        self.0.push(UniqueName { server: server.clone(), address: address.node().id, named });
     }
 }
 

@@ -122,7 +122,7 @@ empty
 
 "#;
         fn walk(text: &str, node: &Node<'_>, out: &mut String) {
-            let Position { line, column } = yaml::positions(text, [node.id].into_iter())[&node.id];
+            let Position { line, column } = yaml::positions(text, [node.id].into_iter()).get(node.id).unwrap();
             let source = Lines::new(text).line(line);
             let end = end(source, column, &node.value);
             out.extend(source.chars().skip(column - 1).take(end - column));

@@ -229,8 +229,9 @@ mod tests {
         let lines = Lines::new(text);
         let root = yaml::read(text).unwrap();
         let crate::node::Value::Map(entries) = &root.value else { panic!("{root:?}") };
-        let positions = yaml::positions(text, entries.iter().map(|(key, _)| key.id));
-        let found: Vec<&str> = positions.values().map(|at| lines.line(at.line)).collect();
+        let ids = entries.iter().map(|(key, _)| key.id);
+        let positions = yaml::positions(text, ids.clone());
+        let found: Vec<&str> = ids.map(|id| lines.line(positions.get(id).unwrap().line)).collect();
         assert_eq!(found, ["a: 1", "b: 2", "c: 3", "d: 4", "e: 5", "f: 6"]);
         assert_eq!((lines.line(0), lines.line(3), lines.line(99)), ("", "", ""));
     }

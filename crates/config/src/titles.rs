@@ -31,14 +31,21 @@ pub(crate) fn title(value: &Value<'_>) -> Result<String, Report> {
 pub(crate) struct UniqueTitles {
     /// Whether titles that no service sets are compared.
     with_defaults: bool,
-    /// The nodes of the titles, or of their services, and whether the title was set explicitly. The
-    /// same type as in `server.rs`, whose code is compiled once.
-    slugs: BTreeMap<String, (NodeId, bool)>,
+    /// The last use of each title.
+    slugs: BTreeMap<String, usize>,
+    uses: Vec<TitleUse>,
+}
+
+struct TitleUse {
+    /// The node of the title, or of its service.
+    at: NodeId,
+    /// Whether the title was set explicitly.
+    is_set: bool,
 }
 
 impl UniqueTitles {
     pub(crate) const fn new(with_defaults: bool) -> Self {
-        Self { with_defaults, slugs: BTreeMap::new() }
+        Self { with_defaults, slugs: BTreeMap::new(), uses: Vec::new() }
     }
 
     /// Reports a title that an earlier service has.
@@ -48,14 +55,15 @@ impl UniqueTitles {
             return;
         }
         let at = own.unwrap_or(field);
-        let known = self.slugs.insert(slug(&service.title), (at.node().id, own.is_some()));
-        let Some((other, is_other_set)) = known else { return };
+        let known = self.slugs.insert(slug(&service.title), self.uses.len());
+        self.uses.push(TitleUse { at: at.node().id, is_set: own.is_some() });
+        let Some(other) = known.and_then(|known| self.uses.get(known)) else { return };
         let message = format!("two services have the title {}", backticked(&service.title));
-        let hint = if own.is_some() && is_other_set {
+        let hint = if own.is_some() && other.is_set {
             "change one of them: the status page and badges identify services by title"
         } else {
             "set the `title` of one of them: the default is the first label of the hostname"
         };
-        at.report(Report::new(Code::DuplicateName, message).related(other, "first used here").hint(hint));
+        at.report(Report::new(Code::DuplicateName, message).related(other.at, "first used here").hint(hint));
     }
 }

@@ -10,7 +10,6 @@
 //! file is read once.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::de::{self, DeserializeSeed, EnumAccess, IgnoredAny, MapAccess, SeqAccess, VariantAccess, Visitor};
@@ -38,22 +37,48 @@ pub(crate) fn read(text: &str) -> Result<Node<'_>, SyntaxError> {
     }
 }
 
+/// The starts of nodes, in the order of the nodes.
+///
+/// A sorted list, because they are few: a `BTreeMap` would add several kilobytes to the Worker.
+#[derive(Debug, Default)]
+pub(crate) struct Positions(Vec<(NodeId, Position)>);
+
+impl Positions {
+    /// Returns the start of a node, if it was found.
+    pub(crate) fn get(&self, id: NodeId) -> Option<Position> {
+        let index = self.find(id).ok()?;
+        self.0.get(index).map(|(_, position)| *position)
+    }
+
+    /// Returns the index of a node, or where it would be inserted.
+    fn find(&self, id: NodeId) -> Result<usize, usize> {
+        self.0.binary_search_by_key(&id, |(other, _)| *other)
+    }
+
+    fn insert(&mut self, id: NodeId, position: Position) {
+        if let Err(index) = self.find(id) {
+            self.0.insert(index, (id, position));
+        }
+    }
+}
+
 /// Returns the start of each of the nodes `ids`. A node behind an alias has the position of its
 /// anchor.
-pub(crate) fn positions(text: &str, ids: impl Iterator<Item = NodeId>) -> BTreeMap<NodeId, Position> {
+pub(crate) fn positions(text: &str, ids: impl Iterator<Item = NodeId>) -> Positions {
     let mut walk = Walk::default();
-    // `collect` and `append` would add a sort and a merge to the Worker, of several kilobytes.
-    walk.wanted.extend(ids);
-    let mut found = BTreeMap::new();
+    ids.for_each(|id| walk.want(id));
+    let mut found = Positions::default();
     while !walk.wanted.is_empty() {
         let document = Deserializer::from_str(text).next();
         let stopped = document.and_then(|document| Visit(&walk).deserialize(document).err());
         let Walk { visited, mut wanted, found: scalars, .. } = walk;
-        found.extend(scalars.into_inner());
+        scalars.into_inner().into_iter().for_each(|(id, position)| found.insert(id, position));
         // The end of the text, or a list or map.
         let last = stopped.map(|error| (visited.get(), position_of(&error)));
-        found.extend(last);
-        wanted.retain(|id| !found.contains_key(id) && last.is_some_and(|(last, _)| *id > last));
+        if let Some((id, position)) = last {
+            found.insert(id, position);
+        }
+        wanted.retain(|id| found.get(*id).is_none() && last.is_some_and(|(last, _)| *id > last));
         walk = Walk { wanted, ..Walk::default() };
     }
     found
@@ -65,10 +90,11 @@ struct Walk {
     limit: NodeId,
     /// Whether the limit was reached.
     stopped: Cell<bool>,
-    wanted: BTreeSet<NodeId>,
+    /// In order, each once.
+    wanted: Vec<NodeId>,
     /// The scalar of the last error.
     paused: Cell<Option<NodeId>>,
-    found: RefCell<BTreeMap<NodeId, Position>>,
+    found: RefCell<Vec<(NodeId, Position)>>,
 }
 
 impl Default for Walk {
@@ -77,7 +103,7 @@ impl Default for Walk {
             visited: Cell::default(),
             limit: MAX_NODES,
             stopped: Cell::default(),
-            wanted: BTreeSet::new(),
+            wanted: Vec::new(),
             paused: Cell::default(),
             found: RefCell::default(),
         }
@@ -85,10 +111,20 @@ impl Default for Walk {
 }
 
 impl Walk {
+    fn want(&mut self, id: NodeId) {
+        if let Err(index) = self.wanted.binary_search(&id) {
+            self.wanted.insert(index, id);
+        }
+    }
+
+    fn is_wanted(&self, id: NodeId) -> bool {
+        self.wanted.binary_search(&id).is_ok()
+    }
+
     /// Numbers the visited node. The library adds the position of the node to an error.
     fn enter<E: de::Error>(&self) -> Result<NodeId, E> {
         let id = self.visited.get();
-        if self.wanted.contains(&id) || id >= self.limit {
+        if self.is_wanted(id) || id >= self.limit {
             self.stopped.set(id >= self.limit);
             return Err(E::custom("stopped"));
         }
@@ -98,7 +134,7 @@ impl Walk {
 
     fn leaf<'a, E: de::Error>(&self, value: Value<'a>) -> Result<Node<'a>, E> {
         let id = self.visited.get();
-        if self.wanted.contains(&id) {
+        if self.is_wanted(id) {
             self.visited.set(id + 1);
             self.paused.set(Some(id));
             return Err(E::custom("stopped"));
@@ -118,7 +154,7 @@ impl<'de> DeserializeSeed<'de> for Visit<'_> {
         let result = deserializer.deserialize_any(self);
         match (self.0.paused.take(), result) {
             (Some(id), Err(error)) => {
-                self.0.found.borrow_mut().insert(id, position_in(&error.to_string()));
+                self.0.found.borrow_mut().push((id, position_in(&error.to_string())));
                 Ok(Node { id, value: Value::Null })
             }
             (_, result) => result,
@@ -240,7 +276,7 @@ mod tests {
     /// Returns each node of `text` on a line: position and value.
     fn outline(text: &str) -> String {
         fn walk(text: &str, node: &Node<'_>, out: &mut String) {
-            let Position { line, column } = positions(text, [node.id].into_iter())[&node.id];
+            let Position { line, column } = positions(text, [node.id].into_iter()).get(node.id).unwrap();
             *out += &format!("{line}:{column} {}\n", node.value);
             match &node.value {
                 Value::List(items) => items.iter().for_each(|item| walk(text, item, out)),
@@ -334,8 +370,11 @@ empty:
         assert_eq!(outline(text), expected);
         assert_eq!(outline(&text.replace('\n', "\r\n")), expected, "with the line ends of Windows");
         let count = NodeId::try_from(expected.lines().count()).unwrap();
-        let together: Vec<String> =
-            positions(text, 0..count).values().map(|Position { line, column }| format!("{line}:{column}")).collect();
+        let together: Vec<String> = positions(text, 0..count)
+            .0
+            .iter()
+            .map(|(_, Position { line, column })| format!("{line}:{column}"))
+            .collect();
         let apart: Vec<&str> = expected.lines().map(|line| line.split(' ').next().unwrap()).collect();
         assert_eq!(together, apart, "found together as they are found one by one");
     }

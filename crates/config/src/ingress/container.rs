@@ -47,7 +47,7 @@ fn is_configuration(text: &str) -> bool {
 
 /// The lines of a block scalar where they are. The lines of any other scalar follow its first one.
 fn in_place(document: &str, node: &Node<'_>, text: &str) -> String {
-    let line = yaml::positions(document, std::iter::once(node.id)).get(&node.id).map_or(1, |at| at.line);
+    let line = yaml::positions(document, std::iter::once(node.id)).get(node.id).map_or(1, |at| at.line);
     let lines: Vec<&str> = document.split_inclusive('\n').collect();
     let (above, below) = lines.split_at_checked(line).unwrap_or((&lines, &[]));
     let indentation = |line: &str| line.len() - line.trim_start_matches(' ').len();

@@ -129,7 +129,7 @@ pub fn parse_ingress(yaml: &str) -> Result<Ingress, Errors> {
     let (mut ingress, places) = ingress.unwrap_or_default();
     let lines = yaml::positions(&yaml, places.iter().copied());
     for (rule, place) in ingress.rules.iter_mut().zip(&places) {
-        rule.line = lines.get(place).map_or(1, |at| at.line);
+        rule.line = lines.get(*place).map_or(1, |at| at.line);
     }
     Ok(ingress)
 }

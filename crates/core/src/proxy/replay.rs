@@ -6,7 +6,6 @@
 //! limit. A body that does not fit is streamed and sent once. A platform may stop a request without
 //! notice, so permits also expire.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -22,18 +21,23 @@ pub struct ReplayBuffer {
 
 #[derive(Debug, Default)]
 struct State {
-    bodies: BTreeMap<u64, Buffered>,
+    /// The bodies by the slots of their permits.
+    bodies: Vec<Option<Buffered>>,
+    /// The slots without a body.
+    free: Vec<usize>,
     /// The bytes of all bodies.
     bytes: u64,
-    /// The bytes of each client's bodies.
-    clients: BTreeMap<String, u64>,
-    /// The id of the next permit. Ids are never reused: a permit may be released after it has
-    /// expired.
+    /// The bytes of each client's bodies, in the order of the clients.
+    clients: Vec<(String, u64)>,
+    /// The id of the next permit. Ids are never reused, unlike slots: a permit may be released
+    /// after it has expired.
     next_id: u64,
 }
 
 #[derive(Debug)]
 struct Buffered {
+    /// The id of its permit.
+    id: u64,
     bytes: u64,
     limit: u64,
     until: Timestamp,
@@ -45,6 +49,7 @@ struct Buffered {
 #[derive(Debug)]
 #[must_use = "the memory is released when the permit is dropped"]
 pub struct BufferPermit {
+    slot: usize,
     id: u64,
     buffer: ReplayBuffer,
 }
@@ -95,7 +100,8 @@ impl ReplayBuffer {
     ) -> Option<BufferPermit> {
         let limit = settings.max_buffered_body;
         let is_within = content_length.map_or(limit > 0, |bytes| bytes <= limit);
-        let body = Buffered { bytes: 0, limit, until: now + settings.timeout, client: client.map(str::to_owned) };
+        let body =
+            Buffered { id: 0, bytes: 0, limit, until: now + settings.timeout, client: client.map(str::to_owned) };
         is_within.then(|| self.add(body))
     }
 
@@ -109,8 +115,8 @@ impl ReplayBuffer {
         let mut state = self.state();
         let id = state.next_id;
         state.next_id += 1;
-        state.bodies.insert(id, body);
-        BufferPermit { id, buffer: self.clone() }
+        let slot = state.add(Buffered { id, ..body });
+        BufferPermit { slot, id, buffer: self.clone() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -127,18 +133,21 @@ impl BufferPermit {
         if state.bytes.saturating_add(bytes) > capacity {
             state.remove_expired(now);
         }
-        let State { bodies, bytes: all, clients, .. } = &mut *state;
-        let Some(body) = bodies.get_mut(&self.id) else { return false };
-        let of_client = body.client.as_ref().and_then(|client| clients.get(client)).copied().unwrap_or_default();
+        let body = state.bodies.get(self.slot).and_then(Option::as_ref).filter(|body| body.id == self.id);
+        let Some(body) = body else { return false };
+        let of_client = body.client.as_ref().map_or(0, |client| state.reserved_by(client));
         let is_within = |reserved: u64, limit: u64| reserved.saturating_add(bytes) <= limit;
         let fits_share = body.client.is_none() || is_within(of_client, capacity / ReplayBuffer::SHARES);
-        if !fits_share || !is_within(*all, capacity) || !is_within(body.bytes, body.limit) {
+        if !fits_share || !is_within(state.bytes, capacity) || !is_within(body.bytes, body.limit) {
             return false;
         }
-        body.bytes += bytes;
-        *all += bytes;
-        if let Some(client) = &body.client {
-            clients.insert(client.clone(), of_client + bytes);
+        let client = body.client.clone();
+        if let Some(Some(body)) = state.bodies.get_mut(self.slot) {
+            body.bytes += bytes;
+        }
+        state.bytes += bytes;
+        if let Some(client) = client {
+            state.set_reserved(client, of_client + bytes);
         }
         true
     }
@@ -151,29 +160,62 @@ impl BufferPermit {
 
 impl Drop for BufferPermit {
     fn drop(&mut self) {
-        self.buffer.state().remove(self.id);
+        self.buffer.state().remove(self.slot, self.id);
     }
 }
 
 impl State {
-    fn remove(&mut self, id: u64) {
-        let Some(body) = self.bodies.remove(&id) else { return };
+    /// Returns the slot of the body.
+    fn add(&mut self, body: Buffered) -> usize {
+        let slot = self.free.pop().unwrap_or(self.bodies.len());
+        match self.bodies.get_mut(slot) {
+            Some(free) => *free = Some(body),
+            None => self.bodies.push(Some(body)),
+        }
+        slot
+    }
+
+    fn remove(&mut self, slot: usize, id: u64) {
+        let body = self.bodies.get_mut(slot).and_then(|body| body.take_if(|body| body.id == id));
+        let Some(body) = body else { return };
+        self.free.push(slot);
         self.bytes -= body.bytes;
-        if let Some(client) = body.client
-            && let Some(reserved) = self.clients.get_mut(&client)
-        {
-            *reserved -= body.bytes;
-            if *reserved == 0 {
-                self.clients.remove(&client);
-            }
+        if let Some(client) = body.client {
+            let reserved = self.reserved_by(&client) - body.bytes;
+            self.set_reserved(client, reserved);
         }
     }
 
     fn remove_expired(&mut self, now: Timestamp) {
-        let expired = self.bodies.iter().filter(|(_, body)| body.until <= now).map(|(id, _)| *id);
-        for id in expired.collect::<Vec<_>>() {
-            self.remove(id);
+        for slot in 0..self.bodies.len() {
+            let body = self.bodies.get(slot).and_then(Option::as_ref);
+            if let Some(id) = body.filter(|body| body.until <= now).map(|body| body.id) {
+                self.remove(slot, id);
+            }
         }
+    }
+
+    fn reserved_by(&self, client: &str) -> u64 {
+        let index = self.find_client(client).ok();
+        index.and_then(|index| self.clients.get(index)).map_or(0, |(_, bytes)| *bytes)
+    }
+
+    fn set_reserved(&mut self, client: String, bytes: u64) {
+        match self.find_client(&client) {
+            Ok(index) if bytes == 0 => drop(self.clients.remove(index)),
+            Ok(index) => {
+                if let Some((_, reserved)) = self.clients.get_mut(index) {
+                    *reserved = bytes;
+                }
+            }
+            Err(index) if bytes > 0 => self.clients.insert(index, (client, bytes)),
+            Err(_) => {}
+        }
+    }
+
+    /// Returns the index of a client, or where it would be inserted.
+    fn find_client(&self, client: &str) -> Result<usize, usize> {
+        self.clients.binary_search_by(|(other, _)| other.as_str().cmp(client))
     }
 }
 
@@ -194,7 +236,7 @@ mod tests {
         let _second = reserve(40).unwrap();
         drop(first);
         let _third = reserve(60).unwrap();
-        assert_eq!(buffer.state().bodies.len(), 2);
+        assert_eq!(buffer.state().bodies.iter().flatten().count(), 2);
     }
 
     #[test]

@@ -17,12 +17,21 @@ use crate::time::Timestamp;
 /// The pools of all services.
 #[derive(Debug, Default)]
 pub struct Services {
-    /// By public host or wildcard; those of one host with the longest path first.
-    hosts: BTreeMap<String, Vec<Arc<Pool>>>,
+    hosts: Hosts,
     /// The addresses of services whose secrets are missing or invalid: hosts and paths.
     without_secrets: Vec<(String, String)>,
     /// The buffered bodies of all services.
     pub replay: ReplayBuffer,
+}
+
+/// The pools by public host or wildcard; those of one host with the longest path first.
+///
+/// The map has indices, because a Worker has such a map elsewhere: a map with values of another
+/// type would add several kilobytes.
+#[derive(Debug, Default)]
+struct Hosts {
+    indices: BTreeMap<String, usize>,
+    pools: Vec<Vec<Arc<Pool>>>,
 }
 
 /// The service that a request is for, and the parts of its URL.
@@ -45,7 +54,7 @@ impl Services {
     pub fn new(services: impl IntoIterator<Item = Service>, seed: u64) -> Self {
         let mut seeds = Rng::new(seed);
         let pools = services.into_iter().map(|service| Arc::new(Pool::new(service, seeds.next_u64())));
-        Self { hosts: by_host(pools.collect()), without_secrets: Vec::new(), replay: ReplayBuffer::default() }
+        Self { hosts: Hosts::new(pools.collect()), without_secrets: Vec::new(), replay: ReplayBuffer::default() }
     }
 
     /// Sets the seed of all pools, for hosts that create pools before they have random numbers.
@@ -79,7 +88,7 @@ impl Services {
                 None => Arc::new(Pool::new(service, seed)),
             }
         });
-        Self { hosts: by_host(pools.collect()), without_secrets: Vec::new(), replay: self.replay.clone() }
+        Self { hosts: Hosts::new(pools.collect()), without_secrets: Vec::new(), replay: self.replay.clone() }
     }
 
     /// Returns the service that a request for `url` is for. `has_loop_header` is whether it has
@@ -114,10 +123,11 @@ impl Services {
         }
         let host = normalize_host(authority).ok_or(LocalReply::UnknownHost)?;
         // Without a service for the port, any port is served.
-        let portless = Some(strip_port(&host)).filter(|portless| *portless != host && !self.hosts.contains_key(&host));
+        let portless =
+            Some(strip_port(&host)).filter(|portless| *portless != host && !self.hosts.indices.contains_key(&host));
         let of_port = host_patterns(&host).filter(|pattern| portless.is_none() || pattern != ANY_HOST);
         for pattern in of_port.chain(portless.into_iter().flat_map(host_patterns)) {
-            let mut pools = self.hosts.get(&*pattern).into_iter().flatten();
+            let mut pools = self.hosts.get(&pattern).iter();
             let pool = pools.find(|pool| pool.service().matches_path(path_and_query));
             let paths = self.without_secrets.iter().filter(|(other, _)| *other == *pattern).map(|(_, path)| path);
             let longest = paths.filter(|path| has_path_prefix(path_and_query, path)).map(String::len).max();
@@ -134,37 +144,54 @@ impl Services {
 
     /// Returns the host of all services, if they have the same one.
     pub fn only_host(&self) -> Option<&str> {
-        let mut hosts = self.hosts.keys().filter(|host| !host.starts_with('*'));
-        hosts.next().map(String::as_str).filter(|_| self.hosts.len() == 1)
+        let mut hosts = self.hosts.indices.keys().filter(|host| !host.starts_with('*'));
+        hosts.next().map(String::as_str).filter(|_| self.hosts.indices.len() == 1)
     }
 
     /// Returns up to three hosts that a client may have meant by this unknown one.
     pub fn similar_hosts(&self, authority: &str) -> Vec<String> {
         let Some(host) = normalize_host(authority) else { return Vec::new() };
-        self.hosts.keys().filter(|known| **known != host && is_similar(known, &host)).take(3).cloned().collect()
+        let is_similar = |known: &&String| **known != host && is_similar(known, &host);
+        self.hosts.indices.keys().filter(is_similar).take(3).cloned().collect()
     }
 
     /// Returns the pool of the service with this host and path, as the configuration has them.
     pub fn pool(&self, host: &str, path: &str) -> Option<&Arc<Pool>> {
-        self.hosts.get(host)?.iter().find(|pool| pool.service().path == path)
+        self.hosts.get(host).iter().find(|pool| pool.service().path == path)
     }
 
     /// Returns all pools, in the order of their hosts.
     pub fn pools(&self) -> impl Iterator<Item = &Arc<Pool>> {
-        self.hosts.values().flatten()
+        self.hosts.indices.values().flat_map(|index| self.hosts.at(*index))
     }
 }
 
-/// Takes a list, so that it is compiled once.
-fn by_host(pools: Vec<Arc<Pool>>) -> BTreeMap<String, Vec<Arc<Pool>>> {
-    let mut hosts = BTreeMap::<String, Vec<Arc<Pool>>>::new();
-    for pool in pools {
-        // The longest paths first. A sort would add several kilobytes to a Worker.
-        let pools = hosts.entry(pool.service().host.clone()).or_default();
-        let length = pool.service().path.len();
-        pools.insert(pools.partition_point(|other| other.service().path.len() >= length), pool);
+impl Hosts {
+    /// Takes a list, so that it is compiled once.
+    fn new(pools: Vec<Arc<Pool>>) -> Self {
+        let mut hosts = Self::default();
+        for pool in pools {
+            let index = *hosts.indices.entry(pool.service().host.clone()).or_insert(hosts.pools.len());
+            match hosts.pools.get_mut(index) {
+                Some(of_host) => {
+                    // A sort would add several kilobytes to a Worker.
+                    let length = pool.service().path.len();
+                    of_host.insert(of_host.partition_point(|other| other.service().path.len() >= length), pool);
+                }
+                None => hosts.pools.push(vec![pool]),
+            }
+        }
+        hosts
     }
-    hosts
+
+    /// Returns the pools of a host.
+    fn get(&self, host: &str) -> &[Arc<Pool>] {
+        self.indices.get(host).map_or(&[], |index| self.at(*index))
+    }
+
+    fn at(&self, index: usize) -> &[Arc<Pool>] {
+        self.pools.get(index).map_or(&[], Vec::as_slice)
+    }
 }
 
 #[cfg(test)]
