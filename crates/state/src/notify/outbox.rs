@@ -83,11 +83,14 @@ impl Outbox {
 
     /// Returns what is due, at most `limit` deliveries. Heartbeats are sent only while `is_alive`.
     pub(super) fn due(&mut self, limit: usize, targets: &[NotifyTarget], is_alive: bool, now: u64) -> Vec<Delivery> {
-        let since = |target: &&NotifyTarget| self.queues.get(&target.key().to_string()).map(|queue| queue.next_at);
-        let mut targets: Vec<&NotifyTarget> = targets.iter().collect();
-        targets.sort_by_key(since);
-        let mut due = Vec::new();
+        // The targets that wait the longest first. A sort would add several kilobytes to a Worker.
+        let mut waiting = Vec::<(Option<u64>, &NotifyTarget)>::new();
         for target in targets {
+            let since = self.queues.get(&target.key().to_string()).map(|queue| queue.next_at);
+            waiting.insert(waiting.partition_point(|(other, _)| *other <= since), (since, target));
+        }
+        let mut due = Vec::new();
+        for (_, target) in waiting {
             if due.len() >= limit {
                 break;
             }
