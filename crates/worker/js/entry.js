@@ -62,8 +62,8 @@ export default {
   fetch(request, env, context) {
     return new Promise((respond) => enter(() => wasm.handle(request, env, context, respond)));
   },
-  scheduled(event, env, context) {
-    return enter(() => wasm.scheduled(event, env, context));
+  scheduled(event, env) {
+    return enter(() => wasm.scheduled(env));
   },
 };
 

@@ -13,9 +13,10 @@ use tunnel_balancer_state::control::{
 use tunnel_balancer_state::{HealthSharing, Inspection, MonitorRecord, NotifyTarget};
 use worker::js_sys::Uint8Array;
 use worker::wasm_bindgen_futures::JsFuture;
-use worker::{Env, Result, web_sys};
+use worker::{Env, web_sys};
 
 use crate::clock::JsClock;
+use crate::error::Result;
 use crate::fields::Fields;
 use crate::log;
 use crate::query_of;

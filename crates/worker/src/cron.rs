@@ -6,9 +6,10 @@ use std::time::Duration;
 use serde_json::to_string;
 use tunnel_balancer_core::{Clock, Event, LogEvent, Pool, PoolState, Services, Timestamp};
 use tunnel_balancer_state::{HealthSharing, ProbeRun, SharedState};
-use worker::{Env, Result, ScheduleContext, ScheduledEvent, event};
+use worker::Env;
 
 use crate::clock::JsClock;
+use crate::error::Result;
 use crate::fetch::Invocation;
 use crate::services::{self, Loaded};
 use crate::sharing::parse;
@@ -23,8 +24,7 @@ const MAX_TIME: Duration = Duration::from_secs(40);
 const REPORTER: &str = "cron";
 
 /// Runs the health checks of all services once.
-#[event(scheduled)]
-async fn scheduled(_: ScheduledEvent, env: Env, _: ScheduleContext) {
+pub(crate) async fn scheduled(env: Env) {
     let Some(loaded) = services::load(&env) else { return };
     if let Err(error) = run(loaded, &env).await {
         log::sharing_failed(&error.to_string());

@@ -19,10 +19,11 @@ use tunnel_balancer_state::ProbeRun;
 use worker::js_sys::{ArrayBuffer, Reflect};
 use worker::wasm_bindgen::{JsCast, JsValue};
 use worker::wasm_bindgen_futures::JsFuture;
-use worker::{Context, Env, Result, web_sys};
+use worker::{Context, Env, web_sys};
 
 use crate::body::{self, Read};
 use crate::clock::JsClock;
+use crate::error::Result;
 use crate::fields::Fields;
 use crate::pending::{Received, Sent};
 use crate::services::Loaded;

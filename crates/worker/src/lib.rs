@@ -10,6 +10,7 @@ mod body;
 mod clock;
 mod control;
 mod cron;
+mod error;
 mod fetch;
 mod fields;
 mod glue;
@@ -41,9 +42,10 @@ use tunnel_balancer_state::{Inspection, PUSH_PATH};
 use worker::js_sys::Function;
 use worker::wasm_bindgen::prelude::wasm_bindgen;
 use worker::wasm_bindgen::{self, JsValue};
-use worker::{Context, Env, Result, console_error, web_sys, worker_sys};
+use worker::{Context, Env, console_error, web_sys, worker_sys};
 
 use crate::clock::JsClock;
+use crate::error::Result;
 use crate::fetch::{Fetch, Incoming, Invocation, UpstreamRequest};
 
 /// Sets the functions of JavaScript that get the results of this instance. `js/entry.js` calls it
@@ -72,6 +74,12 @@ pub fn handle(request: web_sys::Request, env: Env, context: worker_sys::Context,
             let _ = respond.call1(&JsValue::UNDEFINED, &response);
         }
     });
+}
+
+/// Runs the health checks of a cron trigger. `js/entry.js` calls it.
+#[wasm_bindgen(wasm_bindgen_futures = worker::wasm_bindgen_futures, js_sys = worker::js_sys)]
+pub async fn scheduled(env: Env) {
+    cron::scheduled(env).await;
 }
 
 async fn fetch(request: web_sys::Request, env: Env, context: Context) -> Result<web_sys::Response> {

@@ -18,9 +18,10 @@ use worker::js_sys::{Array, Date, Object};
 use worker::wasm_bindgen::prelude::*;
 use worker::wasm_bindgen_futures::JsFuture;
 use worker::worker_sys::{DurableObjectState, SqlStorage};
-use worker::{Env, Result, wasm_bindgen, web_sys};
+use worker::{Env, wasm_bindgen, web_sys};
 
 use crate::clock::JsClock;
+use crate::error::Result;
 use crate::fetch::Invocation;
 use crate::runtime::{request_text, text_response};
 use crate::sharing::parse;

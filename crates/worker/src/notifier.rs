@@ -9,9 +9,10 @@ use tunnel_balancer_state::{Delivery, DeliveryError, MonitorRecord, NotifyTarget
 use worker::js_sys;
 use worker::wasm_bindgen::{JsCast, JsValue};
 use worker::wasm_bindgen_futures::JsFuture;
-use worker::{Result, web_sys};
+use worker::web_sys;
 
 use crate::clock::JsClock;
+use crate::error::Result;
 use crate::log;
 
 /// The longest time of one request.

@@ -3,9 +3,10 @@
 //! Only in builds with the feature `panic-on-demand` (`cargo xtask build --panic-on-demand`).
 
 use tunnel_balancer_core::{Clock, Pool};
-use worker::{Result, web_sys};
+use worker::web_sys;
 
 use crate::clock::JsClock;
+use crate::error::Result;
 
 #[cfg(not(debug_assertions))]
 compile_error!("`panic-on-demand` lets any client stop the Worker: it requires debug assertions");

@@ -5,9 +5,10 @@ use std::cell::RefCell;
 use serde_json::to_string;
 use tunnel_balancer_core::{Clock, PoolState};
 use tunnel_balancer_state::{HealthSharing, Inbox, MAX_PUSH_BYTES, PushError, SIGNATURE_HEADER, SharedState};
-use worker::{Env, Result, web_sys};
+use worker::{Env, web_sys};
 
 use crate::clock::JsClock;
+use crate::error::Result;
 use crate::runtime::{self, text_response};
 use crate::services::Loaded;
 use crate::store::{Colo, Kv, Monitor, Store as _};

@@ -5,8 +5,9 @@ use tunnel_balancer_core::{
     DrillError, Forwarded, LocalReply, LogEntry, Pool, ProxiedRequest, ReplyContext, RequestId, ServerId,
 };
 use tunnel_balancer_state::Inspection;
-use worker::{Result, web_sys};
+use worker::web_sys;
 
+use crate::error::Result;
 use crate::fetch::{FetchError, Incoming};
 use crate::fields::Fields;
 use crate::pending::Received;

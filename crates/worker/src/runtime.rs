@@ -5,7 +5,9 @@ use worker::js_sys::{self, Array, Function, Promise, Reflect};
 use worker::wasm_bindgen::{JsCast, JsValue};
 use worker::wasm_bindgen_futures::JsFuture;
 use worker::worker_sys::ext::CacheStorageExt as _;
-use worker::{Env, Result, web_sys};
+use worker::{Env, web_sys};
+
+use crate::error::Result;
 
 /// Returns a binding of the Worker.
 pub(crate) fn binding(env: &Env, name: &str) -> Option<JsValue> {

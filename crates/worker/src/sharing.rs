@@ -11,9 +11,10 @@ use tunnel_balancer_core::Clock;
 use tunnel_balancer_state::json::from_str;
 use tunnel_balancer_state::{HealthSharing, SharedState, Sync, SyncSchedule};
 use tunnel_balancer_status::Sharing;
-use worker::{Env, Result};
+use worker::Env;
 
 use crate::clock::JsClock;
+use crate::error::Result;
 use crate::fetch::Invocation;
 use crate::services::Loaded;
 use crate::store::{Colo, Kv, Monitor, Store};

@@ -12,9 +12,10 @@ use tunnel_balancer_state::{HealthSharing, MonitorRecord, json};
 use tunnel_balancer_status::{
     Balancer, Endpoint, Host, Observation, Observed, Received, StatusRequest, StatusResponse, View,
 };
-use worker::{Context, Env, Result, web_sys};
+use worker::{Context, Env, web_sys};
 
 use crate::clock::JsClock;
+use crate::error::Result;
 use crate::fetch::Invocation;
 use crate::runtime::text_response;
 use crate::services::Loaded;

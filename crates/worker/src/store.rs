@@ -8,8 +8,9 @@ use worker::js_sys::{Object, Reflect, encode_uri_component};
 use worker::wasm_bindgen::{JsCast, JsValue};
 use worker::wasm_bindgen_futures::JsFuture;
 use worker::worker_sys::DurableObjectNamespace;
-use worker::{Env, Result, web_sys};
+use worker::{Env, web_sys};
 
+use crate::error::Result;
 use crate::{query_of, runtime};
 
 /// A store of the shared document, which is JSON.

@@ -5,9 +5,10 @@ use tunnel_balancer_state::Summary;
 use tunnel_balancer_state::json::from_str;
 use worker::js_sys::{Array, Reflect};
 use worker::wasm_bindgen::JsValue;
+use worker::web_sys;
 use worker::worker_sys::SqlStorage;
-use worker::{Result, web_sys};
 
+use crate::error::Result;
 use crate::query_of;
 use crate::runtime::text_response;
 
