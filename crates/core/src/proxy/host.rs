@@ -36,8 +36,8 @@ pub fn normalize_host(authority: &str) -> Option<String> {
     let port_at = authority.rfind(':').filter(|colon| authority.rfind(']').is_none_or(|bracket| *colon > bracket));
     let (host, port) = authority.split_at_checked(port_at.unwrap_or(authority.len()))?;
     // Lower case first: `\u{130}` becomes two characters, the second of which is not allowed in a
-    // host.
-    let host = host.strip_suffix('.').unwrap_or(host).to_lowercase();
+    // host. A final sigma is `\u{3c3}`, as in IDNA, so this is not `str::to_lowercase`.
+    let host: String = host.strip_suffix('.').unwrap_or(host).chars().flat_map(char::to_lowercase).collect();
     let address = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
     let is_host = match address {
         Some(address) => address.bytes().all(|b| b.is_ascii_hexdigit() || matches!(b, b':' | b'.')),
@@ -131,6 +131,7 @@ mod tests {
         let table = [
             ("SVC.Example.COM.", Some("svc.example.com")),
             ("svc.example.com:443", Some("svc.example.com")),
+            ("\u{39f}\u{394}\u{39f}\u{3a3}.test", Some("\u{3bf}\u{3b4}\u{3bf}\u{3c3}.test")),
             ("svc.example.com.:80", Some("svc.example.com")),
             ("svc.example.com:", Some("svc.example.com")),
             ("svc.example.com:8443", Some("svc.example.com:8443")),
