@@ -94,6 +94,22 @@ impl LocalReply {
         }
     }
 
+    /// Returns the status with its reason phrase. The table of `http` for all statuses would add
+    /// some kilobytes to a Worker.
+    pub(crate) const fn status_line(self) -> (u16, &'static str) {
+        let reason = match self.status() {
+            StatusCode::BAD_REQUEST => "Bad Request",
+            StatusCode::NOT_FOUND => "Not Found",
+            StatusCode::METHOD_NOT_ALLOWED => "Method Not Allowed",
+            StatusCode::BAD_GATEWAY => "Bad Gateway",
+            StatusCode::SERVICE_UNAVAILABLE => "Service Unavailable",
+            StatusCode::GATEWAY_TIMEOUT => "Gateway Timeout",
+            StatusCode::LOOP_DETECTED => "Loop Detected",
+            _ => "Internal Server Error",
+        };
+        (self.status().as_u16(), reason)
+    }
+
     /// Returns the message for users: one or two sentences.
     pub const fn message(self) -> &'static str {
         match self {

@@ -103,9 +103,8 @@ impl ReplyContext {
     }
 
     fn error(&self, reply: LocalReply, service: Option<&Service>) -> LocalResponse {
-        let status = reply.status();
         let (content_type, body) = match Form::negotiate(self.accept.as_deref()) {
-            Form::Text => (TEXT, format!("{status}: {}\n", self.message(reply))),
+            Form::Text => (TEXT, text(reply, &self.message(reply))),
             Form::Json => ("application/json", self.json(reply)),
             Form::Html => {
                 let page = service.and_then(|service| service.error_page.as_deref());
@@ -135,12 +134,17 @@ impl ReplyContext {
     }
 
     fn html(&self, reply: LocalReply, page: &str) -> String {
-        let status = reply.status();
-        page.replace("{{status}}", status.as_str())
-            .replace("{{reason}}", status.canonical_reason().unwrap_or_default())
+        let (status, reason) = reply.status_line();
+        page.replace("{{status}}", &status.to_string())
+            .replace("{{reason}}", reason)
             .replace("{{message}}", &self.message(reply))
             .replace("{{request_id}}", &self.id.to_string())
     }
+}
+
+fn text(reply: LocalReply, message: &str) -> String {
+    let (status, reason) = reply.status_line();
+    format!("{status} {reason}: {message}\n")
 }
 
 impl LocalResponse {
@@ -169,7 +173,7 @@ impl From<LocalReply> for LocalResponse {
     /// Renders a local reply as plain text, for a client of which nothing is known. See
     /// [`ReplyContext::respond`].
     fn from(reply: LocalReply) -> Self {
-        Self::new(reply, TEXT, format!("{}: {}\n", reply.status(), reply.message()))
+        Self::new(reply, TEXT, text(reply, reply.message()))
     }
 }
 
@@ -353,6 +357,24 @@ mod tests {
             "<h1>508 Loop Detected</h1>This request has already passed through a load balancer.\
              <i>0000000000000abc</i>{{other}}"
         );
+    }
+
+    #[test]
+    fn reason_phrases_are_those_of_the_statuses() {
+        let replies = [
+            LocalReply::UnknownHost,
+            LocalReply::Overloaded,
+            LocalReply::TimedOut,
+            LocalReply::InvalidResponse,
+            LocalReply::MethodNotAllowed,
+            LocalReply::Loop,
+            LocalReply::BadRequest,
+            LocalReply::Misconfigured,
+        ];
+        for reply in replies {
+            let (status, reason) = reply.status_line();
+            assert_eq!(format!("{status} {reason}"), reply.status().to_string());
+        }
     }
 
     #[test]
