@@ -22,7 +22,7 @@ use crate::workspace::Workspace;
 
 /// The size limit in gzipped bytes. Cloudflare limits the uncompressed size, to 64 MiB; a small
 /// Worker starts quickly.
-const LIMIT: usize = 460 * 1024;
+const LIMIT: usize = 400 * 1024;
 
 /// The release build but for one crate, so that the tested code is the deployed code. The feature
 /// does not compile without debug assertions.
