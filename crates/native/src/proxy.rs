@@ -23,7 +23,7 @@ use tunnel_balancer_tokio::host::{
     BufferGuard, RequestBody, ResponseOrigin, UpstreamBody, UpstreamRequest, sanitize, unite_lengths,
 };
 
-use crate::access::{Access, truncate};
+use crate::access::Access;
 use crate::body::ProxyBody;
 use crate::descriptors::Shares;
 use crate::exchanges::Exchanges;
@@ -197,7 +197,9 @@ impl Proxy {
         let assigned = self.trusted.request_id(peer, request.headers());
         let id = assigned.unwrap_or_else(|| RequestId::random(fastrand::u64(..)));
         let client = self.trusted.client(peer, request.headers());
-        let mut access = Access::new(self.access_log.as_ref(), &self.abort, &id, client.to_string(), &request);
+        let (client_ip, authority) = (client.to_string(), authority(&request, &self.services()));
+        let (log, host) = (self.access_log.as_ref(), authority.as_deref());
+        let mut access = Access::new(log, &self.abort, &id, &client_ip, host, &request);
         let context = ReplyContext::new(text(&request, ACCEPT), id);
         if request.method() == Method::CONNECT {
             return local_reply(&context, LocalReply::MethodNotAllowed, None, access);
@@ -207,30 +209,29 @@ impl Proxy {
         if access.slot.is_none() {
             return local_reply(&context, LocalReply::Overloaded, None, access);
         }
-        let services = self.services();
-        let Some(authority) = authority(&request, &services) else {
+        let Some(authority) = authority else {
             return local_reply(&context, LocalReply::BadRequest, None, access);
         };
-        access.line.host = truncate(&authority);
+        let services = self.services();
         if headers::has_unknown_coding(request.headers()).unwrap_or(true) {
             return local_reply(&context, LocalReply::BadRequest, None, access);
         }
         let has_hop = request.headers().contains_key(headers::LOOP_HEADER);
         let version = request.version();
         let upgrade = sanitize(request.headers_mut(), version);
-        self.trusted.set_client_ip(request.headers_mut(), access.client());
+        self.trusted.set_client_ip(request.headers_mut(), &client_ip);
 
         let path_and_query = request.uri().path_and_query().map_or("/", |path| path.as_str()).to_owned();
         let matched = match services.route_parts(peer.scheme, &authority, &path_and_query, has_hop) {
             Ok(matched) => matched,
             Err(reply) => {
                 let context = context.with_similar_hosts(services.similar_hosts(&authority));
-                return local_reply(&context, reply, None, access);
+                return local_reply_to_host(&context, reply, None, Some(&authority), access);
             }
         };
         let pool = Arc::clone(matched.pool);
-        access.line.service = Some(pool.service().name());
-        let Ok(proxied) = ProxiedRequest::new(matched, request.headers(), Some(access.client().to_owned())) else {
+        access.line.pool = Some(Arc::clone(&pool));
+        let Ok(proxied) = ProxiedRequest::new(matched, request.headers(), Some(client_ip)) else {
             return local_reply(&context, LocalReply::BadRequest, Some(&pool), access);
         };
         let now = u64::try_from(self.clock.unix_time().as_millis()).unwrap_or(u64::MAX);
@@ -240,7 +241,7 @@ impl Proxy {
 
         let to_client = upgrade.then(|| hyper::upgrade::on(&mut request));
         let (parts, body) = request.into_parts();
-        let limited = Some(access.client()).filter(|_| !self.is_exempt(client));
+        let limited = proxied.client_ip.as_deref().filter(|_| !self.is_exempt(client));
         let buffer = BufferGuard::take(&services.replay, &body, limited, &pool, self.clock);
         let (deadline, idle) = (Instant::now() + pool.service().retry.timeout, self.limits.idle);
         let Some(body) = RequestBody::read(body, buffer.as_ref(), deadline, idle).await else {
@@ -258,8 +259,7 @@ impl Proxy {
         drop(buffer);
         let (trace, result) = (forwarded.trace.take(), forwarded.result());
         access.line.last_resort = forwarded.last_resort;
-        let last_tried = forwarded.served_by.or(forwarded.last_tried).and_then(|id| pool.service().server(id));
-        access.line.server = last_tried.map(|server| server.name.clone());
+        access.line.server = forwarded.served_by.or(forwarded.last_tried);
         let used = Arc::clone(&pool);
         let mut response = match (forwarded.response, forwarded.served_by) {
             (Ok(mut response), Some(server)) => {
@@ -331,17 +331,23 @@ impl Proxy {
 }
 
 /// Returns a local reply.
-fn local_reply(
+fn local_reply(context: &ReplyContext, reply: LocalReply, pool: Option<&Pool>, access: Access) -> Response<ProxyBody> {
+    local_reply_to_host(context, reply, pool, None, access)
+}
+
+/// Returns a local reply. The log has the host if it is unknown.
+fn local_reply_to_host(
     context: &ReplyContext,
     reply: LocalReply,
     pool: Option<&Pool>,
+    host: Option<&str>,
     mut access: Access,
 ) -> Response<ProxyBody> {
     let rendered = context.respond(reply, pool.map(Pool::service));
     access.on_response(rendered.status);
     access.line.reason = Some(reply.into());
-    let (service, server) = (pool.map(Pool::service), access.line.server.as_deref());
-    log::emit(&LogEntry::local_reply(reply, service, server, context, Some(&access.line.host)));
+    let (service, server) = (pool.map(Pool::service), access.line.server_name());
+    log::emit(&LogEntry::local_reply(reply, service, server, context, host));
     Response::<String>::from(rendered).map(|body| ProxyBody::local(body, access))
 }
 

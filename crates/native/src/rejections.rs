@@ -30,7 +30,7 @@ impl Rejections {
     /// Counts a rejection.
     pub(crate) fn add(&self, reason: Reason, client: IpAddr, detail: &str) {
         let mut rejections = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (client, detail) = (client.to_canonical(), truncate(detail));
+        let (client, detail) = (client.to_canonical(), truncate(detail).to_owned());
         match rejections.iter_mut().find(|rejection| rejection.reason == reason) {
             Some(last) => *last = Rejection { reason, count: last.count + 1, client, detail },
             None => rejections.push(Rejection { reason, count: 1, client, detail }),

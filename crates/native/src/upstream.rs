@@ -95,7 +95,7 @@ impl HttpClient for Servers {
         server: &Server,
         attempt: AttemptInfo,
     ) -> Result<Response<Incoming>, SendError> {
-        last_attempt.set(&server.name, attempt.number);
+        last_attempt.set(attempt.server, attempt.number);
         self.client.send(request, server, attempt).await
     }
 

@@ -13,6 +13,7 @@ use super::tls::{Files, Visitor, get};
 cases![
     not on Worker: "a Worker logs no requests";
     every_request_is_a_line,
+    a_refused_connect_is_logged_with_its_host,
     local_replies_have_the_id_of_their_line,
     a_failed_attempt_names_server_request_and_cause,
     a_lost_post_names_its_server,
@@ -63,6 +64,15 @@ async fn every_request_is_a_line(bench: Bench) {
     proxy.get("/").await;
     let lines = proxy.logged("request", 2).await;
     assert_ne!(lines[0]["request_id"], lines[1]["request_id"]);
+}
+
+async fn a_refused_connect_is_logged_with_its_host(bench: Bench) {
+    let [primary] = bench.servers(["primary"]).await;
+    let proxy = bench.serve(Service::of([&primary]), &[]).await;
+    let mut connection = proxy.connect().await;
+    connection.send_bytes("CONNECT db.test:22 HTTP/1.1\r\nHost: db.test:22\r\n\r\n").await.expect("an open connection");
+    let line = &proxy.logged("request", 1).await[0];
+    assert_eq!((&line["host"], &line["reason"]), (&"db.test:22".into(), &"method_not_allowed".into()), "{line}");
 }
 
 async fn local_replies_have_the_id_of_their_line(bench: Bench) {

@@ -233,7 +233,9 @@ pub struct FailedAttempt {
 /// Escapes the characters that a terminal hides or obeys, in a line of JSON: control characters
 /// beyond ASCII, line separators, and invisible and bidirectional formatting characters.
 pub fn escape_invisible(json: String) -> String {
-    if !json.contains(is_invisible) {
+    // Most strings are plain, which is found without a branch per byte.
+    let is_plain = json.bytes().fold(true, |all, byte| all & (b' '..=b'~').contains(&byte));
+    if is_plain || !json.contains(is_invisible) {
         return json;
     }
     let mut escaped = String::with_capacity(json.len());

@@ -1,6 +1,6 @@
 //! One line of the log, as JSON or as text.
 
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 use std::time::SystemTime;
 
 use tunnel_balancer_core::escape_invisible;
@@ -23,33 +23,54 @@ pub(crate) struct Line {
 }
 
 impl Line {
+    /// Enough for a usual line of the access log.
+    const CAPACITY: usize = 512;
+
     /// Starts a line with the current time.
     pub(crate) fn new(format: LogFormat, level: &str, event: &str) -> Self {
         let time = humantime::format_rfc3339_millis(SystemTime::now());
-        let mut text = String::with_capacity(256);
+        let mut line = Self::part(format);
         // Writing to a string cannot fail.
         let _ = match format {
-            LogFormat::Json => write!(text, r#"{{"ts":"{time}","level":"{level}","event":{}"#, quoted(event)),
-            LogFormat::Text => write!(text, "{time} {:<5} {event}", level.to_uppercase()),
+            LogFormat::Json => write!(line.text, r#"{{"ts":"{time}","level":"{level}","event":"#),
+            LogFormat::Text => write!(line.text, "{time} {:<5} ", level.to_uppercase()),
         };
-        Self { text, format }
+        match format {
+            LogFormat::Json => line.quoted(event),
+            LogFormat::Text => line.text += event,
+        }
+        line
+    }
+
+    /// Starts a part of a line, to [append](Self::append) it to one.
+    pub(crate) fn part(format: LogFormat) -> Self {
+        Self { text: String::with_capacity(Self::CAPACITY), format }
+    }
+
+    /// Adds the fields of a part.
+    pub(crate) fn append(&mut self, part: &Self) {
+        self.text += &part.text;
     }
 
     /// Adds a string.
     pub(crate) fn string(&mut self, name: &str, value: &str) {
-        let is_plain = |c: char| c.is_ascii_graphic() && !matches!(c, '"' | '=' | '\\');
-        let plain = self.format == LogFormat::Text && !value.is_empty() && value.chars().all(is_plain);
-        if plain { self.raw(name, value) } else { self.raw(name, &quoted(value)) }
+        let is_plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'=' | b'\\');
+        self.name(name);
+        if self.format == LogFormat::Text && !value.is_empty() && value.bytes().all(is_plain) {
+            self.text += value;
+        } else {
+            self.quoted(value);
+        }
     }
 
     /// Adds a number.
     pub(crate) fn number(&mut self, name: &str, value: u64) {
-        self.raw(name, &value.to_string());
+        self.raw(name, value);
     }
 
     /// Adds a boolean.
     pub(crate) fn flag(&mut self, name: &str, value: bool) {
-        self.raw(name, if value { "true" } else { "false" });
+        self.raw(name, value);
     }
 
     /// Returns the line without a line break.
@@ -57,21 +78,33 @@ impl Line {
         if self.format == LogFormat::Json {
             self.text.push('}');
         }
-        escape_invisible(self.text)
+        self.text
     }
 
-    fn raw(&mut self, name: &str, value: &str) {
-        let _ = match self.format {
-            LogFormat::Json => write!(self.text, r#","{name}":{value}"#),
-            LogFormat::Text => write!(self.text, " {name}={value}"),
+    fn raw(&mut self, name: &str, value: impl Display) {
+        self.name(name);
+        let _ = write!(self.text, "{value}");
+    }
+
+    fn name(&mut self, name: &str) {
+        let (before, after) = match self.format {
+            LogFormat::Json => (",\"", "\":"),
+            LogFormat::Text => (" ", "="),
         };
+        [before, name, after].into_iter().for_each(|part| self.text += part);
     }
-}
 
-/// Returns a JSON string.
-fn quoted(value: &str) -> String {
-    // Serialization of a string cannot fail.
-    serde_json::to_string(value).unwrap_or_default()
+    /// Adds a JSON string without invisible characters. Most values are copied.
+    fn quoted(&mut self, value: &str) {
+        // Without a branch per byte.
+        let is_escaped = |byte: u8| !(b' '..=b'~').contains(&byte) | (byte == b'"') | (byte == b'\\');
+        if value.bytes().fold(false, |any, byte| any | is_escaped(byte)) {
+            // Serialization of a string cannot fail.
+            self.text += &escape_invisible(serde_json::to_string(value).unwrap_or_default());
+        } else {
+            ["\"", value, "\""].into_iter().for_each(|part| self.text += part);
+        }
+    }
 }
 
 #[cfg(test)]
