@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 
 use http::HeaderValue;
-use http::header::{Entry, HeaderName, InvalidHeaderValue};
+use http::header::{Entry, HeaderName, InvalidHeaderName, InvalidHeaderValue};
 
 pub use super::unread_headers::{UNREAD_REQUEST_HEADERS, UNREAD_RESPONSE_HEADERS};
 
@@ -118,8 +118,18 @@ pub fn is_stripped(name: &str, is_secret: impl Fn(&str) -> bool) -> bool {
 /// Returns a name in lower case with hyphens in place of all special characters. Servers turn names
 /// into variables, and `X-Real-IP`, `X_Real_IP` and `X.Real.IP` into the same one.
 pub fn canonical(name: &str) -> Cow<'_, str> {
+    /// By byte: every header of a request is looked up.
+    #[expect(clippy::indexing_slicing, reason = "evaluated by the compiler")]
+    const IS_PLAIN: [bool; 256] = {
+        let (mut table, mut byte) = ([false; 256], 0_u8);
+        while byte < 128 {
+            table[byte as usize] = byte == b'-' || byte.is_ascii_alphanumeric();
+            byte += 1;
+        }
+        table
+    };
     let is_special = |c: char| c != '-' && !c.is_ascii_alphanumeric();
-    let is_plain = |byte: u8| byte == b'-' || byte.is_ascii_alphanumeric();
+    let is_plain = |byte: u8| IS_PLAIN.get(usize::from(byte)).is_some_and(|is_plain| *is_plain);
     if name.bytes().all(is_plain) { name.into() } else { name.replace(is_special, "-").into() }
 }
 
@@ -218,13 +228,14 @@ impl HeaderFields for http::HeaderMap {
     type Error = InvalidHeaderValue;
 
     fn get(&self, name: &str) -> Result<Option<String>, Self::Error> {
-        let values: Vec<String> = self.get_all(name).iter().map(to_string).collect();
-        Ok((!values.is_empty()).then(|| values.join(", ")))
+        let joined = |before: String, value: &HeaderValue| [&before, ", ", &to_string(value)].concat();
+        let mut values = self.get_all(name).iter();
+        Ok(values.next().map(|first| values.fold(to_string(first), joined)))
     }
 
     fn set(&mut self, name: &str, value: &str) -> Result<(), Self::Error> {
         let value = from_str(value)?;
-        if let Ok(name) = name.parse::<HeaderName>() {
+        if let Ok(name) = header_name(name) {
             self.insert(name, value);
         }
         Ok(())
@@ -250,6 +261,9 @@ impl HeaderFields for http::HeaderMap {
     }
 
     fn rewrite(&mut self, name: &str, new: impl Fn(&str) -> Option<String>) -> Result<(), Self::Error> {
+        if !self.contains_key(name) {
+            return Ok(());
+        }
         let Ok(name) = name.parse::<HeaderName>() else { return Ok(()) };
         let Entry::Occupied(mut lines) = self.entry(name) else { return Ok(()) };
         for line in lines.iter_mut() {
@@ -261,13 +275,31 @@ impl HeaderFields for http::HeaderMap {
     }
 }
 
+/// Returns a name. Those that the balancer sets on every message are not allocated.
+fn header_name(name: &str) -> Result<HeaderName, InvalidHeaderName> {
+    static SET: [HeaderName; 7] = [
+        HeaderName::from_static("x-forwarded-host"),
+        HeaderName::from_static("x-forwarded-proto"),
+        HeaderName::from_static("x-forwarded-for"),
+        HeaderName::from_static("x-real-ip"),
+        HeaderName::from_static(REQUEST_ID),
+        HeaderName::from_static(LOOP_HEADER),
+        HeaderName::from_static(SERVED_BY),
+    ];
+    SET.iter().find(|set| set.as_str() == name).map_or_else(|| name.parse(), |set| Ok(set.clone()))
+}
+
 fn to_string(value: &HeaderValue) -> String {
-    value.as_bytes().iter().copied().map(char::from).collect()
+    let decoded = || value.as_bytes().iter().copied().map(char::from).collect();
+    value.to_str().map_or_else(|_| decoded(), str::to_owned)
 }
 
 /// Returns the value whose bytes these characters are. One that is no byte is invalid, as a control
 /// character is.
 fn from_str(value: &str) -> Result<HeaderValue, InvalidHeaderValue> {
+    if value.is_ascii() {
+        return HeaderValue::from_str(value);
+    }
     let bytes: Vec<u8> = value.chars().map(|c| u8::try_from(c).unwrap_or(0)).collect();
     HeaderValue::from_bytes(&bytes)
 }
