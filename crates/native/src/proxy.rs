@@ -237,7 +237,7 @@ impl Proxy {
         let now = u64::try_from(self.clock.unix_time().as_millis()).unwrap_or(u64::MAX);
         let tokens = Arc::clone(&self.tokens.read().unwrap_or_else(PoisonError::into_inner));
         let inspection = Inspection::read(request.headers(), &tokens, pool.service(), now).unwrap_or_default();
-        let proxied = proxied.with_id(context.id().clone());
+        let proxied = Arc::new(proxied.with_id(context.id().clone()));
 
         let to_client = upgrade.then(|| hyper::upgrade::on(&mut request));
         let (parts, body) = request.into_parts();
@@ -249,7 +249,7 @@ impl Proxy {
         };
         // A body that is streamed after all releases its room.
         let buffer = buffer.filter(|_| matches!(body, RequestBody::Buffered(..)));
-        let request = UpstreamRequest::new(parts, proxied.clone(), body, upgrade);
+        let request = UpstreamRequest::new(parts, Arc::clone(&proxied), body, upgrade);
         let Ok(mut meta) = request.meta() else {
             return local_reply(&context, LocalReply::BadRequest, Some(&pool), access);
         };

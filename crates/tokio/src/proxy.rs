@@ -2,6 +2,7 @@
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{ACCEPT, CONNECTION, CONTENT_LENGTH, HOST, HeaderValue, TRAILER, UPGRADE};
@@ -87,13 +88,13 @@ impl Proxy {
         let Ok(proxied) = ProxiedRequest::new(matched, request.headers(), client.clone()) else {
             return reply(LocalReply::BadRequest);
         };
-        let proxied = proxied.with_id(context.id().clone());
+        let proxied = Arc::new(proxied.with_id(context.id().clone()));
         let to_client = upgrade.then(|| hyper::upgrade::on(&mut request));
         let (parts, body) = request.into_parts();
         let Some((body, buffer)) = self.balancer.read_body(ClientBody::new(body), client.as_deref()).await else {
             return reply(LocalReply::Incomplete);
         };
-        let request = UpstreamRequest::new(parts, proxied.clone(), body, upgrade);
+        let request = UpstreamRequest::new(parts, Arc::clone(&proxied), body, upgrade);
         let Ok(meta) = request.meta() else { return reply(LocalReply::BadRequest) };
         let forwarded = self.balancer.forward(request, meta).await;
         drop(buffer);

@@ -23,7 +23,7 @@ use crate::server_tls::{client_config, server_name};
 #[derive(Clone, Debug)]
 pub struct Transport {
     /// Pools that use HTTP/2 if the server offers it. Their number only grows.
-    pools: Arc<Mutex<Vec<Connections>>>,
+    pools: Arc<Mutex<Vec<Arc<Connections>>>>,
     slots: StreamSlots,
     /// The connector of these pools.
     any: Connector,
@@ -135,7 +135,7 @@ impl Transport {
         connection_auth::send(&self.http1, request, || ()).await
     }
 
-    fn pool(&self, number: usize) -> Connections {
+    fn pool(&self, number: usize) -> Arc<Connections> {
         let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
         while pools.len() <= number {
             let window = if pools.is_empty() { Self::WIDE_WINDOW } else { Self::NARROW_WINDOW };
@@ -143,8 +143,8 @@ impl Transport {
             settings.http2_initial_stream_window_size(window);
             // The sum of its streams, so that clients that do not read cannot block others.
             settings.http2_initial_connection_window_size(StreamSlots::STREAMS_PER_CONNECTION as u32 * window);
-            pools.push(settings.build(self.any.clone()));
+            pools.push(Arc::new(settings.build(self.any.clone())));
         }
-        pools[number].clone()
+        Arc::clone(&pools[number])
     }
 }

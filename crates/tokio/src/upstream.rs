@@ -22,9 +22,9 @@ use crate::upstream_request::UpstreamRequest;
 #[derive(Clone, Debug)]
 pub struct Upstream {
     /// For servers without settings of their own.
-    default: Transport,
+    default: Arc<Transport>,
     /// For other servers, by their settings.
-    custom: Arc<Mutex<BTreeMap<ServerTls, Transport>>>,
+    custom: Arc<Mutex<BTreeMap<ServerTls, Arc<Transport>>>>,
     /// The number of idle connections to a server that are kept.
     max_idle: usize,
 }
@@ -36,7 +36,7 @@ impl Upstream {
     /// If the root certificates of the machine cannot be read.
     pub fn new(max_idle: usize) -> io::Result<Self> {
         let default = Transport::new(&ServerTls::default(), max_idle).map_err(io::Error::other)?;
-        Ok(Self { default, custom: Arc::default(), max_idle })
+        Ok(Self { default: Arc::new(default), custom: Arc::default(), max_idle })
     }
 
     /// Forgets the certificates that are trusted, so that the files are read again.
@@ -45,16 +45,16 @@ impl Upstream {
     }
 
     /// Returns the connections for a server.
-    fn transport(&self, server: &Server) -> Result<Transport, SendError> {
+    fn transport(&self, server: &Server) -> Result<Arc<Transport>, SendError> {
         if server.tls == ServerTls::default() {
-            return Ok(self.default.clone());
+            return Ok(Arc::clone(&self.default));
         }
         let mut custom = self.custom.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(transport) = custom.get(&server.tls) {
-            return Ok(transport.clone());
+            return Ok(Arc::clone(transport));
         }
-        let transport = Transport::new(&server.tls, self.max_idle).map_err(SendError::Certificates)?;
-        custom.insert(server.tls.clone(), transport.clone());
+        let transport = Arc::new(Transport::new(&server.tls, self.max_idle).map_err(SendError::Certificates)?);
+        custom.insert(server.tls.clone(), Arc::clone(&transport));
         Ok(transport)
     }
 }

@@ -29,7 +29,7 @@ pub struct UpstreamRequest {
 #[derive(Debug)]
 enum Source {
     /// A client of a proxy.
-    Client(ProxiedRequest),
+    Client(Arc<ProxiedRequest>),
     /// This program, whose request has this URI.
     Program { pool: Arc<Pool>, uri: Uri },
 }
@@ -85,7 +85,7 @@ impl UpstreamRequest {
     /// Creates a request. [`sanitize`] has edited the headers and returned `upgrade`.
     pub fn new(
         Parts { method, mut headers, mut extensions, .. }: Parts,
-        proxied: ProxiedRequest,
+        proxied: Arc<ProxiedRequest>,
         body: RequestBody,
         upgrade: bool,
     ) -> Self {
@@ -127,7 +127,7 @@ impl UpstreamRequest {
     }
 
     /// Returns the id of a client's request.
-    pub const fn id(&self) -> Option<&RequestId> {
+    pub fn id(&self) -> Option<&RequestId> {
         match &self.source {
             Source::Client(proxied) => proxied.id(),
             Source::Program { .. } => None,

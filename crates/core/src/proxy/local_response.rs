@@ -6,6 +6,7 @@
 
 use std::cmp::Reverse;
 use std::fmt;
+use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue, StatusCode};
 
@@ -27,7 +28,7 @@ pub struct LocalResponse {
 
 /// The id of a request: in logs, in requests to servers and in responses.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RequestId(String);
+pub struct RequestId(Arc<str>);
 
 impl RequestId {
     const MAX_LEN: usize = 64;
@@ -38,12 +39,12 @@ impl RequestId {
     pub fn parse(text: &str) -> Option<Self> {
         let is_valid = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
         let is_id = (1..=Self::MAX_LEN).contains(&text.len()) && text.bytes().all(is_valid);
-        is_id.then(|| Self(text.to_owned()))
+        is_id.then(|| Self(text.into()))
     }
 
     /// Creates an id from a random number.
     pub fn random(number: u64) -> Self {
-        Self(format!("{number:016x}"))
+        Self(format!("{number:016x}").into())
     }
 
     /// Returns the id as a string.
