@@ -311,8 +311,10 @@ impl<C: HttpClient, K: Clock> Run<'_, C, K> {
     fn failed(&self, info: AttemptInfo, outcome: Outcome, detail: Option<String>) -> Option<FailedAttempt> {
         let is_answered = matches!(outcome, Outcome::Status(_))
             && self.pool.service().retry.classify(outcome).delivery == Delivery::Answered;
-        let duration = self.clock.now().since(info.started);
-        (!is_answered).then_some(FailedAttempt { info, outcome, detail, duration })
+        (!is_answered).then(|| {
+            let duration = self.clock.now().since(info.started);
+            FailedAttempt { info, outcome, detail, duration }
+        })
     }
 }
 

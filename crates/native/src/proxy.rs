@@ -10,7 +10,6 @@ use http::{Method, Request, Response, StatusCode, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tunnel_balancer_core::{
@@ -243,8 +242,8 @@ impl Proxy {
         let (parts, body) = request.into_parts();
         let limited = proxied.client_ip.as_deref().filter(|_| !self.is_exempt(client));
         let buffer = BufferGuard::take(&services.replay, &body, limited, &pool, self.clock);
-        let (deadline, idle) = (Instant::now() + pool.service().retry.timeout, self.limits.idle);
-        let Some(body) = RequestBody::read(body, buffer.as_ref(), deadline, idle).await else {
+        let (timeout, idle) = (pool.service().retry.timeout, self.limits.idle);
+        let Some(body) = RequestBody::read(body, buffer.as_ref(), timeout, idle).await else {
             return local_reply(&context, LocalReply::Incomplete, Some(&pool), access);
         };
         // A body that is streamed after all releases its room.

@@ -35,6 +35,9 @@ impl RequestSlots {
     /// Waits for a slot. `client` is the address that is limited to its share. `None` after
     /// `timeout`.
     pub(crate) async fn take(&self, client: Option<IpAddr>, timeout: Duration) -> Option<RequestSlot> {
+        if let Some(slot) = self.try_take(client) {
+            return Some(slot);
+        }
         let slot = async {
             let share = match client {
                 Some(client) => Some(self.clients.of(client).acquire_owned().await.ok()?),
@@ -44,6 +47,16 @@ impl RequestSlots {
             Some(RequestSlot(slot, share))
         };
         tokio::time::timeout(timeout, slot).await.ok()?
+    }
+
+    /// Takes a slot that is free. Usually there is one, and a request needs no timer.
+    fn try_take(&self, client: Option<IpAddr>) -> Option<RequestSlot> {
+        let share = match client {
+            Some(client) => Some(self.clients.of(client).try_acquire_owned().ok()?),
+            None => None,
+        };
+        let slot = Arc::clone(&self.all).try_acquire_owned().ok()?;
+        Some(RequestSlot(slot, share))
     }
 
     /// Returns whether no slot is free, so that further requests wait.

@@ -9,7 +9,6 @@ use http::{Request, Response};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
 use tunnel_balancer_core::{Forwarded, LocalReply, Pool, ReplayBuffer, RequestMeta, ServerId, forward, keep_probing};
 
 use crate::BoxError;
@@ -159,8 +158,8 @@ impl Balancer {
         client: Option<&str>,
     ) -> Option<(RequestBody, Option<BufferGuard>)> {
         let buffer = BufferGuard::take(&self.replay, &body, client, self.pool(), self.clock());
-        let deadline = Instant::now() + self.pool().service().retry.timeout;
-        let body = RequestBody::read(body, buffer.as_ref(), deadline, Self::IDLE_TIMEOUT).await?;
+        let timeout = self.pool().service().retry.timeout;
+        let body = RequestBody::read(body, buffer.as_ref(), timeout, Self::IDLE_TIMEOUT).await?;
         // A body that is streamed after all releases its memory.
         let buffer = buffer.filter(|_| body.is_replayable() && !body.is_end_stream());
         Some((body, buffer))

@@ -22,6 +22,13 @@ impl TokioClock {
     }
 }
 
+impl TokioClock {
+    /// Returns the time of an instant; the start of the clock for earlier ones.
+    pub(crate) fn at(&self, instant: Instant) -> Timestamp {
+        self.started_at + instant.saturating_duration_since(self.started)
+    }
+}
+
 impl Default for TokioClock {
     fn default() -> Self {
         Self::new()

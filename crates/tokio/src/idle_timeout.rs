@@ -96,6 +96,11 @@ impl<B: Body<Data = Bytes> + Unpin> IdleTimeoutBody<B> {
         self.ended || self.failed || is_at_end || reader_stopped
     }
 
+    /// Returns when the last data arrived. Before that, the time of the headers.
+    pub(crate) const fn last_data(&self) -> Instant {
+        self.last_data
+    }
+
     /// Returns whether the reader paused and has not caught up. The sender may end the body because
     /// of the pause.
     pub fn is_behind(&self) -> bool {
@@ -119,11 +124,12 @@ where
             this.last_data = Instant::now();
             return Poll::Ready(Some(Ok(Frame::data(read))));
         }
-        if this.timer.is_none() && this.last_data.elapsed() > Self::PAUSE {
+        let now = Instant::now();
+        if this.timer.is_none() && now.saturating_duration_since(this.last_data) > Self::PAUSE {
             this.behind = Some(Duration::ZERO);
         }
         if let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(context) {
-            this.last_data = Instant::now();
+            this.last_data = now;
             let started = this.timer.take().map_or(this.last_data, |timer| timer.deadline() - this.idle);
             let waited = this.last_data.saturating_duration_since(started);
             this.behind = this.behind.map(|before| before + waited).filter(|total| *total < Self::CAUGHT_UP);
@@ -134,7 +140,7 @@ where
             );
         }
         let idle = this.idle;
-        let timer = this.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(Instant::now() + idle)));
+        let timer = this.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(now + idle)));
         timer.as_mut().poll(context).map(|()| {
             this.failed = true;
             this.behind = None;

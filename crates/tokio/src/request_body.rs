@@ -42,12 +42,12 @@ pub enum RequestBody {
 impl RequestBody {
     /// Reads a body into memory if there is a `buffer`. `None` if the client aborts it.
     ///
-    /// A body that does not fit or takes longer than until `deadline` is streamed, after the part
+    /// A body that does not fit or takes longer than `timeout` is streamed, after the part
     /// that has been read. So is one that pauses, if its length is unknown or memory is scarce.
     pub async fn read(
         body: impl Into<ClientBody>,
         buffer: Option<&BufferGuard>,
-        deadline: Instant,
+        timeout: Duration,
         idle: Duration,
     ) -> Option<Self> {
         /// The longest time without data while memory is scarce.
@@ -57,6 +57,7 @@ impl RequestBody {
         if body.is_end_stream() {
             return Some(Self::Empty);
         }
+        let deadline = Instant::now() + timeout;
         let is_length_known = body.size_hint().exact().is_some();
         let pause = if is_length_known { PAUSE } else { ReplayBuffer::PAUSE };
         let mut body = IdleTimeoutBody::new(body, idle);

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::Sleep;
-use tunnel_balancer_core::{Clock as _, Pool, ServerId, Timestamp};
+use tunnel_balancer_core::{Clock as _, Pool, ServerId};
 
 use crate::clock::TokioClock;
 use crate::h2_streams::StreamSlot;
@@ -20,8 +20,6 @@ use crate::idle_timeout::{BodyError, IdleTimeoutBody};
 pub struct UpstreamBody {
     body: IdleTimeoutBody<Incoming>,
     origin: ResponseOrigin,
-    /// When the last byte arrived.
-    last_byte: Timestamp,
     /// The timer of the next liveness check. It runs while data is awaited.
     check: Option<Pin<Box<Sleep>>>,
 }
@@ -42,7 +40,7 @@ pub struct ResponseOrigin {
 impl UpstreamBody {
     /// Creates the body of a response from `origin`, with an idle timeout.
     pub fn new(body: Incoming, idle: Duration, origin: ResponseOrigin) -> Self {
-        Self { body: IdleTimeoutBody::new(body, idle), last_byte: origin.clock.now(), check: None, origin }
+        Self { body: IdleTimeoutBody::new(body, idle), check: None, origin }
     }
 
     /// Checks every few seconds whether the server of a silent response was found to be hung.
@@ -56,7 +54,8 @@ impl UpstreamBody {
             }
             self.check = None;
             let ResponseOrigin { pool, server, clock, .. } = &self.origin;
-            if pool.update(|state| state.is_response_lost(*server, self.last_byte, clock.now())) {
+            let last_byte = clock.at(self.body.last_data());
+            if pool.update(|state| state.is_response_lost(*server, last_byte, clock.now())) {
                 return Poll::Ready(BodyError::Unresponsive);
             }
         }
@@ -74,7 +73,7 @@ impl Body for UpstreamBody {
         let this = &mut *self;
         let frame = match Pin::new(&mut this.body).poll_frame(context) {
             Poll::Ready(frame) => {
-                (this.last_byte, this.check) = (this.origin.clock.now(), None);
+                this.check = None;
                 frame
             }
             Poll::Pending => match this.poll_server(context) {
