@@ -5,9 +5,6 @@
 
 use std::borrow::Cow;
 
-use http::HeaderValue;
-use http::header::{Entry, HeaderName, InvalidHeaderName, InvalidHeaderValue};
-
 pub use super::unread_headers::{UNREAD_REQUEST_HEADERS, UNREAD_RESPONSE_HEADERS};
 
 /// The server that responded. Set on responses; copies of a client or server are never passed on.
@@ -224,89 +221,9 @@ pub fn has_unknown_coding<H: HeaderFields>(fields: &H) -> Result<bool, H::Error>
 /// message.
 const PROTECTED_HEADERS: [&str; 2] = ["host", "content-length"];
 
-impl HeaderFields for http::HeaderMap {
-    type Error = InvalidHeaderValue;
-
-    fn get(&self, name: &str) -> Result<Option<String>, Self::Error> {
-        let joined = |before: String, value: &HeaderValue| [&before, ", ", &to_string(value)].concat();
-        let mut values = self.get_all(name).iter();
-        Ok(values.next().map(|first| values.fold(to_string(first), joined)))
-    }
-
-    fn set(&mut self, name: &str, value: &str) -> Result<(), Self::Error> {
-        let value = from_str(value)?;
-        if let Ok(name) = header_name(name) {
-            self.insert(name, value);
-        }
-        Ok(())
-    }
-
-    fn append(&mut self, name: &str, value: &str) -> Result<(), Self::Error> {
-        let value = from_str(value)?;
-        if let Ok(name) = name.parse::<HeaderName>() {
-            self.append(name, value);
-        }
-        Ok(())
-    }
-
-    fn remove(&mut self, name: &str) -> Result<(), Self::Error> {
-        self.remove(name);
-        Ok(())
-    }
-
-    fn remove_if(&mut self, is_removed: impl Fn(&str) -> bool) -> Result<(), Self::Error> {
-        let removed: Vec<HeaderName> = self.keys().filter(|name| is_removed(name.as_str())).cloned().collect();
-        removed.into_iter().for_each(|name| drop(self.remove(name)));
-        Ok(())
-    }
-
-    fn rewrite(&mut self, name: &str, new: impl Fn(&str) -> Option<String>) -> Result<(), Self::Error> {
-        if !self.contains_key(name) {
-            return Ok(());
-        }
-        let Ok(name) = name.parse::<HeaderName>() else { return Ok(()) };
-        let Entry::Occupied(mut lines) = self.entry(name) else { return Ok(()) };
-        for line in lines.iter_mut() {
-            if let Some(new) = new(&to_string(line)) {
-                *line = from_str(&new)?;
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Returns a name. Those that the balancer sets on every message are not allocated.
-fn header_name(name: &str) -> Result<HeaderName, InvalidHeaderName> {
-    static SET: [HeaderName; 7] = [
-        HeaderName::from_static("x-forwarded-host"),
-        HeaderName::from_static("x-forwarded-proto"),
-        HeaderName::from_static("x-forwarded-for"),
-        HeaderName::from_static("x-real-ip"),
-        HeaderName::from_static(REQUEST_ID),
-        HeaderName::from_static(LOOP_HEADER),
-        HeaderName::from_static(SERVED_BY),
-    ];
-    SET.iter().find(|set| set.as_str() == name).map_or_else(|| name.parse(), |set| Ok(set.clone()))
-}
-
-fn to_string(value: &HeaderValue) -> String {
-    let decoded = || value.as_bytes().iter().copied().map(char::from).collect();
-    value.to_str().map_or_else(|_| decoded(), str::to_owned)
-}
-
-/// Returns the value whose bytes these characters are. One that is no byte is invalid, as a control
-/// character is.
-fn from_str(value: &str) -> Result<HeaderValue, InvalidHeaderValue> {
-    if value.is_ascii() {
-        return HeaderValue::from_str(value);
-    }
-    let bytes: Vec<u8> = value.chars().map(|c| u8::try_from(c).unwrap_or(0)).collect();
-    HeaderValue::from_bytes(&bytes)
-}
-
 #[cfg(test)]
 mod tests {
-    use http::HeaderMap;
+    use http::header::{HeaderMap, HeaderName};
 
     use super::*;
 
@@ -405,26 +322,5 @@ mod tests {
             let lines: Vec<(&str, &str)> = lines.iter().map(|line| ("transfer-encoding", *line)).collect();
             assert_eq!(has_unknown_coding(&map(&lines)).unwrap(), expected, "{lines:?}");
         }
-    }
-
-    #[test]
-    fn values_in_any_encoding_are_kept() {
-        let mut fields = HeaderMap::new();
-        fields.insert("cookie", HeaderValue::from_bytes(b"a=\xfc\xc3\xa4; b").unwrap());
-        let value = HeaderFields::get(&fields, "cookie").unwrap().unwrap();
-        assert_eq!(value, "a=\u{fc}\u{c3}\u{a4}; b");
-        HeaderFields::set(&mut fields, "x-copy", &value).unwrap();
-        assert_eq!(fields["x-copy"], fields["cookie"]);
-        for invalid in ["\u{100}", "\n"] {
-            assert!(HeaderFields::set(&mut fields, "x-copy", invalid).is_err());
-        }
-    }
-
-    #[test]
-    fn each_line_is_rewritten_separately() {
-        let mut cookies = map(&[("set-cookie", "a=1"), ("set-cookie", "b=2"), ("set-cookie", "a=3")]);
-        let new = |value: &str| value.strip_prefix("a=").map(|rest| format!("c={rest}"));
-        cookies.rewrite("set-cookie", new).unwrap();
-        assert_eq!(cookies.get_all("set-cookie").iter().collect::<Vec<_>>(), ["c=1", "b=2", "c=3"]);
     }
 }

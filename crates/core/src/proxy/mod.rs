@@ -1,6 +1,7 @@
 //! HTTP semantics that all hosts share: routing, headers, rewriting, buffered bodies and local
 //! replies.
 
+mod header_map;
 pub mod headers;
 pub mod host;
 mod local_response;
