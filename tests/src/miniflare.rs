@@ -119,9 +119,18 @@ impl Miniflare {
 
     /// Returns a client of a Worker.
     pub fn client(&self, name: &str) -> Client {
+        Client::new(self.addr(name))
+    }
+
+    /// Returns the address of a Worker.
+    pub fn addr(&self, name: &str) -> SocketAddr {
         let url = self.addrs[name].as_str().expect("a Worker of this name");
-        let addr: SocketAddr = url.trim_start_matches("http://").trim_end_matches('/').parse().expect("an address");
-        Client::new(addr)
+        url.trim_start_matches("http://").trim_end_matches('/').parse().expect("an address")
+    }
+
+    /// Returns the id of the process of miniflare, whose child is workerd.
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Fires the cron trigger of a Worker.

@@ -9,7 +9,7 @@ use crate::worker;
 use crate::workspace::Workspace;
 
 /// The parts that measure the built Worker.
-const OF_WORKER: [&str; 4] = ["worker", "cold-start", "size", "long"];
+const OF_WORKER: [&str; 5] = ["worker", "sharing", "cold-start", "size", "long"];
 
 /// The parts that measure `serve`.
 const OF_SERVE: [&str; 5] = ["native", "failover", "services", "reload", "long"];

@@ -176,6 +176,7 @@ medians, ranges and ratios, and writes target/bench/report.html and report.json.
 Usage: cargo xtask bench [PART...] [--smoke] [--rounds N] [--minutes N] [--beside DIR] [--output DIR]
 
   worker      the Worker on workerd, beside a failover script and a minimal proxy in JavaScript
+  sharing     the Worker with each mode of shared health, on miniflare
   cold-start  the first requests of a cold isolate, with 1 and with 1,000 services
   size        the size of the Worker, by section and by crate
   native      `serve` beside a minimal proxy on hyper, Pingora, nginx, HAProxy and Caddy

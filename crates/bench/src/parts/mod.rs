@@ -8,6 +8,7 @@ mod native;
 mod reload;
 mod selection;
 mod services;
+mod sharing;
 mod size;
 mod worker;
 
@@ -22,6 +23,7 @@ use crate::sheet::Sheet;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Part {
     Worker,
+    Sharing,
     ColdStart,
     Size,
     Native,
@@ -34,8 +36,9 @@ pub(crate) enum Part {
 
 impl Part {
     /// All parts, in order.
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Worker,
+        Self::Sharing,
         Self::ColdStart,
         Self::Size,
         Self::Native,
@@ -58,6 +61,7 @@ impl Part {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Worker => "worker",
+            Self::Sharing => "sharing",
             Self::ColdStart => "cold-start",
             Self::Size => "size",
             Self::Native => "native",
@@ -73,6 +77,7 @@ impl Part {
     pub(crate) fn about(self) -> &'static str {
         match self {
             Self::Worker => "the Worker on workerd, beside a failover script and a minimal proxy in JavaScript",
+            Self::Sharing => "the Worker with each mode of shared health",
             Self::ColdStart => "the first requests of a cold isolate of the Worker",
             Self::Size => "the size of the Worker, by section and by crate",
             Self::Native => "`serve` beside other proxies",
@@ -94,6 +99,7 @@ impl Part {
     pub(crate) fn metrics(self) -> &'static [Metric] {
         match self {
             Self::Worker => worker::METRICS,
+            Self::Sharing => sharing::METRICS,
             Self::ColdStart => cold_start::METRICS,
             Self::Size => size::METRICS,
             Self::Native => native::METRICS,
@@ -111,6 +117,7 @@ impl Part {
         let before = load_average();
         match self {
             Self::Worker => worker::measure(options, &mut sheet).await?,
+            Self::Sharing => sharing::measure(options, &mut sheet).await?,
             Self::ColdStart => cold_start::measure(options, &mut sheet).await?,
             Self::Size => size::measure(&mut sheet)?,
             Self::Native => native::measure(options, &mut sheet).await?,
