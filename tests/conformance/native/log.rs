@@ -99,6 +99,8 @@ async fn local_replies_have_the_id_of_their_line(bench: Bench) {
 
 async fn a_failed_attempt_names_server_request_and_cause(bench: Bench) {
     let [primary, replica] = bench.servers(["primary", "replica"]).await;
+    // A connection that is kept would be reset by the stop, perhaps with the request on it.
+    primary.respond_to_probes(Reply::status(200).header("Connection", "close"));
     let proxy = bench.serve(Service::of([&primary, &replica]).checked_often(), &[]).await;
     proxy.logged("server_healthy", 2).await;
     primary.stop().await;
