@@ -1,5 +1,5 @@
-//! Details of messages that only the native proxy can pass on: the letter case of headers, trailers
-//! and HTTP/1.0 without `Host`.
+//! Details of messages that only the native proxy can pass on: the letter case of headers, trailers,
+//! `OPTIONS *` and HTTP/1.0 without `Host`.
 
 use tunnel_balancer_tests::{Action, Bench, Reply, Request, Service};
 
@@ -8,6 +8,7 @@ cases![
     the_letter_case_of_headers_is_kept,
     trailers_of_responses_are_passed_on,
     trailers_of_requests_are_passed_on,
+    options_of_the_whole_server_are_passed_on,
     http_1_0_needs_no_host_if_there_is_one,
 ];
 
@@ -50,6 +51,14 @@ async fn trailers_of_requests_are_passed_on(bench: Bench) {
         assert_eq!(seen.body.bytes, size as u64);
         assert_eq!(seen.trailers.iter().map(|line| line.to_ascii_lowercase()).collect::<Vec<_>>(), ["x-sum: 1"]);
     }
+}
+
+/// RFC 9110, section 9.3.7.
+async fn options_of_the_whole_server_are_passed_on(bench: Bench) {
+    let [primary] = bench.servers(["primary"]).await;
+    let proxy = bench.serve(Service::of([&primary]), &[]).await;
+    assert_eq!(proxy.send(Request::new("OPTIONS", "*")).await.status, 200);
+    assert_eq!(primary.only_request().target, "*");
 }
 
 async fn http_1_0_needs_no_host_if_there_is_one(bench: Bench) {
