@@ -1,5 +1,5 @@
-//! Details of messages that only the native proxy can pass on: the letter case of headers, trailers,
-//! `OPTIONS *` and HTTP/1.0 without `Host`.
+//! Details of messages that only the native proxy can pass on: the letter case of headers,
+//! trailers, `OPTIONS *` and HTTP/1.0 without `Host`.
 
 use tunnel_balancer_tests::{Action, Bench, Reply, Request, Service};
 
