@@ -131,7 +131,7 @@ mod tests {
         let table = [
             ("SVC.Example.COM.", Some("svc.example.com")),
             ("svc.example.com:443", Some("svc.example.com")),
-            ("\u{39f}\u{394}\u{39f}\u{3a3}.test", Some("\u{3bf}\u{3b4}\u{3bf}\u{3c3}.test")),
+            ("\u{39f}\u{394}\u{39f}\u{3a3}-1.test", Some("\u{3bf}\u{3b4}\u{3bf}\u{3c3}-1.test")),
             ("svc.example.com.:80", Some("svc.example.com")),
             ("svc.example.com:", Some("svc.example.com")),
             ("svc.example.com:8443", Some("svc.example.com:8443")),
