@@ -83,7 +83,7 @@ Environment:
   TUNNEL_BALANCER_CACHE   the cache; default: $XDG_CACHE_HOME/tunnel-balancer or ~/.cache/tunnel-balancer";
 
 const BUILD: &str = "\
-Builds the Worker: crates/worker/build/index.js and index_bg.wasm. Prints its size, and fails above 460 KB gzipped. The
+Builds the Worker: crates/worker/build/index.js and index_bg.wasm. Prints its size, and fails above 400 KB gzipped. The
 limit of Cloudflare's free plan is 3 MB; a small Worker starts quickly. index_bg.symbols has the names of its functions,
 for stack traces: `wasm-function[12]` is the line `12:`.
 
