@@ -106,6 +106,20 @@ fn a_slow_response_is_cut_at_most_once_and_only_if_another_server_may_be_faster(
 }
 
 #[test]
+fn a_response_timeout_does_not_depend_on_steps_of_the_clock() {
+    let day = Duration::from_secs(24 * 3600);
+    for reading in [at(0), at(10_000_000), at(10_000_000) + day + day] {
+        let pool = Arc::new(Pool::of(["a.example"]).unwrap());
+        let rest = pool.service().retry.timeout;
+        pool.update(|state| state.status(at(10_000_000)));
+        let mut request = Reservation::new(pool, RequestMeta::new(Method::GET));
+        assert!(request.select(reading).is_ok());
+        assert_eq!(request.response_timeout(reading), rest, "{reading:?}");
+        assert_eq!(request.response_timeout(reading + rest / 2), rest / 2, "{reading:?}");
+    }
+}
+
+#[test]
 fn the_request_can_be_set_until_the_first_selection() {
     let mut request = Reservation::new(pool(), RequestMeta::read());
     request.set_request(RequestMeta::new(Method::TRACE));

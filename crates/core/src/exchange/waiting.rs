@@ -74,7 +74,7 @@ impl Exchange {
     /// responses usually take longer. Otherwise, and after a timeout, it is the rest of
     /// [`timeout`](RetrySettings::timeout): a slow response is better than none.
     pub fn response_timeout(&self, state: &PoolState, attempt: &Attempt, now: Timestamp) -> Duration {
-        let (now, settings) = (now.max(self.started), &state.service().retry);
+        let (now, settings) = (state.time_at(now), &state.service().retry);
         let left = self.deadline.since(now);
         let timed_out = self.last.is_some_and(|(last, _)| last.outcome == Outcome::Failed(Failure::Timeout));
         let limit =

@@ -167,9 +167,14 @@ impl PoolState {
     /// for.
     pub const HUNG_RESPONSE_GRACE: Duration = Duration::from_secs(10);
 
-    /// Returns the time to work with when the host's clock shows `reading`.
+    /// Returns the time to work with when the host's clock shows `reading`, and advances to it.
     pub(crate) fn advance(&mut self, reading: Timestamp) -> Timestamp {
         self.time.advance(reading)
+    }
+
+    /// Returns what [`advance`](Self::advance) would return.
+    pub(crate) fn time_at(&self, reading: Timestamp) -> Timestamp {
+        self.time.at(reading)
     }
 
     /// Sets the seed of all random numbers from now on.
