@@ -6,14 +6,15 @@ use std::sync::Arc;
 
 use http::StatusCode;
 use tunnel_balancer_core::{
-    AttemptInfo, Clock as _, Failure, HealthCheck, HttpClient, Pool, ProbeKind, ProbeRequest, RequestMeta, Server,
-    ServerUrl, Service, UpstreamError, forward, keep_probing, run_probes,
+    AttemptInfo, Failure, HealthCheck, HttpClient, Pool, ProbeKind, ProbeRequest, RequestMeta, Server, ServerUrl,
+    Service, UpstreamError, forward, keep_probing, run_probes,
 };
 
 use crate::balancer::Prober;
 use crate::clock::TokioClock;
 use crate::failed::Failed;
 use crate::own;
+use crate::probes;
 use crate::upstream::Upstream;
 
 /// Selects a server for requests of any protocol, and sends a failed one to another server. Clones
@@ -171,10 +172,10 @@ impl HttpClient for Probes {
 
     fn start_probes(&self) {
         let Dispatcher { pool, clock } = &self.0;
-        while let Some(lease) = pool.update(|state| state.next_probe(clock.now())) {
+        probes::start(pool, clock, |lease| {
             let probes = self.clone();
-            tokio::spawn(async move { run_probes(&probes.0.pool, &probes, &probes.0.clock, lease).await });
-        }
+            async move { run_probes(&probes.0.pool, &probes, &probes.0.clock, lease).await }
+        });
     }
 
     fn status(&self, (): &()) -> StatusCode {

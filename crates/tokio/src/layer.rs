@@ -14,7 +14,7 @@ use http_body_util::BodyExt as _;
 use tower_layer::Layer;
 use tower_service::Service;
 use tunnel_balancer_core::{
-    AttemptInfo, Clock as _, Failure, HttpClient, Pool, ProbeRequest, Server, UpstreamError, forward, run_probes,
+    AttemptInfo, Failure, HttpClient, Pool, ProbeRequest, Server, UpstreamError, forward, run_probes,
 };
 
 use crate::BoxError;
@@ -22,6 +22,7 @@ use crate::clock::TokioClock;
 use crate::error;
 use crate::failed::Failed;
 use crate::own;
+use crate::probes;
 use crate::tower::BoxFuture;
 use crate::upstream::Upstream;
 
@@ -166,10 +167,10 @@ where
     }
 
     fn start_probes(&self) {
-        while let Some(lease) = self.pool.update(|state| state.next_probe(self.clock.now())) {
+        probes::start(&self.pool, &self.clock, |lease| {
             let client = self.clone();
-            tokio::spawn(async move { run_probes(&client.pool, &client, &client.clock, lease).await });
-        }
+            async move { run_probes(&client.pool, &client, &client.clock, lease).await }
+        });
     }
 
     fn status(&self, response: &Response<R>) -> StatusCode {

@@ -11,6 +11,9 @@
 //!   another client.
 //! * With the feature `reqwest`, `ReqwestBalancer` is a client of reqwest.
 //!
+//! All of them need a runtime of tokio with I/O and time enabled: outside of one, requests panic. A
+//! request is canceled by dropping its future, which is possible anywhere and at any time.
+//!
 //! ```
 //! use http::{Request, StatusCode};
 //! use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -58,6 +61,7 @@ mod idle_timeout;
 mod layer;
 mod own;
 mod pem;
+mod probes;
 mod proxy;
 mod request_body;
 #[cfg(feature = "reqwest")]

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use http::{HeaderName, HeaderValue, StatusCode, Uri};
 use reqwest::{Client, Request, Response, Url};
 use tunnel_balancer_core::{
-    AttemptInfo, Body, Clock as _, Failure, HttpClient, Pool, ProbeRequest, Server, UpstreamError, forward,
-    keep_probing, run_probes,
+    AttemptInfo, Body, Failure, HttpClient, Pool, ProbeRequest, Server, UpstreamError, forward, keep_probing,
+    run_probes,
 };
 
 use crate::balancer::Prober;
@@ -15,6 +15,7 @@ use crate::clock::TokioClock;
 use crate::error;
 use crate::failed::Failed;
 use crate::own;
+use crate::probes;
 use crate::upstream::Upstream;
 
 /// A client of reqwest whose requests go to one of the servers of a pool.
@@ -172,10 +173,10 @@ impl HttpClient for Sender {
     }
 
     fn start_probes(&self) {
-        while let Some(lease) = self.pool.update(|state| state.next_probe(self.clock.now())) {
+        probes::start(&self.pool, &self.clock, |lease| {
             let client = self.clone();
-            tokio::spawn(async move { run_probes(&client.pool, &client, &client.clock, lease).await });
-        }
+            async move { run_probes(&client.pool, &client, &client.clock, lease).await }
+        });
     }
 
     fn status(&self, response: &Response) -> StatusCode {

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use http::{Response, StatusCode};
 use hyper::body::Incoming;
 use tunnel_balancer_core::{
-    AttemptInfo, Clock as _, Failure, HttpClient, Pool, ProbeRequest, Server, UpstreamError as _, run_probes,
+    AttemptInfo, Failure, HttpClient, Pool, ProbeRequest, Server, UpstreamError as _, run_probes,
 };
 
 use crate::clock::TokioClock;
+use crate::probes;
 use crate::upstream::{SendError, Upstream, header, read_prefix};
 use crate::upstream_request::UpstreamRequest;
 
@@ -46,10 +47,10 @@ impl HttpClient for Servers {
     }
 
     fn start_probes(&self) {
-        while let Some(lease) = self.pool.update(|state| state.next_probe(self.clock.now())) {
+        probes::start(&self.pool, &self.clock, |lease| {
             let servers = self.clone();
-            tokio::spawn(async move { run_probes(&servers.pool, &servers, &servers.clock, lease).await });
-        }
+            async move { run_probes(&servers.pool, &servers, &servers.clock, lease).await }
+        });
     }
 
     fn status(&self, response: &Response<Incoming>) -> StatusCode {
