@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use http::{HeaderName, HeaderValue, StatusCode, Uri};
 use reqwest::{Client, Request, Response, Url};
 use tunnel_balancer_core::{
-    AttemptInfo, Body, Failure, HttpClient, Pool, ProbeRequest, Server, UpstreamError, forward, keep_probing,
-    run_probes,
+    AttemptInfo, Body, Failure, HttpClient, LocalReply, Pool, ProbeRequest, Server, UpstreamError, forward,
+    keep_probing, run_probes,
 };
 
 use crate::balancer::Prober;
@@ -89,10 +89,11 @@ impl ReqwestBalancer {
     /// host of its URL are ignored. A body that is a stream is sent once.
     ///
     /// # Errors
-    /// If no server responded, with the attempts.
+    /// If no server responded, with the attempts. A URL of more than 65,534 bytes is not sent.
     pub async fn execute(&self, request: Request) -> Result<Response, Failed> {
         let body = if request.try_clone().is_some() { Body::Replayable } else { Body::Once };
-        let uri = request.url().as_str().parse().unwrap_or_default();
+        // reqwest has no limit for the length of a URL.
+        let Ok(uri) = request.url().as_str().parse() else { return Err(Failed::not_sent(LocalReply::BadRequest)) };
         let Sender { pool, clock, .. } = &self.0;
         let meta = own::meta(pool.service(), request.method(), &uri, request.headers(), body);
         let request = Outgoing { uri, request: Mutex::new(Some(request)) };

@@ -239,6 +239,17 @@ async fn a_client_of_reqwest_probes_without_traffic() -> Result {
 }
 
 #[cfg(feature = "reqwest")]
+#[tokio::test]
+async fn a_url_that_is_too_long_is_not_sent() -> Result {
+    let a = Server::start("a").await;
+    let balancer = tunnel_balancer_tokio::ReqwestBalancer::new(reqwest::Client::new(), Pool::of([a.url()])?)?;
+    let too_long = format!("/{}", "x".repeat(usize::from(u16::MAX)));
+    let failed = balancer.execute(balancer.get(&too_long)?.build()?).await.unwrap_err();
+    assert_eq!((failed.reply(), failed.attempts().len()), (LocalReply::BadRequest, 0));
+    Ok(())
+}
+
+#[cfg(feature = "reqwest")]
 #[test]
 fn a_client_of_reqwest_gets_paths_only() -> Result {
     let pool = Pool::of(["http://127.0.0.1:1"])?;
