@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::Method;
 use tunnel_balancer_core::{Failure, Policy, RequestMeta};
-use tunnel_balancer_sim::{Behavior, Client, Sim};
+use tunnel_balancer_sim::{Behavior, Client, ClientRequest, Sim};
 
 use crate::{Seed, at_most, for_seeds, ms, names, s, service};
 
@@ -18,7 +18,8 @@ fn single_client(timeout: Duration, is_native: bool, seed: &Seed) -> (usize, f64
     names(2).for_each(|name| sim.server(s(0), &name, Behavior::status(200).after(ms(10))));
     // The scheduled probes have just passed.
     sim.server(s(34), "a", Behavior::hangs());
-    sim.client(Client::new(s(0), s(1)).timeout(timeout).until(s(150)));
+    let request = ClientRequest::new(RequestMeta::read()).timeout(timeout);
+    sim.client(Client::new(s(0), s(1)).request(request).until(s(150)));
     let stats = seed.run(sim, s(200)).stats.window(s(34)..s(150));
     let served = (34..150).find(|second| stats.between(s(*second)..s(second + 1)).served > 0);
     (stats.total().lost(), served.map_or(f64::INFINITY, |second| (second - 34) as f64))

@@ -5,8 +5,8 @@
 //! retry adds another ("metastable failure", Bronson et al., HotOS 2021). PERF-13: the number of
 //! attempts per request while every server fails.
 
-use tunnel_balancer_core::{Failure, Policy, Service};
-use tunnel_balancer_sim::{Arrivals, Behavior, Client, Sim, Stats};
+use tunnel_balancer_core::{Failure, Policy, RequestMeta, Service};
+use tunnel_balancer_sim::{Arrivals, Behavior, Client, ClientRequest, Sim, Stats};
 
 use crate::{SECOND, Seed, at_least, at_most, for_seeds, ms, names, s, service};
 
@@ -118,7 +118,8 @@ fn a_hung_application_beside_slow_requests_is_no_overload() {
             sim.probes(s(60), "b", fast);
             sim.arrivals(Arrivals::even(25.0).until(s(360)));
             for poll in 0..polls {
-                sim.client(Client::new(ms(300 * poll), ms(10)).path("/poll").until(s(360)));
+                let request = ClientRequest::new(RequestMeta::read()).path("/poll");
+                sim.client(Client::new(ms(300 * poll), ms(10)).request(request).until(s(360)));
             }
             let total = seed.run(sim, s(520)).stats.total();
             // Each trial of the hung server costs a long poll.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use http::Method;
 use tunnel_balancer_core::{Body, Policy, RequestMeta};
-use tunnel_balancer_sim::{Arrivals, Behavior, Client, Sim};
+use tunnel_balancer_sim::{Arrivals, Behavior, Client, ClientRequest, Sim};
 
 use crate::{Seed, at_most, for_seeds, ms, names, s, service, show};
 
@@ -72,14 +72,15 @@ fn arrivals(sim: &mut Sim, rate: f64, seconds: u64) {
 fn long_polls(sim: &mut Sim, servers: &[String], latency: Duration, until: Duration) {
     servers.iter().for_each(|name| sim.path(s(0), name, "poll", Behavior::status(200).after(latency)));
     for client in 0..5 {
-        sim.client(Client::new(ms(1_700 * client), ms(10)).until(until).path("poll"));
+        let request = ClientRequest::new(RequestMeta::read()).path("poll");
+        sim.client(Client::new(ms(1_700 * client), ms(10)).until(until).request(request));
     }
 }
 
 /// Adds a slow path with its own stream of requests.
-fn slow_path(sim: &mut Sim, servers: &[String], behavior: Behavior, stream: Arrivals) {
+fn slow_path(sim: &mut Sim, servers: &[String], behavior: Behavior, stream: Arrivals, meta: RequestMeta) {
     servers.iter().for_each(|name| sim.path(s(0), name, "slow", behavior));
-    sim.arrivals(stream.path("slow"));
+    sim.arrivals(stream.request(ClientRequest::new(meta).path("slow")));
 }
 
 const CASES: [Case; 23] = [
@@ -96,7 +97,13 @@ const CASES: [Case; 23] = [
         arrivals(sim, 0.1, 240);
     }),
     Case::new("reports of 60 s among fast requests", 150, Some(5.0), |sim, servers| {
-        slow_path(sim, servers, Behavior::status(200).after(s(60)), Arrivals::even(0.05).until(s(150)));
+        slow_path(
+            sim,
+            servers,
+            Behavior::status(200).after(s(60)),
+            Arrivals::even(0.05).until(s(150)),
+            RequestMeta::read(),
+        );
         arrivals(sim, 3.0, 150);
     }),
     Case::new("2 s pauses of the first server", 120, Some(8.0), |sim, servers| {
@@ -162,7 +169,7 @@ const CASES: [Case; 23] = [
     }),
     Case::new("fast and slow paths", 60, Some(5.0), |sim, servers| {
         let slow = Behavior::status(200).after(s(3)).exponential();
-        slow_path(sim, servers, slow, Arrivals::poisson(1.0).until(s(60)));
+        slow_path(sim, servers, slow, Arrivals::poisson(1.0).until(s(60)), RequestMeta::read());
         arrivals(sim, 9.0, 60);
     }),
     Case::new("the first server becomes slow permanently", 180, Some(5.0), |sim, servers| {
@@ -181,8 +188,8 @@ const CASES: [Case; 23] = [
     }),
     Case::new("uploads of 10 s among fast requests", 90, Some(5.0), |sim, servers| {
         let upload = RequestMeta { body: Body::Once, ..RequestMeta::new(Method::POST) };
-        let stream = Arrivals::poisson(0.3).until(s(90)).request(upload);
-        slow_path(sim, servers, Behavior::status(200).after(s(10)).normal(s(2)), stream);
+        let slow = Behavior::status(200).after(s(10)).normal(s(2));
+        slow_path(sim, servers, slow, Arrivals::poisson(0.3).until(s(90)), upload);
         arrivals(sim, 5.0, 90);
     }),
 ];

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use expect_test::expect;
 use tunnel_balancer_core::{Exchange, Failure, Finish, LocalReply, Outcome, Policy, Server, Service, Step};
-use tunnel_balancer_sim::{Behavior, Client, Sim};
+use tunnel_balancer_sim::{Behavior, ClientRequest, Sim};
 
 use crate::pool_driver::{at, get, pool, start, status};
 use crate::{check_with, run};
@@ -96,10 +96,8 @@ fn held_requests_whose_clients_left_occupy_no_place() {
     sim.server(Duration::ZERO, "a", Behavior::status(530));
     sim.server(Duration::from_secs(5), "a", Behavior::status(200));
     for n in 0..1_000 {
-        sim.client(
-            Client::new(Duration::from_millis(1_000 + n), Duration::from_secs(1_000))
-                .timeout(Duration::from_millis(20)),
-        );
+        let request = ClientRequest::new(get()).timeout(Duration::from_millis(20));
+        sim.request(Duration::from_millis(1_000 + n), request);
     }
     sim.get(Duration::from_secs(4));
     let responses = sim.run(Duration::from_secs(40)).responses;

@@ -6,7 +6,7 @@ use http::Method;
 use tunnel_balancer_core::{RequestMeta, Rng};
 
 use crate::behavior::exponential;
-use crate::client::ClientRequest;
+use crate::client_request::ClientRequest;
 
 /// A stream of identical requests.
 #[derive(Clone, Debug)]
@@ -69,16 +69,8 @@ impl Arrivals {
 
     /// Sets the request that is sent.
     #[must_use]
-    pub fn request(mut self, meta: RequestMeta) -> Self {
-        self.request.meta = meta;
-        self
-    }
-
-    /// Sets the path of the requests, for [`Sim::path`](super::Sim::path).
-    #[must_use]
-    pub const fn path(mut self, path: &'static str) -> Self {
-        self.request.path = Some(path);
-        self
+    pub fn request(self, request: impl Into<ClientRequest>) -> Self {
+        Self { request: request.into(), ..self }
     }
 
     /// Gives each request a random hash key, so that the policy `hash` sees distinct clients.

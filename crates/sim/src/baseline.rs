@@ -18,7 +18,7 @@ pub trait Baseline: fmt::Debug {
         &'a self,
         caller: &'a Caller,
         clock: &'a VirtualClock,
-        info: &'a RequestMeta,
+        meta: &'a RequestMeta,
     ) -> Pin<Box<dyn Future<Output = Forwarded<StatusCode>> + 'a>>;
 }
 

@@ -22,9 +22,9 @@ pub struct Caller {
     pub(super) pool: Rc<Pool>,
     /// The site that it sees the servers from.
     pub(super) site: usize,
-    /// The index of the request in the record.
+    /// The index of the request in the record. `usize::MAX`: none, of a process that only probes.
     pub(super) request: usize,
-    /// Whether it sends the probes that the request caused.
+    /// Whether it sends probes only.
     pub(super) is_prober: bool,
     /// The path, if servers treat it differently.
     pub(super) path: Option<&'static str>,
@@ -40,11 +40,12 @@ pub(super) struct SubrequestLimits {
     pub(super) probes: u32,
 }
 
-/// The state of a request that distinguishes hedges from aborted attempts.
+/// The attempts and probes of a request so far, which distinguish hedges from aborted attempts.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
-    /// Attempts and probes so far, and probes alone.
+    /// Attempts and probes so far.
     sent: Cell<u32>,
+    /// The probes among them.
     probes: Cell<u32>,
     /// Attempts in flight.
     in_flight: Cell<usize>,

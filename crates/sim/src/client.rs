@@ -5,6 +5,8 @@ use std::time::Duration;
 use http::Method;
 use tunnel_balancer_core::RequestMeta;
 
+use crate::client_request::ClientRequest;
+
 /// A client in a closed loop: it sends a request, waits for its end, pauses and starts over.
 #[derive(Clone, Debug)]
 pub struct Client {
@@ -12,22 +14,6 @@ pub struct Client {
     pub(super) until: Duration,
     pub(super) pause: Duration,
     pub(super) request: ClientRequest,
-}
-
-/// A request as its client sends it.
-#[derive(Clone, Debug)]
-pub(super) struct ClientRequest {
-    pub(super) meta: RequestMeta,
-    /// The path, if servers treat it [differently](super::Sim::path).
-    pub(super) path: Option<&'static str>,
-    /// The time after which the client disconnects. Default: that of the simulation.
-    pub(super) timeout: Option<Duration>,
-}
-
-impl ClientRequest {
-    pub(super) const fn new(meta: RequestMeta) -> Self {
-        Self { meta, path: None, timeout: None }
-    }
 }
 
 impl Client {
@@ -47,22 +33,7 @@ impl Client {
 
     /// Sets the request that is sent.
     #[must_use]
-    pub fn request(mut self, meta: RequestMeta) -> Self {
-        self.request.meta = meta;
-        self
-    }
-
-    /// Sets the path of the requests, for [`Sim::path`](super::Sim::path).
-    #[must_use]
-    pub const fn path(mut self, path: &'static str) -> Self {
-        self.request.path = Some(path);
-        self
-    }
-
-    /// Sets the time after which the client disconnects.
-    #[must_use]
-    pub const fn timeout(mut self, limit: Duration) -> Self {
-        self.request.timeout = Some(limit);
-        self
+    pub fn request(self, request: impl Into<ClientRequest>) -> Self {
+        Self { request: request.into(), ..self }
     }
 }

@@ -18,7 +18,8 @@ use tunnel_balancer_core::{Clock, Forwarded, Pool, RequestMeta, Rng, Service, fo
 use crate::arrivals::Arrivals;
 use crate::baseline::Baseline;
 use crate::caller::{Caller, Progress, SubrequestLimits};
-use crate::client::{Client, ClientRequest};
+use crate::client::Client;
+use crate::client_request::ClientRequest;
 use crate::clock::VirtualClock;
 use crate::executor::Spawner;
 use crate::record::End;
@@ -226,11 +227,11 @@ impl Fleet {
         pool: &Pool,
         caller: &Caller,
         label: &str,
-        info: RequestMeta,
+        meta: RequestMeta,
     ) -> Forwarded<StatusCode> {
         match self.baselines.get(isolate) {
-            Some(baseline) => baseline.forward(caller, &self.clock, &info).await,
-            None => forward(pool, caller, &self.clock, label.to_owned(), info).await,
+            Some(baseline) => baseline.forward(caller, &self.clock, &meta).await,
+            None => forward(pool, caller, &self.clock, label.to_owned(), meta).await,
         }
     }
 

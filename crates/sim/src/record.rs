@@ -47,7 +47,8 @@ pub enum End {
 /// An attempt or a probe.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UpstreamRequest {
-    /// The index in [`Record::requests`] of the request that caused it.
+    /// The index in [`Record::requests`] of the request that caused it. `usize::MAX`: a process
+    /// that only probes did.
     pub request: usize,
     /// The server it was sent to.
     pub server: ServerId,

@@ -9,7 +9,7 @@ use http::Method;
 use tunnel_balancer_core::{Pool, RequestMeta, Rng, Service};
 
 use crate::caller::SubrequestLimits;
-use crate::client::ClientRequest;
+use crate::client_request::ClientRequest;
 use crate::executor::Executor;
 use crate::fleet::Fleet;
 use crate::script::{ScriptedClient, Target};
@@ -29,7 +29,7 @@ pub struct Sim {
     isolates: usize,
     baseline: Option<fn() -> Box<dyn Baseline>>,
     client: ScriptedClient,
-    requests: Vec<(Duration, RequestMeta)>,
+    requests: Vec<(Duration, ClientRequest)>,
     arrivals: Vec<Arrivals>,
     clients: Vec<Client>,
     probe_continuously: bool,
@@ -173,8 +173,8 @@ impl Sim {
     }
 
     /// Adds a request that arrives at `at`.
-    pub fn request(&mut self, at: Duration, request: RequestMeta) {
-        self.requests.push((at, request));
+    pub fn request(&mut self, at: Duration, request: impl Into<ClientRequest>) {
+        self.requests.push((at, request.into()));
     }
 
     /// Adds a `GET` request that arrives at `at`.
@@ -219,8 +219,8 @@ impl Sim {
             requests: Cell::new(self.requests.len()),
             is_over: Cell::new(false),
         });
-        for (number, (at, meta)) in (1..).zip(self.requests) {
-            spawner.spawn(Rc::clone(&fleet).request(number, at, ClientRequest::new(meta)));
+        for (number, (at, request)) in (1..).zip(self.requests) {
+            spawner.spawn(Rc::clone(&fleet).request(number, at, request));
         }
         let mut seeds = Rng::new(stream(self.seed, Stream::Arrivals));
         for arrivals in self.arrivals {

@@ -38,7 +38,7 @@ impl Baseline for Script {
         &'a self,
         caller: &'a Caller,
         clock: &'a VirtualClock,
-        info: &'a RequestMeta,
+        meta: &'a RequestMeta,
     ) -> Pin<Box<dyn Future<Output = Forwarded<StatusCode>> + 'a>> {
         Box::pin(async move {
             let is_old = |checked_at| clock.now().since(checked_at) > INTERVAL;
@@ -57,7 +57,7 @@ impl Baseline for Script {
             let Some(other) = servers().find(|(index, _)| *index != first.0) else {
                 return local(StatusCode::SERVICE_UNAVAILABLE, 1);
             };
-            if [Method::POST, Method::PUT, Method::PATCH].contains(&info.method) {
+            if [Method::POST, Method::PUT, Method::PATCH].contains(&meta.method) {
                 return local(UNCAUGHT, 1);
             }
             fetch(caller, other, 2).await.unwrap_or_else(|| local(UNCAUGHT, 2))
