@@ -12,6 +12,7 @@ mod deploy;
 mod diff;
 mod draft;
 mod drill;
+mod duration;
 mod explain;
 mod generate;
 mod healthcheck;

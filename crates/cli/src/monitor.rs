@@ -12,7 +12,7 @@ use tunnel_balancer_native::{
 use crate::log_options::LogOptions;
 use crate::map_file::MapFile;
 use crate::serve::hint;
-use crate::{input, monitor_key};
+use crate::{duration, input, monitor_key};
 
 /// Probe all servers from this machine, and share the results with a Worker.
 ///
@@ -125,6 +125,5 @@ impl Monitor {
 
 fn interval(text: &str) -> Result<Duration, String> {
     let range = Duration::from_secs(1)..=Duration::from_secs(240);
-    let read = tunnel_balancer_config::parse_duration(text).filter(|interval| range.contains(interval));
-    read.ok_or_else(|| "expected a duration from 1s to 4m: older facts are ignored".to_owned())
+    duration::within(text, range, "expected a duration from 1s to 4m: older facts are ignored")
 }

@@ -17,7 +17,7 @@ use tunnel_balancer_native::{
 use crate::log_options::LogOptions;
 use crate::map_file::MapFile;
 use crate::token::TOKEN;
-use crate::{address, input, monitor_key};
+use crate::{address, duration, input, monitor_key};
 
 /// Serve the public hosts of services.yaml from this machine, as a reverse proxy.
 ///
@@ -79,11 +79,11 @@ pub(crate) struct Serve {
     /// Close a client's connection that is idle for this long before a request, within one, or
     /// while a response waits to be read. WebSockets and slow servers are not affected
     /// (`retry.timeout` bounds these).
-    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration)]
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = time)]
     idle_timeout: Duration,
 
     /// Abort a response if its server sends nothing for this long within the body.
-    #[arg(long, value_name = "TIME", default_value = "10m", value_parser = duration)]
+    #[arg(long, value_name = "TIME", default_value = "10m", value_parser = time)]
     upstream_idle_timeout: Duration,
 
     #[command(flatten)]
@@ -94,7 +94,7 @@ pub(crate) struct Serve {
     access_log: PathBuf,
 
     /// Wait this long for requests in flight when the process stops.
-    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = time)]
     drain_timeout: Duration,
 
     /// Largest headers of a request, 8KiB to 16MiB. Larger ones are rejected with 431.
@@ -320,9 +320,9 @@ fn header_name(text: &str) -> Result<http::HeaderName, String> {
     text.parse().map_err(|_| "expected the name of a header".to_owned())
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
-    let read = tunnel_balancer_config::parse_duration(text).filter(|duration| !duration.is_zero());
-    read.ok_or_else(|| "expected a duration, such as 500ms, 30s or 5m".to_owned())
+fn time(text: &str) -> Result<Duration, String> {
+    let range = Duration::from_nanos(1)..=Duration::MAX;
+    duration::within(text, range, "expected a duration, such as 500ms, 30s or 5m")
 }
 
 fn header_size(text: &str) -> Result<usize, String> {

@@ -26,7 +26,7 @@ use crate::map_file::MapFile;
 use crate::plural::count;
 use crate::program::Program;
 use crate::wrangler::{Environment, WranglerFile, unroutable};
-use crate::{diff, input, output, progress};
+use crate::{diff, duration, input, output, progress};
 use confirm::confirm;
 use record::Record;
 use wrangler::Wrangler;
@@ -77,7 +77,7 @@ pub(crate) struct Deploy {
     deployed: Option<PathBuf>,
 
     /// Request the public hostnames for at most this long; 0s: not at all.
-    #[arg(long, value_name = "TIME", default_value = "1m", value_parser = duration)]
+    #[arg(long, value_name = "TIME", default_value = "1m", value_parser = time)]
     wait: Duration,
 
     /// Send the requests for all public hostnames to this URL, by the `Host` header.
@@ -315,8 +315,7 @@ fn requested(services: &[Service]) -> (Vec<&Service>, Vec<String>) {
     (requested, skipped.into_iter().map(Service::name).collect())
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+fn time(text: &str) -> Result<Duration, String> {
     let range = Duration::ZERO..=Duration::from_secs(600);
-    let read = tunnel_balancer_config::parse_duration(text).filter(|duration| range.contains(duration));
-    read.ok_or_else(|| "expected a duration up to 10m, such as 1m".to_owned())
+    duration::within(text, range, "expected a duration up to 10m, such as 1m")
 }

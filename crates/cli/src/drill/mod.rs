@@ -14,9 +14,9 @@ use tunnel_balancer_state::control::Token;
 use tunnel_balancer_state::{MAX_DRILL_MS, sign_drill};
 
 use crate::client_request::{ClientRequest, parse_url};
-use crate::output;
 use crate::token::{TOKEN, TokenFile};
 use crate::trace::Traced;
+use crate::{duration, output};
 
 /// Prove failover without an outage: one request sees a server as down, hung or failing.
 ///
@@ -51,7 +51,7 @@ pub(crate) struct Drill {
     service: Option<String>,
 
     /// Time after which the order expires, at most 10m.
-    #[arg(long = "for", value_name = "TIME", default_value = "1m", value_parser = duration)]
+    #[arg(long = "for", value_name = "TIME", default_value = "1m", value_parser = time)]
     validity: Duration,
 
     /// Print the signed header instead of sending a request.
@@ -173,8 +173,7 @@ fn applied(response: &ApiResponse, service: &str, server: &str) -> Result<Traced
     Traced::of(response)
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+fn time(text: &str) -> Result<Duration, String> {
     let range = Duration::from_secs(1)..=Duration::from_millis(MAX_DRILL_MS);
-    let read = tunnel_balancer_config::parse_duration(text).filter(|duration| range.contains(duration));
-    read.ok_or_else(|| "expected a duration from 1s to 10m, such as 1m".to_owned())
+    duration::within(text, range, "expected a duration from 1s to 10m, such as 1m")
 }
