@@ -10,7 +10,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use tunnel_balancer_state::control::{Action, Command};
 
 use crate::api::{Api, CONTROL, Target};
-use crate::output;
+use crate::{duration, output};
 
 /// Change servers and services of a running balancer: drain, disable, maintenance, and more.
 ///
@@ -52,6 +52,23 @@ enum Request {
         /// Address of the only service to print, such as chat.example.com or example.com/api.
         service: Option<String>,
     },
+    #[command(flatten)]
+    Change(Change),
+    /// Print what happened: state changes of servers, and changes by operators.
+    History {
+        /// Address of the only service to print.
+        service: Option<String>,
+        /// Name of the only server to print.
+        server: Option<String>,
+        /// Largest number of entries, the newest ones.
+        #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=2000))]
+        limit: u32,
+    },
+}
+
+/// The commands that change something.
+#[derive(Debug, Subcommand)]
+enum Change {
     /// Send no new clients to a server. Clients with affinity to it stay.
     Drain(ServerChange),
     /// Use a server again. It is also used if the map disables or drains it.
@@ -99,16 +116,6 @@ enum Request {
         #[command(flatten)]
         comment: Comment,
     },
-    /// Print what happened: state changes of servers, and changes by operators.
-    History {
-        /// Address of the only service to print.
-        service: Option<String>,
-        /// Name of the only server to print.
-        server: Option<String>,
-        /// Largest number of entries, the newest ones.
-        #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=2000))]
-        limit: u32,
-    },
 }
 
 #[derive(Args, Debug)]
@@ -130,7 +137,7 @@ struct ServerChange {
 #[derive(Args, Debug)]
 struct Details {
     /// End the change after this time, such as 30m or 2h. Default: it lasts until it is cleared.
-    #[arg(long = "for", value_name = "TIME", value_parser = duration)]
+    #[arg(long = "for", value_name = "TIME", value_parser = time)]
     duration: Option<Duration>,
     #[command(flatten)]
     comment: Comment,
@@ -167,7 +174,7 @@ impl Ctl {
                 let parameters = [("service", service.as_ref()), ("server", server.as_ref()), ("limit", Some(&limit))];
                 (api.get("/history", &parameters), text::history)
             }
-            command => (api.post(&command.command()), text::changed),
+            Request::Change(change) => (api.post(&change.command()), text::changed),
         };
         let response = match response {
             Ok(response) => response,
@@ -205,8 +212,9 @@ impl Request {
             _ => None,
         }
     }
+}
 
-    /// Returns the command of a change.
+impl Change {
     fn command(&self) -> Command {
         let of_server = |action, it: &ServerChange| Command {
             server: Some(it.server.server.clone()),
@@ -231,7 +239,6 @@ impl Request {
             Self::Clear { service, server, comment, .. } => {
                 Command { service: service.clone(), server: server.clone(), ..comment.command(Action::Clear) }
             }
-            Self::Status { .. } | Self::History { .. } => Command::new(Action::Clear),
         }
     }
 }
@@ -262,9 +269,8 @@ fn origin() -> String {
     origin.chars().filter(|c| !c.is_control()).take(Command::MAX_ORIGIN).collect()
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+fn time(text: &str) -> Result<Duration, String> {
     let (least, most) = (Command::DURATIONS.start(), Command::DURATIONS.end());
     let range = Duration::from_millis(*least)..=Duration::from_millis(*most);
-    let read = tunnel_balancer_config::parse_duration(text).filter(|duration| range.contains(duration));
-    read.ok_or_else(|| "expected a duration from 1s to 720h, such as 30m or 2h".to_owned())
+    duration::within(text, range, "expected a duration from 1s to 720h, such as 30m or 2h")
 }
