@@ -3,13 +3,14 @@
 use std::path::Path;
 use std::time::Duration;
 
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue, LOCATION, USER_AGENT};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue, LOCATION};
 use http::{Method, Request};
 use serde_json::Value;
 use tunnel_balancer_core::{ServerUrl, domain_to_ascii};
-use tunnel_balancer_native::{ApiResponse, call_api};
+use tunnel_balancer_native::ApiResponse;
 use tunnel_balancer_state::control::{CONTROL_PATH, Command};
 
+use crate::send::{secret_value, send_blocking, warn_if_insecure};
 use crate::token::{self, STATUS_TOKEN, TOKEN};
 
 /// One of the APIs.
@@ -61,14 +62,6 @@ impl Target {
         }
         Ok(Self(url))
     }
-
-    /// Returns whether the token would cross a network without encryption.
-    fn is_insecure(&self) -> bool {
-        let authority = self.0.authority();
-        let host = tunnel_balancer_core::host::strip_port(authority).trim_matches(['[', ']']);
-        let is_local = host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
-        self.0.scheme() == "http" && !is_local
-    }
 }
 
 /// An API, with the token.
@@ -88,15 +81,9 @@ impl Api {
     /// If the file cannot be read, or the token is invalid.
     pub(crate) fn new(kind: &'static Kind, target: Target, token_file: Option<&Path>) -> Result<Self, String> {
         let token = token::read(token_file, kind.variables)?;
-        let header = |token: String| {
-            let mut header = HeaderValue::try_from(format!("Bearer {token}"))
-                .map_err(|_| "error: the token has characters that a header cannot have".to_owned())?;
-            header.set_sensitive(true);
-            Ok::<_, String>(header)
-        };
-        let authorization = token.map(header).transpose()?;
-        if authorization.is_some() && target.is_insecure() {
-            eprintln!("warning: the token is sent without encryption: use https, or an SSH tunnel");
+        let authorization = token.map(|token| secret_value(&format!("Bearer {token}"))).transpose()?;
+        if authorization.is_some() {
+            warn_if_insecure(&target.0.to_string());
         }
         Ok(Self { kind, target, authorization })
     }
@@ -137,14 +124,10 @@ impl Api {
 
     fn send(&self, method: Method, url: &str, body: Vec<u8>) -> Result<ApiResponse, String> {
         let request = Request::builder().method(method).uri(url).header(ACCEPT, "application/json");
-        let request = request.header(USER_AGENT, concat!("tunnel-balancer/", env!("CARGO_PKG_VERSION")));
         let request = request.header(CONTENT_TYPE, "application/json");
-        let mut request = request.body(body.into()).map_err(|error| format!("error: {error}"))?;
+        let mut request = request.body(body).map_err(|error| format!("error: {error}"))?;
         request.headers_mut().extend(self.authorization.clone().map(|value| (AUTHORIZATION, value)));
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.map_err(|error| format!("error: cannot start: {error}"))?;
-        let response = runtime.block_on(call_api(request, Self::TIMEOUT));
-        response.map_err(|error| self.unreachable(&error))
+        send_blocking(request, Self::TIMEOUT).map_err(|error| self.unreachable(&error))
     }
 
     fn result(&self, response: &ApiResponse) -> Result<Value, String> {
@@ -225,20 +208,6 @@ mod tests {
         let error = Target::parse("https://user:secret@chat.example.com", &CONTROL).unwrap_err();
         assert!(!error.contains("secret"), "{error}");
         assert!(Target::parse("ftp://x", &CONTROL).is_err());
-    }
-
-    #[test]
-    fn only_networks_are_insecure() {
-        for (url, expected) in [
-            ("http://127.0.0.1:8081", false),
-            ("http://[::1]:8081", false),
-            ("http://localhost", false),
-            ("https://chat.example.com", false),
-            ("http://10.0.0.1:8081", true),
-            ("http://chat.example.com", true),
-        ] {
-            assert_eq!(Target::parse(url, &CONTROL).unwrap().is_insecure(), expected, "{url}");
-        }
     }
 
     #[test]

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use clap::Args;
-use http::header::{HOST, USER_AGENT};
+use http::header::HOST;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request};
-use tunnel_balancer_native::{ApiResponse, call_api};
-use url::{Host, Position, Url};
+use tunnel_balancer_native::ApiResponse;
+use url::{Position, Url};
 
 use crate::output;
+use crate::send::{secret_value, send_blocking};
 
 /// The method and the headers of a request.
 #[derive(Args, Clone, Debug)]
@@ -36,20 +37,12 @@ impl ClientRequest {
     /// # Errors
     /// Why there is no response, for the terminal.
     pub(crate) fn send(&self, url: &str, name: &'static str, secret: &str) -> Result<ApiResponse, String> {
-        let mut value = HeaderValue::try_from(secret)
-            .map_err(|_| "error: the token has characters that a header cannot have".to_owned())?;
-        value.set_sensitive(true);
-        let request = Request::builder().method(self.method.clone()).uri(url).header(name, value);
-        let mut request = request.body(Default::default()).map_err(|error| format!("error: {error}"))?;
-        let agent = HeaderValue::from_static(concat!("tunnel-balancer/", env!("CARGO_PKG_VERSION")));
-        request.headers_mut().insert(USER_AGENT, agent);
+        let request = Request::builder().method(self.method.clone()).uri(url).header(name, secret_value(secret)?);
+        let mut request = request.body(Vec::new()).map_err(|error| format!("error: {error}"))?;
         for (name, value) in &self.headers {
             request.headers_mut().append(name, value.clone());
         }
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.map_err(|error| format!("error: cannot start: {error}"))?;
-        let response = runtime.block_on(call_api(request, Self::TIMEOUT));
-        response.map_err(|error| format!("error: no response of {url}: {error}"))
+        send_blocking(request, Self::TIMEOUT).map_err(|error| format!("error: no response of {url}: {error}"))
     }
 
     /// Returns the host that the request names: that of a header, or of the URL.
@@ -113,19 +106,6 @@ pub(crate) fn parse_url(text: &str) -> Result<String, String> {
     Ok(url[..Position::AfterQuery].to_owned())
 }
 
-/// Returns whether a request crosses a network without encryption.
-pub(crate) fn is_insecure(url: &str) -> bool {
-    Url::parse(url).is_ok_and(|url| {
-        let is_local = match url.host() {
-            Some(Host::Domain(name)) => name == "localhost",
-            Some(Host::Ipv4(ip)) => ip.is_loopback(),
-            Some(Host::Ipv6(ip)) => ip.is_loopback(),
-            None => false,
-        };
-        url.scheme() == "http" && !is_local
-    })
-}
-
 fn method(text: &str) -> Result<Method, String> {
     let method: Method = text.parse().map_err(|_| format!("invalid method {text:?}"))?;
     let capitals = text.to_ascii_uppercase();
@@ -145,20 +125,6 @@ fn header(text: &str) -> Result<(HeaderName, HeaderValue), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_networks_are_insecure() {
-        for (url, expected) in [
-            ("http://127.0.0.1:8080/", false),
-            ("http://[::1]/", false),
-            ("http://localhost/", false),
-            ("https://chat.example.com/", false),
-            ("http://10.0.0.1/", true),
-            ("http://chat.example.com/", true),
-        ] {
-            assert_eq!(is_insecure(url), expected, "{url}");
-        }
-    }
 
     #[test]
     fn the_host_is_that_of_a_header_or_of_the_url() {

@@ -32,6 +32,7 @@ mod program;
 mod progress;
 mod replace;
 mod schema;
+mod send;
 mod serve;
 mod shell;
 mod simulate;

@@ -3,17 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{HOST, HeaderMap, LOCATION, USER_AGENT};
-use http::{HeaderValue, Request};
+use http::Request;
+use http::header::{HOST, HeaderMap, LOCATION};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, interval, sleep, timeout_at};
 use tunnel_balancer_core::Service;
 use tunnel_balancer_core::headers::{CONFIG_HEADER, REQUEST_ID, SERVED_BY, SERVED_BY_BALANCER};
-use tunnel_balancer_native::{ApiResponse, call_api};
+use tunnel_balancer_native::ApiResponse;
 
 use crate::client_request::{ServiceRequest, service_request};
 use crate::progress;
+use crate::send::send;
 use crate::table::table;
 
 /// The result for a public hostname.
@@ -80,7 +81,7 @@ async fn until_served(service: &Service, request: &ServiceRequest, permits: &Sem
         let row = {
             // The semaphore is never closed.
             let _permit = permits.acquire().await;
-            let response = timeout_at(deadline.max(Instant::now() + RETRY_INTERVAL), send(request)).await;
+            let response = timeout_at(deadline.max(Instant::now() + RETRY_INTERVAL), get(request)).await;
             match response.unwrap_or_else(|_| Err("no response".to_owned())) {
                 Ok(response) => Row::of(service, &response),
                 Err(error) => Row { service: service.name(), status: None, served_by: None, fault: Some(error) },
@@ -93,12 +94,10 @@ async fn until_served(service: &Service, request: &ServiceRequest, permits: &Sem
     }
 }
 
-async fn send(request: &ServiceRequest) -> Result<ApiResponse, String> {
-    let mut sent = Request::builder().uri(&request.url).body(Default::default()).map_err(|error| error.to_string())?;
-    let agent = HeaderValue::from_static(concat!("tunnel-balancer/", env!("CARGO_PKG_VERSION")));
-    sent.headers_mut().insert(USER_AGENT, agent);
+async fn get(request: &ServiceRequest) -> Result<ApiResponse, String> {
+    let mut sent = Request::builder().uri(&request.url).body(Vec::new()).map_err(|error| error.to_string())?;
     sent.headers_mut().extend(request.host.clone().map(|host| (HOST, host)));
-    call_api(sent, TIMEOUT).await
+    send(sent, TIMEOUT).await
 }
 
 impl Row {
@@ -152,7 +151,7 @@ pub(super) fn report(rows: &[Row]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderName;
+    use http::{HeaderName, HeaderValue};
     use tunnel_balancer_config::parse;
 
     use super::*;

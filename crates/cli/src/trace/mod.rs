@@ -9,8 +9,9 @@ use serde_json::{Value, json};
 use tunnel_balancer_core::headers::TRACE_HEADER;
 use tunnel_balancer_native::ApiResponse;
 
-use crate::client_request::{ClientRequest, is_insecure, parse_url};
+use crate::client_request::{ClientRequest, parse_url};
 use crate::output;
+use crate::send::warn_if_insecure;
 use crate::token::{STATUS_TOKEN, TOKEN, TokenFile};
 
 pub(crate) use self::text::trace as trace_text;
@@ -54,9 +55,7 @@ impl Trace {
                     return ExitCode::from(2);
                 }
             };
-        if is_insecure(&url) {
-            eprintln!("warning: the token is sent without encryption: use https, or an SSH tunnel");
-        }
+        warn_if_insecure(&url);
         let response = self.request.send(&url, TRACE_HEADER, &token);
         match response.and_then(|response| Traced::of(&response)) {
             Ok(traced) => traced.print(&format!("{} {url}", self.request.method), self.json),
