@@ -35,9 +35,24 @@ impl MapFile {
     /// # Errors
     /// Everything that is wrong with it, for the terminal.
     pub(crate) fn load(&self) -> Result<Config, String> {
-        let text = input::yaml(&self.file)?;
-        parse(&text).map_err(|errors| output::rendered(&errors, &self.name(), &text))
+        load(&self.file)
     }
+}
+
+/// Reads a map. Secrets need not be set.
+///
+/// # Errors
+/// Everything that is wrong with it, for the terminal.
+pub(crate) fn load(path: &Path) -> Result<Config, String> {
+    load_text(path, &input::yaml(path)?)
+}
+
+/// Reads the content of a map. Secrets need not be set.
+///
+/// # Errors
+/// Everything that is wrong with it, for the terminal.
+pub(crate) fn load_text(path: &Path, text: &str) -> Result<Config, String> {
+    parse(text).map_err(|errors| output::rendered(&errors, &input::name(path), text))
 }
 
 /// Adds the option `-f` to an error about a map that was given as a positional argument.

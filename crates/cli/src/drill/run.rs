@@ -4,7 +4,6 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use http::header::HOST;
-use tunnel_balancer_config::parse;
 use tunnel_balancer_core::DrillKind;
 use tunnel_balancer_core::headers::DRILL_HEADER;
 use tunnel_balancer_state::control::Token;
@@ -14,7 +13,7 @@ use super::{Drill, applied};
 use crate::api::{Api, STATUS, Target};
 use crate::client_request::{ClientRequest, ServiceRequest, parse_url, service_request};
 use crate::table::{list, string};
-use crate::{input, output, progress};
+use crate::{map_file, output, progress};
 
 impl Drill {
     /// Drills every server in turn. Prints one table, and before that its progress to stderr.
@@ -72,8 +71,7 @@ fn targets_of_balancer(url: &str, token_file: Option<&Path>) -> Result<Vec<Serve
 
 /// Returns the servers of a map that get traffic.
 fn targets_of_map(path: &Path) -> Result<Vec<ServerName>, String> {
-    let text = input::yaml(path)?;
-    let config = parse(&text).map_err(|errors| output::rendered(&errors, &input::name(path), &text))?;
+    let config = map_file::load(path)?;
     let services = config.services.iter().filter(|service| !service.maintenance);
     let targets = services.flat_map(|service| {
         let servers = service.servers().iter().filter(|server| server.enabled);

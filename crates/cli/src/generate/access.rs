@@ -8,8 +8,9 @@ use clap::Args;
 use tunnel_balancer_config::{Config, yaml_scalar};
 use tunnel_balancer_core::{Server, Service};
 
-use super::{Output, Source, skipped_comments};
+use super::{Output, skipped_comments};
 use crate::cloudflared::{NotTunneled, tunnel_hosts};
+use crate::map_file::MapFile;
 
 /// The servers to protect with Access: which of them get a service token, and the missing lines.
 ///
@@ -25,7 +26,7 @@ Examples:
 Exit codes: 0 generated, even if tokens are missing; 2 errors in the file or the command.")]
 pub(super) struct Access {
     #[command(flatten)]
-    source: Source,
+    map: MapFile,
 }
 
 /// The headers of a service token.
@@ -34,7 +35,7 @@ const SECRET: &str = "cf-access-client-secret";
 
 impl Access {
     pub(super) fn generate(&self) -> Result<Output, String> {
-        let config = self.source.load()?;
+        let config = self.map.load()?;
         let (hosts, not_tunneled) = tunnel_hosts(&config);
         let skipped: Vec<String> = not_tunneled.iter().map(NotTunneled::to_string).collect();
         let mut text = format!(
@@ -43,7 +44,7 @@ impl Access {
              # In the Zero Trust dashboard: an Access application for these hostnames, a service token, and a policy \
              with the\n\
              # action \"Service Auth\" that includes this token.\n#\n",
-            file = self.source.name()
+            file = self.map.name()
         );
         let mut states: BTreeMap<String, Vec<Token>> = BTreeMap::new();
         for server in config.services.iter().flat_map(Service::servers) {

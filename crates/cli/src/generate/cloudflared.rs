@@ -8,9 +8,10 @@ use tunnel_balancer_config::{redact_urls, yaml_scalar};
 
 use super::ingress_edit::{self, NewRule};
 use super::service_url::{self, ServiceUrl, service_url};
-use super::{Output, Source, skipped_comments};
+use super::{Output, skipped_comments};
 use crate::cloudflared::{IngressFile, NotTunneled, RouteOutcome, TunnelHost, route, tunnel_hosts};
 use crate::input;
+use crate::map_file::{self, MapFile};
 use crate::replace::{check_editable, replace};
 use crate::tunnel::{Tunnels, warn_of_shared};
 
@@ -31,7 +32,7 @@ Examples:
 Exit codes: 0 generated; 2 errors in a file or the command.")]
 pub(super) struct Cloudflared {
     #[command(flatten)]
-    source: Source,
+    map: MapFile,
 
     #[command(flatten)]
     tunnels: Tunnels,
@@ -67,9 +68,9 @@ struct Change {
 
 impl Cloudflared {
     pub(super) fn generate(&self) -> Result<Output, String> {
-        let services_yaml = self.source.text()?;
-        let (hosts, not_tunneled) = tunnel_hosts(&self.source.parse(&services_yaml)?);
-        let file = self.source.name();
+        let services_yaml = input::yaml(self.map.path())?;
+        let (hosts, not_tunneled) = tunnel_hosts(&map_file::load_text(self.map.path(), &services_yaml)?);
+        let file = self.map.name();
         service_url::check_hosts(&self.service_url, &hosts, &file)?;
         let mut skipped: Vec<String> = not_tunneled.iter().map(NotTunneled::to_string).collect();
         let mut tunnels: Vec<(Option<&str>, Vec<&TunnelHost>)> = Vec::new();
@@ -173,7 +174,7 @@ impl Cloudflared {
              # TODO: the tunnel's ID, from `cloudflared tunnel list`\n\
              #tunnel: <TUNNEL-ID>\n\
              #credentials-file: /etc/cloudflared/<TUNNEL-ID>.json\n\ningress:\n",
-            self.source.name()
+            self.map.name()
         );
         rules.iter().for_each(|rule| yaml += &rule.lines("  ", None, rule.service()));
         yaml + "  # cloudflared requires a last rule that matches every request.\n  - service: http_status:404\n"

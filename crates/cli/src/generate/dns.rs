@@ -5,8 +5,9 @@ use std::fmt::Write;
 use clap::Args;
 use tunnel_balancer_config::Config;
 
-use super::{Output, Source, skipped_comments};
+use super::{Output, skipped_comments};
 use crate::cloudflared::{NotTunneled, tunnel_hosts};
+use crate::map_file::MapFile;
 use crate::tunnel::{Tunnels, warn_of_shared};
 use crate::wrangler::{check_zones, unroutable, zone, zone_of};
 
@@ -23,7 +24,7 @@ Examples:
 Exit codes: 0 generated; 2 errors in the file or the command.")]
 pub(super) struct Dns {
     #[command(flatten)]
-    source: Source,
+    map: MapFile,
 
     #[command(flatten)]
     tunnels: Tunnels,
@@ -36,8 +37,8 @@ pub(super) struct Dns {
 
 impl Dns {
     pub(super) fn generate(&self) -> Result<Output, String> {
-        let config = self.source.load()?;
-        let file = self.source.name();
+        let config = self.map.load()?;
+        let file = self.map.name();
         check_zones(&config, &self.zone, &file)?;
         let (hosts, not_tunneled) = tunnel_hosts(&config);
         for (tunnel, hosts) in self.tunnels.each(&hosts, &file)? {

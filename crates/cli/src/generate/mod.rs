@@ -16,10 +16,8 @@ mod wrangler_block;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use tunnel_balancer_config::Config;
 
-use crate::map_file::MapFile;
-use crate::{input, output};
+use crate::output;
 
 /// Generate what wrangler, cloudflared, DNS and Access need from a services.yaml.
 ///
@@ -44,13 +42,6 @@ enum What {
     Cloudflared(cloudflared::Cloudflared),
     Dns(dns::Dns),
     Access(access::Access),
-}
-
-/// The file that all of them read.
-#[derive(Args, Debug)]
-struct Source {
-    #[command(flatten)]
-    map: MapFile,
 }
 
 /// The output of a command.
@@ -79,25 +70,6 @@ impl Generate {
                 ExitCode::from(2)
             }
         }
-    }
-}
-
-impl Source {
-    fn load(&self) -> Result<Config, String> {
-        self.parse(&self.text()?)
-    }
-
-    fn text(&self) -> Result<String, String> {
-        input::yaml(self.map.path())
-    }
-
-    fn parse(&self, text: &str) -> Result<Config, String> {
-        tunnel_balancer_config::parse(text).map_err(|errors| output::rendered(&errors, &self.name(), text))
-    }
-
-    /// The name of the file, on one line, as it is also written into comments.
-    fn name(&self) -> String {
-        self.map.name()
     }
 }
 

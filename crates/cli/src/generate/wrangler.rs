@@ -8,7 +8,8 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::wrangler_block::{Block, with_block};
-use super::{Output, Source, skipped_comments};
+use super::{Output, skipped_comments};
+use crate::map_file::MapFile;
 use crate::replace::{check_editable, replace};
 use crate::wrangler::{Environment, Route, WranglerFile, check_zones, custom_domain_warnings, routes, zone};
 
@@ -27,7 +28,7 @@ Examples:
 Exit codes: 0 generated; 2 errors in a file or the command.")]
 pub(super) struct Wrangler {
     #[command(flatten)]
-    source: Source,
+    map: MapFile,
 
     /// A zone whose hosts have a proxied DNS record already: their routes are in front of it. Can
     /// be repeated. By default, the zones of the block that --write replaces.
@@ -85,8 +86,8 @@ impl Wrangler {
 
     /// The routes between their marks, the services without one, and the patterns.
     fn block(&self, zones: &[String]) -> Result<(String, Vec<String>, Vec<String>), String> {
-        let config = self.source.load()?;
-        let file = self.source.name();
+        let config = self.map.load()?;
+        let file = self.map.name();
         check_zones(&config, zones, &file)?;
         let (routes, skipped) = routes(&config, zones).map_err(|message| format!("{file}: {message}"))?;
         let custom = routes.iter().filter(|route| matches!(route, Route::CustomDomain { .. })).map(Route::pattern);

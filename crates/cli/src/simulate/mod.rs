@@ -18,10 +18,9 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 use tunnel_balancer_config::scenario::Scenario;
 use tunnel_balancer_config::{parse, parse_scenario};
-use tunnel_balancer_core::Service;
 
 use crate::map_file::{MapFile, hint_for};
-use crate::{input, output};
+use crate::{input, map_file, output};
 use balancer::Balancer;
 use report::RunReport;
 
@@ -141,7 +140,7 @@ impl Simulate {
     }
 
     fn scenario(&self) -> Result<Scenario, String> {
-        let map = self.map().map(services).transpose()?;
+        let map = self.map().map(|path| map_file::load(path).map(|config| config.services)).transpose()?;
         let Some(path) = &self.scenario else {
             return outage::scenario(&map.unwrap_or_default(), self.service.as_deref());
         };
@@ -169,12 +168,6 @@ impl<'a> Results<'a> {
             runs: balancers.iter().map(run).collect(),
         }
     }
-}
-
-fn services(path: &Path) -> Result<Vec<Service>, String> {
-    let yaml = input::yaml(path)?;
-    let config = parse(&yaml).map_err(|errors| output::rendered(&errors, &input::name(path), &yaml))?;
-    Ok(config.services)
 }
 
 #[cfg(test)]
