@@ -16,6 +16,7 @@ use tunnel_balancer_core::{Service, domain_to_ascii};
 use tunnel_balancer_native::{ProbeReport, ProbeRunner};
 
 use crate::map_file::{MapFile, hint_for};
+use crate::table::table;
 use crate::{input, output};
 
 /// Run the health checks of all servers once from this machine, and print the results.
@@ -76,7 +77,7 @@ impl Probe {
             }
         };
         let text =
-            if self.json { format!("{:#}\n", rows.iter().map(Row::json).collect::<Value>()) } else { table(&rows) };
+            if self.json { format!("{:#}\n", rows.iter().map(Row::json).collect::<Value>()) } else { report(&rows) };
         let printed = output::print_escaped(&text);
         if rows.iter().all(Row::passes) { printed } else { ExitCode::FAILURE }
     }
@@ -208,7 +209,7 @@ fn printable(text: &str) -> String {
     normalize_untrusted_str(&text.chars().take(200).collect::<String>())
 }
 
-fn table(rows: &[Row]) -> String {
+fn report(rows: &[Row]) -> String {
     let mut lines = vec![["SERVICE", "SERVER", "STATUS", "TIME", "RESULT"].map(str::to_owned)];
     let mut last = "";
     for row in rows {
@@ -222,12 +223,5 @@ fn table(rows: &[Row]) -> String {
         ]);
         last = &row.service;
     }
-    let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
-    let widths = [0, 1, 2, 3].map(width);
-    let line = |line: &[String; 5]| {
-        let [service, server, status, time, result] = line;
-        let [a, b, c, d] = widths;
-        format!("{service:a$}  {server:b$}  {status:>c$}  {time:>d$}  {result}\n")
-    };
-    lines.iter().map(line).collect()
+    table(&lines, &[2, 3])
 }

@@ -1,4 +1,4 @@
-//! Tables of values in JSON.
+//! Tables on a terminal, and the values in JSON that they show.
 
 use std::time::Duration;
 
@@ -24,6 +24,11 @@ pub(crate) fn string(value: &Value, name: &str) -> String {
         Some(Value::Number(number)) => number.to_string(),
         _ => "-".to_owned(),
     }
+}
+
+/// Aligns columns, with two spaces before each line. Those of `numbers` are aligned to the right.
+pub(crate) fn indented_table<const N: usize>(rows: &[[String; N]], numbers: &[usize]) -> String {
+    table(rows, numbers).lines().map(|line| format!("  {line}\n")).collect()
 }
 
 /// Aligns columns. Those of `numbers` are aligned to the right.

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use serde_json::{Value, json};
 
 use super::explanation::{Candidate, Explanation};
+use crate::table::indented_table;
 
 impl Explanation {
     pub(super) fn text(&self) -> String {
@@ -18,14 +19,14 @@ impl Explanation {
         if !self.servers.is_empty() {
             let _ = writeln!(text, "Servers, in the order of attempts ({}):", self.limits);
             let rows = self.servers.iter().enumerate();
-            table(
-                &mut text,
-                rows.map(|(i, it)| [format!("{}. {}", i + 1, it.name), it.state.clone(), it.reason.clone()]),
-            );
+            let row =
+                |(i, it): (usize, &Candidate)| [format!("{}. {}", i + 1, it.name), it.state.clone(), it.reason.clone()];
+            text += &indented_table(&rows.map(row).collect::<Vec<_>>(), &[]);
         }
         if !self.skipped.is_empty() {
             text.push_str("\nSkipped:\n");
-            table(&mut text, self.skipped.iter().map(|(name, reason)| [name.clone(), reason.clone()]));
+            let rows = self.skipped.iter().map(|(name, reason)| [name.clone(), reason.clone()]);
+            text += &indented_table(&rows.collect::<Vec<_>>(), &[]);
         }
         consequences(&mut text, "Outcomes", &self.outcomes);
         if let Some(url) = &self.fallback {
@@ -66,16 +67,5 @@ fn consequences(text: &mut String, heading: &str, rows: &[(String, String)]) {
     let _ = writeln!(text, "\n{heading}:");
     for (condition, consequence) in rows {
         let _ = writeln!(text, "  {condition}\n    {consequence}");
-    }
-}
-
-/// Writes rows in columns. The last column is not padded.
-fn table<const N: usize>(text: &mut String, rows: impl Iterator<Item = [String; N]>) {
-    let rows: Vec<[String; N]> = rows.collect();
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths: [usize; N] = std::array::from_fn(width);
-    for row in &rows {
-        let cells = row.iter().zip(widths).map(|(cell, width)| format!("  {cell:width$}"));
-        let _ = writeln!(text, "{}", cells.collect::<String>().trim_end());
     }
 }

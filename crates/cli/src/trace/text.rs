@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::Traced;
 use crate::plural::count;
-use crate::table::{list, rounded};
+use crate::table::{indented_table, list, rounded};
 
 /// Prints a trace: the result, and one step a line.
 pub(crate) fn trace(traced: &Traced) -> String {
@@ -18,13 +18,7 @@ pub(crate) fn trace(traced: &Traced) -> String {
     for step in list(trace, "steps") {
         rows.extend(step_rows(step));
     }
-    let widths = [0, 1, 2].map(|column| rows.iter().map(|row: &[String; 4]| row[column].len()).max().unwrap_or(0));
-    let mut printed = format!("{} {by} in {total}, after {attempts}\n\n", traced.status);
-    for [at, what, server, text] in &rows {
-        let line = format!("  {at:>0$}  {what:1$}  {server:2$}  {text}", widths[0], widths[1], widths[2]);
-        printed += line.trim_end();
-        printed.push('\n');
-    }
+    let printed = format!("{} {by} in {total}, after {attempts}\n\n", traced.status) + &indented_table(&rows, &[0]);
     match trace["omitted"].as_u64() {
         Some(omitted @ 1..) => printed + &format!("\n  {} left out\n", count(omitted, "step")),
         _ => printed,
