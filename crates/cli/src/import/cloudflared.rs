@@ -4,14 +4,15 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use clap::Args;
-use tunnel_balancer_config::{Coverage, IngressRule, IngressTarget, parse_ingress, redact_urls};
+use tunnel_balancer_config::redact_urls;
 
 use super::grouping::groups;
 use super::host_guesser::{HostGuesser, host_of};
+use super::rules::{self, ImportedRule};
 use super::server_names;
 use super::{ImportResult, Target};
-use crate::draft::{Draft, DraftServer, DraftService, render, server_error};
-use crate::{input, output};
+use crate::draft::{Draft, DraftServer, DraftService};
+use crate::input;
 
 /// From the config.yml of each tunnel: the hostnames of its rules become servers.
 ///
@@ -48,21 +49,9 @@ impl FromCloudflared {
     }
 }
 
-/// A rule for an application.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct ImportedRule {
-    /// The index of its file.
-    pub(super) file: usize,
-    /// File and line.
-    place: String,
-    pub(super) hostname: String,
-    pub(super) service: String,
-    pub(super) host_header: Option<String>,
-}
-
 /// `files` are names and contents.
 fn import(files: &[(String, String)], public: &[String]) -> Result<ImportResult, String> {
-    let (rules, mut notes) = read(files)?;
+    let (rules, mut notes) = rules::read(files)?;
     let names: Vec<&str> = files.iter().map(|(name, _)| name.as_str()).collect();
     let mut draft = Draft {
         comments: vec![
@@ -107,68 +96,6 @@ fn import(files: &[(String, String)], public: &[String]) -> Result<ImportResult,
     draft.comments.extend(order_without_downtime(&still_served));
     notes.extend(guesser.unused().map(|host| format!("--public-host {host}: no rule begins like this host")));
     Ok(ImportResult { draft, notes })
-}
-
-/// The rules for applications, and notes about the other rules.
-fn read(files: &[(String, String)]) -> Result<(Vec<ImportedRule>, Vec<String>), String> {
-    let (mut rules, mut notes) = (Vec::<ImportedRule>::new(), Vec::new());
-    for (file, (name, text)) in files.iter().enumerate() {
-        let ingress = parse_ingress(text).map_err(|errors| output::rendered(&errors, name, text))?;
-        for (index, rule) in ingress.rules.iter().enumerate() {
-            let before = ingress.rules.get(..index).unwrap_or_default();
-            let place = format!("{name}:{}", rule.line);
-            let is_known = |hostname: &str| rules.iter().any(|other| other.file == file && other.hostname == hostname);
-            match server_hostname(rule, before, is_known) {
-                Ok(None) => {}
-                Ok(Some(hostname)) => {
-                    if let Some(path) = rule.path.as_ref().filter(|_| rule.coverage("") != Coverage::All) {
-                        let reason = "a server gets all paths";
-                        notes.push(format!("{place}: dropped the path {path:?} of {hostname}: {reason}"));
-                    }
-                    let (service, host_header) = (rule.service.clone(), rule.http_host_header.clone());
-                    rules.push(ImportedRule { file, place, hostname, service, host_header });
-                }
-                Err(reason) => notes.push(format!("{place}: {reason}")),
-            }
-        }
-    }
-    Ok((rules, notes))
-}
-
-/// The hostname of a rule for an application. `None` for the last rule, which responds with a
-/// status.
-fn server_hostname(
-    rule: &IngressRule,
-    before: &[IngressRule],
-    is_known: impl Fn(&str) -> bool,
-) -> Result<Option<String>, String> {
-    let Some(hostname) = &rule.hostname else {
-        return match rule.target() {
-            IngressTarget::Status => Ok(None),
-            _ => Err("skipped a rule for every hostname: add a server for each hostname of the tunnel".to_owned()),
-        };
-    };
-    let hostname = hostname.to_ascii_lowercase();
-    let hostname = hostname.strip_suffix('.').unwrap_or(&hostname).to_owned();
-    if hostname.contains('*') {
-        return Err(format!("skipped the wildcard {hostname}: add a server for each of its hostnames"));
-    }
-    if let Some(reason) = rule.validate() {
-        return Err(format!("skipped {hostname}: cloudflared rejects this rule: {reason}"));
-    }
-    if rule.target() != IngressTarget::Application {
-        return Err(format!("skipped {hostname}: {} is not a web application", redact_urls(&rule.service)));
-    }
-    if is_known(&hostname) && before.iter().any(|other| other.covers(rule)) {
-        return Err(format!("skipped a rule for {hostname} that is never reached"));
-    }
-    if is_known(&hostname) {
-        return Err(format!("skipped a second rule for {hostname}: a server gets all paths"));
-    }
-    match server_error(&hostname) {
-        Some(error) => Err(render(&error).replace('\n', ";")),
-        None => Ok(Some(hostname)),
-    }
 }
 
 /// The server of a rule, and whether its hostname is new: a public hostname cannot be that of a

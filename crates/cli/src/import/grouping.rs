@@ -2,9 +2,9 @@
 
 use url::Url;
 
-use super::cloudflared::ImportedRule;
 use super::host_guesser::host_of;
-use super::server_names;
+use super::rules::ImportedRule;
+use super::server_names::{self, stem};
 
 /// Groups the rules by application. `public` are the known public addresses. A group has at most
 /// one rule of each file, and one for the public hostname.
@@ -56,13 +56,6 @@ pub(super) fn groups<'r>(rules: &'r [ImportedRule], public: &[String]) -> Vec<Ve
     }
     groups.iter_mut().for_each(|group| group.sort_by_key(|rule| rule.file));
     groups
-}
-
-/// The part of a hostname that the servers of a service share: `chat` of `chat-a.example.com` and
-/// of `chat.home.example.com`.
-pub(super) fn stem(hostname: &str) -> &str {
-    let label = hostname.split('.').next().unwrap_or(hostname);
-    label.rsplit_once(['-', '_']).map_or(label, |(stem, _)| stem)
 }
 
 /// The port and path of a service, which are the same on all machines.

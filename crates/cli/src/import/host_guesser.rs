@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::cloudflared::ImportedRule;
-use super::grouping::stem;
+use super::rules::ImportedRule;
+use super::server_names::stem;
 use crate::draft::address_error;
 
 /// The public hosts that are known so far.

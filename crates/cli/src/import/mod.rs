@@ -6,6 +6,7 @@
 mod cloudflared;
 mod grouping;
 mod host_guesser;
+mod rules;
 mod script;
 mod server_names;
 

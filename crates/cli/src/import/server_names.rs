@@ -1,7 +1,5 @@
 //! Hostnames for servers of public hosts.
 
-use super::grouping::stem;
-
 /// Returns names for a server of `public`, best first. Names are in the zone of the public host:
 /// next to it, or below it if it is the zone's own name.
 ///
@@ -23,6 +21,13 @@ pub(super) fn is_like(hostname: &str, public: &str) -> bool {
     let label = public.split('.').next().unwrap_or(public);
     let is_candidate = || (0..26).any(|server| candidates(public, server).take(10).any(|name| name == hostname));
     hostname != public && (stem(hostname) == label || is_candidate())
+}
+
+/// Returns the part of a hostname that the servers of a service share: `chat` of
+/// `chat-a.example.com` and of `chat.home.example.com`.
+pub(super) fn stem(hostname: &str) -> &str {
+    let label = hostname.split('.').next().unwrap_or(hostname);
+    label.rsplit_once(['-', '_']).map_or(label, |(stem, _)| stem)
 }
 
 #[cfg(test)]
