@@ -4,8 +4,7 @@ use std::fmt::Write;
 
 use tunnel_balancer_config::{Change, ServiceDiff, SettingChange};
 
-use super::report::{Report, ServiceConsequences};
-use super::text::{Values, usage_title};
+use super::report::{Report, ServiceConsequences, Values, usage_title};
 use crate::plural::count;
 
 pub(super) fn write(report: &Report) -> String {

@@ -1,10 +1,11 @@
 //! Everything that is printed about two maps.
 
-use tunnel_balancer_config::{Change, Config, ConfigDiff, ServiceDiff, Subrequests};
+use tunnel_balancer_config::{Change, Config, ConfigDiff, ServiceDiff, SettingChange, Subrequests};
 use tunnel_balancer_core::Service;
 
 use super::consequences::Consequences;
 use crate::budget::{Assumed, Budget};
+use crate::plural::count;
 
 pub(super) struct Report {
     pub(super) diff: ConfigDiff,
@@ -74,6 +75,37 @@ impl ServiceConsequences {
         let sentence = |(old, new)| format!("A request makes at most {new} subrequests; before: {old}.");
         self.sentences.iter().cloned().chain(subrequests.map(sentence)).collect()
     }
+}
+
+/// The values of a setting before and after.
+pub(super) enum Values<'a> {
+    /// Of something new.
+    Initial(&'a str),
+    Changed(&'a str, &'a str),
+    /// The difference is redacted.
+    Hidden,
+}
+
+impl<'a> Values<'a> {
+    pub(super) const NOT_SET: &'static str = "not set";
+    pub(super) const HIDDEN: &'static str = "changed (not shown)";
+
+    /// Returns the values of a setting of a service or a server with this change.
+    pub(super) fn of(setting: &'a SettingChange, change: Change) -> Self {
+        let shown = |value: &'a Option<String>| value.as_deref().unwrap_or(Self::NOT_SET);
+        match (shown(&setting.old), shown(&setting.new)) {
+            (_, new) if change == Change::Added => Self::Initial(new),
+            (old, new) if old == new => Self::Hidden,
+            (old, new) => Self::Changed(old, new),
+        }
+    }
+}
+
+/// Returns the title of the usage, with its assumptions.
+pub(super) fn usage_title() -> String {
+    let Assumed { requests_per_day, isolates } = Assumed::DEFAULT;
+    let (requests, isolates) = (count(requests_per_day, "request"), count(isolates, "isolate"));
+    format!("Estimated usage of Cloudflare's free plan, for {requests} per day and {isolates}")
 }
 
 fn usage(old: &Config, new: &Config) -> Vec<Usage> {

@@ -4,8 +4,7 @@ use std::fmt::Write;
 
 use tunnel_balancer_config::{Change, ServiceDiff, SettingChange};
 
-use super::report::{Report, ServiceConsequences};
-use crate::budget::Assumed;
+use super::report::{Report, ServiceConsequences, Values, usage_title};
 use crate::plural::count;
 
 pub(super) fn write(report: &Report) -> String {
@@ -21,30 +20,6 @@ pub(super) fn write(report: &Report) -> String {
     paragraphs.extend([settings, secrets, usage(report)]);
     paragraphs.retain(|paragraph| !paragraph.is_empty());
     paragraphs.join("\n")
-}
-
-/// The values of a setting before and after.
-pub(super) enum Values<'a> {
-    /// Of something new.
-    Initial(&'a str),
-    Changed(&'a str, &'a str),
-    /// The difference is redacted.
-    Hidden,
-}
-
-impl<'a> Values<'a> {
-    pub(super) const NOT_SET: &'static str = "not set";
-    pub(super) const HIDDEN: &'static str = "changed (not shown)";
-
-    /// Returns the values of a setting of a service or a server with this change.
-    pub(super) fn of(setting: &'a SettingChange, change: Change) -> Self {
-        let shown = |value: &'a Option<String>| value.as_deref().unwrap_or(Self::NOT_SET);
-        match (shown(&setting.old), shown(&setting.new)) {
-            (_, new) if change == Change::Added => Self::Initial(new),
-            (old, new) if old == new => Self::Hidden,
-            (old, new) => Self::Changed(old, new),
-        }
-    }
 }
 
 fn service(diff: &ServiceDiff, consequences: &ServiceConsequences) -> String {
@@ -87,11 +62,4 @@ fn usage(report: &Report) -> String {
     let changed = report.usage.iter().filter(|usage| usage.old != usage.new);
     let lines: String = changed.map(|usage| format!("  {}: {} -> {}\n", usage.title, usage.old, usage.new)).collect();
     if lines.is_empty() { lines } else { format!("{}:\n{lines}", usage_title()) }
-}
-
-/// Returns the title of the usage, with its assumptions.
-pub(super) fn usage_title() -> String {
-    let Assumed { requests_per_day, isolates } = Assumed::DEFAULT;
-    let (requests, isolates) = (count(requests_per_day, "request"), count(isolates, "isolate"));
-    format!("Estimated usage of Cloudflare's free plan, for {requests} per day and {isolates}")
 }
