@@ -26,8 +26,9 @@ pub(super) fn write(report: &Report) -> String {
     for warning in &report.file_warnings {
         text += &format!("::{} file={file},title={}::{}\n", Severity::Warning, warning.code, data(&warning.message));
     }
-    let tunnels = report.tunnels.iter().flat_map(|compared| &compared.findings).map(|finding| ("cloudflared", finding));
-    let routes = report.routes.iter().flat_map(|compared| &compared.findings).map(|finding| ("wrangler", finding));
+    let tunnels =
+        report.tunnels.iter().flat_map(|comparison| &comparison.findings).map(|finding| ("cloudflared", finding));
+    let routes = report.routes.iter().flat_map(|comparison| &comparison.findings).map(|finding| ("wrangler", finding));
     for (title, finding) in tunnels.chain(routes) {
         let severity = if finding.is_error { "error" } else { "notice" };
         let at = finding

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use tunnel_balancer_config::{Diagnostic, MAX_SUBREQUESTS, Related, Severity};
 
-use super::report::{Compared, MAX_VARIABLE, Report, Warning};
+use super::report::{Comparison, MAX_VARIABLE, Report, Warning};
 use crate::budget::Budget;
 use crate::cloudflared::Finding;
 
@@ -35,8 +35,8 @@ fn warning(warning: &Warning) -> Value {
     json!({ "severity": Severity::Warning.as_str(), "code": warning.code, "message": warning.message })
 }
 
-fn findings(compared: &Compared) -> Value {
-    compared.findings.iter().map(finding).collect()
+fn findings(comparison: &Comparison) -> Value {
+    comparison.findings.iter().map(finding).collect()
 }
 
 fn finding(finding: &Finding) -> Value {

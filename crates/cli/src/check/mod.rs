@@ -14,7 +14,7 @@ use clap::{Args, ValueEnum};
 use tunnel_balancer_config::{Config, Errors, parse_with};
 use tunnel_balancer_native::certificate_error;
 
-use report::{Compared, Report, Warning};
+use report::{Comparison, Report, Warning};
 
 use crate::budget::{Assumed, Budget};
 use crate::cloudflared::{IngressFile, compare, tunnel_hosts};
@@ -226,7 +226,7 @@ impl Check {
         Ok(Report { file, source, checked, budget, file_warnings: warnings, tunnels, routes })
     }
 
-    fn compare_tunnels(&self, file: &str, checked: &Result<Config, Errors>) -> Result<Option<Compared>, String> {
+    fn compare_tunnels(&self, file: &str, checked: &Result<Config, Errors>) -> Result<Option<Comparison>, String> {
         let files = self.cloudflared.iter().map(|path| IngressFile::open(path)).collect::<Result<Vec<_>, _>>()?;
         let Some(config) = checked.as_ref().ok().filter(|_| !files.is_empty()) else { return Ok(None) };
         let (mut hosts, _) = tunnel_hosts(config);
@@ -235,14 +235,14 @@ impl Check {
             tunnels.each(&hosts, file)?;
             hosts.retain(|host| tunnels.of(host).is_some());
         }
-        Ok(Some(Compared { findings: compare(&hosts, &files, self.host_header), hosts: hosts.len() }))
+        Ok(Some(Comparison { findings: compare(&hosts, &files, self.host_header), hosts: hosts.len() }))
     }
 
     fn compare_routes(
         &self,
         checked: &Result<Config, Errors>,
         warnings: &mut Vec<Warning>,
-    ) -> Result<Option<Compared>, String> {
+    ) -> Result<Option<Comparison>, String> {
         let environment = self.environment.name();
         let file = self.wrangler.as_ref().map(|path| WranglerFile::open(path, environment)).transpose()?;
         let (Some(file), Ok(config)) = (file, checked) else { return Ok(None) };
@@ -250,7 +250,7 @@ impl Check {
         warnings
             .extend(too_many.into_iter().map(|message| Warning { code: wrangler::TOO_MANY_CUSTOM_DOMAINS, message }));
         let hosts = config.services.iter().filter(|service| wrangler::unroutable(&service.host).is_none()).count();
-        Ok(Some(Compared { findings: wrangler::compare(config, &file), hosts }))
+        Ok(Some(Comparison { findings: wrangler::compare(config, &file), hosts }))
     }
 
     /// Runs the health checks, if they are requested. A map with errors is not probed.

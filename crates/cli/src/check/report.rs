@@ -16,9 +16,9 @@ pub(super) struct Report {
     /// Warnings without a line.
     pub(super) file_warnings: Vec<Warning>,
     /// The comparison with the files of tunnels. `None`: not requested, or the map has errors.
-    pub(super) tunnels: Option<Compared>,
+    pub(super) tunnels: Option<Comparison>,
     /// The comparison with the routes of a wrangler.toml.
-    pub(super) routes: Option<Compared>,
+    pub(super) routes: Option<Comparison>,
 }
 
 /// A warning without a line.
@@ -28,7 +28,7 @@ pub(super) struct Warning {
 }
 
 /// The comparison of a map with the files of tunnels or with routes.
-pub(super) struct Compared {
+pub(super) struct Comparison {
     pub(super) findings: Vec<Finding>,
     /// The number of hostnames that tunnels should serve, or of services that need a route.
     pub(super) hosts: usize,
@@ -65,11 +65,11 @@ impl Report {
     }
 
     pub(super) fn has_missing(&self) -> bool {
-        self.tunnels.iter().chain(&self.routes).any(Compared::has_errors)
+        self.tunnels.iter().chain(&self.routes).any(Comparison::has_errors)
     }
 }
 
-impl Compared {
+impl Comparison {
     pub(super) fn has_errors(&self) -> bool {
         self.findings.iter().any(|finding| finding.is_error)
     }

@@ -4,7 +4,7 @@ use annotate_snippets::normalize_untrusted_str;
 use tunnel_balancer_config::Config;
 use tunnel_balancer_state::HealthSharing;
 
-use super::report::{Compared, MAX_VARIABLE, Report};
+use super::report::{Comparison, MAX_VARIABLE, Report};
 use crate::budget::Budget;
 use crate::plural::{count, count_or_none};
 
@@ -74,12 +74,15 @@ fn usage(budget: &Budget) -> String {
     format!("\nEstimated usage of Cloudflare's free plan, for {assumptions}:\n{lines}")
 }
 
-fn comparison(title: &str, noun: &str, verb: &str, compared: Option<&Compared>) -> String {
-    let Some(compared) = compared else { return String::new() };
+fn comparison(title: &str, noun: &str, verb: &str, comparison: Option<&Comparison>) -> String {
+    let Some(comparison) = comparison else { return String::new() };
     let mut text = format!("\n{title}:\n");
-    compared.findings.iter().for_each(|finding| text += &format!("  {}\n", finding.to_string().replace('\n', "\n  ")));
-    if !compared.has_errors() {
-        text += &format!("  complete: {} {verb}\n", count(compared.hosts as u64, noun));
+    comparison
+        .findings
+        .iter()
+        .for_each(|finding| text += &format!("  {}\n", finding.to_string().replace('\n', "\n  ")));
+    if !comparison.has_errors() {
+        text += &format!("  complete: {} {verb}\n", count(comparison.hosts as u64, noun));
     }
     text
 }
