@@ -15,7 +15,7 @@ use crate::service::{
     ServerHealthCheck, ServerUrl, Service, ServiceError, StatusRanges, limits,
 };
 
-type Checked = Result<(), ServiceError>;
+type CheckResult = Result<(), ServiceError>;
 
 impl Service {
     /// Checks the settings, as the reader of a configuration file does. [`Service::of`] and
@@ -23,7 +23,7 @@ impl Service {
     ///
     /// # Errors
     /// The first error.
-    pub fn check(&self) -> Checked {
+    pub fn check(&self) -> CheckResult {
         let host = self.host.strip_prefix("*.").unwrap_or(&self.host);
         let is_normal = self.host == ANY_HOST || normalize_host(host).is_some_and(|normal| normal == host);
         valid(is_normal, "host", "a hostname in lower case")?;
@@ -68,7 +68,7 @@ impl Service {
 }
 
 impl Affinity {
-    fn check(&self) -> Checked {
+    fn check(&self) -> CheckResult {
         valid(headers::is_token(&self.cookie), "affinity.cookie", "the name of a cookie")?;
         valid(self.key.len() >= limits::MIN_AFFINITY_KEY, "affinity.key", "a secret of at least 16 bytes")?;
         within(self.ttl, limits::AFFINITY_TTL, "affinity.ttl")
@@ -76,7 +76,7 @@ impl Affinity {
 }
 
 impl RetrySettings {
-    fn check(&self) -> Checked {
+    fn check(&self) -> CheckResult {
         within(self.attempts, limits::ATTEMPTS, "retry.attempts")?;
         within(self.timeout, limits::TIMEOUT, "retry.timeout")?;
         optional(self.per_try_timeout, limits::DURATION, "retry.per_try_timeout")?;
@@ -91,7 +91,7 @@ impl RetrySettings {
 }
 
 impl EjectionSettings {
-    fn check(&self) -> Checked {
+    fn check(&self) -> CheckResult {
         within(self.consecutive_failures, limits::CONSECUTIVE_FAILURES, "ejection.consecutive_failures")?;
         optional(self.window_failures, limits::WINDOW_FAILURES, "ejection.window_failures")?;
         within(self.base_time, limits::DURATION, "ejection.base_time")?;
@@ -101,7 +101,7 @@ impl EjectionSettings {
 }
 
 impl Server {
-    fn check(&self, place: &str) -> Checked {
+    fn check(&self, place: &str) -> CheckResult {
         valid(Self::is_name(&self.name), &format!("{place}.name"), "1 to 64 visible ASCII characters without quotes")?;
         within(self.weight, limits::WEIGHT, &format!("{place}.weight"))?;
         optional(self.max_requests, limits::MAX_REQUESTS, &format!("{place}.max_requests"))?;
@@ -114,7 +114,7 @@ impl Server {
 }
 
 impl HealthCheck {
-    fn check(&self, place: &str) -> Checked {
+    fn check(&self, place: &str) -> CheckResult {
         let name = |name: &str| format!("{place}.{name}");
         valid(Self::is_path(&self.path), &name("path"), "a path such as `/health`")?;
         check_headers(&self.headers, &name("headers"))?;
@@ -135,7 +135,7 @@ impl HealthCheck {
 }
 
 impl StatusRanges {
-    fn check(&self, allowed: RangeInclusive<u16>, setting: &str) -> Checked {
+    fn check(&self, allowed: RangeInclusive<u16>, setting: &str) -> CheckResult {
         for (first, last) in &self.0 {
             within(*first, allowed.clone(), setting)?;
             within(*last, *first..=*allowed.end(), setting)?;
@@ -144,7 +144,7 @@ impl StatusRanges {
     }
 }
 
-fn check_headers(list: &[ServerHeader], setting: &str) -> Checked {
+fn check_headers(list: &[ServerHeader], setting: &str) -> CheckResult {
     list.iter().try_for_each(|header| {
         let is_value = !header.value.is_empty() && header.value.bytes().all(|b| b == b' ' || b.is_ascii_graphic());
         let is_settable = headers::is_token(&header.name) && !headers::is_reserved(&header.name);
@@ -152,15 +152,15 @@ fn check_headers(list: &[ServerHeader], setting: &str) -> Checked {
     })
 }
 
-fn valid(is_valid: bool, setting: &str, expected: &'static str) -> Checked {
+fn valid(is_valid: bool, setting: &str, expected: &'static str) -> CheckResult {
     if is_valid { Ok(()) } else { Err(ServiceError::Invalid { setting: setting.to_owned(), expected }) }
 }
 
-fn optional<T: PartialOrd + Debug>(value: Option<T>, range: RangeInclusive<T>, setting: &str) -> Checked {
+fn optional<T: PartialOrd + Debug>(value: Option<T>, range: RangeInclusive<T>, setting: &str) -> CheckResult {
     value.map_or(Ok(()), |value| within(value, range, setting))
 }
 
-fn within<T: PartialOrd + Debug>(value: T, range: RangeInclusive<T>, setting: &str) -> Checked {
+fn within<T: PartialOrd + Debug>(value: T, range: RangeInclusive<T>, setting: &str) -> CheckResult {
     if range.contains(&value) {
         return Ok(());
     }
