@@ -341,7 +341,7 @@ where
 }
 
 /// Probes one server. A missing response in time is a result, too.
-async fn probe<C: HttpClient, K: Clock>(pool: &Pool, client: &C, clock: &K, id: ServerId) -> Probed {
+async fn probe<C: HttpClient, K: Clock>(pool: &Pool, client: &C, clock: &K, id: ServerId) -> DetailedProbeResult {
     let service = pool.service();
     let (Some(check), Some(server)) = (service.health_check_of(id), service.server(id)) else {
         return Err((Failure::InvalidRequest, None));
@@ -364,10 +364,14 @@ async fn probe<C: HttpClient, K: Clock>(pool: &Pool, client: &C, clock: &K, id: 
 }
 
 /// The result of a probe, and the cause of a failure as the host knows it.
-type Probed = Result<ProbeResponse, (Failure, Option<String>)>;
+type DetailedProbeResult = Result<ProbeResponse, (Failure, Option<String>)>;
 
 /// Reads of a probe's response what the health check evaluates.
-async fn read_probe_response<C: HttpClient>(client: &C, check: &HealthCheck, response: C::Response) -> Probed {
+async fn read_probe_response<C: HttpClient>(
+    client: &C,
+    check: &HealthCheck,
+    response: C::Response,
+) -> DetailedProbeResult {
     let headers = ProbeResponse::read(check, client.status(&response), |name| client.header(&response, name));
     if check.expect_body.is_none() {
         client.discard(response);

@@ -7,7 +7,7 @@
 //! for the primary alone) is never relaxed.
 
 use super::PoolState;
-use super::server_state::{Availability, Reason, Signal};
+use super::server_state::{Availability, Signal, UnavailableReason};
 use crate::attempt::Selection;
 use crate::hash;
 use crate::local_reply::LocalReply;
@@ -191,9 +191,11 @@ impl PoolState {
                     view.probation.insert(id);
                     view.overdue.set(id, overdue);
                 }
-                Availability::Unavailable(Reason::Stalled) => view.stalled.insert(id),
-                Availability::Unavailable(Reason::AwaitingFailback) => view.awaiting_failback.insert(id),
-                Availability::Unavailable(Reason::Unhealthy | Reason::Ejected | Reason::TrialInFlight) => {}
+                Availability::Unavailable(UnavailableReason::Stalled) => view.stalled.insert(id),
+                Availability::Unavailable(UnavailableReason::AwaitingFailback) => view.awaiting_failback.insert(id),
+                Availability::Unavailable(
+                    UnavailableReason::Unhealthy | UnavailableReason::Ejected | UnavailableReason::TrialInFlight,
+                ) => {}
             }
         }
         view

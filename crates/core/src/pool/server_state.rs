@@ -105,12 +105,12 @@ pub(super) enum Availability {
     Trial {
         overdue: bool,
     },
-    Unavailable(Reason),
+    Unavailable(UnavailableReason),
 }
 
 /// Why a server may not be selected while others are available.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reason {
+pub(super) enum UnavailableReason {
     Unhealthy,
     Ejected,
     TrialInFlight,
@@ -128,26 +128,26 @@ impl ServerState {
     /// Returns whether the server may be selected.
     pub(super) fn availability(&self, service: &Service, id: ServerId, now: Timestamp) -> Availability {
         if self.health.health() == Health::Unhealthy {
-            return Availability::Unavailable(Reason::Unhealthy);
+            return Availability::Unavailable(UnavailableReason::Unhealthy);
         }
         match self.ejection.state(now) {
             EjectionState::Active => {}
-            EjectionState::Ejected(_) => return Availability::Unavailable(Reason::Ejected),
+            EjectionState::Ejected(_) => return Availability::Unavailable(UnavailableReason::Ejected),
             // A request could show nothing that its probes do not show, and would be delayed or
             // lost.
             EjectionState::Probation if self.is_stalled(service, id, now) => {
-                return Availability::Unavailable(Reason::Stalled);
+                return Availability::Unavailable(UnavailableReason::Stalled);
             }
             EjectionState::Probation if self.ejection.can_start_trial(now) => {
                 return Availability::Trial { overdue: self.ejection.trial_overdue(now) };
             }
-            EjectionState::Probation => return Availability::Unavailable(Reason::TrialInFlight),
+            EjectionState::Probation => return Availability::Unavailable(UnavailableReason::TrialInFlight),
         }
         if self.is_stalled(service, id, now) {
-            return Availability::Unavailable(Reason::Stalled);
+            return Availability::Unavailable(UnavailableReason::Stalled);
         }
         if matches!(self.recovery_at(service, now), Recovery::AwaitingFailback { .. }) {
-            return Availability::Unavailable(Reason::AwaitingFailback);
+            return Availability::Unavailable(UnavailableReason::AwaitingFailback);
         }
         Availability::Available
     }

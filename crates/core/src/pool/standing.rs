@@ -6,7 +6,7 @@
 use super::PoolState;
 use super::ejection::EjectionState;
 use super::pick::Tiers;
-use super::server_state::{Availability, Reason, ServerState};
+use super::server_state::{Availability, ServerState, UnavailableReason};
 use crate::retry::RequestMeta;
 use crate::server_set::{ServerId, ServerSet};
 use crate::time::Timestamp;
@@ -181,17 +181,17 @@ impl PoolState {
             return Standing::AtCapacity;
         }
         match state.availability(&self.service, id, now) {
-            Availability::Unavailable(Reason::Unhealthy) => Standing::Unhealthy,
-            Availability::Unavailable(Reason::Ejected) => {
+            Availability::Unavailable(UnavailableReason::Unhealthy) => Standing::Unhealthy,
+            Availability::Unavailable(UnavailableReason::Ejected) => {
                 let until = match state.ejection().state(now) {
                     EjectionState::Ejected(until) => until,
                     EjectionState::Active | EjectionState::Probation => now,
                 };
                 Standing::Ejected { until: self.time.reading_at(until) }
             }
-            Availability::Unavailable(Reason::TrialInFlight) => Standing::TrialInFlight,
-            Availability::Unavailable(Reason::Stalled) => Standing::Stalled,
-            Availability::Unavailable(Reason::AwaitingFailback) => Standing::AwaitingFailback,
+            Availability::Unavailable(UnavailableReason::TrialInFlight) => Standing::TrialInFlight,
+            Availability::Unavailable(UnavailableReason::Stalled) => Standing::Stalled,
+            Availability::Unavailable(UnavailableReason::AwaitingFailback) => Standing::AwaitingFailback,
             _ if tiers.own.is_some() => Standing::AffinityElsewhere,
             Availability::Trial { overdue: false } if !tiers.is_retryable => Standing::Probation,
             _ if !tiers.is_retryable && state.is_avoided(now) => Standing::RecentFailure,
