@@ -43,7 +43,8 @@ impl ServerSet {
     }
 
     /// Returns the set of the first `len` servers of a list.
-    pub const fn first_n(len: usize) -> Self {
+    #[cfg(test)]
+    pub(crate) const fn first_n(len: usize) -> Self {
         Self(if len < Self::CAPACITY { !(u64::MAX << len) } else { u64::MAX })
     }
 

@@ -15,7 +15,7 @@ pub const LOOP_HEADER: &str = "x-tunnel-balancer-hop";
 
 /// Set to `fallback` on the response of an unavailable server that was tried because none was
 /// available.
-pub const FALLBACK_HEADER: &str = "x-tunnel-balancer";
+pub(super) const FALLBACK_HEADER: &str = "x-tunnel-balancer";
 
 /// Set to `fallback` on responses while the newest configuration is invalid and an older one is in
 /// use.
@@ -40,7 +40,7 @@ pub(super) const RESPONSE_HEADERS: [&str; 4] = [SERVED_BY, FALLBACK_HEADER, TRAC
 pub const SERVED_BY_BALANCER: &str = "tunnel-balancer";
 
 /// The `User-Agent` of probes, which identifies them in the log of a server.
-pub const PROBE_USER_AGENT: &str = concat!("tunnel-balancer/", env!("CARGO_PKG_VERSION"), " (health check)");
+pub(super) const PROBE_USER_AGENT: &str = concat!("tunnel-balancer/", env!("CARGO_PKG_VERSION"), " (health check)");
 
 /// Headers of clients that are not passed on to servers, besides all `X-Forwarded-*`.
 ///
@@ -50,7 +50,7 @@ pub const PROBE_USER_AGENT: &str = concat!("tunnel-balancer/", env!("CARGO_PKG_V
 /// method, the host or the scheme that was routed, cached and classified as safe; and `Expect`, to
 /// which hosts respond themselves: not all clients for servers skip a `100 Continue`.
 #[rustfmt::skip]
-pub const STRIPPED_REQUEST_HEADERS: [&str; 26] = [
+const STRIPPED_REQUEST_HEADERS: [&str; 26] = [
     SERVED_BY, FALLBACK_HEADER, CONFIG_HEADER, LOOP_HEADER, TRACE_HEADER, DRILL_HEADER,
     "x-real-ip", REQUEST_ID,
     "forwarded", "x-forwarded", "proxy",

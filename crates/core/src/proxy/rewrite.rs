@@ -76,7 +76,7 @@ pub fn refresh(value: &str, new: impl Fn(&str) -> Option<String>) -> Option<Stri
 /// Returns a list with URLs in angle brackets, such as the value of `Link`, with the URLs that
 /// `new` returns; `None` if it is unchanged. Quoted strings, and what is in parentheses, as the
 /// state tokens of `If`, are kept.
-pub fn bracketed(value: &str, new: impl Fn(&str) -> Option<String>) -> Option<String> {
+pub(super) fn bracketed(value: &str, new: impl Fn(&str) -> Option<String>) -> Option<String> {
     let mut rewritten = String::new();
     let mut url: Option<String> = None;
     let (mut changed, mut quoted, mut escaped, mut depth) = (false, false, false, 0_usize);

@@ -238,7 +238,7 @@ impl Service {
     ///
     /// Paths are compared byte by byte. A server may treat `/%61pi` or `/api/../x` as the same
     /// path: paths select servers, they are not access control.
-    pub fn matches_path(&self, path_and_query: &str) -> bool {
+    pub(crate) fn matches_path(&self, path_and_query: &str) -> bool {
         has_path_prefix(path_and_query, &self.path)
     }
 
@@ -284,7 +284,7 @@ impl Service {
 
     /// Returns the names of the headers that are added for any server. Clients cannot send them to
     /// any server.
-    pub fn server_header_names(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn server_header_names(&self) -> impl Iterator<Item = &str> {
         self.servers.iter().flat_map(|server| &server.headers).map(|header| header.name.as_str())
     }
 

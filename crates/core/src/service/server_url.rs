@@ -82,7 +82,7 @@ impl ServerUrl {
 
     /// Returns the same URL with another port.
     #[must_use]
-    pub fn with_port(&self, port: u16) -> Self {
+    pub(crate) fn with_port(&self, port: u16) -> Self {
         let host = self.host();
         let authority = if Some(port) == self.default_port() { host.to_owned() } else { format!("{host}:{port}") };
         Self {
