@@ -16,17 +16,13 @@ pub const MAX_DRILL_MS: u64 = 10 * 60 * 1000;
 const PURPOSE: &str = "drill";
 
 /// Why an order is refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum DrillOrderError {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DrillOrderError {
     /// The signature is missing, or was made with another token or for another service.
-    #[error("the signature is missing or invalid")]
     InvalidSignature,
     /// The order has expired, or expires later than in 10 minutes.
-    #[error("the order has expired, or expires later than in 10 minutes")]
     WrongTime,
     /// The service has no such server.
-    #[error("the service has no such server")]
     UnknownServer,
 }
 
@@ -42,7 +38,7 @@ pub fn sign_drill(token: &Token, service: &str, server: &str, kind: DrillKind, e
 ///
 /// # Errors
 /// If the order is refused.
-pub fn verify_drill(token: &Token, header: &str, service: &Service, now: u64) -> Result<Drill, DrillOrderError> {
+pub(crate) fn verify_drill(token: &Token, header: &str, service: &Service, now: u64) -> Result<Drill, DrillOrderError> {
     let mut parts = header.splitn(3, ',');
     let (Some(kind), Some(server), Some(rest)) = (parts.next(), parts.next(), parts.next()) else {
         return Err(DrillOrderError::InvalidSignature);

@@ -113,7 +113,7 @@ impl History {
     /// The largest number of transitions.
     pub const MAX_TRANSITIONS: usize = 1000;
     /// The largest number of changes by operators.
-    pub const MAX_CHANGES: usize = 500;
+    const MAX_CHANGES: usize = 500;
 
     /// Adds an entry, and removes those that are too old or too many.
     pub fn push(&mut self, entry: HistoryEntry, now: u64) {

@@ -4,7 +4,8 @@ use tunnel_balancer_core::headers::{DRILL_HEADER, HeaderFields, TRACE_HEADER};
 use tunnel_balancer_core::{Drill, LocalReply, ServerId, Service, Trace};
 
 use crate::control::Tokens;
-use crate::{server_timing, trace_header, verify_drill};
+use crate::drill::verify_drill;
+use crate::trace::{server_timing, trace_header};
 
 /// What the headers of one request request. Without a valid token or signature, nothing: the
 /// request is served as any other one.

@@ -22,7 +22,7 @@ pub struct KvBudget {
 
 impl KvBudget {
     /// The writes of a day that are made at once.
-    pub const AT_ONCE: u32 = 100;
+    const AT_ONCE: u32 = 100;
 
     /// The largest number of writes a day without commands.
     pub const MAX_PER_DAY: u32 = 820;
@@ -32,7 +32,7 @@ impl KvBudget {
     pub const MAX_WITH_COMMANDS: u32 = 980;
 
     /// The time between later writes, in milliseconds.
-    pub const INTERVAL_MS: u64 = 120_000;
+    const INTERVAL_MS: u64 = 120_000;
 
     const DAY_MS: u64 = 86_400_000;
 

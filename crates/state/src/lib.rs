@@ -33,7 +33,7 @@ mod sync_schedule;
 mod trace;
 
 pub use document::{SharedControl, SharedState};
-pub use drill::{DrillOrderError, MAX_DRILL_MS, sign_drill, verify_drill};
+pub use drill::{MAX_DRILL_MS, sign_drill};
 pub use history::{History, HistoryEntry, HistoryFilter};
 pub use inspection::Inspection;
 pub use kv_budget::KvBudget;
@@ -50,4 +50,3 @@ pub use read_budget::ReadBudget;
 pub use sharing::HealthSharing;
 pub use summary::{Summary, SummaryCollector};
 pub use sync_schedule::{Sync, SyncSchedule};
-pub use trace::{TRACE_VERSION, server_timing, trace_header};

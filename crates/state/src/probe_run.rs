@@ -34,7 +34,7 @@ impl ProbeRun {
     pub const MAX_CONNECTIONS: usize = 6;
 
     /// The shortest time between the starts of two runs, apart from those of a [`RunBudget`].
-    pub const SPACING: Duration = Duration::from_secs(Self::SPACING_SECONDS as u64);
+    const SPACING: Duration = Duration::from_secs(Self::SPACING_SECONDS as u64);
 
     const SPACING_SECONDS: u32 = 4;
 
@@ -78,7 +78,7 @@ impl ProbeRun {
 
 impl RunBudget {
     /// The runs of a day that follow after a second instead of [`ProbeRun::SPACING`].
-    pub const MAX_CONTINUATIONS: u32 = 10_000;
+    const MAX_CONTINUATIONS: u32 = 10_000;
 
     /// The largest number of runs a day. The free plan has 100,000 requests to Durable Objects,
     /// alarms included.

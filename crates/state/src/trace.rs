@@ -11,14 +11,14 @@ use tunnel_balancer_core::{
 use crate::json::Object;
 
 /// The version of the format of [`TRACE_HEADER`](tunnel_balancer_core::headers::TRACE_HEADER).
-pub const TRACE_VERSION: u64 = 1;
+const TRACE_VERSION: u64 = 1;
 
 /// The longest value of the header, in bytes. Steps are omitted from a longer trace.
 const MAX_LEN: usize = 8 * 1024;
 
 /// Returns the value of `X-Balancer-Trace`: JSON in ASCII, of at most 8 KB. `result` is the server
 /// that responded, or the reply of the balancer.
-pub fn trace_header(trace: &Trace, service: &Service, result: Result<ServerId, LocalReply>) -> String {
+pub(crate) fn trace_header(trace: &Trace, service: &Service, result: Result<ServerId, LocalReply>) -> String {
     let mut count = trace.steps().len();
     loop {
         let text = ascii(&document(trace, count, service, result));
@@ -30,7 +30,7 @@ pub fn trace_header(trace: &Trace, service: &Service, result: Result<ServerId, L
 }
 
 /// Returns the value of `Server-Timing`: the time of the request, and of each attempt.
-pub fn server_timing(trace: &Trace, service: &Service) -> String {
+pub(crate) fn server_timing(trace: &Trace, service: &Service) -> String {
     /// The largest number of attempts.
     const MAX_ATTEMPTS: usize = 16;
     let attempt = |step: &TraceStep| match &step.event {

@@ -81,7 +81,7 @@ impl Tokens {
     }
 
     /// Returns whether a request with this token may have a trace.
-    pub fn allow_trace(&self, given: &str) -> bool {
+    pub(crate) fn allow_trace(&self, given: &str) -> bool {
         self.control.iter().chain(&self.status).any(|token| token.is(given))
     }
 }

@@ -98,7 +98,7 @@ impl Command {
     /// The shortest and the longest duration of a change, in milliseconds: a second and 30 days.
     pub const DURATIONS: std::ops::RangeInclusive<u64> = 1_000..=30 * 24 * 3_600_000;
     /// The largest number of characters of a comment.
-    pub const MAX_COMMENT: usize = 200;
+    const MAX_COMMENT: usize = 200;
     /// The largest number of characters of an origin.
     pub const MAX_ORIGIN: usize = 100;
 
