@@ -79,7 +79,7 @@ fn a_token_is_required() {
 }
 
 #[test]
-fn other_servers_are_recognised() {
+fn other_servers_are_recognized() {
     let table = [
         (
             "HTTP/1.1 404 Not Found\r\nContent-Length: 4\r\n\r\ngone",

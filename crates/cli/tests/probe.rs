@@ -14,7 +14,7 @@ fn server(respond: fn(&str) -> &'static str) -> String {
         for stream in listener.incoming() {
             let mut stream = stream.unwrap();
             let (mut head, mut byte) = (Vec::new(), [0]);
-            // The first byte of a TLS handshake is enough to recognise it.
+            // The first byte of a TLS handshake is enough to recognize it.
             while !head.ends_with(b"\r\n\r\n") && head != [0x16] && stream.read(&mut byte).unwrap_or(0) == 1 {
                 head.extend(byte);
             }

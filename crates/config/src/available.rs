@@ -37,7 +37,7 @@ const MISSING: &str = "(a secret of tunnel-balancer that is not set)";
 /// Those of `parse_with`, unless all of them are missing or invalid secrets, and settings that the
 /// program does not support.
 ///
-/// `to_ascii` returns the ASCII form of an internationalised hostname, or `None` if it is invalid:
+/// `to_ascii` returns the ASCII form of an internationalized hostname, or `None` if it is invalid:
 /// a function of the platform, or [`domain_to_ascii`](tunnel_balancer_core::domain_to_ascii).
 pub fn parse_available(
     yaml: &str,

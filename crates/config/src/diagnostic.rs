@@ -81,7 +81,7 @@ pub enum Code {
     Conflict,
     /// A malformed public address.
     InvalidHost,
-    /// A public address that equals an earlier one once it is normalised.
+    /// A public address that equals an earlier one once it is normalized.
     DuplicateHost,
     /// A malformed address of a server.
     InvalidUrl,

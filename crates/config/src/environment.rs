@@ -10,7 +10,7 @@ pub(crate) struct Environment<'a> {
     pub(crate) secrets: Secrets<'a>,
     /// The program that is to serve the file; `None`: any.
     pub(crate) platform: Option<Platform>,
-    /// Returns the ASCII form of an internationalised hostname.
+    /// Returns the ASCII form of an internationalized hostname.
     pub(crate) to_ascii: &'a dyn Fn(&str) -> Option<String>,
 }
 

@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sensitive_names_are_recognised() {
+    fn sensitive_names_are_recognized() {
         let secret =
             ["Authorization", "Proxy-Authorization", "Cookie", "X-Auth", "X-AuthToken", "x_auth_user", "key", "X-Pass"];
         let other = ["X-Author", "X-Authority", "X-Keyboard", "keys", "X-App", "Cookies", ""];

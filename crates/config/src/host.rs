@@ -18,7 +18,7 @@ pub(crate) const ADDRESS: StringSchema = StringSchema {
     longest: None,
 };
 
-/// The normalised addresses of the services of a file, with their nodes.
+/// The normalized addresses of the services of a file, with their nodes.
 #[derive(Debug, Default)]
 pub(crate) struct PublicHosts {
     addresses: BTreeMap<String, NodeId>,
@@ -36,7 +36,7 @@ impl PublicHosts {
         self.hosts.get(host).copied()
     }
 
-    /// Returns the address of the service that serves a path of a normalised host.
+    /// Returns the address of the service that serves a path of a normalized host.
     pub(crate) fn serving(&self, host: &str, path: &str) -> Option<String> {
         let path = path.split(['?', '#']).next().unwrap_or_default().trim_end_matches('/');
         host_patterns(host).find_map(|pattern| {
@@ -133,7 +133,7 @@ fn normalize(text: &str, to_ascii: &dyn Fn(&str) -> Option<String>) -> Result<St
     if let Some((message, hint)) = port_error(host) {
         return Err(report(message).hint(hint));
     }
-    // Requests have the ASCII form of internationalised names.
+    // Requests have the ASCII form of internationalized names.
     let url = if host.is_ascii() { None } else { ServerUrl::parse_with(host, to_ascii).ok() };
     let in_ascii = url.as_ref().map(ServerUrl::authority);
     normalize_host(in_ascii.unwrap_or(host))
@@ -152,7 +152,7 @@ pub(crate) fn port_error(authority: &str) -> Option<(&'static str, &'static str)
     }
 }
 
-/// Returns whether a normalised host is within the limits of DNS and has no empty label.
+/// Returns whether a normalized host is within the limits of DNS and has no empty label.
 pub(crate) fn is_well_formed(host: &str) -> bool {
     let name = host.split(':').next().unwrap_or_default();
     let is_address = host.starts_with('[');
@@ -164,7 +164,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hosts_are_normalised() {
+    fn hosts_are_normalized() {
         let table = [
             ("chat.example.com", "chat.example.com"),
             ("Chat.Example.COM.", "chat.example.com"),

@@ -72,7 +72,7 @@ impl<'a> Field<'a> {
         &self.environment.secrets
     }
 
-    /// Returns the ASCII form of an internationalised hostname.
+    /// Returns the ASCII form of an internationalized hostname.
     pub(crate) fn to_ascii(self, name: &str) -> Option<String> {
         (self.environment.to_ascii)(name)
     }

@@ -129,7 +129,7 @@ error[duplicate-key]: duplicate header `x-token`
   |
   = help: remove one of them: names of headers are case-insensitive";
         assert_eq!(SourceFile::new("services.yaml", yaml, false).render_errors(&errors), expected);
-        assert!(SourceFile::new("services.yaml", yaml, true).render_errors(&errors).contains("\x1b["), "colours");
+        assert!(SourceFile::new("services.yaml", yaml, true).render_errors(&errors).contains("\x1b["), "colors");
     }
 
     #[test]

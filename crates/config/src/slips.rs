@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn missing_spaces_are_recognised() {
+    fn missing_spaces_are_recognized() {
         let (colon, dash) =
             (Some("add a space after the colon of each key"), Some("add a space after each `-` of the list"));
         let table = [

@@ -18,7 +18,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn typing_errors_are_recognised_and_other_words_are_not() {
+    fn typing_errors_are_recognized_and_other_words_are_not() {
         let known = ["path", "interval", "unhealthy_interval", "timeout", "rise", "fall", "expect"];
         let table = [
             ("intervall", Some("interval")),

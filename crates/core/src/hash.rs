@@ -42,7 +42,7 @@ pub(crate) const fn fold(combined: u64) -> u64 {
     (product as u64) ^ (product >> 64) as u64
 }
 
-/// Stafford's "Mix13" finaliser of MurmurHash3.
+/// Stafford's "Mix13" finalizer of MurmurHash3.
 const fn mix(mut z: u64) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

@@ -7,7 +7,7 @@ pub enum HealthSharing {
     /// Nowhere: each isolate or process finds out by itself.
     #[default]
     Isolate,
-    /// The cache of a data centre of Cloudflare.
+    /// The cache of a data center of Cloudflare.
     Colo,
     /// Workers KV, written when the state of a server changes.
     Kv,

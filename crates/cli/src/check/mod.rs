@@ -105,7 +105,7 @@ pub(crate) struct Check {
     requests_per_day: u64,
 
     /// Isolates of the Worker that run at the same time, for the estimate. Each one probes.
-    /// Cloudflare sets their number: at least one per data centre that clients reach.
+    /// Cloudflare sets their number: at least one per data center that clients reach.
     #[arg(long, value_name = "NUMBER", default_value_t = Assumed::DEFAULT.isolates)]
     #[arg(value_parser = clap::value_parser!(u64).range(1..=10_000))]
     isolates: u64,

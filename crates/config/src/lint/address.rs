@@ -162,7 +162,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hosts_that_a_worker_cannot_reach_are_recognised() {
+    fn hosts_that_a_worker_cannot_reach_are_recognized() {
         let private = [
             "127.0.0.1",
             "127.9.9.9",

@@ -1,5 +1,5 @@
 //! Protocols that need more than HTTP requests which every host transfers: gRPC and CalDAV. A
-//! service is recognised by its names.
+//! service is recognized by its names.
 
 use tunnel_balancer_core::{HealthCheck, ProbeKind};
 

@@ -30,7 +30,7 @@ pub struct Snapshot {
     /// The version of the format, [`VERSION`](Self::VERSION). Readers ignore unknown fields.
     #[cfg_attr(feature = "serde", serde(default))]
     pub version: u32,
-    /// Where the servers were seen from, such as a data centre; empty: valid everywhere. A place
+    /// Where the servers were seen from, such as a data center; empty: valid everywhere. A place
     /// that cannot reach a server must not make the others stop using it.
     #[cfg_attr(feature = "serde", serde(default))]
     pub scope: String,

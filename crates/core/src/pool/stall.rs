@@ -67,7 +67,7 @@ impl StallDetector {
 
     /// Returns the age at which an attempt is overdue: the usual response time, at most `limit`. It
     /// is doubled with every stall that no response within the usual time followed, so that a
-    /// server that became permanently slow is recognised. An attempt of the last resort is not
+    /// server that became permanently slow is recognized. An attempt of the last resort is not
     /// doubled.
     pub(super) fn first_check(&self, limit: Duration, last_resort: bool) -> Duration {
         let interval = self.requests.usual().unwrap_or(Self::UNKNOWN).clamp(Self::FLOOR, limit.max(Self::FLOOR));

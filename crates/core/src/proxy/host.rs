@@ -1,4 +1,4 @@
-//! Splits URLs and normalises hosts.
+//! Splits URLs and normalizes hosts.
 //!
 //! The path is split off the URL as a string and never parsed. Parsing would rewrite it (`/a/../b`,
 //! `/%2f`), and servers must get the bytes that the client sent.
@@ -19,7 +19,7 @@ pub fn split_url(url: &str) -> Option<(&str, &str, &str)> {
 /// The host of a service for all hosts that no other service has.
 pub const ANY_HOST: &str = "*";
 
-/// Returns the hosts of services that serve a normalised host, the most specific first: the host
+/// Returns the hosts of services that serve a normalized host, the most specific first: the host
 /// itself, a wildcard for its first label, and [`ANY_HOST`].
 pub fn host_patterns(host: &str) -> impl Iterator<Item = Cow<'_, str>> {
     // Most requests match the host itself, so the wildcard is made only when it is needed.

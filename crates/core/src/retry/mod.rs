@@ -33,7 +33,7 @@ pub enum Body {
 pub struct RequestMeta {
     /// The method as the client sent it.
     pub method: Method,
-    /// Whether there is an `Idempotency-Key` header: the application then recognises a repetition
+    /// Whether there is an `Idempotency-Key` header: the application then recognizes a repetition
     /// itself. Default no.
     pub idempotency_key: bool,
     /// Whether the request asks for an upgrade, as a WebSocket handshake does. Default no.

@@ -1,6 +1,6 @@
 //! `random`: a random candidate, with a probability proportional to its weight.
 //!
-//! The policy is stateless, so isolates that share no memory do not synchronise.
+//! The policy is stateless, so isolates that share no memory do not synchronize.
 
 use super::SelectionInput;
 use crate::server_set::ServerId;

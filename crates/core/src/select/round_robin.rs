@@ -32,7 +32,7 @@ fn smooth_weighted(input: SelectionInput<'_>) -> Option<ServerId> {
     let mut max = i64::MIN;
     let mut total = 0;
     // Iterates over the list instead of the set, without branches on membership, so that the loop
-    // vectorises.
+    // vectorizes.
     for (id, candidate) in ServerId::all().zip(input.pool.iter_mut()) {
         let is_candidate = input.candidates.contains(id);
         let weight = if is_candidate { i64::from(candidate.weight) } else { 0 };

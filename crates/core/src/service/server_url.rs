@@ -10,7 +10,7 @@ use std::convert::Infallible;
 use std::fmt;
 use std::net::Ipv6Addr;
 
-/// The validated and normalised scheme, host, port and base path of a server.
+/// The validated and normalized scheme, host, port and base path of a server.
 ///
 /// Parses `host`, `host:port` or an absolute URL. The default scheme is `https`. An address of
 /// another protocol than HTTP has a port: `postgres://10.0.0.1:5432`.
@@ -42,7 +42,7 @@ impl ServerUrl {
     /// Parses the address of an HTTP server: `host`, `host:port` or an absolute URL. The default
     /// scheme is `https`.
     ///
-    /// `to_ascii` returns the ASCII form of an internationalised hostname, or `None` if it is
+    /// `to_ascii` returns the ASCII form of an internationalized hostname, or `None` if it is
     /// invalid. [`domain_to_ascii`] does. A host with a function of its own needs no tables.
     ///
     /// # Errors
@@ -147,7 +147,7 @@ impl std::str::FromStr for ServerUrl {
     }
 }
 
-/// Returns the ASCII form of an internationalised hostname: `xn--bcher-kva.example` for
+/// Returns the ASCII form of an internationalized hostname: `xn--bcher-kva.example` for
 /// `bücher.example`. `None` if it is invalid, and without the feature `idna`.
 pub fn domain_to_ascii(name: &str) -> Option<String> {
     #[cfg(feature = "idna")]

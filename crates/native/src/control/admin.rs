@@ -187,7 +187,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hosts_of_this_machine_are_recognised() {
+    fn hosts_of_this_machine_are_recognized() {
         for host in ["localhost", "LOCALHOST:9000", "127.0.0.1:9000", "127.1.2.3", "[::1]:9000", "[::1]"] {
             assert!(is_this_machine(host), "{host}");
         }

@@ -1,4 +1,4 @@
-//! The root file system of the container image: the program, root certificates, licences and the
+//! The root file system of the container image: the program, root certificates, licenses and the
 //! folder of the map. There is no shell and no library.
 
 use std::fs;
@@ -32,8 +32,8 @@ pub(crate) fn assemble(workspace: &Workspace, program: &Path, directory: &Path) 
     let certificates = Path::new("/").join(CERTIFICATES);
     copy(&certificates, &directory.join(CERTIFICATES))
         .map_err(|failure| failure.hint("install the package ca-certificates"))?;
-    for licence in ["LICENSE-APACHE", "LICENSE-MIT"] {
-        copy(&workspace.root().join(licence), &directory.join("usr/share/doc").join(PROGRAM).join(licence))?;
+    for license in ["LICENSE-APACHE", "LICENSE-MIT"] {
+        copy(&workspace.root().join(license), &directory.join("usr/share/doc").join(PROGRAM).join(license))?;
     }
     Ok(())
 }

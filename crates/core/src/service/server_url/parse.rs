@@ -1,7 +1,7 @@
 //! Parses the address of a server as browsers and runtimes do, by the URL Standard of the WHATWG.
 //!
 //! A library would also parse all other URLs, and bring tables of Unicode that make up a seventh of
-//! a Worker. So internationalised hostnames are converted by a function of the host. A property
+//! a Worker. So internationalized hostnames are converted by a function of the host. A property
 //! compares this parser with the `url` crate.
 
 use std::borrow::Cow;

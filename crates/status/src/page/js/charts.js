@@ -1,5 +1,5 @@
 // Charts as inline SVG, each with a text alternative. Shapes differ by size or place, too, so that
-// no chart depends on colour.
+// no chart depends on color.
 
 const chart = (name, width, height, label, ...children) =>
   h(`svg.${name}`, { viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: 'none', role: 'img', 'aria-label': label }, children);
