@@ -232,15 +232,25 @@ mod tests {
         assert!(!programs.is_interrupted());
     }
 
-    #[test]
-    fn a_program_that_does_not_end_is_killed() {
+    /// Stops a program that has this trap for SIGTERM.
+    fn stopped(trap: &str) -> ExitStatus {
         let directory = tempfile::tempdir().unwrap();
         let programs = Programs::new().unwrap();
-        let mut deaf = shell("trap '' TERM; touch ready; while :; do sleep 0.01; done");
-        programs.start(deaf.current_dir(&directory)).unwrap();
+        let mut program = shell(&format!("trap '{trap}' TERM; touch ready; while :; do sleep 0.01; done"));
+        programs.start(program.current_dir(&directory)).unwrap();
         while !directory.path().join("ready").exists() {
             assert_eq!(programs.ended().unwrap(), None);
         }
-        assert_eq!(programs.stop().unwrap().signal(), Some(9));
+        programs.stop().unwrap()
+    }
+
+    #[test]
+    fn a_program_that_does_not_end_is_killed() {
+        assert_eq!(stopped("").signal(), Some(9));
+    }
+
+    #[test]
+    fn a_program_can_end_by_itself() {
+        assert_eq!(stopped("exit 7").code(), Some(7));
     }
 }
