@@ -49,7 +49,7 @@ impl Floor {
     }
 }
 
-/// The finalizer of `splitmix64`.
+/// Returns the finalizer of `splitmix64`.
 fn mix(mut z: u64) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

@@ -30,7 +30,7 @@ pub(crate) fn descriptors(pid: u32) -> Result<usize> {
     Ok(entries.count())
 }
 
-/// The process and all that descend from it.
+/// Returns the process and all that descend from it.
 fn family(pid: u32) -> Vec<u32> {
     let mut family = vec![pid];
     let mut next = 0;

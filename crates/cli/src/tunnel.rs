@@ -65,7 +65,7 @@ pub(crate) fn warn_of_shared(tunnel: Option<&str>, hosts: &[&TunnelHost]) {
     }
 }
 
-/// The services with several of these hosts.
+/// Returns the services with several of these hosts.
 fn shared(hosts: &[&TunnelHost]) -> Vec<String> {
     let services = |host: &TunnelHost| host.uses.iter().map(|(service, _)| service.clone()).collect::<BTreeSet<_>>();
     let mut counts = BTreeMap::<String, usize>::new();

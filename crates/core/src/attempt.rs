@@ -58,12 +58,12 @@ impl Attempt {
         Self { info, waiting_since: info.started, next_check: Timestamp::ZERO, check_interval, hung_since: None }
     }
 
-    /// The facts of the attempt.
+    /// Returns the facts of the attempt.
     pub const fn info(&self) -> AttemptInfo {
         self.info
     }
 
-    /// The server it goes to.
+    /// Returns the server it goes to.
     pub const fn server(&self) -> ServerId {
         self.info.server
     }

@@ -126,8 +126,8 @@ impl Classification {
 }
 
 impl Outcome {
-    /// Whether this is a response that reports a fault of the server: 500 and above, except for the
-    /// statuses that a client can provoke by its choice of method or version.
+    /// Returns whether this is a response that reports a fault of the server: 500 and above, except
+    /// for the statuses that a client can provoke by its choice of method or version.
     pub(crate) fn is_server_error(self) -> bool {
         matches!(self, Self::Status(status) if status.is_server_error() && !matches!(status.as_u16(), 501 | 505))
     }

@@ -159,7 +159,7 @@ impl Connection {
         unread::run(serving, || self.acceptor.unread_timeout()).await;
     }
 
-    /// The interval of HTTP/2 pings to an idle client.
+    /// Returns the interval of HTTP/2 pings to an idle client.
     fn ping_interval(&self) -> Duration {
         self.acceptor.limits.idle.min(Duration::from_secs(20))
     }

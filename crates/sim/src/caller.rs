@@ -197,7 +197,7 @@ impl<'a> SendGuard<'a> {
         Self { caller, target, index, good_before: progress.good.get(), outcome: None }
     }
 
-    /// Whether the balancer canceled the attempt although the client waits for a response.
+    /// Returns whether the balancer canceled the attempt although the client waits for a response.
     fn is_aborted(&self) -> bool {
         let progress = &self.caller.progress;
         let is_open = !progress.is_over.get() && !self.caller.fleet.is_over.get();

@@ -25,7 +25,7 @@ impl Failed {
         Self { message: format!("no response: {}{message}", reply.code()), reply, attempts }
     }
 
-    /// The error of a request without an attempt.
+    /// Creates the error of a request without an attempt.
     pub(crate) fn not_sent(reply: LocalReply) -> Self {
         Self { message: format!("no response: {}", reply.code()), reply, attempts: Vec::new() }
     }

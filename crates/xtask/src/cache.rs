@@ -14,7 +14,7 @@ pub(crate) struct Cache {
 }
 
 impl Cache {
-    /// The cache that the environment names; see `cargo xtask setup --help`.
+    /// Returns the cache that the environment names; see `cargo xtask setup --help`.
     pub(crate) fn from_env() -> Result<Self, Failure> {
         let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         let directory = variable("TUNNEL_BALANCER_CACHE")
@@ -28,7 +28,7 @@ impl Cache {
         Ok(Self { directory })
     }
 
-    /// The path of an entry, whether it exists or not.
+    /// Returns the path of an entry, whether it exists or not.
     pub(crate) fn entry(&self, name: &str) -> PathBuf {
         self.directory.join(name)
     }

@@ -57,12 +57,12 @@ pub(crate) struct BenchOptions {
 }
 
 impl BenchOptions {
-    /// A run that only checks the harness.
+    /// Returns a run that only checks the harness.
     pub(crate) fn smoke() -> Self {
         Self { options: vec!["--smoke".into()], ..Self::default() }
     }
 
-    /// Whether the run only checks the harness.
+    /// Returns whether the run only checks the harness.
     pub(crate) fn is_smoke(&self) -> bool {
         self.options.iter().any(|option| option == "--smoke")
     }
@@ -80,7 +80,7 @@ pub(crate) struct NpmOptions {
 }
 
 impl BuildOptions {
-    /// The build for the tests of panics.
+    /// Returns the build for the tests of panics.
     pub(crate) fn panic_on_demand() -> Self {
         Self { panic_on_demand: true, ..Self::default() }
     }
@@ -170,8 +170,8 @@ fn program(value: &str) -> Result<(Platform, PathBuf), Failure> {
     Ok((platform, file.into()))
 }
 
-/// The named steps in their order, whatever the order of the names: later steps use the output of
-/// earlier ones. Without names, all steps that are not opt-in.
+/// Returns the named steps in their order, whatever the order of the names: later steps use the
+/// output of earlier ones. Without names, all steps that are not opt-in.
 fn test(named: &[Step], filter: Vec<String>) -> Result<Invocation, Failure> {
     let is_selected = |step: &Step| if named.is_empty() { !step.opt_in() } else { named.contains(step) };
     let steps: Vec<Step> = Step::ALL.into_iter().filter(is_selected).collect();

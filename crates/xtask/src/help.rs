@@ -36,7 +36,7 @@ impl Topic {
     ];
 }
 
-/// The help text of a topic.
+/// Returns the help text of a topic.
 pub(crate) fn text(topic: Topic) -> String {
     let text = Topic::COMMANDS.iter().find(|(_, command, _)| *command == topic).map_or(OVERVIEW, |(_, _, text)| text);
     match topic {

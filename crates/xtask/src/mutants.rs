@@ -59,7 +59,7 @@ pub(crate) fn mutants(workspace: &Workspace, options: &[String]) -> Result<(), F
     Ok(())
 }
 
-/// The arguments before the output directory.
+/// Returns the arguments before the output directory.
 fn arguments(options: &[String]) -> Vec<String> {
     let names_files =
         options.iter().any(|option| option == "--file" || option.starts_with("--file=") || option.starts_with("-f"));
@@ -73,7 +73,7 @@ fn outcomes(path: &Path) -> Result<Value, Failure> {
     serde_json::from_slice(&json).map_err(|error| Failure::new(format!("{}: {error}", path.display())))
 }
 
-/// The share of caught mutants. Timeouts and mutants that do not compile do not count.
+/// Returns the share of caught mutants. Timeouts and mutants that do not compile do not count.
 fn score(outcomes: &Value) -> String {
     let count = |kind: &str| outcomes[kind].as_u64().unwrap_or_default();
     let (caught, decided) = (count("caught"), count("caught") + count("missed"));

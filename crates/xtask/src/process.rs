@@ -38,7 +38,7 @@ pub(crate) fn succeeds(command: &mut Command) -> bool {
     capture(command).is_ok()
 }
 
-/// A command as it is typed in a shell.
+/// Returns a command as it is typed in a shell.
 pub(crate) fn display(command: &Command) -> String {
     std::iter::once(command.get_program())
         .chain(command.get_args())

@@ -30,7 +30,7 @@ pub(crate) fn setup(workspace: &Workspace) -> Result<Tools, Failure> {
     Ok(Tools { toolchain, wasm_bindgen, node })
 }
 
-/// The version in Cargo.lock. Another version of the program cannot read the Worker's wasm.
+/// Returns the version in Cargo.lock. Another version of the program cannot read the Worker's wasm.
 fn wasm_bindgen_version(workspace: &Workspace) -> Result<String, Failure> {
     let id = capture(&mut workspace.cargo(&["pkgid", "wasm-bindgen"]))?;
     id.rsplit_once('@')

@@ -52,8 +52,8 @@ impl Step {
         Self::Pingora,
     ];
 
-    /// Whether it runs only when it is named. These need more of the machine than a contributor
-    /// should have to install.
+    /// Returns whether it runs only when it is named. These need more of the machine than a
+    /// contributor should have to install.
     pub(crate) fn opt_in(self) -> bool {
         matches!(
             self,
@@ -67,12 +67,12 @@ impl Step {
         )
     }
 
-    /// Whether the arguments behind `--` select a part of it.
+    /// Returns whether the arguments behind `--` select a part of it.
     pub(crate) fn takes_filter(self) -> bool {
         matches!(self, Self::Unit | Self::Conformance | Self::Words | Self::StatusPage | Self::Apps)
     }
 
-    /// The name on the command line.
+    /// Returns the name on the command line.
     pub(crate) fn name(self) -> &'static str {
         self.describe().0
     }

@@ -43,7 +43,7 @@ impl WasmToolchain {
         }
     }
 
-    /// The toolchain's cargo.
+    /// Returns the toolchain's cargo.
     pub(crate) fn cargo(&self) -> Command {
         let mut cargo = Command::new(self.bin.as_ref().map_or_else(|| "cargo".into(), |bin| bin.join("cargo")));
         self.apply(&mut cargo);

@@ -60,7 +60,7 @@ pub(crate) fn check(workspace: &Workspace, filter: &[String]) -> Result<(), Fail
 }
 
 impl Rules {
-    /// The findings of one file with their lines.
+    /// Returns the findings of one file with their lines.
     fn findings(&self, file: &str, source: &str) -> Vec<(usize, String)> {
         let Some(language) = Language::of(file) else { return Vec::new() };
         let lines = lines::read(source, language);
@@ -94,7 +94,7 @@ impl Rules {
     }
 }
 
-/// The IDs of test cases in a string: `CFG-09`, and `cfg_09_` where a test name begins.
+/// Returns the IDs of test cases in a string: `CFG-09`, and `cfg_09_` where a test name begins.
 fn test_cases(text: &str) -> impl Iterator<Item = String> {
     text.split(|c: char| !c.is_ascii_alphanumeric() && c != '-' && c != '_').filter_map(|word| {
         let (family, number) = match word.split_once('-') {

@@ -11,7 +11,7 @@ use crate::release::Archive;
 use crate::step::Step;
 use crate::workspace::Workspace;
 
-/// The files with a suffix in a folder of the repository, with their contents.
+/// Returns the files with a suffix in a folder of the repository, with their contents.
 fn files(folder: &str, suffix: &str) -> Vec<(String, String)> {
     let workspace = Workspace::locate().unwrap();
     let entries = fs::read_dir(workspace.root().join(folder)).unwrap();
@@ -30,13 +30,14 @@ fn workflows() -> Vec<(String, String)> {
     files(".github/workflows", ".yml")
 }
 
-/// The value of each line with a key, such as `run`.
+/// Returns the value of each line with a key, such as `run`.
 fn values<'t>(text: &'t str, key: &str) -> Vec<&'t str> {
     let lines = text.lines().map(|line| line.trim_start().trim_start_matches("- "));
     lines.filter_map(|line| line.strip_prefix(key)?.strip_prefix(": ")).collect()
 }
 
-/// The commands of this program that a file names, up to the end of the line or of the code.
+/// Returns the commands of this program that a file names, up to the end of the line or of the
+/// code.
 fn commands(text: &str) -> impl Iterator<Item = Vec<String>> {
     let ends = ["`", "#", "&&", "  ", ")", ";", "\"${"];
     let rests = text.lines().flat_map(|line| line.split("cargo xtask").skip(1));

@@ -32,7 +32,7 @@ impl Workspace {
         Self { root }
     }
 
-    /// The root of the repository.
+    /// Returns the root of the repository.
     pub(crate) fn root(&self) -> &Path {
         &self.root
     }
@@ -44,24 +44,24 @@ impl Workspace {
         cargo
     }
 
-    /// The directory that cargo builds into.
+    /// Returns the directory that cargo builds into.
     pub(crate) fn cargo_target(&self) -> PathBuf {
         std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| self.root.join("target"), PathBuf::from)
     }
 
-    /// A program that npm installed.
+    /// Returns a program that npm installed.
     pub(crate) fn npm_program(&self, name: &str) -> PathBuf {
         let name = if cfg!(windows) { format!("{name}.cmd") } else { name.to_owned() };
         self.root.join("node_modules/.bin").join(name)
     }
 
-    /// The content of a file of the repository.
+    /// Returns the content of a file of the repository.
     pub(crate) fn read(&self, name: &str) -> Result<String, Failure> {
         let path = self.root.join(name);
         std::fs::read_to_string(&path).map_err(|error| Failure::io("cannot read", &path, &error))
     }
 
-    /// The version of all packages, in Cargo.toml.
+    /// Returns the version of all packages, in Cargo.toml.
     pub(crate) fn version(&self) -> Result<String, Failure> {
         let manifest = self.read("Cargo.toml")?;
         let version = manifest.lines().find_map(|line| line.strip_prefix("version = \"")?.strip_suffix('"'));

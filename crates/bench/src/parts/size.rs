@@ -86,7 +86,7 @@ impl Module {
     }
 }
 
-/// The names of the specification.
+/// Returns the names of the specification.
 fn section_name(id: u8) -> String {
     const NAMES: [&str; 14] = [
         "custom",

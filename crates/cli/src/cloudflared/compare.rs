@@ -41,7 +41,8 @@ pub(crate) fn compare(hosts: &[TunnelHost], files: &[IngressFile], host_header: 
     findings
 }
 
-/// The public host that a service is, if any. One with another port is not behind the balancer.
+/// Returns the public host that a service is, if any. One with another port is not behind the
+/// balancer.
 fn public_host_of<'h>(service: &str, hosts: &'h [TunnelHost]) -> Option<&'h str> {
     let (_, rest) = service.split_once("://")?;
     let authority = rest.split(['/', '?', '#']).next()?.rsplit('@').next()?.to_ascii_lowercase();

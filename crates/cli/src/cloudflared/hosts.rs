@@ -43,7 +43,8 @@ impl fmt::Display for NotTunneled {
     }
 }
 
-/// The hostnames of all servers, each once, in the order of the file; and the servers without one.
+/// Returns the hostnames of all servers, each once, in the order of the file; and the servers
+/// without one.
 pub(crate) fn tunnel_hosts(config: &Config) -> (Vec<TunnelHost>, Vec<NotTunneled>) {
     let (mut hosts, mut not_tunneled) = (Vec::<TunnelHost>::new(), Vec::new());
     let mut at = BTreeMap::new();

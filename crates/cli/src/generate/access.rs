@@ -88,7 +88,7 @@ impl Token {
     }
 }
 
-/// The lines that add a token to each server without one.
+/// Returns the lines that add a token to each server without one.
 fn missing(config: &Config) -> String {
     let lacks = |server: &&Server| Token::of(server) != Token::Whole;
     let (hosts, _) = tunnel_hosts(config);

@@ -127,7 +127,7 @@ impl Cloudflared {
         }
     }
 
-    /// A file without the rules that it has already.
+    /// Returns a file without the rules that it has already.
     fn change(
         &self,
         path: PathBuf,
@@ -181,7 +181,7 @@ impl Cloudflared {
     }
 }
 
-/// The content of a file, if it exists and is not blank.
+/// Returns the content of a file, if it exists and is not blank.
 fn existing(path: &Path) -> Result<Option<String>, String> {
     check_editable(path)?;
     match fs::metadata(path) {
@@ -209,7 +209,7 @@ fn write(changes: &[Change]) -> Result<String, String> {
 pub(super) const UNKNOWN_SERVICE: &str = "http://localhost:8080";
 
 impl NewRule {
-    /// The service, and whether it is known.
+    /// Returns the service, and whether it is known.
     pub(super) fn service(&self) -> (&str, bool) {
         let known = self.given.as_deref().or(self.known.as_deref());
         known.map_or((UNKNOWN_SERVICE, false), |service| (service, true))
@@ -222,7 +222,7 @@ impl NewRule {
         format!("{}{path}: {}{todo}", self.hostname, redact_urls(service))
     }
 
-    /// The lines of the rule in a list that is indented by `indent`.
+    /// Returns the lines of the rule in a list that is indented by `indent`.
     pub(super) fn lines(&self, indent: &str, path: Option<&str>, (service, is_known): (&str, bool)) -> String {
         let todo = if is_known { "" } else { " # TODO: where the application listens" };
         let (hostname, service) = (yaml_scalar(&self.hostname), yaml_scalar(service));

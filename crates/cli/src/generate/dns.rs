@@ -100,7 +100,7 @@ impl Dns {
 /// The mark of proxied records in zone files that Cloudflare exports. The TTL 1 means `automatic`.
 const PROXIED: &str = "; cf_tags=cf-proxied:true";
 
-/// Whether the name of a tunnel is its ID, which is a UUID.
+/// Returns whether the name of a tunnel is its ID, which is a UUID.
 fn is_id(name: &str) -> bool {
     let lengths: Vec<usize> = name.split('-').map(str::len).collect();
     lengths == [8, 4, 4, 4, 12] && name.bytes().all(|b| b == b'-' || b.is_ascii_hexdigit())

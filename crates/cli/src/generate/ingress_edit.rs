@@ -73,7 +73,7 @@ pub(super) fn add(name: &str, text: &str, ingress: &Ingress, rules: &[NewRule]) 
     if is_as_expected(&text, ingress, &expected) { Ok(Edit { text, added }) } else { Err(no_list()) }
 }
 
-/// The index of the line with the `-` of a rule.
+/// Returns the index of the line with the `-` of a rule.
 fn first_line(lines: &[&str], rule: &IngressRule) -> Option<usize> {
     let mut index = rule.line.checked_sub(1)?;
     let is_item = |line: &str| line.trim_start().starts_with("- ");
@@ -97,8 +97,8 @@ fn indentation(line: &str) -> &str {
     line.split(|c| c != ' ').next().unwrap_or_default()
 }
 
-/// The rules of a public host, which has the same applications, up to the first for all paths.
-/// None, if no application is among them.
+/// Returns the rules of a public host, which has the same applications, up to the first for all
+/// paths. None, if no application is among them.
 fn sources<'i>(ingress: &'i Ingress, rule: &NewRule) -> Vec<&'i IngressRule> {
     let hostname = |other: &IngressRule| other.hostname.as_ref().map(|hostname| hostname.to_ascii_lowercase());
     let is_public = |other: &&IngressRule| hostname(other).is_some_and(|hostname| rule.public.contains(&hostname));
@@ -111,7 +111,7 @@ fn sources<'i>(ingress: &'i Ingress, rule: &NewRule) -> Vec<&'i IngressRule> {
     if sources.iter().any(is_application) { sources } else { Vec::new() }
 }
 
-/// The lines of the rule of a public host with another hostname.
+/// Returns the lines of the rule of a public host with another hostname.
 fn copy(lines: &[&str], ingress: &Ingress, source: &IngressRule, rule: &NewRule) -> Option<String> {
     let start = first_line(lines, source)?;
     let starts = ingress.rules.iter().filter_map(|other| first_line(lines, other));
@@ -142,8 +142,8 @@ fn without_anchors(text: &str) -> String {
     result
 }
 
-/// Whether `text` has the rules of `ingress`, and rules with these hostnames and paths before the
-/// last of them.
+/// Returns whether `text` has the rules of `ingress`, and rules with these hostnames and paths
+/// before the last of them.
 fn is_as_expected(text: &str, ingress: &Ingress, rules: &[(&String, &Option<String>)]) -> bool {
     let without_lines = |ingress: &Ingress| {
         let mut rules = ingress.rules.clone();

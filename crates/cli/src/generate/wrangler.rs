@@ -84,7 +84,7 @@ impl Wrangler {
         Ok(Output { text: report, skipped })
     }
 
-    /// The routes between their marks, the services without one, and the patterns.
+    /// Returns the routes between their marks, the services without one, and the patterns.
     fn block(&self, zones: &[String]) -> Result<(String, Vec<String>, Vec<String>), String> {
         let config = self.map.load()?;
         let file = self.map.name();

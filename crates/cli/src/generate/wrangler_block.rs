@@ -46,7 +46,7 @@ impl<'t> Block<'t> {
         }
     }
 
-    /// The block with its marks.
+    /// Returns the block with its marks.
     pub(super) fn text(&self) -> String {
         self.text.to_owned()
     }

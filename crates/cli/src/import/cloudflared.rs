@@ -98,8 +98,8 @@ fn import(files: &[(String, String)], public: &[String]) -> Result<ImportResult,
     Ok(ImportResult { draft, notes })
 }
 
-/// The server of a rule, and whether its hostname is new: a public hostname cannot be that of a
-/// server, so another one is proposed.
+/// Returns the server of a rule, and whether its hostname is new: a public hostname cannot be that
+/// of a server, so another one is proposed.
 fn server_of(rule: &ImportedRule, address: &str, guesser: &HostGuesser<'_>) -> (DraftServer, bool) {
     let ImportedRule { place, hostname, service, .. } = rule;
     let service = redact_urls(service);

@@ -58,7 +58,7 @@ pub(super) fn groups<'r>(rules: &'r [ImportedRule], public: &[String]) -> Vec<Ve
     groups
 }
 
-/// The port and path of a service, which are the same on all machines.
+/// Returns the port and path of a service, which are the same on all machines.
 fn application(service: &str) -> String {
     Url::parse(service).map_or_else(
         |_| service.to_owned(),

@@ -53,7 +53,8 @@ impl<'a> HostGuesser<'a> {
         self.given.iter().filter(|host| !self.taken.contains(*host))
     }
 
-    /// The `--public-host` that is a hostname of the group, begins like one, or is the only choice.
+    /// Returns the `--public-host` that is a hostname of the group, begins like one, or is the only
+    /// choice.
     fn given_for(&self, group: &[&ImportedRule], groups: usize) -> Option<String> {
         let free = |address: &&String| !self.taken.contains(*address);
         let has = |hostname: &str| group.iter().any(|rule| rule.hostname == hostname);
@@ -70,7 +71,8 @@ impl<'a> HostGuesser<'a> {
         by_name.or_else(only).cloned()
     }
 
-    /// Whether a `Host` that an application gets can be a public one: a name without another use.
+    /// Returns whether a `Host` that an application gets can be a public one: a name without
+    /// another use.
     fn can_be_public(&self, header: &str) -> bool {
         let is_name = header.contains('.') && !header.contains(':') && header.parse::<std::net::IpAddr>().is_err();
         is_name
@@ -81,7 +83,7 @@ impl<'a> HostGuesser<'a> {
     }
 }
 
-/// The host of a public address.
+/// Returns the host of a public address.
 pub(super) fn host_of(address: &str) -> &str {
     address.split('/').next().unwrap_or(address)
 }

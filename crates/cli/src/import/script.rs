@@ -74,7 +74,7 @@ struct Literal {
     line: usize,
 }
 
-/// The literals of a script in their order. Lines that begin with a comment are skipped.
+/// Returns the literals of a script in their order. Lines that begin with a comment are skipped.
 fn literals(script: &str) -> Vec<Literal> {
     let is_comment = |line: &str| ["//", "/*", "*"].iter().any(|mark| line.trim_start().starts_with(mark));
     let code: String = script.split_inclusive('\n').map(|line| if is_comment(line) { "\n" } else { line }).collect();
@@ -96,8 +96,8 @@ struct Import {
 }
 
 impl Import {
-    /// The servers of the first list of addresses, or of single constants, with their health check;
-    /// `None` without any.
+    /// Returns the servers of the first list of addresses, or of single constants, with their
+    /// health check; `None` without any.
     fn service(&mut self, literals: &[Literal]) -> Option<DraftService> {
         let is_url = |value: &Value| address(value).is_some_and(|url| server_error(url).is_none());
         let named = |parts| literals.iter().filter(move |it| has(&it.name, parts) && !has(&it.name, &OTHERS));
@@ -154,7 +154,8 @@ impl Import {
         Some(server)
     }
 
-    /// A service to complete, with notes on the addresses in the script; `None` without any.
+    /// Returns a service to complete, with notes on the addresses in the script; `None` without
+    /// any.
     fn skeleton(&mut self, script: &str) -> Option<DraftService> {
         let mut found = BTreeSet::new();
         for (index, line) in script.lines().enumerate() {
@@ -174,22 +175,22 @@ impl Import {
     }
 }
 
-/// The address that an element of a list is or has.
+/// Returns the address that an element of a list is or has.
 fn address(value: &Value) -> Option<&str> {
     value.as_str().or_else(|| ADDRESS.iter().find_map(|key| value.get(key)?.as_str()))
 }
 
-/// Whether a name contains one of these parts.
+/// Returns whether a name contains one of these parts.
 fn has(name: &str, parts: &[&str]) -> bool {
     parts.iter().any(|part| name.to_ascii_lowercase().contains(part))
 }
 
-/// Whether a name such as `HEALTH_CHECK_PATH` is that of the path of a health check.
+/// Returns whether a name such as `HEALTH_CHECK_PATH` is that of the path of a health check.
 fn is_health_path(name: &str) -> bool {
     has(name, &["health", "check", "probe"]) && has(name, &["path"])
 }
 
-/// A name that can be sent in a header.
+/// Returns a name that can be sent in a header.
 fn server_name(name: &str) -> String {
     let plain = |c: char| if c.is_ascii_graphic() && !",;\"'`\\".contains(c) { c } else { '-' };
     name.trim().chars().take(64).map(plain).collect()

@@ -134,7 +134,7 @@ impl Simulate {
         output::print(&text)
     }
 
-    /// The map, which a scenario may have in itself.
+    /// Returns the map, which a scenario may have in itself.
     fn map(&self) -> Option<&Path> {
         self.file.as_deref().or_else(|| self.scenario.is_none().then(|| Path::new(MapFile::DEFAULT)))
     }

@@ -94,7 +94,7 @@ impl WranglerFile {
         })
     }
 
-    /// The hosts with a custom domain.
+    /// Returns the hosts with a custom domain.
     pub(crate) fn custom_domains(&self) -> impl Iterator<Item = &str> {
         self.routes.iter().filter(|route| route.is_custom_domain).map(|route| route.pattern.as_str())
     }

@@ -15,7 +15,7 @@ pub(super) fn unwrap(text: &str) -> Cow<'_, str> {
     found.map_or(Cow::Borrowed(text), Cow::Owned)
 }
 
-/// The documents of a manifest, each below as many empty lines as there are lines above it.
+/// Returns the documents of a manifest, each below as many empty lines as there are lines above it.
 fn documents(text: &str) -> Vec<String> {
     let mut documents = vec![String::new()];
     for (index, line) in text.split_inclusive('\n').enumerate() {
@@ -45,7 +45,8 @@ fn is_configuration(text: &str) -> bool {
     root.is_ok_and(|root| ["ingress", "url", "tunnel"].iter().any(|key| value_of(&root, key).is_some()))
 }
 
-/// The lines of a block scalar where they are. The lines of any other scalar follow its first one.
+/// Returns the lines of a block scalar where they are. The lines of any other scalar follow its
+/// first one.
 fn in_place(document: &str, node: &Node<'_>, text: &str) -> String {
     let line = yaml::positions(document, std::iter::once(node.id)).get(node.id).map_or(1, |at| at.line);
     let lines: Vec<&str> = document.split_inclusive('\n').collect();

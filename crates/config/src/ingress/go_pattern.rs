@@ -43,7 +43,7 @@ impl Translation<'_> {
         self.out.extend(['\\', c]);
     }
 
-    /// A repetition operator that begins with `c`, without a `?` behind it.
+    /// Reads a repetition operator that begins with `c`, without a `?` behind it.
     fn operator(&mut self, c: char) -> Result<Option<String>, String> {
         match c {
             '*' | '+' | '?' => Ok(Some(c.to_string())),
@@ -52,7 +52,7 @@ impl Translation<'_> {
         }
     }
 
-    /// The rest of `{n}`, `{n,}` or `{n,m}`; any other `{` is a literal.
+    /// Reads the rest of `{n}`, `{n,}` or `{n,m}`; any other `{` is a literal.
     fn counts(&mut self) -> Option<String> {
         /// The length of `1000,1000}`, and one more.
         const MAX_LENGTH: usize = 11;
@@ -121,7 +121,7 @@ impl Translation<'_> {
         Ok(())
     }
 
-    /// The rest of `\p{Greek}`. Go negates it by `^`, too.
+    /// Reads the rest of `\p{Greek}`. Go negates it by `^`, too.
     fn property(&mut self, escape: char) {
         let property: String = std::iter::from_fn(|| self.rest.next_if(|c| *c != '}')).collect();
         let (is_negated, name) = match property.strip_prefix("{^") {
@@ -152,7 +152,7 @@ impl Translation<'_> {
         Ok(())
     }
 
-    /// The rest of `[:alpha:]`.
+    /// Reads the rest of `[:alpha:]`.
     fn named_class(&mut self) -> Result<(), String> {
         const NAMES: [&str; 14] = [
             "alnum", "alpha", "ascii", "blank", "cntrl", "digit", "graph", "lower", "print", "punct", "space", "upper",
@@ -168,7 +168,7 @@ impl Translation<'_> {
         Ok(())
     }
 
-    /// One character of a class, or a range that begins with it.
+    /// Reads one character of a class, or a range that begins with it.
     fn range(&mut self, first: char) -> Result<(), String> {
         self.class_character(first)?;
         let mut ahead = self.rest.clone();
@@ -203,7 +203,7 @@ impl Translation<'_> {
     }
 }
 
-/// The content of a class that has only ASCII characters in Go.
+/// Returns the content of a class that has only ASCII characters in Go.
 const fn ascii_class(escape: char) -> Option<&'static str> {
     match escape {
         'd' => Some("0-9"),
@@ -216,7 +216,7 @@ const fn ascii_class(escape: char) -> Option<&'static str> {
     }
 }
 
-/// The counts of a repetition as an operator, within Go's limit.
+/// Returns the counts of a repetition as an operator, within Go's limit.
 fn limited(counts: &str) -> Result<String, String> {
     let is_small = |count: &str| count.is_empty() || count.parse().is_ok_and(|count: u32| count <= 1000);
     if counts.split(',').all(is_small) {

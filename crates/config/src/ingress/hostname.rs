@@ -61,15 +61,15 @@ fn is_wildcard_for(pattern: &str, host: &str) -> bool {
     pattern.strip_prefix('*').is_some_and(|suffix| suffix.starts_with('.') && host.ends_with(suffix))
 }
 
-/// The ASCII form of a name, if it is another one. Wildcards and other names outside of the rules
-/// for hostnames have none.
+/// Returns the ASCII form of a name, if it is another one. Wildcards and other names outside of the
+/// rules for hostnames have none.
 fn ascii_form(hostname: &str) -> Option<String> {
     let ascii =
         Uts46::new().to_ascii(hostname.as_bytes(), AsciiDenyList::STD3, Hyphens::Check, DnsLength::Ignore).ok()?;
     (ascii != hostname).then(|| ascii.into_owned())
 }
 
-/// Whether Go's `net.SplitHostPort` finds a port, which may be empty.
+/// Returns whether Go's `net.SplitHostPort` finds a port, which may be empty.
 fn has_port(hostname: &str) -> bool {
     let Some((host, port)) = hostname.rsplit_once(':') else { return false };
     let host = match host.strip_prefix('[') {

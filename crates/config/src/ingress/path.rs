@@ -82,7 +82,7 @@ impl PathPattern {
     }
 }
 
-/// The message of the innermost source of an error.
+/// Returns the message of the innermost source of an error.
 fn root_cause(mut error: &dyn Error) -> String {
     while let Some(source) = error.source() {
         error = source;

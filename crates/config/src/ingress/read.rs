@@ -7,7 +7,7 @@ use crate::report::Report;
 
 use super::{Ingress, IngressRule};
 
-/// The rules, and for each a node on its line.
+/// Returns the rules, and for each a node on its line.
 pub(super) fn ingress(root: Field<'_>) -> Option<(Ingress, Vec<NodeId>)> {
     root.map("cloudflared's configuration: a map with the key `ingress`")?;
     if let Some(report) = api_error(root) {
@@ -33,7 +33,7 @@ pub(super) fn ingress(root: Field<'_>) -> Option<(Ingress, Vec<NodeId>)> {
     Some((Ingress { tunnel, rules }, places))
 }
 
-/// The report of an error response of the API.
+/// Returns the report of an error response of the API.
 fn api_error(root: Field<'_>) -> Option<Report> {
     let Value::Bool(false) = root.get("success")?.value() else { return None };
     let errors = root.get("errors").map(Field::one_or_many).unwrap_or_default();
@@ -46,7 +46,7 @@ fn api_error(root: Field<'_>) -> Option<Report> {
     Some(Report::new(Code::InvalidValue, report).hint(hint))
 }
 
-/// The rule of a file without `ingress`, in which one service gets every request.
+/// Returns the rule of a file without `ingress`, in which one service gets every request.
 fn only_rule(config: Field<'_>) -> Option<(IngressRule, NodeId)> {
     let flag = |name| find(config, name).filter(|field| is_true(*field));
     let (field, service) = if let Some(field) = flag("hello-world") {
@@ -76,7 +76,7 @@ fn only_rule(config: Field<'_>) -> Option<(IngressRule, NodeId)> {
     Some((rule, field.node().id))
 }
 
-/// The service for `url`: its scheme is `http` by default, and its path is ignored.
+/// Returns the service for `url`: its scheme is `http` by default, and its path is ignored.
 fn origin(url: &str) -> String {
     let (scheme, rest) = url.split_once("://").unwrap_or(("http", url));
     format!("{scheme}://{}", rest.split('/').next().unwrap_or_default())
@@ -134,8 +134,8 @@ impl OriginRequest {
     }
 }
 
-/// The value of a key, from the map itself or from the maps that `<<` merges into it. `null` is
-/// none.
+/// Returns the value of a key, from the map itself or from the maps that `<<` merges into it.
+/// `null` is none.
 fn find<'a>(map: Field<'a>, name: &str) -> Option<Field<'a>> {
     let own = map.get(name).or_else(|| map.get("<<")?.one_or_many().into_iter().find_map(|merged| find(merged, name)));
     own.filter(|field| !matches!(field.value(), Value::Null))
@@ -145,7 +145,7 @@ fn string_at(map: Field<'_>, name: &str) -> Option<String> {
     find(map, name)?.read(string)
 }
 
-/// Any scalar, as its string.
+/// Returns any scalar, as its string.
 fn string(value: &Value<'_>) -> Result<String, Report> {
     match value {
         Value::String(text) => Ok(text.clone().into_owned()),
@@ -165,7 +165,7 @@ fn is_true(field: Field<'_>) -> bool {
     }
 }
 
-/// The first key of a map, which costs less to locate than the map.
+/// Returns the first key of a map, which costs less to locate than the map.
 fn first_key(field: Field<'_>) -> NodeId {
     match field.value() {
         Value::Map(entries) => entries.first().map_or_else(|| field.node().id, |(key, _)| key.id),

@@ -21,7 +21,7 @@ pub fn ingress_target(service: &str) -> Result<IngressTarget, String> {
     classify(service, false)
 }
 
-/// The same for a rule in which `bastionMode` may hold.
+/// Returns the same for a rule in which `bastionMode` may hold.
 pub(super) fn classify(service: &str, bastion: bool) -> Result<IngressTarget, String> {
     if service.starts_with("unix:") || service.starts_with("unix+tls:") {
         return Ok(IngressTarget::Application);
@@ -50,8 +50,8 @@ pub(super) fn classify(service: &str, bastion: bool) -> Result<IngressTarget, St
 
 const NO_HOST: &str = "has no scheme and host, as in http://localhost:8080";
 
-/// The scheme of a URL, in lower case. The URL is checked as Go's `net/url` parses it, and must
-/// have a host and no path.
+/// Returns the scheme of a URL, in lower case. The URL is checked as Go's `net/url` parses it, and
+/// must have a host and no path.
 fn scheme(url: &str) -> Result<String, &'static str> {
     if url.bytes().any(|byte| byte.is_ascii_control()) {
         return Err("has a control character");
@@ -81,7 +81,7 @@ fn scheme(url: &str) -> Result<String, &'static str> {
     }
 }
 
-/// The host without its port.
+/// Returns the host without its port.
 fn name(host: &str) -> Result<&str, &'static str> {
     let (name, port) = if host.starts_with('[') {
         let end = host.rfind(']').ok_or("has an address without a closing `]`")?;

@@ -146,8 +146,8 @@ impl Ejection {
         self.current.map(|current| current.cause).unwrap_or_default()
     }
 
-    /// A state that another pool observed: an ejection from `since` until `until`, or the end of
-    /// one at `since`.
+    /// Creates a state that another pool observed: an ejection from `since` until `until`, or the
+    /// end of one at `since`.
     pub(super) fn restored(
         since: Timestamp,
         until: Option<Timestamp>,

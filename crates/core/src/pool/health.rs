@@ -39,7 +39,7 @@ pub(super) struct HealthState {
 }
 
 impl HealthState {
-    /// A state that another pool observed.
+    /// Creates a state that another pool observed.
     pub(super) const fn restored(health: Health, contrary_streak: u32) -> Self {
         Self { health, contrary_streak }
     }

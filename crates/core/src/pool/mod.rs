@@ -182,7 +182,7 @@ impl PoolState {
         self.rng = Rng::new(seed);
     }
 
-    /// The requests that wait for a server.
+    /// Returns the requests that wait for a server.
     pub(crate) const fn hold(&mut self) -> &mut HoldQueue {
         &mut self.hold
     }

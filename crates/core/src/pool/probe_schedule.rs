@@ -33,7 +33,7 @@ pub(super) enum ProbeReason {
 }
 
 impl Lease {
-    /// The server to probe.
+    /// Returns the server to probe.
     pub const fn server(&self) -> ServerId {
         self.server
     }

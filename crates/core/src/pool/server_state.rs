@@ -304,8 +304,8 @@ impl ServerState {
         self.schedule.redeem(lease)
     }
 
-    /// The state that a pool with another configuration starts from. Leases and trials stay with
-    /// the old pool.
+    /// Returns the state that a pool with another configuration starts from. Leases and trials stay
+    /// with the old pool.
     pub(super) fn inherited(&self, same_check: bool, service: &Service, id: ServerId, now: Timestamp) -> Self {
         let mut state = self.clone();
         state.schedule.release_lease();

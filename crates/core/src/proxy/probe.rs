@@ -21,8 +21,8 @@ pub struct ProbeRequest {
 }
 
 impl ProbeRequest {
-    /// The request by which `check` probes `server`. With [`HostHeader::Public`], its `Host` is
-    /// `public_host`, unless that is a wildcard.
+    /// Creates the request by which `check` probes `server`. With [`HostHeader::Public`], its
+    /// `Host` is `public_host`, unless that is a wildcard.
     pub fn new(check: &HealthCheck, server: &Server, public_host: &str) -> Self {
         let own =
             [("user-agent", headers::PROBE_USER_AGENT), ("cache-control", "no-cache"), (headers::LOOP_HEADER, "1")];

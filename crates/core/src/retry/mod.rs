@@ -54,7 +54,7 @@ pub struct RequestMeta {
 }
 
 impl RequestMeta {
-    /// A request without a body, key or cookie.
+    /// Creates a request without a body, key or cookie.
     pub const fn new(method: Method) -> Self {
         Self {
             method,
@@ -82,15 +82,15 @@ impl RequestMeta {
         }
     }
 
-    /// A request of another protocol than HTTP that only reads: it may run twice, and at the same
-    /// time.
+    /// Creates a request of another protocol than HTTP that only reads: it may run twice, and at
+    /// the same time.
     pub const fn read() -> Self {
         Self::new(Method::GET)
     }
 
-    /// A request of another protocol than HTTP that may write. It is sent again only if it was not
-    /// executed. With [`Writes::PrimaryOnly`](crate::Writes::PrimaryOnly), it goes to the first
-    /// server.
+    /// Creates a request of another protocol than HTTP that may write. It is sent again only if it
+    /// was not executed. With [`Writes::PrimaryOnly`](crate::Writes::PrimaryOnly), it goes to the
+    /// first server.
     pub const fn write() -> Self {
         Self::new(Method::POST)
     }

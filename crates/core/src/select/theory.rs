@@ -34,7 +34,7 @@ impl SyntheticPool {
     const NOW: Timestamp = Timestamp::ZERO;
     const MAX_DURATION: Duration = Duration::from_secs(1);
 
-    /// A pool of `servers` of equal weight, all idle.
+    /// Creates a pool of `servers` of equal weight, all idle.
     fn new(policy: Policy, servers: usize, seed: u64) -> Self {
         let idle = Candidate {
             weight: 1,

@@ -123,7 +123,7 @@ impl Case {
         start..start + FAULT_SECONDS
     }
 
-    /// The length of the run.
+    /// Returns the length of the run.
     fn end(&self) -> Duration {
         seconds(self.fault().end + if self.rate < Self::BUSY { 30 } else { 10 })
     }
@@ -195,8 +195,8 @@ impl Case {
         sim.server(end, "a", usual);
     }
 
-    /// The isolates that should avoid the server, and for [`Fault::MonitorOnly`] those that should
-    /// not.
+    /// Returns the isolates that should avoid the server, and for [`Fault::MonitorOnly`] those that
+    /// should not.
     const fn concerned(&self) -> Range<usize> {
         match self.fault {
             Fault::Region => 0..REGION.end * ISOLATES,

@@ -24,7 +24,7 @@ struct Contents {
 }
 
 impl Archive {
-    /// An archive without files, which are unpacked into the folder `root`.
+    /// Creates an archive without files, which are unpacked into the folder `root`.
     pub(crate) fn new(root: &str) -> Self {
         Self { root: root.to_owned(), files: BTreeMap::new() }
     }

@@ -67,7 +67,7 @@ fn manual_pages(workspace: &Workspace, program: &Path) -> Result<Vec<(String, Ve
     files(&directory)?.into_iter().map(|name| Ok((name.clone(), read(&directory.join(name))?))).collect()
 }
 
-/// The maps of `examples/`, and the scenarios.
+/// Returns the maps of `examples/`, and the scenarios.
 fn examples(workspace: &Workspace) -> Result<Vec<(String, Vec<u8>)>, Failure> {
     let mut examples = Vec::new();
     for directory in ["examples", "examples/scenarios"] {
@@ -88,7 +88,7 @@ fn unit(document: &str) -> Result<String, Failure> {
     Ok(lines.map(|line| format!("{line}\n")).collect())
 }
 
-/// The names of the files in a directory.
+/// Returns the names of the files in a directory.
 fn files(directory: &Path) -> Result<Vec<String>, Failure> {
     let cannot = |error: std::io::Error| Failure::io("cannot read", directory, &error);
     let mut names = Vec::new();

@@ -52,7 +52,7 @@ pub(crate) fn check_size(directory: &Path) -> Result<(), Failure> {
     }
 }
 
-/// The sum of the sizes of all files.
+/// Returns the sum of the sizes of all files.
 fn size(directory: &Path) -> io::Result<u64> {
     let mut sum = 0;
     for entry in fs::read_dir(directory)? {

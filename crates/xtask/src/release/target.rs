@@ -82,7 +82,7 @@ impl Target {
         flags
     }
 
-    /// The variables of cargo and of the crate `cc` for Linux.
+    /// Returns the variables of cargo and of the crate `cc` for Linux.
     fn variables(&self, has_musl_gcc: bool) -> Vec<(String, String)> {
         if !self.is_linux() {
             return Vec::new();

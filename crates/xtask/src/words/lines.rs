@@ -28,7 +28,7 @@ pub(super) struct Line {
 }
 
 impl Language {
-    /// The language of a file by its extension.
+    /// Returns the language of a file by its extension.
     pub(super) fn of(file: &str) -> Option<Self> {
         match file.rsplit_once('.')?.1 {
             "rs" => Some(Self::Rust),
@@ -39,7 +39,7 @@ impl Language {
     }
 }
 
-/// The lines of a file.
+/// Returns the lines of a file.
 pub(super) fn read(source: &str, language: Language) -> Vec<Line> {
     let prose = match language {
         Language::Rust => rust_prose(source),
@@ -82,7 +82,7 @@ enum State {
     Raw(usize),
 }
 
-/// The prose of each line of a Rust file.
+/// Returns the prose of each line of a Rust file.
 fn rust_prose(source: &str) -> Vec<String> {
     let mut state = State::Code;
     let (mut is_test, mut is_in_cases) = (false, false);
@@ -137,7 +137,7 @@ fn scan(line: &str, mut state: State, prose: &mut String) -> State {
     if state == State::LineComment { State::Code } else { state }
 }
 
-/// The state after the next piece of code, and its length.
+/// Returns the state after the next piece of code, and its length.
 fn code(rest: &str) -> (State, usize) {
     if rest.starts_with("//") {
         return (State::LineComment, 2);

@@ -39,7 +39,7 @@ impl Patterns {
         Ok(patterns)
     }
 
-    /// The forbidden phrases that begin in a line, as `phrase: suggestion`.
+    /// Returns the forbidden phrases that begin in a line, as `phrase: suggestion`.
     pub(super) fn matches(&self, line: &str, next_line: &str) -> Vec<String> {
         let mut text: Vec<String> = words(line).collect();
         let length = text.len();
@@ -60,7 +60,8 @@ impl Patterns {
     }
 }
 
-/// The words of a line in lower case. Text in backticks is code and counts as one unknown word.
+/// Returns the words of a line in lower case. Text in backticks is code and counts as one unknown
+/// word.
 fn words(line: &str) -> impl Iterator<Item = String> {
     line.split('`').enumerate().flat_map(|(index, part)| {
         let part = if index % 2 == 0 { part } else { "" };

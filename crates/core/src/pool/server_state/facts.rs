@@ -35,7 +35,7 @@ pub(in crate::pool) struct FailbackFact {
 }
 
 impl HealthFact {
-    /// The sort key of the total order.
+    /// Returns the sort key of the total order.
     pub(in crate::pool) fn key(self) -> (Timestamp, u8, u32, Reverse<u32>) {
         let (badness, failing_streak, passing_streak) = match self.health {
             Health::Unknown => (0, self.contrary_streak, 0),
