@@ -136,7 +136,7 @@ impl BufferPermit {
         let body = state.bodies.get(self.slot).and_then(Option::as_ref).filter(|body| body.id == self.id);
         let Some(body) = body else { return false };
         let of_client = body.client.as_ref().map_or(0, |client| state.reserved_by(client));
-        let is_within = |reserved: u64, limit: u64| reserved.saturating_add(bytes) <= limit;
+        let is_within = |reserved: u64, limit: u64| reserved.checked_add(bytes).is_some_and(|sum| sum <= limit);
         let fits_share = body.client.is_none() || is_within(of_client, capacity / ReplayBuffer::SHARES);
         if !fits_share || !is_within(state.bytes, capacity) || !is_within(body.bytes, body.limit) {
             return false;
@@ -237,6 +237,14 @@ mod tests {
         drop(first);
         let _third = reserve(60).unwrap();
         assert_eq!(buffer.state().bodies.iter().flatten().count(), 2);
+    }
+
+    #[test]
+    fn the_sum_does_not_overflow() {
+        let (buffer, settings) =
+            (ReplayBuffer::new(u64::MAX), RetrySettings { max_buffered_body: u64::MAX, ..settings() });
+        let _first = buffer.reserve(Some(u64::MAX), &settings, Timestamp::ZERO).unwrap();
+        assert!(buffer.reserve(Some(1), &settings, Timestamp::ZERO).is_none());
     }
 
     #[test]
