@@ -140,6 +140,7 @@ fn the_headers_of_a_request_show_whether_it_can_be_sent_again() {
         (Method::POST, &[][..]),
         (Method::POST, &[("content-length", "101")]),
         (Method::POST, &[("content-length", "1, 1")]),
+        (Method::POST, &[("content-length", "1"), ("content-length", "101")]),
         (Method::GET, &[("transfer-encoding", "chunked")]),
     ] {
         assert_eq!(body(method, fields), Body::Once, "{fields:?}");

@@ -9,7 +9,7 @@ mod budget;
 mod hold;
 
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE};
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
 use crate::classify::{Delivery, Failure, HealthImpact, Outcome, Ruling};
 use crate::server_set::ServerId;
@@ -71,9 +71,11 @@ impl RequestMeta {
     /// Returns the request with these headers, for a host that can send a body of up to `limit`
     /// bytes again.
     pub fn with_headers(method: Method, headers: &HeaderMap, limit: u64) -> Self {
-        let length = headers.get(CONTENT_LENGTH).map(|length| length.to_str().ok()?.parse().ok());
-        let is_streamed = headers.contains_key(TRANSFER_ENCODING) || (length.is_none() && !method.is_safe());
-        let fits = length.unwrap_or(Some(0)).is_some_and(|length: u64| length <= limit);
+        let has_length = headers.contains_key(CONTENT_LENGTH);
+        let is_streamed = headers.contains_key(TRANSFER_ENCODING) || (!has_length && !method.is_safe());
+        let length = |value: &HeaderValue| value.to_str().ok()?.parse().ok();
+        let fits =
+            headers.get_all(CONTENT_LENGTH).iter().all(|value| length(value).is_some_and(|bytes: u64| bytes <= limit));
         Self {
             idempotency_key: headers.contains_key("idempotency-key"),
             upgrade: headers.contains_key(UPGRADE),
