@@ -39,6 +39,25 @@ fn messages_show_how_an_address_is_written() {
 }
 
 #[test]
+fn international_hostnames_need_a_feature() {
+    let parsed = "b\u{fc}cher.example".parse::<ServerUrl>().map(|url| url.to_string());
+    if cfg!(feature = "idna") {
+        assert_eq!(parsed.as_deref(), Ok("https://xn--bcher-kva.example"));
+    } else {
+        let expected = "an international domain name needs the feature `idna` of `tunnel-balancer-core`, \
+                        or is written as `xn--...`";
+        assert_eq!(parsed.unwrap_err().to_string(), expected);
+    }
+}
+
+#[test]
+fn servers_with_long_hostnames_need_names() {
+    let long = ["a.one", "a.two"].map(|host| format!("{host}.{}.example", "x".repeat(60)));
+    let error = Pool::of(long).unwrap_err();
+    assert_eq!(error.to_string(), "two servers have the name `a`: set `Server::name` of one of them");
+}
+
+#[test]
 fn servers_of_one_host_and_port_need_names() {
     let error = Pool::of(["http://a.example/x", "http://a.example/y"]).unwrap_err();
     assert_eq!(error.to_string(), "two servers have the name `a.example`: set `Server::name` of one of them");

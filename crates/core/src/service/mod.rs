@@ -197,15 +197,17 @@ impl Service {
             let invalid = |error: S::Error| ServiceError::ServerUrl { position: index + 1, error: error.into() };
             server.try_into().map_err(invalid)
         };
-        let mut servers = servers.into_iter().enumerate().map(server).collect::<Result<Vec<_>, _>>()?;
-        let names: Vec<String> = servers.iter().map(|server| server.name.clone()).collect();
-        for server in &mut servers {
+        let servers = servers.into_iter().enumerate().map(server).collect::<Result<Vec<_>, _>>()?;
+        let mut service = Self::new(address, servers)?;
+        let names: Vec<String> = service.servers.iter().map(|server| server.name.clone()).collect();
+        for server in &mut service.servers {
             let is_shared = names.iter().filter(|name| **name == server.name).count() > 1;
-            if is_shared && server.name == server.url.first_label() {
-                server.name = server.url.authority().to_owned();
+            let authority = server.url.authority();
+            if is_shared && server.name == server.url.first_label() && Server::is_name(authority) {
+                server.name = authority.to_owned();
             }
         }
-        Self::new(address, servers)?.configure(|_| {})
+        service.configure(|_| {})
     }
 
     /// Returns the service with changed settings: see the fields.

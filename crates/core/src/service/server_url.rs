@@ -143,7 +143,10 @@ impl std::str::FromStr for ServerUrl {
 
     /// Parses an address of any protocol, with [`domain_to_ascii`].
     fn from_str(text: &str) -> Result<Self, ServerUrlError> {
-        parse::parse(text, true, &domain_to_ascii)
+        parse::parse(text, true, &domain_to_ascii).map_err(|error| match error {
+            ServerUrlError::DomainName if !cfg!(feature = "idna") => ServerUrlError::WithoutIdna,
+            error => error,
+        })
     }
 }
 
@@ -196,6 +199,11 @@ pub enum ServerUrlError {
     /// A host that has no ASCII form.
     #[error("not a hostname or URL: invalid international domain name")]
     DomainName,
+    /// An internationalised hostname, without the feature `idna` of this crate.
+    #[error(
+        "an international domain name needs the feature `idna` of `tunnel-balancer-core`, or is written as `xn--...`"
+    )]
+    WithoutIdna,
     /// A host that ends with a number and is not an IPv4 address.
     #[error("not a hostname or URL: invalid IPv4 address")]
     Ipv4,
