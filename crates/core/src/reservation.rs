@@ -28,7 +28,7 @@ use crate::time::Timestamp;
 ///    sets it to [`response_timeout`](Self::response_timeout), and reports what `check` returns, or
 ///    else [`Failure::Timeout`].
 /// 4. Start the probes that are due ([`PoolState::next_probe`](crate::PoolState::next_probe)) after
-///    each of these calls, or in the background.
+///    each of these calls, or in the background, as `keep_probing` of `tunnel-balancer-tokio` does.
 ///
 /// ```
 /// use std::sync::Arc;

@@ -30,7 +30,25 @@ use crate::upstream::Upstream;
 /// absolute URL in their URI.
 ///
 /// The inner service is cloned for each attempt. Its bodies must be in memory, so that they can be
-/// sent again.
+/// sent again. Probes run beside requests.
+///
+/// ```no_run
+/// use http::Request;
+/// use hyper_util::client::legacy::Client;
+/// use hyper_util::rt::TokioExecutor;
+/// use tower_layer::Layer as _;
+/// use tower_service::Service as _;
+/// use tunnel_balancer_core::Pool;
+/// use tunnel_balancer_tokio::BalancerLayer;
+///
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let layer = BalancerLayer::new(Pool::of(["http://10.0.0.1:8080", "http://10.0.0.2:8080"])?)?;
+/// let mut client = layer.layer(Client::builder(TokioExecutor::new()).build_http());
+/// let response = client.call(Request::get("/rooms?id=7").body(String::new())?).await?;
+/// println!("{}", response.status());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct BalancerLayer {
     pool: Arc<Pool>,
@@ -46,6 +64,16 @@ impl BalancerLayer {
         let pool = pool.into();
         own::check_protocol(pool.service())?;
         Ok(Self { pool, clock: TokioClock::new() })
+    }
+
+    /// Returns the pool, for its status and for changes at run time.
+    pub const fn pool(&self) -> &Arc<Pool> {
+        &self.pool
+    }
+
+    /// Returns the clock of the pool.
+    pub const fn clock(&self) -> TokioClock {
+        self.clock
     }
 }
 

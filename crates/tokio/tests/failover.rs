@@ -194,13 +194,16 @@ mod tower {
     async fn a_layer_selects_the_server_for_another_client() -> Result {
         let (a, b) = (Server::start("a").await, Server::start("b").await);
         let client = Client::builder(TokioExecutor::new()).build_http::<Full<Bytes>>();
-        let mut balanced = BalancerLayer::new(Pool::of([a.url(), b.url()])?)?.layer(client);
+        let layer = BalancerLayer::new(Pool::of([a.url(), b.url()])?)?;
+        let mut balanced = layer.layer(client);
         assert_eq!(text(balanced.call(request(Method::GET, "")).await?).await, "a: GET /rooms?id=7 \"\"");
         a.kill().await;
         assert_eq!(text(balanced.call(request(Method::POST, "order")).await?).await, "b: POST /rooms?id=7 \"order\"");
         b.kill().await;
         let failed = balanced.call(request(Method::GET, "")).await.unwrap_err();
         assert!(failed.to_string().contains("connection refused"), "{failed}");
+        let status = layer.pool().update(|state| state.status(layer.clock().now()));
+        assert_eq!((status.requests.total, status.requests.failed), (3, 1));
         Ok(())
     }
 }
