@@ -5,11 +5,10 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use tunnel_balancer_config::scenario::{Action, BehaviorChange, Scenario, ServerBehavior};
-use tunnel_balancer_config::{MAX_SUBREQUESTS, Subrequests};
+use tunnel_balancer_config::{MAX_SUBREQUESTS, Subrequests, format_duration};
 use tunnel_balancer_core::{Failure, HealthCheck, ServerHealthCheck, Service};
 use tunnel_balancer_sim::{Arrivals, Behavior, Record, Sim};
 
-use super::format::duration;
 use super::script::Script;
 
 /// The balancer of a run.
@@ -68,7 +67,8 @@ impl Balancer {
         let watch = |now: Duration, _: &[_]| {
             if printed.get().elapsed() >= PROGRESS_INTERVAL {
                 printed.set(Instant::now());
-                let (now, end) = (duration(Duration::from_secs(now.as_secs())), duration(scenario.duration));
+                let (now, end) =
+                    (format_duration(Duration::from_secs(now.as_secs())), format_duration(scenario.duration));
                 eprintln!("{}: {now} of {end}", self.name());
             }
         };

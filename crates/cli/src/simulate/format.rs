@@ -2,9 +2,24 @@
 
 use std::time::Duration;
 
+use serde::{Serialize, Serializer};
+
 /// Returns whole milliseconds.
 pub(super) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Serializes whole milliseconds.
+pub(super) fn serialize_millis<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u64(millis(*duration))
+}
+
+/// Serializes whole milliseconds, or `null`.
+pub(super) fn serialize_optional_millis<S: Serializer>(
+    duration: &Option<Duration>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    duration.map(millis).serialize(serializer)
 }
 
 /// Returns a time of the run: `1:02.345`.
@@ -20,19 +35,6 @@ pub(super) fn took(duration: Duration) -> String {
         millis @ 1000..60_000 => format!("{:.1} s", millis as f64 / 1e3),
         millis => format!("{}m {:02} s", millis / 60_000, millis / 1000 % 60),
     }
-}
-
-/// Returns a duration as in a file: `1m30s`.
-pub(super) fn duration(duration: Duration) -> String {
-    let mut rest = millis(duration);
-    let mut text = String::new();
-    for (unit, size) in [("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)] {
-        if rest >= size {
-            text += &format!("{}{unit}", rest / size);
-            rest %= size;
-        }
-    }
-    if text.is_empty() { "0s".to_owned() } else { text }
 }
 
 /// Returns a number with separators: `12,345`.
@@ -76,7 +78,6 @@ mod tests {
             ["0:00.000", "0:00.999", "1:02.345", "60:00.000"]
         );
         assert_eq!([41, 3_149, 125_000].map(|it| took(ms(it))), ["41 ms", "3.1 s", "2m 05 s"]);
-        assert_eq!([0, 500, 90_000, 3_600_000].map(|it| duration(ms(it))), ["0s", "500ms", "1m30s", "1h"]);
         assert_eq!([7, 999, 1_000, 1_234_567].map(number), ["7", "999", "1,000", "1,234,567"]);
         let shares = [(0, 9), (1, 9_999), (1, 14), (9_998, 9_999), (9, 9)].map(|(part, whole)| percent(part, whole));
         assert_eq!(shares, ["0.0 %", "< 0.1 %", "7.1 %", "> 99.9 %", "100.0 %"]);

@@ -5,16 +5,17 @@ use std::time::Duration;
 use serde::Serialize;
 use tunnel_balancer_sim::Record;
 
-use super::report::{is_served, millis};
+use super::format::serialize_millis;
+use super::outcome::is_served;
 
 /// Percentiles of the time from arrival to response. Zero if no request was served.
 #[derive(Debug, Serialize)]
 pub(super) struct Latency {
-    #[serde(rename = "p50_ms", serialize_with = "millis")]
+    #[serde(rename = "p50_ms", serialize_with = "serialize_millis")]
     pub(super) p50: Duration,
-    #[serde(rename = "p99_ms", serialize_with = "millis")]
+    #[serde(rename = "p99_ms", serialize_with = "serialize_millis")]
     pub(super) p99: Duration,
-    #[serde(rename = "max_ms", serialize_with = "millis")]
+    #[serde(rename = "max_ms", serialize_with = "serialize_millis")]
     pub(super) max: Duration,
 }
 

@@ -1,9 +1,11 @@
 //! `tunnel-balancer simulate`: outages on a virtual clock.
 
 mod balancer;
+mod fault;
 mod format;
 mod latency;
 mod outage;
+mod outcome;
 mod quota;
 mod report;
 mod script;

@@ -10,8 +10,10 @@ use tunnel_balancer_core::ServerId;
 use tunnel_balancer_sim::Record;
 
 use super::Results;
+use super::fault::Fault;
 use super::format::{number, percent};
-use super::report::{Fault, RunReport, is_failed, is_served};
+use super::outcome::{is_failed, is_served};
+use super::report::RunReport;
 use super::text::setting;
 
 const WIDTH: f64 = 960.0;

@@ -1,10 +1,13 @@
 //! The results for a terminal.
 
+use tunnel_balancer_config::format_duration;
+
 use super::Results;
 use super::balancer::Balancer;
-use super::format::{clock, count, duration, number, percent, took};
+use super::fault::Fault;
+use super::format::{clock, count, number, percent, took};
 use super::quota::Quota;
-use super::report::{Fault, RunReport, ServerReport};
+use super::report::{RunReport, ServerReport};
 use super::timeline::TimelineEntry;
 
 /// Returns all results, with a line break at the end.
@@ -24,7 +27,7 @@ pub(super) fn write(results: &Results<'_>) -> String {
 pub(super) fn setting(results: &Results<'_>) -> String {
     let streams = results.scenario.requests.iter().map(|stream| format!("{} {}/s", stream.meta.method, stream.rate));
     let streams: Vec<String> = streams.collect();
-    let (service, length) = (&results.service, duration(results.scenario.duration));
+    let (service, length) = (&results.service, format_duration(results.scenario.duration));
     let isolates = count(results.isolates, "isolate");
     format!("{service} for {length}: {}; {isolates}, seed {}", streams.join(", "), results.seed)
 }
@@ -69,7 +72,7 @@ fn result_rows(results: &Results<'_>) -> Vec<Vec<String>> {
     }
     let faults = results.runs.first().map_or(&[][..], |run| &run.faults);
     for (index, fault) in faults.iter().enumerate() {
-        row(&format!("{} at {}: {}", fault.server, duration(fault.at), fault.behavior), &|_| String::new());
+        row(&format!("{} at {}: {}", fault.server, format_duration(fault.at), fault.behavior), &|_| String::new());
         let of =
             |run: &RunReport, figure: &dyn Fn(&Fault) -> String| run.faults.get(index).map(figure).unwrap_or_default();
         row("  first request served after", &|run| {

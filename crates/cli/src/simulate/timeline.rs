@@ -12,17 +12,17 @@ use tunnel_balancer_config::scenario::{BehaviorChange, Scenario};
 use tunnel_balancer_core::{LogEvent, Timestamp, Transition};
 use tunnel_balancer_sim::{Record, RequestRecord};
 
-use super::format::{count, number};
-use super::report::{millis, unusual_behavior};
+use super::fault::unusual_behavior;
+use super::format::{count, number, serialize_millis};
 
 /// An event, or several equal ones.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct TimelineEntry {
     /// The time of the first event.
-    #[serde(rename = "at_ms", serialize_with = "millis")]
+    #[serde(rename = "at_ms", serialize_with = "serialize_millis")]
     pub(super) at: Duration,
     /// The time of the last event.
-    #[serde(rename = "until_ms", serialize_with = "millis")]
+    #[serde(rename = "until_ms", serialize_with = "serialize_millis")]
     pub(super) until: Duration,
     /// The server. `None`: the event concerns clients.
     pub(super) server: Option<String>,
