@@ -1,7 +1,7 @@
 //! What happened: transitions of servers, and changes that operators made.
 
 use serde::{Deserialize, Serialize};
-use tunnel_balancer_core::{Event, LogEntry, Service};
+use tunnel_balancer_core::{Event, LogEntry, LogEvent, Service};
 
 use crate::control::Override;
 
@@ -36,9 +36,9 @@ pub struct HistoryEntry {
 
 impl HistoryEntry {
     /// The event of a change that an operator made.
-    pub const CHANGED: &'static str = "control_changed";
+    pub const CHANGED: &'static str = LogEvent::ControlChanged.as_str();
     /// The event of a change whose time is over.
-    pub const EXPIRED: &'static str = "control_expired";
+    pub const EXPIRED: &'static str = LogEvent::ControlExpired.as_str();
 
     /// Creates the entry of a transition in the pool of `service`, whose clock shows milliseconds
     /// since 1970.

@@ -3,9 +3,8 @@
 //! A server counts as unavailable from an entry that it is unhealthy or ejected until the entry
 //! that ends this. Short stalls do not count. The servers and their number are those of today.
 
+use tunnel_balancer_core::{LogEvent, ServiceState};
 use tunnel_balancer_state::{History, HistoryEntry, NameMap};
-
-use tunnel_balancer_core::ServiceState;
 
 /// The milliseconds of a day.
 const DAY: u64 = 24 * 3_600_000;
@@ -121,12 +120,17 @@ impl<'a> States<'a> {
     }
 
     fn read(&mut self, entry: &HistoryEntry) {
+        const UNHEALTHY: &str = LogEvent::ServerUnhealthy.as_str();
+        const HEALTHY: &str = LogEvent::ServerHealthy.as_str();
+        const EJECTED: &str = LogEvent::ServerEjected.as_str();
+        const RESTORED: &str = LogEvent::ServerRestored.as_str();
+
         let server = self.servers.iter_mut().find(|server| Some(server.name) == entry.server.as_deref());
         match (entry.event.as_str(), server) {
-            ("server_unhealthy", Some(server)) => server.unhealthy = true,
-            ("server_healthy", Some(server)) => server.unhealthy = false,
-            ("server_ejected", Some(server)) => server.ejected = true,
-            ("server_restored", Some(server)) => server.ejected = false,
+            (UNHEALTHY, Some(server)) => server.unhealthy = true,
+            (HEALTHY, Some(server)) => server.unhealthy = false,
+            (EJECTED, Some(server)) => server.ejected = true,
+            (RESTORED, Some(server)) => server.ejected = false,
             (HistoryEntry::CHANGED, None) if entry.detail.as_deref() == Some("maintenance on") => {
                 self.maintenance = true;
             }
