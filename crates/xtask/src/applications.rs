@@ -16,18 +16,18 @@ const CHROMIUM: &str = "TUNNEL_BALANCER_CHROMIUM";
 /// The names of the browser on various systems.
 const CHROMIUMS: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
 
-/// The status page in Chromium. The filter selects cases.
+/// Tests the status page in Chromium. The filter selects cases.
 pub(crate) fn status_page(workspace: &Workspace, filter: &[String]) -> Result<(), Failure> {
     let arguments = ["--chromium".to_owned(), chromium()?];
     drive(workspace, "tests/browser/status.mjs", &[&arguments, filter].concat())
 }
 
-/// JupyterLab in Chromium, while its server is killed.
+/// Tests JupyterLab in Chromium, while its server is killed.
 pub(crate) fn browser(workspace: &Workspace) -> Result<(), Failure> {
     drive(workspace, "tests/browser/failover.mjs", &["--chromium".to_owned(), chromium()?])
 }
 
-/// Applications and their clients while the primary fails. The filter selects rows.
+/// Tests applications and their clients while the primary fails. The filter selects rows.
 pub(crate) fn table(workspace: &Workspace, filter: &[String]) -> Result<(), Failure> {
     drive(workspace, "tests/apps/main.mjs", filter)
 }

@@ -33,7 +33,7 @@ pub(super) fn lint(hosts: &[TunnelHost], file: &IngressFile) -> Vec<Finding> {
     findings
 }
 
-/// Rules that cannot match, and the last rule.
+/// Reports rules that cannot match, and a last rule that does not match every request.
 fn order(file: &IngressFile) -> Vec<Finding> {
     let rules = &file.ingress.rules;
     let mut findings = Vec::new();

@@ -70,7 +70,7 @@ impl Dns {
         Ok(Output { text, skipped })
     }
 
-    /// Comments about the records of public hosts.
+    /// Returns comments about the records of public hosts.
     fn public(&self, config: &Config) -> String {
         let mut hosts: Vec<&str> = Vec::new();
         for service in &config.services {

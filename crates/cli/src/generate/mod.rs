@@ -73,7 +73,7 @@ impl Generate {
     }
 }
 
-/// Comments about what is skipped.
+/// Returns comments about what is skipped.
 fn skipped_comments(mark: &str, skipped: &[String]) -> String {
     skipped.iter().map(|skipped| format!("{mark} Skipped: {skipped}.\n")).collect()
 }

@@ -114,7 +114,7 @@ fn server_of(rule: &ImportedRule, address: &str, guesser: &HostGuesser<'_>) -> (
     (DraftServer { comment: Some(comment), ..DraftServer::at(own) }, true)
 }
 
-/// Comments for a map with public hosts that tunnels still serve.
+/// Returns comments for a map with public hosts that tunnels still serve.
 fn order_without_downtime(public: &[&str]) -> Vec<String> {
     let zones: BTreeSet<&str> = public.iter().map(|host| psl::domain_str(host).unwrap_or(host)).collect();
     let zones: String = zones.iter().map(|zone| format!(" --zone {zone}")).collect();

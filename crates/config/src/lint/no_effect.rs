@@ -53,7 +53,7 @@ fn drains(source: &Source<'_, '_>) {
     }
 }
 
-/// Settings of TLS for a server without it.
+/// Warns of settings of TLS for a server without it.
 fn plain_http(source: &Source<'_, '_>) {
     for (server, item) in &source.servers {
         if let Some(tls) = item.get("tls").filter(|_| server.url.scheme() == "http") {
@@ -62,7 +62,8 @@ fn plain_http(source: &Source<'_, '_>) {
     }
 }
 
-/// Settings of requests in health checks without a request, and content of responses without any.
+/// Warns of settings of requests in health checks without a request, and of content of responses
+/// without any.
 fn health_checks(source: &Source<'_, '_>) {
     let Source { service, servers, field } = source;
     let of_servers = service.all().iter().zip(servers).map(|(id, (_, item))| (service.health_check_of(id), *item));
@@ -78,7 +79,7 @@ fn health_checks(source: &Source<'_, '_>) {
     }
 }
 
-/// Settings of the selection among several servers, with a single one.
+/// Warns of settings of the selection among several servers, with a single one.
 fn one_server(source: &Source<'_, '_>) {
     let Source { service, field, .. } = source;
     let hint = "add a server, or remove it";
@@ -103,7 +104,7 @@ fn one_server(source: &Source<'_, '_>) {
     }
 }
 
-/// Retries that cannot be made. A held request is sent to the same server again.
+/// Warns of retries that cannot be made. A held request is sent to the same server again.
 fn attempts(source: &Source<'_, '_>, retry: Field<'_>) {
     let settings = &source.service.retry;
     if settings.hold.is_some() {
@@ -131,7 +132,7 @@ fn attempts(source: &Source<'_, '_>, retry: Field<'_>) {
     }
 }
 
-/// Settings that need a second attempt on another server.
+/// Warns of settings that need a second attempt on another server.
 fn second_attempts(source: &Source<'_, '_>, retry: Field<'_>) {
     let settings = &source.service.retry;
     let (reason, hint) = if source.servers.len() == 1 {
