@@ -270,7 +270,9 @@ mod tests {
         for bits in 0..1 << names.len() {
             let down: Vec<&str> =
                 names.iter().enumerate().filter(|(i, _)| bits >> i & 1 == 1).map(|(_, n)| *n).collect();
-            for candidate in explanation(&down).servers {
+            let servers = explanation(&down).servers;
+            assert_eq!(servers.len(), names.len(), "{down:?}");
+            for candidate in servers {
                 let is_down = down.contains(&candidate.name.as_str());
                 assert_eq!(candidate.state == "available", !is_down, "{down:?}: {}", candidate.name);
                 assert_eq!(candidate.reason.starts_with("last resort: "), is_down, "{down:?}: {}", candidate.reason);
