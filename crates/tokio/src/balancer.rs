@@ -83,11 +83,11 @@ impl Balancer {
     /// Creates a client without connections.
     ///
     /// # Errors
-    /// If a server has an address of another protocol than HTTP, or if the root certificates of the
-    /// machine cannot be read.
+    /// If [a setting is invalid](tunnel_balancer_core::Service::check), a server has an address of
+    /// another protocol than HTTP, or the root certificates of the machine cannot be read.
     pub fn new(pool: impl Into<Arc<Pool>>) -> io::Result<Self> {
         let pool = pool.into();
-        own::check_protocol(pool.service())?;
+        own::check_http(pool.service())?;
         let upstream = Arc::new(Upstream::new(Self::MAX_IDLE)?);
         let servers = Servers { upstream, pool, clock: TokioClock::new() };
         Ok(Self { servers, replay: ReplayBuffer::default() })

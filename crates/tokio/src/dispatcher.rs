@@ -51,9 +51,11 @@ impl Dispatcher {
     /// scheme is one of HTTPS, with port 443 unless it has another.
     ///
     /// # Errors
-    /// If a health check needs HTTP, as one with a `path` does.
+    /// If [a setting is invalid](Service::check), or a health check needs HTTP, as one with a
+    /// `path` does.
     pub fn new(pool: impl Into<Arc<Pool>>) -> io::Result<Self> {
         let pool = pool.into();
+        own::check_settings(pool.service())?;
         check_probes(pool.service())?;
         Ok(Self { pool, clock: TokioClock::new() })
     }

@@ -59,10 +59,11 @@ impl BalancerLayer {
     /// Creates a layer for the servers of a pool.
     ///
     /// # Errors
-    /// If a server has an address of another protocol than HTTP.
+    /// If [a setting is invalid](tunnel_balancer_core::Service::check), or a server has an address
+    /// of another protocol than HTTP.
     pub fn new(pool: impl Into<Arc<Pool>>) -> io::Result<Self> {
         let pool = pool.into();
-        own::check_protocol(pool.service())?;
+        own::check_http(pool.service())?;
         Ok(Self { pool, clock: TokioClock::new() })
     }
 

@@ -8,8 +8,15 @@ use http::{HeaderMap, Method, Uri};
 use tunnel_balancer_core::headers::HeaderFields;
 use tunnel_balancer_core::{Body, Failure, HostHeader, Policy, RequestMeta, Server, Service};
 
-/// Returns an error for a server with an address of another protocol than HTTP.
-pub(crate) fn check_protocol(service: &Service) -> io::Result<()> {
+/// Returns an error for settings that are invalid.
+pub(crate) fn check_settings(service: &Service) -> io::Result<()> {
+    service.check().map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))
+}
+
+/// Returns an error for settings that are invalid, and for a server with an address of another
+/// protocol than HTTP.
+pub(crate) fn check_http(service: &Service) -> io::Result<()> {
+    check_settings(service)?;
     let other = service.servers().iter().find(|server| !server.url.is_http());
     other.map_or(Ok(()), |server| {
         let scheme = server.url.scheme();

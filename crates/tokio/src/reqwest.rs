@@ -44,10 +44,11 @@ impl ReqwestBalancer {
     /// would leave the server that was selected.
     ///
     /// # Errors
-    /// If a server has an address of another protocol than HTTP.
+    /// If [a setting is invalid](tunnel_balancer_core::Service::check), or a server has an address
+    /// of another protocol than HTTP.
     pub fn new(client: Client, pool: impl Into<Arc<Pool>>) -> io::Result<Self> {
         let pool = pool.into();
-        own::check_protocol(pool.service())?;
+        own::check_http(pool.service())?;
         Ok(Self(Sender { client, pool, clock: TokioClock::new() }))
     }
 

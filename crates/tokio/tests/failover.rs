@@ -132,6 +132,24 @@ async fn servers_of_other_protocols_are_rejected() -> Result {
     Ok(())
 }
 
+#[test]
+fn settings_are_checked() -> Result {
+    let mut service = Service::of("app.example", ["127.0.0.1:1"])?;
+    service.retry.timeout = Duration::MAX;
+    let pool = || Pool::new(service.clone(), 1);
+    let expected = "`retry.timeout`: expected 1s to 3600s, found 18446744073709551615.999999999s";
+    assert_eq!(Balancer::new(pool()).unwrap_err().to_string(), expected);
+    assert_eq!(Dispatcher::new(pool()).unwrap_err().to_string(), expected);
+    #[cfg(feature = "reqwest")]
+    {
+        let client = reqwest::Client::new();
+        assert_eq!(tunnel_balancer_tokio::ReqwestBalancer::new(client, pool()).unwrap_err().to_string(), expected);
+    }
+    #[cfg(feature = "tower")]
+    assert_eq!(tunnel_balancer_tokio::BalancerLayer::new(pool()).unwrap_err().to_string(), expected);
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_dispatcher_probes_servers_of_any_address() -> Result {
     let (a, b) = (Server::start("a").await, Server::start("b").await);

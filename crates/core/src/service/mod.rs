@@ -129,7 +129,7 @@ impl Service {
     ///
     /// `address` is the public one, by which [`Services`](crate::Services) routes requests: a host,
     /// or host and path such as `example.com/api`. A client, which has no public address, uses any
-    /// name: it is in logs, and in the tokens of affinity.
+    /// name of that form, such as `orders`: it is in logs, and in the tokens of affinity.
     ///
     /// # Errors
     /// If there is no server, or more than [`ServerSet::CAPACITY`].
