@@ -18,6 +18,7 @@ function connect() {
   const guarded = (call) => (...args) => guard(() => call(...args));
   wasm.connect({
     complete: guarded(wasm.complete),
+    receive: guarded(wasm.receive),
     fail: guarded(wasm.fail),
     fire: guarded(wasm.fire),
     runTasks: guarded(wasm.run_tasks),
@@ -63,7 +64,7 @@ export default {
     return new Promise((respond) => enter(() => wasm.handle(request, env, context, respond)));
   },
   scheduled(event, env) {
-    return enter(() => wasm.scheduled(env));
+    return new Promise((done) => enter(() => wasm.scheduled(env, done)));
   },
 };
 
@@ -80,11 +81,11 @@ export class Monitor {
   }
 
   fetch(request) {
-    return enter(() => this.#current().fetch(request));
+    return new Promise((respond, reject) => enter(() => this.#current().fetch(request, respond, reject)));
   }
 
   alarm() {
-    return enter(() => this.#current().alarm());
+    return new Promise((done) => enter(() => this.#current().alarm(done)));
   }
 
   #current() {

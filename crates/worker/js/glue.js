@@ -85,28 +85,40 @@ export function send(slot, request) {
  * response to the client.
  */
 function start(slot, input, init, isAbortable) {
-  const sent = { isCanceled: false, controller: isAbortable ? new AbortController() : undefined };
-  if (isAbortable) init.signal = sent.controller.signal;
-  const sender = instance;
-  // A canceled request, and one of an earlier instance, has no receiver.
-  const isExpected = () => sender === instance && !sent.isCanceled;
-  fetch(input, init).then(
-    (response) => {
-      if (!isExpected()) return discard(response);
-      const { status } = response;
-      // Only a response with this status can have a WebSocket.
-      const isWebSocket = status === 101 && response.webSocket !== null;
-      sender.complete(slot, response, status, isWebSocket, lines(response.headers, unreadOfResponses));
-    },
-    (error) => isExpected() && sender.fail(slot, String(error?.message ?? error)),
-  );
+  const controller = isAbortable ? new AbortController() : undefined;
+  if (isAbortable) init.signal = controller.signal;
+  const sent = receive(slot, fetch(input, init), complete, discard);
+  sent.stop = () => controller?.abort();
   return sent;
 }
 
-/** Cancels a request. */
-export function cancel(sent) {
-  sent.isCanceled = true;
-  sent.controller?.abort();
+function complete(receiver, slot, response) {
+  const { status } = response;
+  // Only a response with this status can have a WebSocket.
+  const isWebSocket = status === 101 && response.webSocket !== null;
+  receiver.complete(slot, response, status, isWebSocket, lines(response.headers, unreadOfResponses));
+}
+
+/**
+ * Passes the result of a promise to `slot`. Returns what cancels this; a value that comes later is
+ * discarded.
+ */
+export function receive(slot, promise, pass = (receiver, slot, value) => receiver.receive(slot, value), discard) {
+  const operation = { isCanceled: false, stop: undefined };
+  const receiver = instance;
+  // A canceled operation, and one of an earlier instance, has no receiver.
+  const isExpected = () => receiver === instance && !operation.isCanceled;
+  promise.then(
+    (value) => (isExpected() ? pass(receiver, slot, value) : discard?.(value)),
+    (error) => isExpected() && receiver.fail(slot, String(error?.message ?? error)),
+  );
+  return operation;
+}
+
+/** Cancels an operation. */
+export function cancel(operation) {
+  operation.isCanceled = true;
+  operation.stop?.();
 }
 
 /** Cancels the body of a response, so that its connection is free again. */
@@ -127,6 +139,13 @@ export function reply(status, changes, body) {
   const headers = new Headers();
   change(headers, changes);
   return new Response(body, { status, headers });
+}
+
+/** Keeps an invocation alive until the returned function is called. */
+export function hold(context) {
+  let release;
+  context.waitUntil(new Promise((resolve) => (release = resolve)));
+  return release;
 }
 
 /** Starts a timer that fires for `slot`. */

@@ -12,13 +12,13 @@ use tunnel_balancer_state::control::{
 };
 use tunnel_balancer_state::{HealthSharing, Inspection, MonitorRecord, NotifyTarget};
 use worker::js_sys::Uint8Array;
-use worker::wasm_bindgen_futures::JsFuture;
 use worker::{Env, web_sys};
 
 use crate::clock::JsClock;
 use crate::error::Result;
 use crate::fields::Fields;
 use crate::log;
+use crate::pending::value_of;
 use crate::query_of;
 use crate::runtime::text_response;
 use crate::services::Loaded;
@@ -130,7 +130,7 @@ impl Received {
         let body = if length.is_some_and(|length| length > ControlRequest::MAX_BODY) {
             vec![0; ControlRequest::MAX_BODY + 1]
         } else {
-            Uint8Array::new(&JsFuture::from(request.array_buffer()?).await?).to_vec()
+            Uint8Array::new(&value_of(&request.array_buffer()?).await?).to_vec()
         };
         let (content_type, origin) = (headers.get("content-type")?, headers.get("origin")?);
         let (method, path, url) = (request.method(), path.to_owned(), request.url());

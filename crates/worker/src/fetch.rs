@@ -13,21 +13,23 @@ use tunnel_balancer_config::Subrequests;
 use tunnel_balancer_core::headers::{self, HeaderFields};
 use tunnel_balancer_core::{
     self as core, AttemptInfo, Body, Clock, FailedAttempt, Failure, HttpClient, LogEntry, Pool, ProbeRequest,
-    ProxiedRequest, RequestMeta, Server, Service, UpstreamError,
+    ProxiedRequest, ReplayBuffer, RequestMeta, Server, Service, UpstreamError,
 };
 use tunnel_balancer_state::ProbeRun;
-use worker::js_sys::{ArrayBuffer, Reflect};
+use worker::js_sys::{ArrayBuffer, Reflect, Uint8Array};
 use worker::wasm_bindgen::{JsCast, JsValue};
-use worker::wasm_bindgen_futures::JsFuture;
-use worker::{Context, Env, web_sys};
+use worker::worker_sys::Context;
+use worker::{Env, web_sys};
 
-use crate::body::{self, Read};
 use crate::clock::JsClock;
 use crate::error::Result;
 use crate::fields::Fields;
-use crate::pending::{Received, Sent};
+use crate::pending::{Received, Sent, Value};
 use crate::services::Loaded;
-use crate::{glue, log, sharing};
+use crate::{glue, log, sharing, task};
+
+/// The pause after which the rest of a body is streamed, in milliseconds.
+const PAUSE: u32 = ReplayBuffer::PAUSE.as_millis() as u32;
 
 /// A client's request as it arrived, with what is read of it.
 #[derive(Debug)]
@@ -77,7 +79,7 @@ enum Payload {
     /// The stream of the incoming request.
     Stream,
     /// Another stream.
-    Piped(web_sys::ReadableStream),
+    Piped(JsValue),
     Buffered(ArrayBuffer),
 }
 
@@ -95,14 +97,16 @@ impl UpstreamRequest {
         let request = &incoming.request;
         let body = if !incoming.has_body {
             Payload::None
-        } else if buffer_body && content_length.is_none() {
-            let Some(body) = request.body() else { return Err("the request has no body".into()) };
-            match body::read(&body, proxied.service().retry.max_buffered_body).await? {
-                Read::Whole(bytes) => Payload::Buffered(bytes),
-                Read::Start(stream) => Payload::Piped(stream),
-            }
         } else if buffer_body {
-            Payload::Buffered(JsFuture::from(request.array_buffer()?).await?.unchecked_into())
+            let limit = proxied.service().retry.max_buffered_body as f64;
+            let read = Value::new(|slot| match content_length {
+                Some(_) => glue::read_whole(slot, request),
+                None => glue::read_start(slot, request, limit, PAUSE),
+            });
+            match read?.await?.dyn_into() {
+                Ok(bytes) => Payload::Buffered(bytes),
+                Err(stream) => Payload::Piped(stream),
+            }
         } else if content_length == Some(0) {
             Payload::Empty
         } else {
@@ -191,9 +195,13 @@ impl Invocation {
     }
 
     /// Runs a task that may outlive the response. Without a client, nothing is started.
-    pub(crate) fn wait_until(&self, task: impl Future<Output = ()> + 'static) {
+    pub(crate) fn wait_until(&self, running: impl Future<Output = ()> + 'static) {
         if let Some(client) = &self.client {
-            client.context.wait_until(task);
+            let release = glue::hold(&client.context);
+            task::start(async move {
+                running.await;
+                crate::settle(&release, &JsValue::UNDEFINED);
+            });
         }
     }
 
@@ -280,8 +288,9 @@ impl HttpClient for Fetch {
     }
 
     async fn read_prefix(&self, response: Received, limit: usize) -> Result<Vec<u8>, FetchError> {
-        let read = body::read_prefix(&response.response, limit).await;
-        read.map_err(|error| FetchError::of(message_of(&error).unwrap_or_default()))
+        let read = Value::new(|slot| glue::read_prefix(slot, &response.response, limit));
+        let bytes = read.map_err(|error| FetchError::invalid(&error))?.await.map_err(FetchError::of)?;
+        Ok(bytes.unchecked_into::<Uint8Array>().to_vec())
     }
 
     fn discard(&self, response: Received) {

@@ -1,8 +1,10 @@
-//! The functions of `js/glue.js`, which explains them.
+//! The functions of `js/glue.js` and `js/body.js`, which explain them.
 
+use worker::js_sys::{Function, Promise};
 use worker::wasm_bindgen::prelude::wasm_bindgen;
 use worker::wasm_bindgen::{self, JsValue};
 use worker::web_sys::{Request, Response};
+use worker::worker_sys::Context;
 
 #[wasm_bindgen(module = "/js/glue.js")]
 extern "C" {
@@ -36,7 +38,11 @@ extern "C" {
     #[wasm_bindgen(catch)]
     pub(crate) fn send(slot: usize, request: &Request) -> Result<JsValue, JsValue>;
 
-    pub(crate) fn cancel(sent: &JsValue);
+    pub(crate) fn receive(slot: usize, promise: &Promise) -> JsValue;
+
+    pub(crate) fn hold(context: &Context) -> Function;
+
+    pub(crate) fn cancel(operation: &JsValue);
 
     pub(crate) fn discard(response: &Response);
 
@@ -53,4 +59,16 @@ extern "C" {
     pub(crate) fn stop_timer(timer: i32);
 
     pub(crate) fn defer();
+}
+
+#[wasm_bindgen(module = "/js/body.js")]
+extern "C" {
+    #[wasm_bindgen(catch, js_name = readWhole)]
+    pub(crate) fn read_whole(slot: usize, request: &Request) -> Result<JsValue, JsValue>;
+
+    #[wasm_bindgen(catch, js_name = readStart)]
+    pub(crate) fn read_start(slot: usize, request: &Request, limit: f64, pause: u32) -> Result<JsValue, JsValue>;
+
+    #[wasm_bindgen(catch, js_name = readPrefix)]
+    pub(crate) fn read_prefix(slot: usize, response: &Response, limit: usize) -> Result<JsValue, JsValue>;
 }

@@ -6,7 +6,6 @@
 
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
-mod body;
 mod clock;
 mod control;
 mod cron;
@@ -42,7 +41,8 @@ use tunnel_balancer_state::{Inspection, PUSH_PATH};
 use worker::js_sys::Function;
 use worker::wasm_bindgen::prelude::wasm_bindgen;
 use worker::wasm_bindgen::{self, JsValue};
-use worker::{Context, Env, console_error, web_sys, worker_sys};
+use worker::worker_sys::Context;
+use worker::{Env, console_error, web_sys};
 
 use crate::clock::JsClock;
 use crate::error::Result;
@@ -63,23 +63,31 @@ pub fn prepare(env: &Env) {
 
 /// Handles one request of a client, and calls `respond` with the response. `js/entry.js` calls it.
 #[wasm_bindgen]
-pub fn handle(request: web_sys::Request, env: Env, context: worker_sys::Context, respond: Function) {
+pub fn handle(request: web_sys::Request, env: Env, context: Context, respond: Function) {
     task::start(async move {
-        let response = fetch(request, env, Context::new(context)).await.or_else(|error| {
+        let response = fetch(request, env, context).await.or_else(|error| {
             console_error!("{error}");
             glue::reply(500, "", "internal error\n")
         });
         if let Ok(response) = response {
-            // It resolves a promise, which cannot fail.
-            let _ = respond.call1(&JsValue::UNDEFINED, &response);
+            settle(&respond, &response);
         }
     });
 }
 
-/// Runs the health checks of a cron trigger. `js/entry.js` calls it.
-#[wasm_bindgen(wasm_bindgen_futures = worker::wasm_bindgen_futures, js_sys = worker::js_sys)]
-pub async fn scheduled(env: Env) {
-    cron::scheduled(env).await;
+/// Runs the health checks of a cron trigger, and calls `done`. `js/entry.js` calls it.
+#[wasm_bindgen]
+pub fn scheduled(env: Env, done: Function) {
+    task::start(async move {
+        cron::scheduled(env).await;
+        settle(&done, &JsValue::UNDEFINED);
+    });
+}
+
+/// Settles the promise that `js/entry.js` has made.
+pub(crate) fn settle(settle: &Function, value: &JsValue) {
+    // It cannot fail.
+    let _ = settle.call1(&JsValue::UNDEFINED, value);
 }
 
 async fn fetch(request: web_sys::Request, env: Env, context: Context) -> Result<web_sys::Response> {

@@ -14,23 +14,25 @@ use tunnel_balancer_state::json::from_str;
 use tunnel_balancer_state::{
     MonitorRecord, NotifyTarget, ProbeRun, SIGNATURE_HEADER, SharedState, SummaryCollector, percent_decoded,
 };
-use worker::js_sys::{Array, Date, Object};
+use worker::js_sys::{self, Array, Date, Function};
 use worker::wasm_bindgen::prelude::*;
-use worker::wasm_bindgen_futures::JsFuture;
 use worker::worker_sys::{DurableObjectState, SqlStorage};
 use worker::{Env, wasm_bindgen, web_sys};
 
 use crate::clock::JsClock;
 use crate::error::Result;
 use crate::fetch::Invocation;
+use crate::pending::value_of;
 use crate::runtime::{request_text, text_response};
 use crate::sharing::parse;
 use crate::store::KEEP_HEADER;
-use crate::{control, log, notifier, path_of, probe_run, push, query_of, services, summaries};
+use crate::{control, log, notifier, path_of, probe_run, push, query_of, services, settle, summaries, task};
 
 /// The object. There is one, with the name that [`crate::store`] uses.
 #[wasm_bindgen(wasm_bindgen = worker::wasm_bindgen)]
-pub struct Monitor {
+pub struct Monitor(Rc<Object>);
+
+struct Object {
     state: DurableObjectState,
     env: Env,
     memory: RefCell<Option<Rc<Memory>>>,
@@ -62,32 +64,39 @@ const SAVE_INTERVAL: Duration = Duration::from_secs(60);
 const REPORTER: &str = "monitor";
 
 /// The methods that the runtime calls.
-#[wasm_bindgen(
-    wasm_bindgen = worker::wasm_bindgen,
-    wasm_bindgen_futures = worker::wasm_bindgen_futures,
-    js_sys = worker::js_sys
-)]
+#[wasm_bindgen(wasm_bindgen = worker::wasm_bindgen)]
 impl Monitor {
     /// Creates the object. Its memory is read later.
     #[wasm_bindgen(constructor)]
     pub fn new(state: DurableObjectState, env: Env) -> Self {
-        Self { state, env, memory: RefCell::new(None) }
+        Self(Rc::new(Object { state, env, memory: RefCell::new(None) }))
     }
 
-    /// Responds to an isolate.
-    pub async fn fetch(&self, request: web_sys::Request) -> std::result::Result<JsValue, JsValue> {
-        Ok(self.respond(&request).await?.into())
+    /// Responds to an isolate: calls `respond` or `reject`.
+    pub fn fetch(&self, request: web_sys::Request, respond: Function, reject: Function) {
+        let object = Rc::clone(&self.0);
+        task::start(async move {
+            match object.respond(&request).await {
+                Ok(response) => settle(&respond, &response),
+                Err(error) => settle(&reject, &error.into()),
+            }
+        });
     }
 
-    /// Probes. Never fails: after six failures in a row the runtime would not call it again.
-    pub async fn alarm(&self) {
-        if let Err(error) = self.run().await {
-            log::sharing_failed(&error.to_string());
-        }
+    /// Probes, and calls `done`. Never fails: after six failures in a row the runtime would not
+    /// call it again.
+    pub fn alarm(&self, done: Function) {
+        let object = Rc::clone(&self.0);
+        task::start(async move {
+            if let Err(error) = object.run().await {
+                log::sharing_failed(&error.to_string());
+            }
+            settle(&done, &JsValue::UNDEFINED);
+        });
     }
 }
 
-impl Monitor {
+impl Object {
     async fn respond(&self, request: &web_sys::Request) -> Result<web_sys::Response> {
         let memory = self.memory()?;
         self.watch(&memory).await?;
@@ -194,7 +203,7 @@ impl Monitor {
     /// Sets the alarm, instead of an earlier one.
     async fn set_alarm(&self, pause: Duration) -> Result<()> {
         let time = Date::new(&((JsClock.now() + pause).as_millis() as f64).into());
-        JsFuture::from(self.state.storage()?.set_alarm(time, Object::new())?).await?;
+        value_of(&self.state.storage()?.set_alarm(time, js_sys::Object::new())?).await?;
         Ok(())
     }
 

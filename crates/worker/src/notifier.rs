@@ -8,12 +8,12 @@ use tunnel_balancer_core::{Clock, Reason};
 use tunnel_balancer_state::{Delivery, DeliveryError, MonitorRecord, NotifyTarget, ProbeRun};
 use worker::js_sys;
 use worker::wasm_bindgen::{JsCast, JsValue};
-use worker::wasm_bindgen_futures::JsFuture;
 use worker::web_sys;
 
 use crate::clock::JsClock;
 use crate::error::Result;
 use crate::log;
+use crate::pending::value_of;
 
 /// The longest time of one request.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -42,7 +42,7 @@ async fn send(delivery: &Delivery) -> Result<(), DeliveryError> {
     }
 }
 
-async fn fetch(delivery: &Delivery) -> Result<(u16, Option<String>), JsValue> {
+async fn fetch(delivery: &Delivery) -> Result<(u16, Option<String>)> {
     let init = web_sys::RequestInit::new();
     init.set_method(delivery.method);
     init.set_redirect(web_sys::RequestRedirect::Manual);
@@ -52,7 +52,7 @@ async fn fetch(delivery: &Delivery) -> Result<(u16, Option<String>), JsValue> {
     let request = web_sys::Request::new_with_str_and_init(&delivery.url, &init)?;
     delivery.headers.iter().try_for_each(|(name, value)| request.headers().set(name, value))?;
     let global: web_sys::WorkerGlobalScope = js_sys::global().unchecked_into();
-    let response: web_sys::Response = JsFuture::from(global.fetch_with_request(&request)).await?.unchecked_into();
+    let response: web_sys::Response = value_of(&global.fetch_with_request(&request)).await?.unchecked_into();
     let _ = response.body().map(|body| body.cancel());
     Ok((response.status(), response.headers().get("retry-after")?))
 }

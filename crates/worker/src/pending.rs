@@ -1,10 +1,11 @@
-//! Results that JavaScript will have: of requests to servers, and of timers.
+//! Results that JavaScript will have: of requests to servers, of other promises, and of timers.
 
 use std::cell::RefCell;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
 use slab::Slab;
+use worker::js_sys::Promise;
 use worker::wasm_bindgen::prelude::wasm_bindgen;
 use worker::wasm_bindgen::{self, JsValue};
 use worker::web_sys::{Request, Response};
@@ -24,6 +25,7 @@ enum Slot {
 
 enum Outcome {
     Response(Received),
+    Value(JsValue),
     /// The message of an exception.
     Exception(String),
     Time,
@@ -39,12 +41,38 @@ pub(crate) struct Received {
     pub(crate) fields: Fields,
 }
 
-/// A request to a server. Dropping it cancels the request.
-pub(crate) struct Sent {
+/// An operation of JavaScript. Dropping it cancels the operation.
+struct Operation {
     slot: usize,
     /// What cancels it, until it has a result.
     canceler: Option<JsValue>,
 }
+
+impl Operation {
+    fn new(start: impl FnOnce(usize) -> Result<JsValue, JsValue>) -> Result<Self, JsValue> {
+        let slot = reserve();
+        let canceler = start(slot).inspect_err(|_| release(slot))?;
+        Ok(Self { slot, canceler: Some(canceler) })
+    }
+
+    fn poll(&mut self, context: &Context<'_>) -> Poll<Outcome> {
+        let Some(outcome) = take(self.slot, context) else { return Poll::Pending };
+        self.canceler = None;
+        Poll::Ready(outcome)
+    }
+}
+
+impl Drop for Operation {
+    fn drop(&mut self) {
+        if let Some(canceler) = &self.canceler {
+            glue::cancel(canceler);
+            release(self.slot);
+        }
+    }
+}
+
+/// A request to a server. Dropping it cancels the request.
+pub(crate) struct Sent(Operation);
 
 impl Sent {
     /// Sends a request by a function of `js/glue.js`, which gets the number of a slot.
@@ -52,9 +80,7 @@ impl Sent {
     /// # Errors
     /// Those of the function.
     pub(crate) fn new(send: impl FnOnce(usize) -> Result<JsValue, JsValue>) -> Result<Self, JsValue> {
-        let slot = reserve();
-        let canceler = send(slot).inspect_err(|_| release(slot))?;
-        Ok(Self { slot, canceler: Some(canceler) })
+        Operation::new(send).map(Self)
     }
 
     /// Sends a request.
@@ -71,23 +97,42 @@ impl Future for Sent {
     type Output = Result<Received, String>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let Some(outcome) = take(self.slot, context) else { return Poll::Pending };
-        self.canceler = None;
-        Poll::Ready(match outcome {
+        self.0.poll(context).map(|outcome| match outcome {
             Outcome::Response(received) => Ok(received),
-            Outcome::Exception(message) => Err(message),
-            Outcome::Time => Err(String::new()),
+            outcome => Err(outcome.into_message()),
         })
     }
 }
 
-impl Drop for Sent {
-    fn drop(&mut self) {
-        if let Some(canceler) = &self.canceler {
-            glue::cancel(canceler);
-            release(self.slot);
-        }
+/// The value of a promise. Dropping it cancels what `js/body.js` does for it.
+pub(crate) struct Value(Operation);
+
+impl Value {
+    /// Calls a function of `js/body.js`, which gets the number of a slot.
+    ///
+    /// # Errors
+    /// Those of the function.
+    pub(crate) fn new(start: impl FnOnce(usize) -> Result<JsValue, JsValue>) -> Result<Self, JsValue> {
+        Operation::new(start).map(Self)
     }
+}
+
+/// The value, or the message of the exception.
+impl Future for Value {
+    type Output = Result<JsValue, String>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        self.0.poll(context).map(|outcome| match outcome {
+            Outcome::Value(value) => Ok(value),
+            outcome => Err(outcome.into_message()),
+        })
+    }
+}
+
+/// Waits for a promise.
+pub(crate) async fn value_of(promise: &Promise) -> Result<JsValue, String> {
+    let value = Value::new(|slot| Ok(glue::receive(slot, promise)));
+    value.map_err(|_| String::new())?.await
 }
 
 /// A timer. Dropping it stops it.
@@ -132,7 +177,14 @@ pub fn complete(slot: usize, response: Response, status: u16, is_websocket: bool
     settle(slot, Outcome::Response(Received { response, status, is_websocket, fields }));
 }
 
-/// Receives the exception of a request.
+/// Receives the value of a promise.
+#[wasm_bindgen]
+#[expect(unreachable_pub, reason = "wasm-bindgen exports public functions only")]
+pub fn receive(slot: usize, value: JsValue) {
+    settle(slot, Outcome::Value(value));
+}
+
+/// Receives the exception of a request, or of another promise.
 #[wasm_bindgen]
 #[expect(unreachable_pub, reason = "wasm-bindgen exports public functions only")]
 pub fn fail(slot: usize, message: String) {
@@ -144,6 +196,13 @@ pub fn fail(slot: usize, message: String) {
 #[expect(unreachable_pub, reason = "wasm-bindgen exports public functions only")]
 pub fn fire(slot: usize) {
     settle(slot, Outcome::Time);
+}
+
+impl Outcome {
+    /// Returns the message of the exception.
+    fn into_message(self) -> String {
+        if let Self::Exception(message) = self { message } else { String::new() }
+    }
 }
 
 fn reserve() -> usize {

@@ -3,11 +3,11 @@
 
 use worker::js_sys::{self, Array, Function, Promise, Reflect};
 use worker::wasm_bindgen::{JsCast, JsValue};
-use worker::wasm_bindgen_futures::JsFuture;
 use worker::worker_sys::ext::CacheStorageExt as _;
 use worker::{Env, web_sys};
 
 use crate::error::Result;
+use crate::pending::value_of;
 
 /// Returns a binding of the Worker.
 pub(crate) fn binding(env: &Env, name: &str) -> Option<JsValue> {
@@ -18,7 +18,7 @@ pub(crate) fn binding(env: &Env, name: &str) -> Option<JsValue> {
 pub(crate) async fn call(object: &JsValue, method: &str, arguments: &[JsValue]) -> Result<JsValue> {
     let method: Function = Reflect::get(object, &method.into())?.dyn_into()?;
     let result = method.apply(object, &arguments.iter().collect::<Array>())?;
-    Ok(JsFuture::from(Promise::resolve(&result)).await?)
+    Ok(value_of(&Promise::resolve(&result)).await?)
 }
 
 /// Returns the cache of the data center.
@@ -29,12 +29,12 @@ pub(crate) fn cache() -> Result<web_sys::Cache> {
 
 /// Returns the whole body of a request.
 pub(crate) async fn request_text(request: &web_sys::Request) -> Result<String> {
-    Ok(JsFuture::from(request.text()?).await?.as_string().unwrap_or_default())
+    Ok(value_of(&request.text()?).await?.as_string().unwrap_or_default())
 }
 
 /// Returns the whole body of a response.
 pub(crate) async fn response_text(response: &web_sys::Response) -> Result<String> {
-    Ok(JsFuture::from(response.text()?).await?.as_string().unwrap_or_default())
+    Ok(value_of(&response.text()?).await?.as_string().unwrap_or_default())
 }
 
 /// Returns a response with a body.

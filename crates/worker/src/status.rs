@@ -12,7 +12,8 @@ use tunnel_balancer_state::{HealthSharing, MonitorRecord, json};
 use tunnel_balancer_status::{
     Balancer, Endpoint, Host, Observation, Observed, Received, StatusRequest, StatusResponse, View,
 };
-use worker::{Context, Env, web_sys};
+use worker::worker_sys::Context;
+use worker::{Env, web_sys};
 
 use crate::clock::JsClock;
 use crate::error::Result;

@@ -6,11 +6,11 @@ use tunnel_balancer_core::PoolState;
 use tunnel_balancer_state::{Inbox, MonitorRecord, SIGNATURE_HEADER, json};
 use worker::js_sys::{Object, Reflect, encode_uri_component};
 use worker::wasm_bindgen::{JsCast, JsValue};
-use worker::wasm_bindgen_futures::JsFuture;
 use worker::worker_sys::DurableObjectNamespace;
 use worker::{Env, web_sys};
 
 use crate::error::Result;
+use crate::pending::value_of;
 use crate::{query_of, runtime};
 
 /// A store of the shared document, which is JSON.
@@ -189,7 +189,7 @@ impl<'e> Monitor<'e> {
     async fn fetch(&self, request: &web_sys::Request) -> Result<web_sys::Response> {
         let binding = runtime::binding(self.0, Self::BINDING).ok_or("the binding `MONITOR` is missing")?;
         let object = binding.unchecked_into::<DurableObjectNamespace>().get_by_name(OBJECT)?;
-        Ok(JsFuture::from(object.fetch_with_request(request)?).await?.unchecked_into())
+        Ok(value_of(&object.fetch_with_request(request)?).await?.unchecked_into())
     }
 }
 
@@ -238,7 +238,7 @@ async fn cached(key: &str, kept: Duration, read: impl Future<Output = Result<Str
 }
 
 async fn read_cache(key: &str) -> Result<Option<String>> {
-    let found = JsFuture::from(runtime::cache()?.match_with_str(&internal_url(key))).await?;
+    let found = value_of(&runtime::cache()?.match_with_str(&internal_url(key))).await?;
     if found.is_undefined() {
         return Ok(None);
     }
@@ -248,7 +248,7 @@ async fn read_cache(key: &str) -> Result<Option<String>> {
 async fn write_cache(key: &str, document: &str, seconds: u64) -> Result<()> {
     let response = runtime::text_response(document, 200)?;
     response.headers().set("cache-control", &format!("max-age={seconds}"))?;
-    JsFuture::from(runtime::cache()?.put_with_str(&internal_url(key), &response)).await?;
+    value_of(&runtime::cache()?.put_with_str(&internal_url(key), &response)).await?;
     Ok(())
 }
 
