@@ -7,7 +7,10 @@ use std::{env, fs};
 
 use tunnel_balancer_tests::{Action, Bench, Host, Reply, Request, Service};
 
-cases![the_lines_of_an_outage_are_those_of_the_documentation];
+cases![
+    the_lines_of_an_outage_are_those_of_the_documentation,
+    the_rehearsal_is_neither_logged_nor_sent not on Native: "only the Worker handles a request while it is loaded",
+];
 
 /// Keeps the two hosts from updating the file at the same time.
 static FILE: Mutex<()> = Mutex::new(());
@@ -43,6 +46,18 @@ async fn the_lines_of_an_outage_are_those_of_the_documentation(bench: Bench) {
         return;
     }
     assert!(documented == lines, "docs/logs.md differs (UPDATE=1 writes it). Expected:\n{documented}Found:\n{lines}");
+}
+
+async fn the_rehearsal_is_neither_logged_nor_sent(bench: Bench) {
+    let servers = bench.servers(["a", "b"]).await;
+    let app = bench.start(Service::of(&servers)).await;
+    assert_eq!(app.get("/").await.served_by(), "a");
+    let log = app.log().until("the first line", |log| log.contains("config_loaded")).await;
+    let first = log.lines().next().unwrap_or_default();
+    assert!(first.contains("config_loaded"), "{log}");
+    assert!(!log.contains("rehearsal"), "{log}");
+    let requests: usize = servers.iter().map(|server| server.requests().len()).sum();
+    assert_eq!(requests, 1, "{log}");
 }
 
 /// Returns the lines of a log with constant times, ids, durations and addresses.

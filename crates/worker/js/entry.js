@@ -54,9 +54,16 @@ function enter(call) {
   return guard(call);
 }
 
-/** Reads the configuration when the Worker is loaded. */
+/** Reads the configuration and rehearses a request when the Worker is loaded. */
 export function prepare(env) {
   enter(() => wasm.prepare(env));
+  let isRehearsed = false;
+  try {
+    isRehearsed = guard(() => wasm.rehearse(env, { waitUntil() {} }));
+  } catch {
+    // Requests do not need it.
+  }
+  if (!isRehearsed) console.warn('the rehearsal of a request failed, so the first request takes longer');
 }
 
 export default {

@@ -8,9 +8,13 @@
 // The exports of the wasm instance in use. The runtime replaces it after a panic.
 let instance;
 
+// The functions of the runtime that do I/O. They are permitted only while an event is handled.
+let io = globalThis;
+
 /** Sets the exports that results are passed to. */
 export function connect(exports) {
   instance = exports;
+  io = globalThis;
 }
 
 // The names of headers that wasm does not read.
@@ -87,7 +91,7 @@ export function send(slot, request) {
 function start(slot, input, init, isAbortable) {
   const controller = isAbortable ? new AbortController() : undefined;
   if (isAbortable) init.signal = controller.signal;
-  const sent = receive(slot, fetch(input, init), complete, discard);
+  const sent = receive(slot, io.fetch(input, init), complete, discard);
   sent.stop = () => controller?.abort();
   return sent;
 }
@@ -151,16 +155,50 @@ export function hold(context) {
 /** Starts a timer that fires for `slot`. */
 export function startTimer(slot, milliseconds) {
   const owner = instance;
-  return setTimeout(() => owner === instance && owner.fire(slot), milliseconds);
+  return io.setTimeout(() => owner === instance && owner.fire(slot), milliseconds);
 }
 
 /** Stops a timer. */
 export function stopTimer(timer) {
-  clearTimeout(timer);
+  io.clearTimeout(timer);
 }
 
 /** Runs the tasks that are ready after the present one has returned. */
 export function defer() {
   const owner = instance;
   Promise.resolve().then(() => owner === instance && owner.runTasks());
+}
+
+/** Writes a line of the log. */
+export function print(method, line) {
+  io.console[method](line);
+}
+
+/** Returns a random number from 0 to 1. */
+export function random() {
+  return io.Math.random();
+}
+
+// The responses of a rehearsal that have not been delivered.
+let undelivered = [];
+
+/** Makes requests wait for empty responses, and ignores timers and the log. */
+export function beginRehearsal() {
+  undelivered = [];
+  io = {
+    fetch: () => ({ then: (receive) => undelivered.push(receive) }),
+    setTimeout: () => 0,
+    clearTimeout() {},
+    console: { error() {}, warn() {}, log() {} },
+    Math: { random: () => 0.5 },
+  };
+}
+
+/** Delivers the responses. */
+export function finishRehearsal() {
+  try {
+    while (undelivered.length > 0) undelivered.shift()(new Response(null));
+  } finally {
+    io = globalThis;
+  }
 }

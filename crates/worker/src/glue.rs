@@ -10,6 +10,12 @@ use worker::worker_sys::Context;
 extern "C" {
     pub(crate) fn connect(exports: &JsValue);
 
+    #[wasm_bindgen(js_name = beginRehearsal)]
+    pub(crate) fn begin_rehearsal();
+
+    #[wasm_bindgen(js_name = finishRehearsal)]
+    pub(crate) fn finish_rehearsal();
+
     #[wasm_bindgen(js_name = setUnread)]
     pub(crate) fn set_unread(of_requests: &str, of_responses: &str);
 
@@ -59,6 +65,10 @@ extern "C" {
     pub(crate) fn stop_timer(timer: i32);
 
     pub(crate) fn defer();
+
+    pub(crate) fn print(method: &str, line: &str);
+
+    pub(crate) fn random() -> f64;
 }
 
 #[wasm_bindgen(module = "/js/body.js")]

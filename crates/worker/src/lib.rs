@@ -22,6 +22,7 @@ mod pending;
 mod probe_run;
 mod push;
 mod random;
+mod rehearsal;
 mod respond;
 mod runtime;
 mod services;
@@ -47,6 +48,7 @@ use worker::{Env, console_error, web_sys};
 use crate::clock::JsClock;
 use crate::error::Result;
 use crate::fetch::{Fetch, Incoming, Invocation, UpstreamRequest};
+use crate::services::Loaded;
 
 /// Sets the functions of JavaScript that get the results of this instance. `js/entry.js` calls it
 /// before anything else.
@@ -59,6 +61,13 @@ pub fn connect(exports: &JsValue) {
 #[wasm_bindgen]
 pub fn prepare(env: &Env) {
     services::prepare(env);
+}
+
+/// Handles a request without I/O, before the first event. Returns whether that worked.
+/// `js/entry.js` calls it.
+#[wasm_bindgen]
+pub fn rehearse(env: Env, context: Context) -> bool {
+    rehearsal::run(env, context)
 }
 
 /// Handles one request of a client, and calls `respond` with the response. `js/entry.js` calls it.
@@ -96,6 +105,17 @@ async fn fetch(request: web_sys::Request, env: Env, context: Context) -> Result<
     let Some(loaded) = services::load(&env) else {
         return respond::local_reply(LocalReply::Misconfigured, &reply_context, None, None, None);
     };
+    respond_to(incoming, reply_context, loaded, env, context).await
+}
+
+/// Responds to a request with this configuration.
+async fn respond_to(
+    incoming: Incoming,
+    reply_context: ReplyContext,
+    loaded: &'static Loaded,
+    env: Env,
+    context: Context,
+) -> Result<web_sys::Response> {
     let path = path_of(&incoming.url);
     if path == PUSH_PATH
         && incoming.method == "POST"

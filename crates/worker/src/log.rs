@@ -5,7 +5,8 @@
 use tunnel_balancer_core::{Event, LogEntry, LogEvent, LogLevel, Pool, Reason, escape_invisible};
 use worker::js_sys::{Date, JSON, Object, Reflect};
 use worker::wasm_bindgen::JsValue;
-use worker::{console_error, console_log, console_warn};
+
+use crate::glue;
 
 /// Writes an entry. Its `None` fields are left out.
 pub(crate) fn write(entry: &LogEntry<'_>) {
@@ -33,11 +34,12 @@ pub(crate) fn write(entry: &LogEntry<'_>) {
     number("services", entry.services.map(|count| count as u64));
     number("servers", entry.servers.map(|count| count as u64));
     let line = escape_invisible(JSON::stringify(&object).map(String::from).unwrap_or_default());
-    match entry.level {
-        LogLevel::Error => console_error!("{line}"),
-        LogLevel::Warn => console_warn!("{line}"),
-        LogLevel::Info | LogLevel::Debug => console_log!("{line}"),
-    }
+    let method = match entry.level {
+        LogLevel::Error => "error",
+        LogLevel::Warn => "warn",
+        LogLevel::Info | LogLevel::Debug => "log",
+    };
+    glue::print(method, &line);
 }
 
 /// Writes the state changes of a pool since the last call, and returns them.

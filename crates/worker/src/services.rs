@@ -3,6 +3,7 @@
 //! The variable `SERVICES_YAML` overrides the text module `services.yaml`. If the variable is
 //! invalid, the module is used.
 
+use std::iter;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use tunnel_balancer_config::{Available, Platform, parse_available};
@@ -78,6 +79,11 @@ pub(crate) fn load(env: &Env) -> Option<&'static Loaded> {
 }
 
 impl Loaded {
+    /// Reads another configuration, which is not that of the isolate.
+    pub(crate) fn of(source: &'static str, text: &str) -> Option<Self> {
+        Prepared::of(iter::once((source, text.to_owned())), &|_| None).load()
+    }
+
     /// Returns the current pools.
     pub(crate) fn services(&self) -> Arc<Services> {
         Arc::clone(&self.pools.read().unwrap_or_else(PoisonError::into_inner))
@@ -151,18 +157,26 @@ impl Prepared {
         let variable = env.var(VARIABLE).ok().map(|variable| (VARIABLE, variable.to_string()));
         let module = Reflect::get(&js_sys::global(), &MODULE_TEXT.into()).ok().and_then(|text| text.as_string());
         let missing = module.is_none().then(|| "no such module: the entry did not call `configure`".to_owned());
+        let mut prepared = Self::of(variable.into_iter().chain(module.map(|text| (MODULE, text))), &secret);
+        match &prepared.valid {
+            Some((_, read, _)) => set_unread_headers(&read.config.services),
+            None => prepared.rejected.extend(missing.map(|missing| (MODULE, missing))),
+        }
+        prepared
+    }
+
+    /// Reads the first of these sources that is valid.
+    fn of(sources: impl Iterator<Item = (&'static str, String)>, secret: &dyn Fn(&str) -> Option<String>) -> Self {
         let mut rejected = Vec::new();
-        for (source, text) in variable.into_iter().chain(module.map(|text| (MODULE, text))) {
-            match parse_available(&text, Platform::Worker, &secret, &domain_to_ascii) {
+        for (source, text) in sources {
+            match parse_available(&text, Platform::Worker, secret, &domain_to_ascii) {
                 Ok(read) => {
-                    set_unread_headers(&read.config.services);
                     let services = Services::new(read.config.services.iter().cloned(), 0);
                     return Self { rejected, valid: Some((source, read, services)) };
                 }
                 Err(errors) => rejected.push((source, errors.in_file(source).to_string())),
             }
         }
-        rejected.extend(missing.map(|missing| (MODULE, missing)));
         Self { rejected, valid: None }
     }
 
