@@ -88,7 +88,7 @@ impl Arrivals {
         if !self.poisson {
             self.gaps += 1.0;
         }
-        Some(self.from + offset).filter(|at| *at < self.until)
+        Some(self.from.saturating_add(offset)).filter(|at| *at < self.until)
     }
 }
 

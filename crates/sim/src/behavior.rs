@@ -127,7 +127,10 @@ impl Response {
                 let seconds = self.latency.as_secs_f64() + deviation.as_secs_f64() * normal(rng);
                 Duration::try_from_secs_f64(seconds).unwrap_or_default()
             }
-            Distribution::Exponential => self.latency.mul_f64(exponential(rng)),
+            Distribution::Exponential => {
+                let seconds = self.latency.as_secs_f64() * exponential(rng);
+                Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
+            }
         }
     }
 }

@@ -113,7 +113,7 @@ impl Fleet {
         while at < client.until {
             Rc::clone(&self).request(self.next_number(), at, client.request.clone()).await;
             // A reply may take no time.
-            at = (self.clock.elapsed() + client.pause).max(at + Duration::from_millis(1));
+            at = self.clock.elapsed().saturating_add(client.pause).max(at + Duration::from_millis(1));
         }
     }
 

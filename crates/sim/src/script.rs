@@ -90,7 +90,7 @@ impl Scripted {
     fn wake_up(&self, behavior: &Behavior, now: Duration) -> Duration {
         let Some((idle, delay)) = behavior.wake_up_times() else { return Duration::ZERO };
         if now.saturating_sub(self.last_active.get()) > idle {
-            self.awake_at.set(now + delay);
+            self.awake_at.set(now.saturating_add(delay));
         }
         self.awake_at.get().saturating_sub(now)
     }
@@ -147,7 +147,7 @@ impl ScriptedClient {
     }
 
     pub(super) fn pause(&mut self, at: Duration, length: Duration, name: &str) {
-        self.scripted(name).pauses.insert(at, at + length);
+        self.scripted(name).pauses.insert(at, at.saturating_add(length));
     }
 
     pub(super) fn reset_connections(&mut self, at: Duration, name: &str) {
@@ -191,10 +191,10 @@ impl ScriptedClient {
                 server.completion(start, work) - start
             })
         } else {
-            server.completion(now, work + server.wake_up(&behavior, now)) - now
+            server.completion(now, work.saturating_add(server.wake_up(&behavior, now))) - now
         };
         if target != Target::Probe || behavior.wake_up_times().is_some() {
-            server.last_active.set(now + after);
+            server.last_active.set(now.saturating_add(after));
         }
         let reset = server.resets.range((Bound::Excluded(now), Bound::Unbounded)).next().map(|reset| *reset - now);
         match reset.filter(|reset| *reset < after || outcome.is_none()) {

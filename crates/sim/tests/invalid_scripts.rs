@@ -40,6 +40,24 @@ fn an_exchange_of_snapshots_without_a_period_is_an_error() {
 }
 
 #[test]
+fn times_without_end_do_not_overflow() {
+    let (second, forever) = (Duration::from_secs(1), Duration::MAX);
+    let late = Behavior::status(200).after(forever);
+    for behavior in [late, late.exponential(), late.normal(forever), late.serial(), late.wake_up(second / 10, forever)]
+    {
+        let mut sim = sim();
+        sim.client_timeout(forever);
+        sim.server(second, "a", behavior);
+        sim.pause(2 * second, forever, "b");
+        sim.arrivals(Arrivals::even(1.0));
+        sim.arrivals(Arrivals::poisson(1.0).from(forever));
+        sim.client(Client::new(second, forever));
+        let trace = sim.run(5 * second);
+        assert!(!trace.responses.is_empty() && trace.responses.len() < 10, "{trace}");
+    }
+}
+
+#[test]
 fn a_client_without_a_pause_ends_although_replies_take_no_time() {
     let service = Service::of("app.example", ["a.example"]).unwrap();
     let mut sim = Sim::new(service.configure(|service| service.maintenance = true).unwrap(), 1);
