@@ -1,14 +1,15 @@
 //! The header fields of hosts that have them as a map of the crate `http`.
 
-use http::header::{Entry, HeaderName, HeaderValue, InvalidHeaderName, InvalidHeaderValue};
+use http::header::{self, Entry, HeaderName, HeaderValue, InvalidHeaderName, InvalidHeaderValue};
 
-use super::headers::{HeaderFields, LOOP_HEADER, REQUEST_ID, SERVED_BY};
+use super::headers::{DRILL_HEADER, HeaderFields, LOOP_HEADER, REQUEST_ID, SERVED_BY, TRACE_HEADER};
 
 impl HeaderFields for http::HeaderMap {
     type Error = InvalidHeaderValue;
 
     fn get(&self, name: &str) -> Result<Option<String>, Self::Error> {
         let joined = |before: String, value: &HeaderValue| [&before, ", ", &to_string(value)].concat();
+        let Ok(name) = header_name(name) else { return Ok(None) };
         let mut values = self.get_all(name).iter();
         Ok(values.next().map(|first| values.fold(to_string(first), joined)))
     }
@@ -23,7 +24,7 @@ impl HeaderFields for http::HeaderMap {
 
     fn append(&mut self, name: &str, value: &str) -> Result<(), Self::Error> {
         let value = from_str(value)?;
-        if let Ok(name) = name.parse::<HeaderName>() {
+        if let Ok(name) = header_name(name) {
             self.append(name, value);
         }
         Ok(())
@@ -41,10 +42,11 @@ impl HeaderFields for http::HeaderMap {
     }
 
     fn rewrite(&mut self, name: &str, new: impl Fn(&str) -> Option<String>) -> Result<(), Self::Error> {
-        if !self.contains_key(name) {
+        let Ok(name) = header_name(name) else { return Ok(()) };
+        // An entry would reserve memory.
+        if !self.contains_key(&name) {
             return Ok(());
         }
-        let Ok(name) = name.parse::<HeaderName>() else { return Ok(()) };
         let Entry::Occupied(mut lines) = self.entry(name) else { return Ok(()) };
         for line in lines.iter_mut() {
             if let Some(new) = new(&to_string(line)) {
@@ -55,18 +57,32 @@ impl HeaderFields for http::HeaderMap {
     }
 }
 
-/// Returns a name. Those that the balancer sets on every message are not allocated.
+/// Returns a name. Those that are part of every message are neither parsed nor allocated.
 fn header_name(name: &str) -> Result<HeaderName, InvalidHeaderName> {
-    static SET: [HeaderName; 7] = [
-        HeaderName::from_static("x-forwarded-host"),
-        HeaderName::from_static("x-forwarded-proto"),
-        HeaderName::from_static("x-forwarded-for"),
-        HeaderName::from_static("x-real-ip"),
-        HeaderName::from_static(REQUEST_ID),
-        HeaderName::from_static(LOOP_HEADER),
-        HeaderName::from_static(SERVED_BY),
-    ];
-    SET.iter().find(|set| set.as_str() == name).map_or_else(|| name.parse(), |set| Ok(set.clone()))
+    Ok(match name {
+        "connection" => header::CONNECTION,
+        "content-length" => header::CONTENT_LENGTH,
+        "content-location" => header::CONTENT_LOCATION,
+        "destination" => const { HeaderName::from_static("destination") },
+        "host" => header::HOST,
+        "idempotency-key" => const { HeaderName::from_static("idempotency-key") },
+        "if" => const { HeaderName::from_static("if") },
+        "link" => header::LINK,
+        "location" => header::LOCATION,
+        "refresh" => header::REFRESH,
+        "set-cookie" => header::SET_COOKIE,
+        "transfer-encoding" => header::TRANSFER_ENCODING,
+        "x-forwarded-for" => const { HeaderName::from_static("x-forwarded-for") },
+        "x-forwarded-host" => const { HeaderName::from_static("x-forwarded-host") },
+        "x-forwarded-proto" => const { HeaderName::from_static("x-forwarded-proto") },
+        "x-real-ip" => const { HeaderName::from_static("x-real-ip") },
+        DRILL_HEADER => const { HeaderName::from_static(DRILL_HEADER) },
+        LOOP_HEADER => const { HeaderName::from_static(LOOP_HEADER) },
+        REQUEST_ID => const { HeaderName::from_static(REQUEST_ID) },
+        SERVED_BY => const { HeaderName::from_static(SERVED_BY) },
+        TRACE_HEADER => const { HeaderName::from_static(TRACE_HEADER) },
+        _ => return name.parse(),
+    })
 }
 
 fn to_string(value: &HeaderValue) -> String {
