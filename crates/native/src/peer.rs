@@ -9,7 +9,7 @@ use http::HeaderMap;
 use http::header::HeaderName;
 use ipnet::IpNet;
 use tunnel_balancer_core::RequestId;
-use tunnel_balancer_core::headers::{HeaderFields, canonical, is_client_address};
+use tunnel_balancer_core::headers::{HeaderFields, is_client_address, is_same_variable};
 
 /// The remote end of a connection.
 #[derive(Clone, Copy, Debug)]
@@ -59,7 +59,7 @@ impl TrustedProxies {
     /// Replaces the headers that name the client by the address in `client`.
     pub(crate) fn set_client_ip(&self, headers: &mut HeaderMap, client: &str) {
         // The removal cannot fail: no value is set.
-        let is_of_edge = |name: &str| EDGE_HEADERS.contains(&&*canonical(name));
+        let is_of_edge = |name: &str| EDGE_HEADERS.iter().any(|own| is_same_variable(name, own));
         let _ = headers.remove_if(|name| is_client_address(name) || is_of_edge(name));
         if let (Some(name), Ok(client)) = (&self.header, client.parse()) {
             headers.insert(name, client);

@@ -73,7 +73,9 @@ const CLIENT_ADDRESS_HEADERS: [&str; 13] = [
 /// Returns whether applications may take the value of a header for the address of the client. Hosts
 /// remove such headers of clients.
 pub fn is_client_address(name: &str) -> bool {
-    CLIENT_ADDRESS_HEADERS.contains(&&*canonical(name))
+    const FIRST_LETTERS: u32 = first_letters(&CLIENT_ADDRESS_HEADERS);
+
+    is_any_variable(name, &CLIENT_ADDRESS_HEADERS, FIRST_LETTERS)
 }
 
 /// Headers of framing and routing, which the host sets.
@@ -100,34 +102,58 @@ pub fn is_reserved(name: &str) -> bool {
 }
 
 /// Returns whether a client's header of this name is not passed on to a server. `is_secret` is
-/// whether a [`canonical`] name is that of a header that the service sets for one of its servers.
+/// whether the service sets a header of the [same](is_same_variable) name for one of its servers.
 ///
 /// Cloudflare sets some headers of its own, but only in one spelling.
 pub fn is_stripped(name: &str, is_secret: impl Fn(&str) -> bool) -> bool {
-    let canonical = canonical(name);
-    let is_of_edge = || canonical.starts_with("cf-") || canonical == "true-client-ip";
-    canonical.starts_with("x-forwarded-")
-        || STRIPPED_REQUEST_HEADERS.contains(&&*canonical)
-        || is_secret(&canonical)
-        || canonical != name && is_of_edge()
+    const FIRST_LETTERS: u32 = first_letters(&STRIPPED_REQUEST_HEADERS);
+
+    let begins_with = |prefix: &str| name.get(..prefix.len()).is_some_and(|start| is_same_variable(start, prefix));
+    let is_of_edge = || begins_with("cf-") || is_same_variable(name, "true-client-ip");
+    let is_other_spelling = || name.bytes().any(|byte| byte != b'-' && !byte.is_ascii_alphanumeric());
+    begins_with("x-forwarded-")
+        || is_any_variable(name, &STRIPPED_REQUEST_HEADERS, FIRST_LETTERS)
+        || is_secret(name)
+        || is_of_edge() && is_other_spelling()
 }
 
-/// Returns a name in lower case with hyphens in place of all special characters. Servers turn names
-/// into variables, and `X-Real-IP`, `X_Real_IP` and `X.Real.IP` into the same one.
-pub fn canonical(name: &str) -> Cow<'_, str> {
-    /// By byte: every header of a request is looked up.
-    #[expect(clippy::indexing_slicing, reason = "evaluated by the compiler")]
-    const IS_PLAIN: [bool; 256] = {
-        let (mut table, mut byte) = ([false; 256], 0_u8);
-        while byte < 128 {
-            table[byte as usize] = byte == b'-' || byte.is_ascii_alphanumeric();
-            byte += 1;
+/// Returns whether a name is the [same variable](is_same_variable) as one of `names`, whose
+/// [first letters](first_letters) rule out most others.
+fn is_any_variable(name: &str, names: &[&str], first_letters: u32) -> bool {
+    let has_first_letter = name.as_bytes().first().is_some_and(|first| first_letters & letter(*first) != 0);
+    has_first_letter && names.iter().any(|own| is_same_variable(name, own))
+}
+
+/// Returns the set of the first letters of names.
+const fn first_letters(mut names: &[&str]) -> u32 {
+    let mut letters = 0;
+    while let [name, others @ ..] = names {
+        if let [first, ..] = name.as_bytes() {
+            letters |= letter(*first);
         }
-        table
-    };
+        names = others;
+    }
+    letters
+}
+
+/// Returns the set of a letter.
+const fn letter(byte: u8) -> u32 {
+    1 << (byte % 32)
+}
+
+/// Returns whether two names in lower case differ only by special characters. Servers turn names
+/// into variables, and `X-Real-IP`, `X_Real_IP` and `X.Real.IP` into the same one.
+pub fn is_same_variable(one: &str, other: &str) -> bool {
+    let is_special = |byte: u8| !byte.is_ascii_alphanumeric();
+    let is_same = |(one, other): (u8, u8)| one == other || is_special(one) && is_special(other);
+    one.len() == other.len() && one.bytes().zip(other.bytes()).all(is_same)
+}
+
+/// Returns a name in lower case with hyphens in place of all special characters: the same one for
+/// all names of the [same variable](is_same_variable).
+pub fn canonical(name: &str) -> Cow<'_, str> {
     let is_special = |c: char| c != '-' && !c.is_ascii_alphanumeric();
-    let is_plain = |byte: u8| IS_PLAIN.get(usize::from(byte)).is_some_and(|is_plain| *is_plain);
-    if name.bytes().all(is_plain) { name.into() } else { name.replace(is_special, "-").into() }
+    if name.contains(is_special) { name.replace(is_special, "-").into() } else { name.into() }
 }
 
 /// Hop-by-hop headers (RFC 9110, section 7.6.1) and those of connections to a proxy. `Connection`
@@ -212,7 +238,8 @@ pub fn remove_hop_by_hop<H: HeaderFields>(fields: &mut H) -> Result<(), H::Error
 /// # Errors
 /// Those of the fields.
 pub fn has_unknown_coding<H: HeaderFields>(fields: &H) -> Result<bool, H::Error> {
-    let codings = fields.get("transfer-encoding")?.unwrap_or_default().to_ascii_lowercase();
+    let Some(codings) = fields.get("transfer-encoding")? else { return Ok(false) };
+    let codings = codings.to_ascii_lowercase();
     let mut codings = codings.split(',').map(str::trim).filter(|coding| !matches!(*coding, "" | "identity"));
     Ok(codings.next().is_some_and(|first| first != "chunked") || codings.next().is_some())
 }
@@ -287,7 +314,7 @@ mod tests {
 
     #[test]
     fn all_spellings_of_a_stripped_name_are_stripped() {
-        let is_stripped = |name| is_stripped(name, |name| name == "x-token");
+        let is_stripped = |name| is_stripped(name, |name| is_same_variable(name, "x-token"));
         for name in [
             "x-forwarded-user",
             "x_forwarded_for",

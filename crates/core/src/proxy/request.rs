@@ -121,16 +121,21 @@ impl ProxiedRequest {
     pub fn prepare_request<H: HeaderFields>(&self, fields: &mut H, server: &Server) -> Result<(), H::Error> {
         // The headers of all servers: a client must not send them, and each server has its own
         // secret.
-        let is_secret = |name: &str| self.service().server_header_names().any(|own| headers::canonical(own) == name);
-        fields.remove_if(|name| headers::is_stripped(name, is_secret))?;
-        fields.set("x-forwarded-host", &self.authority)?;
-        fields.set("x-forwarded-proto", &self.scheme)?;
-        if let Some(id) = &self.id {
-            fields.set(headers::REQUEST_ID, id.as_str())?;
-        }
-        if let Some(client_ip) = &self.client_ip {
-            fields.set("x-forwarded-for", client_ip)?;
-            fields.set("x-real-ip", client_ip)?;
+        let is_secret =
+            |name: &str| self.service().server_header_names().any(|own| headers::is_same_variable(own, name));
+        let client_ip = self.client_ip.as_deref();
+        let replaced = [
+            ("x-forwarded-host", Some(self.authority.as_str())),
+            ("x-forwarded-proto", Some(self.scheme.as_str())),
+            ("x-forwarded-for", client_ip),
+            ("x-real-ip", client_ip),
+            (headers::REQUEST_ID, self.id.as_ref().map(RequestId::as_str)),
+            (headers::LOOP_HEADER, Some("1")),
+        ];
+        let is_replaced = |name: &str| replaced.iter().any(|(own, value)| *own == name && value.is_some());
+        fields.remove_if(|name| headers::is_stripped(name, is_secret) && !is_replaced(name))?;
+        for (name, value) in replaced {
+            value.map_or(Ok(()), |value| fields.set(name, value))?;
         }
         let to_server = |url: &str| rewrite::destination(url, server, self.service(), &self.authority);
         fields.rewrite("destination", to_server)?;
@@ -147,8 +152,7 @@ impl ProxiedRequest {
             HostHeader::Public => fields.set("host", &self.authority)?,
             HostHeader::Name(name) => fields.set("host", name)?,
         }
-        server.headers.iter().try_for_each(|header| fields.set(&header.name, &header.value))?;
-        fields.set(headers::LOOP_HEADER, "1")
+        server.headers.iter().try_for_each(|header| fields.set(&header.name, &header.value))
     }
 
     /// Turns a server's header fields into those that the client gets, without hop-by-hop ones.
