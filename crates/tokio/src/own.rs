@@ -46,7 +46,8 @@ pub(crate) fn meta(service: &Service, method: &Method, uri: &Uri, headers: &Head
 /// Adds the headers of a server, and returns the URL of a request to it.
 pub(crate) fn prepare(service: &Service, server: &Server, uri: &Uri, headers: &mut HeaderMap) -> Result<Uri, Failure> {
     let target = server.url.target(service.server_path(path_and_query(uri)));
-    let uri = self::uri(&target).filter(|_| server.url.matches(&target)).ok_or(Failure::InvalidRequest)?;
+    let uri = Some(target).filter(|target| server.url.matches(target)).and_then(self::uri);
+    let uri = uri.ok_or(Failure::InvalidRequest)?;
     // The host of the URL is used instead.
     headers.remove(HOST);
     let host = match &server.host_header {
@@ -62,10 +63,11 @@ pub(crate) fn prepare(service: &Service, server: &Server, uri: &Uri, headers: &m
 }
 
 /// Returns the URI of a request to a server. One without a path is that of `OPTIONS *`.
-pub(crate) fn uri(target: &str) -> Option<Uri> {
-    let uri: Uri = target.parse().ok()?;
+pub(crate) fn uri(target: String) -> Option<Uri> {
     let (_, rest) = target.split_once("://")?;
-    if rest.contains('/') {
+    let has_path = rest.contains('/');
+    let uri = Uri::try_from(target).ok()?;
+    if has_path {
         return Some(uri);
     }
     let mut parts = uri.into_parts();

@@ -22,14 +22,14 @@ use crate::server_tls::{client_config, server_name};
 /// Connection pools for all servers with the same TLS settings.
 #[derive(Clone, Debug)]
 pub struct Transport {
-    /// Pools that use HTTP/2 if the server offers it. Their number only grows.
+    /// Pools that use HTTP/2 if the server offers it, which needs TLS. Their number only grows.
     pools: Arc<Mutex<Vec<Arc<Connections>>>>,
     slots: StreamSlots,
     /// The connector of these pools.
     any: Connector,
     /// The settings of these pools.
     settings: Builder,
-    /// The pool for HTTP/1.1: WebSockets, and requests with their own `Host`.
+    /// The pool for HTTP/1.1: requests without TLS, with their own `Host`, and WebSockets.
     http1: Connections,
 }
 
@@ -100,29 +100,22 @@ impl Transport {
     /// A request with its own `Host` is sent over HTTP/1.1: with HTTP/2, the host is that of the
     /// URL.
     pub async fn send(&self, request: Request<RequestBody>) -> Result<Response<Incoming>, Error> {
-        if request.headers().contains_key(HOST) {
+        if request.uri().scheme() != Some(&Scheme::HTTPS) || request.headers().contains_key(HOST) {
             return self.send_http1(request).await;
         }
-        let is_http2_offered = request.uri().scheme() == Some(&Scheme::HTTPS);
-        if is_http2_offered && request.body().is_replayable() {
+        if request.body().is_replayable() {
             for _ in 0..Self::RESENDS {
-                match self.send_once(request.clone(), true).await {
+                match self.send_once(request.clone()).await {
                     Err(error) if error::is_unprocessed(&error) => {}
                     sent => return sent,
                 }
             }
         }
-        self.send_once(request, is_http2_offered).await
+        self.send_once(request).await
     }
 
-    async fn send_once(
-        &self,
-        request: Request<RequestBody>,
-        is_http2_offered: bool,
-    ) -> Result<Response<Incoming>, Error> {
-        let Some(server) = request.uri().authority().filter(|_| is_http2_offered) else {
-            return connection_auth::send(&self.pool(0), request, || ()).await;
-        };
+    async fn send_once(&self, request: Request<RequestBody>) -> Result<Response<Incoming>, Error> {
+        let Some(server) = request.uri().authority() else { return self.send_http1(request).await };
         let mut slot = self.slots.take(server);
         slot.wait().await;
         let mut response = connection_auth::send(&self.pool(slot.pool), request, || slot.on_connected()).await?;

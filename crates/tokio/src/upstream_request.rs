@@ -91,7 +91,7 @@ impl UpstreamRequest {
     ) -> Self {
         // Belongs to the client's connection.
         extensions.remove::<OnUpgrade>();
-        // The host of the URL is used instead.
+        // The host of the server's URL is used instead.
         headers.remove(HOST);
         let length = http_body::Body::size_hint(&body).exact();
         if length.is_some() {
@@ -152,9 +152,14 @@ impl UpstreamRequest {
         *request.extensions_mut() = self.extensions.clone();
         *request.uri_mut() = match &self.source {
             Source::Client(proxied) => {
+                // With TLS, the server may offer HTTP/2, which has no such field.
+                if server.url.scheme() == "http" {
+                    let host = HeaderValue::from_str(server.url.authority()).map_err(|_| Failure::InvalidRequest)?;
+                    request.headers_mut().insert(HOST, host);
+                }
                 proxied.prepare_request(request.headers_mut(), server).map_err(|_| Failure::InvalidRequest)?;
                 let target = proxied.target(server).ok_or(Failure::InvalidRequest)?;
-                own::uri(&target).ok_or(Failure::InvalidRequest)?
+                own::uri(target).ok_or(Failure::InvalidRequest)?
             }
             Source::Program { pool, uri } => own::prepare(pool.service(), server, uri, request.headers_mut())?,
         };
