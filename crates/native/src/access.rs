@@ -118,7 +118,10 @@ impl ClientFields {
         fields.string("host", truncate(host.unwrap_or_default()));
         fields.string("path", truncate(request.uri().path()));
         if let Some(user_agent) = request.headers().get(http::header::USER_AGENT) {
-            fields.string("user_agent", truncate(&String::from_utf8_lossy(user_agent.as_bytes())));
+            match user_agent.to_str() {
+                Ok(text) => fields.string("user_agent", truncate(text)),
+                Err(_) => fields.string("user_agent", truncate(&String::from_utf8_lossy(user_agent.as_bytes()))),
+            }
         }
         Self { request_id: id.clone(), fields }
     }

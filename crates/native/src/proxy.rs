@@ -220,8 +220,8 @@ impl Proxy {
         let upgrade = sanitize(request.headers_mut(), version);
         self.trusted.set_client_ip(request.headers_mut(), &client_ip);
 
-        let path_and_query = request.uri().path_and_query().map_or("/", |path| path.as_str()).to_owned();
-        let matched = match services.route_parts(peer.scheme, &authority, &path_and_query, has_hop) {
+        let path_and_query = request.uri().path_and_query().map_or("/", |path| path.as_str());
+        let matched = match services.route_parts(peer.scheme, &authority, path_and_query, has_hop) {
             Ok(matched) => matched,
             Err(reply) => {
                 let context = context.with_similar_hosts(services.similar_hosts(&authority));

@@ -37,7 +37,9 @@ pub fn normalize_host(authority: &str) -> Option<String> {
     let (host, port) = authority.split_at_checked(port_at.unwrap_or(authority.len()))?;
     // Lower case first: `\u{130}` becomes two characters, the second of which is not allowed in a
     // host. A final sigma is `\u{3c3}`, as in IDNA, so this is not `str::to_lowercase`.
-    let host: String = host.strip_suffix('.').unwrap_or(host).chars().flat_map(char::to_lowercase).collect();
+    let host = host.strip_suffix('.').unwrap_or(host);
+    let host: String =
+        if host.is_ascii() { host.to_ascii_lowercase() } else { host.chars().flat_map(char::to_lowercase).collect() };
     let address = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
     let is_host = match address {
         Some(address) => address.bytes().all(|b| b.is_ascii_hexdigit() || matches!(b, b':' | b'.')),

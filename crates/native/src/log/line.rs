@@ -1,6 +1,6 @@
 //! One line of the log, as JSON or as text.
 
-use std::fmt::{Display, Write as _};
+use std::fmt::Write as _;
 use std::time::SystemTime;
 
 use tunnel_balancer_core::escape_invisible;
@@ -65,12 +65,14 @@ impl Line {
 
     /// Adds a number.
     pub(crate) fn number(&mut self, name: &str, value: u64) {
-        self.raw(name, value);
+        self.name(name);
+        self.text += itoa::Buffer::new().format(value);
     }
 
     /// Adds a boolean.
     pub(crate) fn flag(&mut self, name: &str, value: bool) {
-        self.raw(name, value);
+        self.name(name);
+        self.text += if value { "true" } else { "false" };
     }
 
     /// Returns the line without a line break.
@@ -79,11 +81,6 @@ impl Line {
             self.text.push('}');
         }
         self.text
-    }
-
-    fn raw(&mut self, name: &str, value: impl Display) {
-        self.name(name);
-        let _ = write!(self.text, "{value}");
     }
 
     fn name(&mut self, name: &str) {
