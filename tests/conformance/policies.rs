@@ -5,6 +5,7 @@ use tunnel_balancer_tests::{Bench, FaultyServer, Gate, Reply, Request, Response,
 cases![
     round_robin_rotates,
     hash_keeps_a_key_on_its_server,
+    hash_on_the_host_distributes_the_hosts_of_a_wildcard,
     an_empty_hash_key_falls_back_to_the_client_address,
     drained_server_gets_no_new_clients,
     backup_is_used_only_without_other_servers,
@@ -50,6 +51,20 @@ async fn hash_keeps_a_key_on_its_server(bench: Bench) {
     }
     let used = [&a, &b, &c].iter().filter(|server| server.hits() > 0).count();
     assert!(used > 1, "all eight keys are on one server");
+}
+
+async fn hash_on_the_host_distributes_the_hosts_of_a_wildcard(bench: Bench) {
+    let [a, b, c] = bench.servers(["a", "b", "c"]).await;
+    let service = Service::of([&a, &b, &c]).host("*.example.com").with("policy: { hash: { header: Host } }");
+    let app = bench.start(service).await;
+    let mut used = std::collections::BTreeSet::new();
+    for name in ["ann", "bob", "cyd", "dan", "eve", "fay", "gus", "hal"] {
+        let served_by = async |host: String| app.send(Request::get("/").host(&host)).await.served_by().to_owned();
+        let first = served_by(format!("{name}.example.com")).await;
+        assert_eq!(served_by(format!("{}.example.com", name.to_uppercase())).await, first, "{name}");
+        used.insert(first);
+    }
+    assert!(used.len() > 1, "all eight hosts are on one server");
 }
 
 /// An empty key for all clients would select one server for all of them.

@@ -224,7 +224,7 @@ fn set_unread_headers(services: &[Service]) {
     glue::set_unread(&of_requests, &of_responses);
 }
 
-/// Returns the ASCII form of an internationalised hostname. The runtime has the tables for it.
+/// Returns the ASCII form of an international hostname. The runtime has the tables for it.
 fn domain_to_ascii(name: &str) -> Option<String> {
     let url = web_sys::Url::new(&format!("https://{name}")).ok()?;
     Some(url.hostname())

@@ -93,7 +93,13 @@ impl ProxiedRequest {
     ) -> Result<RequestMeta, H::Error> {
         let hash_key = match &self.service().policy {
             Policy::Hash(on) => {
-                let header = |name: &str| fields.get(name).ok().flatten().map(Into::into);
+                let header = |name: &str| {
+                    // HTTP/2 has no such field, and hosts may have removed it.
+                    if name.eq_ignore_ascii_case("host") {
+                        return Some(self.authority.to_ascii_lowercase().into());
+                    }
+                    fields.get(name).ok().flatten().map(Into::into)
+                };
                 on.key(header, &self.path_and_query, self.client_ip.as_deref())
             }
             _ => 0,
