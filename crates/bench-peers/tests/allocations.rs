@@ -4,7 +4,14 @@ use tunnel_balancer_bench_peers::{Case, Ours, Policy, Selector, pingora};
 
 const SELECTIONS: u64 = 1000;
 
+/// Selections after which all servers have responded. A server allocates its counters by minute
+/// once, when it gets its first request.
+const WARM_UP: u64 = 50_000;
+
 fn allocations(mut selector: Selector) -> u64 {
+    for _ in 0..WARM_UP {
+        assert!(selector());
+    }
     let counted = allocation_counter::measure(|| {
         for _ in 0..SELECTIONS {
             assert!(selector());
