@@ -49,4 +49,4 @@ pub use push::{Inbox, MAX_PUSH_BYTES, PUSH_PATH, Push, PushError, SIGNATURE_HEAD
 pub use read_budget::ReadBudget;
 pub use sharing::HealthSharing;
 pub use summary::{Summary, SummaryCollector};
-pub use sync_schedule::{Sync, SyncSchedule};
+pub use sync_schedule::{SyncKind, SyncSchedule};

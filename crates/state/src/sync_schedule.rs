@@ -2,7 +2,7 @@
 
 /// What to exchange with the store now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sync {
+pub enum SyncKind {
     /// Read the document.
     Read,
     /// Write what changed here, and read the document.
@@ -47,7 +47,7 @@ impl SyncSchedule {
 
     /// Returns the next exchange and the time in milliseconds until it starts, if none is under
     /// way. Only a change is waited for. Report the end with [`finish`](Self::finish).
-    pub const fn start(&mut self, now: u64) -> Option<(Sync, u64)> {
+    pub const fn start(&mut self, now: u64) -> Option<(SyncKind, u64)> {
         // A time far in the future is one of a clock that was set back.
         let is_running = now < self.running_until && self.running_until - now <= 2 * Self::LEASE_MS;
         let is_early = now < self.next_at && self.next_at - now <= Self::MAX_BACKOFF_MS;
@@ -56,11 +56,11 @@ impl SyncSchedule {
             return None;
         }
         self.running_until = now + wait + Self::LEASE_MS;
-        Some((if self.has_changes { Sync::Report } else { Sync::Read }, wait))
+        Some((if self.has_changes { SyncKind::Report } else { SyncKind::Read }, wait))
     }
 
     /// Returns the exchange that is needed after one that ended: for changes since it began.
-    pub const fn start_again(&mut self, now: u64) -> Option<(Sync, u64)> {
+    pub const fn start_again(&mut self, now: u64) -> Option<(SyncKind, u64)> {
         if self.has_changes { self.start(now) } else { None }
     }
 
@@ -70,14 +70,14 @@ impl SyncSchedule {
     }
 
     /// Records the end of an exchange.
-    pub fn finish(&mut self, sync: Sync, succeeded: bool, now: u64) {
+    pub fn finish(&mut self, sync: SyncKind, succeeded: bool, now: u64) {
         self.running_until = 0;
         let pause = if succeeded {
             self.failures = 0;
             if self.has_changes { Self::MIN_INTERVAL_MS } else { self.interval }
         } else {
             self.failures = self.failures.saturating_add(1);
-            self.has_changes |= sync == Sync::Report;
+            self.has_changes |= sync == SyncKind::Report;
             let doubled = Self::MIN_INTERVAL_MS.saturating_mul(1 << self.failures.min(6));
             doubled.max(self.interval).min(Self::MAX_BACKOFF_MS)
         };
@@ -94,13 +94,13 @@ mod tests {
     #[test]
     fn the_document_is_read_once_per_interval() {
         let mut schedule = SyncSchedule::new(5_000);
-        assert_eq!(schedule.start(START), Some((Sync::Read, 0)));
+        assert_eq!(schedule.start(START), Some((SyncKind::Read, 0)));
         assert_eq!(schedule.start(START + 9_999), None, "one is under way");
-        schedule.finish(Sync::Read, true, START + 50);
+        schedule.finish(SyncKind::Read, true, START + 50);
         assert_eq!(schedule.start_again(START + 50), None);
         assert_eq!(schedule.start(START + 5_049), None);
-        assert_eq!(schedule.start(START + 5_050), Some((Sync::Read, 0)));
-        assert_eq!(schedule.start(START + 15_050), Some((Sync::Read, 0)), "the last one was lost");
+        assert_eq!(schedule.start(START + 5_050), Some((SyncKind::Read, 0)));
+        assert_eq!(schedule.start(START + 15_050), Some((SyncKind::Read, 0)), "the last one was lost");
     }
 
     #[test]
@@ -108,18 +108,18 @@ mod tests {
         let mut schedule = SyncSchedule::new(5_000);
         schedule.start(START);
         schedule.on_change();
-        schedule.finish(Sync::Read, true, START);
-        assert_eq!(schedule.start_again(START), Some((Sync::Report, 1_000)), "it came after the read");
+        schedule.finish(SyncKind::Read, true, START);
+        assert_eq!(schedule.start_again(START), Some((SyncKind::Report, 1_000)), "it came after the read");
         schedule.on_export();
-        schedule.finish(Sync::Report, true, START + 1_000);
+        schedule.finish(SyncKind::Report, true, START + 1_000);
         assert_eq!(schedule.start_again(START + 1_000), None);
         schedule.on_change();
-        assert_eq!(schedule.start(START + 1_400), Some((Sync::Report, 600)));
+        assert_eq!(schedule.start(START + 1_400), Some((SyncKind::Report, 600)));
         assert_eq!(schedule.start(START + 1_500), None, "one is under way");
         schedule.on_export();
         schedule.on_change();
-        schedule.finish(Sync::Report, true, START + 2_000);
-        assert_eq!(schedule.start_again(START + 2_000), Some((Sync::Report, 1_000)), "a change after the export");
+        schedule.finish(SyncKind::Report, true, START + 2_000);
+        assert_eq!(schedule.start_again(START + 2_000), Some((SyncKind::Report, 1_000)), "a change after the export");
     }
 
     #[test]
@@ -128,26 +128,26 @@ mod tests {
         schedule.on_change();
         let mut now = START;
         for pause in [2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000] {
-            assert_eq!(schedule.start(now), Some((Sync::Report, 0)));
+            assert_eq!(schedule.start(now), Some((SyncKind::Report, 0)));
             schedule.on_export();
-            schedule.finish(Sync::Report, false, now);
+            schedule.finish(SyncKind::Report, false, now);
             schedule.on_change();
-            let expected = Some((Sync::Report, pause)).filter(|_| pause <= 10_000);
+            let expected = Some((SyncKind::Report, pause)).filter(|_| pause <= 10_000);
             assert_eq!(schedule.clone().start(now), expected, "{pause}");
             now += pause;
         }
         schedule.start(now);
         schedule.on_export();
-        schedule.finish(Sync::Report, true, now);
-        assert_eq!(schedule.start(now + 2_000), Some((Sync::Read, 0)));
+        schedule.finish(SyncKind::Report, true, now);
+        assert_eq!(schedule.start(now + 2_000), Some((SyncKind::Read, 0)));
     }
 
     #[test]
     fn a_clock_that_was_set_back_does_not_end_the_exchange() {
         let mut schedule = SyncSchedule::new(2_000);
         schedule.start(START);
-        assert_eq!(schedule.start(START - 500_000), Some((Sync::Read, 0)));
-        schedule.finish(Sync::Read, true, START);
-        assert_eq!(schedule.start(START - 500_000), Some((Sync::Read, 0)));
+        assert_eq!(schedule.start(START - 500_000), Some((SyncKind::Read, 0)));
+        schedule.finish(SyncKind::Read, true, START);
+        assert_eq!(schedule.start(START - 500_000), Some((SyncKind::Read, 0)));
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures_util::future::{Either, select};
 use tunnel_balancer_core::Clock;
 use tunnel_balancer_state::json::from_str;
-use tunnel_balancer_state::{HealthSharing, SharedState, Sync, SyncSchedule};
+use tunnel_balancer_state::{HealthSharing, SharedState, SyncKind, SyncSchedule};
 use tunnel_balancer_status::Sharing;
 use worker::Env;
 
@@ -84,7 +84,7 @@ pub(crate) fn exchange(loaded: &'static Loaded, env: &Env, invocation: &Invocati
 }
 
 /// Returns the next exchange, and the time in milliseconds until it starts.
-fn next(loaded: &Loaded) -> Option<(Sync, u64)> {
+fn next(loaded: &Loaded) -> Option<(SyncKind, u64)> {
     let interval = match loaded.sharing {
         HealthSharing::Isolate => return None,
         HealthSharing::Kv => Kv::CACHE_TTL,
@@ -102,7 +102,7 @@ fn next(loaded: &Loaded) -> Option<(Sync, u64)> {
 }
 
 /// Makes an exchange, and records its result.
-async fn run(timeout: Duration, sync: Sync, loaded: &Loaded, env: &Env) {
+async fn run(timeout: Duration, sync: SyncKind, loaded: &Loaded, env: &Env) {
     let result = within(timeout, exchange_once(sync, loaded, env)).await;
     if let Err(error) = &result {
         log::sharing_failed(&error.to_string());
@@ -127,23 +127,23 @@ pub(crate) async fn within<T>(timeout: Duration, future: impl Future<Output = Re
 }
 
 /// Exchanges facts with the store of the configuration.
-async fn exchange_once(sync: Sync, loaded: &Loaded, env: &Env) -> Result<()> {
+async fn exchange_once(sync: SyncKind, loaded: &Loaded, env: &Env) -> Result<()> {
     match loaded.sharing {
         HealthSharing::Colo => exchange_with(&Colo, sync, loaded).await,
         HealthSharing::DurableObject => exchange_with(&Monitor::new(env), sync, loaded).await,
         HealthSharing::Kv => exchange_with(&Kv::new(env), sync, loaded).await,
         // The messages of the monitor are stored where there is a binding.
         _ if Kv::is_bound(env) => exchange_with(&Kv::new(env), sync, loaded).await,
-        _ => exchange_with(&Colo, Sync::Read, loaded).await,
+        _ => exchange_with(&Colo, SyncKind::Read, loaded).await,
     }
 }
 
 /// Reads the document and merges it. Writes what the isolate knows if it has to report.
-async fn exchange_with<S: Store>(store: &S, sync: Sync, loaded: &Loaded) -> Result<()> {
+async fn exchange_with<S: Store>(store: &S, sync: SyncKind, loaded: &Loaded) -> Result<()> {
     if let Some(document) = store.read().await? {
         merge(&document, S::MAX_AGE, loaded)?;
     }
-    if sync == Sync::Report {
+    if sync == SyncKind::Report {
         let facts = export(loaded)?;
         if let Some(document) = store.report(facts).await? {
             merge(&document, S::MAX_AGE, loaded)?;
