@@ -117,7 +117,8 @@ impl Balancer {
     /// host of its URI are ignored.
     ///
     /// A body up to [`max_buffered_body`](tunnel_balancer_core::RetrySettings::max_buffered_body)
-    /// is buffered, so that it can be sent again.
+    /// is buffered, so that it can be sent again. An upgrade to another protocol, such as
+    /// WebSocket, is not supported: [`Proxy`](crate::Proxy) relays those of its clients.
     ///
     /// # Errors
     /// If no server responded, with the attempts.
