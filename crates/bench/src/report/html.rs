@@ -83,5 +83,5 @@ i { display: inline-block; width: .7em; height: .7em; margin-right: .4em; backgr
 svg { width: 100%; margin: .8rem 0; font-size: 11px } svg text { fill: currentColor } rect { fill: var(--c) }
 path { stroke: currentColor; fill: none } .missed { color: light-dark(#a30, #f96) }
 .s0 { --c: #2a6fdb } .s1 { --c: #d98a1f } .s2 { --c: #4b9a5f } .s3 { --c: #a05bb5 } .s4 { --c: #c44 }
-.s5 { --c: #6b7a8f } .s6 { --c: #23a3a3 } .s7 { --c: #9b8b3c } .s8 { --c: #c46ba0 }
+.s5 { --c: #6b7a8f } .s6 { --c: #23a3a3 } .s7 { --c: #9b8b3c } .s8 { --c: #c46ba0 } .s9 { --c: #3d4a5c }
 ";
