@@ -214,7 +214,7 @@ mod tests {
         let config = Path::new("wrangler.toml");
         // `sh -c` has the options of wrangler as further arguments.
         let wrangler = Wrangler::find(Some(Path::new("sh")), config, None).unwrap();
-        let before = vec!["-c".into(), "sleep 1000".into()];
+        let before = vec!["-c".into(), "exec sleep 1000".into()];
         let hung = Wrangler { before, limit: Duration::ZERO, ..wrangler };
         let expected = "error: `wrangler secret list` did not end within 0 s\n  hint: run `npx wrangler secret list`, \
             which shows the cause";
