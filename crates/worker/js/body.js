@@ -81,7 +81,7 @@ async function prefix(reader, limit) {
     if (done) break;
     chunks.push(value.subarray(0, limit - size));
   }
-  if (reader) stop(reader);
+  stop(reader);
   return joined(chunks);
 }
 

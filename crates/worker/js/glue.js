@@ -186,7 +186,7 @@ let undelivered = [];
 export function beginRehearsal() {
   undelivered = [];
   io = {
-    fetch: () => ({ then: (receive) => undelivered.push(receive) }),
+    fetch: () => ({ then: (deliver) => undelivered.push(deliver) }),
     setTimeout: () => 0,
     clearTimeout() {},
     console: { error() {}, warn() {}, log() {} },
