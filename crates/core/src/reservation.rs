@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::StatusCode;
+
 use crate::attempt::{Attempt, AttemptResult};
-use crate::classify::Failure;
+use crate::classify::{Failure, Outcome};
 use crate::exchange::{Exchange, Finish, Step, Wait};
 use crate::local_reply::LocalReply;
 use crate::pool::Pool;
@@ -20,13 +22,13 @@ use crate::time::Timestamp;
 ///
 /// 1. To learn where a request goes, call [`select`](Self::select).
 /// 2. When an attempt ends, for whatever reason, call [`report`](Self::report). A second report of
-///    the same attempt changes nothing. If it returns `true`, call `select` again. Otherwise
-///    respond: with the response that was reported, or with [`reply`](Self::reply).
+///    the same attempt changes nothing and returns the same. If it returns `true`, call `select`
+///    again. Otherwise respond: with the response that was reported, or with
+///    [`reply`](Self::reply).
 /// 3. When a timer of the host fires while a response is awaited, call [`check`](Self::check). If
 ///    it returns a failure, abort the attempt and report that. A timer of some 250 ms finds a hung
 ///    server as early as [`forward`](crate::forward()) does. A host with one timer for an attempt
-///    sets it to [`response_timeout`](Self::response_timeout), and reports what `check` returns, or
-///    else [`Failure::Timeout`].
+///    sets it to [`response_timeout`](Self::response_timeout), and reports [`Failure::Timeout`].
 /// 4. Start the probes that are due ([`PoolState::next_probe`](crate::PoolState::next_probe)) after
 ///    each of these calls, or in the background, as `keep_probing` of `tunnel-balancer-tokio` does.
 ///
@@ -39,7 +41,7 @@ use crate::time::Timestamp;
 /// let mut request = Reservation::new(pool, RequestMeta::new(http::Method::GET));
 /// assert_eq!(request.select(now).map(|server| server.name.as_str()), Ok("a"));
 /// assert!(request.report(Outcome::Failed(Failure::Connect), now), "another server is to be tried");
-/// assert!(!request.report(Outcome::Failed(Failure::Connect), now), "the same report again");
+/// assert!(request.report(Outcome::Failed(Failure::Connect), now), "the same report again");
 /// assert_eq!(request.select(now).map(|server| server.name.as_str()), Ok("b"));
 /// assert!(!request.report(Outcome::Status(http::StatusCode::OK), now));
 /// assert_eq!(request.reply(), None, "the client gets the response");
@@ -105,12 +107,26 @@ impl Reservation {
 
     /// Reports how the attempt in flight ended. Returns whether another server is to be tried.
     /// Without an attempt in flight, nothing changes.
+    ///
+    /// An interim response (a status below 200, except 101) is not the end of an attempt, and
+    /// changes nothing. A [`Failure::Timeout`] of a server that was found to be hung counts as
+    /// [`Failure::Unresponsive`].
     pub fn report(&mut self, result: impl Into<AttemptResult>, now: Timestamp) -> bool {
         self.last = now;
+        let mut result = result.into();
         let State::Started { exchange, next, in_flight, finish } = &mut self.state else { return false };
-        let Some(attempt) = in_flight.take() else { return false };
-        let step = self.pool.update(|state| exchange.report(state, attempt, result, now));
-        (*next, *finish) = split(step);
+        let is_interim = matches!(result.outcome, Outcome::Status(status) if is_interim(status));
+        if !is_interim && let Some(mut attempt) = in_flight.take() {
+            let step = self.pool.update(|state| {
+                if result.outcome == Outcome::Failed(Failure::Timeout)
+                    && let Wait::GiveUp(failure) = exchange.wait(state, &mut attempt, true, now)
+                {
+                    result.outcome = Outcome::Failed(failure);
+                }
+                exchange.report(state, attempt, result, now)
+            });
+            (*next, *finish) = split(step);
+        }
         next.is_some()
     }
 
@@ -158,6 +174,10 @@ impl Drop for Reservation {
             exchange.abandon(state, self.last);
         });
     }
+}
+
+fn is_interim(status: StatusCode) -> bool {
+    status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS
 }
 
 /// Returns the next attempt, or the end. An exchange that never waits has no other step.

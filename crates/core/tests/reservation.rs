@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use http::{Method, StatusCode};
 use tunnel_balancer_core::{
-    Body, EjectionState, Failure, Finish, LocalReply, Outcome, Pool, RequestMeta, Reservation, ServerId, Service,
-    Timestamp,
+    Body, EjectionState, Failure, Finish, LocalReply, Outcome, Pool, Reason, RequestMeta, Reservation, ServerId,
+    Service, Timestamp,
 };
 
 const CONNECT: Outcome = Outcome::Failed(Failure::Connect);
@@ -38,13 +38,24 @@ fn an_attempt_is_reported_once() {
 }
 
 #[test]
+fn an_interim_response_is_not_the_end_of_an_attempt() {
+    for (code, is_interim) in [(100, true), (103, true), (101, false), (200, false)] {
+        let mut request = Reservation::new(pool(), RequestMeta { upgrade: true, ..RequestMeta::new(Method::GET) });
+        assert_eq!(selected(&mut request, at(0)).as_deref(), Ok("a"));
+        assert!(!request.report(Outcome::Status(StatusCode::from_u16(code).unwrap()), at(0)));
+        assert_eq!(request.report(CONNECT, at(0)), is_interim, "{code}");
+    }
+}
+
+#[test]
 fn a_request_without_a_server_has_a_reply() {
     let mut request = Reservation::new(pool(), RequestMeta::new(Method::POST));
     assert_eq!(request.reply(), None);
     for name in ["a", "b"] {
         assert_eq!(selected(&mut request, at(0)).as_deref(), Ok(name));
-        assert_eq!(request.report(CONNECT, at(0)), name == "a");
-        assert!(!request.report(CONNECT, at(0)), "a second report, before the next selection");
+        for report in ["the first", "a second, before the next selection"] {
+            assert_eq!(request.report(CONNECT, at(0)), name == "a", "{report}");
+        }
     }
     assert!(matches!(request.reply(), Some(LocalReply::Unavailable { .. })));
     assert_eq!(selected(&mut request, at(0)).err(), request.reply().map(Finish::LocalReply));
@@ -155,7 +166,10 @@ fn the_headers_of_a_request_show_whether_it_can_be_sent_again() {
 fn a_hung_server_is_found_on_the_timers_of_the_host() {
     let pool = pool();
     let mut request = Reservation::new(Arc::clone(&pool), RequestMeta::new(Method::GET));
-    assert_eq!(selected(&mut request, at(1_000)).as_deref(), Ok("a"));
+    let mut with_one_timer = Reservation::new(Arc::clone(&pool), RequestMeta::new(Method::GET));
+    for request in [&mut request, &mut with_one_timer] {
+        assert_eq!(selected(request, at(1_000)).as_deref(), Ok("a"));
+    }
     // The probes of the first server end after 5 s without a response, and those of the other pass.
     let mut probes = Vec::new();
     let given_up = (1_000..20_000).step_by(250).find_map(|millis| {
@@ -176,4 +190,9 @@ fn a_hung_server_is_found_on_the_timers_of_the_host() {
     assert!(millis <= 10_000, "{millis}");
     assert!(request.report(Outcome::Failed(failure), at(millis)));
     assert_eq!(selected(&mut request, at(millis)).as_deref(), Ok("b"));
+
+    assert!(with_one_timer.report(Outcome::Failed(Failure::Timeout), at(millis)));
+    let status = pool.update(|state| state.status(at(millis)));
+    let reason = status.servers[0].last_failure.as_ref().map(|failure| failure.reason);
+    assert_eq!(reason, Some(Reason::Unresponsive));
 }
