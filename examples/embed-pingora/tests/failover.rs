@@ -67,6 +67,36 @@ async fn clients_notice_no_killed_server() -> Result<(), Box<dyn Error>> {
 }
 
 #[tokio::test]
+async fn uploads_that_clients_abort_are_no_failures_of_a_server() -> Result<(), Box<dyn Error>> {
+    let (a, b) = (Server::start("a").await, Server::start("b").await);
+    let proxy = Proxy::start(&[a.url(), b.url()]).await;
+    for _ in 0..10 {
+        let mut stream = TcpStream::connect(("127.0.0.1", proxy.port)).await?;
+        stream.write_all(b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nhalf").await?;
+        stream.shutdown().await?;
+        stream.read_to_end(&mut Vec::new()).await?;
+    }
+    assert_eq!(proxy.send("POST", "order").await?, served("a: POST /x \"order\""));
+    Ok(())
+}
+
+#[tokio::test]
+async fn requests_leave_a_server_that_accepts_no_connection() -> Result<(), Box<dyn Error>> {
+    let full = tokio::net::TcpSocket::new_v4()?;
+    full.bind("127.0.0.1:0".parse()?)?;
+    let full = full.listen(1)?;
+    let address = full.local_addr()?;
+    // Linux accepts one connection more than the backlog, and drops the packets of others.
+    let _queued = [TcpStream::connect(address).await?, TcpStream::connect(address).await?];
+    let b = Server::start("b").await;
+    let proxy = Proxy::start(&[format!("http://{address}"), b.url()]).await;
+    for method in ["POST", "GET"] {
+        assert_eq!(proxy.send(method, "").await?, served(&format!("b: {method} /x \"\"")));
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn reads_leave_a_server_that_hangs() -> Result<(), Box<dyn Error>> {
     // Connections are accepted by the system, and nothing responds.
     let hung = TcpListener::bind("127.0.0.1:0")?;
