@@ -10,6 +10,7 @@ pub(crate) enum Step {
     Unit,
     WasmImports,
     Doc,
+    Features,
     PublicApi,
     Package,
     Conformance,
@@ -28,7 +29,7 @@ pub(crate) enum Step {
 
 impl Step {
     /// All steps, in order.
-    pub(crate) const ALL: [Self; 21] = [
+    pub(crate) const ALL: [Self; 22] = [
         Self::Fmt,
         Self::Words,
         Self::Clippy,
@@ -36,6 +37,7 @@ impl Step {
         Self::Unit,
         Self::WasmImports,
         Self::Doc,
+        Self::Features,
         Self::PublicApi,
         Self::Package,
         Self::Conformance,
@@ -91,6 +93,7 @@ impl Step {
             Self::Unit => ("unit", "unit tests and documentation examples, all features"),
             Self::WasmImports => ("wasm-imports", "the core, compiled to wasm, imports nothing"),
             Self::Doc => ("doc", "the documentation builds without a warning"),
+            Self::Features => ("features", "the libraries build with each selection of their features"),
             Self::PublicApi => ("public-api", "the public interface of the libraries is the one that was accepted"),
             Self::Package => ("package", "the libraries can be packed, and build from their packed files"),
             Self::Conformance => ("conformance", "the tests of the built Worker and the built proxy, on real sockets"),

@@ -10,8 +10,8 @@ use crate::setup;
 use crate::step::Step;
 use crate::workspace::Workspace;
 use crate::{
-    applications, bench, deny, package, packages, platforms, public_api, release, repeat, site, wasm_imports, words,
-    worker,
+    applications, bench, deny, features, package, packages, platforms, public_api, release, repeat, site, wasm_imports,
+    words, worker,
 };
 
 /// What a step that passed has to report at the end: a part that could not be checked, or tests
@@ -55,6 +55,7 @@ fn perform(workspace: &Workspace, step: Step, filter: &[String], is_built: bool)
         }
         Step::WasmImports => wasm_imports::check(workspace),
         Step::Doc => run(cargo(&["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-Dwarnings")),
+        Step::Features => features::check(workspace),
         Step::PublicApi => public_api::check(workspace),
         Step::Package => package::check(workspace),
         Step::Conformance => {

@@ -86,8 +86,7 @@ fn build(workspace: &Workspace, target: &Target) -> Result<PathBuf, Failure> {
     cargo.args(["--target", target.triple()]);
     target.apply(&mut cargo, workspace.root());
     run(&mut cargo)?;
-    let directory = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace.root().join("target"), PathBuf::from);
-    let program = directory.join(target.triple()).join("dist").join(target.file_name(PROGRAM));
+    let program = workspace.cargo_target().join(target.triple()).join("dist").join(target.file_name(PROGRAM));
     target.check_static(&program)?;
     Ok(program)
 }
