@@ -187,6 +187,9 @@ pub enum ServerUrlError {
     /// No `//` after the `:` of the scheme.
     #[error("not a hostname or URL: expected `://` after the scheme")]
     Separator,
+    /// A comma in the host, as between several addresses.
+    #[error("a comma in the address: each server is an item of its own")]
+    List,
     /// No host.
     #[error("not a hostname or URL: empty host")]
     NoHost,

@@ -20,7 +20,7 @@ pub(super) fn parse(
     let text = text.trim().replace(['\t', '\n', '\r'], "");
     let text = if text.contains(ServerUrl::SEPARATOR) {
         text
-    } else if text.contains(":/") || text.contains(":\\") {
+    } else if text.contains(":/") || text.contains(":\\") || is_cut(&text) {
         return Err(ServerUrlError::Separator);
     } else {
         format!("https://{text}")
@@ -36,6 +36,9 @@ pub(super) fn parse(
     }
     if authority.contains('@') {
         return Err(ServerUrlError::Credentials);
+    }
+    if authority.contains(',') {
+        return Err(ServerUrlError::List);
     }
     if let Ok(address) = authority.parse() {
         return Err(ServerUrlError::Ipv6Brackets(address));
@@ -55,6 +58,12 @@ pub(super) fn parse(
         scheme_len: scheme.len(),
         authority_len: authority.len(),
     })
+}
+
+/// Returns whether a URL without `://` would be a server on the host `http` or `https`.
+fn is_cut(text: &str) -> bool {
+    let rest = text.strip_prefix("https").or_else(|| text.strip_prefix("http"));
+    rest.is_some_and(|rest| rest == ":" || rest.starts_with("//"))
 }
 
 fn scheme(text: &str) -> Result<String, ServerUrlError> {
@@ -205,6 +214,8 @@ mod tests {
             ("http://\\\\a.example:443\\base\\", "http://a.example:443/base"),
             ("https://a.example:0443", "https://a.example"),
             ("https:///a.example:", "https://a.example"),
+            ("http:8080", "https://http:8080"),
+            ("a.example/b,c", "https://a.example/b,c"),
             ("https:/\n/a.example", "https://a.example"),
             ("a.example:8443/A/./b/../%2E%2e/c//", "https://a.example:8443/c"),
             ("a.example/\u{fc} \"%7e{", "https://a.example/%C3%BC%20%22%7e%7B"),
@@ -258,6 +269,10 @@ mod tests {
             ("a/b://c", E::NoScheme),
             ("1a://b", E::NoScheme),
             ("http:/a", E::Separator),
+            ("http:", E::Separator),
+            ("https//a", E::Separator),
+            ("a.example,b.example", E::List),
+            ("https://a.example,https://b.example", E::List),
             ("::1", E::Ipv6Brackets("::1".parse().unwrap())),
             ("https://user@a.example", E::Credentials),
             ("a.example?b", E::Query),
