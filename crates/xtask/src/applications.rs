@@ -7,7 +7,7 @@ use std::process::Command;
 use crate::cache::Cache;
 use crate::cli::BuildOptions;
 use crate::failure::Failure;
-use crate::process::run;
+use crate::process::{beside_this_program, run};
 use crate::worker;
 use crate::workspace::Workspace;
 
@@ -39,12 +39,10 @@ fn drive(workspace: &Workspace, script: &str, arguments: &[String]) -> Result<()
     worker::build(workspace, &BuildOptions::default())?;
     run(&mut workspace.cargo(&["build", "-p", "tunnel-balancer"]))?;
     run(&mut workspace.cargo(&["build", "-p", "tunnel-balancer-tests", "--bin", "worker"]))?;
-    // Cargo builds them into the directory of this program.
-    let program = std::env::current_exe().map_err(|error| Failure::new(format!("cannot find xtask: {error}")))?;
     let mut node = Command::new("node");
     node.current_dir(workspace.root()).arg(script).arg("--cache").arg(cache.entry(""));
-    node.arg("--serve").arg(program.with_file_name("tunnel-balancer"));
-    node.arg("--worker").arg(program.with_file_name("worker"));
+    node.arg("--serve").arg(beside_this_program("tunnel-balancer")?);
+    node.arg("--worker").arg(beside_this_program("worker")?);
     run(node.args(arguments))
 }
 

@@ -29,7 +29,7 @@ pub(crate) fn bless(workspace: &Workspace) -> Result<(), Failure> {
     if failures > 0 {
         return Err(Failure::new("tests fail with rewritten snapshots: see above"));
     }
-    run(std::process::Command::new("git").current_dir(workspace.root()).args(["--no-pager", "diff", "--stat"]))?;
+    run(&mut workspace.git(&["--no-pager", "diff", "--stat"]))?;
     announce("read the changes: `git diff`");
     Ok(())
 }

@@ -1,10 +1,11 @@
 //! The cache for tools that take minutes to build. It is outside the checkout, so that a fresh
 //! clone uses it, too. Entries are named by version, so that checkouts can use different ones.
 
-use std::fs::{self, File, TryLockError};
-use std::path::{Path, PathBuf};
+use std::fs::{File, TryLockError};
+use std::path::PathBuf;
 
 use crate::failure::Failure;
+use crate::files;
 use crate::process::announce;
 
 /// The cache directory.
@@ -36,7 +37,7 @@ impl Cache {
     /// Waits until no other `cargo xtask` installs `name`, and keeps others out until the result is
     /// dropped. The operating system releases the lock when the process ends.
     pub(crate) fn lock(&self, name: &str) -> Result<File, Failure> {
-        create(&self.directory)?;
+        files::create(&self.directory)?;
         let path = self.entry(&format!("{name}.lock"));
         let cannot = |error: std::io::Error| Failure::io("cannot lock", &path, &error);
         let file = File::create(&path).map_err(cannot)?;
@@ -49,20 +50,5 @@ impl Cache {
             }
         }
         Ok(file)
-    }
-}
-
-/// Creates a directory and its parents.
-pub(crate) fn create(directory: &Path) -> Result<(), Failure> {
-    fs::create_dir_all(directory).map_err(|error| Failure::io("cannot create the directory", directory, &error))
-}
-
-/// Removes a directory with its content, if it exists.
-pub(crate) fn remove(directory: &Path) -> Result<(), Failure> {
-    match fs::remove_dir_all(directory) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(Failure::io("cannot remove", directory, &error))
-        }
-        _ => Ok(()),
     }
 }

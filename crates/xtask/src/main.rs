@@ -14,6 +14,7 @@ mod deny;
 mod dev;
 mod failure;
 mod features;
+mod files;
 mod help;
 mod libraries;
 mod mutants;

@@ -25,14 +25,18 @@ pub(crate) fn provide(workspace: &Workspace, cache: &Cache) -> Result<String, Fa
     let _lock = cache.lock("npm-packages")?;
     if let Some(reason) = difference(workspace)? {
         announce(&format!("npm ci, because {reason} (about 15 seconds)"));
-        let mut npm = Command::new(if cfg!(windows) { "npm.cmd" } else { "npm" });
-        run(npm.current_dir(workspace.root()).args(["ci", "--no-audit", "--no-fund"]))?;
+        run(command().current_dir(workspace.root()).args(["ci", "--no-audit", "--no-fund"]))?;
     }
     match difference(workspace)? {
         None => Ok(node),
         Some(reason) => Err(Failure::new(format!("npm ci succeeded, but {reason}"))
             .hint("if package.json and package-lock.json differ, run `npm install`")),
     }
+}
+
+/// Returns the command `npm`, without arguments.
+pub(crate) fn command() -> Command {
+    Command::new(if cfg!(windows) { "npm.cmd" } else { "npm" })
 }
 
 fn node_version() -> Result<String, Failure> {

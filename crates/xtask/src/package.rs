@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 use crate::failure::Failure;
+use crate::files;
 use crate::libraries::{Library, libraries};
 use crate::process::run;
 use crate::workspace::Workspace;
@@ -38,7 +39,7 @@ fn forget_sources(libraries: &[Library]) -> Result<(), Failure> {
         }
         let sources = |library: &Library| registry.path().join(format!("{}-{}", library.name, library.version));
         for sources in libraries.iter().map(sources).filter(|sources| sources.exists()) {
-            fs::remove_dir_all(&sources).map_err(|error| Failure::io("cannot remove", &sources, &error))?;
+            files::remove(&sources)?;
         }
     }
     Ok(())

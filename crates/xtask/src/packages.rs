@@ -12,6 +12,8 @@ use serde_json::json;
 use crate::cache::Cache;
 use crate::cli::{BuildOptions, NpmOptions};
 use crate::failure::Failure;
+use crate::files;
+use crate::npm;
 use crate::process::{announce, run};
 use crate::worker;
 use crate::workspace::Workspace;
@@ -89,9 +91,9 @@ pub(crate) fn journey(workspace: &Workspace) -> Result<(), Failure> {
 /// Packs the Worker as it is built, and these programs, into tarballs in `out`.
 fn pack(workspace: &Workspace, programs: &[(Platform, PathBuf)], out: &Path) -> Result<(), Failure> {
     folders(workspace, programs)?;
-    fs::create_dir_all(out).map_err(|error| Failure::io("cannot create", out, &error))?;
+    files::create(out)?;
     for name in names(programs) {
-        let mut npm = Command::new(if cfg!(windows) { "npm.cmd" } else { "npm" });
+        let mut npm = npm::command();
         npm.current_dir(folder(workspace, &name)).args(["pack", "--silent", "--pack-destination"]).arg(out);
         run(&mut npm)?;
     }
@@ -105,11 +107,9 @@ fn folders(workspace: &Workspace, programs: &[(Platform, PathBuf)]) -> Result<()
     let root = workspace.root();
     for name in names(programs) {
         let folder = folder(workspace, &name);
-        if folder.exists() {
-            fs::remove_dir_all(&folder).map_err(|error| Failure::io("cannot remove", &folder, &error))?;
-        }
+        files::remove(&folder)?;
         for license in ["LICENSE-APACHE", "LICENSE-MIT"] {
-            copy(&root.join(license), &folder.join(license))?;
+            files::copy(&root.join(license), &folder.join(license))?;
         }
     }
     for name in SOURCES {
@@ -118,10 +118,10 @@ fn folders(workspace: &Workspace, programs: &[(Platform, PathBuf)]) -> Result<()
     let main = folder(workspace, SOURCES[0]);
     // The other files of this directory are in the build.
     for file in ["index.js", "index.d.ts"] {
-        copy(&root.join("crates/worker/js").join(file), &main.join("worker/js").join(file))?;
+        files::copy(&root.join("crates/worker/js").join(file), &main.join("worker/js").join(file))?;
     }
     for file in ["index.js", "index_bg.wasm"] {
-        copy(&root.join("crates/worker/build").join(file), &main.join("worker/build").join(file))
+        files::copy(&root.join("crates/worker/build").join(file), &main.join("worker/build").join(file))
             .map_err(|failure| failure.hint("run `cargo xtask build`"))?;
     }
     copy_all(&root.join("schema"), &main.join("schema"), |_| true)?;
@@ -133,7 +133,7 @@ fn folders(workspace: &Workspace, programs: &[(Platform, PathBuf)]) -> Result<()
 fn platform_folder(workspace: &Workspace, platform: Platform, program: &Path) -> Result<(), Failure> {
     let folder = folder(workspace, &platform.package());
     let copied = folder.join("bin").join(platform.program());
-    copy(program, &copied).map_err(|failure| failure.hint("run `cargo build -p tunnel-balancer`"))?;
+    files::copy(program, &copied).map_err(|failure| failure.hint("run `cargo build -p tunnel-balancer`"))?;
     let size = fs::metadata(&copied).map_err(|error| Failure::io("cannot read", &copied, &error))?.len();
     let package = json!({
         "name": platform.package(),
@@ -148,8 +148,7 @@ fn platform_folder(workspace: &Workspace, platform: Platform, program: &Path) ->
     });
     let readme = format!("# {}\n\nThe program of the package tunnel-balancer for one platform.\n", platform.package());
     for (name, text) in [("package.json", format!("{package:#}\n")), ("README.md", readme)] {
-        let path = folder.join(name);
-        fs::write(&path, text).map_err(|error| Failure::io("cannot write", &path, &error))?;
+        files::write(&folder.join(name), text)?;
     }
     Ok(())
 }
@@ -174,17 +173,10 @@ fn copy_all(from: &Path, to: &Path, is_selected: fn(&Path) -> bool) -> Result<()
         if path.is_dir() {
             copy_all(&path, &target, is_selected)?;
         } else if is_selected(&path) {
-            copy(&path, &target)?;
+            files::copy(&path, &target)?;
         }
     }
     Ok(())
-}
-
-/// Copies a file and its permissions, and creates the directory.
-fn copy(from: &Path, to: &Path) -> Result<(), Failure> {
-    let directory = to.parent().unwrap_or(to);
-    fs::create_dir_all(directory).map_err(|error| Failure::io("cannot create", directory, &error))?;
-    fs::copy(from, to).map(drop).map_err(|error| Failure::io("cannot copy", from, &error))
 }
 
 #[cfg(test)]

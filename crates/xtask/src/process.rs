@@ -1,6 +1,8 @@
 //! Running other programs, with their output shown or captured.
 
+use std::env::{self, consts::EXE_SUFFIX};
 use std::ffi::OsStr;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use crate::failure::Failure;
@@ -36,6 +38,12 @@ pub(crate) fn capture(command: &mut Command) -> Result<String, Failure> {
 /// Returns whether a command can be started and succeeds.
 pub(crate) fn succeeds(command: &mut Command) -> bool {
     capture(command).is_ok()
+}
+
+/// Returns the path of a program that cargo builds into the directory of this one.
+pub(crate) fn beside_this_program(name: &str) -> Result<PathBuf, Failure> {
+    let this = env::current_exe().map_err(|error| Failure::new(format!("cannot find xtask: {error}")))?;
+    Ok(this.with_file_name(format!("{name}{EXE_SUFFIX}")))
 }
 
 /// Returns a command as it is typed in a shell.

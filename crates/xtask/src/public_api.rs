@@ -7,6 +7,7 @@ use std::fs;
 use std::path::Path;
 
 use crate::failure::Failure;
+use crate::files;
 use crate::process::{announce, run};
 use crate::workspace::Workspace;
 
@@ -35,7 +36,7 @@ pub(crate) fn check(workspace: &Workspace) -> Result<(), Failure> {
 /// Writes the lists.
 pub(crate) fn bless(workspace: &Workspace) -> Result<(), Failure> {
     for (file, list) in lists(workspace)? {
-        fs::write(&file, list).map_err(|error| Failure::io("cannot write", &file, &error))?;
+        files::write(&file, list)?;
     }
     Ok(())
 }
@@ -78,7 +79,7 @@ fn list(documentation: &Path) -> Result<String, Failure> {
 /// Returns the declarations on the page of an item: of itself, of its functions, and of the traits
 /// that it implements.
 fn items(page: &str) -> Vec<String> {
-    // What the compiler derives is not written by anyone.
+    // The compiler implements auto traits.
     let own = page.split("id=\"synthetic-implementations\"").next().unwrap_or_default();
     let (inherent, traits) = own.split_once("id=\"trait-implementations\"").unwrap_or((own, ""));
     let declarations = between(inherent, "<pre class=\"rust item-decl\"><code>", "</code></pre>");

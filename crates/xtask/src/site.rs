@@ -5,12 +5,12 @@
 mod links;
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::path::{Component, Path, PathBuf};
 use std::process::Command;
 
-use crate::cache::{self, Cache};
+use crate::cache::Cache;
 use crate::failure::Failure;
+use crate::files;
 use crate::process::{announce, run};
 use crate::tools::Tool;
 use crate::workspace::Workspace;
@@ -27,13 +27,13 @@ pub(crate) fn build(workspace: &Workspace) -> Result<(), Failure> {
     let mermaid = Tool::MDBOOK_MERMAID.provide(&cache)?;
 
     let output = workspace.root().join(OUTPUT);
-    cache::remove(&output)?;
+    files::remove(&output)?;
     let summary = workspace.read(SUMMARY)?;
     for page in pages(&summary) {
-        copy(&workspace.root().join(&page), &output.join("src").join(&page))?;
+        files::copy(&workspace.root().join(&page), &output.join("src").join(&page))?;
     }
-    write(&output.join("src/SUMMARY.md"), &rebase(&summary))?;
-    copy(&workspace.root().join(CONFIG), &output.join("book.toml"))?;
+    files::write(&output.join("src/SUMMARY.md"), rebase(&summary))?;
+    files::copy(&workspace.root().join(CONFIG), &output.join("book.toml"))?;
 
     // mdBook finds the preprocessor on the PATH.
     let programs = mermaid.parent().map(Path::to_owned);
@@ -82,16 +82,6 @@ fn normalize(path: &Path) -> PathBuf {
         }
     }
     normal
-}
-
-fn copy(from: &Path, to: &Path) -> Result<(), Failure> {
-    to.parent().map_or(Ok(()), cache::create)?;
-    fs::copy(from, to).map_err(|error| Failure::io("cannot copy", from, &error))?;
-    Ok(())
-}
-
-fn write(path: &Path, text: &str) -> Result<(), Failure> {
-    fs::write(path, text).map_err(|error| Failure::io("cannot write", path, &error))
 }
 
 #[cfg(test)]

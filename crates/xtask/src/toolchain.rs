@@ -10,9 +10,9 @@ use crate::failure::Failure;
 use crate::process::{announce, capture};
 
 /// The target of the Worker.
-pub(crate) const WASM: &str = "wasm32-unknown-unknown";
+pub(crate) const WASM_TARGET: &str = "wasm32-unknown-unknown";
 
-/// A toolchain that can build for [`WASM`].
+/// A toolchain that can build for [`WASM_TARGET`].
 #[derive(Debug)]
 pub(crate) struct WasmToolchain {
     /// Its programs; `None` for the toolchain in use.
@@ -25,21 +25,21 @@ impl WasmToolchain {
         if let Some(found) = Self::find(cache) {
             return Ok(found);
         }
-        announce(&format!("rustup target add {WASM} (about 20 MB)"));
-        let added = capture(Command::new("rustup").args(["target", "add", WASM]));
+        announce(&format!("rustup target add {WASM_TARGET} (about 20 MB)"));
+        let added = capture(Command::new("rustup").args(["target", "add", WASM_TARGET]));
         Self::find(cache).ok_or_else(|| {
             let cause = added.err().map(|failure| format!("\n{failure}")).unwrap_or_default();
-            Failure::new(format!("missing Rust target {WASM}{cause}"))
+            Failure::new(format!("missing Rust target {WASM_TARGET}{cause}"))
                 .hint("on Debian, tools/debian-wasm-toolchain.sh builds it from packages")
         })
     }
 
     fn find(cache: &Cache) -> Option<Self> {
         let bin = cache.entry("wasm-toolchain/bin");
-        if has_target(Path::new("rustc"), WASM) {
+        if has_target(Path::new("rustc"), WASM_TARGET) {
             Some(Self { bin: None })
         } else {
-            has_target(&bin.join("rustc"), WASM).then_some(Self { bin: Some(bin) })
+            has_target(&bin.join("rustc"), WASM_TARGET).then_some(Self { bin: Some(bin) })
         }
     }
 

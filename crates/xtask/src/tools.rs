@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use crate::cache::{self, Cache};
+use crate::cache::Cache;
 use crate::failure::Failure;
+use crate::files;
 use crate::process::{announce, run};
 
 /// A program of a crate.
@@ -48,7 +49,7 @@ impl<'v> Tool<'v> {
             return Ok(program);
         }
         announce(&format!("compiling {} {} (about a minute, once per machine)", self.package, self.version));
-        cache::create(&root)?;
+        files::create(&root)?;
         let target = root.join("target");
         let mut cargo = Command::new("cargo");
         cargo
@@ -61,7 +62,7 @@ impl<'v> Tool<'v> {
             .env("CARGO_PROFILE_DEV_DEBUG", "none")
             .env("CARGO_TARGET_DIR", &target);
         run(&mut cargo)?;
-        cache::remove(&target)?;
+        files::remove(&target)?;
         Ok(program)
     }
 }

@@ -2,13 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::fs;
-use std::process::Command;
 use std::time::SystemTime;
 
-use serde_json::Value;
-
 use crate::failure::Failure;
+use crate::files;
 use crate::process::{announce, capture, run};
 use crate::workspace::Workspace;
 
@@ -60,32 +57,26 @@ pub(crate) fn release(workspace: &Workspace, version: Version, is_dry_run: bool)
     check_repository(workspace, version)?;
     for edit in &edits {
         let path = workspace.root().join(&edit.file);
-        fs::write(&path, &edit.new).map_err(|error| Failure::io("cannot write", &path, &error))?;
+        files::write(&path, &edit.new)?;
     }
-    run(&mut git(workspace, &["commit", "--quiet", "--all", "--message", &format!("Release {version}")]))?;
+    run(&mut workspace.git(&["commit", "--quiet", "--all", "--message", &format!("Release {version}")]))?;
     let message = format!("Tunnel Balancer {version}");
-    run(&mut git(workspace, &["tag", "--annotate", &format!("v{version}"), "--message", &message]))?;
+    run(&mut workspace.git(&["tag", "--annotate", &format!("v{version}"), "--message", &message]))?;
     announce(&format!("committed and tagged v{version}; `git push --follow-tags` starts the release"));
     Ok(())
 }
 
 /// Fails if something else would be committed, or if the version is released.
 fn check_repository(workspace: &Workspace, version: Version) -> Result<(), Failure> {
-    let changes = capture(&mut git(workspace, &["status", "--porcelain"]))?;
+    let changes = capture(&mut workspace.git(&["status", "--porcelain"]))?;
     if !changes.is_empty() {
         return Err(Failure::new(format!("the checkout has changes:\n{changes}")).hint("commit or remove them first"));
     }
     let tag = format!("v{version}");
-    match capture(&mut git(workspace, &["tag", "--list", &tag]))?.is_empty() {
+    match capture(&mut workspace.git(&["tag", "--list", &tag]))?.is_empty() {
         true => Ok(()),
         false => Err(Failure::new(format!("the tag {tag} exists")).hint("choose the next version")),
     }
-}
-
-fn git(workspace: &Workspace, arguments: &[&str]) -> Command {
-    let mut git = Command::new("git");
-    git.current_dir(workspace.root()).args(arguments);
-    git
 }
 
 /// A file with its new content.
@@ -112,7 +103,7 @@ fn edits(workspace: &Workspace, version: Version, date: &str) -> Result<Vec<Edit
     }
     let mut files = ["Cargo.toml", "CHANGELOG.md", INSTALL].map(str::to_owned).to_vec();
     let patterns = ["Cargo.lock", "*/Cargo.lock", "npm/package.json", "npm/**/package.json"];
-    let found = capture(git(workspace, &["ls-files", "--"]).args(patterns))?;
+    let found = capture(workspace.git(&["ls-files", "--"]).args(patterns))?;
     files.extend(found.lines().map(str::to_owned));
     let members = members(workspace)?;
     let edit = |file: String| {
@@ -132,7 +123,7 @@ fn edits(workspace: &Workspace, version: Version, date: &str) -> Result<Vec<Edit
 
 /// Returns whether there is no release yet: the first one may have the version of the manifest.
 fn is_first(workspace: &Workspace) -> Result<bool, Failure> {
-    capture(&mut git(workspace, &["tag", "--list", "v*"])).map(|tags| tags.is_empty())
+    capture(&mut workspace.git(&["tag", "--list", "v*"])).map(|tags| tags.is_empty())
 }
 
 /// The manifest of the workspace: its packages inherit the version, and depend on each other.
@@ -143,13 +134,10 @@ fn manifest(text: &str, old: &str, version: Version) -> String {
     text.split_inclusive('\n').map(line).collect()
 }
 
-/// Returns the names of the packages with this version.
+/// Returns the names of the packages of the workspace.
 fn members(workspace: &Workspace) -> Result<Vec<String>, Failure> {
-    let metadata = capture(&mut workspace.cargo(&["metadata", "--no-deps", "--offline", "--format-version", "1"]))?;
-    let metadata: Value =
-        serde_json::from_str(&metadata).map_err(|error| Failure::new(format!("`cargo metadata`: {error}")))?;
-    let packages = metadata["packages"].as_array().into_iter().flatten();
-    Ok(packages.filter_map(|package| package["name"].as_str().map(str::to_owned)).collect())
+    let packages = workspace.packages()?;
+    Ok(packages.iter().filter_map(|package| package["name"].as_str().map(str::to_owned)).collect())
 }
 
 /// A lock file, which may belong to another workspace that uses packages of this one.
@@ -187,6 +175,9 @@ fn changelog(text: &str, version: Version, date: &str) -> Result<String, Failure
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::process::Command;
+
     use super::*;
 
     /// A clone of this repository, which a test may change.
@@ -197,10 +188,10 @@ mod tests {
             return None;
         }
         let clone = directory.join("clone");
-        capture(git(&workspace, &["clone", "--quiet", "--no-tags", "."]).arg(&clone)).unwrap();
+        capture(workspace.git(&["clone", "--quiet", "--no-tags", "."]).arg(&clone)).unwrap();
         let clone = Workspace::at(clone);
         for (key, value) in [("user.name", "Test"), ("user.email", "test@example.com"), ("commit.gpgsign", "false")] {
-            capture(&mut git(&clone, &["config", key, value])).unwrap();
+            capture(&mut clone.git(&["config", key, value])).unwrap();
         }
         Some(clone)
     }
@@ -209,14 +200,14 @@ mod tests {
     fn a_release_of_a_clone_is_one_commit_with_a_tag() {
         let directory = tempfile::tempdir().unwrap();
         let Some(clone) = clone(directory.path()) else { return };
-        let head = capture(&mut git(&clone, &["rev-parse", "HEAD"])).unwrap();
+        let head = capture(&mut clone.git(&["rev-parse", "HEAD"])).unwrap();
         let version = Version::parse("7.8.9").unwrap();
         release(&clone, version, true).unwrap();
-        assert_eq!(capture(&mut git(&clone, &["status", "--porcelain"])).unwrap(), "", "a dry run");
+        assert_eq!(capture(&mut clone.git(&["status", "--porcelain"])).unwrap(), "", "a dry run");
         release(&clone, version, false).unwrap();
-        assert_eq!(capture(&mut git(&clone, &["rev-parse", "v7.8.9^{commit}~"])).unwrap(), head);
-        assert_eq!(capture(&mut git(&clone, &["log", "-1", "--format=%s"])).unwrap(), "Release 7.8.9");
-        assert_eq!(capture(&mut git(&clone, &["status", "--porcelain"])).unwrap(), "");
+        assert_eq!(capture(&mut clone.git(&["rev-parse", "v7.8.9^{commit}~"])).unwrap(), head);
+        assert_eq!(capture(&mut clone.git(&["log", "-1", "--format=%s"])).unwrap(), "Release 7.8.9");
+        assert_eq!(capture(&mut clone.git(&["status", "--porcelain"])).unwrap(), "");
         assert_eq!(clone.version().unwrap(), "7.8.9");
         // Cargo would change a lock file that does not agree with the manifests. The packages of
         // other platforms may not be downloaded.
@@ -236,7 +227,7 @@ mod tests {
         let failure = release(&clone, version, false).unwrap_err().to_string();
         assert!(failure.starts_with("error: the checkout has changes:\n?? new\n"), "{failure}");
         fs::remove_file(clone.root().join("new")).unwrap();
-        capture(&mut git(&clone, &["tag", "v7.8.9"])).unwrap();
+        capture(&mut clone.git(&["tag", "v7.8.9"])).unwrap();
         let failure = release(&clone, version, false).unwrap_err().to_string();
         assert!(failure.starts_with("error: the tag v7.8.9 exists"), "{failure}");
         let failure = release(&clone, Version::parse("0.0.1").unwrap(), false).unwrap_err().to_string();

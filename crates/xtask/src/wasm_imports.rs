@@ -10,7 +10,7 @@ use std::process::Command;
 use crate::cache::Cache;
 use crate::failure::Failure;
 use crate::process::{announce, capture, run};
-use crate::toolchain::{WASM, WasmToolchain};
+use crate::toolchain::{WASM_TARGET, WasmToolchain};
 use crate::workspace::Workspace;
 
 /// Prints the imports of a module, one a line.
@@ -18,7 +18,7 @@ const LIST_IMPORTS: &str = "\
 const module = new WebAssembly.Module(fs.readFileSync(process.argv[1]));
 WebAssembly.Module.imports(module).forEach(({ module, name }) => console.log(`${module}.${name}`));";
 /// The core's module has several hundred kilobytes. One below this size lacks its functions.
-const SMALLEST: u64 = 100 * 1024;
+const MIN_SIZE: u64 = 100 * 1024;
 
 /// Fails if the core's wasm imports anything.
 pub(crate) fn check(workspace: &Workspace) -> Result<(), Failure> {
@@ -28,15 +28,15 @@ pub(crate) fn check(workspace: &Workspace) -> Result<(), Failure> {
     cargo
         .current_dir(workspace.root())
         .args(["rustc", "-p", "tunnel-balancer-core", "--lib", "--all-features"])
-        .args(["--target", WASM, "--crate-type", "cdylib"])
+        .args(["--target", WASM_TARGET, "--crate-type", "cdylib"])
         // Without these, the compiler and the linker remove uncalled functions.
         .args(["--", "-Clink-dead-code", "-Clink-arg=--no-gc-sections"])
         .env("CARGO_TARGET_DIR", &target);
     run(&mut cargo)?;
 
-    let module = target.join(WASM).join("debug/tunnel_balancer_core.wasm");
+    let module = target.join(WASM_TARGET).join("debug/tunnel_balancer_core.wasm");
     let size = std::fs::metadata(&module).map_err(|error| Failure::io("cannot read", &module, &error))?.len();
-    if size < SMALLEST {
+    if size < MIN_SIZE {
         return Err(Failure::new(format!("{} has only {size} bytes: functions are missing", module.display())));
     }
     let imports = capture(Command::new("node").args(["-e", LIST_IMPORTS]).arg(&module))?;

@@ -7,7 +7,6 @@ mod lines;
 mod patterns;
 
 use std::collections::BTreeSet;
-use std::process::Command;
 
 use lines::{Language, Layout, Line};
 use patterns::Patterns;
@@ -39,9 +38,7 @@ pub(crate) fn check(workspace: &Workspace, filter: &[String]) -> Result<(), Fail
         code_width: code_width(&workspace.read("rustfmt.toml")?)?,
         test_cases: workspace.read(TEST_CASES).ok().map(|catalogue| test_cases(&catalogue).collect()),
     };
-    let mut git = Command::new("git");
-    git.current_dir(workspace.root()).args(["ls-files", "*.rs", "*.md", "*.yaml", "*.toml", "*.mjs"]);
-    let files = capture(&mut git)?;
+    let files = capture(&mut workspace.git(&["ls-files", "*.rs", "*.md", "*.yaml", "*.toml", "*.mjs"]))?;
     let is_selected = |file: &&str| filter.is_empty() || filter.iter().any(|part| file.contains(part.as_str()));
     let (mut findings, mut dirty, mut checked) = (0, 0, 0);
     for file in files.lines().filter(is_selected).filter(|file| workspace.root().join(file).is_file()) {

@@ -16,8 +16,10 @@ use tunnel_balancer_config::{Platform, SourceFile, parse_for};
 
 use crate::cli::BuildOptions;
 use crate::failure::Failure;
+use crate::files;
 use crate::process::{announce, run};
 use crate::setup::{self, Tools};
+use crate::toolchain::WASM_TARGET;
 use crate::workspace::Workspace;
 
 /// The size limit in gzipped bytes. Cloudflare limits the uncompressed size, to 64 MiB; a small
@@ -62,7 +64,7 @@ pub(crate) fn build(workspace: &Workspace, options: &BuildOptions) -> Result<(),
     let generated = generate(workspace, &tools, &compiled)?;
     bundle(workspace, &generated, &output)?;
     if options.debug {
-        copy(&generated.join(WASM), &output.join(WASM))?;
+        files::copy(&generated.join(WASM), &output.join(WASM))?;
     } else {
         let used = generated.join("used.wasm");
         remove_unused(workspace, &output.join(SCRIPT), &generated.join(WASM), &used)?;
@@ -76,11 +78,11 @@ pub(crate) fn build(workspace: &Workspace, options: &BuildOptions) -> Result<(),
 
 /// Compiles the crate. Returns the module.
 fn compile(workspace: &Workspace, tools: &Tools, options: &BuildOptions) -> Result<PathBuf, Failure> {
-    const TARGET: &str = "wasm32-unknown-unknown";
     // A directory for wasm alone: the compiler may be another one, and each change of the compiler
     // rebuilds everything.
     let directory = workspace.root().join("target/wasm");
-    let mut cargo = workspace.cargo(&["build", "--lib", "--package", "tunnel-balancer-worker", "--target", TARGET]);
+    let mut cargo =
+        workspace.cargo(&["build", "--lib", "--package", "tunnel-balancer-worker", "--target", WASM_TARGET]);
     cargo
         .args((!options.debug).then_some("--release"))
         .args(if options.panic_on_demand { PANIC_ON_DEMAND } else { &[] })
@@ -94,7 +96,7 @@ fn compile(workspace: &Workspace, tools: &Tools, options: &BuildOptions) -> Resu
     tools.toolchain.apply(&mut cargo);
     run(&mut cargo)?;
     let profile = if options.debug { "debug" } else { "release" };
-    Ok(directory.join(TARGET).join(profile).join("tunnel_balancer_worker.wasm"))
+    Ok(directory.join(WASM_TARGET).join(profile).join("tunnel_balancer_worker.wasm"))
 }
 
 /// Generates the JavaScript that calls the module. Returns the directory of both.
@@ -114,8 +116,8 @@ fn bundle(workspace: &Workspace, generated: &Path, output: &Path) -> Result<(), 
     let text = fs::read_to_string(&script).map_err(|error| Failure::io("cannot read", &script, &error))?;
     // esbuild does not know the newer form, whose result is the same.
     let text = text.replacen("import source ", "import ", 1);
-    fs::write(&script, without_side_effects(&text)).map_err(|error| Failure::io("cannot write", &script, &error))?;
-    copy(&workspace.root().join("crates/worker/js/entry.js"), &generated.join("entry.js"))?;
+    files::write(&script, without_side_effects(&text))?;
+    files::copy(&workspace.root().join("crates/worker/js/entry.js"), &generated.join("entry.js"))?;
     let mut esbuild = Command::new(workspace.npm_program("esbuild"));
     esbuild.arg(generated.join("entry.js")).arg(format!("--outfile={}", output.join(SCRIPT).display()));
     // wasm-bindgen repeats a key in an object, which would be a warning.
@@ -136,7 +138,7 @@ fn without_side_effects(script: &str) -> String {
 fn remove_unused(workspace: &Workspace, script: &Path, module: &Path, output: &Path) -> Result<(), Failure> {
     let text = fs::read_to_string(script).map_err(|error| Failure::io("cannot read", script, &error))?;
     let graph = output.with_extension("json");
-    fs::write(&graph, export_graph(&text)).map_err(|error| Failure::io("cannot write", &graph, &error))?;
+    files::write(&graph, export_graph(&text))?;
     let mut metadce = Command::new(workspace.npm_program("wasm-metadce"));
     metadce.arg(module).arg("--output").arg(output).arg("--graph-file").arg(&graph).args(WASM_FEATURES);
     // It prints what it removes.
@@ -170,10 +172,6 @@ fn optimize(workspace: &Workspace, module: &Path, output: &Path) -> Result<(), F
     wasm_opt.arg("--reorder-functions-by-name");
     wasm_opt.arg(format!("--symbolmap={}", output.with_extension("symbols").display()));
     run(wasm_opt.args(["--strip-debug", "--strip-producers", "--strip-target-features"]))
-}
-
-fn copy(from: &Path, to: &Path) -> Result<(), Failure> {
-    fs::copy(from, to).map(drop).map_err(|error| Failure::io("cannot copy", from, &error))
 }
 
 /// Checks the configuration before the build, and returns its warnings and the secrets it needs.

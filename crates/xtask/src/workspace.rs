@@ -3,7 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use serde_json::Value;
+
 use crate::failure::Failure;
+use crate::process::capture;
 
 /// The checkout that this program belongs to.
 #[derive(Debug)]
@@ -44,9 +47,27 @@ impl Workspace {
         cargo
     }
 
+    /// Git at the root, with these arguments.
+    pub(crate) fn git(&self, arguments: &[&str]) -> Command {
+        let mut git = Command::new("git");
+        git.current_dir(&self.root).args(arguments);
+        git
+    }
+
     /// Returns the directory that cargo builds into.
     pub(crate) fn cargo_target(&self) -> PathBuf {
         std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| self.root.join("target"), PathBuf::from)
+    }
+
+    /// Returns the packages of the workspace, as `cargo metadata` describes them.
+    pub(crate) fn packages(&self) -> Result<Vec<Value>, Failure> {
+        let metadata = capture(&mut self.cargo(&["metadata", "--no-deps", "--offline", "--format-version", "1"]))?;
+        let mut metadata: Value =
+            serde_json::from_str(&metadata).map_err(|error| Failure::new(format!("`cargo metadata`: {error}")))?;
+        match metadata["packages"].take() {
+            Value::Array(packages) => Ok(packages),
+            _ => Err(Failure::new("`cargo metadata` printed no packages")),
+        }
     }
 
     /// Returns a program that npm installed.

@@ -4,9 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::cache;
 use crate::failure::Failure;
-use crate::process::{announce, run};
+use crate::files;
+use crate::process::{announce, beside_this_program, run};
 use crate::workspace::Workspace;
 
 use super::PROGRAM;
@@ -55,14 +55,12 @@ fn runnable(workspace: &Workspace, program: &Path) -> Result<PathBuf, Failure> {
     }
     announce("building the command line for this machine, which prints completions and manual pages");
     run(&mut workspace.cargo(&["build", "--locked", "--package", PROGRAM]))?;
-    // Cargo builds it into the folder of this program.
-    let own = std::env::current_exe().map_err(|error| Failure::new(format!("cannot find xtask: {error}")))?;
-    Ok(own.with_file_name(format!("{PROGRAM}{}", std::env::consts::EXE_SUFFIX)))
+    beside_this_program(PROGRAM)
 }
 
 fn manual_pages(workspace: &Workspace, program: &Path) -> Result<Vec<(String, Vec<u8>)>, Failure> {
     let directory = workspace.root().join("target/release-manual");
-    cache::remove(&directory)?;
+    files::remove(&directory)?;
     output(Command::new(program).args(["man", "--directory"]).arg(&directory))?;
     files(&directory)?.into_iter().map(|name| Ok((name.clone(), read(&directory.join(name))?))).collect()
 }

@@ -12,8 +12,8 @@ use std::process::Command;
 
 use sha2::{Digest as _, Sha256};
 
-use crate::cache;
 use crate::failure::Failure;
+use crate::files;
 use crate::process::{announce, capture, run};
 use crate::workspace::Workspace;
 
@@ -47,7 +47,7 @@ pub(crate) fn release(workspace: &Workspace, options: &ReleaseOptions) -> Result
         };
     }
     let output = workspace.root().join(OUTPUT);
-    cache::create(&output)?;
+    files::create(&output)?;
     for target in &targets {
         let program = build(workspace, target)?;
         let name = format!("{PROGRAM}-{}-{}", workspace.version()?, target.triple());
@@ -94,8 +94,7 @@ fn build(workspace: &Workspace, target: &Target) -> Result<PathBuf, Failure> {
 /// Returns the time of all files in the archives: that of the commit, so that two builds of it have
 /// the same bytes.
 fn timestamp(workspace: &Workspace) -> Result<u64, Failure> {
-    let mut git = Command::new("git");
-    let time = capture(git.current_dir(workspace.root()).args(["log", "-1", "--format=%ct"]))?;
+    let time = capture(&mut workspace.git(&["log", "-1", "--format=%ct"]))?;
     time.parse().map_err(|_| Failure::new(format!("`git log` printed no time: {time}")))
 }
 
@@ -116,7 +115,7 @@ fn write_checksums(directory: &Path, version: &str) -> Result<(), Failure> {
         sums.push_str(&format!("{hash}  {name}\n"));
     }
     let path = directory.join("SHA256SUMS");
-    fs::write(&path, &sums).map_err(|error| Failure::io("cannot write", &path, &error))?;
+    files::write(&path, &sums)?;
     print!("{sums}");
     Ok(())
 }

@@ -8,8 +8,8 @@ use std::path::Path;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-use crate::cache;
 use crate::failure::Failure;
+use crate::files;
 use crate::process::announce;
 use crate::workspace::Workspace;
 
@@ -26,14 +26,14 @@ const MAP: &str = "etc/tunnel-balancer";
 
 /// Replaces a directory by the root file system.
 pub(crate) fn assemble(workspace: &Workspace, program: &Path, directory: &Path) -> Result<(), Failure> {
-    cache::remove(directory)?;
-    cache::create(&directory.join(MAP))?;
-    copy(program, &directory.join(PROGRAM))?;
+    files::remove(directory)?;
+    files::create(&directory.join(MAP))?;
+    files::copy(program, &directory.join(PROGRAM))?;
     let certificates = Path::new("/").join(CERTIFICATES);
-    copy(&certificates, &directory.join(CERTIFICATES))
+    files::copy(&certificates, &directory.join(CERTIFICATES))
         .map_err(|failure| failure.hint("install the package ca-certificates"))?;
     for license in ["LICENSE-APACHE", "LICENSE-MIT"] {
-        copy(&workspace.root().join(license), &directory.join("usr/share/doc").join(PROGRAM).join(license))?;
+        files::copy(&workspace.root().join(license), &directory.join("usr/share/doc").join(PROGRAM).join(license))?;
     }
     Ok(())
 }
@@ -64,12 +64,4 @@ fn size(directory: &Path) -> io::Result<u64> {
 
 fn megabytes(bytes: u64) -> f64 {
     bytes as f64 / 1e6
-}
-
-/// Copies a file with its mode into a directory, which is created.
-fn copy(from: &Path, to: &Path) -> Result<(), Failure> {
-    if let Some(parent) = to.parent() {
-        cache::create(parent)?;
-    }
-    fs::copy(from, to).map(drop).map_err(|error| Failure::io("cannot copy", from, &error))
 }

@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{copy, normalize};
+use super::normalize;
 use crate::failure::Failure;
+use crate::files;
 
 /// Checks each link within the book, and copies the linked files of the repository into it. Returns
 /// the number of links.
@@ -43,7 +44,7 @@ fn provide(
     }
     let (built, source) = (book.join(&target), repository.join(&target));
     if !built.is_file() && source.is_file() {
-        copy(&source, &built)?;
+        files::copy(&source, &built)?;
     }
     Ok(built.is_file())
 }
