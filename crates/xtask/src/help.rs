@@ -200,7 +200,8 @@ pingora). The first run compiles pingora, which takes six minutes. crates/bench-
 
 const MUTANTS: &str = "\
 Measures how many faults in the engine the tests detect. cargo-mutants makes small changes to the source, one at a time,
-and runs the unit tests of core and sim, the scenarios and the properties on each. Prints the share that fails a test.
+and runs the tests of core, the unit tests of sim, the scenarios and the properties on each. Prints the share that fails
+a test.
 
 Usage: cargo xtask mutants [-- OPTION...]
 

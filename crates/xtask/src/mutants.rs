@@ -6,8 +6,9 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::cache::{self, Cache};
+use crate::cache::Cache;
 use crate::failure::Failure;
+use crate::files;
 use crate::process::{display, exit_code};
 use crate::tools::Tool;
 use crate::workspace::Workspace;
@@ -20,15 +21,21 @@ const FILES: [&str; 4] = [
     "crates/core/src/forward.rs",
 ];
 
-/// The packages and tests that cargo builds and runs: the tests of core, scenarios and properties.
-/// The conformance suite tests other code, and the fleets take too long. These are arguments of
-/// cargo because the baseline of cargo-mutants ignores `--test-package`.
-const TESTS: [&str; 8] = [
+/// The packages and tests that cargo builds and runs: all tests of core, the unit tests of sim,
+/// scenarios and properties. The conformance suite tests other code, and the fleets take too long.
+/// These are arguments of cargo because the baseline of cargo-mutants ignores `--test-package`.
+const TESTS: [&str; 14] = [
     "--cargo-arg=--package=tunnel-balancer-sim",
     "--cargo-arg=--package=tunnel-balancer-tests",
     "--cargo-arg=--lib",
-    "--cargo-arg=--test=reload",
+    "--cargo-arg=--test=addresses",
+    "--cargo-arg=--test=declined",
+    "--cargo-arg=--test=drill",
     "--cargo-arg=--test=failed_attempts",
+    "--cargo-arg=--test=misuse",
+    "--cargo-arg=--test=reload",
+    "--cargo-arg=--test=reservation",
+    "--cargo-arg=--test=send",
     "--cargo-arg=--test=suspended",
     "--cargo-arg=--test=scenarios",
     "--cargo-arg=--test=properties",
@@ -41,7 +48,7 @@ const COMPLETE: [i32; 3] = [0, 2, 3];
 pub(crate) fn mutants(workspace: &Workspace, options: &[String]) -> Result<(), Failure> {
     let program = Tool::CARGO_MUTANTS.provide(&Cache::from_env()?)?;
     let output = workspace.root().join("target/mutants");
-    cache::create(&output)?;
+    files::create(&output)?;
     let mut command = Command::new(program);
     command.current_dir(workspace.root()).arg("mutants").args(arguments(options)).arg("--output").arg(&output);
     // It has a build directory of its own, and the properties take most of the time.
@@ -103,6 +110,17 @@ mod tests {
             let arguments = arguments(&named);
             assert!(arguments.ends_with(&named) && !arguments.contains(&FILES[0].to_owned()), "{arguments:?}");
         }
+    }
+
+    #[test]
+    fn all_tests_of_core_run() {
+        let workspace = Workspace::locate().unwrap();
+        let entries = fs::read_dir(workspace.root().join("crates/core/tests")).unwrap();
+        let paths = entries.map(|entry| entry.unwrap().path()).filter(|path| path.is_file());
+        let mut tests: Vec<_> =
+            paths.map(|path| format!("--cargo-arg=--test={}", path.file_stem().unwrap().to_str().unwrap())).collect();
+        tests.sort();
+        assert_eq!(TESTS[3..12], tests);
     }
 
     #[test]

@@ -54,7 +54,7 @@ fn all_commands_in_workflows_and_documents_exist() {
     let mut texts = workflows();
     texts.extend(files("docs", ".md"));
     texts.extend(files("tools", ".sh"));
-    for name in [".ci/run", "CONTRIBUTING.md", "Dockerfile", "README.md"] {
+    for name in [".ci/run", "ARCHITECTURE.md", "CONTRIBUTING.md", "Dockerfile", "README.md"] {
         texts.push((name.to_owned(), workspace.read(name).unwrap()));
     }
     let mut count = 0;
