@@ -30,6 +30,16 @@ impl Node<'_> {
         };
         self.id..=last.map_or(self.id, |last| *last.ids().end())
     }
+
+    /// Returns the first scalar in this node, or the node itself if it is a scalar or empty.
+    pub(crate) fn first_scalar(&self) -> &Self {
+        let first = match &self.value {
+            Value::List(items) => items.first(),
+            Value::Map(entries) => entries.first().map(|(key, _)| key),
+            _ => None,
+        };
+        first.map_or(self, Self::first_scalar)
+    }
 }
 
 #[derive(Debug)]

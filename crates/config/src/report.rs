@@ -131,35 +131,38 @@ impl Reports {
     }
 }
 
+/// The largest number of lists and maps that are located, because each takes a reading of the text.
+/// Further ones have the position of their first scalar.
+const MAX_CONTAINERS: usize = 2 * Errors::MAX_DIAGNOSTICS;
+
 /// Adds positions and paths to reports, and sorts them by position.
 fn located(reports: Vec<(NodeId, Report)>, text: &str, root: &Node<'_>) -> Vec<Diagnostic> {
     if reports.is_empty() {
         return Vec::new();
     }
-    let nodes = reports.iter().flat_map(|(at, report)| [Some(*at), report.related.map(|(node, _)| node)]);
-    let positions = yaml::positions(text, nodes.flatten());
+    let mut containers = 0;
+    let mut find = |id| {
+        let (path, node) = locate(root, id);
+        containers += usize::from(matches!(node.value, Value::List(_) | Value::Map(_)));
+        (path, if containers > MAX_CONTAINERS { node.first_scalar() } else { node })
+    };
+    let found: Vec<_> =
+        reports.iter().map(|(at, report)| (find(*at), report.related.map(|(id, _)| find(id).1))).collect();
+    let nodes = found.iter().flat_map(|((_, node), related)| [Some(*node), *related]).flatten();
+    let positions = yaml::positions(text, nodes.map(|node| node.id));
     let lines = Lines::new(text);
-    let place = |id: NodeId, node: &Node<'_>| {
-        let Position { line, column } = positions.get(id).unwrap_or(START);
+    let place = |node: &Node<'_>| {
+        let Position { line, column } = positions.get(node.id).unwrap_or(START);
         (line, column, span::end(lines.line(line), column, &node.value))
     };
-    let related = |(id, label): (NodeId, &str)| {
-        let (line, column, end_column) = place(id, locate(root, id).1);
-        Related { line, column, end_column, label: label.to_owned() }
-    };
-    let diagnostics = reports.into_iter().map(|(at, Report { code, message, hint, related: other })| {
-        let (path, node) = locate(root, at);
-        let (line, column, end_column) = place(at, node);
-        Diagnostic {
-            line,
-            column,
-            end_column,
-            path,
-            message,
-            hint,
-            code,
-            related: other.map(related).into_iter().collect(),
-        }
+    let diagnostics = reports.into_iter().zip(found).map(|((_, report), ((path, node), other))| {
+        let Report { code, message, hint, related } = report;
+        let (line, column, end_column) = place(node);
+        let related = related.zip(other).map(|((_, label), other)| {
+            let (line, column, end_column) = place(other);
+            Related { line, column, end_column, label: label.to_owned() }
+        });
+        Diagnostic { line, column, end_column, path, message, hint, code, related: related.into_iter().collect() }
     });
     // Few, and nearly in order. A sort would add several kilobytes to a Worker.
     let mut sorted = Vec::<Diagnostic>::new();
