@@ -7,7 +7,7 @@ use tunnel_balancer_core::host::split_url;
 use tunnel_balancer_core::{ServerUrl, Service};
 use tunnel_balancer_state::{HealthSharing, NoticeKind, NotifyTarget, TargetKind};
 
-use crate::diagnostic::Code;
+use crate::diagnostic::{Code, Errors};
 use crate::duration::duration;
 use crate::headers::{self, is_sensitive_name, server_headers};
 use crate::host;
@@ -322,17 +322,15 @@ pub(crate) fn check_services(targets: Field<'_>, list: Option<Field<'_>>, servic
     let names: Vec<String> = services.iter().map(Service::name).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let lists = targets.one_or_many().into_iter().filter_map(|target| target.get("services"));
-    for item in lists.flat_map(Field::one_or_many) {
-        let Value::String(text) = item.value() else { continue };
-        let Ok(address) = host::public_address(text, item) else { continue };
-        if !names.contains(&address.as_str()) {
-            item.report(Report::unknown(
-                Code::InvalidValue,
-                "service",
-                &address,
-                &names,
-                "the addresses in `services`",
-            ));
-        }
+    let unknown = lists.flat_map(Field::one_or_many).filter_map(|item| {
+        let Value::String(text) = item.value() else { return None };
+        let address = host::public_address(text, item).ok()?;
+        (!names.contains(&address.as_str())).then_some((item, address))
+    });
+    for (index, (item, address)) in unknown.collect::<Vec<_>>().into_iter().enumerate() {
+        // Further errors are only counted, so they need no similar name.
+        let candidates = if index < Errors::MAX_DIAGNOSTICS { &names[..] } else { &[] };
+        let list = "the addresses in `services`";
+        item.report(Report::unknown(Code::InvalidValue, "service", &address, candidates, list));
     }
 }
