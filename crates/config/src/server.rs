@@ -1,6 +1,6 @@
 //! The servers of one service: a hostname, or a list of hostnames and maps.
 
-use tunnel_balancer_core::{Conflict, HostHeader, Server, ServerHealthCheck, ServerSet, limits};
+use tunnel_balancer_core::{Conflict, HostHeader, Server, ServerHealthCheck, ServerSet, ServiceError, limits};
 
 use crate::diagnostic::Code;
 use crate::headers::{self, server_headers};
@@ -150,6 +150,9 @@ fn check_form(servers: &Value<'_>) -> Result<(), Report> {
     const EXPECTED: &str = "a hostname, or a list of servers";
     match servers {
         Value::String(_) => Ok(()),
+        Value::List(items) if items.len() > ServerSet::CAPACITY => {
+            Err(Report::new(Code::InvalidServers, ServiceError::ServerCount(items.len()).to_string()))
+        }
         Value::List(items) if !items.is_empty() => Ok(()),
         Value::List(_) => Err(Report::new(Code::InvalidServers, "a service needs at least one server")
             .hint("write the hostname of the tunnel: `[chat-a.example.com]`")),

@@ -93,6 +93,9 @@ fn more_servers_than_a_service_can_have() {
     let expected =
         "services.yaml:2:18: error[invalid-servers]: expected 1 to 64 servers, found 65 at services.\"a.example.com\"";
     assert_eq!(errors.in_file("services.yaml").to_string(), expected);
+    // They are not compared with each other, which would take quadratic time.
+    let errors = parse(&format!("services:\n  a.example.com: [{}]", "b.example.com, ".repeat(65))).unwrap_err();
+    assert_eq!(errors.in_file("services.yaml").to_string(), expected);
 }
 
 #[test]
