@@ -51,8 +51,8 @@ pub(crate) struct File {
     pub(crate) status: Option<StatusSettings>,
 }
 
-/// The settings that are no settings of services.
-const KEYS: &[Setting<File>] = &[
+/// The settings of the top level except `services` and `defaults`.
+pub(crate) const KEYS: &[Setting<File>] = &[
     Setting::new(
         "health_sharing",
         "isolate",

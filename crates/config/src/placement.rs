@@ -4,7 +4,7 @@ use crate::diagnostic::Code;
 use crate::node::backticked;
 use crate::reader::Setting;
 use crate::report::Report;
-use crate::{ejection, health_check, renamed, retry, server, settings, slips, suggest, synonyms, tls};
+use crate::{ejection, file, health_check, renamed, retry, server, settings, slips, suggest, synonyms, tls};
 
 /// The report of an unknown key.
 pub(crate) struct UnknownKey {
@@ -57,7 +57,7 @@ pub(crate) fn unknown_key(name: &str, known: &[&'static str], missing: &[(&'stat
 /// settings, too.
 fn owners(name: &str, known: &[&str]) -> Option<String> {
     let tables: [(&str, Vec<&'static str>); 10] = [
-        ("the top level", vec!["services", "defaults", "status"]),
+        ("the top level", [vec!["services", "defaults"], names(file::KEYS)].concat()),
         ("a service", vec!["servers"]),
         ("a service", names(settings::KEYS)),
         ("`defaults`", names(settings::KEYS)),
