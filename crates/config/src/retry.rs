@@ -174,7 +174,8 @@ pub(crate) fn retry(retry: &mut RetrySettings, field: Field<'_>) {
 fn attempts(value: &Value<'_>) -> Result<u32, Report> {
     number(value, limits::ATTEMPTS).map_err(|report| match value {
         Value::Integer(1..) => report.hint(format!(
-            "write 10 or less: a request can make {MAX_SUBREQUESTS} subrequests, which include attempts and probes"
+            "write {} or less: a request can make {MAX_SUBREQUESTS} subrequests, which include attempts and probes",
+            limits::ATTEMPTS.end()
         )),
         Value::Integer(0) => report.hint("write `1` for no retries: the first attempt counts"),
         _ => report,
