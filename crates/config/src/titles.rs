@@ -11,7 +11,8 @@ use crate::reader::{Field, quotable_string};
 use crate::report::Report;
 use crate::value_schema::StringSchema;
 
-pub(crate) const TITLE: StringSchema = StringSchema { what: "a name", pattern: r"^[^\x00-\x1f]+$", longest: None };
+pub(crate) const TITLE: StringSchema =
+    StringSchema { what: "a name", pattern: r"^[\t-\r ]*[^\x00-\x1f]+[\t-\r ]*$", longest: None };
 
 /// The largest number of characters.
 const LONGEST: usize = 60;

@@ -46,3 +46,10 @@ fn the_documented_defaults_are_those_of_the_endpoint() {
     assert_eq!(keys["public"]["default"], defaults.public);
     assert!(keys["token"]["default"].is_null() && defaults.token.is_none());
 }
+
+#[test]
+fn white_space_around_a_title_is_removed() {
+    let yaml = "services:\n  a.example.com:\n    servers: b.example.com\n    title: |\n      My Chat\n";
+    validator::check(yaml).unwrap();
+    assert_eq!(parse(yaml).unwrap().services[0].title, "My Chat");
+}
