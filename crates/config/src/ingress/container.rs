@@ -11,17 +11,17 @@ pub(super) fn unwrap(text: &str) -> Cow<'_, str> {
     if !text.contains("ConfigMap") {
         return Cow::Borrowed(text);
     }
-    let found = documents(text).iter().find_map(|document| configuration(document));
-    found.map_or(Cow::Borrowed(text), Cow::Owned)
+    let found = documents(text).into_iter().find_map(|(above, document)| Some((above, configuration(&document)?)));
+    found.map_or(Cow::Borrowed(text), |(above, configuration)| Cow::Owned("\n".repeat(above) + &configuration))
 }
 
-/// Returns the documents of a manifest, each below as many empty lines as there are lines above it.
-fn documents(text: &str) -> Vec<String> {
-    let mut documents = vec![String::new()];
+/// Returns the documents of a manifest, each with the number of lines above it.
+fn documents(text: &str) -> Vec<(usize, String)> {
+    let mut documents = vec![(0, String::new())];
     for (index, line) in text.split_inclusive('\n').enumerate() {
         if line.trim_end() == "---" {
-            documents.push("\n".repeat(index + 1));
-        } else if let Some(document) = documents.last_mut() {
+            documents.push((index + 1, String::new()));
+        } else if let Some((_, document)) = documents.last_mut() {
             document.push_str(line);
         }
     }

@@ -192,3 +192,11 @@ fn an_error_response_of_the_api_is_shown() {
     assert_eq!(errors.to_string(), expected);
     assert!(parse_ingress(r#"{"success":false}"#).unwrap_err().to_string().contains("error response of the API\n"));
 }
+
+#[test]
+fn a_manifest_of_many_documents_takes_linear_memory() {
+    let documents = |count: usize| format!("# A ConfigMap\n{}", "---\n".repeat(count));
+    let cost = |text: &str| allocation_counter::measure(|| drop(parse_ingress(text))).bytes_max;
+    let [few, many] = [1_000, 4_000].map(|count| cost(&documents(count)));
+    assert!(many < 5 * few, "{few} and {many} bytes at a time");
+}
