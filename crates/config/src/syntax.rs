@@ -144,9 +144,9 @@ pub(crate) fn check(text: &str) -> Result<(), SyntaxError> {
 
 fn position_of(text: &str, index: usize) -> Position {
     let before = text.get(..index).unwrap_or_default();
-    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-    let column = before.get(line_start..).unwrap_or_default().chars().count() + 1;
-    Position { line: before.matches('\n').count() + 1, column }
+    let column = before.rsplit(BREAKS).next().unwrap_or_default().chars().count() + 1;
+    let breaks = before.matches(BREAKS).count() - before.matches("\r\n").count();
+    Position { line: breaks + 1, column }
 }
 
 #[cfg(test)]
@@ -200,6 +200,10 @@ mod tests {
             (
                 "a: 1\nb: x\0y",
                 "2:5 the character U+0000 is not allowed; remove it, or write it as an escape in double quotes",
+            ),
+            (
+                "a: 1\rb: 2\r\nc: 3\u{85}d: 4\u{2028}e: x\0y",
+                "5:5 the character U+0000 is not allowed; remove it, or write it as an escape in double quotes",
             ),
             (&deep, "1:257 recursion limit exceeded; remove levels: no setting is nested that deeply"),
             ("&a [*a]", "1:1 recursion limit exceeded; remove levels: no setting is nested that deeply"),
