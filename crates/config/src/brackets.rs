@@ -4,7 +4,7 @@
 //! limited before. A bracket counts unless it is in quotes, in a comment, in a block scalar or in a
 //! plain string of a block.
 
-use crate::syntax::BREAKS;
+use crate::lines::BREAKS;
 
 /// The brackets that exceed a limit.
 #[derive(Debug, PartialEq, Eq)]

@@ -51,6 +51,7 @@ mod host;
 mod ingress;
 #[cfg(feature = "schema")]
 mod json;
+mod lines;
 mod lint;
 mod node;
 mod notify;
@@ -222,7 +223,7 @@ pub fn parse_with(yaml: &str, secret: &dyn Fn(&str) -> Option<String>) -> Result
 /// Like [`parse`].
 pub fn parse_scenario(yaml: &str, services: Option<&[Service]>) -> Result<scenario::Scenario, Errors> {
     let (read, _) = document(yaml, &Environment::default(), |root| scenario::scenario(root, services))?;
-    read.ok_or_else(|| alone(Code::InvalidServers, syntax::START, "no service to simulate".to_owned(), None))
+    read.ok_or_else(|| alone(Code::InvalidServers, lines::START, "no service to simulate".to_owned(), None))
 }
 
 /// Reads the state of servers of `service`, for explanations.
@@ -247,10 +248,10 @@ fn document<T>(
     read: impl FnOnce(reader::Field<'_>) -> T,
 ) -> Result<(T, Vec<Diagnostic>), Errors> {
     if yaml.len() > MAX_BYTES {
-        return Err(alone(Code::TooLarge, syntax::START, format!("the file is larger than {MAX_BYTES} bytes"), None));
+        return Err(alone(Code::TooLarge, lines::START, format!("the file is larger than {MAX_BYTES} bytes"), None));
     }
     // Some editors add a byte order mark.
-    let yaml = yaml.strip_prefix(syntax::BYTE_ORDER_MARK).unwrap_or(yaml);
+    let yaml = yaml.strip_prefix(lines::BYTE_ORDER_MARK).unwrap_or(yaml);
     let root =
         yaml::read(yaml).map_err(|error| alone(Code::Syntax, error.position, error.message, error.hint.as_deref()))?;
     let reports = report::Reports::new(!environment.secrets.are_known());
@@ -258,7 +259,7 @@ fn document<T>(
     Ok((read, reports.into_warnings(yaml, &root)?))
 }
 
-fn alone(code: Code, at: syntax::Position, message: String, hint: Option<&str>) -> Errors {
+fn alone(code: Code, at: lines::Position, message: String, hint: Option<&str>) -> Errors {
     let (path, hint) = (String::new(), hint.map(str::to_owned));
     let end_column = at.column + 1;
     let related = Vec::new();

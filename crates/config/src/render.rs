@@ -9,8 +9,8 @@ use std::ops::Range;
 use annotate_snippets::{Annotation, AnnotationKind, Level, Renderer, Snippet, normalize_untrusted_str};
 
 use crate::diagnostic::{Code, Diagnostic, Errors, Related, Severity};
+use crate::lines::Lines;
 use crate::redact_line::{is_in_headers, redact_line};
-use crate::syntax::Lines;
 
 /// A file whose diagnostics are rendered.
 #[derive(Clone, Debug)]

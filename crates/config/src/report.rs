@@ -7,8 +7,8 @@ use std::cell::RefCell;
 use std::ops::RangeInclusive;
 
 use crate::diagnostic::{Code, Diagnostic, Errors, Related, Severity};
+use crate::lines::{Lines, Position, START};
 use crate::node::{Node, NodeId, Value, backticked, locate};
-use crate::syntax::{Lines, Position, START};
 use crate::{span, suggest, yaml};
 
 /// An error or a warning about one node.

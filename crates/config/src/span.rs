@@ -57,8 +57,8 @@ fn first_part(rest: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lines::{Lines, Position};
     use crate::node::Node;
-    use crate::syntax::{Lines, Position};
     use crate::yaml;
 
     #[test]

@@ -15,8 +15,9 @@ use std::fmt;
 use serde::de::{self, DeserializeSeed, EnumAccess, IgnoredAny, MapAccess, SeqAccess, VariantAccess, Visitor};
 use serde_yaml::Deserializer;
 
+use crate::lines::{Position, START};
 use crate::node::{Node, NodeId, Value};
-use crate::syntax::{self, Position, START, SyntaxError};
+use crate::syntax::{self, SyntaxError};
 
 /// The limit of values, because aliases can make a short text arbitrarily large.
 const MAX_NODES: NodeId = 100_000;

@@ -18,7 +18,7 @@ pub use service::{IngressTarget, ingress_target};
 
 use crate::diagnostic::Errors;
 use crate::environment::Environment;
-use crate::{syntax, yaml};
+use crate::{lines, syntax, yaml};
 
 /// The rules of one tunnel.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -121,7 +121,7 @@ impl IngressRule {
 /// # Ok::<(), tunnel_balancer_config::Errors>(())
 /// ```
 pub fn parse_ingress(yaml: &str) -> Result<Ingress, Errors> {
-    let yaml = yaml.strip_prefix(syntax::BYTE_ORDER_MARK).unwrap_or(yaml);
+    let yaml = yaml.strip_prefix(lines::BYTE_ORDER_MARK).unwrap_or(yaml);
     let yaml = container::unwrap(yaml);
     let document = crate::document(&yaml, &Environment::default(), read::ingress);
     let (ingress, _) = document.map_err(|errors| with_hint_for_documents(&errors))?;
