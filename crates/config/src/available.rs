@@ -6,7 +6,7 @@ use tunnel_balancer_state::{NotifyTarget, TargetKind};
 
 use crate::diagnostic::{Code, Errors};
 use crate::environment::Environment;
-use crate::secret::Secrets;
+use crate::secrets::Secrets;
 use crate::{Config, Platform, read};
 
 /// A configuration without the services whose secrets are missing or invalid.

@@ -3,7 +3,7 @@
 use tunnel_balancer_core::domain_to_ascii;
 
 use crate::platform::Platform;
-use crate::secret::Secrets;
+use crate::secrets::Secrets;
 
 /// What the program that reads a file provides.
 pub(crate) struct Environment<'a> {

@@ -75,6 +75,7 @@ pub mod scenario;
 #[cfg(feature = "schema")]
 mod schema;
 mod secret;
+mod secrets;
 mod server;
 mod server_url;
 mod settings;
@@ -100,7 +101,7 @@ use tunnel_balancer_state::{HealthSharing, NotifyTarget};
 use tunnel_balancer_status::StatusSettings;
 
 use crate::environment::Environment;
-use crate::secret::Secrets;
+use crate::secrets::Secrets;
 
 #[cfg(feature = "schema")]
 pub use all_settings::all_settings;

@@ -13,7 +13,7 @@ use crate::placement::{UnknownKey, unknown_key};
 use crate::platform::Platform;
 use crate::present::Present;
 use crate::report::{Report, Reports};
-use crate::secret::Secrets;
+use crate::secrets::Secrets;
 use crate::value_schema::{SettingDoc, ValueSchema};
 use crate::{renamed, slips, suggest};
 
