@@ -6,7 +6,8 @@ use tunnel_balancer_core::{Conflict, EjectionSettings, limits};
 
 use crate::diagnostic::Code;
 use crate::duration::{duration, format_duration};
-use crate::reader::{Field, Setting, number, or_off, percent};
+use crate::primitives::{number, or_off, percent};
+use crate::reader::{Field, Setting};
 use crate::report::Report;
 use crate::value_schema::ValueSchema;
 

@@ -5,7 +5,8 @@ use tunnel_balancer_core::{Failback, Policy, limits};
 use crate::diagnostic::Code;
 use crate::duration::duration;
 use crate::node::Value;
-use crate::reader::{Field, one_of};
+use crate::primitives::one_of;
+use crate::reader::Field;
 use crate::report::Report;
 use crate::value_schema::{SettingDoc, ValueSchema, words};
 

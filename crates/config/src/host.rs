@@ -7,7 +7,8 @@ use tunnel_balancer_core::{ServerUrl, Service, domain_to_ascii};
 
 use crate::diagnostic::Code;
 use crate::node::{NodeId, Value, backticked, quoted};
-use crate::reader::{Field, string};
+use crate::primitives::string;
+use crate::reader::Field;
 use crate::report::Report;
 use crate::value_schema::StringSchema;
 use crate::{settings, slips};

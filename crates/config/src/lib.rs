@@ -58,7 +58,7 @@ mod notify;
 mod placement;
 mod platform;
 mod policy;
-mod present;
+mod primitives;
 mod reader;
 mod redact;
 #[cfg(feature = "render")]

@@ -4,7 +4,8 @@ use tunnel_balancer_core::{HashOn, Policy};
 
 use crate::diagnostic::Code;
 use crate::node::Value;
-use crate::reader::{Field, one_of};
+use crate::primitives::one_of;
+use crate::reader::Field;
 use crate::report::Report;
 use crate::synonyms;
 use crate::token::{TOKEN, token};

@@ -7,7 +7,8 @@ use tunnel_balancer_status::slug;
 
 use crate::diagnostic::Code;
 use crate::node::{NodeId, Value, backticked, quoted};
-use crate::reader::{Field, quotable_string};
+use crate::primitives::quotable_string;
+use crate::reader::Field;
 use crate::report::Report;
 use crate::value_schema::StringSchema;
 

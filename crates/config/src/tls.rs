@@ -5,7 +5,8 @@ use tunnel_balancer_core::ServerTls;
 use crate::diagnostic::Code;
 use crate::host::host_name;
 use crate::node::Value;
-use crate::reader::{Field, Setting, boolean, or_off, string};
+use crate::primitives::{boolean, or_off, string};
+use crate::reader::{Field, Setting};
 use crate::report::Report;
 use crate::value_schema::{StringSchema, ValueSchema};
 

@@ -11,7 +11,8 @@ use crate::diagnostic::Code;
 use crate::duration::{duration, format_duration};
 use crate::file;
 use crate::node::{Value, backticked};
-use crate::reader::{Entry, Field, Setting, boolean, number, or_off, string};
+use crate::primitives::{boolean, number, or_off, string};
+use crate::reader::{Entry, Field, Setting};
 use crate::report::Report;
 
 const KEYS: &[Setting<ScenarioSettings>] = &[

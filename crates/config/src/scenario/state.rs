@@ -7,7 +7,8 @@ use tunnel_balancer_core::{Failback, Health, ServerId, Service};
 use super::file::list;
 use crate::diagnostic::Code;
 use crate::duration::{duration, format_duration};
-use crate::reader::{Entry, Field, Setting, boolean, one_of};
+use crate::primitives::{boolean, one_of};
+use crate::reader::{Entry, Field, Setting};
 use crate::report::Report;
 
 /// The state of one server. A server that the file does not name is available.

@@ -7,7 +7,8 @@ use super::{Action, BehaviorChange, ServerBehavior};
 use crate::diagnostic::Code;
 use crate::duration::duration;
 use crate::node::Value;
-use crate::reader::{Entry, Field, Setting, boolean, one_of};
+use crate::primitives::{boolean, one_of};
+use crate::reader::{Entry, Field, Setting};
 use crate::report::Report;
 
 pub(super) const CHANGE_KEYS: &[Setting<ChangeSettings>] = &[
