@@ -46,7 +46,8 @@ pub fn parse_available(
     to_ascii: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Available, Errors> {
     let secrets = Secrets::new(Some(secret));
-    let errors = match read(yaml, Environment { secrets, platform: Some(platform), to_ascii }) {
+    let errors = match read(yaml, Environment { secrets, platform: Some(platform), to_ascii, ..Environment::default() })
+    {
         Ok(config) => {
             return Ok(Available {
                 config,
@@ -63,7 +64,7 @@ pub fn parse_available(
         return Err(errors);
     }
     let secrets = Secrets::new(Some(secret)).with_substitute(MISSING);
-    let mut config = read(yaml, Environment { secrets, platform: Some(platform), to_ascii })?;
+    let mut config = read(yaml, Environment { secrets, platform: Some(platform), to_ascii, ..Environment::default() })?;
     let (without, services): (Vec<_>, Vec<_>) = config.services.into_iter().partition(lacks_secret);
     config.services = services;
     let (targets, notify): (Vec<_>, Vec<_>) = config.notify.into_iter().partition(target_lacks_secret);

@@ -1,7 +1,5 @@
 //! The facts outside of a file that decide how it is read.
 
-use tunnel_balancer_core::domain_to_ascii;
-
 use crate::platform::Platform;
 use crate::secrets::Secrets;
 
@@ -12,11 +10,9 @@ pub(crate) struct Environment<'a> {
     pub(crate) platform: Option<Platform>,
     /// Returns the ASCII form of an internationalized hostname.
     pub(crate) to_ascii: &'a dyn Fn(&str) -> Option<String>,
+    pub(crate) key_owners: KeyOwners,
 }
 
-impl Default for Environment<'_> {
-    /// An environment in which every secret is valid, for a file that any program may serve.
-    fn default() -> Self {
-        Self { secrets: Secrets::new(None), platform: None, to_ascii: &domain_to_ascii }
-    }
-}
+/// Returns the maps of settings that have a key, if the map with these keys is one of them, too. It
+/// is part of the environment, so that the readers do not depend on the tables of settings.
+pub(crate) type KeyOwners = fn(name: &str, known: &[&str]) -> Option<String>;

@@ -142,7 +142,6 @@ fn named_with(services: Field<'_>, defaults: Option<Field<'_>>, mut titles: Uniq
     // All addresses first: a server may be the host of a later service.
     let mut named = |entry| (address(&entry, &mut common.public).unwrap_or_default(), entry);
     let named: Vec<(String, Entry<'_>)> = entries.into_iter().map(&mut named).collect();
-    let is_setting = |name: &str| name == "defaults" || settings::KEYS.iter().any(|key| key.name() == name);
     // Their values are not services.
     let services = named.into_iter().filter(|(address, entry)| !(address.is_empty() && is_setting(entry.name)));
     let services: Vec<(Service, Field<'_>)> =
@@ -169,8 +168,26 @@ fn settings(defaults: Option<Field<'_>>) -> Option<Settings> {
     Some(settings)
 }
 
+fn is_setting(name: &str) -> bool {
+    name == "defaults" || settings::KEYS.iter().any(|key| key.name() == name)
+}
+
+/// Checks whether the key of a service is a setting in the wrong place.
+fn check_no_setting(name: &str) -> Result<(), Report> {
+    if !is_setting(name) {
+        return Ok(());
+    }
+    let place = if name == "defaults" { "the top level" } else { "a service or `defaults`" };
+    let name = backticked(name);
+    let report = Report::new(Code::InvalidHost, format!("{name} is a setting, not a hostname"));
+    Err(report.hint(format!("move {name} to {place}")))
+}
+
 fn address(entry: &Entry<'_>, public: &mut PublicHosts) -> Option<String> {
-    let address = entry.key.read(|_| public_address(entry.name, entry.key))?;
+    let address = entry.key.read(|_| {
+        check_no_setting(entry.name)?;
+        public_address(entry.name, entry.key)
+    })?;
     if let Some(first) = public.address(&address) {
         let what = if address.contains('/') { "address" } else { "host" };
         let report = Report::new(Code::DuplicateHost, format!("duplicate {what} {}", backticked(&address)));

@@ -10,8 +10,8 @@ use crate::node::{NodeId, Value, backticked, quoted};
 use crate::primitives::string;
 use crate::reader::Field;
 use crate::report::Report;
+use crate::slips;
 use crate::value_schema::StringSchema;
-use crate::{settings, slips};
 
 pub(crate) const ADDRESS: StringSchema = StringSchema {
     what: "a public address",
@@ -112,14 +112,6 @@ fn normalize(text: &str, to_ascii: &dyn Fn(&str) -> Option<String>) -> Result<St
     if text.contains('*') && (host.contains('*') && host != ANY_HOST || path.contains('*')) {
         let hint = "write `*.example.com` for any first label, or `*` for all hosts of no other service";
         return Err(report("has a `*` that is not its first label").hint(hint));
-    }
-    if text == "defaults" || settings::KEYS.iter().any(|key| key.name() == text) {
-        let hint = if text == "defaults" {
-            "move `defaults` to the top level".to_owned()
-        } else {
-            format!("move {} to a service or `defaults`", backticked(text))
-        };
-        return Err(report("is a setting, not a hostname").hint(hint));
     }
     let path = path.strip_suffix('/').unwrap_or(path);
     if !Service::is_path(path) {

@@ -91,12 +91,13 @@ mod syntax;
 mod titles;
 mod tls;
 mod token;
+mod unknown_key;
 mod value_schema;
 mod yaml;
 
 use std::path::Path;
 
-use tunnel_balancer_core::Service;
+use tunnel_balancer_core::{Service, domain_to_ascii};
 use tunnel_balancer_state::{HealthSharing, NotifyTarget};
 use tunnel_balancer_status::StatusSettings;
 
@@ -234,6 +235,14 @@ pub fn parse_scenario(yaml: &str, services: Option<&[Service]>) -> Result<scenar
 pub fn parse_server_states(yaml: &str, service: &Service) -> Result<Vec<scenario::ServerState>, Errors> {
     let environment = Environment::default();
     document(yaml, &environment, |root| scenario::server_states(root, service)).map(|(states, _)| states)
+}
+
+impl Default for Environment<'_> {
+    /// Creates an environment in which every secret is valid, for a file that any program may
+    /// serve.
+    fn default() -> Self {
+        Self { secrets: Secrets::new(None), platform: None, to_ascii: &domain_to_ascii, key_owners: placement::owners }
+    }
 }
 
 fn read(yaml: &str, environment: Environment<'_>) -> Result<Config, Errors> {

@@ -8,12 +8,12 @@ use std::collections::BTreeMap;
 use crate::diagnostic::Code;
 use crate::environment::Environment;
 use crate::node::{Node, Value, backticked};
-use crate::placement::{UnknownKey, unknown_key};
 use crate::platform::Platform;
 use crate::primitives::quotable_string;
 use crate::report::{Report, Reports};
 use crate::secrets::Secrets;
 use crate::slips;
+use crate::unknown_key::{UnknownKey, unknown_key};
 use crate::value_schema::{SettingDoc, ValueSchema};
 
 /// A key of a map, and the value that it sets. A setting that is absent keeps its value.
@@ -234,7 +234,7 @@ impl<'a> Map<'a> {
     /// Reads the remaining entries: calls `read` with the index of each name. It does not depend on
     /// the type of the target, so it is compiled once.
     fn read_known(mut self, names: &[&'static str], read: &mut dyn FnMut(usize, Field<'a>)) -> bool {
-        let reports = self.field.reports;
+        let Field { reports, environment, .. } = self.field;
         let before = reports.count();
         self.known.extend(names);
         let mut unknown = Vec::new();
@@ -249,7 +249,7 @@ impl<'a> Map<'a> {
             }
         }
         for (name, key) in unknown {
-            let UnknownKey { report, meant } = unknown_key(name, &self.known, &self.missing);
+            let UnknownKey { report, meant } = unknown_key(name, &self.known, &self.missing, environment.key_owners);
             key.report(report);
             self.missing.retain(|(missing, _)| Some(*missing) != meant);
         }
