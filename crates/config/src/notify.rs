@@ -331,7 +331,6 @@ pub(crate) fn check_services(targets: Field<'_>, list: Option<Field<'_>>, servic
     for (index, (item, address)) in unknown.collect::<Vec<_>>().into_iter().enumerate() {
         // Further errors are only counted, so they need no similar name.
         let candidates = if index < Errors::MAX_DIAGNOSTICS { &names[..] } else { &[] };
-        let list = "the addresses in `services`";
-        item.report(Report::unknown(Code::InvalidValue, "service", &address, candidates, list));
+        item.report(Report::unknown(Code::InvalidValue, "service", &address, candidates));
     }
 }

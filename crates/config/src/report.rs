@@ -64,14 +64,23 @@ impl Report {
     }
 
     /// Creates the report of a `word` that is not in `known`. The hint is the most similar one, or
-    /// the `list` of all.
-    pub(crate) fn unknown(code: Code, what: &str, word: &str, known: &[&str], list: &str) -> Self {
+    /// the first ones.
+    pub(crate) fn unknown(code: Code, what: &str, word: &str, known: &[&str]) -> Self {
         let hint = match suggest::nearest(word, known) {
             Some(similar) => format!("did you mean `{similar}`?"),
-            None => format!("expected one of {list}"),
+            None => format!("expected one of {}", list(known)),
         };
         Self::new(code, format!("unknown {what} {}", backticked(word))).hint(hint)
     }
+}
+
+/// Returns a list of names for a hint.
+pub(crate) fn list(names: &[&str]) -> String {
+    /// A hint should fit on a few lines of a terminal.
+    const MAX: usize = 10;
+    let first: Vec<String> = names.iter().take(MAX).map(|name| backticked(name)).collect();
+    let more = names.len().saturating_sub(MAX);
+    first.join(", ") + &if more > 0 { format!(" and {more} more") } else { String::new() }
 }
 
 /// The reports about a file: errors, and apart from them warnings.

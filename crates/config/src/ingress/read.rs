@@ -41,9 +41,9 @@ fn api_error(root: Field<'_>) -> Option<Report> {
         Value::String(message) => Some(format!(": {}", quoted(message))),
         _ => None,
     });
-    let report = format!("the file is an error response of the API{}", message.unwrap_or_default());
+    let message = format!("the file is an error response of the API{}", message.unwrap_or_default());
     let hint = "check the token and the IDs of the account and the tunnel, and save the response again";
-    Some(Report::new(Code::InvalidValue, report).hint(hint))
+    Some(Report::new(Code::InvalidValue, message).hint(hint))
 }
 
 /// Returns the rule of a file without `ingress`, in which one service gets every request.

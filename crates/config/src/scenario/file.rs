@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tunnel_balancer_core::{Body, RequestMeta, Service, limits};
 
-use super::timeline::{changes, latencies};
+use super::timeline::{FROM_START, changes, latencies};
 use super::{RequestStream, Scenario};
 use crate::diagnostic::Code;
 use crate::duration::{duration, format_duration};
@@ -13,7 +13,7 @@ use crate::file;
 use crate::node::{Value, backticked};
 use crate::primitives::{boolean, number, or_off, string};
 use crate::reader::{Entry, Field, Setting};
-use crate::report::Report;
+use crate::report::{Report, list};
 
 const KEYS: &[Setting<ScenarioSettings>] = &[
     Setting::plain("title", |settings, field| {
@@ -38,7 +38,6 @@ const STREAM_KEYS: &[Setting<RequestStream>] = &[
 ];
 
 const DURATION: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(24 * 3600);
-pub(super) const FROM_START: RangeInclusive<Duration> = Duration::ZERO..=*limits::DURATION.end();
 /// More requests take minutes to simulate.
 const MAX_REQUESTS: f64 = 1_000_000.0;
 const MAX_RATE: f64 = 10_000.0;
@@ -114,17 +113,16 @@ fn choose(services: &[Service], host: Option<Field<'_>>, root: Field<'_>) -> Opt
     }
     let names: Vec<String> = services.iter().map(Service::name).collect();
     let known: Vec<&str> = names.iter().map(String::as_str).collect();
-    let list = list(&known);
     match (services, host) {
         (_, Some(host)) => host.read(|value| {
             let name = string(value, "a service's hostname")?;
             let found = services.iter().find(|service| service.name() == name).cloned();
-            found.ok_or_else(|| Report::unknown(Code::InvalidValue, "service", name, &known, &list))
+            found.ok_or_else(|| Report::unknown(Code::InvalidValue, "service", name, &known))
         }),
         ([only], None) => Some(only.clone()),
         (_, None) => {
             let report = Report::new(Code::MissingKey, "the key `service` is missing, and there are several services");
-            root.report(report.hint(format!("name one of {list}")));
+            root.report(report.hint(format!("name one of {}", list(&known))));
             None
         }
     }
@@ -147,8 +145,8 @@ fn check_volume(streams: &[RequestStream]) -> Result<(), Report> {
     if total <= MAX_REQUESTS {
         return Ok(());
     }
-    let report = format!("about {total:.0} requests, more than the {MAX_REQUESTS} that are simulated");
-    Err(Report::new(Code::OutOfRange, report).hint("lower the rates, or shorten `duration`"))
+    let message = format!("about {total:.0} requests, more than the {MAX_REQUESTS} that are simulated");
+    Err(Report::new(Code::OutOfRange, message).hint("lower the rates, or shorten `duration`"))
 }
 
 fn meta(method: &str) -> Result<RequestMeta, Report> {
@@ -157,7 +155,7 @@ fn meta(method: &str) -> Result<RequestMeta, Report> {
     read.ok_or_else(|| match METHODS.iter().find(|known| known.eq_ignore_ascii_case(method)) {
         Some(meant) => Report::new(Code::UnknownKey, format!("unknown method {}", backticked(method)))
             .hint(format!("write `{meant}`")),
-        None => Report::unknown(Code::UnknownKey, "method", method, &METHODS, &list(&METHODS)),
+        None => Report::unknown(Code::UnknownKey, "method", method, &METHODS),
     })
 }
 
@@ -192,15 +190,6 @@ fn rate(value: &Value<'_>) -> Result<f64, Report> {
     found
         .filter(|rate: &f64| (0.001..=MAX_RATE).contains(rate))
         .ok_or_else(|| Report::new(Code::OutOfRange, format!("expected 0.001 to {MAX_RATE} {RATE}, found {value}")))
-}
-
-/// Returns a list of names for a hint.
-pub(super) fn list(names: &[&str]) -> String {
-    /// A hint should fit on a few lines of a terminal.
-    const MAX: usize = 10;
-    let first: Vec<String> = names.iter().take(MAX).map(|name| backticked(name)).collect();
-    let more = names.len().saturating_sub(MAX);
-    first.join(", ") + &if more > 0 { format!(" and {more} more") } else { String::new() }
 }
 
 #[cfg(test)]

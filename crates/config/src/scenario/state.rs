@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use tunnel_balancer_core::{Failback, Health, ServerId, Service};
 
-use super::file::list;
 use crate::diagnostic::Code;
 use crate::duration::{duration, format_duration};
 use crate::primitives::{boolean, one_of};
@@ -47,7 +46,7 @@ pub(crate) fn server_states(root: Field<'_>, service: &Service) -> Vec<ServerSta
     let mut states = Vec::new();
     for Entry { name, key, value } in root.map(EXPECTED).map(|map| map.into_entries()).unwrap_or_default() {
         if !names.contains(&name) {
-            key.report(Report::unknown(Code::UnknownKey, "server", name, &names, &list(&names)));
+            key.report(Report::unknown(Code::UnknownKey, "server", name, &names));
             continue;
         }
         let mut state =

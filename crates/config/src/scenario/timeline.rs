@@ -1,8 +1,10 @@
 //! `latency` and `timeline`: the behavior of servers over time.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::file::{FROM_START, list};
+use tunnel_balancer_core::limits;
+
 use super::{Action, BehaviorChange, ServerBehavior};
 use crate::diagnostic::Code;
 use crate::duration::duration;
@@ -20,6 +22,8 @@ pub(super) const CHANGE_KEYS: &[Setting<ChangeSettings>] = &[
     Setting::plain("stddev", |change, field| field.set(&mut change.stddev, |value| duration(value, FROM_START))),
     Setting::plain("reset_connections", |change, field| field.set(&mut change.reset_connections, boolean)),
 ];
+
+pub(super) const FROM_START: RangeInclusive<Duration> = Duration::ZERO..=*limits::DURATION.end();
 
 /// The default response time: that of an application behind a tunnel.
 const LATENCY: Duration = Duration::from_millis(50);
@@ -113,7 +117,7 @@ fn action(value: &Value<'_>) -> Result<Action, Report> {
 }
 
 fn unknown_server(name: &str, names: &[&str]) -> Report {
-    Report::unknown(Code::UnknownKey, "server", name, names, &list(names))
+    Report::unknown(Code::UnknownKey, "server", name, names)
 }
 
 /// Reads a time as the key of a map. A number lacks its unit.
