@@ -91,6 +91,16 @@ impl Goals {
         }
         verdicts
     }
+
+    /// Returns a message for each goal of a part that none of its rows has.
+    pub(crate) fn without_row(&self, sheet: &Sheet) -> Vec<String> {
+        let has_row = |goal: &Goal| {
+            let mut tables = sheet.tables.iter().filter(|table| table.metric.name == goal.metric);
+            tables.any(|table| table.rows.iter().any(|row| goal.matches(&row.name)))
+        };
+        let goals = self.0.iter().filter(|goal| goal.part == sheet.part && !has_row(goal));
+        goals.map(|goal| format!("not judged, as no row is `{}`: {}", goal.row, goal.metric)).collect()
+    }
 }
 
 impl Goal {
@@ -142,16 +152,27 @@ mod tests {
     const CPU: Metric = Metric::lower("cpu", "µs");
     const RATE: Metric = Metric::higher("rate", "/s");
 
+    fn goals() -> Goals {
+        let goals = r#"[{ "part": "p", "metric": "cpu", "row": "GET*", "to": "peer", "goal": 1.0, "limit": 1.5 },
+                        { "part": "p", "metric": "rate", "row": "*", "to": "peer", "goal": 1.0, "limit": 0.5 }]"#;
+        Goals(serde_json::from_str(goals).unwrap())
+    }
+
     fn judged(metric: Metric, ours: f64, peer: f64) -> Option<Outcome> {
-        let goals: Vec<Goal> = serde_json::from_str(
-            r#"[{ "part": "p", "metric": "cpu", "row": "GET*", "to": "peer", "goal": 1.0, "limit": 1.5 },
-                { "part": "p", "metric": "rate", "row": "*", "to": "peer", "goal": 1.0, "limit": 0.5 }]"#,
-        )
-        .unwrap();
         let mut sheet = Sheet::new("p", "");
         sheet.record(metric, "GET, small", OURS, ours);
         sheet.record(metric, "GET, small", "peer", peer);
-        Goals(goals).judge(&sheet).first().map(|verdict| verdict.outcome)
+        goals().judge(&sheet).first().map(|verdict| verdict.outcome)
+    }
+
+    #[test]
+    fn goals_without_a_row_are_reported() {
+        let mut sheet = Sheet::new("p", "");
+        sheet.record(CPU, "GET, small", OURS, 1.0);
+        assert_eq!(goals().without_row(&sheet), ["not judged, as no row is `*`: rate"]);
+        sheet.record(RATE, "POST, small", OURS, 1.0);
+        assert!(goals().without_row(&sheet).is_empty());
+        assert!(goals().without_row(&Sheet::new("other", "")).is_empty());
     }
 
     #[test]

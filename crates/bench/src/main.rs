@@ -1,7 +1,7 @@
 //! Measures the balancer beside its peers. `cargo xtask bench` builds everything and runs it.
 //!
-//! All subjects of a row run in one process of this program, in turns (A B, B A, A B), so that
-//! other programs on the machine disturb all of them alike. A result is the median of the rounds
+//! One run measures all subjects of a row, in turns (A B, B A, A B), so that other programs on the
+//! machine disturb all of them alike. A result is the median of the rounds
 //! with its range, and a ratio is the median of the ratios of single rounds.
 
 mod goals;
@@ -44,7 +44,8 @@ async fn run() -> Result<bool> {
     let mut report = Report::new(machine::describe(), options.is_smoke);
     for part in &options.parts {
         eprintln!("{}: {}", part.name(), part.about());
-        let sheet = part.measure(&options).await.map_err(|error| format!("{}: {error}", part.name()))?;
+        let mut sheet = part.measure(&options).await.map_err(|error| format!("{}: {error}", part.name()))?;
+        goals.without_row(&sheet).into_iter().for_each(|note| sheet.note(note));
         println!("{}", report::text(&sheet));
         let verdicts = goals.judge(&sheet);
         verdicts.iter().for_each(|verdict| println!("{verdict}"));

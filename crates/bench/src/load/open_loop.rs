@@ -18,7 +18,7 @@ pub(crate) struct OpenLoop {
     /// The time between the starts of two requests.
     pub(crate) pace: Duration,
     /// The time after which a client gives up.
-    pub(crate) patience: Duration,
+    pub(crate) client_timeout: Duration,
 }
 
 /// The responses to such a load.
@@ -51,7 +51,7 @@ impl OpenLoop {
     async fn send(self) -> (bool, Duration) {
         let start = Instant::now();
         let exchange = async { self.client.try_connect().await?.send(&self.request).await };
-        let response = timeout(self.patience, exchange).await;
+        let response = timeout(self.client_timeout, exchange).await;
         let is_success = matches!(response, Ok(Ok(response)) if response.status == 200);
         (is_success, start.elapsed())
     }

@@ -29,7 +29,7 @@ pub(crate) struct Load {
 
 /// The responses to a load.
 #[derive(Debug)]
-pub(crate) struct Outcome {
+pub(crate) struct Responses {
     /// In µs.
     latencies: Vec<f64>,
     elapsed: Duration,
@@ -37,7 +37,7 @@ pub(crate) struct Outcome {
 
 impl Load {
     /// Sends the requests. Fails if one of them is not responded to with 200.
-    pub(crate) async fn run(&self) -> Result<Outcome> {
+    pub(crate) async fn run(&self) -> Result<Responses> {
         let left = Rc::new(Cell::new(self.requests));
         let (local, mut clients) = (LocalSet::new(), JoinSet::new());
         for _ in 0..self.connections.min(self.requests) {
@@ -50,7 +50,7 @@ impl Load {
         for result in results {
             latencies.extend(result.map_err(|error| format!("a request to {} failed: {error}", self.addr))?);
         }
-        Ok(Outcome { latencies, elapsed })
+        Ok(Responses { latencies, elapsed })
     }
 
     /// Opens connections that have had one request each.
@@ -67,7 +67,7 @@ impl Load {
     }
 }
 
-impl Outcome {
+impl Responses {
     /// Returns the responses per second.
     pub(crate) fn rate(&self) -> f64 {
         self.latencies.len() as f64 / self.elapsed.as_secs_f64()

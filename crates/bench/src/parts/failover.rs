@@ -22,7 +22,7 @@ pub(crate) const METRICS: &[Metric] = &[FAILED, WORST, P99];
 /// Five seconds after the fault and one before it.
 const REQUESTS: usize = 1200;
 const PACE: Duration = Duration::from_millis(5);
-const PATIENCE: Duration = Duration::from_secs(10);
+const CLIENT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What happens to the server.
 #[derive(Clone, Copy, Debug)]
@@ -89,8 +89,8 @@ impl Subject {
         let setup = Setup { servers, is_tuned: self.is_tuned, policy: self.policy, ..Setup::single(a.addr()) };
         let running = self.peer.start(&setup).await?;
         let request = if method == "GET" { Request::get("/") } else { Request::post("/", "a small order") };
-        let patience = if options.is_smoke { Duration::from_secs(1) } else { PATIENCE };
-        let load = OpenLoop { client: Client::new(running.addr()), request, pace: PACE, patience };
+        let client_timeout = if options.is_smoke { Duration::from_secs(1) } else { CLIENT_TIMEOUT };
+        let load = OpenLoop { client: Client::new(running.addr()), request, pace: PACE, client_timeout };
         let count = options.count(REQUESTS);
         // Health checks have run, and connections exist.
         load.run(count / 6).await;

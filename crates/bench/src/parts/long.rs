@@ -103,7 +103,7 @@ impl Host {
             if step.is_multiple_of(3) { Request::post(&path, vec![b'x'; 10_000]) } else { Request::get(&path) };
         let request = request.host(&format!("app-{}.test", step % SERVICES));
         let request = request.header("CF-Connecting-IP", &format!("203.0.113.{}", step % 250));
-        OpenLoop { client: self.client, request, pace: PACE, patience: Duration::from_secs(2) }
+        OpenLoop { client: self.client, request, pace: PACE, client_timeout: Duration::from_secs(2) }
     }
 }
 

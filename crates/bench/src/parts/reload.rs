@@ -33,8 +33,8 @@ pub(crate) async fn measure(options: &Options, sheet: &mut Sheet) -> Result<()> 
     };
     let running = Peer::Ours.start(&Setup::single(origin.addr()).with_yaml(yaml(0))).await?;
     let (client, request) = (Client::new(running.addr()), Request::get("/"));
-    let (pace, patience) = (Duration::from_millis(2), Duration::from_secs(10));
-    let load = OpenLoop { client, request, pace, patience };
+    let (pace, client_timeout) = (Duration::from_millis(2), Duration::from_secs(10));
+    let load = OpenLoop { client, request, pace, client_timeout };
     load.run(options.count(REQUESTS)).await;
     for round in 0..options.rounds {
         for (row, is_reloaded) in [("without a reload", false), ("with a reload", true)] {

@@ -99,9 +99,9 @@ impl Peer {
     /// Returns its program, or why there is none.
     pub(crate) fn program(self) -> Result<PathBuf> {
         match self {
-            Self::Ours => rust::balancer(),
+            Self::Ours => rust::balancer_program(),
             Self::Hyper => rust::beside_this_program("hyper-proxy"),
-            Self::Pingora => rust::pingora(),
+            Self::Pingora => rust::pingora_program(),
             Self::Nginx => installed("nginx"),
             Self::HaProxy => installed("haproxy"),
             Self::Caddy => installed("caddy"),
@@ -134,7 +134,7 @@ impl Peer {
         let command = match self {
             Self::Ours => rust::serve(&program, directory.path(), ports, setup)?,
             Self::Hyper => rust::hyper(&program, directory.path(), ports, setup),
-            Self::Pingora => rust::with_two_servers(&program, ports, setup),
+            Self::Pingora => rust::pingora(&program, ports, setup),
             Self::Nginx | Self::HaProxy | Self::Caddy => {
                 configured::command(self, &program, directory.path(), ports, setup)?
             }

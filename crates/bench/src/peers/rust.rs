@@ -14,7 +14,7 @@ use crate::{Result, root};
 pub(super) const SERVICES: &str = "services.yaml";
 
 /// Returns the program of the balancer.
-pub(super) fn balancer() -> Result<PathBuf> {
+pub(super) fn balancer_program() -> Result<PathBuf> {
     match env::var_os(PROXY).map(PathBuf::from) {
         Some(program) if program.is_file() => Ok(program),
         Some(program) => Err(format!("no program at {}", program.display())),
@@ -28,8 +28,8 @@ pub(super) fn beside_this_program(name: &str) -> Result<PathBuf> {
     if program.is_file() { Ok(program) } else { Err(format!("{} is not built", program.display())) }
 }
 
-/// Returns the proxy on Pingora.
-pub(super) fn pingora() -> Result<PathBuf> {
+/// Returns the program of the proxy on Pingora.
+pub(super) fn pingora_program() -> Result<PathBuf> {
     let program = root().join("target/bench-peers/release/pingora-proxy");
     if program.is_file() { Ok(program) } else { Err("crates/bench-peers is not built".to_owned()) }
 }
@@ -71,7 +71,7 @@ pub(super) fn hyper(program: &Path, directory: &Path, ports: [u16; 2], setup: &S
 }
 
 /// Returns the command of the proxy on Pingora.
-pub(super) fn with_two_servers(program: &Path, ports: [u16; 2], setup: &Setup) -> Command {
+pub(super) fn pingora(program: &Path, ports: [u16; 2], setup: &Setup) -> Command {
     let mut command = Command::new(program);
     command.arg(ports[0].to_string()).arg(setup.threads.to_string());
     command.args(setup.servers.map(|server| server.to_string()));
