@@ -23,12 +23,9 @@ use std::time::{Duration, Instant};
 
 use tokio::task::{JoinSet, LocalSet};
 use tokio::time::{MissedTickBehavior, interval, sleep};
-use tunnel_balancer_tests::{Action, Bench, Client, Digest, FaultyServer, Gate, Reply, Request, Service};
+use tunnel_balancer_tests::{Action, Bench, Client, Digest, FaultyServer, Gate, Reply, Request, Service, is_full};
 
 cases![no_get_fails_and_no_post_runs_twice];
-
-/// The variable that extends the run to a minute.
-const FULL: &str = "TUNNEL_BALANCER_FULL";
 
 /// The variable that selects another seed than 1.
 const SEED: &str = "TUNNEL_BALANCER_SEED";
@@ -37,7 +34,7 @@ const SEED: &str = "TUNNEL_BALANCER_SEED";
 const PACE: Duration = Duration::from_millis(5);
 
 async fn no_get_fails_and_no_post_runs_twice(bench: Bench) {
-    let seconds = if env::var_os(FULL).is_some() { 60 } else { 12 };
+    let seconds = if is_full() { 60 } else { 12 };
     let seed = env::var(SEED).map_or(1, |seed| seed.parse().expect("a number as the seed"));
     let servers = bench.servers(["a", "b", "c"]).await;
     let app = bench.start(Service::of(servers.iter()).checked_often()).await;

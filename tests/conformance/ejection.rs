@@ -104,7 +104,7 @@ async fn one_trial_decides_after_an_ejection(bench: Bench) {
     primary.recover();
     traffic.served_by("primary", 20).await;
     assert!(primary.hits() >= ejected_after + 20);
-    traffic.ends_without_failure().await;
+    traffic.ends_without_failure();
 }
 
 async fn passing_probe_ends_the_ejection(bench: Bench) {
@@ -117,6 +117,6 @@ async fn passing_probe_ends_the_ejection(bench: Bench) {
     // The failure makes a probe due at once, which passes and ends the ejection early.
     let mut traffic = Traffic::start(&app);
     traffic.served_by("primary", 5).await;
-    traffic.ends_without_failure().await;
+    traffic.ends_without_failure();
     assert!(primary.counts().probes >= 2);
 }

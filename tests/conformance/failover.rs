@@ -35,7 +35,7 @@ async fn no_get_fails_when_a_server_stops_and_restarts(bench: Bench) {
         primary.restart().expect("its port is held");
     }
     traffic.served_by("primary", 20).await;
-    traffic.ends_without_failure().await;
+    traffic.ends_without_failure();
 }
 
 async fn no_get_fails_when_a_server_responds_with_530(bench: Bench) {
@@ -59,7 +59,7 @@ async fn no_get_fails(bench: Bench, fault: Action) {
     traffic.served_by("replica", 20).await;
     primary.recover();
     traffic.served_by("primary", 20).await;
-    traffic.ends_without_failure().await;
+    traffic.ends_without_failure();
 }
 
 async fn no_get_fails_when_servers_stop_in_turn(bench: Bench) {
@@ -73,7 +73,7 @@ async fn no_get_fails_when_servers_stop_in_turn(bench: Bench) {
     traffic.served_by("primary", 20).await;
     replica.stop().await;
     traffic.served_by("primary", 20).await;
-    traffic.ends_without_failure().await;
+    traffic.ends_without_failure();
 }
 
 async fn a_502_of_all_servers_is_passed_through(bench: Bench) {

@@ -4,11 +4,10 @@
 //! `TUNNEL_BALANCER_FULL` set, each load is longer, and response times are checked, which needs an
 //! idle machine. The figures are printed.
 
-use std::env;
 use std::time::Duration;
 
 use tunnel_balancer_tests::steady::{Sample, slowest, steady};
-use tunnel_balancer_tests::{Action, App, Bench, FaultyServer, Request, Service};
+use tunnel_balancer_tests::{Action, App, Bench, FaultyServer, Request, Service, is_full};
 
 cases![
     failover_avoids_a_hung_primary,
@@ -16,8 +15,6 @@ cases![
     posts_avoid_a_hung_primary,
     a_hung_application_loses_no_get,
 ];
-
-const FULL: &str = "TUNNEL_BALANCER_FULL";
 
 async fn failover_avoids_a_hung_primary(bench: Bench) {
     hang_under_load(&bench, "policy: failover", 800, 120).await;
@@ -36,7 +33,7 @@ async fn posts_avoid_a_hung_primary(bench: Bench) {
     println!("{lost} of {} POSTs lost, slowest {:?}", posts.len(), slowest(&posts));
     // On an idle machine about 10: those of the first half second. Without stall detection, those
     // of the seconds until the health check fails.
-    let bound = if env::var_os(FULL).is_some() { 20 } else { posts.len() / 2 };
+    let bound = if is_full() { 20 } else { posts.len() / 2 };
     assert!(lost < bound, "{lost} lost: {:#?}", failed(&posts));
 }
 
@@ -63,7 +60,7 @@ async fn hang_under_load(bench: &Bench, policy: &str, share: usize, slow: usize)
     println!("{policy}: {hits} to the hung server, {}", figures(&gets));
     assert!(gets.iter().all(|get| get.status == Some(200)), "{:#?}", failed(&gets));
     assert!(hits < share * 3 / 4, "{hits} to the hung server");
-    if env::var_os(FULL).is_some() {
+    if is_full() {
         assert!(over(&gets, 100) < 2 * slow, "{}", figures(&gets));
         assert!(slowest(&gets) < Duration::from_millis(1_500), "{}", figures(&gets));
     }
@@ -78,7 +75,7 @@ async fn warm(bench: &Bench, policy: &str, primary: &FaultyServer, replica: &Fau
 }
 
 fn seconds(full: usize, short: usize) -> usize {
-    if env::var_os(FULL).is_some() { full } else { short }
+    if is_full() { full } else { short }
 }
 
 fn figures(samples: &[Sample]) -> String {

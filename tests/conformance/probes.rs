@@ -73,14 +73,15 @@ async fn eight_servers_are_probed_four_at_a_time(bench: Bench) {
         app.get("/").await; // enough time for a fifth probe to start
     }
     let open: usize = servers.iter().map(|server| server.counts().probes_in_flight).sum();
-    assert!(open <= 4, "{open} probes at the same time");
+    assert_eq!(open, 4, "probes at the same time");
     gate.open();
-    let traffic = Traffic::start(&app);
+    let mut traffic = Traffic::start(&app);
+    traffic.served_by("a", 1).await;
     for server in &servers {
         let counts = server.until("a probe", |counts| counts.probes_done() >= 1).await;
         assert_eq!(counts.max_probes_in_flight, 1, "{}", server.name());
     }
-    traffic.ends_without_failure().await;
+    traffic.ends_without_failure();
 }
 
 /// HC-10.
@@ -91,7 +92,7 @@ async fn failing_probe_makes_a_server_unhealthy(bench: Bench) {
         let app = bench.start(Service::of([&primary, &replica]).checked()).await;
         let mut traffic = Traffic::start(&app);
         traffic.served_by("replica", 10).await;
-        traffic.ends_without_failure().await;
+        traffic.ends_without_failure();
         assert_eq!(primary.counts().probes, 1, "the first result decides");
     }
 }
@@ -103,7 +104,7 @@ async fn unanswered_probe_makes_a_server_unhealthy(bench: Bench) {
     let mut traffic = Traffic::start(&app);
     traffic.served_by("replica", 10).await;
     primary.until("the aborted probe", |counts| counts.aborted >= 1).await;
-    traffic.ends_without_failure().await;
+    traffic.ends_without_failure();
 }
 
 async fn redirect_is_healthy(bench: Bench) {
@@ -144,7 +145,7 @@ async fn every_health_check_key_is_applied(bench: Bench) {
         bench.start(format!("services:\n  app.test:\n    servers:\n{lines}    health_check: {check}\n").as_str()).await;
     let mut traffic = Traffic::start(&app);
     traffic.served_by("passes", 10).await;
-    traffic.ends_without_failure().await;
+    traffic.ends_without_failure();
     for server in &servers {
         let name = server.name();
         let requests = server.requests();
@@ -165,7 +166,8 @@ async fn unhealthy_servers_are_used_if_none_is_healthy(bench: Bench) {
         server.until("a failed probe", |counts| counts.probes_done() == 1).await;
     }
     traffic.served_by("primary", 20).await;
-    traffic.ends_without_failure().await;
+    assert_eq!(app.get("/").await.header("X-Tunnel-Balancer"), Some("fallback"));
+    traffic.ends_without_failure();
 }
 
 async fn hc_16_all_probe_results_are_recorded(bench: Bench) {
@@ -183,7 +185,7 @@ async fn hc_16_all_probe_results_are_recorded(bench: Bench) {
         server.until("the end of its probes with unread bodies", canceled).await;
         assert_eq!(server.counts().probes, 1, "{}", server.name());
     }
-    traffic.ends_without_failure().await;
+    traffic.ends_without_failure();
 }
 
 async fn hc_20_interim_responses_are_skipped(bench: Bench) {
@@ -199,7 +201,7 @@ async fn hc_20_interim_responses_are_skipped(bench: Bench) {
     traffic.served_by("primary", 10).await;
     let response = app.get("/page").await;
     assert_eq!((response.status, response.text().as_str(), response.served_by()), (200, "ok", "primary"));
-    traffic.ends_without_failure().await;
+    traffic.ends_without_failure();
 }
 
 async fn method_and_headers_of_probes_are_settings(bench: Bench) {
@@ -241,6 +243,6 @@ async fn tcp_checks_open_a_connection(bench: Bench) {
     traffic.served_by("hanging", 10).await;
     other.restart().expect("its own port");
     traffic.served_by("closed", 10).await;
-    traffic.ends_without_failure().await;
+    traffic.ends_without_failure();
     assert_eq!((closed.counts().probes, hanging.counts().probes, other.hits()), (0, 0, 0), "no requests are sent");
 }

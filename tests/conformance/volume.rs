@@ -7,19 +7,16 @@
 //! TUNNEL_BALANCER_FULL=1 cargo test -p tunnel-balancer-tests --test conformance -- volume --nocapture
 //! ```
 
+use std::fs;
 use std::time::Instant;
-use std::{env, fs};
 
 use futures_util::future::join_all;
 use tunnel_balancer_tests::digest::{RunningDigest, generated};
-use tunnel_balancer_tests::{Action, App, Bench, Digest, Gate, Request, Service};
+use tunnel_balancer_tests::{Action, App, Bench, Digest, Gate, Request, Service, is_full};
 
 cases![download_uses_constant_memory, upload_uses_constant_memory, two_hundred_concurrent_posts_use_bounded_memory];
 
 const MB: u64 = 1024 * 1024;
-
-/// The variable that increases the size to a gigabyte.
-const FULL: &str = "TUNNEL_BALANCER_FULL";
 
 /// The allowed growth for one body: buffers, and garbage of the runtime.
 const GROWTH_BY_ONE: u64 = 64 * MB;
@@ -44,7 +41,7 @@ async fn download_uses_constant_memory(bench: Bench) {
     while let Some(piece) = download.piece().await {
         received.add(&piece);
     }
-    assert_eq!(received.digest(), digest(bytes));
+    assert_eq!(received.digest(), Digest::of_generated(bytes));
     memory.grew_less_than(GROWTH_BY_ONE);
 }
 
@@ -58,7 +55,7 @@ async fn upload_uses_constant_memory(bench: Bench) {
         upload.piece(&piece).await;
     }
     assert_eq!(upload.response().await.status, 200);
-    assert_eq!(primary.requests().last().expect("the upload").body, digest(bytes));
+    assert_eq!(primary.requests().last().expect("the upload").body, Digest::of_generated(bytes));
     memory.grew_less_than(GROWTH_BY_ONE);
 }
 
@@ -82,7 +79,7 @@ async fn two_hundred_concurrent_posts_use_bounded_memory(bench: Bench) {
         assert_eq!((response.status, response.served_by()), (200, "primary"));
     }
     let posts: Vec<_> = primary.requests().into_iter().filter(|request| request.method == "POST").collect();
-    let whole = digest(bytes);
+    let whole = Digest::of_generated(bytes);
     assert_eq!(posts.len() as u64, POSTS);
     assert!(posts.iter().all(|post| post.body == whole), "a body was changed");
     assert_eq!(replica.hits(), 0);
@@ -91,13 +88,7 @@ async fn two_hundred_concurrent_posts_use_bounded_memory(bench: Bench) {
 }
 
 fn size() -> u64 {
-    if env::var_os(FULL).is_some() { 1024 * MB } else { 256 * MB }
-}
-
-fn digest(bytes: u64) -> Digest {
-    let mut expected = RunningDigest::default();
-    generated(bytes).for_each(|piece| expected.add(&piece));
-    expected.digest()
+    if is_full() { 1024 * MB } else { 256 * MB }
 }
 
 /// The memory of a target at the start of a transfer.

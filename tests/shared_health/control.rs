@@ -7,9 +7,9 @@ use tokio::time::{Instant, sleep};
 use tunnel_balancer_tests::client::HOST;
 use tunnel_balancer_tests::miniflare::{Deployment, Miniflare, Storage};
 use tunnel_balancer_tests::proxy::Proxy;
-use tunnel_balancer_tests::{Client, Request, Response, Service};
+use tunnel_balancer_tests::{Client, FaultyServer, Request, Response, Service, within};
 
-use crate::{BOUND, KV_BOUND, servers, yaml};
+use crate::{BOUND, KV_BOUND, yaml};
 
 pub(crate) const PATH: &str = "/__balancer/control";
 pub(crate) const TOKEN: &str = "a token of the suite";
@@ -37,7 +37,7 @@ async fn a_change_takes_effect_in_every_isolate_within_the_bound() {
     let cases =
         [("durable_object", "object", BOUND, drain_and_return), ("kv", "kv", KV_BOUND, &[("disable", "replica")])];
     for (sharing, binding, bound, changes) in cases {
-        let [primary, replica] = servers(["primary", "replica"]).await;
+        let [primary, replica] = FaultyServer::start_all(["primary", "replica"]).await;
         let yaml = yaml(sharing, "", vec![Service::of([&primary, &replica])]);
         let bindings = [binding];
         let workers = ["a", "b", "c"].map(|name| deployment(name, &yaml, &bindings));
@@ -62,7 +62,7 @@ async fn a_change_takes_effect_in_every_isolate_within_the_bound() {
 
 #[tokio::test]
 async fn a_change_survives_a_restart() {
-    let [primary, replica] = servers(["primary", "replica"]).await;
+    let [primary, replica] = FaultyServer::start_all(["primary", "replica"]).await;
     let yaml = yaml("durable_object", "", vec![Service::of([&primary, &replica])]);
     let (storage, workers) = (Storage::new(), [deployment("a", &yaml, &["object"])]);
     let miniflare = Miniflare::start(&storage, &workers).await;
@@ -81,14 +81,17 @@ async fn a_change_survives_a_restart() {
     a.get("/").await;
     let enable = json!({ "action": "enable", "service": HOST, "server": "primary" });
     command(&a, enable).await;
-    while a.get("/").await.served_by() != "primary" {
-        sleep(Duration::from_millis(100)).await;
-    }
+    within("the effect of the change", async {
+        while a.get("/").await.served_by() != "primary" {
+            sleep(Duration::from_millis(100)).await;
+        }
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn ctl_controls_a_worker() {
-    let [primary, replica] = servers(["primary", "replica"]).await;
+    let [primary, replica] = FaultyServer::start_all(["primary", "replica"]).await;
     let yaml = yaml("durable_object", "", vec![Service::of([&primary, &replica])]);
     let miniflare = Miniflare::start(&Storage::new(), &[deployment("a", &yaml, &["object"])]).await;
     let url = format!("http://{}", miniflare.client("a").addr());
@@ -120,7 +123,7 @@ async fn ctl_controls_a_worker() {
 
 #[tokio::test]
 async fn wrong_tokens_are_limited_and_without_one_the_path_is_unknown() {
-    let [primary] = servers(["primary"]).await;
+    let primary = FaultyServer::start("primary").await;
     let yaml = yaml("kv", "", vec![Service::of([&primary])]);
     let workers = [deployment("a", &yaml, &["kv"]), Deployment::new("b", yaml.as_str(), &["kv"])];
     let miniflare = Miniflare::start(&Storage::new(), &workers).await;
@@ -145,7 +148,7 @@ async fn wrong_tokens_are_limited_and_without_one_the_path_is_unknown() {
 
 #[tokio::test]
 async fn a_change_that_cannot_be_stored_is_refused() {
-    let [primary] = servers(["primary"]).await;
+    let primary = FaultyServer::start("primary").await;
     let yaml = yaml("isolate", "", vec![Service::of([&primary])]);
     let miniflare = Miniflare::start(&Storage::new(), &[deployment("a", &yaml, &[])]).await;
     let (response, json) = send(&miniflare.client("a"), Request::get(PATH), TOKEN).await;

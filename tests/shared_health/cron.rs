@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 use tunnel_balancer_tests::miniflare::{Deployment, Miniflare, Storage};
-use tunnel_balancer_tests::{Reply, Service};
+use tunnel_balancer_tests::{FaultyServer, Reply, Service};
 
-use crate::{servers, yaml};
+use crate::yaml;
 
 #[tokio::test]
 async fn a_new_isolate_knows_what_the_cron_trigger_found() {
-    let [primary, replica] = servers(["primary", "replica"]).await;
+    let [primary, replica] = FaultyServer::start_all(["primary", "replica"]).await;
     let yaml = yaml("kv", "", vec![Service::of([&primary, &replica]).checked_often()]);
     let storage = Storage::new();
     let workers = ["cron", "fresh"].map(|name| Deployment::new(name, yaml.as_str(), &["kv"]));

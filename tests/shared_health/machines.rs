@@ -7,9 +7,9 @@ use tunnel_balancer_tests::log::Log;
 use tunnel_balancer_tests::miniflare::{Deployment, Miniflare, Storage};
 use tunnel_balancer_tests::proxy::{MONITOR_KEY, Process, Proxy};
 use tunnel_balancer_tests::yaml::Yaml;
-use tunnel_balancer_tests::{Action, Service};
+use tunnel_balancer_tests::{Action, FaultyServer, Service};
 
-use crate::{servers, yaml};
+use crate::yaml;
 
 /// The longest time until all machines know of a failure that one has seen.
 const BOUND: Duration = Duration::from_secs(10);
@@ -17,7 +17,7 @@ const BOUND: Duration = Duration::from_secs(10);
 #[tokio::test]
 async fn a_failure_that_one_machine_sees_is_avoided_by_the_other() {
     for (sharing, bindings) in [("monitor", &[][..]), ("durable_object", &["object"])] {
-        let [primary, replica] = servers(["primary", "replica"]).await;
+        let [primary, replica] = FaultyServer::start_all(["primary", "replica"]).await;
         let service = || Service::of([&primary, &replica]);
         let worker = Deployment {
             secrets: json!({ MONITOR_KEY.0: MONITOR_KEY.1 }),
@@ -50,6 +50,6 @@ async fn a_failure_that_one_machine_sees_is_avoided_by_the_other() {
 
 async fn serve(yaml: impl Into<Yaml>, url: &str) -> Process {
     let proxy = Proxy::find().unwrap_or_else(|error| panic!("{error}"));
-    let started = proxy.start(&yaml.into().0, &["--monitor", url], &Log::default(), None).await;
+    let started = proxy.start(&yaml.into().0, &["--monitor", url], &Log::default()).await;
     started.unwrap_or_else(|error| panic!("{error}"))
 }

@@ -12,8 +12,8 @@ mod status;
 
 use std::time::Duration;
 
+use tunnel_balancer_tests::Service;
 use tunnel_balancer_tests::yaml::Yaml;
-use tunnel_balancer_tests::{FaultyServer, Service};
 
 /// The longest time until all isolates with traffic know of a change of a server or of an operator,
 /// with a Durable Object. See `docs/shared-health.md` and `docs/control.md`.
@@ -21,15 +21,6 @@ const BOUND: Duration = Duration::from_secs(5);
 
 /// The same with Workers KV.
 const KV_BOUND: Duration = Duration::from_secs(90);
-
-/// Starts servers with these names.
-async fn servers<const N: usize>(names: [&str; N]) -> [FaultyServer; N] {
-    let mut servers = Vec::with_capacity(N);
-    for name in names {
-        servers.push(FaultyServer::start(name).await);
-    }
-    servers.try_into().unwrap_or_else(|_| unreachable!("one server for each name"))
-}
 
 /// Returns a configuration with a mode and with other settings of the top level.
 fn yaml(sharing: &str, settings: &str, services: Vec<Service>) -> String {

@@ -8,14 +8,14 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 use tunnel_balancer_tests::miniflare::{Miniflare, Storage};
-use tunnel_balancer_tests::{Reply, Request, Service};
+use tunnel_balancer_tests::{FaultyServer, Reply, Request, Service};
 
 use crate::control::{PATH, TOKEN, deployment, send};
-use crate::{BOUND, servers, yaml};
+use crate::{BOUND, yaml};
 
 #[tokio::test]
 async fn another_process_avoids_a_dead_server_without_an_attempt_of_its_own() {
-    let [primary, replica, other] = servers(["primary", "replica", "other"]).await;
+    let [primary, replica, other] = FaultyServer::start_all(["primary", "replica", "other"]).await;
     // The object probes too rarely to notice the failure itself.
     let services =
         vec![Service::of([&primary, &replica]).checked_every("10m", "10m"), Service::of([&other]).host("other.test")];

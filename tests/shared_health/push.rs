@@ -4,14 +4,14 @@ use tunnel_balancer_state::{PUSH_PATH, Push, SIGNATURE_HEADER, SharedState, sign
 use tunnel_balancer_tests::miniflare::{Deployment, Miniflare, Storage};
 use tunnel_balancer_tests::{Client, FaultyServer, Request, Response, Service};
 
-use crate::{servers, yaml};
+use crate::yaml;
 
 const KEY: &str = "0123456789abcdef";
 
 #[tokio::test]
 async fn an_outage_is_known_before_the_first_request() {
     for (sharing, bindings) in [("monitor", &[][..]), ("monitor", &["kv"]), ("durable_object", &["object"])] {
-        let [primary, replica] = servers(["primary", "replica"]).await;
+        let [primary, replica] = FaultyServer::start_all(["primary", "replica"]).await;
         let services = vec![Service::of([&primary, &replica]).checked()];
         let worker = Deployment {
             secrets: serde_json::json!({ "BALANCER_MONITOR_KEY": KEY }),
@@ -23,8 +23,8 @@ async fn an_outage_is_known_before_the_first_request() {
         let body = message(&primary);
         let response = push(&client, &sign(KEY.as_bytes(), now(), &body), &body).await;
         assert_eq!(response.status, 200, "{sharing}: {}", response.text());
-        let answer: SharedState = serde_json::from_slice(&response.body).expect("a document");
-        assert_eq!(answer.services.len(), 1, "{}", response.text());
+        let known: SharedState = serde_json::from_slice(&response.body).expect("a document");
+        assert_eq!(known.services.len(), 1, "{}", response.text());
         assert_eq!(client.get("/").await.served_by(), "replica", "{sharing}");
         assert_eq!(primary.hits(), 0, "{sharing}");
     }
@@ -32,7 +32,7 @@ async fn an_outage_is_known_before_the_first_request() {
 
 #[tokio::test]
 async fn forged_replayed_and_old_messages_are_refused() {
-    let [primary] = servers(["primary"]).await;
+    let primary = FaultyServer::start("primary").await;
     let worker = |name, secrets| Deployment {
         secrets,
         ..Deployment::new(name, yaml("monitor", "", vec![Service::of([&primary]).checked()]), &[])

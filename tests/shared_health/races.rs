@@ -6,14 +6,14 @@ use serde_json::json;
 use tokio::time::{Instant, sleep};
 use tunnel_balancer_tests::client::HOST;
 use tunnel_balancer_tests::miniflare::{Miniflare, Storage};
-use tunnel_balancer_tests::{Action, Gate, Reply, Request, Service};
+use tunnel_balancer_tests::{Action, FaultyServer, Gate, Reply, Request, Service, within};
 
 use crate::control::{PATH, TOKEN, command, deployment, send};
-use crate::{servers, yaml};
+use crate::yaml;
 
 #[tokio::test]
 async fn a_command_whose_body_is_slow_undoes_no_other_one() {
-    let [primary, replica] = servers(["primary", "replica"]).await;
+    let [primary, replica] = FaultyServer::start_all(["primary", "replica"]).await;
     let yaml = yaml("durable_object", "", vec![Service::of([&primary, &replica])]);
     let miniflare = Miniflare::start(&Storage::new(), &[deployment("a", &yaml, &["object"])]).await;
     let client = miniflare.client("a");
@@ -33,7 +33,7 @@ async fn a_command_whose_body_is_slow_undoes_no_other_one() {
 
 #[tokio::test]
 async fn a_notice_in_flight_survives_a_command_and_a_crash() {
-    let [primary, replica, receiver] = servers(["primary", "replica", "receiver"]).await;
+    let [primary, replica, receiver] = FaultyServer::start_all(["primary", "replica", "receiver"]).await;
     let notify = format!("notify: {{ json: \"{}/hook\" }}\n", receiver.url());
     let yaml = yaml("durable_object", &notify, vec![Service::of([&primary, &replica]).checked_often()]);
     let (storage, worker) = (Storage::new(), [deployment("a", &yaml, &["object"])]);
@@ -66,7 +66,7 @@ async fn a_notice_in_flight_survives_a_command_and_a_crash() {
 
 #[tokio::test]
 async fn a_command_during_a_run_of_the_cron_trigger_is_kept() {
-    let [primary, replica] = servers(["primary", "replica"]).await;
+    let [primary, replica] = FaultyServer::start_all(["primary", "replica"]).await;
     let yaml = yaml("kv", "", vec![Service::of([&primary, &replica]).checked_often()]);
     let worker = [deployment("a", &yaml, &["kv"])];
     let mut miniflare = Miniflare::start(&Storage::new(), &worker).await;
@@ -88,7 +88,7 @@ async fn a_command_during_a_run_of_the_cron_trigger_is_kept() {
 
 #[tokio::test]
 async fn a_change_ends_in_time_although_nothing_is_read() {
-    let [primary] = servers(["primary"]).await;
+    let primary = FaultyServer::start("primary").await;
     let yaml = yaml("kv", "", vec![Service::of([&primary])]);
     let miniflare = Miniflare::start(&Storage::new(), &[deployment("a", &yaml, &["kv"])]).await;
     let client = miniflare.client("a");
@@ -100,7 +100,7 @@ async fn a_change_ends_in_time_although_nothing_is_read() {
 
 #[tokio::test]
 async fn heartbeats_continue_without_a_service_that_was_down_when_it_was_removed() {
-    let [primary, removed, receiver] = servers(["primary", "removed", "receiver"]).await;
+    let [primary, removed, receiver] = FaultyServer::start_all(["primary", "removed", "receiver"]).await;
     let notify = format!("notify: [{{ json: \"{0}/hook\" }}, {{ heartbeat: \"{0}/heartbeat\" }}]\n", receiver.url());
     let kept = || Service::of([&primary]).checked_often();
     let other = Service::of([&removed]).host("removed.test").checked_often();
@@ -110,9 +110,12 @@ async fn heartbeats_continue_without_a_service_that_was_down_when_it_was_removed
     let miniflare = Miniflare::start(&storage, &[deployment("a", &with, &["object"])]).await;
     miniflare.client("a").get("/").await;
     let sent = |target: &str| receiver.requests().iter().filter(|it| it.target == target).count();
-    while sent("/hook") == 0 {
-        sleep(Duration::from_millis(100)).await;
-    }
+    within("a notice", async {
+        while sent("/hook") == 0 {
+            sleep(Duration::from_millis(100)).await;
+        }
+    })
+    .await;
     sleep(Duration::from_secs(2)).await;
     drop(miniflare);
     let before = sent("/heartbeat");
@@ -127,7 +130,7 @@ async fn heartbeats_continue_without_a_service_that_was_down_when_it_was_removed
 
 #[tokio::test]
 async fn a_command_without_the_binding_of_its_store_gets_an_error_in_json() {
-    let [primary] = servers(["primary"]).await;
+    let primary = FaultyServer::start("primary").await;
     for sharing in ["durable_object", "kv"] {
         let yaml = yaml(sharing, "", vec![Service::of([&primary])]);
         let miniflare = Miniflare::start(&Storage::new(), &[deployment("a", &yaml, &[])]).await;

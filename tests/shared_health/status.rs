@@ -7,7 +7,7 @@ use tokio::time::sleep;
 use tunnel_balancer_tests::miniflare::{Deployment, Miniflare, Storage};
 use tunnel_balancer_tests::{Client, FaultyServer, Reply, Request, Service, within};
 
-use crate::{servers, yaml};
+use crate::yaml;
 
 const TOKEN: &str = "the token of the status page";
 const CONTROL: &str = "the token of operators";
@@ -51,7 +51,7 @@ async fn until(client: &Client, path: &str, token: Option<&str>, is_expected: im
 
 #[tokio::test]
 async fn the_history_of_the_object_is_shown_in_every_isolate() {
-    let all = servers(["primary", "replica"]).await;
+    let all = FaultyServer::start_all(["primary", "replica"]).await;
     let yaml = configuration("durable_object", &all);
     let workers = ["a", "b"].map(|name| deployment(name, &yaml, &["object"]));
     let miniflare = Miniflare::start(&Storage::new(), &workers).await;
@@ -79,7 +79,7 @@ async fn the_history_of_the_object_is_shown_in_every_isolate() {
 
 #[tokio::test]
 async fn the_report_is_made_although_the_object_does_not_respond() {
-    let all = servers(["primary", "replica"]).await;
+    let all = FaultyServer::start_all(["primary", "replica"]).await;
     let yaml = configuration("durable_object", &all);
     let miniflare = Miniflare::start(&Storage::new(), &[deployment("a", &yaml, &["hung object"])]).await;
     let client = miniflare.client("a");
@@ -90,7 +90,7 @@ async fn the_report_is_made_although_the_object_does_not_respond() {
 
 #[tokio::test]
 async fn changes_are_possible_only_where_they_are_stored() {
-    let all = servers(["primary", "replica"]).await;
+    let all = FaultyServer::start_all(["primary", "replica"]).await;
     let (stored, isolated) = (configuration("kv", &all), configuration("isolate", &all));
     let workers = [deployment("stored", &stored, &["kv"]), deployment("isolated", &isolated, &[])];
     let miniflare = Miniflare::start(&Storage::new(), &workers).await;
@@ -103,7 +103,7 @@ async fn changes_are_possible_only_where_they_are_stored() {
 
 #[tokio::test]
 async fn the_page_sends_commands_below_another_path() {
-    let all = servers(["primary", "replica"]).await;
+    let all = FaultyServer::start_all(["primary", "replica"]).await;
     let status = "status: { path: /ops, token: \"${BALANCER_STATUS_TOKEN}\" }\n";
     let yaml = yaml("durable_object", status, vec![Service::of(&all).checked_often()]);
     let miniflare = Miniflare::start(&Storage::new(), &[deployment("a", &yaml, &["object"])]).await;
@@ -125,7 +125,7 @@ async fn the_page_sends_commands_below_another_path() {
 
 #[tokio::test]
 async fn with_control_alone_no_path_below_the_prefix_reaches_a_server() {
-    let all = servers(["primary", "replica"]).await;
+    let all = FaultyServer::start_all(["primary", "replica"]).await;
     let yaml = yaml("kv", "", vec![Service::of(&all)]);
     let miniflare = Miniflare::start(&Storage::new(), &[deployment("a", &yaml, &["kv"])]).await;
     let client = miniflare.client("a");

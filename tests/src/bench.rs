@@ -36,11 +36,7 @@ impl Bench {
 
     /// Starts servers with these names.
     pub async fn servers<const N: usize>(&self, names: [&str; N]) -> [FaultyServer; N] {
-        let mut servers = Vec::with_capacity(N);
-        for name in names {
-            servers.push(FaultyServer::start(name).await);
-        }
-        servers.try_into().unwrap_or_else(|_| unreachable!("one server for each name"))
+        FaultyServer::start_all(names).await
     }
 
     /// Starts the target with a configuration.
@@ -79,7 +75,7 @@ impl Bench {
     /// Starts the native proxy with a limit of open files.
     pub async fn serve_with_open_files(&self, yaml: impl Into<Yaml>, limit: u32, arguments: &[&str]) -> Process {
         let Target::Native(proxy) = &self.target else { panic!("this case is only for the native proxy") };
-        let started = proxy.with_open_files(limit).start(&yaml.into().0, arguments, &self.log(), None).await;
+        let started = proxy.with_open_files(limit).start(&yaml.into().0, arguments, &self.log()).await;
         started.unwrap_or_else(|rejection| panic!("{rejection}"))
     }
 
@@ -91,21 +87,19 @@ impl Bench {
         variables: &[(&str, &str)],
     ) -> Process {
         let Target::Native(proxy) = &self.target else { panic!("this case is only for the native proxy") };
-        let started = proxy.with_env(variables).start(&yaml.into().0, arguments, &self.log(), None).await;
+        let started = proxy.with_env(variables).start(&yaml.into().0, arguments, &self.log()).await;
         started.unwrap_or_else(|rejection| panic!("{rejection}"))
     }
 
     /// Starts the native proxy, or returns why it did not start.
     pub async fn try_serve(&self, yaml: impl Into<Yaml>, arguments: &[&str]) -> Result<Process, StartError> {
         let Target::Native(proxy) = &self.target else { panic!("this case is only for the native proxy") };
-        proxy.start(&yaml.into().0, arguments, &self.log(), None).await
+        proxy.start(&yaml.into().0, arguments, &self.log()).await
     }
 
     /// Starts the native proxy with the root certificates of a file.
     pub async fn serve_with_roots(&self, yaml: impl Into<Yaml>, arguments: &[&str], certificate: &str) -> Process {
-        let Target::Native(proxy) = &self.target else { panic!("this case is only for the native proxy") };
-        let started = proxy.start(&yaml.into().0, arguments, &self.log(), Some(certificate)).await;
-        started.unwrap_or_else(|rejection| panic!("{rejection}"))
+        self.serve_with_env(yaml, arguments, &[("SSL_CERT_FILE", certificate)]).await
     }
 
     /// Returns the error that the operator gets for an invalid configuration.

@@ -21,6 +21,13 @@ impl Digest {
         running.add(body.as_ref());
         running.digest()
     }
+
+    /// Computes the digest of a [`generated`] body.
+    pub fn of_generated(bytes: u64) -> Self {
+        let mut running = RunningDigest::default();
+        generated(bytes).for_each(|piece| running.add(&piece));
+        running.digest()
+    }
 }
 
 impl fmt::Display for Digest {

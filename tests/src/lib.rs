@@ -35,11 +35,18 @@ pub use target::{CONTROL_TOKEN, Host, Target};
 pub use traffic::Traffic;
 pub use yaml::Service;
 
+use std::env;
 use std::time::Duration;
 
 /// The longest time of a wait before it counts as hung. It is long, because the machine may be
 /// busy.
 pub const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Returns whether `TUNNEL_BALANCER_FULL` is set: long cases are then longer, and some have more
+/// checks, which need a machine without other work.
+pub fn is_full() -> bool {
+    env::var_os("TUNNEL_BALANCER_FULL").is_some()
+}
 
 /// Waits for `future`. Panics with `what` it waited for if this takes longer than [`TIMEOUT`].
 pub async fn within<F: Future>(what: &str, future: F) -> F::Output {

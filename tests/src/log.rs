@@ -31,17 +31,19 @@ impl Log {
         text.lines().skip(skipped).map(|line| format!("{line}\n")).collect()
     }
 
-    /// Waits without a timeout until the log has more than `shown` bytes. Returns all of it.
-    pub async fn longer_than(&self, shown: usize) -> String {
-        let mut changes = self.0.subscribe();
-        let longer = changes.wait_for(|text| text.len() > shown);
-        longer.await.expect("the log keeps the sender alive").clone()
-    }
-
     /// Waits until the log satisfies `condition`. Returns it.
     pub async fn until(&self, what: &str, condition: impl Fn(&str) -> bool) -> String {
         let mut changes = self.0.subscribe();
         let wait = changes.wait_for(|text| condition(text));
         within(what, wait).await.expect("the log keeps the sender alive").clone()
+    }
+
+    /// Prints the log while it grows. Never returns.
+    pub async fn print(&self) {
+        let (mut changes, mut shown) = (self.0.subscribe(), 0);
+        while let Ok(text) = changes.wait_for(|text| text.len() > shown).await {
+            print!("{}", &text[shown..]);
+            shown = text.len();
+        }
     }
 }

@@ -123,21 +123,14 @@ impl Proxy {
     /// Starts the proxy and reads its log only until it listens.
     pub async fn start_without_reader(&self, yaml: impl Into<Yaml>) -> Process {
         let log = Log::default();
-        let started = self.run(&yaml.into().0, &[], &log, None, |line| line.contains("listening")).await;
+        let started = self.run(&yaml.into().0, &[], &log, |line| line.contains("listening")).await;
         started.unwrap_or_else(|error| panic!("{error}"))
     }
 
     /// Starts the proxy with a configuration and more arguments, by default on any port of
-    /// loopback. `roots`, a file, replaces the root certificates of the machine. Returns when the
-    /// proxy listens.
-    pub async fn start(
-        &self,
-        yaml: &str,
-        arguments: &[&str],
-        log: &Log,
-        roots: Option<&str>,
-    ) -> Result<Process, StartError> {
-        self.run(yaml, arguments, log, roots, |_| false).await
+    /// loopback. Returns when the proxy listens.
+    pub async fn start(&self, yaml: &str, arguments: &[&str], log: &Log) -> Result<Process, StartError> {
+        self.run(yaml, arguments, log, |_| false).await
     }
 
     /// Reads the log until a line is the `last` one.
@@ -146,7 +139,6 @@ impl Proxy {
         yaml: &str,
         arguments: &[&str],
         log: &Log,
-        roots: Option<&str>,
         last: impl Fn(&str) -> bool + Send + 'static,
     ) -> Result<Process, StartError> {
         let unable = |error: std::io::Error| StartError { status: None, errors: error.to_string() };
@@ -164,7 +156,6 @@ impl Proxy {
             .env(SECRET.0, SECRET.1)
             .env(MONITOR_KEY.0, MONITOR_KEY.1)
             .envs(self.variables.iter().map(|(name, value)| (name, value)))
-            .envs(roots.map(|file| ("SSL_CERT_FILE", file)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -163,7 +163,7 @@ impl Target {
                 if matches!(self, Self::NativeWithAdmin(_)) {
                     arguments.extend(["--admin", "127.0.0.1:0"]);
                 }
-                let started = proxy.start(yaml, &arguments, log, None).await;
+                let started = proxy.start(yaml, &arguments, log).await;
                 let process = started.map_err(|rejection| rejection.to_string())?;
                 Ok(Running { addr: process.addrs()[0], pid: process.id(), _guard: Box::new(process) })
             }

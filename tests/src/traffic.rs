@@ -42,14 +42,15 @@ impl Traffic {
         let wait = self.seen.wait_for(|stats| {
             stats.server == server && stats.consecutive >= count && stats.responses >= before + count
         });
-        let waited = tokio::time::timeout(crate::TIMEOUT, wait).await.is_ok();
-        assert!(waited, "no {count} consecutive responses of {server}; results: {:?}", self.seen.borrow());
+        let is_served = matches!(tokio::time::timeout(crate::TIMEOUT, wait).await, Ok(Ok(_)));
+        assert!(is_served, "no {count} consecutive responses of {server}; results: {:?}", self.seen.borrow());
     }
 
     /// Stops and checks that no request failed.
-    pub async fn ends_without_failure(self) {
-        self.task.abort();
-        let stats = self.seen.borrow().clone();
+    pub fn ends_without_failure(self) {
+        assert!(!self.task.is_finished(), "the traffic has ended by itself");
+        let stats = self.seen.borrow();
+        assert!(stats.responses > 0, "no request was sent");
         assert!(
             stats.failures.is_empty(),
             "{} of {} failed: {:?}",
@@ -92,5 +93,40 @@ impl Stats {
         self.consecutive = if self.server == server { self.consecutive + 1 } else { 1 };
         server.clone_into(&mut self.server);
         self.failures.extend(failure);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Returns traffic that has ended, because nothing listens on its address.
+    async fn ended() -> Traffic {
+        let traffic = Traffic::start(&Client::new(([127, 0, 0, 1], 1).into()));
+        within("the end of the traffic", async {
+            while !traffic.task.is_finished() {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+        traffic
+    }
+
+    #[tokio::test]
+    #[should_panic(expected = "no 1 consecutive responses of a")]
+    async fn ended_traffic_is_not_served() {
+        ended().await.served_by("a", 1).await;
+    }
+
+    #[tokio::test]
+    #[should_panic(expected = "the traffic has ended by itself")]
+    async fn ended_traffic_is_a_failure() {
+        ended().await.ends_without_failure();
+    }
+
+    #[tokio::test]
+    #[should_panic(expected = "no request was sent")]
+    async fn traffic_without_requests_is_a_failure() {
+        Traffic::start(&Client::new(([127, 0, 0, 1], 1).into())).ends_without_failure();
     }
 }

@@ -4,6 +4,7 @@
 //! substitute is used. Each target is a separate process with a cold isolate. Its configuration
 //! allows connections to loopback only. It is killed when it is dropped, also by a panic.
 
+mod config;
 mod installed;
 
 use std::io::{BufRead, BufReader, Read};
@@ -18,14 +19,11 @@ use tokio::sync::oneshot;
 use crate::gate::Gate;
 use crate::log::Log;
 use crate::target::SECRET;
+use crate::workerd::config::{CACHE_SCRIPT, LIMIT, limiting_module};
 use crate::workerd::installed::installed;
 
 /// The compatibility date, which must be that of `wrangler.toml`.
 pub const COMPATIBILITY_DATE: &str = "2026-04-24";
-
-/// The variable that names another directory with `index.js` and `index_bg.wasm` than that of
-/// `cargo xtask build`.
-pub const WORKER_DIR: &str = "TUNNEL_BALANCER_WORKER_DIR";
 
 /// The variable that names another workerd than the one in `node_modules`, except the newest.
 pub const WORKERD: &str = "TUNNEL_BALANCER_WORKERD";
@@ -47,9 +45,6 @@ const MODULE: &str = "services.yaml";
 
 /// The file with the variable that overrides the module.
 const VARIABLE: &str = "variable.yaml";
-
-/// The module that limits subrequests.
-const LIMIT: &str = "limit.js";
 
 /// A built Worker and its runtime.
 #[derive(Clone, Debug)]
@@ -79,7 +74,7 @@ pub struct Process {
 impl BuiltWorker {
     /// Finds both, or returns how to build or install them.
     pub fn find() -> Result<Self, String> {
-        Self::at(Self::directory(), "cargo xtask build")
+        Self::at(root().join(BUILD), "cargo xtask build")
     }
 
     /// Finds both with the newest workerd instead of the one that wrangler uses, or returns how to
@@ -131,10 +126,6 @@ impl BuiltWorker {
             secrets: vec![secret],
             outbound: None,
         })
-    }
-
-    fn directory() -> PathBuf {
-        env::var_os(WORKER_DIR).map_or_else(|| root().join(BUILD), PathBuf::from)
     }
 
     /// Limits subrequests, as Cloudflare does per invocation. workerd has no such limit, so a
@@ -198,7 +189,7 @@ impl BuiltWorker {
     pub async fn start_script(&self, script: &str, log: &Log) -> Result<(SocketAddr, Process), String> {
         let files = tempfile::Builder::new().prefix("tunnel-balancer-").tempdir().map_err(unwritable)?;
         fs::write(files.path().join(SCRIPT), script).map_err(unwritable)?;
-        fs::write(files.path().join("config.capnp"), script_config(self.outbound)).map_err(unwritable)?;
+        fs::write(files.path().join("config.capnp"), self.script_config()).map_err(unwritable)?;
         self.run(files, log).await
     }
 
@@ -249,48 +240,6 @@ impl BuiltWorker {
         fs::write(path("config.capnp"), self.config(port))?;
         Ok(files)
     }
-
-    /// Returns the configuration of workerd. `allow = ["local"]` is loopback only, so a case cannot
-    /// reach any other host.
-    fn config(&self, port: u16) -> String {
-        // The first module is the main one.
-        let scripts = self.max_subrequests.map(|_| LIMIT).into_iter().chain(SOURCES).map(str::to_owned);
-        let module = |name: String| format!("(name = \"{name}\", esModule = embed \"{name}\"),\n        ");
-        let scripts: String = scripts.chain([format!("{BUILD}/{SCRIPT}")]).map(module).collect();
-        let variable = format!("(name = \"SERVICES_YAML\", text = embed \"{VARIABLE}\"),\n        ");
-        let variable = if self.uses_module { String::new() } else { variable };
-        let secret = |(name, value): &(String, String)| format!("(name = \"{name}\", text = \"{value}\"),\n        ");
-        let secrets: String = self.secrets.iter().map(secret).collect();
-        let outbound = match self.outbound {
-            Some(server) => format!(r#"external = (address = "{server}", http = ())"#),
-            None => r#"network = (allow = ["local"])"#.to_owned(),
-        };
-        let (cache, use_of_cache) = if self.has_cache { (CACHE, "cacheApiOutbound = \"cache\",") } else { ("", "") };
-        format!(
-            r#"using Workerd = import "/workerd/workerd.capnp";
-
-const config :Workerd.Config = (
-  services = [
-    (name = "worker", worker = (
-      modules = [
-        {scripts}(name = "{MODULE}", text = embed "{MODULE}"),
-        (name = "{BUILD}/{WASM}", wasm = embed "{BUILD}/{WASM}"),
-      ],
-      compatibilityDate = "{COMPATIBILITY_DATE}",
-      bindings = [
-        {variable}{secrets}
-      ],
-      globalOutbound = "outbound",
-      {use_of_cache}
-    )),
-    {cache}
-    (name = "outbound", {outbound}),
-  ],
-  sockets = [(name = "http", address = "127.0.0.1:{port}", http = (), service = "worker")],
-);
-"#
-        )
-    }
 }
 
 impl Process {
@@ -320,30 +269,6 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// A service that accepts writes, and has no entry.
-const CACHE: &str = r#"(name = "cache", worker = (
-      modules = [(name = "cache.js", esModule = embed "cache.js")],
-      compatibilityDate = "2026-04-24",
-    )),"#;
-
-const CACHE_SCRIPT: &str = "export default { fetch: ({ method }) => method === 'PUT'
-  ? new Response(null, { status: 204 })
-  : new Response(null, { status: 504, headers: { 'CF-Cache-Status': 'MISS' } }) };";
-
-/// Returns a module that runs the Worker with a limit of subrequests. The message is that of
-/// Cloudflare's runtime.
-fn limiting_module(limit: u32) -> String {
-    let [entry, _] = SOURCES;
-    format!(
-        r#"const send = globalThis.fetch;
-let left = {limit};
-globalThis.fetch = (...request) =>
-  left-- > 0 ? send(...request) : Promise.reject(new Error("Too many subrequests by single Worker invocation."));
-export {{ default, Monitor }} from "./{entry}";
-"#
-    )
-}
-
 /// Copies an output into the log on a thread of its own, reports the port that workerd announces,
 /// and opens `end` when the output ends.
 fn read(output: Option<impl Read + Send + 'static>, log: Log, mut announce: Option<oneshot::Sender<u16>>, end: Gate) {
@@ -368,26 +293,17 @@ fn announced_port(line: &str) -> Option<u16> {
     rest.trim_end_matches('}').parse().ok()
 }
 
-/// Returns the configuration of workerd for a script alone.
-fn script_config(outbound: Option<SocketAddr>) -> String {
-    let outbound = match outbound {
-        Some(server) => format!(r#"external = (address = "{server}", http = ())"#),
-        None => r#"network = (allow = ["local"])"#.to_owned(),
-    };
-    format!(
-        r#"using Workerd = import "/workerd/workerd.capnp";
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-const config :Workerd.Config = (
-  services = [
-    (name = "worker", worker = (
-      modules = [(name = "{SCRIPT}", esModule = embed "{SCRIPT}")],
-      compatibilityDate = "{COMPATIBILITY_DATE}",
-      globalOutbound = "outbound",
-    )),
-    (name = "outbound", {outbound}),
-  ],
-  sockets = [(name = "http", address = "127.0.0.1:0", http = (), service = "worker")],
-);
-"#
-    )
+    #[test]
+    fn tests_use_the_compatibility_date_of_the_deployment() {
+        for (file, key) in
+            [("wrangler.toml", "compatibility_date = \""), ("tests/node/miniflare.mjs", "compatibilityDate: '")]
+        {
+            let text = fs::read_to_string(root().join(file)).unwrap();
+            assert!(text.contains(&format!("{key}{COMPATIBILITY_DATE}")), "{file}");
+        }
+    }
 }

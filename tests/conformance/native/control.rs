@@ -138,7 +138,7 @@ async fn a_change_ends_by_its_duration(bench: Bench) {
     let expired = &proxy.logged("control_expired", 1).await[0];
     assert_eq!((&expired["server"], &expired["detail"]), (&json!("a"), &json!("drain")));
     assert_eq!(operator.overrides().await, Vec::<Value>::new());
-    traffic.ends_without_failure().await;
+    traffic.ends_without_failure();
 }
 
 async fn maintenance_is_announced_with_its_end(bench: Bench) {
@@ -216,7 +216,7 @@ async fn no_request_fails_during_changes(bench: Bench) {
         operator.run(action, "a", json!({})).await;
         traffic.served_by(expected, 5).await;
     }
-    traffic.ends_without_failure().await;
+    traffic.ends_without_failure();
 }
 
 async fn changes_survive_a_reload(bench: Bench) {

@@ -60,7 +60,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
 
     println!("{}", introduction(port, control.local_addr()?.port(), &servers));
     tokio::spawn(accept(control, Arc::clone(&servers)));
-    tokio::spawn(print(log));
+    tokio::spawn(async move { log.print().await });
     tokio::select! {
         () = stop_signal()? => {}
         () = process.exited() => {
@@ -217,15 +217,6 @@ async fn change(server: &FaultyServer, command: &str) -> bool {
         },
     }
     true
-}
-
-async fn print(log: Log) {
-    let mut shown = 0;
-    loop {
-        let text = log.longer_than(shown).await;
-        print!("{}", &text[shown..]);
-        shown = text.len();
-    }
 }
 
 /// Resolves on Ctrl-C, on SIGTERM, and when the terminal is closed.

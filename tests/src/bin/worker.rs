@@ -40,7 +40,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
     tokio::select! {
         () = end_of_input() => Ok(()),
         _ = terminate.recv() => Ok(()),
-        () = print(log) => Ok(()),
+        () = log.print() => Ok(()),
         () = process.exited() => Err("workerd has exited; its last output is above".into()),
     }
 }
@@ -54,15 +54,6 @@ async fn end_of_input() {
         reader.open();
     });
     end.passed().await;
-}
-
-async fn print(log: Log) {
-    let mut shown = 0;
-    loop {
-        let text = log.longer_than(shown).await;
-        print!("{}", &text[shown..]);
-        shown = text.len();
-    }
 }
 
 fn arguments(mut arguments: impl Iterator<Item = String>) -> Option<(String, u16)> {

@@ -45,6 +45,15 @@ impl FaultyServer {
         Self::on_port(name, 0).await.expect("a free port on loopback")
     }
 
+    /// Starts a server for each name.
+    pub async fn start_all<const N: usize>(names: [&str; N]) -> [Self; N] {
+        let mut servers = Vec::with_capacity(N);
+        for name in names {
+            servers.push(Self::start(name).await);
+        }
+        servers.try_into().unwrap_or_else(|_| unreachable!("one server for each name"))
+    }
+
     /// Starts a server on the given port.
     pub async fn on_port(name: &str, port: u16) -> io::Result<Self> {
         let held = socket(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))?;
