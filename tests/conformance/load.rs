@@ -3,7 +3,7 @@
 use futures_util::future::join_all;
 use tunnel_balancer_tests::{Action, Bench, Gate, Service};
 
-cases![concurrent_first_requests_cause_one_probe_per_server, requests_are_served_while_probes_hang,];
+cases![concurrent_first_requests_cause_one_probe_per_server, requests_are_served_while_probes_hang];
 
 async fn concurrent_first_requests_cause_one_probe_per_server(bench: Bench) {
     let [primary, replica] = bench.servers(["primary", "replica"]).await;
@@ -33,6 +33,10 @@ async fn requests_are_served_while_probes_hang(bench: Bench) {
     primary.respond_to_probes(Action::Hang);
     replica.respond_to_probes(Action::Hang);
     let app = bench.start(Service::of([&primary, &replica]).checked()).await;
+    assert_eq!(app.get("/").await.status, 200);
+    for server in [&primary, &replica] {
+        server.until("a hanging probe", |counts| counts.probes_in_flight == 1).await;
+    }
     for _ in 0..6 {
         for response in join_all((0..10).map(|_| app.get("/"))).await {
             assert_eq!(response.status, 200);

@@ -82,7 +82,7 @@ async fn request_timeout_bounds_all_attempts(bench: Bench) {
     let app = bench.start(Service::of([&primary]).with("retry: { attempts: 3, timeout: 1s }")).await;
     primary.respond(Action::Hang);
     let response = app.get("/").await;
-    assert!(matches!(response.status, 503 | 504), "{response:?}");
+    assert_eq!(response.status, 504, "{response:?}");
     primary.until("the aborted attempt", |counts| counts.aborted == 1).await;
 }
 

@@ -242,13 +242,18 @@ async fn a_reload_ends_the_states_of_removed_servers(bench: Bench) {
 }
 
 async fn the_level_filters_events(bench: Bench) {
-    let [primary, replica] = bench.servers(["primary", "replica"]).await;
-    // The harness waits for `listening`, which is `info`.
-    let proxy = bench.serve(Service::of([&primary, &replica]).checked_often(), &["--log-level", "info"]).await;
-    primary.stop().await;
-    proxy.get("/").await;
-    proxy.logged("attempt_failed", 1).await;
-    assert!(proxy.events("config_loaded").len() == 1, "{}", proxy.log().text());
+    let [primary] = bench.servers(["primary"]).await;
+    // Failed probes of an unhealthy server are `debug`. The harness waits for `listening`, which is
+    // `info`.
+    primary.respond_to_probes(Action::Reset);
+    for (level, has_debug) in [("debug", true), ("info", false)] {
+        let proxy = bench.serve(Service::of([&primary]).checked_often(), &["--log-level", level]).await;
+        proxy.logged("server_unhealthy", 1).await;
+        let probes = primary.counts().probes;
+        primary.until("probes of an unhealthy server", |counts| counts.probes >= probes + 3).await;
+        let log = proxy.log().text();
+        assert_eq!(events(&log).any(|event| event["level"] == "debug"), has_debug, "{level}: {log}");
+    }
 }
 
 async fn the_access_log_can_be_a_file_or_off(bench: Bench) {
