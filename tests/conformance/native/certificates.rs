@@ -3,7 +3,7 @@
 use hyper::Version;
 use tunnel_balancer_tests::{Bench, Client, Request, Service};
 
-use super::tls::{Files, Visitor, get};
+use super::tls::{Files, TlsClient, get};
 
 cases![
     not on Worker: "Cloudflare's edge holds the certificates";
@@ -22,12 +22,12 @@ async fn the_certificate_is_selected_by_the_host(bench: Bench) {
     let arguments: Vec<&str> = [&app, &other, &wildcard].into_iter().flat_map(Files::arguments).collect();
     let proxy = bench.serve(Service::of([&primary]), &arguments).await;
     for (files, host) in [(&app, "app.test"), (&other, "other.test"), (&wildcard, "a.wild.test")] {
-        let mut visitor = Visitor::connect_to(proxy.addr(), files, host, "h2").await.expect("its own certificate");
-        assert_eq!(visitor.send(get("/")).await.expect("a response").status(), 200, "{host}");
+        let mut client = TlsClient::connect_to(proxy.addr(), files, host, "h2").await.expect("its own certificate");
+        assert_eq!(client.send(get("/")).await.expect("a response").status(), 200, "{host}");
     }
-    assert!(Visitor::connect_to(proxy.addr(), &other, "app.test", "h2").await.is_err());
+    assert!(TlsClient::connect_to(proxy.addr(), &other, "app.test", "h2").await.is_err());
     // Without a host of its own, a client gets the first certificate, which it does not accept.
-    assert!(Visitor::connect_to(proxy.addr(), &app, "b.a.wild.test", "h2").await.is_err());
+    assert!(TlsClient::connect_to(proxy.addr(), &app, "b.a.wild.test", "h2").await.is_err());
 }
 
 async fn changed_certificates_are_reloaded(bench: Bench) {
@@ -38,14 +38,14 @@ async fn changed_certificates_are_reloaded(bench: Bench) {
     second.renew();
     proxy.logged("certificate_loaded", 1).await;
     for (files, host) in [(&first, "app.test"), (&second, "other.test")] {
-        Visitor::connect_to(proxy.addr(), files, host, "h2").await.expect("a handshake");
+        TlsClient::connect_to(proxy.addr(), files, host, "h2").await.expect("a handshake");
     }
     first.spoil();
     proxy.log().until("the rejection", |log| log.contains("invalid_certificate")).await;
-    Visitor::connect_to(proxy.addr(), &second, "other.test", "h2").await.expect("the last valid certificates");
+    TlsClient::connect_to(proxy.addr(), &second, "other.test", "h2").await.expect("the last valid certificates");
     first.renew();
     proxy.logged("certificate_loaded", 2).await;
-    Visitor::connect_to(proxy.addr(), &first, "app.test", "h2").await.expect("a handshake");
+    TlsClient::connect_to(proxy.addr(), &first, "app.test", "h2").await.expect("a handshake");
 }
 
 async fn plain_http_on_a_listener_for_https_gets_400(bench: Bench) {
@@ -67,7 +67,7 @@ async fn failed_handshakes_are_logged(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     let (files, unknown) = (Files::new("app.test"), Files::new("app.test"));
     let proxy = bench.serve(Service::of([&primary]), &files.arguments()).await;
-    assert!(Visitor::connect(proxy.addr(), &unknown, "h2").await.is_err(), "it does not know the certificate");
+    assert!(TlsClient::connect(proxy.addr(), &unknown, "h2").await.is_err(), "it does not know the certificate");
     let line = &proxy.logged("connection_rejected", 1).await[0];
     assert_eq!((&line["reason"], &line["client"]), (&"tls_failed".into(), &"127.0.0.1".into()), "{line}");
 }
@@ -82,8 +82,8 @@ async fn listeners_for_http_and_https_share_a_process(bench: Bench) {
     assert_eq!(schemes, ["https", "http", "https"]);
     let [https, http, https_by_default] = proxy.addrs() else { panic!("three listeners") };
     for addr in [https, https_by_default] {
-        let mut visitor = Visitor::connect(*addr, &files, "h2").await.expect("a handshake");
-        let response = visitor.send(get("/")).await.expect("a response");
+        let mut client = TlsClient::connect(*addr, &files, "h2").await.expect("a handshake");
+        let response = client.send(get("/")).await.expect("a response");
         assert_eq!((response.status().as_u16(), response.version()), (200, Version::HTTP_2));
         assert_eq!(primary.requests().pop().expect("a request").header("X-Forwarded-Proto"), Some("https"));
     }

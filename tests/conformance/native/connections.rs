@@ -57,9 +57,9 @@ async fn aborted_responses_end_their_connection(bench: Bench) {
     let proxy = bench.serve(Service::of([&primary]), &[]).await;
     primary.respond_at("/endless", Action::Endless(Reply::status(200).body("the beginning")));
     for nth in 1..=3 {
-        let mut answer = proxy.open(Request::get("/endless")).await;
-        answer.until("the beginning").await;
-        answer.disconnect();
+        let mut response = proxy.open(Request::get("/endless")).await;
+        response.until("the beginning").await;
+        response.disconnect();
         primary.until("the end of the connection", |counts| counts.aborted == nth).await;
         let next = proxy.get("/").await;
         assert_eq!((next.status, next.served_by()), (200, "primary"));
@@ -88,7 +88,7 @@ async fn failing_servers_are_unhealthy_before_the_first_request(bench: Bench) {
     primary.recover();
     proxy.logged("server_healthy", 3).await;
     assert_eq!(proxy.get("/").await.served_by(), "primary");
-    assert_eq!((primary.hits(), replica.hits()), (1, 1), "not one visitor had to find out");
+    assert_eq!((primary.hits(), replica.hits()), (1, 1), "no request was sent to the failing server");
 }
 
 async fn trailers_end_a_body_and_are_no_headers(bench: Bench) {
@@ -124,8 +124,8 @@ async fn te_reaches_no_server(bench: Bench) {
     }
 }
 
-/// A client that waits for leave to send its body gets it, and one whose request is refused keeps
-/// its body.
+/// The proxy sends 100 to a client that expects it before the body, and the response at once if the
+/// request is refused.
 async fn expect_is_handled_by_the_proxy(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     let proxy = bench.serve(Service::of([&primary]), &[]).await;
@@ -156,12 +156,12 @@ async fn unrequested_protocol_switches_reach_no_client(bench: Bench) {
         .send_bytes("POST / HTTP/1.1\r\nHost: app.test\r\nConnection: close\r\n\r\n")
         .await
         .expect("an open connection");
-    let heard = connection.read_to_end().await;
-    assert!(heard.starts_with("HTTP/1.1 50") && !heard.contains("evil"), "{heard:?}");
+    let received = connection.read_to_end().await;
+    assert!(received.starts_with("HTTP/1.1 50") && !received.contains("evil"), "{received:?}");
 }
 
-/// Where a server offers HTTP/2, requests share a connection: one that is not taken must not fill
-/// it for all.
+/// Requests to a server with HTTP/2 share a connection. A response that is not read must not use up
+/// its flow-control window.
 async fn clients_that_read_no_response_delay_no_others(bench: Bench) {
     let files = Files::new("localhost");
     let port = tls::serve_http2(&files).await;
@@ -171,14 +171,14 @@ async fn clients_that_read_no_response_delay_no_others(bench: Bench) {
     for nth in 0..90 {
         let mut film = proxy.open(Request::get("/film")).await;
         assert!(film.piece().await.is_some(), "{nth}");
-        held.push(film); // and takes no more of it
+        held.push(film); // which is not read any further
     }
     let response = proxy.get("/").await;
     assert_eq!((response.status, response.text().as_str()), (200, "HTTP/2.0"));
 }
 
-/// A server takes so many requests at a time on one connection of HTTP/2. The next one must not
-/// wait for one of them to end, and a probe even less: its server would be taken for dead.
+/// A server limits the streams of a connection of HTTP/2. Further requests must not wait for the
+/// end of others, and neither must probes: they would time out, and the server would be unhealthy.
 async fn more_streams_than_a_connection_has_delay_no_request(bench: Bench) {
     let files = Files::new("localhost");
     let port = tls::serve_http2(&files).await;

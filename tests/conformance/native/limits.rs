@@ -9,17 +9,17 @@ cases![
     not on Worker: "Cloudflare's edge holds the clients' connections, and has limits of its own";
     headers_that_are_too_large_are_431,
     too_many_headers_are_431,
-    slow_headers_are_cut,
+    connections_with_slow_headers_are_closed,
     silent_connections_are_closed,
-    connections_that_never_say_a_word_are_closed,
+    connections_without_a_request_are_closed,
     stalled_uploads_are_aborted_without_health_impact,
     bod_12_stalled_responses_are_aborted_and_counted,
     responses_read_late_by_the_client_blame_no_server,
     connections_of_one_client_are_limited,
     private_networks_have_no_limit_by_default,
     open_websockets_are_connections,
-    half_of_a_websocket_does_not_stay,
-    more_connections_than_there_may_be_wait,
+    websockets_end_with_the_connection_of_the_server,
+    connections_beyond_the_limit_wait,
     one_client_behind_a_proxy_leaves_requests_to_others,
     connections_leave_file_descriptors_for_servers,
     exhausted_file_descriptors_blame_no_server,
@@ -36,11 +36,11 @@ async fn headers_that_are_too_large_are_431(bench: Bench) {
         let mut connection = proxy.connect().await;
         // It may close during the transfer. What it has sent by then counts.
         let _ = connection.send_bytes(&request.to_string()).await;
-        let heard = connection.read_to_end().await;
-        assert!(heard.starts_with("HTTP/1.1 431 ") || heard.starts_with("HTTP/1.1 414 "), "{heard:?}");
+        let received = connection.read_to_end().await;
+        assert!(received.starts_with("HTTP/1.1 431 ") || received.starts_with("HTTP/1.1 414 "), "{received:?}");
     }
     assert_eq!(primary.hits(), 1);
-    assert_eq!(proxy.get("/").await.status, 200, "and it goes on");
+    assert_eq!(proxy.get("/").await.status, 200, "it still serves");
 }
 
 async fn too_many_headers_are_431(bench: Bench) {
@@ -49,19 +49,19 @@ async fn too_many_headers_are_431(bench: Bench) {
     let request = (0..2000).fold(Request::get("/"), |request, n| request.header(&format!("X-{n}"), ""));
     let mut connection = proxy.connect().await;
     let _ = connection.send_bytes(&request.to_string()).await;
-    let heard = connection.read_to_end().await;
-    assert!(heard.starts_with("HTTP/1.1 431 "), "{heard:?}");
+    let received = connection.read_to_end().await;
+    assert!(received.starts_with("HTTP/1.1 431 "), "{received:?}");
     assert_eq!(primary.hits(), 0);
 }
 
-async fn slow_headers_are_cut(bench: Bench) {
+async fn connections_with_slow_headers_are_closed(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     let proxy = bench.serve(Service::of([&primary]), &SHORT).await;
     for begun in ["G", "GET / HTTP/1.1\r\nHost: app.te", "GET / HTTP/1.1\r\nHost: app.test\r\nX-A: 1\r\n"] {
         let mut connection = proxy.connect().await;
         connection.send_bytes(begun).await.expect("an open connection");
-        let heard = connection.read_to_end().await;
-        assert!(heard.is_empty() || heard.starts_with("HTTP/1.1 408 "), "{begun:?}: {heard:?}");
+        let received = connection.read_to_end().await;
+        assert!(received.is_empty() || received.starts_with("HTTP/1.1 408 "), "{begun:?}: {received:?}");
     }
     assert_eq!(primary.hits(), 0);
 }
@@ -74,7 +74,7 @@ async fn silent_connections_are_closed(bench: Bench) {
     assert_eq!(used.read_to_end().await, "");
 }
 
-async fn connections_that_never_say_a_word_are_closed(bench: Bench) {
+async fn connections_without_a_request_are_closed(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     let proxy = bench.serve(Service::of([&primary]), &SHORT).await;
     assert_eq!(proxy.connect().await.read_to_end().await, "");
@@ -88,33 +88,37 @@ async fn stalled_uploads_are_aborted_without_health_impact(bench: Bench) {
             let mut connection = proxy.connect().await;
             let head = format!("POST / HTTP/1.1\r\nHost: app.test\r\nContent-Length: {bytes}\r\n\r\n");
             connection.send_bytes(head + "the beginning").await.expect("an open connection");
-            let heard = connection.read_to_end().await;
-            assert!(heard.is_empty() || heard.starts_with("HTTP/1.1 4"), "{nth}: {heard:?}");
+            let received = connection.read_to_end().await;
+            assert!(received.is_empty() || received.starts_with("HTTP/1.1 4"), "{nth}: {received:?}");
         }
     }
-    assert_eq!(primary.requests().len() + replica.requests().len(), 0, "half an upload passed for a whole one");
+    assert_eq!(
+        primary.requests().len() + replica.requests().len(),
+        0,
+        "an incomplete upload was delivered as complete"
+    );
     assert_eq!(proxy.get("/").await.served_by(), "primary");
 }
 
 async fn bod_12_stalled_responses_are_aborted_and_counted(bench: Bench) {
     let [primary, replica] = bench.servers(["primary", "replica"]).await;
-    // So seldom that only a failure makes another probe due.
+    // Only a failure makes another probe due.
     let seldom = Service::of([&primary, &replica]).checked_every("1h", "1h");
     let proxy = bench.serve(seldom, &["--upstream-idle-timeout", "1s"]).await;
     primary.until("the first probe", |counts| counts.probes_done() == 1).await;
     primary.respond_at("/stalls", Action::Endless(Reply::status(200).body("the beginning")));
     for nth in 1..=3 {
-        let mut answer = proxy.open(Request::get("/stalls")).await;
-        answer.until("the beginning").await;
-        assert!(answer.try_piece().await.is_err(), "half a response was taken for a whole one");
+        let mut response = proxy.open(Request::get("/stalls")).await;
+        response.until("the beginning").await;
+        assert!(response.try_piece().await.is_err(), "a truncated response was complete for the client");
         primary.until("the end of its connection", |counts| counts.aborted == nth).await;
-        primary.until("a probe, to see what it has", |counts| counts.probes_done() > nth).await;
+        primary.until("the probe that the failure causes", |counts| counts.probes_done() > nth).await;
     }
     assert_eq!((primary.hits(), replica.hits()), (3, 0), "a request is not retried after the start of its response");
     primary.respond_to_probes(Reply::status(530));
     for _ in 0..2 {
-        let mut answer = proxy.open(Request::get("/stalls")).await;
-        while let Ok(Some(_)) = answer.try_piece().await {}
+        let mut response = proxy.open(Request::get("/stalls")).await;
+        while let Ok(Some(_)) = response.try_piece().await {}
     }
     proxy.log().until("its end", |log| log.contains("server_unhealthy")).await;
     assert_eq!(proxy.get("/").await.served_by(), "replica");
@@ -202,7 +206,7 @@ async fn open_websockets_are_connections(bench: Bench) {
     assert_eq!(second.read_first_line().await, "HTTP/1.1 200 OK", "the second one has waited");
 }
 
-async fn half_of_a_websocket_does_not_stay(bench: Bench) {
+async fn websockets_end_with_the_connection_of_the_server(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     let proxy = bench.serve(Service::of([&primary]), &SHORT).await;
     primary
@@ -211,13 +215,13 @@ async fn half_of_a_websocket_does_not_stay(bench: Bench) {
     let head = "GET / HTTP/1.1\r\nHost: app.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
     connection.send_bytes(head).await.expect("an open connection");
     assert!(connection.read_to_end().await.starts_with("HTTP/1.1 101 "));
-    // The server has gone, and the client holds on to its half.
+    // The server has closed its connection, and the client has not.
     let line = &proxy.logged("request", 1).await[0];
     assert!(line["reason"].is_string(), "{line}");
     drop(connection);
 }
 
-async fn more_connections_than_there_may_be_wait(bench: Bench) {
+async fn connections_beyond_the_limit_wait(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     let proxy = bench.serve(Service::of([&primary]), &["--max-connections", "2"]).await;
     let (mut first, mut second) = (proxy.connect().await, proxy.connect().await);
@@ -285,9 +289,9 @@ async fn connections_leave_file_descriptors_for_servers(bench: Bench) {
 async fn exhausted_file_descriptors_blame_no_server(bench: Bench) {
     let [primary, replica] = bench.servers(["primary", "replica"]).await;
     // No connection to a server is kept, so that each request and each probe needs a descriptor.
-    let answer = Reply::status(200).header("Connection", "close");
-    primary.outage(answer.clone());
-    replica.outage(answer);
+    let closing = Reply::status(200).header("Connection", "close");
+    primary.outage(closing.clone());
+    replica.outage(closing);
     let proxy = bench.serve_with_open_files(Service::of([&primary, &replica]).checked_often(), 16, &[]).await;
     proxy.logged("server_healthy", 2).await;
     let mut first = proxy.connect().await;

@@ -8,7 +8,7 @@ use serde_json::Value;
 use tunnel_balancer_tests::proxy::{Signal, events};
 use tunnel_balancer_tests::{Action, Bench, Reply, Request, Service};
 
-use super::tls::{Files, Visitor, get};
+use super::tls::{Files, TlsClient, get};
 
 cases![
     not on Worker: "a Worker logs no requests";
@@ -119,10 +119,10 @@ async fn a_failed_attempt_names_server_request_and_cause(bench: Bench) {
 }
 
 async fn a_lost_post_names_its_server(bench: Bench) {
-    for (answer, reason) in [(Action::Reset, "connection_lost"), (Action::Hang, "timeout")] {
+    for (action, reason) in [(Action::Reset, "connection_lost"), (Action::Hang, "timeout")] {
         let [primary, replica] = bench.servers(["primary", "replica"]).await;
         let proxy = bench.serve(Service::of([&primary, &replica]).with("retry: { timeout: 1s }"), &[]).await;
-        primary.respond(answer);
+        primary.respond(action);
         let response = proxy.send(Request::new("POST", "/").body("x")).await;
         assert!(response.status >= 503, "{response:?}");
         for event in ["attempt_failed", "request", "local_reply"] {
@@ -243,8 +243,7 @@ async fn a_reload_ends_the_states_of_removed_servers(bench: Bench) {
 
 async fn the_level_filters_events(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
-    // Failed probes of an unhealthy server are `debug`. The harness waits for `listening`, which is
-    // `info`.
+    // Failed probes of an unhealthy server are `debug`.
     primary.respond_to_probes(Action::Reset);
     for (level, has_debug) in [("debug", true), ("info", false)] {
         let proxy = bench.serve(Service::of([&primary]).checked_often(), &["--log-level", level]).await;
@@ -326,12 +325,12 @@ async fn a_client_that_disconnects_is_logged(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     let proxy = bench.serve(Service::of([&primary]), &[]).await;
     primary.respond(Action::Hang);
-    let (mut visitor, request) = (proxy.connect().await, Request::get("/slow"));
+    let (mut client, request) = (proxy.connect().await, Request::get("/slow"));
     tokio::select! {
-        response = visitor.send(&request) => panic!("a hung server responded: {response:?}"),
+        response = client.send(&request) => panic!("a hung server responded: {response:?}"),
         _ = primary.until("the request", |counts| counts.requests == 1) => {}
     }
-    visitor.disconnect();
+    client.disconnect();
     let line = &proxy.logged("request", 1).await[0];
     assert_eq!((&line["path"], &line["status"]), (&"/slow".into(), &Value::Null), "{line}");
     assert_eq!(line["reason"], "client_disconnected", "{line}");
@@ -341,9 +340,8 @@ async fn a_client_that_disconnects_is_logged(bench: Bench) {
 async fn responses_without_a_body_are_complete(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     let proxy = bench.serve(Service::of([&primary]), &[]).await;
-    let requests = [Request::new("HEAD", "/"), Request::get("/none")];
     primary.respond_at("/none", Reply::status(204));
-    for (nth, request) in requests.into_iter().enumerate() {
+    for (nth, request) in [Request::new("HEAD", "/"), Request::get("/none")].into_iter().enumerate() {
         proxy.send(request).await;
         let line = &proxy.logged("request", nth + 1).await[nth];
         assert_eq!((&line["bytes"], &line["reason"]), (&0.into(), &Value::Null), "{line}");
@@ -370,17 +368,17 @@ async fn requests_aborted_by_shutdown_are_logged(bench: Bench) {
     for arguments in [short.to_vec(), files.arguments().into_iter().chain(short).collect()] {
         let mut proxy = bench.serve(Service::of([&primary]), &arguments).await;
         primary.respond(Action::Hang);
-        let asked = primary.counts().requests + 1;
+        let expected = primary.counts().requests + 1;
         let request = async {
             if arguments.len() > short.len() {
-                let mut visitor = Visitor::connect(proxy.addr(), &files, "h2").await.expect("a handshake");
-                let _ = visitor.send(get("/slow")).await;
+                let mut client = TlsClient::connect(proxy.addr(), &files, "h2").await.expect("a handshake");
+                let _ = client.send(get("/slow")).await;
             } else {
                 let _ = proxy.connect().await.send(&Request::get("/slow")).await;
             }
         };
         let stop = async {
-            primary.until("the request", |counts| counts.requests == asked).await;
+            primary.until("the request", |counts| counts.requests == expected).await;
             proxy.signal(Signal::TERM);
         };
         tokio::join!(request, stop);

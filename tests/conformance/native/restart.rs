@@ -7,7 +7,7 @@ use tokio::task::JoinHandle;
 use tunnel_balancer_tests::proxy::Signal;
 use tunnel_balancer_tests::{Bench, Client, Request, Service};
 
-use super::tls::{Files, Visitor, get};
+use super::tls::{Files, TlsClient, get};
 
 cases![
     not on Worker: "Cloudflare replaces a Worker without an end of its connections";
@@ -103,12 +103,12 @@ async fn a_restart_loses_no_http2_request(bench: Bench) {
             let fail = move |error: String| failures.lock().expect("no panic while locked").push(error);
             tokio::spawn(async move {
                 while !stop.load(Ordering::Relaxed) {
-                    let mut visitor = match Visitor::connect(address, &files, "h2").await {
-                        Ok(visitor) => visitor,
+                    let mut client = match TlsClient::connect(address, &files, "h2").await {
+                        Ok(client) => client,
                         Err(error) => return fail(error.to_string()),
                     };
                     while !stop.load(Ordering::Relaxed) {
-                        match visitor.send(get("/")).await {
+                        match client.send(get("/")).await {
                             Ok(response) if response.status() == 200 => {}
                             // The connection is closing, and the request was not sent.
                             Err(error) if error.is_canceled() || error.is_closed() => break,

@@ -14,7 +14,7 @@ cases![
     a_running_request_comes_to_its_end,
     silent_connections_are_closed,
     handshakes_that_do_not_go_on_are_closed,
-    what_does_not_end_is_cut,
+    what_does_not_end_is_aborted,
     a_second_signal_does_not_wait,
     an_open_websocket_is_cut_in_the_end,
     a_log_that_is_not_read_does_not_prevent_the_end,
@@ -87,14 +87,14 @@ async fn handshakes_that_do_not_go_on_are_closed(bench: Bench) {
     assert_eq!(proxy.exit().await.code(), Some(0));
 }
 
-async fn what_does_not_end_is_cut(bench: Bench) {
+async fn what_does_not_end_is_aborted(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     let mut proxy = bench.serve(Service::of([&primary]), &["--drain-timeout", "1s"]).await;
     primary.respond(Action::Endless(Reply::status(200).body("and so on")));
     let mut stream = proxy.open(Request::get("/events")).await;
     stream.until("and so on").await;
     proxy.signal(Signal::TERM);
-    assert!(stream.try_piece().await.is_err(), "half a response was taken for a whole one");
+    assert!(stream.try_piece().await.is_err(), "a truncated response was complete for the client");
     assert_eq!(proxy.exit().await.code(), Some(0));
 }
 

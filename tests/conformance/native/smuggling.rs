@@ -1,9 +1,8 @@
-//! Requests that two readers could understand in two ways (T07). Refused, or passed on so that the
-//! server sees one request: what the proxy took for a body must never be a request to the server,
-//! and the other way round.
+//! Requests with ambiguous framing (T07). They are refused, or passed on so that the server sees
+//! one request: what the proxy parses as a body must never be a request to the server, nor the
+//! reverse.
 //!
-//! A server knows requests of the proxy by the header that only the proxy sets; a smuggled one
-//! would come without it.
+//! The proxy adds a header to each request. A smuggled one would not have it.
 
 use tunnel_balancer_tests::proxy::Process;
 use tunnel_balancer_tests::{Action, Bench, Digest, Request, Service};
@@ -24,14 +23,14 @@ cases![
     t02_a_request_has_one_host,
 ];
 
-/// What an attacker would have the server take for a request of its own.
+/// The request that an attacker tries to smuggle.
 const TAIL: &str = "GET /smuggled HTTP/1.1\r\nHost: app.test\r\nX-Tail: 1\r\n\r\n";
 
-/// What came back for these bytes, and what the server has seen of them: method and target.
+/// Sends bytes. Returns the response, and the method and target of each request that arrives.
 async fn sent(bench: &Bench, bytes: &str) -> (String, Vec<String>) {
     let [primary] = bench.servers(["primary"]).await;
     let proxy = bench.serve(Service::of([&primary]), &["--idle-timeout", "1s"]).await;
-    let heard = say(&proxy, bytes).await;
+    let received = exchange(&proxy, bytes).await;
     for request in primary.requests() {
         assert_eq!(
             request.headers.every("X-Tunnel-Balancer-Hop").count(),
@@ -43,19 +42,19 @@ async fn sent(bench: &Bench, bytes: &str) -> (String, Vec<String>) {
         assert!(framings <= 1, "{bytes:?}: passed on with two lengths: {request:?}");
     }
     let seen = primary.requests().iter().map(|request| format!("{} {}", request.method, request.target)).collect();
-    assert_eq!(proxy.get("/next").await.status, 200, "{bytes:?}: and it goes on");
-    (heard, seen)
+    assert_eq!(proxy.get("/next").await.status, 200, "{bytes:?}: it still serves");
+    (received, seen)
 }
 
-async fn say(proxy: &Process, bytes: &str) -> String {
+async fn exchange(proxy: &Process, bytes: &str) -> String {
     let mut connection = proxy.connect().await;
     // It may close during the transfer. What it has sent by then counts.
     let _ = connection.send_bytes(bytes).await;
     connection.read_to_end().await
 }
 
-fn is_refusal(heard: &str) -> bool {
-    heard.is_empty() || heard.starts_with("HTTP/1.1 400 ") || heard.starts_with("HTTP/1.1 501 ")
+fn is_refusal(received: &str) -> bool {
+    received.is_empty() || received.starts_with("HTTP/1.1 400 ") || received.starts_with("HTTP/1.1 501 ")
 }
 
 async fn t07_two_lengths_are_refused(bench: Bench) {
@@ -69,9 +68,9 @@ async fn t07_two_lengths_are_refused(bench: Bench) {
         "Content-Length: 4 4",
         "Content-Length: 99999999999999999999",
     ] {
-        let (heard, seen) =
+        let (received, seen) =
             sent(&bench, &format!("POST / HTTP/1.1\r\nHost: app.test\r\n{lengths}\r\n\r\nbody{TAIL}")).await;
-        assert!(is_refusal(&heard) && seen.is_empty(), "{lengths}: {heard:?}, {seen:?}");
+        assert!(is_refusal(&received) && seen.is_empty(), "{lengths}: {received:?}, {seen:?}");
     }
 }
 
@@ -82,11 +81,11 @@ async fn t07_length_and_chunks_are_one_request(bench: Bench) {
         "Transfer-Encoding: chunked\r\nContent-Length: 4",
         "Content-Length: 4\r\ntransfer-encoding: Chunked",
     ] {
-        let (heard, seen) =
+        let (received, seen) =
             sent(&bench, &format!("POST / HTTP/1.1\r\nHost: app.test\r\n{lengths}\r\n\r\n0\r\n\r\n{TAIL}")).await;
-        let refused = is_refusal(&heard) && seen.is_empty();
-        let one = heard.starts_with("HTTP/1.1 200 ") && seen == ["POST /"];
-        assert!(refused || one, "{lengths}: {heard:?}, {seen:?}");
+        let refused = is_refusal(&received) && seen.is_empty();
+        let one = received.starts_with("HTTP/1.1 200 ") && seen == ["POST /"];
+        assert!(refused || one, "{lengths}: {received:?}, {seen:?}");
     }
 }
 
@@ -103,13 +102,13 @@ async fn t07_other_codings_are_refused(bench: Bench) {
         "Transfer-Encoding:\r\n chunked",
         "X: y\r\n Transfer-Encoding: chunked",
     ] {
-        let (heard, seen) = sent(
+        let (received, seen) = sent(
             &bench,
             &format!("POST / HTTP/1.1\r\nHost: app.test\r\n{coding}\r\nContent-Length: 5\r\n\r\n0\r\n\r\n{TAIL}"),
         )
         .await;
-        let one = heard.starts_with("HTTP/1.1 200 ") && seen == ["POST /"];
-        assert!((is_refusal(&heard) && seen.is_empty()) || one, "{coding}: {heard:?}, {seen:?}");
+        let one = received.starts_with("HTTP/1.1 200 ") && seen == ["POST /"];
+        assert!((is_refusal(&received) && seen.is_empty()) || one, "{coding}: {received:?}, {seen:?}");
     }
 }
 
@@ -118,8 +117,8 @@ async fn t07_other_codings_are_refused(bench: Bench) {
 async fn t07_codings_that_would_be_lost_are_refused(bench: Bench) {
     for coding in ["gzip, chunked", "gzip\r\nTransfer-Encoding: chunked", "chunked, chunked"] {
         let head = format!("HTTP/1.1\r\nHost: app.test\r\nTransfer-Encoding: {coding}\r\nConnection: close\r\n\r\n");
-        let (heard, seen) = sent(&bench, &format!("POST / {head}4\r\nbody\r\n0\r\n\r\n")).await;
-        assert!(is_refusal(&heard) && !heard.is_empty() && seen.is_empty(), "{coding}: {heard:?}, {seen:?}");
+        let (received, seen) = sent(&bench, &format!("POST / {head}4\r\nbody\r\n0\r\n\r\n")).await;
+        assert!(is_refusal(&received) && !received.is_empty() && seen.is_empty(), "{coding}: {received:?}, {seen:?}");
     }
 }
 
@@ -138,11 +137,11 @@ async fn t07_odd_heads_are_refused_or_one_request(bench: Bench) {
         "POST / HTTP/2.0\r\nHost: app.test\r\nContent-Length: 4\r\nConnection: close\r\n\r\n",
         "\r\n\r\nPOST / HTTP/1.1\r\nHost: app.test\r\nContent-Length: 4\r\nConnection: close\r\n\r\n",
     ] {
-        let (heard, seen) = sent(&bench, &format!("{head}body{TAIL}")).await;
-        let one = heard.starts_with("HTTP/1.1 200 ") || heard.starts_with("HTTP/1.0 200 ");
+        let (received, seen) = sent(&bench, &format!("{head}body{TAIL}")).await;
+        let one = received.starts_with("HTTP/1.1 200 ") || received.starts_with("HTTP/1.0 200 ");
         let one = one && seen == ["POST /"];
-        let refused = is_refusal(&heard) || heard.starts_with("HTTP/1.1 505 ");
-        assert!((refused && seen.is_empty()) || one, "{head:?}: {heard:?}, {seen:?}");
+        let refused = is_refusal(&received) || received.starts_with("HTTP/1.1 505 ");
+        assert!((refused && seen.is_empty()) || one, "{head:?}: {received:?}, {seen:?}");
     }
 }
 
@@ -169,8 +168,8 @@ async fn t07_refused_upgrades_end_with_their_response(bench: Bench) {
              Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
         );
         // `sent` checks that the proxy has read the second request, and not just passed it on.
-        let (heard, seen) = sent(&bench, &format!("{head}{TAIL}")).await;
-        assert!(heard.starts_with("HTTP/1.1 200 "), "{upgrade}: {heard:?}");
+        let (received, seen) = sent(&bench, &format!("{head}{TAIL}")).await;
+        assert!(received.starts_with("HTTP/1.1 200 "), "{upgrade}: {received:?}");
         assert!(seen.len() <= 2, "{upgrade}: {seen:?}");
     }
 }
@@ -186,8 +185,8 @@ async fn t07_odd_chunks_are_refused(bench: Bench) {
         "4;a\nb\r\nbody\r\n0\r\n\r\n",
     ] {
         let head = "POST / HTTP/1.1\r\nHost: app.test\r\nTransfer-Encoding: chunked\r\n\r\n";
-        let (heard, seen) = sent(&bench, &format!("{head}{chunks}{TAIL}")).await;
-        assert!(!heard.contains(" 200 ") && seen.is_empty(), "{chunks:?}: {heard:?}, {seen:?}");
+        let (received, seen) = sent(&bench, &format!("{head}{chunks}{TAIL}")).await;
+        assert!(!received.contains(" 200 ") && seen.is_empty(), "{chunks:?}: {received:?}, {seen:?}");
     }
 }
 
@@ -200,9 +199,13 @@ async fn t07_unread_bodies_are_no_requests(bench: Bench) {
         for expect in ["", "Expect: 100-continue\r\n"] {
             let length = body.len();
             let head = format!("POST / HTTP/1.1\r\nHost: {host}\r\n{expect}Content-Length: {length}\r\n\r\n");
-            let heard = say(&proxy, &format!("{head}{body}")).await;
-            assert!(heard.contains(if host == "app.test" { " 200 " } else { " 404 " }), "{host}: {heard:?}");
-            assert_eq!(heard.matches("HTTP/1.1 200").count() + heard.matches("HTTP/1.1 404").count(), 1, "{heard:?}");
+            let received = exchange(&proxy, &format!("{head}{body}")).await;
+            assert!(received.contains(if host == "app.test" { " 200 " } else { " 404 " }), "{host}: {received:?}");
+            assert_eq!(
+                received.matches("HTTP/1.1 200").count() + received.matches("HTTP/1.1 404").count(),
+                1,
+                "{received:?}"
+            );
         }
     }
     assert!(primary.requests().iter().all(|request| request.target == "/"), "{:?}", primary.requests());
@@ -232,8 +235,8 @@ async fn t07_responses_have_one_length(bench: Bench) {
         primary.respond(Action::raw(raw));
         let response = proxy.get("/").await;
         assert_eq!((response.status, response.text().as_str()), (200, "body"), "{lengths}");
-        let told = response.headers.every("Content-Length").count();
-        assert!(told + response.headers.every("Transfer-Encoding").count() == 1, "{lengths}: {response:?}");
+        let framings = ["Content-Length", "Transfer-Encoding"].map(|name| response.headers.every(name).count());
+        assert_eq!(framings.iter().sum::<usize>(), 1, "{lengths}: {response:?}");
     }
 }
 
@@ -251,14 +254,14 @@ async fn t02_a_request_has_one_host(bench: Bench) {
         "Host : app.test",
         "X: y",
     ] {
-        let (heard, seen) = sent(&bench, &format!("GET / HTTP/1.1\r\n{hosts}\r\nConnection: close\r\n\r\n")).await;
-        let refused = heard.starts_with("HTTP/1.1 400 ") || heard.starts_with("HTTP/1.1 404 ");
-        assert!(refused && seen.is_empty(), "{hosts}: {heard:?}, {seen:?}");
+        let (received, seen) = sent(&bench, &format!("GET / HTTP/1.1\r\n{hosts}\r\nConnection: close\r\n\r\n")).await;
+        let refused = received.starts_with("HTTP/1.1 400 ") || received.starts_with("HTTP/1.1 404 ");
+        assert!(refused && seen.is_empty(), "{hosts}: {received:?}, {seen:?}");
     }
     // The target wins over Host (RFC 9112, section 3.2.2), so both name one service or none.
-    let (heard, seen) =
+    let (received, seen) =
         sent(&bench, "GET http://other.test/ HTTP/1.1\r\nHost: app.test\r\nConnection: close\r\n\r\n").await;
-    assert!(heard.starts_with("HTTP/1.1 404 ") && seen.is_empty(), "{heard:?}, {seen:?}");
-    let (heard, seen) = sent(&bench, "CONNECT app.test:443 HTTP/1.1\r\nHost: app.test\r\n\r\n").await;
-    assert!(heard.starts_with("HTTP/1.1 4") && seen.is_empty(), "{heard:?}, {seen:?}");
+    assert!(received.starts_with("HTTP/1.1 404 ") && seen.is_empty(), "{received:?}, {seen:?}");
+    let (received, seen) = sent(&bench, "CONNECT app.test:443 HTTP/1.1\r\nHost: app.test\r\n\r\n").await;
+    assert!(received.starts_with("HTTP/1.1 4") && seen.is_empty(), "{received:?}, {seen:?}");
 }

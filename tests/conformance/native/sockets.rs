@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tunnel_balancer_tests::proxy::Signal;
 use tunnel_balancer_tests::{Action, Bench, Digest, Gate, Reply, Request, Service, within};
 
-use super::tls::{Files, Visitor, get, post, tls};
+use super::tls::{Files, TlsClient, get, post, tls};
 
 cases![
     not on Worker: "Cloudflare's edge listens for a Worker";
@@ -21,17 +21,17 @@ cases![
     no_client_names_itself_in_another_header,
     the_public_scheme_can_be_set,
     certificates_are_read_from_pem,
-    certificates_that_do_not_fit_keep_it_from_starting,
-    a_renewed_certificate_is_taken,
+    invalid_certificates_are_errors_at_the_start,
+    renewed_certificates_are_reloaded,
     plain_http_to_a_tls_port_harms_no_other_client,
     http2_carries_many_requests_at_a_time,
     http2_requests_look_like_any_other,
     http2_bodies_pass_both_ways,
     http2_trailers_reach_the_client,
-    http2_visitors_can_leave_a_single_request,
+    http2_clients_can_cancel_one_request,
     http2_headers_are_limited,
     http2_requests_have_one_length,
-    http2_connections_that_never_say_a_word_are_closed,
+    http2_connections_without_a_request_are_closed,
     http2_without_tls_reaches_no_server,
 ];
 
@@ -99,8 +99,8 @@ async fn no_client_names_itself_in_another_header(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     let names = ["CF-Connecting-IP", "True-Client-IP", "X-Client-IP", "Client-IP"];
     let request = names.iter().fold(Request::get("/"), |request, name| request.header(name, "1.2.3.4"));
-    let nobody = bench.serve(Service::of([&primary]), &[]).await;
-    nobody.send(request.clone()).await;
+    let without_trust = bench.serve(Service::of([&primary]), &[]).await;
+    without_trust.send(request.clone()).await;
     let seen = primary.requests().pop().expect("a request");
     assert!(names.iter().all(|name| seen.header(name).is_none()), "{seen:?}");
 
@@ -136,8 +136,8 @@ async fn certificates_are_read_from_pem(bench: Bench) {
     assert_eq!(proxy.events("listening")[0]["scheme"], "https");
     primary.respond(Reply::redirect(302, format!("{}/login", primary.url())));
     for alpn in ["http/1.1", "h2"] {
-        let mut visitor = Visitor::connect(proxy.addr(), &files, alpn).await.expect("a handshake");
-        let response = visitor.send(get("/")).await.expect("a response");
+        let mut client = TlsClient::connect(proxy.addr(), &files, alpn).await.expect("a handshake");
+        let response = client.send(get("/")).await.expect("a response");
         assert_eq!(
             (response.status().as_u16(), &response.headers()["location"]),
             (302, &"https://app.test/login".parse().unwrap())
@@ -147,7 +147,7 @@ async fn certificates_are_read_from_pem(bench: Bench) {
     }
 }
 
-async fn certificates_that_do_not_fit_keep_it_from_starting(bench: Bench) {
+async fn invalid_certificates_are_errors_at_the_start(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     let (files, others) = (Files::new("app.test"), Files::new("app.test"));
     let [flag, certificate, key_flag, key] = files.arguments();
@@ -162,26 +162,26 @@ async fn certificates_that_do_not_fit_keep_it_from_starting(bench: Bench) {
         let rejection = rejection.err().unwrap_or_else(|| panic!("it serves with {arguments:?}"));
         assert_eq!(rejection.status.and_then(|status| status.code()), Some(2), "{arguments:?}: {rejection}");
         let names = rejection.errors.contains(".pem") || rejection.errors.contains("--tls-key");
-        assert!(names, "it does not say which: {rejection}");
+        assert!(names, "neither the file nor the argument is named: {rejection}");
     }
 }
 
-async fn a_renewed_certificate_is_taken(bench: Bench) {
+async fn renewed_certificates_are_reloaded(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     let mut files = Files::new("app.test");
     let arguments = files.arguments().map(str::to_owned);
     let proxy = bench.serve(Service::of([&primary]), &arguments.each_ref().map(String::as_str)).await;
-    let mut before = Visitor::connect(proxy.addr(), &files, "h2").await.expect("a handshake");
+    let mut before = TlsClient::connect(proxy.addr(), &files, "h2").await.expect("a handshake");
     files.spoil();
     proxy.signal(Signal::HUP);
     proxy.log().until("what is wrong with the certificate", |log| log.contains("invalid_certificate")).await;
-    Visitor::connect(proxy.addr(), &files, "h2").await.expect("a handshake with the last good one");
+    TlsClient::connect(proxy.addr(), &files, "h2").await.expect("a handshake with the last good one");
     files.renew();
     proxy.signal(Signal::HUP);
     proxy.logged("config_loaded", 3).await;
-    let mut after = Visitor::connect(proxy.addr(), &files, "h2").await.expect("a handshake with the new one");
-    for visitor in [&mut before, &mut after] {
-        assert_eq!(visitor.send(get("/")).await.expect("a response").status(), 200);
+    let mut after = TlsClient::connect(proxy.addr(), &files, "h2").await.expect("a handshake with the new one");
+    for client in [&mut before, &mut after] {
+        assert_eq!(client.send(get("/")).await.expect("a response").status(), 200);
     }
 }
 
@@ -192,8 +192,8 @@ async fn plain_http_to_a_tls_port_harms_no_other_client(bench: Bench) {
     let mut plain = proxy.connect().await;
     plain.send_bytes("GET / HTTP/1.1\r\nHost: app.test\r\n\r\n").await.expect("an open connection");
     assert!(!plain.read_to_end().await.contains("200"));
-    let mut visitor = Visitor::connect(proxy.addr(), &files, "h2").await.expect("a handshake");
-    assert_eq!(visitor.send(get("/")).await.expect("a response").status(), 200);
+    let mut client = TlsClient::connect(proxy.addr(), &files, "h2").await.expect("a handshake");
+    assert_eq!(client.send(get("/")).await.expect("a response").status(), 200);
     assert_eq!(primary.hits(), 1);
 }
 
@@ -201,12 +201,12 @@ async fn http2_carries_many_requests_at_a_time(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     let files = Files::new("app.test");
     let proxy = bench.serve(Service::of([&primary]), &files.arguments()).await;
-    let visitor = Visitor::connect(proxy.addr(), &files, "h2").await.expect("a handshake");
+    let client = TlsClient::connect(proxy.addr(), &files, "h2").await.expect("a handshake");
     let gate = Gate::closed();
     primary.respond(Action::Held(gate.clone(), Box::default()));
     let ask = |n: usize| {
-        let mut visitor = visitor.clone();
-        async move { visitor.send(get(&format!("/{n}"))).await }
+        let mut client = client.clone();
+        async move { client.send(get(&format!("/{n}"))).await }
     };
     let all_there = async {
         primary.until("all of them at once", |counts| counts.requests == 50).await;
@@ -225,12 +225,12 @@ async fn http2_requests_look_like_any_other(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     let files = Files::new("app.test");
     let proxy = bench.serve(Service::of([&primary]), &files.arguments()).await;
-    let mut visitor = Visitor::connect(proxy.addr(), &files, "h2").await.expect("a handshake");
+    let mut client = TlsClient::connect(proxy.addr(), &files, "h2").await.expect("a handshake");
     let mut request = get("/a//b?c=%2F");
     for (name, value) in [("cookie", "a=1"), ("cookie", "b=2"), ("te", "trailers"), ("x-forwarded-for", "1.2.3.4")] {
         request.headers_mut().append(name, value.parse().unwrap());
     }
-    assert_eq!(visitor.send(request).await.expect("a response").status(), 200);
+    assert_eq!(client.send(request).await.expect("a response").status(), 200);
     let seen = primary.only_request();
     assert_eq!((seen.method.as_str(), seen.target.as_str()), ("GET", "/a//b?c=%2F"));
     assert_eq!(seen.headers.every("Cookie").collect::<Vec<_>>(), ["a=1; b=2"], "RFC 9113, section 8.2.3");
@@ -245,11 +245,11 @@ async fn http2_bodies_pass_both_ways(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     let files = Files::new("app.test");
     let proxy = bench.serve(Service::of([&primary]), &files.arguments()).await;
-    let mut visitor = Visitor::connect(proxy.addr(), &files, "h2").await.expect("a handshake");
+    let mut client = TlsClient::connect(proxy.addr(), &files, "h2").await.expect("a handshake");
     for bytes in [0, 1, 64 * 1024, 3 * 1024 * 1024] {
         let body = "0123456789abcdef".repeat(bytes / 16 + 1)[..bytes].to_owned();
         primary.respond(Reply::status(200).body(body.clone()));
-        let response = visitor.send(post("/film", body.clone())).await.expect("a response");
+        let response = client.send(post("/film", body.clone())).await.expect("a response");
         let received = response.into_body().collect().await.expect("a whole body").to_bytes();
         assert_eq!(Digest::of(received), Digest::of(&body));
         assert_eq!(primary.requests().pop().expect("a request").body, Digest::of(&body));
@@ -260,28 +260,28 @@ async fn http2_trailers_reach_the_client(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     let files = Files::new("app.test");
     let proxy = bench.serve(Service::of([&primary]), &files.arguments()).await;
-    let mut visitor = Visitor::connect(proxy.addr(), &files, "h2").await.expect("a handshake");
+    let mut client = TlsClient::connect(proxy.addr(), &files, "h2").await.expect("a handshake");
     let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n";
     primary.respond(Action::raw(format!("{head}4\r\nbody\r\n0\r\nX-Sum: 1\r\n\r\n")));
     let mut request = get("/");
     request.headers_mut().append("te", "trailers".parse().unwrap());
-    let body = visitor.send(request).await.expect("a response").into_body().collect().await.expect("a whole body");
+    let body = client.send(request).await.expect("a response").into_body().collect().await.expect("a whole body");
     assert_eq!(body.trailers().and_then(|trailers| trailers.get("x-sum")), Some(&"1".parse().unwrap()));
     assert_eq!(body.to_bytes(), "body");
 }
 
-async fn http2_visitors_can_leave_a_single_request(bench: Bench) {
+async fn http2_clients_can_cancel_one_request(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     let files = Files::new("app.test");
     let proxy = bench.serve(Service::of([&primary]), &files.arguments()).await;
-    let mut visitor = Visitor::connect(proxy.addr(), &files, "h2").await.expect("a handshake");
+    let mut client = TlsClient::connect(proxy.addr(), &files, "h2").await.expect("a handshake");
     primary.respond_at("/slow", Action::Hang);
     tokio::select! {
-        response = visitor.send(get("/slow")) => panic!("a hung server responded: {response:?}"),
+        response = client.send(get("/slow")) => panic!("a hung server responded: {response:?}"),
         _ = primary.until("the request", |counts| counts.requests == 1) => {}
     }
     primary.until("the abandoned attempt", |counts| counts.aborted == 1).await;
-    assert_eq!(visitor.send(get("/")).await.expect("a response").status(), 200, "on the same connection");
+    assert_eq!(client.send(get("/")).await.expect("a response").status(), 200, "on the same connection");
 }
 
 async fn http2_headers_are_limited(bench: Bench) {
@@ -289,15 +289,15 @@ async fn http2_headers_are_limited(bench: Bench) {
     let files = Files::new("app.test");
     let arguments = files.arguments().into_iter().chain(["--max-header-size", "16KiB"]).collect::<Vec<_>>();
     let proxy = bench.serve(Service::of([&primary]), &arguments).await;
-    let mut visitor = Visitor::connect(proxy.addr(), &files, "h2").await.expect("a handshake");
+    let mut client = TlsClient::connect(proxy.addr(), &files, "h2").await.expect("a handshake");
     let mut request = get("/");
     request.headers_mut().append("x-large", "x".repeat(40 * 1024).parse().unwrap());
     // The client knows the limit from its settings and may refuse to send.
-    let refused = visitor.send(request).await;
+    let refused = client.send(request).await;
     assert!(refused.as_ref().map_or(true, |response| response.status() == 431), "{refused:?}");
     assert_eq!(primary.hits(), 0);
-    let mut visitor = Visitor::connect(proxy.addr(), &files, "h2").await.expect("a handshake");
-    assert_eq!(visitor.send(get("/")).await.expect("a response").status(), 200);
+    let mut client = TlsClient::connect(proxy.addr(), &files, "h2").await.expect("a handshake");
+    assert_eq!(client.send(get("/")).await.expect("a response").status(), 200);
 }
 
 /// A server on HTTP/1.1 would use one of two lengths, and take the rest for another request (T07).
@@ -306,12 +306,12 @@ async fn http2_requests_have_one_length(bench: Bench) {
     let files = Files::new("app.test");
     let proxy = bench.serve(Service::of([&primary]), &files.arguments()).await;
     let send = async |lengths: [&str; 2], body| {
-        let mut visitor = Visitor::connect(proxy.addr(), &files, "h2").await.expect("a handshake");
+        let mut client = TlsClient::connect(proxy.addr(), &files, "h2").await.expect("a handshake");
         let mut request = post("/", body);
         for length in lengths {
             request.headers_mut().append("content-length", length.parse().unwrap());
         }
-        visitor.send(request).await.is_ok_and(|response| response.status() == 200)
+        client.send(request).await.is_ok_and(|response| response.status() == 200)
     };
     assert!(!send(["0", "60"], "").await && !send(["4", "60"], "body").await);
     assert_eq!(primary.hits(), 0);
@@ -321,7 +321,7 @@ async fn http2_requests_have_one_length(bench: Bench) {
     assert_eq!((seen.header("Transfer-Encoding"), seen.body), (None, Digest::of("body")));
 }
 
-async fn http2_connections_that_never_say_a_word_are_closed(bench: Bench) {
+async fn http2_connections_without_a_request_are_closed(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     let files = Files::new("app.test");
     let arguments = files.arguments().into_iter().chain(["--idle-timeout", "1s"]).collect::<Vec<_>>();
@@ -329,14 +329,14 @@ async fn http2_connections_that_never_say_a_word_are_closed(bench: Bench) {
     for begun in ["", "PRI * HTTP/2.0\r\n"] {
         let mut silent = tls(proxy.addr(), &files, "h2").await.expect("a handshake");
         silent.write_all(begun.as_bytes()).await.expect("an open connection");
-        let mut heard = Vec::new();
-        // How it is closed is its own affair.
-        let _ = within("its end", silent.read_to_end(&mut heard)).await;
+        let mut received = Vec::new();
+        // It may be closed with an error.
+        let _ = within("the end of the connection", silent.read_to_end(&mut received)).await;
     }
     // A client that responds to pings may be silent for longer.
-    let mut visitor = Visitor::connect(proxy.addr(), &files, "h2").await.expect("a handshake");
+    let mut client = TlsClient::connect(proxy.addr(), &files, "h2").await.expect("a handshake");
     primary.respond(Action::Delayed(std::time::Duration::from_secs(4), Box::default()));
-    assert_eq!(visitor.send(get("/")).await.expect("a response").status(), 200);
+    assert_eq!(client.send(get("/")).await.expect("a response").status(), 200);
 }
 
 /// The listener may support HTTP/2 there. A server on HTTP/1.1 must not receive it.
@@ -345,7 +345,7 @@ async fn http2_without_tls_reaches_no_server(bench: Bench) {
     let proxy = bench.serve(Service::of([&primary]), &["--idle-timeout", "1s"]).await;
     let mut connection = proxy.connect().await;
     connection.send_bytes("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.expect("an open connection");
-    let heard = connection.read_to_end().await;
-    assert!(!heard.contains(" 200 "), "{heard:?}");
+    let received = connection.read_to_end().await;
+    assert!(!received.contains(" 200 "), "{received:?}");
     assert_eq!(primary.counts().connections, 0);
 }

@@ -112,14 +112,14 @@ impl Authority {
     }
 }
 
-/// An ordinary client over TLS.
+/// A client over TLS, with the protocol that it negotiated.
 #[derive(Clone)]
-pub(super) enum Visitor {
+pub(super) enum TlsClient {
     Http1(Arc<Mutex<http1::SendRequest<Full<Bytes>>>>),
     Http2(http2::SendRequest<Full<Bytes>>),
 }
 
-impl Visitor {
+impl TlsClient {
     /// Connects and speaks `alpn`, which the other side has to choose.
     pub(super) async fn connect(addr: SocketAddr, files: &Files, alpn: &str) -> Result<Self, Box<dyn Error>> {
         Self::connect_to(addr, files, &files.host, alpn).await
@@ -134,26 +134,26 @@ impl Visitor {
     ) -> Result<Self, Box<dyn Error>> {
         let stream = TokioIo::new(tls_to(addr, files, host, alpn).await?);
         if alpn == "h2" {
-            let (visitor, connection) = http2::handshake(TokioExecutor::new(), stream).await?;
+            let (client, connection) = http2::handshake(TokioExecutor::new(), stream).await?;
             tokio::spawn(connection);
-            return Ok(Self::Http2(visitor));
+            return Ok(Self::Http2(client));
         }
-        let (visitor, connection) = http1::handshake(stream).await?;
+        let (client, connection) = http1::handshake(stream).await?;
         tokio::spawn(connection);
-        Ok(Self::Http1(Arc::new(Mutex::new(visitor))))
+        Ok(Self::Http1(Arc::new(Mutex::new(client))))
     }
 
     pub(super) async fn send(&mut self, mut request: Request<Full<Bytes>>) -> hyper::Result<Response<Incoming>> {
         match self {
-            Self::Http1(visitor) => {
+            Self::Http1(client) => {
                 let target = request.uri().path().parse().expect("a path");
                 *request.uri_mut() = target;
                 request.headers_mut().insert("host", "app.test".parse().expect("a host"));
-                within("a response", visitor.lock().await.send_request(request)).await
+                within("a response", client.lock().await.send_request(request)).await
             }
-            Self::Http2(visitor) => {
-                within("room for a request", visitor.ready()).await?;
-                within("a response", visitor.send_request(request)).await
+            Self::Http2(client) => {
+                within("room for a request", client.ready()).await?;
+                within("a response", client.send_request(request)).await
             }
         }
     }
@@ -251,14 +251,14 @@ async fn film(request: Request<Incoming>) -> Result<Response<Film>, Infallible> 
         "/events" => ("data: hello\n\n".into(), Then::Silence),
         _ => (format!("{:?}", request.version()).into(), Then::End),
     };
-    Ok(Response::new(Film { text, then, told: false }))
+    Ok(Response::new(Film { text, then, is_sent: false }))
 }
 
 /// A string, and the rest of the body.
 struct Film {
     text: Bytes,
     then: Then,
-    told: bool,
+    is_sent: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -274,10 +274,10 @@ impl Body for Film {
 
     fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         match self.then {
-            Then::End if self.told => Poll::Ready(None),
-            Then::Silence if self.told => Poll::Pending,
+            Then::End if self.is_sent => Poll::Ready(None),
+            Then::Silence if self.is_sent => Poll::Pending,
             _ => {
-                self.told = true;
+                self.is_sent = true;
                 Poll::Ready(Some(Ok(Frame::data(self.text.clone()))))
             }
         }
