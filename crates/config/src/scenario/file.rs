@@ -208,7 +208,7 @@ mod tests {
             assert!(text.contains(&format!("{name}:")), "{name} is missing");
         }
         for action in ["up", "530", "refuses", "hangs", "resets"] {
-            assert!(text.contains(action), "{action} is missing");
+            assert!(text.contains(&format!(": {action}")), "{action} is missing");
         }
     }
 }
