@@ -54,7 +54,7 @@ fn inline_secret(name: &str) -> Report {
 }
 
 /// Returns whether the value of a header or key with this name is usually a secret.
-pub fn is_sensitive_name(name: &str) -> bool {
+pub(crate) fn is_sensitive_name(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     let last = name.rsplit(['-', '_']).next().unwrap_or_default();
     // `author` is not a secret.

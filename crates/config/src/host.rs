@@ -19,6 +19,10 @@ pub(crate) const ADDRESS: StringSchema = StringSchema {
     longest: None,
 };
 
+/// The path of a service, or the beginning of one.
+pub(crate) const PATH: StringSchema =
+    StringSchema { what: "a path", pattern: r"^(/[!$-.0-;=@-\[\]_a-z~]+)+/?$", longest: None };
+
 /// The normalized addresses of the services of a file, with their nodes.
 #[derive(Debug, Default)]
 pub(crate) struct PublicHosts {

@@ -110,7 +110,6 @@ pub use available::{Available, parse_available};
 pub use diagnostic::{Code, Diagnostic, Errors, Related, Severity};
 pub use diff::{Change, ConfigDiff, ServerDiff, ServiceDiff, SettingChange, diff_services};
 pub use duration::{format_duration, parse as parse_duration};
-pub use headers::is_sensitive_name;
 pub use host::normalize_address;
 #[cfg(feature = "ingress")]
 pub use ingress::{Coverage, Ingress, IngressRule, IngressTarget, ingress_target, parse_ingress};

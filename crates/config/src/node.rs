@@ -31,6 +31,13 @@ impl Node<'_> {
         self.id..=last.map_or(self.id, |last| *last.ids().end())
     }
 
+    /// Returns the value of a key, if this is a map that has it.
+    pub(crate) fn get(&self, name: &str) -> Option<&Self> {
+        let Value::Map(entries) = &self.value else { return None };
+        let is_named = |key: &Self| matches!(&key.value, Value::String(key) if key == name);
+        entries.iter().find(|(key, _)| is_named(key)).map(|(_, value)| value)
+    }
+
     /// Returns the first scalar in this node, or the node itself if it is a scalar or empty.
     pub(crate) fn first_scalar(&self) -> &Self {
         let first = match &self.value {

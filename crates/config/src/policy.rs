@@ -17,7 +17,7 @@ const POLICIES: &[(&str, Policy)] = &[
     (Policy::Random.as_str(), Policy::Random),
     (Policy::LeastRequests.as_str(), Policy::LeastRequests),
     (Policy::Latency.as_str(), Policy::Latency),
-    ("hash", Policy::Hash(HashOn::ClientIp)),
+    (Policy::Hash(HashOn::ClientIp).as_str(), Policy::Hash(HashOn::ClientIp)),
 ];
 
 pub(crate) const HASH_ON: &[(&str, HashOn)] = &[("client_ip", HashOn::ClientIp), ("path", HashOn::Path)];
@@ -109,10 +109,4 @@ fn hash_on(field: Field<'_>) -> Option<HashOn> {
             None
         }
     }
-}
-
-/// Returns the name of a policy.
-pub(crate) fn name(policy: &Policy) -> &'static str {
-    let is_same = |other: &Policy| std::mem::discriminant(other) == std::mem::discriminant(policy);
-    POLICIES.iter().find(|(_, other)| is_same(other)).map_or("?", |(name, _)| name)
 }

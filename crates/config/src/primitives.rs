@@ -17,10 +17,7 @@ pub(crate) fn string<'a>(value: &'a Value<'a>, expected: &str) -> Result<&'a str
 
 /// Reads a string for which YAML may need quotes, such as a name that is a number.
 pub(crate) fn quotable_string<'a>(value: &'a Value<'a>, expected: &str) -> Result<&'a str, Report> {
-    string(value, expected).map_err(|report| match value {
-        Value::Bool(_) | Value::Integer(_) | Value::OtherNumber(_) => report.hint("put it in double quotes"),
-        _ => report,
-    })
+    string(value, expected).map_err(|report| report.hint_at_quotes(value))
 }
 
 /// Reads one of the words of a table. `expected` lists all allowed values.

@@ -120,9 +120,7 @@ impl<'a> Field<'a> {
 
     /// Returns the value of a key, if this is a map that has it.
     pub(crate) fn get(self, name: &str) -> Option<Self> {
-        let Value::Map(entries) = &self.node.value else { return None };
-        let is_named = |key: &Node<'_>| matches!(&key.value, Value::String(key) if key == name);
-        entries.iter().find(|(key, _)| is_named(key)).map(|(_, node)| Self { node, ..self })
+        self.node.get(name).map(|node| Self { node, ..self })
     }
 
     /// Returns the items of a list, or else the value itself.
@@ -314,7 +312,6 @@ fn has_colon(value: &Value<'_>) -> bool {
 fn key_string<'a>(key: &'a Value<'a>) -> Result<&'a str, Report> {
     quotable_string(key, "a string key").map_err(|report| match key {
         Value::Map(_) => report.hint("`{` starts a map: put the key in double quotes"),
-        Value::Integer(_) => report.hint("put it in double quotes"),
         _ => report,
     })
 }

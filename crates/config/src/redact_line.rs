@@ -1,5 +1,7 @@
 //! Redaction of secrets in the lines of a file, which are printed and logged.
 
+use tunnel_balancer_state::TargetKind;
+
 use crate::headers::is_sensitive_name;
 use crate::redact::redact_urls;
 
@@ -73,8 +75,7 @@ fn is_sensitive(key: &str, value: &str) -> bool {
             let name = value.trim_start_matches(['"', '\'']);
             name.trim_start_matches(|c: char| c.is_ascii_graphic() && !"=,[]{}:".contains(c)).starts_with('=')
         }
-        // Targets of notifications.
-        "json" | "ntfy" | "discord" | "slack" | "gotify" | "heartbeat" if value.contains("://") => true,
+        _ if value.contains("://") && TargetKind::NAMES.iter().any(|(kind, _)| *kind == key) => true,
         _ => is_sensitive_name(key),
     }
 }

@@ -35,6 +35,14 @@ impl Report {
         Self { hint: self.hint.or_else(|| Some(hint.to_owned())), ..self }
     }
 
+    /// Sets the hint for a scalar that is a string in quotes only.
+    pub(crate) fn hint_at_quotes(self, found: &Value<'_>) -> Self {
+        match found {
+            Value::Bool(_) | Value::Integer(_) | Value::OtherNumber(_) => self.hint("put it in double quotes"),
+            _ => self,
+        }
+    }
+
     pub(crate) fn related(self, node: NodeId, label: &'static str) -> Self {
         Self { related: Some((node, label)), ..self }
     }

@@ -47,11 +47,7 @@ pub(crate) struct Filled {
 pub(crate) fn fill(field: Field<'_>, expected: &str, example: &str) -> Option<Filled> {
     let text = field.read(|value| match value {
         Value::String(text) => Ok(text),
-        _ => {
-            let report = Report::wrong_type_redacted(expected, value);
-            let is_scalar = matches!(value, Value::Bool(_) | Value::Integer(_) | Value::OtherNumber(_));
-            Err(if is_scalar { report.hint("put it in double quotes") } else { report })
-        }
+        _ => Err(Report::wrong_type_redacted(expected, value).hint_at_quotes(value)),
     })?;
     let (mut filled, mut has_secret) = (String::new(), false);
     let mut rest: &str = text;

@@ -129,7 +129,7 @@ const MAX_NAME: usize = *limits::SERVER_NAME.end();
 /// Returns the valid servers in order, and reports the others. `service` has the health check that
 /// servers can change.
 pub(crate) fn servers(field: Field<'_>, public: &PublicHosts, service: &Settings) -> Vec<Server> {
-    if let Err(report) = check_form(field.value()) {
+    if let Err(report) = check_form(field) {
         field.report(report);
         return Vec::new();
     }
@@ -147,9 +147,9 @@ pub(crate) fn servers(field: Field<'_>, public: &PublicHosts, service: &Settings
     servers.into_iter().filter(|(_, is_valid)| *is_valid).map(|(server, _)| server).collect()
 }
 
-fn check_form(servers: &Value<'_>) -> Result<(), Report> {
+fn check_form(field: Field<'_>) -> Result<(), Report> {
     const EXPECTED: &str = "a hostname, or a list of servers";
-    match servers {
+    match field.value() {
         Value::String(_) => Ok(()),
         Value::List(items) if items.len() > ServerSet::CAPACITY => {
             Err(Report::new(Code::InvalidServers, ServiceError::ServerCount(items.len()).to_string()))
@@ -157,14 +157,13 @@ fn check_form(servers: &Value<'_>) -> Result<(), Report> {
         Value::List(items) if !items.is_empty() => Ok(()),
         Value::List(_) => Err(Report::new(Code::InvalidServers, "a service needs at least one server")
             .hint("write the hostname of the tunnel: `[chat-a.example.com]`")),
-        Value::Map(entries) => {
-            let has_url = entries.iter().any(|(key, _)| matches!(&key.value, Value::String(key) if key == "url"));
-            let hint = if has_url {
+        map @ Value::Map(_) => {
+            let hint = if field.get("url").is_some() {
                 "write a list of servers: `[{ url: chat-a.example.com }]`"
             } else {
                 "write a list of servers: `[{ url: chat-a.example.com, name: a }]`"
             };
-            Err(Report::wrong_type(EXPECTED, servers).hint(hint))
+            Err(Report::wrong_type(EXPECTED, map).hint(hint))
         }
         other => Err(Report::wrong_type(EXPECTED, other)),
     }

@@ -14,6 +14,7 @@ use crate::duration::duration;
 use crate::ejection::{self, PartialEjection, ejection};
 use crate::failback::{self, failback};
 use crate::health_check::{self, PartialHealthCheck, health_check};
+use crate::host::PATH;
 use crate::node::{Value, backticked, quoted};
 use crate::policy::{self, policy};
 use crate::primitives::{boolean, one_of, or_off, string};
@@ -69,7 +70,7 @@ pub(crate) const KEYS: &[Setting<Settings>] = &[
         "The beginning of the path of the service that servers do not receive. With `strip_prefix: /api`, the \
          service `example.com/api` sends `/api/x` to servers as `/x`. In `Location`, `Refresh`, `Link` and the paths \
          of cookies it is added again, unless they begin with it. `false`: servers receive the whole path.",
-        ValueSchema::OneOf(&[ValueSchema::Disabled, ValueSchema::String(PREFIX)]),
+        ValueSchema::OneOf(&[ValueSchema::Disabled, ValueSchema::String(PATH)]),
         |settings, field| field.set(&mut settings.service.strip_prefix, strip_prefix),
     ),
     Setting::new(
@@ -149,8 +150,6 @@ pub(crate) const KEYS: &[Setting<Settings>] = &[
         |settings, field| field.set(&mut settings.service.fallback, fallback),
     ),
 ];
-
-const PREFIX: StringSchema = StringSchema { what: "a path", pattern: r"^(/[!$-.0-;=@-\[\]_a-z~]+)+/?$", longest: None };
 
 const FALLBACK: StringSchema =
     StringSchema { what: "a URL", pattern: r"^[Hh][Tt][Tt][Pp][Ss]?://[!-~]+$", longest: None };

@@ -6,18 +6,17 @@ use tunnel_balancer_state::{HealthSharing, PUSH_PATH};
 use tunnel_balancer_status::StatusSettings;
 
 use crate::diagnostic::Code;
+use crate::host::PATH;
 use crate::node::{Value, backticked, quoted};
 use crate::platform::Platform;
 use crate::primitives::{boolean, string};
 use crate::reader::{Field, Setting};
 use crate::report::Report;
 use crate::secret::{REFERENCE, secret};
-use crate::value_schema::{StringSchema, ValueSchema};
+use crate::value_schema::ValueSchema;
 
 pub(crate) const SCHEMA: ValueSchema =
     ValueSchema::OneOf(&[ValueSchema::Disabled, ValueSchema::Map(|| Setting::docs(KEYS))]);
-
-const PATH: StringSchema = StringSchema { what: "a path", pattern: r"^(/[!$-.0-;=@-\[\]_a-z~]+)+/?$", longest: None };
 
 const KEYS: &[Setting<StatusSettings>] = &[
     Setting::new(

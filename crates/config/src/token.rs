@@ -14,9 +14,7 @@ pub(crate) const TOKEN: StringSchema =
 /// which often contain a secret beside the name.
 pub(crate) fn token<'a>(value: &'a Value<'_>, what: &str) -> Result<&'a str, Report> {
     let Value::String(name) = value else {
-        let report = Report::wrong_type_redacted(&format!("the name of {what}"), value);
-        let could_be_one = matches!(value, Value::Bool(_) | Value::Integer(_) | Value::OtherNumber(_));
-        return Err(if could_be_one { report.hint("put it in double quotes") } else { report });
+        return Err(Report::wrong_type_redacted(&format!("the name of {what}"), value).hint_at_quotes(value));
     };
     if is_token(name) {
         return Ok(name);

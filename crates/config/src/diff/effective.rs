@@ -9,7 +9,7 @@ use tunnel_balancer_core::{
     Affinity, EjectionSettings, Failback, HashOn, HealthCheck, HostHeader, Policy, RetrySettings, Server, ServerHeader,
     ServerHealthCheck, Service, StatusRanges,
 };
-use tunnel_balancer_state::{NoticeKind, NotifyTarget};
+use tunnel_balancer_state::NotifyTarget;
 use tunnel_balancer_status::StatusSettings;
 
 use crate::duration::format_duration;
@@ -17,6 +17,7 @@ use crate::headers::is_sensitive_name;
 use crate::redact::redact_urls;
 use crate::scalar::yaml_scalar;
 use crate::size::format_size;
+use crate::statuses::format_statuses;
 use crate::{Config, failback, health_check, policy, settings};
 
 /// A setting and its value.
@@ -205,8 +206,7 @@ fn notify(key: String, target: &NotifyTarget) -> Effective {
     let default = NotifyTarget::new(target.kind, "");
     let list = |items: &[&str]| format!("[{}]", items.join(", "));
     let services: Vec<&str> = target.services.iter().map(String::as_str).collect();
-    let event = |event: &NoticeKind| word(&NoticeKind::NAMES, event);
-    let events: Vec<&str> = target.events.iter().map(event).collect();
+    let events: Vec<&str> = target.events.iter().map(|event| event.as_str()).collect();
     let mut entries = vec![hidden(target.kind.as_str(), address(target), Some(&target.url))];
     entries.extend(target.token.as_deref().map(|token| hidden("token", reference(token), Some(token))));
     let headers = target.headers.iter();
@@ -264,9 +264,7 @@ fn failback_value(failback: Failback) -> String {
 }
 
 fn statuses(ranges: &StatusRanges) -> String {
-    let range = |(first, last): &(u16, u16)| {
-        if first == last { first.to_string() } else { format!("{first}-{last}") }
-    };
+    let range = |(first, last): &(u16, u16)| format_statuses(*first, *last);
     match &*ranges.0 {
         [only] => range(only),
         several => format!("[{}]", several.iter().map(range).collect::<Vec<_>>().join(", ")),

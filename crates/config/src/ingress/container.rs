@@ -30,10 +30,10 @@ fn documents(text: &str) -> Vec<(usize, String)> {
 
 fn configuration(document: &str) -> Option<String> {
     let root = yaml::read(document).ok()?;
-    if !matches!(&value_of(&root, "kind")?.value, Value::String(kind) if kind == "ConfigMap") {
+    if !matches!(&root.get("kind")?.value, Value::String(kind) if kind == "ConfigMap") {
         return None;
     }
-    let Value::Map(data) = &value_of(&root, "data")?.value else { return None };
+    let Value::Map(data) = &root.get("data")?.value else { return None };
     data.iter().find_map(|(_, value)| match &value.value {
         Value::String(text) if is_configuration(text) => Some(in_place(document, value, text)),
         _ => None,
@@ -42,7 +42,7 @@ fn configuration(document: &str) -> Option<String> {
 
 fn is_configuration(text: &str) -> bool {
     let root = yaml::read(text);
-    root.is_ok_and(|root| ["ingress", "url", "tunnel"].iter().any(|key| value_of(&root, key).is_some()))
+    root.is_ok_and(|root| ["ingress", "url", "tunnel"].iter().any(|key| root.get(key).is_some()))
 }
 
 /// Returns the lines of a block scalar where they are. The lines of any other scalar follow its
@@ -58,10 +58,4 @@ fn in_place(document: &str, node: &Node<'_>, text: &str) -> String {
     let is_block = above.last().is_some_and(|header| header.trim_end().ends_with(['|', '-', '+']))
         && block.split_whitespace().eq(text.split_whitespace());
     if is_block { "\n".repeat(line) + &block } else { "\n".repeat(line - 1) + text }
-}
-
-fn value_of<'n, 'a>(node: &'n Node<'a>, name: &str) -> Option<&'n Node<'a>> {
-    let Value::Map(entries) = &node.value else { return None };
-    let is_named = |key: &Node<'_>| matches!(&key.value, Value::String(text) if text == name);
-    entries.iter().find(|(key, _)| is_named(key)).map(|(_, value)| value)
 }

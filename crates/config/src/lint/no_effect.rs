@@ -7,7 +7,6 @@ use tunnel_balancer_core::{Failback, Policy, ProbeKind, RetrySettings};
 use super::Source;
 use crate::diagnostic::Code;
 use crate::duration::format_duration;
-use crate::policy;
 use crate::reader::Field;
 use crate::report::Report;
 
@@ -93,8 +92,7 @@ fn one_server(source: &Source<'_, '_>) {
     ];
     for (name, is_set) in settings {
         if let Some(at) = field.get(name).filter(|_| is_set) {
-            let name =
-                if name == "policy" { format!("policy: {}", policy::name(&service.policy)) } else { name.to_owned() };
+            let name = if name == "policy" { format!("policy: {}", service.policy.as_str()) } else { name.to_owned() };
             report(at, format!("`{name}` has no effect with a single server"), hint);
         }
     }
