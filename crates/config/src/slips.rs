@@ -103,7 +103,8 @@ pub(crate) fn is_entry(text: &str) -> bool {
     is_key(key) && !value.starts_with("//") && !value.starts_with(' ') && !is_port
 }
 
-fn is_key(text: &str) -> bool {
+/// Returns whether a string could be a setting or a public address.
+pub(crate) fn is_key(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_alphabetic())
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-/".contains(&b))
 }

@@ -52,7 +52,7 @@ fn key_without_colon<'a>(message: &str, lines: &Lines<'a>, number: usize) -> Opt
         let above = || (1..number).rev().map(|number| lines.line(number)).filter(|line| !line.trim().is_empty());
         let is_item = |line: &&str| line.trim_start().starts_with("- ");
         // A key above a list, or the line above, which may be an item with a map.
-        let key = above().find(|line| !is_item(line)).map(str::trim).filter(|key| is_key(key));
+        let key = above().find(|line| !is_item(line)).map(str::trim).filter(|key| slips::is_key(key));
         key.or_else(|| Some(above().next()?.trim().trim_start_matches("- ")))?
     } else if message.starts_with("could not find expected ':'") {
         let (_, place) = message.rsplit_once(" at line ")?;
@@ -60,13 +60,7 @@ fn key_without_colon<'a>(message: &str, lines: &Lines<'a>, number: usize) -> Opt
     } else {
         return None;
     };
-    Some(key).filter(|key| is_key(key))
-}
-
-/// Returns whether a line could be a key without its colon.
-fn is_key(text: &str) -> bool {
-    text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
-        && text.starts_with(|c: char| c.is_ascii_alphabetic())
+    Some(key).filter(|key| slips::is_key(key))
 }
 
 const HINTS: [(&str, &str); 13] = [
@@ -141,6 +135,10 @@ mod tests {
             (
                 "a: 1\nb\n",
                 "3:1 could not find expected ':', while scanning a simple key at line 2 column 1; add a colon: `b:`",
+            ),
+            (
+                "a:\n  b.test/c\n    - d: e",
+                "3:8 mapping values are not allowed in this context; add a colon: `b.test/c:`",
             ),
             (
                 "a: [b\n",
