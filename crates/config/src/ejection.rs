@@ -6,7 +6,7 @@ use tunnel_balancer_core::{Conflict, EjectionSettings, limits};
 
 use crate::diagnostic::Code;
 use crate::duration::{duration, format_duration};
-use crate::primitives::{number, or_off, percent};
+use crate::primitives::{number, or_disabled, percent};
 use crate::reader::{Field, Setting};
 use crate::report::Report;
 use crate::value_schema::ValueSchema;
@@ -47,7 +47,7 @@ pub(crate) const KEYS: &[Setting<PartialEjection>] = &[
          row do.",
         ValueSchema::OneOf(&[ValueSchema::Disabled, ValueSchema::Number(limits::WINDOW_FAILURES)]),
         |partial, field| {
-            let read = |value| or_off(value, |value| number(value, limits::WINDOW_FAILURES));
+            let read = |value| or_disabled(value, |value| number(value, limits::WINDOW_FAILURES));
             field.set(&mut partial.settings.window_failures, read);
         },
     ),

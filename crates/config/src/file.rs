@@ -106,8 +106,8 @@ pub(crate) fn file(root: Field<'_>) -> File {
     map.read_into(&mut file, KEYS);
     match services {
         Some(services) => {
-            let titles = UniqueTitles::new(root.get("status").is_some_and(status::is_on));
-            file.services = named_with(services, defaults, titles);
+            let titles = UniqueTitles::new(root.get("status").is_some_and(status::is_enabled));
+            file.services = services_with(services, defaults, titles);
         }
         None => drop(settings(defaults)),
     }
@@ -122,11 +122,11 @@ pub(crate) fn file(root: Field<'_>) -> File {
 }
 
 /// Returns the services of the map `services`, with the settings of `defaults`.
-pub(crate) fn named(services: Field<'_>, defaults: Option<Field<'_>>) -> Vec<Service> {
-    named_with(services, defaults, UniqueTitles::new(false))
+pub(crate) fn services(services: Field<'_>, defaults: Option<Field<'_>>) -> Vec<Service> {
+    services_with(services, defaults, UniqueTitles::new(false))
 }
 
-fn named_with(services: Field<'_>, defaults: Option<Field<'_>>, mut titles: UniqueTitles) -> Vec<Service> {
+fn services_with(services: Field<'_>, defaults: Option<Field<'_>>, mut titles: UniqueTitles) -> Vec<Service> {
     let Some(settings) = settings(defaults) else { return Vec::new() };
     let mut common = Common { settings, defaults, public: PublicHosts::default() };
     let is_empty = match services.value() {

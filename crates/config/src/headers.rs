@@ -8,7 +8,7 @@ use crate::diagnostic::Code;
 use crate::node::{Value, backticked};
 use crate::reader::Field;
 use crate::report::Report;
-use crate::secret::template;
+use crate::secret::header_value;
 use crate::token::{TOKEN, token};
 use crate::value_schema::{StringSchema, ValueSchema};
 
@@ -25,7 +25,7 @@ pub(crate) fn server_headers(target: &mut Vec<ServerHeader>, field: Field<'_>, h
     let mut first = BTreeMap::new();
     for entry in map.into_entries() {
         let name = entry.key.read(|_| name(entry.name, host));
-        let value = template(entry.value);
+        let value = header_value(entry.value);
         if is_sensitive_name(entry.name)
             && let Value::String(text) = entry.value.value()
             && !text.contains("${")

@@ -11,7 +11,7 @@ use crate::duration::{self, duration, format_duration};
 use crate::headers::{self, server_headers};
 use crate::host::{HOST, host_name};
 use crate::node::{Value, backticked, quoted};
-use crate::primitives::{number, one_of, or_off, quotable_string, string};
+use crate::primitives::{number, one_of, or_disabled, quotable_string, string};
 use crate::reader::{Field, Setting};
 use crate::report::Report;
 use crate::statuses::{format_statuses, statuses};
@@ -75,7 +75,7 @@ pub(crate) const KEYS: &[Setting<PartialHealthCheck>] = &[
          wildcard. Not supported by the Worker.",
         ValueSchema::OneOf(&[ValueSchema::Disabled, ValueSchema::String(HOST)]),
         |partial, field| {
-            field.set(&mut partial.check.host, |value| or_off(value, host));
+            field.set(&mut partial.check.host, |value| or_disabled(value, host));
             if partial.check.host.is_some() {
                 field.deny_on_worker("host", "remove it: requests of a Worker have the host of the server's URL");
             }
@@ -179,7 +179,7 @@ pub(crate) const KEYS: &[Setting<PartialHealthCheck>] = &[
         "false",
         "A string in the first 1024 bytes of the body of a passing response. `false`: not checked.",
         ValueSchema::OneOf(&[ValueSchema::Disabled, ValueSchema::String(EXPECTED_STRING)]),
-        |partial, field| field.set(&mut partial.check.expect_body, |value| or_off(value, expected_string)),
+        |partial, field| field.set(&mut partial.check.expect_body, |value| or_disabled(value, expected_string)),
     ),
 ];
 
@@ -316,7 +316,7 @@ fn method(value: &Value<'_>) -> Result<Method, Report> {
 }
 
 fn port(value: &Value<'_>) -> Result<Option<u16>, Report> {
-    or_off(value, |value| number(value, PORT).map(|port| u16::try_from(port).unwrap_or_default()))
+    or_disabled(value, |value| number(value, PORT).map(|port| u16::try_from(port).unwrap_or_default()))
 }
 
 fn host(value: &Value<'_>) -> Result<String, Report> {

@@ -17,19 +17,19 @@ use crate::platform::Platform;
 use crate::primitives::{boolean, one_of};
 use crate::reader::{Field, Setting};
 use crate::report::Report;
-use crate::secret::{Filled, REFERENCE, fill, secret};
+use crate::secret::{Expansion, REFERENCE, expand, secret};
 use crate::value_schema::{StringSchema, ValueSchema, words};
 
 pub(crate) const SCHEMA: ValueSchema =
-    ValueSchema::OneOf(&[ValueSchema::Disabled, TARGET, ValueSchema::List(&TARGET, MOST_TARGETS)]);
+    ValueSchema::OneOf(&[ValueSchema::Disabled, TARGET, ValueSchema::List(&TARGET, MAX_TARGETS)]);
 
 const TARGET: ValueSchema = ValueSchema::Shared("notify_target", &ValueSchema::Map(|| Setting::docs(KEYS)));
 
 /// Each outage is one request per target.
-const MOST_TARGETS: usize = 16;
+const MAX_TARGETS: usize = 16;
 
 /// The largest number of services that a target lists.
-const MOST_SERVICES: usize = 100;
+const MAX_SERVICES: usize = 100;
 
 /// Monitors expect a heartbeat at least once a day.
 const INTERVAL: RangeInclusive<Duration> = Duration::from_secs(10)..=Duration::from_secs(24 * 3600);
@@ -51,9 +51,9 @@ pub(crate) fn check_sharing(targets: Field<'_>, sharing: HealthSharing) {
     }
 }
 
-/// A target under construction.
+/// A target while it is read.
 #[derive(Default)]
-struct Draft {
+struct TargetSettings {
     /// The service and the URL. An invalid URL is empty.
     service: Option<(TargetKind, String)>,
     token: Option<String>,
@@ -64,37 +64,37 @@ struct Draft {
     interval: Option<Duration>,
 }
 
-const KEYS: &[Setting<Draft>] = &[
+const KEYS: &[Setting<TargetSettings>] = &[
     Setting::new(
         "json",
         "",
         "The URL that gets a POST with a JSON object for each notice. It may be a secret, as may the other URLs.",
         ValueSchema::String(ADDRESS),
-        |draft, field| draft.address(TargetKind::Json, field),
+        |settings, field| settings.address(TargetKind::Json, field),
     ),
     Setting::new(
         "ntfy",
         "",
         "The URL of a topic of ntfy, such as `https://ntfy.sh/my-topic`.",
         ValueSchema::String(ADDRESS),
-        |draft, field| draft.address(TargetKind::Ntfy, field),
+        |settings, field| settings.address(TargetKind::Ntfy, field),
     ),
-    Setting::new("discord", "", "The URL of a webhook of Discord.", ValueSchema::String(ADDRESS), |draft, field| {
-        draft.address(TargetKind::Discord, field);
+    Setting::new("discord", "", "The URL of a webhook of Discord.", ValueSchema::String(ADDRESS), |settings, field| {
+        settings.address(TargetKind::Discord, field);
     }),
     Setting::new(
         "slack",
         "",
         "The URL of an incoming webhook of Slack, or of a compatible service.",
         ValueSchema::String(ADDRESS),
-        |draft, field| draft.address(TargetKind::Slack, field),
+        |settings, field| settings.address(TargetKind::Slack, field),
     ),
     Setting::new(
         "gotify",
         "",
         "The URL of a Gotify server, such as `https://push.example.com`. Requires `token`.",
         ValueSchema::String(ADDRESS),
-        |draft, field| draft.address(TargetKind::Gotify, field),
+        |settings, field| settings.address(TargetKind::Gotify, field),
     ),
     Setting::new(
         "heartbeat",
@@ -102,7 +102,7 @@ const KEYS: &[Setting<Draft>] = &[
         "The URL that gets a GET at an interval while every service has an available server, for monitors such as \
          Uptime Kuma and Healthchecks.io.",
         ValueSchema::String(ADDRESS),
-        |draft, field| draft.address(TargetKind::Heartbeat, field),
+        |settings, field| settings.address(TargetKind::Heartbeat, field),
     ),
     Setting::new(
         "token",
@@ -110,25 +110,25 @@ const KEYS: &[Setting<Draft>] = &[
         "The token of an application in Gotify, the access token of ntfy, or the token of `Authorization: Bearer` for \
          `json`: `\"${NOTIFY_TOKEN}\"`.",
         ValueSchema::String(REFERENCE),
-        |draft, field| draft.token = secret(field, "NOTIFY_TOKEN", 1),
+        |settings, field| settings.token = secret(field, "NOTIFY_TOKEN", 1),
     ),
     Setting::new(
         "headers",
         "{}",
         "Headers that are added to each request. `${NAME}` in a value is replaced by a secret.",
         headers::SCHEMA,
-        |draft, field| {
+        |settings, field| {
             let mut headers = Vec::new();
             server_headers(&mut headers, field, None);
-            draft.headers = headers.into_iter().map(|header| (header.name, header.value)).collect();
+            settings.headers = headers.into_iter().map(|header| (header.name, header.value)).collect();
         },
     ),
     Setting::new(
         "services",
         "",
         "The addresses of the services whose notices are sent. Default: all.",
-        ValueSchema::OneOf(&[ValueSchema::String(host::ADDRESS), ValueSchema::List(&SERVICE, MOST_SERVICES)]),
-        |draft, field| draft.services = items(field, MOST_SERVICES).into_iter().filter_map(service).collect(),
+        ValueSchema::OneOf(&[ValueSchema::String(host::ADDRESS), ValueSchema::List(&SERVICE, MAX_SERVICES)]),
+        |settings, field| settings.services = items(field, MAX_SERVICES).into_iter().filter_map(service).collect(),
     ),
     Setting::new(
         "events",
@@ -137,8 +137,8 @@ const KEYS: &[Setting<Draft>] = &[
          again. `service_down`: no server of a service is available. `service_up`: one is available again. `control`: \
          an operator changed something at run time.",
         ValueSchema::OneOf(&[EVENT, ValueSchema::List(&EVENT, NoticeKind::NAMES.len())]),
-        |draft, field| {
-            draft.events =
+        |settings, field| {
+            settings.events =
                 items(field, NoticeKind::NAMES.len()).into_iter().filter_map(|item| item.read(event)).collect()
         },
     ),
@@ -147,14 +147,14 @@ const KEYS: &[Setting<Draft>] = &[
         "false",
         "Whether notices have the hostnames of servers. `false`: only their names.",
         ValueSchema::Boolean,
-        |draft, field| field.set(&mut draft.hostnames, boolean),
+        |settings, field| field.set(&mut settings.hostnames, boolean),
     ),
     Setting::new(
         "interval",
         "1m",
         "The interval of a `heartbeat`.",
         ValueSchema::Duration(INTERVAL),
-        |draft, field| draft.interval = field.read(|value| duration(value, INTERVAL)),
+        |settings, field| settings.interval = field.read(|value| duration(value, INTERVAL)),
     ),
 ];
 
@@ -166,8 +166,8 @@ const EVENT: ValueSchema = ValueSchema::Enum(|| words(&NoticeKind::NAMES));
 pub(crate) fn targets(field: Field<'_>) -> Vec<NotifyTarget> {
     match field.value() {
         Value::Bool(false) => return Vec::new(),
-        Value::List(items) if items.is_empty() || items.len() > MOST_TARGETS => {
-            let message = format!("expected 1 to {MOST_TARGETS} targets, found {}", items.len());
+        Value::List(items) if items.is_empty() || items.len() > MAX_TARGETS => {
+            let message = format!("expected 1 to {MAX_TARGETS} targets, found {}", items.len());
             field.report(Report::new(Code::OutOfRange, message).hint(EXAMPLE));
             return Vec::new();
         }
@@ -183,10 +183,10 @@ fn target(field: Field<'_>) -> Option<NotifyTarget> {
         field.report(report.hint(EXAMPLE));
         return None;
     }
-    let mut draft = Draft::default();
+    let mut settings = TargetSettings::default();
     let map = field.map("a map such as `{ ntfy: https://ntfy.sh/my-topic }`")?;
-    let is_known = map.read_into(&mut draft, KEYS);
-    let Some((kind, url)) = draft.service else {
+    let is_known = map.read_into(&mut settings, KEYS);
+    let Some((kind, url)) = settings.service else {
         if is_known {
             field.report(Report::new(Code::MissingKey, "the target has no URL").hint(EXAMPLE));
         }
@@ -194,12 +194,12 @@ fn target(field: Field<'_>) -> Option<NotifyTarget> {
     };
     check_options(kind, field);
     let mut target = NotifyTarget::new(kind, url);
-    target.token = draft.token;
-    target.headers = draft.headers;
-    target.services = draft.services;
-    target.events = draft.events;
-    target.hostnames = draft.hostnames;
-    target.interval = draft.interval.unwrap_or(target.interval);
+    target.token = settings.token;
+    target.headers = settings.headers;
+    target.services = settings.services;
+    target.events = settings.events;
+    target.hostnames = settings.hostnames;
+    target.interval = settings.interval.unwrap_or(target.interval);
     Some(target)
 }
 
@@ -220,7 +220,7 @@ fn check_options(kind: TargetKind, field: Field<'_>) {
     }
 }
 
-impl Draft {
+impl TargetSettings {
     fn address(&mut self, kind: TargetKind, field: Field<'_>) {
         if let Some((first, _)) = &self.service {
             let message = format!("a target has one service, found `{}` and `{}`", first.as_str(), kind.as_str());
@@ -233,7 +233,7 @@ impl Draft {
 
 fn url(kind: TargetKind, field: Field<'_>) -> Option<String> {
     let example = format!("{}_URL", kind.as_str().to_ascii_uppercase());
-    let Filled { text, has_secret } = fill(field, "a URL such as `https://ntfy.sh/my-topic`", &example)?;
+    let Expansion { text, has_secret } = expand(field, "a URL such as `https://ntfy.sh/my-topic`", &example)?;
     if has_secret && !field.secrets().are_known() {
         return Some(text);
     }

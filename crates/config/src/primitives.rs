@@ -38,7 +38,7 @@ pub(crate) fn one_of<T: Clone>(
 }
 
 /// Reads `false` as `None`, and other values with `read`.
-pub(crate) fn or_off<'a, T>(
+pub(crate) fn or_disabled<'a, T>(
     value: &'a Value<'a>,
     read: impl FnOnce(&'a Value<'a>) -> Result<T, Report>,
 ) -> Result<Option<T>, Report> {

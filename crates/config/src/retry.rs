@@ -5,7 +5,7 @@ use tunnel_balancer_core::{BudgetSettings, Conflict, RetrySettings, limits};
 use crate::diagnostic::Code;
 use crate::duration::{duration, format_duration};
 use crate::node::Value;
-use crate::primitives::{boolean, number, or_off, percent};
+use crate::primitives::{boolean, number, or_disabled, percent};
 use crate::reader::{Field, Setting};
 use crate::report::Report;
 use crate::size::size;
@@ -27,7 +27,7 @@ pub(crate) const KEYS: &[Setting<RetrySettings>] = &[
         "How long a request waits for an available server, or for a free place under `max_requests`, before it gets \
          503. `false`: it does not wait.",
         ValueSchema::OneOf(&[ValueSchema::Disabled, ValueSchema::Duration(limits::HOLD)]),
-        |retry, field| field.set(&mut retry.hold, |value| or_off(value, |value| duration(value, limits::HOLD))),
+        |retry, field| field.set(&mut retry.hold, |value| or_disabled(value, |value| duration(value, limits::HOLD))),
     ),
     Setting::new(
         "timeout",
@@ -44,7 +44,8 @@ pub(crate) const KEYS: &[Setting<RetrySettings>] = &[
          retried, and while no server responds. `false`: `timeout` is the only limit.",
         ValueSchema::OneOf(&[ValueSchema::Disabled, ValueSchema::Duration(limits::DURATION)]),
         |retry, field| {
-            field.set(&mut retry.per_try_timeout, |value| or_off(value, |value| duration(value, limits::DURATION)));
+            field
+                .set(&mut retry.per_try_timeout, |value| or_disabled(value, |value| duration(value, limits::DURATION)));
         },
     ),
     Setting::new(
@@ -58,7 +59,7 @@ pub(crate) const KEYS: &[Setting<RetrySettings>] = &[
          checks.",
         ValueSchema::OneOf(&[ValueSchema::Disabled, ValueSchema::Duration(limits::LIVENESS_CHECK_AFTER)]),
         |retry, field| {
-            let read = |value| or_off(value, |value| duration(value, limits::LIVENESS_CHECK_AFTER));
+            let read = |value| or_disabled(value, |value| duration(value, limits::LIVENESS_CHECK_AFTER));
             field.set(&mut retry.liveness_check_after, read);
         },
     ),

@@ -55,7 +55,7 @@ mod tests {
     use crate::node::{Node, Value};
     use crate::yaml;
 
-    /// Strings of YAML syntax, and arbitrary ones.
+    /// Generates strings of YAML syntax, and arbitrary ones.
     fn text() -> impl Strategy<Value = String> {
         let pieces = prop::sample::select(vec![
             "a",

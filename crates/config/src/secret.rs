@@ -20,8 +20,8 @@ pub(crate) fn secret(field: Field<'_>, example: &str, least: usize) -> Option<St
 }
 
 /// Reads the value of a header and replaces each `${NAME}` by the secret.
-pub(crate) fn template(field: Field<'_>) -> Option<String> {
-    let Filled { text, has_secret } = fill(field, "a string such as \"${ACCESS_ID}\"", "ACCESS_ID")?;
+pub(crate) fn header_value(field: Field<'_>) -> Option<String> {
+    let Expansion { text, has_secret } = expand(field, "a string such as \"${ACCESS_ID}\"", "ACCESS_ID")?;
     field.read(|_| {
         if !text.is_empty() && text.bytes().all(|b| b == b' ' || b.is_ascii_graphic()) {
             return Ok(text);
@@ -36,7 +36,7 @@ pub(crate) fn template(field: Field<'_>) -> Option<String> {
 }
 
 /// A string whose references are replaced.
-pub(crate) struct Filled {
+pub(crate) struct Expansion {
     pub(crate) text: String,
     /// Whether it has a secret, so that it may not be shown.
     pub(crate) has_secret: bool,
@@ -44,12 +44,12 @@ pub(crate) struct Filled {
 
 /// Reads a string and replaces each `${NAME}` by the secret. `expected` completes "expected ...,
 /// found a list". Hints use the name `example`.
-pub(crate) fn fill(field: Field<'_>, expected: &str, example: &str) -> Option<Filled> {
+pub(crate) fn expand(field: Field<'_>, expected: &str, example: &str) -> Option<Expansion> {
     let text = field.read(|value| match value {
         Value::String(text) => Ok(text),
         _ => Err(Report::wrong_type_redacted(expected, value).hint_at_quotes(value)),
     })?;
-    let (mut filled, mut has_secret) = (String::new(), false);
+    let (mut expanded, mut has_secret) = (String::new(), false);
     let mut rest: &str = text;
     while let Some((before, after)) = rest.split_once("${") {
         let name = field.read(|_| match after.split_once('}') {
@@ -60,12 +60,12 @@ pub(crate) fn fill(field: Field<'_>, expected: &str, example: &str) -> Option<Fi
             }
         });
         let (name, after) = name?;
-        filled += before;
-        filled += &field.read(|_| field.secrets().get(name, 1))?;
+        expanded += before;
+        expanded += &field.read(|_| field.secrets().get(name, 1))?;
         has_secret = true;
         rest = after;
     }
-    Some(Filled { text: filled + rest, has_secret })
+    Some(Expansion { text: expanded + rest, has_secret })
 }
 
 fn reference<'a>(value: &'a Value<'_>, example: &str) -> Result<&'a str, Report> {

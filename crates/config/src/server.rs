@@ -7,7 +7,7 @@ use crate::headers::{self, server_headers};
 use crate::health_check::{self, PartialHealthCheck, health_check};
 use crate::host::{HOST, PublicHosts, host_name};
 use crate::node::{NodeId, Value, backticked, quoted};
-use crate::primitives::{boolean, number, or_off, quotable_string, string};
+use crate::primitives::{boolean, number, or_disabled, quotable_string, string};
 use crate::reader::{Field, Setting};
 use crate::report::Report;
 use crate::server_url::{ADDRESS, server_url};
@@ -67,7 +67,7 @@ pub(crate) const KEYS: &[Setting<ServerSettings>] = &[
         ValueSchema::OneOf(&[ValueSchema::Disabled, ValueSchema::Number(limits::MAX_REQUESTS)]),
         |settings, field| {
             field.set(&mut settings.server.max_requests, |value| {
-                or_off(value, |value| number(value, limits::MAX_REQUESTS))
+                or_disabled(value, |value| number(value, limits::MAX_REQUESTS))
             });
         },
     ),

@@ -17,7 +17,7 @@ use crate::health_check::{self, PartialHealthCheck, health_check};
 use crate::host::PATH;
 use crate::node::{Value, backticked, quoted};
 use crate::policy::{self, policy};
-use crate::primitives::{boolean, one_of, or_off, string};
+use crate::primitives::{boolean, one_of, or_disabled, string};
 use crate::reader::{Map, Setting};
 use crate::report::Report;
 use crate::retry::{self, retry};
@@ -203,7 +203,7 @@ fn writes(value: &Value<'_>) -> Result<Writes, Report> {
 }
 
 fn strip_prefix(value: &Value<'_>) -> Result<Option<String>, Report> {
-    or_off(value, |value| {
+    or_disabled(value, |value| {
         let text = string(value, "a path such as `/api`, or `false`")?;
         let path = text.strip_suffix('/').unwrap_or(text);
         if !path.is_empty() && Service::is_path(path) {
@@ -228,11 +228,11 @@ pub(crate) fn check_prefix(service: &Service) -> Result<(), Report> {
 }
 
 fn slow_start(value: &Value<'_>) -> Result<Option<Duration>, Report> {
-    or_off(value, |value| duration(value, limits::DURATION))
+    or_disabled(value, |value| duration(value, limits::DURATION))
 }
 
 fn error_page(value: &Value<'_>) -> Result<Option<String>, Report> {
-    or_off(value, |value| {
+    or_disabled(value, |value| {
         let page = string(value, "a page in HTML, or `false`")?;
         if page.trim_start().starts_with('<') {
             return Ok(page.to_owned());
@@ -243,7 +243,7 @@ fn error_page(value: &Value<'_>) -> Result<Option<String>, Report> {
 }
 
 fn fallback(value: &Value<'_>) -> Result<Option<String>, Report> {
-    or_off(value, |value| {
+    or_disabled(value, |value| {
         let text = string(value, "a URL such as `https://status.example.net`, or `false`")?;
         if Service::is_fallback(text) {
             return Ok(text.to_owned());

@@ -44,14 +44,14 @@ const KEYS: &[Setting<StatusSettings>] = &[
 ];
 
 /// Returns whether a value configures the endpoint.
-pub(crate) const fn is_on(field: Field<'_>) -> bool {
+pub(crate) const fn is_enabled(field: Field<'_>) -> bool {
     !matches!(field.value(), Value::Bool(false))
 }
 
 /// Reads `false` or a map.
 pub(crate) fn status(field: Field<'_>) -> Option<StatusSettings> {
     const EXPECTED: &str = "`false`, or a map such as `{ public: true }`";
-    if !is_on(field) {
+    if !is_enabled(field) {
         return None;
     }
     if let Value::Bool(_) | Value::String(_) = field.value() {

@@ -16,17 +16,17 @@ pub(crate) const TITLE: StringSchema =
     StringSchema { what: "a name", pattern: r"^[\t-\r ]*[^\x00-\x1f]+[\t-\r ]*$", longest: None };
 
 /// The largest number of characters.
-const LONGEST: usize = 60;
+const MAX_CHARS: usize = 60;
 
 /// Reads a title.
 pub(crate) fn title(value: &Value<'_>) -> Result<String, Report> {
     let text = quotable_string(value, "a name such as `Chat`")?.trim();
-    let is_short = text.chars().count() <= LONGEST;
+    let is_short = text.chars().count() <= MAX_CHARS;
     if is_short && !text.chars().any(char::is_control) && !slug(text).is_empty() {
         return Ok(text.to_owned());
     }
     let report = Report::new(Code::InvalidValue, format!("{} cannot be the title of a service", quoted(text)));
-    Err(report.hint(format!("use 1 to {LONGEST} characters, with a letter or a digit")))
+    Err(report.hint(format!("use 1 to {MAX_CHARS} characters, with a letter or a digit")))
 }
 
 /// The titles so far. Badges are found by them, whatever the case and the punctuation are.

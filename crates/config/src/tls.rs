@@ -5,7 +5,7 @@ use tunnel_balancer_core::ServerTls;
 use crate::diagnostic::Code;
 use crate::host::host_name;
 use crate::node::Value;
-use crate::primitives::{boolean, or_off, string};
+use crate::primitives::{boolean, or_disabled, string};
 use crate::reader::{Field, Setting};
 use crate::report::Report;
 use crate::value_schema::{StringSchema, ValueSchema};
@@ -17,14 +17,14 @@ pub(crate) const KEYS: &[Setting<ServerTls>] = &[
         "The file (PEM) with the certificates that are trusted: authorities, or the server's own. A relative path \
          starts at the directory of this file. `false`: the roots of the machine.",
         ValueSchema::OneOf(&[ValueSchema::Disabled, ValueSchema::String(FILE)]),
-        |tls, field| field.set(&mut tls.ca, |value| or_off(value, file)),
+        |tls, field| field.set(&mut tls.ca, |value| or_disabled(value, file)),
     ),
     Setting::new(
         "server_name",
         "false",
         "The name that the certificate is for, which is also sent to the server (SNI). `false`: the host of the URL.",
         ValueSchema::OneOf(&[ValueSchema::Disabled, ValueSchema::String(NAME)]),
-        |tls, field| field.set(&mut tls.server_name, |value| or_off(value, server_name)),
+        |tls, field| field.set(&mut tls.server_name, |value| or_disabled(value, server_name)),
     ),
     Setting::new(
         "insecure_skip_verify",

@@ -81,7 +81,7 @@ fn check(defaults: &[Default]) {
     }
 }
 
-/// The service of a file in which only the key at `path` is set, if at all.
+/// Returns the service of a file in which only the key at `path` is set, if at all.
 fn service(path: &[String], value: Option<&Value>) -> Service {
     let (mut settings, mut server) = (Map::new(), Map::new());
     server.insert("url".to_owned(), json!("a-1.example.com"));

@@ -23,7 +23,7 @@ fn server(url: &str) -> Server {
     Server::new(url.parse::<ServerUrl>().unwrap())
 }
 
-/// The only service of `yaml`.
+/// Returns the only service of `yaml`.
 fn service(yaml: &str) -> Service {
     let [service] = <[Service; 1]>::try_from(load(yaml).services).unwrap();
     service

@@ -22,7 +22,7 @@ use crate::{Config, failback, health_check, policy, settings};
 
 /// A setting and its value.
 #[derive(Clone, PartialEq, Eq)]
-pub(super) struct Effective {
+pub(super) struct EffectiveSetting {
     pub(super) key: String,
     /// The value as YAML, redacted.
     pub(super) value: String,
@@ -31,7 +31,7 @@ pub(super) struct Effective {
 }
 
 /// Returns the settings that are no settings of services.
-pub(super) fn file_settings(config: &Config) -> Vec<Effective> {
+pub(super) fn file_settings(config: &Config) -> Vec<EffectiveSetting> {
     let mut all = vec![plain("health_sharing", config.health_sharing.as_str())];
     let mut kinds: Vec<&str> = Vec::new();
     for target in &config.notify {
@@ -47,7 +47,7 @@ pub(super) fn file_settings(config: &Config) -> Vec<Effective> {
 }
 
 /// Returns the settings of a service except its servers.
-pub(super) fn service_settings(service: &Service) -> Vec<Effective> {
+pub(super) fn service_settings(service: &Service) -> Vec<EffectiveSetting> {
     let mut all = vec![
         plain("title", yaml_scalar(&service.title)),
         plain("policy", policy_value(&service.policy)),
@@ -71,7 +71,7 @@ pub(super) fn service_settings(service: &Service) -> Vec<Effective> {
 }
 
 /// Returns the settings of a server. Its health check has the keys that differ from its service.
-pub(super) fn server_settings(service: &Service, server: &Server) -> Vec<Effective> {
+pub(super) fn server_settings(service: &Service, server: &Server) -> Vec<EffectiveSetting> {
     let host_header = match &server.host_header {
         HostHeader::Server => "server",
         HostHeader::Public => "public",
@@ -101,38 +101,38 @@ pub(super) fn server_settings(service: &Service, server: &Server) -> Vec<Effecti
     all
 }
 
-fn plain(key: &str, value: impl ToString) -> Effective {
-    Effective { key: key.to_owned(), value: value.to_string(), secret: String::new() }
+fn plain(key: &str, value: impl ToString) -> EffectiveSetting {
+    EffectiveSetting { key: key.to_owned(), value: value.to_string(), secret: String::new() }
 }
 
-fn hidden(key: &str, value: impl Into<String>, secret: Option<&str>) -> Effective {
+fn hidden(key: &str, value: impl Into<String>, secret: Option<&str>) -> EffectiveSetting {
     let secret = secret.unwrap_or_default().to_owned();
-    Effective { key: key.to_owned(), value: value.into(), secret }
+    EffectiveSetting { key: key.to_owned(), value: value.into(), secret }
 }
 
 /// Returns the settings of the map `key`.
-fn within(key: &str, settings: Vec<Effective>) -> impl Iterator<Item = Effective> {
-    settings.into_iter().map(move |setting| Effective { key: format!("{key}.{}", setting.key), ..setting })
+fn within(key: &str, settings: Vec<EffectiveSetting>) -> impl Iterator<Item = EffectiveSetting> {
+    settings.into_iter().map(move |setting| EffectiveSetting { key: format!("{key}.{}", setting.key), ..setting })
 }
 
 /// Returns a setting whose value is a map in one line.
-fn map(key: &str, entries: Vec<Effective>) -> Effective {
+fn map(key: &str, entries: Vec<EffectiveSetting>) -> EffectiveSetting {
     let shown: Vec<String> = entries.iter().map(|entry| format!("{}: {}", entry.key, entry.value)).collect();
     let value = if shown.is_empty() { "{}".to_owned() } else { format!("{{ {} }}", shown.join(", ")) };
     // The length separates the secrets.
     let secret = entries.iter().map(|entry| format!("{} {}", entry.secret.len(), entry.secret)).collect();
-    Effective { key: key.to_owned(), value, secret }
+    EffectiveSetting { key: key.to_owned(), value, secret }
 }
 
 /// Returns the settings of `own` that differ from `common`, and `false` for those that it lacks.
-fn different(common: &[Effective], own: Vec<Effective>) -> Vec<Effective> {
+fn different(common: &[EffectiveSetting], own: Vec<EffectiveSetting>) -> Vec<EffectiveSetting> {
     let has = |key: &str| own.iter().any(|setting| setting.key == key);
-    let missing: Vec<Effective> =
+    let missing: Vec<EffectiveSetting> =
         common.iter().filter(|setting| !has(&setting.key)).map(|setting| plain(&setting.key, false)).collect();
     own.into_iter().filter(|setting| !common.contains(setting)).chain(missing).collect()
 }
 
-fn check(check: &HealthCheck) -> Vec<Effective> {
+fn check(check: &HealthCheck) -> Vec<EffectiveSetting> {
     let mut all = vec![
         plain("type", word(health_check::KINDS, &check.kind)),
         plain("method", &check.method),
@@ -159,7 +159,7 @@ fn check(check: &HealthCheck) -> Vec<Effective> {
     all
 }
 
-fn retry(retry: &RetrySettings) -> Vec<Effective> {
+fn retry(retry: &RetrySettings) -> Vec<EffectiveSetting> {
     let limit = |limit: Option<Duration>| or_false(limit.map(format_duration));
     vec![
         plain("attempts", retry.attempts),
@@ -177,7 +177,7 @@ fn retry(retry: &RetrySettings) -> Vec<Effective> {
     ]
 }
 
-fn ejection(ejection: &EjectionSettings) -> Vec<Effective> {
+fn ejection(ejection: &EjectionSettings) -> Vec<EffectiveSetting> {
     vec![
         plain("consecutive_failures", ejection.consecutive_failures),
         plain("window_failures", or_false(ejection.window_failures.map(|most| most.to_string()))),
@@ -187,7 +187,7 @@ fn ejection(ejection: &EjectionSettings) -> Vec<Effective> {
     ]
 }
 
-fn affinity(affinity: &Affinity) -> Vec<Effective> {
+fn affinity(affinity: &Affinity) -> Vec<EffectiveSetting> {
     let key = String::from_utf8_lossy(&affinity.key);
     vec![
         plain("cookie", yaml_scalar(&affinity.cookie)),
@@ -196,13 +196,13 @@ fn affinity(affinity: &Affinity) -> Vec<Effective> {
     ]
 }
 
-fn status(status: &StatusSettings) -> Vec<Effective> {
+fn status(status: &StatusSettings) -> Vec<EffectiveSetting> {
     let token = status.token.as_deref().map(|token| hidden("token", reference(token), Some(token)));
     [plain("path", yaml_scalar(&status.path)), plain("public", status.public)].into_iter().chain(token).collect()
 }
 
 /// Returns a target as a map of the keys that are set.
-fn notify(key: String, target: &NotifyTarget) -> Effective {
+fn notify(key: String, target: &NotifyTarget) -> EffectiveSetting {
     let default = NotifyTarget::new(target.kind, "");
     let list = |items: &[&str]| format!("[{}]", items.join(", "));
     let services: Vec<&str> = target.services.iter().map(String::as_str).collect();
@@ -215,7 +215,7 @@ fn notify(key: String, target: &NotifyTarget) -> Effective {
     entries.extend((!events.is_empty()).then(|| plain("events", list(&events))));
     entries.extend(target.hostnames.then(|| plain("hostnames", true)));
     entries.extend((target.interval != default.interval).then(|| plain("interval", format_duration(target.interval))));
-    Effective { key, ..map("", entries) }
+    EffectiveSetting { key, ..map("", entries) }
 }
 
 /// Returns the URL of a target without its path, which may be a secret.
@@ -229,7 +229,7 @@ fn address(target: &NotifyTarget) -> String {
     }
 }
 
-fn header(header: &ServerHeader) -> Effective {
+fn header(header: &ServerHeader) -> EffectiveSetting {
     hidden(&format!("headers.{}", header.name), REDACTED, Some(&header.value))
 }
 

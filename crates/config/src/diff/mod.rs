@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use tunnel_balancer_core::{Server, Service};
 
 use crate::Config;
-use effective::{Effective, file_settings, server_settings, service_settings};
+use effective::{EffectiveSetting, file_settings, server_settings, service_settings};
 
 /// The difference between two configurations. It contains no secrets.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -217,14 +217,14 @@ fn named<'a>(service: &'a Service, name: &str) -> Option<&'a Server> {
 }
 
 /// Returns the settings of something new that are no defaults.
-fn initial(settings: Vec<Effective>, default: &[Effective]) -> Vec<SettingChange> {
+fn initial(settings: Vec<EffectiveSetting>, default: &[EffectiveSetting]) -> Vec<SettingChange> {
     let own = settings.into_iter().filter(|setting| !default.contains(setting));
     own.map(|setting| SettingChange { key: setting.key, old: None, new: Some(setting.value) }).collect()
 }
 
 /// Returns the settings that differ: those of `new` in their order, and then those of `old` alone.
-fn changes(old: &[Effective], new: &[Effective]) -> Vec<SettingChange> {
-    let find = |settings: &'_ [Effective], key: &str| settings.iter().position(|setting| setting.key == key);
+fn changes(old: &[EffectiveSetting], new: &[EffectiveSetting]) -> Vec<SettingChange> {
+    let find = |settings: &'_ [EffectiveSetting], key: &str| settings.iter().position(|setting| setting.key == key);
     let mut changes = Vec::new();
     for setting in new {
         let other = find(old, &setting.key).and_then(|index| old.get(index));

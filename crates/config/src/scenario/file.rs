@@ -11,7 +11,7 @@ use crate::diagnostic::Code;
 use crate::duration::{duration, format_duration};
 use crate::file;
 use crate::node::{Value, backticked};
-use crate::primitives::{boolean, number, or_off, string};
+use crate::primitives::{boolean, number, or_disabled, string};
 use crate::reader::{Entry, Field, Setting};
 use crate::report::{Report, list};
 
@@ -22,7 +22,7 @@ const KEYS: &[Setting<ScenarioSettings>] = &[
     Setting::plain("isolates", |settings, field| field.set(&mut settings.isolates, |value| number(value, 1..=1000))),
     Setting::plain("free_plan", |settings, field| field.set(&mut settings.free_plan, boolean)),
     Setting::plain("client_timeout", |settings, field| {
-        field.set(&mut settings.client_timeout, |value| or_off(value, |value| duration(value, limits::DURATION)));
+        field.set(&mut settings.client_timeout, |value| or_disabled(value, |value| duration(value, limits::DURATION)));
     }),
 ];
 
@@ -86,7 +86,7 @@ pub(crate) fn scenario(root: Field<'_>, given: Option<&[Service]>) -> Option<Sce
     {
         requests.report(report);
     }
-    let own = services.map(|services| file::named(services, defaults));
+    let own = services.map(|services| file::services(services, defaults));
     let service = match (given, own) {
         (Some(given), _) => choose(given, host, root)?,
         (None, Some(own)) => choose(&own, host, root)?,

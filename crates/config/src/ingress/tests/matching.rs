@@ -1,6 +1,6 @@
 use super::super::*;
 
-/// Whether a rule with this hostname and path matches a request.
+/// Returns whether a rule with this hostname and path matches a request.
 fn matches(hostname: &str, path: &str, host: &str, request_path: &str) -> bool {
     let yaml = format!(
         "ingress:\n- hostname: {}\n  path: {}\n  service: http://localhost:80\n",

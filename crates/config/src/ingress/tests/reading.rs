@@ -19,7 +19,7 @@ ingress:
     service: http_status:404
 ";
 
-/// Each rule: its line, hostname, path, service and header.
+/// Returns each rule as a line: its line, hostname, path, service and header.
 fn outline(ingress: &Ingress) -> Vec<String> {
     let or_dash = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
     let line = |rule: &IngressRule| {
