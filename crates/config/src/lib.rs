@@ -91,6 +91,7 @@ mod syntax;
 mod titles;
 mod tls;
 mod token;
+mod tunnel_id;
 mod unknown_key;
 mod value_schema;
 mod yaml;
@@ -127,6 +128,7 @@ pub use scalar::yaml_scalar;
 pub use schema::schema;
 pub use size::parse as parse_size;
 pub use subrequests::{MAX_SUBREQUESTS, Subrequests};
+pub use tunnel_id::is_tunnel_id;
 
 /// The largest file, in bytes. It has room for thousands of services, and a Worker parses it within
 /// its limits.

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use clap::Args;
-use tunnel_balancer_config::Config;
+use tunnel_balancer_config::{Config, is_tunnel_id};
 
 use super::{Output, skipped_comments};
 use crate::cloudflared::{NotTunneled, tunnel_hosts};
@@ -48,13 +48,13 @@ impl Dns {
             "; The DNS records of the servers of {file}. To import them: dashboard, DNS > Records > Import.\n\
              ; To create a single one: cloudflared tunnel route dns <TUNNEL-ID> <HOSTNAME>\n"
         );
-        let has_id = |host| self.tunnels.of(host).is_some_and(|tunnel| is_id(&tunnel.name));
+        let has_id = |host| self.tunnels.of(host).is_some_and(|tunnel| is_tunnel_id(&tunnel.name));
         if !hosts.iter().all(has_id) {
             text += "; TODO: replace <...> by the IDs of the tunnels, from `cloudflared tunnel list`.\n";
         }
         for host in &hosts {
             let target = match self.tunnels.of(host) {
-                Some(tunnel) if is_id(&tunnel.name) => tunnel.name.clone(),
+                Some(tunnel) if is_tunnel_id(&tunnel.name) => tunnel.name.clone(),
                 Some(tunnel) => format!("<ID OF {}>", tunnel.name),
                 None => "<TUNNEL-ID>".to_owned(),
             };
@@ -99,9 +99,3 @@ impl Dns {
 
 /// The mark of proxied records in zone files that Cloudflare exports. The TTL 1 means `automatic`.
 const PROXIED: &str = "; cf_tags=cf-proxied:true";
-
-/// Returns whether the name of a tunnel is its ID, which is a UUID.
-fn is_id(name: &str) -> bool {
-    let lengths: Vec<usize> = name.split('-').map(str::len).collect();
-    lengths == [8, 4, 4, 4, 12] && name.bytes().all(|b| b == b'-' || b.is_ascii_hexdigit())
-}

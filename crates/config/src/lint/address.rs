@@ -11,6 +11,7 @@ use crate::platform::Platform;
 use crate::reader::Field;
 use crate::report::Report;
 use crate::slips;
+use crate::tunnel_id::is_tunnel_id;
 
 const PUBLIC_HOSTNAME: &str =
     "write the public hostname of its tunnel; for `tunnel-balancer serve`, use `check --for serve`";
@@ -98,7 +99,7 @@ fn unreachable(host: &str) -> Option<(&'static str, &'static str)> {
         let hint = "give the tunnel a public hostname, and write that: DNS records point to this name";
         return Some(("accepts no requests", hint));
     }
-    if is_uuid(host) {
+    if is_tunnel_id(host) {
         let hint = "write the public hostname of the tunnel; `UUID.cfargotunnel.com` cannot be used either";
         return Some(("is the ID of a tunnel, not a hostname", hint));
     }
@@ -150,11 +151,6 @@ fn is_on_local_network(host: &str) -> bool {
 fn is_local(host: &str) -> bool {
     const SUFFIXES: [&str; 6] = [".localhost", ".local", ".internal", ".lan", ".home.arpa", ".test"];
     !host.contains('.') || SUFFIXES.iter().any(|suffix| host.ends_with(suffix))
-}
-
-fn is_uuid(host: &str) -> bool {
-    let lengths: Vec<usize> = host.split('-').map(str::len).collect();
-    lengths == [8, 4, 4, 4, 12] && host.bytes().all(|b| b == b'-' || b.is_ascii_hexdigit())
 }
 
 #[cfg(test)]
