@@ -1,11 +1,10 @@
 //! What an operator decides at run time: maintenance, and a server that is forced.
 
-use http::Method;
 use tunnel_balancer_core::{
     EjectionState, Failure, HealthCheck, LocalReply, Outcome, Policy, RequestMeta, Server, Step, Writes,
 };
 
-use crate::pool_driver::{at, begin, exchange, get, id, picks, pool, start};
+use crate::pool_driver::{at, begin, exchange, get, id, picks, pool, post, start};
 
 #[test]
 fn under_maintenance_no_server_gets_requests() {
@@ -64,8 +63,7 @@ fn a_forced_replica_gets_no_writes() {
         change(|service| (service.writes, service.forced) = (Writes::PrimaryOnly, Some(id(1))));
     });
     assert_eq!(begin(&mut state, get(), at(0)), Ok("b".to_owned()));
-    let post = RequestMeta::new(Method::POST);
-    assert!(matches!(begin(&mut state, post, at(0)), Err(LocalReply::NoWrites { .. })));
+    assert!(matches!(begin(&mut state, post(), at(0)), Err(LocalReply::NoWrites { .. })));
 }
 
 #[test]

@@ -8,8 +8,8 @@ use tunnel_balancer_core::{
     RequestMeta, Service, Step, Wait, Writes,
 };
 
-use crate::pool_driver::{at, end, get, id, pool, probe, probed, start, status};
-use crate::waiting::{post, probing};
+use crate::pool_driver::{at, end, get, id, pool, post, probe, probed, start, status};
+use crate::waiting::probing;
 
 /// Starts a request at 1 s on `a`, which responds neither to it nor to a probe. It is stalled at
 /// 1.5 s.

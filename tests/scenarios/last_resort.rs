@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use expect_test::expect;
-use http::{Method, StatusCode};
+use http::StatusCode;
 use tunnel_balancer_core::{
     Exchange, Failback, Failure, HealthCheck, LocalReply, Outcome, Policy, PoolState, ProbeResponse, RequestMeta,
     ServerSet, Service, Step,
 };
 
-use crate::pool_driver::{at, end, get, id, is_ejected, picks, plain, pool, probe, probed, status};
+use crate::pool_driver::{at, end, get, id, is_ejected, picks, plain, pool, post, probe, probed, status};
 use crate::{check, check_with, run, without_probes};
 
 #[test]
@@ -240,10 +240,17 @@ fn failed_server_is_retried_even_if_probes_never_pass() {
 #[test]
 fn sel_23_with_no_server_available_all_are_tried() {
     let mut state = plain(Policy::Failover, &[1, 1]);
-    let (mut exchange, mut step) = Exchange::start(get(), &mut state, at(0));
-    while let Step::Attempt(attempt) = step {
-        step = exchange.report(&mut state, attempt, Outcome::Failed(Failure::Connect), at(0));
-    }
+    let refused = |state: &mut PoolState, now| {
+        let (mut exchange, mut step) = Exchange::start(get(), state, at(now));
+        let mut tried = Vec::new();
+        while let Step::Attempt(attempt) = step {
+            tried.push(attempt.server().index());
+            step = exchange.report(state, attempt, Outcome::Failed(Failure::Connect), at(now));
+        }
+        tried
+    };
+    assert_eq!(refused(&mut state, 0), [0, 1]);
+    assert_eq!(refused(&mut state, 1), [0, 1]);
     let selection = state.pick(ServerSet::EMPTY, &get(), at(1)).unwrap();
     assert!(selection.last_resort);
 }
@@ -271,9 +278,8 @@ fn unavailable_servers_are_selected_in_a_fixed_order() {
 
     let mut state = probed(|_| ());
     (0..2).for_each(|server| end(&mut state, server, Outcome::Failed(Failure::Connect), at(1_000)));
-    let post = RequestMeta::new(Method::POST);
-    assert_eq!(pick(&mut state, &post, 10_999), (0, true));
-    assert_eq!(pick(&mut state, &post, 11_000), (0, false), "probation before ejected");
+    assert_eq!(pick(&mut state, &post(), 10_999), (0, true));
+    assert_eq!(pick(&mut state, &post(), 11_000), (0, false), "probation before ejected");
 }
 
 #[test]

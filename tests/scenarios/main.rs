@@ -82,6 +82,12 @@ fn check_with(servers: usize, adjust: impl FnOnce(&mut Service), script: &str, e
     expected.assert_eq(&run(servers, adjust, script).to_string());
 }
 
+/// Checks that `count` requests have got a response, and that each response is a 200.
+fn all_served(trace: &Trace, count: usize) {
+    let served = trace.responses.iter().filter(|response| response.status == 200).count();
+    assert_eq!((served, trace.responses.len()), (count, count), "{:?}", trace.responses);
+}
+
 fn without_probes(service: &mut Service) {
     service.health_check = None;
 }

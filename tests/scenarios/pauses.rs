@@ -4,17 +4,13 @@ use std::time::Duration;
 
 use http::StatusCode;
 use tunnel_balancer_core::{
-    AttemptResult, EjectionState, Exchange, HealthCheck, Outcome, Policy, PoolState, ProbeResponse, Service,
-    StatusRanges, Step,
+    AttemptResult, EjectionState, Exchange, HealthCheck, Policy, PoolState, ProbeResponse, Service, StatusRanges, Step,
 };
 
-use crate::pool_driver::{at, drive, end, get, id, picks, plain, pool, probed};
+use crate::pool_driver::{at, drive, end, get, id, picks, plain, pool, probed, start, status};
 
 fn with_retry_after(code: u16, seconds: u64) -> AttemptResult {
-    AttemptResult {
-        outcome: Outcome::Status(StatusCode::from_u16(code).unwrap()),
-        retry_after: Some(Duration::from_secs(seconds)),
-    }
+    AttemptResult { retry_after: Some(Duration::from_secs(seconds)), ..status(code) }
 }
 
 /// Sends one request to which every server responds with `Retry-After`.
@@ -28,14 +24,8 @@ fn pause_all(state: &mut PoolState, code: u16) {
 #[test]
 fn out_20_retry_after_pauses_a_server() {
     let mut state = plain(Policy::Failover, &[1, 1]);
-    let (mut exchange, Step::Attempt(attempt)) = Exchange::start(get(), &mut state, at(0)) else {
-        panic!("no attempt")
-    };
-    let ended = AttemptResult {
-        outcome: Outcome::Status(StatusCode::SERVICE_UNAVAILABLE),
-        retry_after: Some(Duration::from_secs(10)),
-    };
-    let step = exchange.report(&mut state, attempt, ended, at(0));
+    let (mut exchange, attempt) = start(&mut state, get(), at(0));
+    let step = exchange.report(&mut state, attempt, with_retry_after(503, 10), at(0));
     let Step::Attempt(second) = step else { panic!("no second attempt") };
     assert_eq!(second.server(), id(1));
     assert_eq!(picks(&mut state, 1, at(9_999)), "b");
@@ -69,9 +59,7 @@ fn out_20_a_passing_probe_does_not_shorten_a_pause() {
     let mut state = pool(Policy::Failover, &[1, 1], |_, change| {
         change(|service| service.health_check = Some(HealthCheck::default()));
     });
-    let (mut exchange, Step::Attempt(attempt)) = Exchange::start(get(), &mut state, at(0)) else {
-        panic!("no attempt")
-    };
+    let (mut exchange, attempt) = start(&mut state, get(), at(0));
     exchange.report(&mut state, attempt, with_retry_after(503, 10), at(0));
     while let Some(lease) = state.next_probe(at(1)) {
         state.on_probe(lease, &Ok(ProbeResponse::new(StatusCode::OK)), at(2));
@@ -97,9 +85,7 @@ fn retry_after_counts_only_on_a_503_that_counts_as_a_failure() {
 fn a_503_with_retry_after_fails_a_trial() {
     let mut state = plain(Policy::Failover, &[1, 1]);
     drive(&mut state, get(), at(0), |server| if server == 0 { 530 } else { 200 });
-    let (mut exchange, Step::Attempt(attempt)) = Exchange::start(get(), &mut state, at(10_000)) else {
-        panic!("no attempt")
-    };
+    let (mut exchange, attempt) = start(&mut state, get(), at(10_000));
     assert!(attempt.info().trial);
     exchange.report(&mut state, attempt, with_retry_after(503, 1), at(10_000));
     assert_eq!(state.ejection_state(id(0), at(10_000)), EjectionState::Ejected(at(30_000)));

@@ -48,6 +48,10 @@ pub(crate) fn get() -> RequestMeta {
     RequestMeta::new(Method::GET)
 }
 
+pub(crate) fn post() -> RequestMeta {
+    RequestMeta::new(Method::POST)
+}
+
 pub(crate) fn name(state: &PoolState, id: ServerId) -> String {
     state.service().server(id).unwrap().name.clone()
 }
@@ -80,7 +84,7 @@ pub(crate) fn begin(state: &mut PoolState, request: RequestMeta, now: Timestamp)
 
 /// Sends one POST to the server that is selected for it and reports `status`. Returns the server.
 pub(crate) fn exchange(state: &mut PoolState, status: u16, now: Timestamp) -> String {
-    send(state, RequestMeta::new(Method::POST), status, now)
+    send(state, post(), status, now)
 }
 
 /// Sends one GET to the server that is selected for it and reports 200. Returns the server.
@@ -89,7 +93,7 @@ pub(crate) fn exchange_get(state: &mut PoolState, now: Timestamp) -> String {
 }
 
 fn send(state: &mut PoolState, request: RequestMeta, code: u16, now: Timestamp) -> String {
-    let (mut exchange, Step::Attempt(attempt)) = Exchange::start(request, state, now) else { panic!("no attempt") };
+    let (mut exchange, attempt) = start(state, request, now);
     let server = name(state, attempt.server());
     if let Step::Attempt(retry) = exchange.report(state, attempt, status(code), now) {
         exchange.cancel(state, retry, now);

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use http::{Method, StatusCode};
 use tunnel_balancer_core::{
-    Exchange, Finish, HashOn, HealthCheck, LocalReply, Outcome, Policy, PoolState, RequestMeta, ServerSet, Step,
-    Writes, hash,
+    Finish, HashOn, HealthCheck, LocalReply, Policy, PoolState, RequestMeta, ServerSet, Step, Writes, hash,
 };
 
-use crate::pool_driver::{at, begin, counts, end, exchange, exchange_get, get, id, picks, plain, pool, start, status};
+use crate::pool_driver::{
+    at, begin, counts, end, exchange, exchange_get, get, id, picks, plain, pool, post, start, status,
+};
 
 #[test]
 fn sel_01_round_robin_is_a_strict_rotation() {
@@ -186,14 +186,10 @@ fn sel_30_fast_failures_do_not_attract_traffic() {
     let mut to_a = 0;
     for n in 0..3_000_u64 {
         let now = at(n * 10);
-        let (mut exchange, Step::Attempt(attempt)) = Exchange::start(RequestMeta::new(Method::POST), &mut state, now)
-        else {
-            panic!("no attempt")
-        };
-        let (status, took) = if attempt.server() == id(0) { (503, 5) } else { (200, 167) };
+        let (mut exchange, attempt) = start(&mut state, post(), now);
+        let (code, took) = if attempt.server() == id(0) { (503, 5) } else { (200, 167) };
         to_a += u32::from(attempt.server() == id(0));
-        let outcome = Outcome::Status(StatusCode::from_u16(status).unwrap());
-        exchange.report(&mut state, attempt, outcome, at(n * 10 + took));
+        exchange.report(&mut state, attempt, status(code), at(n * 10 + took));
     }
     assert!(to_a <= 75, "at most 2.5 % of the traffic: {to_a} of 3000");
 }
@@ -203,10 +199,8 @@ fn aff_02_aff_03_a_client_keeps_its_server_while_it_is_available() {
     let mut state = plain(Policy::Failover, &[1, 1]);
     let sticky = RequestMeta { affinity_server: Some(id(1)), ..get() };
     assert_eq!(begin(&mut state, sticky.clone(), at(0)).as_deref(), Ok("b"));
-    let (mut exchange, Step::Attempt(attempt)) = Exchange::start(sticky.clone(), &mut state, at(0)) else {
-        panic!("no attempt")
-    };
-    let step = exchange.report(&mut state, attempt, Outcome::Status(StatusCode::from_u16(530).unwrap()), at(0));
+    let (mut exchange, attempt) = start(&mut state, sticky.clone(), at(0));
+    let step = exchange.report(&mut state, attempt, status(530), at(0));
     let Step::Attempt(second) = step else { panic!("no second attempt") };
     assert_eq!(second.server(), id(0), "health takes precedence over affinity");
     assert_eq!(begin(&mut state, sticky, at(1)).as_deref(), Ok("a"));
@@ -238,7 +232,6 @@ fn a_disabled_server_gets_no_requests_and_no_probes() {
 fn writes_are_sent_only_to_the_primary() {
     let mut state =
         pool(Policy::RoundRobin, &[1, 1], |_, change| change(|service| service.writes = Writes::PrimaryOnly));
-    let post = || RequestMeta::new(Method::POST);
     for _ in 0..3 {
         assert_eq!(begin(&mut state, post(), at(0)).as_deref(), Ok("a"));
     }
@@ -265,7 +258,7 @@ fn an_affinity_client_leaves_a_server_at_its_limit() {
 #[test]
 fn response_times_count_errors_and_canceled_attempts() {
     let latency = |event: fn(&mut PoolState)| {
-        let mut state = pool(Policy::Latency, &[1, 1], |_, _| ());
+        let mut state = plain(Policy::Latency, &[1, 1]);
         let mut unmeasured = state.clone();
         event(&mut unmeasured);
         assert_eq!(unmeasured.status(at(10_000)).servers[0].latency, None, "no response was measured");
@@ -287,7 +280,7 @@ fn response_times_count_errors_and_canceled_attempts() {
 fn only_writes_are_rejected_with_no_writes() {
     let state = pool(Policy::Failover, &[1, 1], |_, change| change(|service| service.writes = Writes::PrimaryOnly));
     let rejection = |request: RequestMeta| state.clone().pick(state.service().all(), &request, at(0)).unwrap_err();
-    assert!(matches!(rejection(RequestMeta::new(Method::POST)), LocalReply::NoWrites { .. }));
+    assert!(matches!(rejection(post()), LocalReply::NoWrites { .. }));
     assert!(matches!(rejection(get()), LocalReply::Unavailable { .. }));
 }
 
@@ -298,7 +291,6 @@ fn writes_without_an_available_primary_are_rejected_only_at_its_limit() {
         change(|service| service.writes = Writes::PrimaryOnly);
     });
     end(&mut state, 0, status(530), at(0));
-    let post = || RequestMeta::new(Method::POST);
     let (mut exchange, attempt) = start(&mut state, post(), at(1));
     assert_eq!(attempt.server(), id(0), "it is ejected, but no other server accepts writes");
     assert_eq!(state.pick(ServerSet::EMPTY, &post(), at(1)), Err(LocalReply::Overloaded));

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Method, StatusCode};
+use http::StatusCode;
 use tunnel_balancer_core::{
-    EjectionState, Exchange, Failback, Failure, Health, Outcome, PoolState, ProbeResponse, RequestMeta, Server,
-    ServerId, ServerSet, Service, Step, Timestamp, Transition, Wait,
+    EjectionState, Failback, Failure, Health, PoolState, ProbeResponse, RequestMeta, Server, ServerId, ServerSet,
+    Service, Timestamp, Transition, Wait,
 };
+
+use crate::pool_driver::{get, post, start, status};
 
 pub(crate) fn isolate(seed: u64) -> PoolState {
     isolate_with(seed, |_| ())
@@ -38,17 +40,17 @@ pub(crate) fn probe(state: &mut PoolState, status: u16, now: Timestamp) {
 }
 
 /// Sends a GET to `a` and reports its status. Returns whether it was a trial.
-pub(crate) fn send(state: &mut PoolState, status: u16, now: Timestamp) -> bool {
-    let own = RequestMeta { affinity_server: Some(a()), ..RequestMeta::new(Method::GET) };
-    let (mut exchange, Step::Attempt(attempt)) = Exchange::start(own, state, now) else { panic!("no attempt") };
+pub(crate) fn send(state: &mut PoolState, code: u16, now: Timestamp) -> bool {
+    let own = RequestMeta { affinity_server: Some(a()), ..get() };
+    let (mut exchange, attempt) = start(state, own, now);
     assert_eq!(attempt.server(), a());
     let trial = attempt.info().trial;
-    exchange.report(state, attempt, Outcome::Status(StatusCode::from_u16(status).unwrap()), now);
+    exchange.report(state, attempt, status(code), now);
     trial
 }
 
 fn first_choice(state: &mut PoolState, now: Timestamp) -> ServerId {
-    state.pick(ServerSet::EMPTY, &RequestMeta::new(Method::GET), now).unwrap().server
+    state.pick(ServerSet::EMPTY, &get(), now).unwrap().server
 }
 
 #[test]
@@ -76,10 +78,8 @@ fn an_empty_isolate_adopts_facts_without_events() {
 #[test]
 fn a_shared_ejection_keeps_its_end() {
     let (mut old, mut new) = (isolate(1), isolate(2));
-    let (mut exchange, Step::Attempt(attempt)) = Exchange::start(RequestMeta::new(Method::GET), &mut old, at(0)) else {
-        panic!("no attempt")
-    };
-    exchange.report(&mut old, attempt, Outcome::Status(StatusCode::from_u16(530).unwrap()), at(0));
+    let (mut exchange, attempt) = start(&mut old, get(), at(0));
+    exchange.report(&mut old, attempt, status(530), at(0));
     new.merge(&old.export("old"), at(1));
     assert_eq!(new.ejection_state(a(), at(9)), EjectionState::Ejected(at(10)));
     assert_eq!(new.ejection_state(a(), at(10)), EjectionState::Probation);
@@ -88,11 +88,8 @@ fn a_shared_ejection_keeps_its_end() {
 #[test]
 fn a_probe_of_another_isolate_does_not_end_an_ejection() {
     let (mut source, mut target) = (isolate(1), isolate(2));
-    let (mut exchange, Step::Attempt(attempt)) = Exchange::start(RequestMeta::new(Method::GET), &mut target, at(0))
-    else {
-        panic!("no attempt")
-    };
-    exchange.report(&mut target, attempt, Outcome::Status(StatusCode::from_u16(530).unwrap()), at(0));
+    let (mut exchange, attempt) = start(&mut target, get(), at(0));
+    exchange.report(&mut target, attempt, status(530), at(0));
     probe(&mut source, 200, at(1));
     target.merge(&source.export("source"), at(2));
     assert_eq!(target.health(a()), Health::Healthy);
@@ -120,10 +117,7 @@ fn failing_probes_count_across_isolates_that_see_one_each() {
 fn a_failing_liveness_probe_is_not_exported() {
     let mut state = isolate(1);
     probe(&mut state, 200, at(0));
-    let (mut exchange, Step::Attempt(mut attempt)) = Exchange::start(RequestMeta::new(Method::GET), &mut state, at(0))
-    else {
-        panic!("no attempt")
-    };
+    let (mut exchange, mut attempt) = start(&mut state, get(), at(0));
     assert!(matches!(exchange.wait(&mut state, &mut attempt, true, at(10)), Wait::Probe(_)));
     let lease = state.next_probe(at(10)).unwrap();
     state.on_probe(lease, &Err(Failure::Timeout), at(15));
@@ -140,16 +134,13 @@ fn another_isolate_does_not_start_a_second_trial() {
     let (mut first, mut second) = (isolate(1), isolate(2));
     send(&mut first, 530, at(0));
     second.merge(&first.export("first"), at(10));
-    let (mut exchange, Step::Attempt(trial)) = Exchange::start(RequestMeta::new(Method::GET), &mut first, at(10))
-    else {
-        panic!("no attempt")
-    };
+    let (mut exchange, trial) = start(&mut first, get(), at(10));
     assert!(trial.info().trial);
     assert_eq!(first_choice(&mut second, at(10)), a(), "the trial is not known yet");
     second.merge(&first.export("first"), at(10));
     assert_ne!(first_choice(&mut second, at(10)), a());
     assert_eq!(first_choice(&mut second, at(16)), a(), "a trial that never reports expires");
-    exchange.report(&mut first, trial, Outcome::Status(StatusCode::OK), at(11));
+    exchange.report(&mut first, trial, status(200), at(11));
     second.merge(&first.export("first"), at(12));
     assert_eq!(second.ejection_state(a(), at(12)), EjectionState::Active);
     assert!(!send(&mut second, 200, at(12)));
@@ -182,12 +173,11 @@ fn ejections_of_another_isolate_are_signals() {
 
     let mut state = isolate(2);
     send(&mut state, 502, at(1));
-    let post =
-        |state: &mut PoolState| state.pick(ServerSet::EMPTY, &RequestMeta::new(Method::POST), at(11)).unwrap().server;
-    assert_ne!(post(&mut state), a(), "it failed recently");
+    let first_post = |state: &mut PoolState| state.pick(ServerSet::EMPTY, &post(), at(11)).unwrap().server;
+    assert_ne!(first_post(&mut state), a(), "it failed recently");
     send(&mut other, 200, at(10));
     state.merge(&other.export("x"), at(11));
-    assert_eq!(post(&mut state), a(), "it has responded to another isolate since");
+    assert_eq!(first_post(&mut state), a(), "it has responded to another isolate since");
 }
 
 #[test]

@@ -2,18 +2,13 @@
 
 use std::time::Duration;
 
-use http::Method;
 use tunnel_balancer_core::{Failback, Policy, PoolState, RequestMeta, ServerSet, Service, Standing, Writes};
 
-use crate::pool_driver::{at, begin, drive, end, get, id, plain, pool, probe, probed, start, status};
+use crate::pool_driver::{at, begin, drive, end, get, id, plain, pool, post, probe, probed, start, status};
 
 fn codes(state: &PoolState, request: &RequestMeta, now: u64) -> Vec<&'static str> {
     let standings = state.standings(ServerSet::EMPTY, request, at(now));
     standings.into_iter().map(Standing::as_str).collect()
-}
-
-fn post() -> RequestMeta {
-    RequestMeta::new(Method::POST)
 }
 
 /// Returns a pool whose first server was ejected at 0.

@@ -9,8 +9,7 @@ use tunnel_balancer_core::{
 };
 
 use crate::hedging::stalled;
-use crate::pool_driver::{at, drive, end, exchange_get, get, id, plain, pool, probe, probed, start, status};
-use crate::waiting::post;
+use crate::pool_driver::{at, drive, end, exchange_get, get, id, plain, pool, post, probe, probed, start, status};
 
 fn server(state: &mut PoolState, index: usize, now: u64) -> ServerStatus {
     state.status(at(now)).servers.swap_remove(index)

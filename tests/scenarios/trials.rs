@@ -3,13 +3,12 @@
 use std::time::Duration;
 
 use expect_test::expect;
-use http::Method;
 use tunnel_balancer_core::{
     Attempt, AttemptResult, EjectionState, Exchange, Policy, PoolState, RequestMeta, ServerSet, Service, Step,
 };
 
 use crate::pool_driver::{
-    TIMEOUT, at, begin, drive, end, exchange, exchange_get, get, id, name, plain, pool, start, status,
+    TIMEOUT, at, begin, drive, end, exchange, exchange_get, get, id, name, plain, pool, post, start, status,
 };
 use crate::{check_with, without_probes};
 
@@ -96,7 +95,6 @@ fn a_post_is_no_trial_while_another_server_is_available() {
 #[test]
 fn a_post_becomes_the_trial_if_no_other_request_comes() {
     let mut state = plain(Policy::Failover, &[1, 1]);
-    let post = || RequestMeta::new(Method::POST);
     drive(&mut state, post(), at(0), |server| if server == 0 { 530 } else { 200 });
     assert_eq!(drive(&mut state, post(), at(19_999), |_| 200), [1]);
     assert_eq!(drive(&mut state, post(), at(20_000), |_| 200), [0]);
@@ -107,7 +105,7 @@ fn rty_26_a_canceled_attempt_has_no_health_impact_and_releases_its_trial() {
     let mut state = pool(Policy::Failover, &[1, 1], |servers, _| servers[0].max_requests = Some(1));
     assert_eq!(exchange(&mut state, 530, at(0)), "a");
     let abandon = |state: &mut PoolState, now| {
-        let (mut exchange, Step::Attempt(attempt)) = Exchange::start(get(), state, now) else { panic!("no attempt") };
+        let (mut exchange, attempt) = start(state, get(), now);
         let info = attempt.info();
         exchange.cancel(state, attempt, now);
         (name(state, info.server), info.trial)

@@ -2,17 +2,13 @@
 
 use std::time::Duration;
 
-use http::{Method, StatusCode};
+use http::StatusCode;
 use tunnel_balancer_core::{
     Attempt, Body, EjectionState, Exchange, Failure, Finish, HealthCheck, Lease, LocalReply, Outcome, Policy,
     PoolState, ProbeResponse, RequestMeta, Service, Step, Wait,
 };
 
-use crate::pool_driver::{at, end, get, id, pool, probe, probed, start, status};
-
-pub(crate) fn post() -> RequestMeta {
-    RequestMeta::new(Method::POST)
-}
+use crate::pool_driver::{at, end, get, id, pool, post, probe, probed, start, status};
 
 fn per_try(service: &mut Service) {
     service.retry.per_try_timeout = Some(Duration::from_secs(1));
