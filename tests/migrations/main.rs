@@ -176,5 +176,5 @@ async fn carry_out(lab: &Lab, page: &Page) {
     }
     assert_eq!(lab.edge.account().summary(), start, "after all steps back");
     assert_eq!(traffic.continues().await, before);
-    println!("{}", traffic.ends(&lab.applications()).await);
+    println!("{}", traffic.ends(&lab.applications()));
 }

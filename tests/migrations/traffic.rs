@@ -20,13 +20,13 @@ pub(crate) struct Traffic {
 
 /// A client.
 struct Loop {
-    seen: watch::Receiver<Seen>,
+    seen: watch::Receiver<Stats>,
     task: JoinHandle<()>,
 }
 
 /// The results of a client so far.
 #[derive(Clone, Debug, Default)]
-struct Seen {
+struct Stats {
     responses: usize,
     failures: Vec<String>,
     /// `X-Served-By` of the last response.
@@ -47,8 +47,8 @@ impl Traffic {
     }
 
     /// Stops. Checks that no request failed, and that each POST arrived once.
-    pub(crate) async fn ends(self, applications: &[&FaultyServer]) -> String {
-        let (gets, posts) = (self.gets.end().await, self.posts.end().await);
+    pub(crate) fn ends(self, applications: &[&FaultyServer]) -> String {
+        let (gets, posts) = (self.gets.end(), self.posts.end());
         let failures = [&gets.failures[..], &posts.failures[..]].concat();
         assert!(failures.is_empty(), "{} requests failed: {failures:#?}", failures.len());
         let mut arrived = BTreeMap::<String, usize>::new();
@@ -72,7 +72,7 @@ impl Traffic {
 
 impl Loop {
     fn start(client: Client, host: &'static str, method: &'static str) -> Self {
-        let (sender, seen) = watch::channel(Seen::default());
+        let (sender, seen) = watch::channel(Stats::default());
         Self { seen, task: tokio::spawn(send(client, host, method, sender)) }
     }
 
@@ -84,13 +84,14 @@ impl Loop {
         seen.served_by
     }
 
-    async fn end(self) -> Seen {
+    fn end(self) -> Stats {
+        assert!(!self.task.is_finished(), "the client has ended by itself");
         self.task.abort();
         self.seen.borrow().clone()
     }
 }
 
-async fn send(client: Client, host: &str, method: &str, seen: watch::Sender<Seen>) {
+async fn send(client: Client, host: &str, method: &str, seen: watch::Sender<Stats>) {
     let mut connection: Option<Connection> = None;
     for number in 0.. {
         let mut open = match connection.take() {
@@ -113,10 +114,28 @@ async fn send(client: Client, host: &str, method: &str, seen: watch::Sender<Seen
     }
 }
 
-impl Seen {
+impl Stats {
     fn add(&mut self, served_by: Option<String>, failure: Option<String>) {
         self.responses += 1;
         self.served_by = served_by;
         self.failures.extend(failure);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    #[should_panic(expected = "the client has ended by itself")]
+    async fn a_refused_connection_is_a_failure() {
+        let traffic = Traffic::start(([127, 0, 0, 1], 1).into(), "app.test");
+        within("the end of the clients", async {
+            while !traffic.gets.task.is_finished() {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+        traffic.ends(&[]);
     }
 }
