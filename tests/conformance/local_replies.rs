@@ -187,7 +187,6 @@ async fn clients_are_redirected_to_the_fallback_if_no_server_responds(bench: Ben
 /// server holds its port as long as it lives: a server of another case would respond there.
 async fn unavailable(bench: &Bench, setting: &str) -> (App, FaultyServer) {
     let [down] = bench.servers(["down"]).await;
-    down.respond(Reply::status(530));
     down.stop().await;
     let app = bench.start(Service::of([&down]).with(setting)).await;
     (app, down)

@@ -1,6 +1,6 @@
 //! Policies and other settings of the selection and of health checks.
 
-use tunnel_balancer_tests::{Bench, FaultyServer, Gate, Reply, Request, Response, Service};
+use tunnel_balancer_tests::{Action, Bench, FaultyServer, Gate, Reply, Request, Response, Service};
 
 cases![
     round_robin_rotates,
@@ -105,9 +105,9 @@ async fn backup_is_used_only_without_other_servers(bench: Bench) {
 
 async fn servers_at_their_limit_get_no_requests(bench: Bench) {
     let [a] = bench.servers(["a"]).await;
-    let app = bench.start(service(&[(&a, ", max_requests: 1")], "").as_str()).await;
+    let app = bench.start(Service::of([&a]).each_with("max_requests: 1")).await;
     let gate = Gate::closed();
-    a.respond(tunnel_balancer_tests::Action::Held(gate.clone(), Box::default()));
+    a.respond(Action::Held(gate.clone(), Box::default()));
     let second = async {
         a.until("the first request", |counts| counts.requests == 1).await;
         let response = app.get("/").await;
@@ -214,12 +214,11 @@ async fn served_after_probes(bench: &Bench, servers: [&FaultyServer; 2], expect:
 /// HC-12.
 async fn stalled_body_of_a_probe_is_aborted(bench: Bench) {
     let [a] = bench.servers(["a"]).await;
-    a.respond_to_probes(tunnel_balancer_tests::Action::Endless(Reply::status(200).body("almost")));
-    let check = "health_check: { path: /__health, timeout: 1s, interval: 5s, expect_body: all is fine }";
-    let yaml = service(&[(&a, "")], "").replace("health_check: false", check);
-    let app = bench.start(yaml.as_str()).await;
+    a.respond_to_probes(Action::Endless(Reply::status(200).body("almost")));
+    let check = "{ path: /__health, timeout: 1s, interval: 5s, expect_body: all is fine }";
+    let app = bench.start(Service::of([&a]).health_check(check)).await;
     let gate = Gate::closed();
-    a.respond(tunnel_balancer_tests::Action::Held(gate.clone(), Box::default()));
+    a.respond(Action::Held(gate.clone(), Box::default()));
     let abort = async {
         a.until("the end of the probe", |counts| counts.aborted == 1).await;
         gate.open();

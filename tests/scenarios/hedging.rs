@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use http::{Method, StatusCode};
 use tunnel_balancer_core::{
-    Attempt, Body, Exchange, Failback, Failure, Finish, HealthCheck, Outcome, Policy, PoolState, ProbeResponse,
-    RequestMeta, Service, Step, Wait, Writes,
+    Attempt, Body, Exchange, Failback, Failure, Finish, Outcome, Policy, PoolState, ProbeResponse, RequestMeta,
+    Service, Step, Wait, Writes,
 };
 
-use crate::pool_driver::{at, end, get, id, pool, post, probe, probed, start, status};
+use crate::pool_driver::{at, checked, end, get, id, pool, post, probe, probed, start, status};
 use crate::waiting::probing;
 
 /// Starts a request at 1 s on `a`, which responds neither to it nor to a probe. It is stalled at
@@ -79,7 +79,7 @@ fn two_attempts_are_in_flight_at_most_and_the_last_one_decides() {
 /// Returns a pool of three servers whose first probes have passed.
 fn three() -> PoolState {
     let mut state = pool(Policy::Failover, &[1, 1, 1], |_, change| {
-        change(|service| service.health_check = Some(HealthCheck::default()));
+        change(checked);
     });
     pass_probes(&mut state);
     state
@@ -122,7 +122,7 @@ fn a_request_is_not_hedged_after_a_timeout() {
 fn a_held_request_is_hedged_once_per_interval() {
     let mut state = pool(Policy::Failover, &[1, 1], |servers, change| {
         servers.iter_mut().for_each(|server| server.max_requests = Some(1));
-        change(|service| service.health_check = Some(HealthCheck::default()));
+        change(checked);
         change(|service| service.retry.hold = Some(Duration::from_secs(60)));
     });
     pass_probes(&mut state);

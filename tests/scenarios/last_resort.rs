@@ -5,11 +5,11 @@ use std::time::Duration;
 use expect_test::expect;
 use http::StatusCode;
 use tunnel_balancer_core::{
-    Exchange, Failback, Failure, HealthCheck, LocalReply, Outcome, Policy, PoolState, ProbeResponse, RequestMeta,
-    ServerSet, Service, Step,
+    Exchange, Failback, Failure, LocalReply, Outcome, Policy, PoolState, ProbeResponse, RequestMeta, ServerSet,
+    Service, Step,
 };
 
-use crate::pool_driver::{at, end, get, id, is_ejected, picks, plain, pool, post, probe, probed, status};
+use crate::pool_driver::{at, checked, end, get, id, is_ejected, picks, plain, pool, post, probe, probed, status};
 use crate::{check, check_with, run, without_probes};
 
 #[test]
@@ -301,7 +301,7 @@ fn a_passing_probe_during_an_ejection_does_not_raise_the_rank() {
 #[test]
 fn aborted_responses_rank_last() {
     let mut state = pool(Policy::Failover, &[1, 1], |_, change| {
-        change(|service| service.health_check = Some(HealthCheck::default()));
+        change(checked);
     });
     while let Some(lease) = state.next_probe(at(0)) {
         state.on_probe(lease, &Ok(ProbeResponse::new(StatusCode::INTERNAL_SERVER_ERROR)), at(0));

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use http::StatusCode;
 use tunnel_balancer_core::{
-    AttemptResult, EjectionState, Exchange, HealthCheck, Policy, PoolState, ProbeResponse, Service, StatusRanges, Step,
+    AttemptResult, EjectionState, Exchange, Policy, PoolState, ProbeResponse, Service, StatusRanges, Step,
 };
 
-use crate::pool_driver::{at, drive, end, get, id, picks, plain, pool, probed, start, status};
+use crate::pool_driver::{at, checked, drive, end, get, id, picks, plain, pool, probed, start, status};
 
 fn with_retry_after(code: u16, seconds: u64) -> AttemptResult {
     AttemptResult { retry_after: Some(Duration::from_secs(seconds)), ..status(code) }
@@ -57,7 +57,7 @@ fn out_20_retry_after_of_a_429_does_not_pause_a_server() {
 #[test]
 fn out_20_a_passing_probe_does_not_shorten_a_pause() {
     let mut state = pool(Policy::Failover, &[1, 1], |_, change| {
-        change(|service| service.health_check = Some(HealthCheck::default()));
+        change(checked);
     });
     let (mut exchange, attempt) = start(&mut state, get(), at(0));
     exchange.report(&mut state, attempt, with_retry_after(503, 10), at(0));

@@ -118,10 +118,15 @@ pub(crate) fn end(state: &mut PoolState, server: usize, result: impl Into<Attemp
     }
 }
 
+/// Enables health checks with the default settings.
+pub(crate) fn checked(service: &mut Service) {
+    service.health_check = Some(HealthCheck::default());
+}
+
 /// Returns a pool of two servers whose first probes have passed.
 pub(crate) fn probed(adjust: fn(&mut Service)) -> PoolState {
     let mut state = pool(Policy::Failover, &[1, 1], |_, change| {
-        change(|service| service.health_check = Some(HealthCheck::default()));
+        change(checked);
         change(adjust);
     });
     probe(&mut state, [Ok(200), Ok(200)], at(0));

@@ -10,7 +10,7 @@ use tunnel_balancer_core::{
 };
 use tunnel_balancer_sim::{Behavior, Sim};
 
-use crate::pool_driver::{TIMEOUT, at, end, get, id, pool, post, probe, probed, start, status};
+use crate::pool_driver::{TIMEOUT, at, checked, end, get, id, pool, post, probe, probed, start, status};
 use crate::{check, run, without_probes};
 
 #[test]
@@ -98,7 +98,7 @@ fn a_liveness_probe_that_fails_locally_is_not_repeated_at_once() {
 
 /// Returns a pool of two servers with health checks.
 fn probed_pool() -> PoolState {
-    pool(Policy::Failover, &[1, 1], |_, change| change(|service| service.health_check = Some(HealthCheck::default())))
+    pool(Policy::Failover, &[1, 1], |_, change| change(checked))
 }
 
 #[test]
@@ -280,7 +280,7 @@ fn a_failing_liveness_probe_does_not_count_towards_fall() {
 #[test]
 fn a_released_lease_can_be_taken_again() {
     let mut state = pool(Policy::Failover, &[1], |_, change| {
-        change(|service| service.health_check = Some(HealthCheck::default()));
+        change(checked);
     });
     let lease = state.next_probe(at(0)).unwrap();
     assert!(state.next_probe(at(0)).is_none());

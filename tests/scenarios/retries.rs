@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use expect_test::expect;
 use http::StatusCode;
-use tunnel_balancer_core::{Finish, HealthCheck, Policy, ProbeResponse, RequestMeta, ServerSet, Service, Step};
+use tunnel_balancer_core::{Finish, Policy, ProbeResponse, RequestMeta, ServerSet, Service, Step};
 
-use crate::pool_driver::{at, drive, end, exchange_get, get, id, plain, pool, post, probed, start, status};
+use crate::pool_driver::{at, checked, drive, end, exchange_get, get, id, plain, pool, post, probed, start, status};
 use crate::{all_served, check_with, run, without_probes};
 
 #[test]
@@ -105,7 +105,7 @@ fn a_retry_is_free_only_from_a_server_that_fails_repeatedly() {
 #[test]
 fn a_retry_does_not_recheck_a_server_that_failed_long_ago() {
     let mut state = pool(Policy::Failover, &[1, 1, 1], |_, change| {
-        change(|service| service.health_check = Some(HealthCheck::default()));
+        change(checked);
     });
     while let Some(lease) = state.next_probe(at(0)) {
         state.on_probe(lease, &Ok(ProbeResponse::new(StatusCode::IM_A_TEAPOT)), at(0));

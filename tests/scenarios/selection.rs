@@ -3,12 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use tunnel_balancer_core::{
-    Finish, HashOn, HealthCheck, LocalReply, Policy, PoolState, RequestMeta, ServerSet, Step, Writes, hash,
-};
+use tunnel_balancer_core::{Finish, HashOn, LocalReply, Policy, PoolState, RequestMeta, ServerSet, Step, Writes, hash};
 
 use crate::pool_driver::{
-    at, begin, counts, end, exchange, exchange_get, get, id, picks, plain, pool, post, start, status,
+    at, begin, checked, counts, end, exchange, exchange_get, get, id, picks, plain, pool, post, start, status,
 };
 
 #[test]
@@ -220,7 +218,7 @@ fn aff_06_a_draining_server_keeps_its_affinity_clients_and_gets_no_others() {
 fn a_disabled_server_gets_no_requests_and_no_probes() {
     let mut state = pool(Policy::Failover, &[1, 1], |servers, change| {
         servers[0].enabled = false;
-        change(|service| service.health_check = Some(HealthCheck::default()));
+        change(checked);
     });
     let sticky = RequestMeta { affinity_server: Some(id(0)), ..get() };
     assert_eq!(begin(&mut state, sticky, at(0)).as_deref(), Ok("b"));

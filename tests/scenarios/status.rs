@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use http::Method;
 use tunnel_balancer_core::{
-    EjectionState, Exchange, Failback, Failure, Finish, HealthCheck, LocalReply, Outcome, Policy, PoolState, Reason,
-    RequestMeta, ServerStatus, Service, ServiceState, Standing, Step, Timestamp,
+    EjectionState, Exchange, Failback, Failure, Finish, LocalReply, Outcome, Policy, PoolState, Reason, RequestMeta,
+    ServerStatus, Service, ServiceState, Standing, Step, Timestamp,
 };
 
 use crate::hedging::stalled;
-use crate::pool_driver::{at, drive, end, exchange_get, get, id, plain, pool, post, probe, probed, start, status};
+use crate::pool_driver::{
+    at, checked, drive, end, exchange_get, get, id, plain, pool, post, probe, probed, start, status,
+};
 
 fn server(state: &mut PoolState, index: usize, now: u64) -> ServerStatus {
     state.status(at(now)).servers.swap_remove(index)
@@ -119,7 +121,7 @@ fn the_state_of_a_service_follows_from_the_servers_that_take_new_clients() {
     ];
     for (case, adjust, available, expected) in table {
         let mut state = pool(Policy::Random, &[1, 1], |_, change| {
-            change(|service| service.health_check = Some(HealthCheck::default()));
+            change(checked);
             change(adjust);
         });
         probe(&mut state, available.map(|available| Ok(if available { 200 } else { 500 })), at(0));
@@ -137,7 +139,7 @@ fn requests_without_affinity_are_served_by_the_servers_that_the_policy_selects()
     assert_eq!(serving(&mut returning, 2_000), "b");
     end(&mut returning, 0, status(200), at(12_000));
     assert_eq!(serving(&mut returning, 13_000), "ab", "the first takes a share only");
-    let mut none = plain_with(|service| service.health_check = Some(HealthCheck::default()));
+    let mut none = plain_with(checked);
     probe(&mut none, [Ok(500), Ok(500)], at(1_000));
     assert_eq!(
         (server(&mut none, 0, 2_000).standing, service_state(&mut none, 2_000).0),

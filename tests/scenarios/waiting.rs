@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use http::StatusCode;
 use tunnel_balancer_core::{
-    Attempt, Body, EjectionState, Exchange, Failure, Finish, HealthCheck, Lease, LocalReply, Outcome, Policy,
-    PoolState, ProbeResponse, RequestMeta, Service, Step, Wait,
+    Attempt, Body, EjectionState, Exchange, Failure, Finish, Lease, LocalReply, Outcome, Policy, PoolState,
+    ProbeResponse, RequestMeta, Service, Step, Wait,
 };
 
-use crate::pool_driver::{at, end, get, id, pool, post, probe, probed, start, status};
+use crate::pool_driver::{at, checked, end, get, id, pool, post, probe, probed, start, status};
 
 fn per_try(service: &mut Service) {
     service.retry.per_try_timeout = Some(Duration::from_secs(1));
@@ -128,11 +128,10 @@ fn requests_on_a_hung_application_are_hedged_and_end_after_ten_seconds() {
 
 #[test]
 fn a_passing_probe_does_not_end_an_application_hung_ejection_of_another_isolate() {
-    let check = |service: &mut Service| service.health_check = Some(HealthCheck::default());
-    let (mut state, mut waiting) = ten_waiting(check);
+    let (mut state, mut waiting) = ten_waiting(checked);
     let (exchange, attempt) = &mut waiting[0];
     exchange.wait(&mut state, attempt, true, at(4_000));
-    let (mut other, _) = ten_waiting(check);
+    let (mut other, _) = ten_waiting(checked);
     other.merge(&state.export("first"), at(4_000));
     assert_eq!(other.ejection_state(id(0), at(4_000)), EjectionState::Ejected(at(14_000)));
     probe(&mut other, [Ok(200), Ok(200)], at(5_000));
@@ -154,7 +153,7 @@ fn a_canceled_request_is_no_sign_of_a_hung_application() {
 
 #[test]
 fn a_passing_probe_does_not_end_the_grace_period() {
-    let (mut state, mut waiting) = ten_waiting(|service| service.health_check = Some(HealthCheck::default()));
+    let (mut state, mut waiting) = ten_waiting(checked);
     let (mut late, mut attempt) = waiting.pop().unwrap();
     for now in (4_000..=7_000).step_by(250) {
         for (other, attempt) in &mut waiting {
