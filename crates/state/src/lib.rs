@@ -1,9 +1,9 @@
 //! State that outlives a process, apart from its storage.
 //!
-//! Isolates of a Worker forget, and each of them sees its own truth. What they share is a
-//! *document*: the facts about servers, and what operators changed at run time. This crate decides
-//! what a document holds, when it is written, and what a reader does with it. Hosts store and
-//! transport it: a Durable Object, KV, a cache or a file.
+//! Isolates of a Worker lose their state, and each one observes servers by itself. What they share
+//! is a *document*: the facts about servers, and what operators changed at run time. This crate
+//! decides what a document holds, when it is written, and what a reader does with it. Hosts store
+//! and transport it: a Durable Object, KV, a cache or a file.
 //!
 //! Nothing here does I/O or reads a clock. Times are milliseconds since 1970, because the document
 //! passes between machines.
@@ -20,6 +20,7 @@ pub mod json;
 mod kv_budget;
 mod monitor;
 mod name_map;
+mod names;
 mod notify;
 mod percent;
 mod probe_run;

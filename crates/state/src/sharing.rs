@@ -1,5 +1,7 @@
 //! Where health is shared.
 
+use crate::names::name_of;
+
 /// Where the processes that serve one configuration share what they know about its servers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -29,6 +31,6 @@ impl HealthSharing {
 
     /// Returns the name in the configuration.
     pub fn as_str(self) -> &'static str {
-        Self::NAMES.iter().find(|(_, mode)| *mode == self).map_or("", |(name, _)| name)
+        name_of(&Self::NAMES, &self)
     }
 }

@@ -1,6 +1,6 @@
 //! The service that the configuration and the overrides make.
 
-use tunnel_balancer_core::{Server, ServerId, Service, Timestamp};
+use tunnel_balancer_core::{ServerId, Service, Timestamp};
 
 use super::change::Change;
 use super::overrides::Overrides;
@@ -38,10 +38,4 @@ impl Overrides {
         }
         changed
     }
-}
-
-/// Returns whether new clients have no server, although the service is not under maintenance.
-pub(super) fn has_no_server(service: &Service) -> bool {
-    let accepts = |server: &Server| server.enabled && !server.drain && server.weight > 0;
-    !service.maintenance && !service.servers().iter().any(accepts)
 }

@@ -3,9 +3,8 @@
 use std::cmp::Ordering;
 
 use serde::{Deserialize, Serialize};
-use tunnel_balancer_core::Service;
+use tunnel_balancer_core::{Server, Service};
 
-use super::apply::has_no_server;
 use super::change::{Change, Override};
 use super::command::{Action, Command};
 use super::error::ControlError;
@@ -218,6 +217,12 @@ impl From<Overrides> for Vec<Override> {
     fn from(overrides: Overrides) -> Self {
         overrides.0
     }
+}
+
+/// Returns whether new clients have no server, although the service is not under maintenance.
+fn has_no_server(service: &Service) -> bool {
+    let accepts = |server: &Server| server.enabled && !server.drain && server.weight > 0;
+    !service.maintenance && !service.servers().iter().any(accepts)
 }
 
 fn origin(command: &Command) -> String {

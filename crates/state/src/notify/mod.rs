@@ -108,8 +108,8 @@ impl Notifications {
         self.enqueue(targets, &notices, now);
     }
 
-    /// Queues notices of one observation for the targets that want them. A change of a service says
-    /// which server caused it, so that the change of this server is left out.
+    /// Queues notices of one observation for the targets that want them. A change of a service
+    /// names the server that caused it, so that the change of this server is left out.
     fn enqueue(&mut self, targets: &[NotifyTarget], notices: &[Notice], now: u64) {
         for target in targets {
             let wanted: Vec<&Notice> = notices.iter().filter(|notice| target.wants(notice)).collect();

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tunnel_balancer_core::hash;
 
 use super::notice::{Notice, NoticeKind};
+use crate::names::name_of;
 
 /// The services that are notified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +39,7 @@ impl TargetKind {
 
     /// Returns the name.
     pub fn as_str(self) -> &'static str {
-        Self::NAMES.iter().find(|(_, kind)| *kind == self).map_or("", |(name, _)| name)
+        name_of(&Self::NAMES, &self)
     }
 }
 

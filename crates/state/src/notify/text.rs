@@ -7,10 +7,10 @@ use tunnel_balancer_core::escape_invisible;
 use super::notice::{Notice, NoticeKind};
 
 /// The longest name or detail, in characters. Details can have the text of an error.
-const LONGEST: usize = 300;
+const MAX_CHARS: usize = 300;
 
 /// The largest number of servers that are listed.
-const MOST_SERVERS: usize = 8;
+const MAX_SERVERS: usize = 8;
 
 /// Returns the title of a notice.
 pub(super) fn title(notice: &Notice) -> String {
@@ -68,9 +68,9 @@ fn traffic(notice: &Notice) -> String {
     if available.is_empty() {
         return "No server is available.".to_owned();
     }
-    let listed: Vec<String> = available.iter().take(MOST_SERVERS).map(|server| tidy(server)).collect();
+    let listed: Vec<String> = available.iter().take(MAX_SERVERS).map(|server| tidy(server)).collect();
     let mut text = format!("Available: {}", listed.join(", "));
-    if let Some(more) = available.len().checked_sub(MOST_SERVERS).filter(|more| *more > 0) {
+    if let Some(more) = available.len().checked_sub(MAX_SERVERS).filter(|more| *more > 0) {
         // Writing to a string cannot fail.
         let _ = write!(text, " and {more} more");
     }
@@ -80,7 +80,7 @@ fn traffic(notice: &Notice) -> String {
 /// Makes hidden characters visible, and limits the length.
 pub(super) fn tidy(text: &str) -> String {
     let text = escape_invisible(text.trim().trim_end_matches('.').to_owned());
-    clip(&text, LONGEST)
+    clip(&text, MAX_CHARS)
 }
 
 /// Returns the first characters of a string.

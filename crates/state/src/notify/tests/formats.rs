@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::*;
 
-/// A notice with hostile strings.
+/// Returns a notice with hostile strings.
 fn hostile() -> Notice {
     let detail = "@everyone <!channel> <https://evil.test|x> **b** _i_ `c` [t](https://evil.test) & \u{202e}\n# h";
     Notice {

@@ -8,7 +8,7 @@ fn failing(status: u16) -> Result<(), DeliveryError> {
     DeliveryError::check(status, None)
 }
 
-/// A host with a pending notice.
+/// Returns a host with a pending notice.
 fn pending() -> Host {
     let mut host = Host::new(vec![target(TargetKind::Json)]);
     host.observe("-+");
