@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use tunnel_balancer_core::{Event, LogEntry, LogEvent, Service};
 
-use crate::control::Override;
+use crate::control::{Action, Change, Override};
 
 /// One entry of the history.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -38,7 +38,7 @@ impl HistoryEntry {
     /// The event of a change that an operator made.
     pub const CHANGED: &'static str = LogEvent::ControlChanged.as_str();
     /// The event of a change whose time is over.
-    pub const EXPIRED: &'static str = LogEvent::ControlExpired.as_str();
+    const EXPIRED: &'static str = LogEvent::ControlExpired.as_str();
 
     /// Creates the entry of a transition in the pool of `service`, whose clock shows milliseconds
     /// since 1970.
@@ -80,6 +80,13 @@ impl HistoryEntry {
             comment: change.comment.clone(),
             origin: Some(change.origin.clone()),
         }
+    }
+
+    /// Returns whether the entry starts (`true`) or ends (`false`) maintenance of its service.
+    pub fn maintenance(&self) -> Option<bool> {
+        let detail = self.detail.as_deref().filter(|_| self.is_control())?;
+        let is_start = || self.event == Self::CHANGED && detail == Change::Maintenance(true).describe();
+        detail.starts_with(Action::Maintenance.as_str()).then(is_start)
     }
 
     /// Returns whether an operator caused it.
@@ -195,5 +202,38 @@ impl History {
             *excess -= usize::from(is_excess);
             entry.at >= oldest && !is_excess
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_start_and_end_maintenance() {
+        let change = |change, cleared| Override {
+            service: "app.test".to_owned(),
+            server: None,
+            change,
+            since: 0,
+            until: Some(1_000),
+            comment: None,
+            origin: "api".to_owned(),
+            ended: cleared,
+            cleared,
+        };
+        let table = [
+            (HistoryEntry::changed(&change(Change::Maintenance(true), false)), Some(true)),
+            (HistoryEntry::changed(&change(Change::Maintenance(true), true)), Some(false)),
+            (HistoryEntry::expired(&change(Change::Maintenance(true), false)), Some(false)),
+            (HistoryEntry::changed(&change(Change::Maintenance(false), false)), Some(false)),
+            (HistoryEntry::changed(&change(Change::Failback, false)), None),
+        ];
+        for (entry, expected) in table {
+            assert_eq!(entry.maintenance(), expected, "{entry:?}");
+        }
+        let entry = HistoryEntry::changed(&change(Change::Maintenance(true), false));
+        let observed = HistoryEntry { event: LogEvent::ServerUnhealthy.as_str().to_owned(), ..entry };
+        assert_eq!(observed.maintenance(), None, "a detail of a transition");
     }
 }

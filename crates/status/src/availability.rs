@@ -131,15 +131,7 @@ impl<'a> States<'a> {
             (HEALTHY, Some(server)) => server.unhealthy = false,
             (EJECTED, Some(server)) => server.ejected = true,
             (RESTORED, Some(server)) => server.ejected = false,
-            (HistoryEntry::CHANGED, None) if entry.detail.as_deref() == Some("maintenance on") => {
-                self.maintenance = true;
-            }
-            (HistoryEntry::CHANGED | HistoryEntry::EXPIRED, None)
-                if entry.detail.as_deref().is_some_and(|detail| detail.starts_with("maintenance")) =>
-            {
-                self.maintenance = false;
-            }
-            _ => {}
+            _ => self.maintenance = entry.maintenance().unwrap_or(self.maintenance),
         }
     }
 
