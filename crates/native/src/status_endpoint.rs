@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tunnel_balancer_core::{Clock as _, Reason};
 use tunnel_balancer_state::control::{Failures, Token};
-use tunnel_balancer_status::{Endpoint, Received, StatusRequest, StatusResponse, StatusSettings, View};
+use tunnel_balancer_status::{Endpoint, EndpointOutcome, StatusRequest, StatusResponse, StatusSettings, View};
 use tunnel_balancer_tokio::TokioClock;
 
 use crate::body::ProxyBody;
@@ -134,13 +134,13 @@ impl StatusEndpoint {
             endpoint.receive(request, &mut failures, !self.is_draining(), now)
         };
         match received {
-            Received::Response(response) => {
+            EndpointOutcome::Response(response) => {
                 if matches!(response.status, 401 | 429) {
                     rejections.add(Reason::Unauthorized, client, "the status page");
                 }
                 response
             }
-            Received::View(view) => self.view(view).await,
+            EndpointOutcome::View(view) => self.view(view).await,
         }
     }
 
@@ -209,8 +209,8 @@ mod tests {
     fn view(path: &str) -> View {
         let request = StatusRequest { method: "GET", path, ..StatusRequest::default() };
         match public().receive(request, &mut Failures::default(), true, 0) {
-            Received::View(view) => view,
-            Received::Response(response) => panic!("{response:?}"),
+            EndpointOutcome::View(view) => view,
+            EndpointOutcome::Response(response) => panic!("{response:?}"),
         }
     }
 

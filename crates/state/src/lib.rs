@@ -41,8 +41,8 @@ pub use kv_budget::KvBudget;
 pub use monitor::MonitorRecord;
 pub use name_map::NameMap;
 pub use notify::{
-    Delivery, DeliveryError, Notice, NoticeKind, Notifications, NotifyTarget, ServerCondition, ServerReading,
-    ServiceReading, Settled, TargetKind,
+    Delivery, DeliveryError, DeliveryOutcome, Notice, NoticeKind, Notifications, NotifyTarget, ServerCondition,
+    ServerReading, ServiceReading, TargetKind,
 };
 pub use percent::percent_decoded;
 pub use probe_run::{ProbeRun, RunBudget};

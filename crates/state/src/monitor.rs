@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use tunnel_balancer_core::{Event, Pool, Service, Services, Snapshot, Timestamp};
 
-use crate::control::{Control, ControlRequest, ControlResponse, Handled, Listed};
+use crate::control::{Control, ControlOutcome, ControlRequest, ControlResponse, ListedService};
 use crate::{
     HistoryEntry, Inbox, KvBudget, NameMap, Notifications, NotifyTarget, ReadBudget, RunBudget, ServiceReading,
     SharedState, reported,
@@ -68,17 +68,17 @@ impl MonitorRecord {
     pub fn respond(
         &mut self,
         request: ControlRequest<'_>,
-        services: &[Listed<'_>],
+        services: &[ListedService<'_>],
         is_in_kv: bool,
         now: Timestamp,
-    ) -> Handled {
+    ) -> ControlOutcome {
         let mut control = self.control.clone();
         let handled = control.respond(request, services, now.as_millis());
         if is_in_kv
             && !handled.changed.is_empty()
             && let Err(wait_ms) = self.kv_budget.record_command(now.as_millis())
         {
-            return Handled { response: ControlResponse::daily_limit(wait_ms), changed: Vec::new() };
+            return ControlOutcome { response: ControlResponse::daily_limit(wait_ms), changed: Vec::new() };
         }
         self.control = control;
         handled
@@ -138,7 +138,7 @@ mod tests {
     #[test]
     fn commands_in_workers_kv_are_refused_near_its_limit() {
         let service = Service::new("app.test", vec![Server::new("a.example".parse().unwrap())]).unwrap();
-        let listed = [Listed { service: &service, status: Vec::new() }];
+        let listed = [ListedService { service: &service, status: Vec::new() }];
         let mut record = MonitorRecord::default();
         let mut send = |body: String, is_in_kv| {
             let content_type = Some("application/json");

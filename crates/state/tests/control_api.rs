@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 use tunnel_balancer_core::{PoolState, Server, Service, Timestamp};
-use tunnel_balancer_state::control::{CONTROL_PATH, Control, ControlRequest, ControlResponse, Failures, Listed, Token};
+use tunnel_balancer_state::control::{
+    CONTROL_PATH, Control, ControlRequest, ControlResponse, Failures, ListedService, Token,
+};
 
 const NOW: u64 = 1_790_000_000_000;
 
@@ -14,7 +16,7 @@ fn service() -> Service {
 fn respond(control: &mut Control, request: ControlRequest<'_>) -> (u16, Value, usize) {
     let service = service();
     let status = PoolState::new(service.clone().into(), 1).status(Timestamp::from_millis(NOW)).servers;
-    let handled = control.respond(request, &[Listed { service: &service, status }], NOW);
+    let handled = control.respond(request, &[ListedService { service: &service, status }], NOW);
     let body = serde_json::from_str(&handled.response.body).unwrap();
     (handled.response.status, body, handled.changed.len())
 }
@@ -197,7 +199,7 @@ fn the_documentation_is_current() {
     let service = Service::new("chat.example.com", servers.to_vec()).unwrap();
     let mut control = Control::default();
     let mut send = |body: &str| {
-        let handled = control.respond(post(body), &[Listed { service: &service, status: Vec::new() }], NOW);
+        let handled = control.respond(post(body), &[ListedService { service: &service, status: Vec::new() }], NOW);
         (handled.response.status, serde_json::from_str::<Value>(&handled.response.body).unwrap())
     };
     let shown = |name: &str| serde_json::from_str::<Value>(block(name)).unwrap();

@@ -31,7 +31,7 @@ pub struct Endpoint {
 
 /// What follows from a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Received {
+pub enum EndpointOutcome {
     /// The response is complete.
     Response(StatusResponse),
     /// The response needs the state of the pools.
@@ -80,7 +80,13 @@ impl Endpoint {
 
     /// Responds to a request, or returns the view that it requests. `failures` are those of earlier
     /// requests. `is_ready` is whether the process takes traffic.
-    pub fn receive(&self, request: StatusRequest<'_>, failures: &mut Failures, is_ready: bool, now: u64) -> Received {
+    pub fn receive(
+        &self,
+        request: StatusRequest<'_>,
+        failures: &mut Failures,
+        is_ready: bool,
+        now: u64,
+    ) -> EndpointOutcome {
         let is_head = request.method == "HEAD";
         let received = if is_head || request.method == "GET" {
             self.get(request, failures, is_ready, now)
@@ -88,9 +94,9 @@ impl Endpoint {
             Err(StatusResponse::text(405, "no such method").with_header("allow", "GET, HEAD"))
         };
         match received {
-            Ok(content) => Received::View(View { content, is_head }),
-            Err(response) if is_head => Received::Response(response.without_body()),
-            Err(response) => Received::Response(response),
+            Ok(content) => EndpointOutcome::View(View { content, is_head }),
+            Err(response) if is_head => EndpointOutcome::Response(response.without_body()),
+            Err(response) => EndpointOutcome::Response(response),
         }
     }
 

@@ -25,9 +25,9 @@ mod slug;
 mod traffic;
 mod view;
 
-pub use endpoint::{Endpoint, Received};
+pub use endpoint::{Endpoint, EndpointOutcome};
 pub use http::{StatusRequest, StatusResponse};
-pub use observation::{Balancer, Host, Observation, Observed, Sharing};
+pub use observation::{Balancer, Host, Observation, ServiceObservation, Sharing};
 pub use settings::StatusSettings;
 pub use slug::slug;
 pub use view::View;

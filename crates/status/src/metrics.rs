@@ -8,7 +8,7 @@ use tunnel_balancer_core::{Counters, LatencyCounts, RequestCounters, Server, Ser
 
 use crate::exposition::{Exposition, Kind};
 use crate::http::StatusResponse;
-use crate::observation::{Observation, Observed};
+use crate::observation::{Observation, ServiceObservation};
 
 /// The counters of a service: name, description and value.
 type RequestCounter = (&'static str, &'static str, fn(&RequestCounters) -> u64);
@@ -60,7 +60,7 @@ fn balancer(text: &mut Exposition, seen: &Observation<'_>) {
     }
 }
 
-fn services(text: &mut Exposition, services: &[Observed<'_>]) {
+fn services(text: &mut Exposition, services: &[ServiceObservation<'_>]) {
     let names: Vec<String> = services.iter().map(|it| it.service.name()).collect();
     let all = || services.iter().zip(&names);
     text.family("service_state", Kind::Gauge, "The state of the service: up, degraded, down or maintenance.");
@@ -75,7 +75,7 @@ fn services(text: &mut Exposition, services: &[Observed<'_>]) {
     }
 }
 
-fn servers(text: &mut Exposition, services: &[Observed<'_>]) {
+fn servers(text: &mut Exposition, services: &[ServiceObservation<'_>]) {
     let mut all: Vec<(String, &Server, &ServerStatus)> = Vec::new();
     for it in services {
         let servers = it.service.servers().iter().zip(&it.status.servers);

@@ -1,10 +1,8 @@
 //! What a host passes to a view.
 
-use tunnel_balancer_core::{Minute, Pool, PoolStatus, Service, ServiceState, Services, Timestamp};
+use tunnel_balancer_core::{Minute, Pool, PoolStatus, Service, ServiceState, Timestamp};
 use tunnel_balancer_state::History;
 use tunnel_balancer_state::control::Overrides;
-
-use crate::view::View;
 
 /// The state of a balancer at one time.
 #[derive(Clone, Debug)]
@@ -15,8 +13,9 @@ pub struct Observation<'a> {
     pub balancer: Balancer,
     /// How health is shared with other processes.
     pub sharing: Sharing,
-    /// The services, with the changes of operators: see [`Observed::all`].
-    pub services: Vec<Observed<'a>>,
+    /// The services, with the changes of operators: see
+    /// [`View::observe`](crate::View::observe).
+    pub services: Vec<ServiceObservation<'a>>,
     /// The changes of operators.
     pub overrides: &'a Overrides,
     /// What happened. `None`: there is no history, or the view does not need it.
@@ -61,7 +60,7 @@ pub struct Sharing {
 
 /// A service and its state.
 #[derive(Clone, Debug)]
-pub struct Observed<'a> {
+pub struct ServiceObservation<'a> {
     pub(crate) service: &'a Service,
     pub(crate) status: PoolStatus,
     /// The last minutes of each server. Empty if they are not shown.
@@ -86,16 +85,9 @@ impl Host {
     }
 }
 
-impl<'a> Observed<'a> {
-    /// Observes all pools, in the order of the configuration. The view decides what is observed.
-    pub fn all(services: &'a Services, configured: &[Service], view: &View, now: Timestamp) -> Vec<Self> {
-        let pool = |service: &Service| services.pool(&service.host, &service.path);
-        let is_detailed = |pool: &Pool| view.service().is_some_and(|name| name == pool.service().name());
-        configured.iter().filter_map(pool).map(|pool| Self::of(pool, is_detailed(pool), now)).collect()
-    }
-
+impl<'a> ServiceObservation<'a> {
     /// Observes a pool. `is_detailed` is whether its last minutes are shown.
-    fn of(pool: &'a Pool, is_detailed: bool, now: Timestamp) -> Self {
+    pub(crate) fn of(pool: &'a Pool, is_detailed: bool, now: Timestamp) -> Self {
         let service = pool.service();
         pool.update(|state| {
             let status = state.status(now);

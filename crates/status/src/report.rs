@@ -9,7 +9,7 @@ use tunnel_balancer_state::control::changes_json;
 use tunnel_balancer_state::json::Object;
 
 use crate::availability::{Day, Incident, Past, Present, Timeline};
-use crate::observation::{Observation, Observed};
+use crate::observation::{Observation, ServiceObservation};
 use crate::traffic::Traffic;
 
 /// The version of the format.
@@ -40,7 +40,7 @@ pub(crate) fn details(seen: &Observation<'_>, name: &str, control: bool) -> Opti
 }
 
 /// Returns what is known of the present of a service.
-pub(crate) fn present<'o>(observed: &'o Observed<'_>, seen: &Observation<'_>) -> Present<'o> {
+pub(crate) fn present<'o>(observed: &'o ServiceObservation<'_>, seen: &Observation<'_>) -> Present<'o> {
     let servers = observed.service.servers().iter().zip(&observed.status.servers);
     let enabled = servers.filter(|(server, _)| server.enabled);
     let since = observed.status.since.map_or(seen.balancer.started, Timestamp::as_millis);
@@ -97,8 +97,8 @@ fn overrides(seen: &Observation<'_>) -> impl Iterator<Item = Object> {
 }
 
 /// Returns a service. `since` is when its state began, if this process does not know.
-fn service(observed: &Observed<'_>, since: Option<u64>) -> Object {
-    let Observed { service, status, .. } = observed;
+fn service(observed: &ServiceObservation<'_>, since: Option<u64>) -> Object {
+    let ServiceObservation { service, status, .. } = observed;
     let traffic = Traffic::of(observed);
     let names: Vec<&str> = service.servers().iter().map(|server| server.name.as_str()).collect();
     let serving: Vec<&str> =
@@ -126,7 +126,7 @@ fn service(observed: &Observed<'_>, since: Option<u64>) -> Object {
         .objects("servers", servers)
 }
 
-fn server(observed: &Observed<'_>, index: usize, traffic: &Traffic<'_>) -> Option<Object> {
+fn server(observed: &ServiceObservation<'_>, index: usize, traffic: &Traffic<'_>) -> Option<Object> {
     let (server, status) = observed.service.servers().get(index).zip(observed.status.servers.get(index))?;
     let (counters, cause) = (&status.counters, status.cause());
     let json = Object::default()

@@ -2,7 +2,7 @@
 
 use tunnel_balancer_core::{Policy, ServerStatus, Service, Standing};
 
-use crate::observation::Observed;
+use crate::observation::ServiceObservation;
 
 /// The servers that the next request may be sent to.
 pub(crate) struct Traffic<'o> {
@@ -11,7 +11,7 @@ pub(crate) struct Traffic<'o> {
 }
 
 impl<'o> Traffic<'o> {
-    pub(crate) fn of(observed: &'o Observed<'_>) -> Self {
+    pub(crate) fn of(observed: &'o ServiceObservation<'_>) -> Self {
         Self { service: observed.service, servers: &observed.status.servers }
     }
 
@@ -85,7 +85,7 @@ mod tests {
         for (server, (standing, serving)) in status.servers.iter_mut().zip(servers) {
             (server.standing, server.serving) = (standing, serving);
         }
-        let observed = Observed { service: &service, status, minutes: Vec::new() };
+        let observed = ServiceObservation { service: &service, status, minutes: Vec::new() };
         let traffic = Traffic::of(&observed);
         let codes = (0..3).map(|index| traffic.skipped(index).unwrap_or("serves"));
         (codes.collect::<Vec<_>>().join(", "), traffic.reason())

@@ -1,7 +1,9 @@
 //! A view of the pools: what a request with access sees.
 
+use tunnel_balancer_core::{Pool, Service, Services, Timestamp};
+
 use crate::http::StatusResponse;
-use crate::observation::Observation;
+use crate::observation::{Observation, ServiceObservation};
 use crate::{badge, metrics, public, report};
 
 /// What a request shows.
@@ -45,6 +47,18 @@ impl View {
             Content::Report { service, .. } => service.as_deref(),
             _ => None,
         }
+    }
+
+    /// Observes the pools of the configured services, in their order.
+    pub fn observe<'a>(
+        &self,
+        services: &'a Services,
+        configured: &[Service],
+        now: Timestamp,
+    ) -> Vec<ServiceObservation<'a>> {
+        let pool = |service: &Service| services.pool(&service.host, &service.path);
+        let is_detailed = |pool: &Pool| self.service().is_some_and(|name| name == pool.service().name());
+        configured.iter().filter_map(pool).map(|pool| ServiceObservation::of(pool, is_detailed(pool), now)).collect()
     }
 
     /// Returns the response.

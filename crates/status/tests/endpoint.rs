@@ -7,7 +7,7 @@ use tunnel_balancer_core::{Failure, Pool, Server, ServerHeader, Service, Service
 use tunnel_balancer_state::HistoryEntry;
 use tunnel_balancer_state::control::{Command, Control, Failures, Token};
 use tunnel_balancer_status::{
-    Balancer, Endpoint, Host, Observation, Observed, Received, Sharing, StatusRequest, StatusResponse, StatusSettings,
+    Balancer, Endpoint, EndpointOutcome, Host, Observation, Sharing, StatusRequest, StatusResponse, StatusSettings,
 };
 
 const NOW: Timestamp = Timestamp::from_millis(1_790_000_000_000);
@@ -81,8 +81,8 @@ fn get(endpoint: &Endpoint, path: &str, token: Option<&str>) -> StatusResponse {
 
 fn respond(endpoint: &Endpoint, request: StatusRequest<'_>) -> StatusResponse {
     let view = match endpoint.receive(request, &mut Failures::default(), true, NOW.as_millis()) {
-        Received::Response(response) => return response,
-        Received::View(view) => view,
+        EndpointOutcome::Response(response) => return response,
+        EndpointOutcome::View(view) => view,
     };
     let (services, configured) = (services(), configured());
     let control = control(&services);
@@ -90,7 +90,7 @@ fn respond(endpoint: &Endpoint, request: StatusRequest<'_>) -> StatusResponse {
         now: NOW.as_millis(),
         balancer: Balancer { host: Host::Worker, version: "1.2.3", ..Balancer::default() },
         sharing: Sharing { mode: "kv", age_ms: Some(1_500), error: Some("hidden cause".to_owned()) },
-        services: Observed::all(&services, &configured, &view, NOW),
+        services: view.observe(&services, &configured, NOW),
         overrides: &control.overrides,
         history: Some(&control.history),
         history_since: control.history_since(NOW.as_millis()),
@@ -207,7 +207,7 @@ fn a_wrong_token_is_refused_though_the_page_is_public() {
     };
     let mut statuses = Vec::new();
     for _ in 0..11 {
-        let Received::Response(response) = endpoint.receive(request, &mut failures, true, 0) else { panic!() };
+        let EndpointOutcome::Response(response) = endpoint.receive(request, &mut failures, true, 0) else { panic!() };
         statuses.push(response.status);
     }
     assert_eq!((&statuses[..10], statuses[10]), (&[401; 10][..], 429));
@@ -317,7 +317,7 @@ fn a_process_that_drains_is_not_ready() {
     let request = |path| StatusRequest { method: "GET", path, ..StatusRequest::default() };
     for (path, expected) in [("/__balancer/readyz", 503), ("/__balancer/healthz", 200)] {
         let received = endpoint.receive(request(path), &mut Failures::default(), false, 0);
-        let Received::Response(response) = received else { panic!() };
+        let EndpointOutcome::Response(response) = received else { panic!() };
         assert_eq!(response.status, expected);
     }
 }

@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use tunnel_balancer_core::headers::{DRILL_HEADER, TRACE_HEADER};
 use tunnel_balancer_core::{Clock, LogEntry, LogEvent, LogLevel, Reason, Service, Services, Timestamp};
 use tunnel_balancer_state::control::{
-    CONTROL_PATH, ControlRequest, ControlResponse, Failures, Handled, Listed, Override, Token, Tokens,
+    CONTROL_PATH, ControlOutcome, ControlRequest, ControlResponse, Failures, ListedService, Override, Token, Tokens,
 };
 use tunnel_balancer_state::{HealthSharing, Inspection, MonitorRecord, NotifyTarget};
 use worker::js_sys::Uint8Array;
@@ -142,11 +142,11 @@ impl Received {
     pub(crate) fn handle(
         &self,
         record: &mut MonitorRecord,
-        services: &[Listed<'_>],
+        services: &[ListedService<'_>],
         targets: &[NotifyTarget],
         is_in_kv: bool,
         now: Timestamp,
-    ) -> Handled {
+    ) -> ControlOutcome {
         let request = ControlRequest {
             method: &self.method,
             path: &self.path,
@@ -180,11 +180,11 @@ pub(crate) fn response(from: &ControlResponse) -> Result<web_sys::Response> {
 }
 
 /// Returns the configured services with the state of their servers in these pools.
-pub(crate) fn listed<'s>(configured: &'s [Service], services: &Services, now: Timestamp) -> Vec<Listed<'s>> {
+pub(crate) fn listed<'s>(configured: &'s [Service], services: &Services, now: Timestamp) -> Vec<ListedService<'s>> {
     let status = |name: &str| {
         let pool = services.pools().find(|pool| pool.service().name() == name)?;
         Some(pool.update(|state| state.status(now).servers))
     };
-    let listed = |service: &'s Service| Listed { service, status: status(&service.name()).unwrap_or_default() };
+    let listed = |service: &'s Service| ListedService { service, status: status(&service.name()).unwrap_or_default() };
     configured.iter().map(listed).collect()
 }

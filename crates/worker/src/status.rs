@@ -10,7 +10,7 @@ use tunnel_balancer_core::{Clock, LogEntry, LogEvent, LogLevel, Reason};
 use tunnel_balancer_state::control::{Control, Failures};
 use tunnel_balancer_state::{HealthSharing, MonitorRecord, json};
 use tunnel_balancer_status::{
-    Balancer, Endpoint, Host, Observation, Observed, Received, StatusRequest, StatusResponse, View,
+    Balancer, Endpoint, EndpointOutcome, Host, Observation, StatusRequest, StatusResponse, View,
 };
 use worker::worker_sys::Context;
 use worker::{Env, web_sys};
@@ -83,8 +83,8 @@ pub(crate) async fn respond(
     let now = JsClock.now().as_millis();
     let received = FAILURES.with_borrow_mut(|failures| endpoint.receive(received, failures, true, now));
     let view = match received {
-        Received::View(view) => view,
-        Received::Response(refused) => {
+        EndpointOutcome::View(view) => view,
+        EndpointOutcome::Response(refused) => {
             // Further ones are limited.
             if refused.status == 401 {
                 let entry = LogEntry::new(LogLevel::Warn, LogEvent::ConnectionRejected);
@@ -120,7 +120,7 @@ async fn show(view: &View, loaded: &'static Loaded, env: &Env) -> StatusResponse
             config_rejected: loaded.is_fallback,
         },
         sharing,
-        services: Observed::all(&services, loaded.configured(), view, now),
+        services: view.observe(&services, loaded.configured(), now),
         overrides: &overrides,
         history: control.as_ref().map(|control| &control.history),
         history_since: control.as_ref().and_then(|control| control.history_since(now.as_millis())),

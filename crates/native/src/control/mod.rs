@@ -15,9 +15,9 @@ use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::TryRecvError;
 use tokio::time::Instant;
 use tunnel_balancer_core::{Clock, Service, Services};
-use tunnel_balancer_state::control::{Change, Control, ControlResponse, Listed, Override};
+use tunnel_balancer_state::control::{Change, Control, ControlResponse, ListedService, Override};
 use tunnel_balancer_state::{HistoryEntry, Notice};
-use tunnel_balancer_status::{Balancer, Host, Observation, Observed};
+use tunnel_balancer_status::{Balancer, Host, Observation};
 
 use self::admin::Pending;
 pub(crate) use self::state_file::Sections;
@@ -125,7 +125,7 @@ impl Controller {
         let services = self.proxy.services();
         let handled = {
             let listed = self.configured.iter().map(|service| self.listed(service, &services));
-            let listed: Vec<Listed<'_>> = listed.collect();
+            let listed: Vec<ListedService<'_>> = listed.collect();
             self.control.respond(pending.request(), &listed, self.now())
         };
         let mut response = handled.response;
@@ -153,7 +153,7 @@ impl Controller {
                 config_rejected: self.proxy.is_config_rejected(),
             },
             sharing: self.proxy.exchanges.sharing(self.proxy.clock.now()),
-            services: Observed::all(&services, &self.configured, &viewing.view, self.proxy.clock.now()),
+            services: viewing.view.observe(&services, &self.configured, self.proxy.clock.now()),
             overrides: &self.control.overrides,
             history: Some(&self.control.history),
             history_since: self.control.history_since(now),
@@ -205,11 +205,11 @@ impl Controller {
         self.configured.iter().map(|service| self.control.overrides.apply(service, now)).collect()
     }
 
-    fn listed<'a>(&self, service: &'a Service, services: &Services) -> Listed<'a> {
+    fn listed<'a>(&self, service: &'a Service, services: &Services) -> ListedService<'a> {
         let is_same = |pool: &Service| pool.host == service.host && pool.path == service.path;
         let pool = services.pools().find(|pool| is_same(pool.service()));
         let status = pool.map(|pool| pool.update(|state| state.status(self.proxy.clock.now()).servers));
-        Listed { service, status: status.unwrap_or_default() }
+        ListedService { service, status: status.unwrap_or_default() }
     }
 
     /// Logs changes and puts them into effect.

@@ -13,7 +13,7 @@ use super::Control;
 use super::change::Override;
 use super::command::Command;
 use super::error::ControlError;
-use super::report::{Listed, change_json, status_json};
+use super::report::{ListedService, change_json, status_json};
 use crate::history::HistoryFilter;
 use crate::json::Object;
 use crate::percent_decoded;
@@ -54,7 +54,7 @@ pub struct ControlResponse {
 
 /// What a request caused.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Handled {
+pub struct ControlOutcome {
     /// The response.
     pub response: ControlResponse,
     /// The overrides that changed: see [`Control::run`]. If there are any, the host stores the
@@ -139,16 +139,16 @@ impl From<ControlError> for ControlResponse {
 impl Control {
     /// Responds to a request with a valid token. `services` are those of the configuration, without
     /// overrides.
-    pub fn respond(&mut self, request: ControlRequest<'_>, services: &[Listed<'_>], now: u64) -> Handled {
+    pub fn respond(&mut self, request: ControlRequest<'_>, services: &[ListedService<'_>], now: u64) -> ControlOutcome {
         let mut changed = Vec::new();
         let response = self.result(request, services, now, &mut changed).unwrap_or_else(ControlResponse::from);
-        Handled { response, changed }
+        ControlOutcome { response, changed }
     }
 
     fn result(
         &mut self,
         request: ControlRequest<'_>,
-        services: &[Listed<'_>],
+        services: &[ListedService<'_>],
         now: u64,
         changed: &mut Vec<Override>,
     ) -> Result<ControlResponse, ControlError> {

@@ -27,9 +27,9 @@ pub use auth::{Failures, Token, TokenError, Tokens};
 pub use change::{Change, Override};
 pub use command::{Action, Command};
 pub use error::ControlError;
-pub use http::{CONTROL_PATH, ControlRequest, ControlResponse, Handled};
+pub use http::{CONTROL_PATH, ControlOutcome, ControlRequest, ControlResponse};
 pub use overrides::Overrides;
-pub use report::{Listed, changes_json};
+pub use report::{ListedService, changes_json};
 
 /// What operators changed, and what happened. It is stored as JSON.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

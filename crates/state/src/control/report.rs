@@ -9,7 +9,7 @@ use crate::json::Object;
 
 /// A service of the configuration, and the state of its servers.
 #[derive(Clone, Debug)]
-pub struct Listed<'a> {
+pub struct ListedService<'a> {
     /// The service as the configuration has it, without overrides.
     pub service: &'a Service,
     /// The state of its servers, from
@@ -18,7 +18,7 @@ pub struct Listed<'a> {
 }
 
 /// Returns the state of all services, and the changes in force.
-pub(super) fn status_json(control: &Control, services: &[Listed<'_>], now: u64) -> Object {
+pub(super) fn status_json(control: &Control, services: &[ListedService<'_>], now: u64) -> Object {
     let overrides = &control.overrides;
     let listed = services.iter().map(|it| service_json(&overrides.apply(it.service, now), &it.status));
     let services: Vec<&Service> = services.iter().map(|listed| listed.service).collect();

@@ -34,7 +34,7 @@ pub(crate) use self::text::format_duration;
 pub use self::notice::{Notice, NoticeKind};
 pub use self::reading::{ServerCondition, ServerReading, ServiceReading};
 pub use self::render::Delivery;
-pub use self::result::{DeliveryError, Settled};
+pub use self::result::{DeliveryError, DeliveryOutcome};
 pub use self::target::{NotifyTarget, TargetKind};
 
 /// The state of all notifications: known outages, held changes, and what is not delivered yet. It
@@ -75,7 +75,7 @@ impl Notifications {
     }
 
     /// Records the result of a delivery. `None` if it is not in flight.
-    pub fn on_result(&mut self, id: &str, result: Result<(), DeliveryError>, now: u64) -> Option<Settled> {
+    pub fn on_result(&mut self, id: &str, result: Result<(), DeliveryError>, now: u64) -> Option<DeliveryOutcome> {
         self.outbox.on_result(id, result, now)
     }
 

@@ -13,7 +13,7 @@ use tunnel_balancer_core::hash;
 use super::Notifications;
 use super::notice::Notice;
 use super::render::{self, Delivery};
-use super::result::{DeliveryError, Settled};
+use super::result::{DeliveryError, DeliveryOutcome};
 use super::target::{NotifyTarget, TargetKind};
 use crate::NameMap;
 
@@ -127,7 +127,12 @@ impl Outbox {
         next.min()
     }
 
-    pub(super) fn on_result(&mut self, id: &str, result: Result<(), DeliveryError>, now: u64) -> Option<Settled> {
+    pub(super) fn on_result(
+        &mut self,
+        id: &str,
+        result: Result<(), DeliveryError>,
+        now: u64,
+    ) -> Option<DeliveryOutcome> {
         let (key, entry) = id.split_once('-')?;
         let queue = self.queues.get_mut(&u64::from_str_radix(key, 16).ok()?.to_string())?;
         let entry = u64::from_str_radix(entry, 16).ok()?;
@@ -185,7 +190,7 @@ impl Queue {
         true
     }
 
-    fn settle(&mut self, result: Result<(), DeliveryError>, now: u64) -> Settled {
+    fn settle(&mut self, result: Result<(), DeliveryError>, now: u64) -> DeliveryOutcome {
         let error = match result {
             Ok(()) => {
                 self.failures = 0;
@@ -194,7 +199,7 @@ impl Queue {
                     self.delivered.push_back(entry.id);
                     self.delivered.drain(..self.delivered.len().saturating_sub(DELIVERED));
                 }
-                return Settled::Delivered;
+                return DeliveryOutcome::Delivered;
             }
             Err(error) => error,
         };
@@ -206,12 +211,12 @@ impl Queue {
         if self.interval.is_none() && (error.is_final() || is_old) {
             self.entries.pop_front();
             self.next_at = now.saturating_add(BACKOFF);
-            return Settled::Dropped;
+            return DeliveryOutcome::Dropped;
         }
         // A late heartbeat is as bad as none.
         let wait = self.interval.map_or(wait, |interval| wait.min(interval));
         self.next_at = now.saturating_add(wait);
-        Settled::Retried { failures: self.failures, wait }
+        DeliveryOutcome::Retried { failures: self.failures, wait }
     }
 }
 

@@ -54,7 +54,7 @@ impl DeliveryError {
 /// What a result has changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Settled {
+pub enum DeliveryOutcome {
     /// The notice or heartbeat arrived.
     Delivered,
     /// It failed and is sent again after this time in milliseconds.
@@ -68,7 +68,7 @@ pub enum Settled {
     Dropped,
 }
 
-impl Settled {
+impl DeliveryOutcome {
     /// Returns the entry of the log: `notification_sent` or `notification_failed`.
     pub fn log_entry(&self, delivery: &Delivery, error: Option<&DeliveryError>) -> LogEntry<'static> {
         let (level, event) = match self {
@@ -117,6 +117,6 @@ mod tests {
         let entry = settled.log_entry(&delivery, Some(&refused));
         assert_eq!(entry.detail.as_deref(), Some("slack hooks.slack.com, dropped"));
         assert_eq!((entry.status, entry.duration_ms()), (Some(400), None));
-        assert_eq!(Settled::Delivered.log_entry(&delivery, None).event.as_str(), "notification_sent");
+        assert_eq!(DeliveryOutcome::Delivered.log_entry(&delivery, None).event.as_str(), "notification_sent");
     }
 }

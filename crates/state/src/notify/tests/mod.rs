@@ -61,7 +61,7 @@ impl Host {
         self.state.due(&self.targets, self.now)
     }
 
-    fn settle(&mut self, delivery: &Delivery, result: Result<(), DeliveryError>) -> Option<Settled> {
+    fn settle(&mut self, delivery: &Delivery, result: Result<(), DeliveryError>) -> Option<DeliveryOutcome> {
         self.state.on_result(&delivery.id, result, self.now)
     }
 
@@ -73,7 +73,7 @@ impl Host {
         loop {
             for delivery in self.due() {
                 delivered.push(((self.now - start) / 1000, summary(&delivery)));
-                assert_eq!(self.settle(&delivery, Ok(())), Some(Settled::Delivered));
+                assert_eq!(self.settle(&delivery, Ok(())), Some(DeliveryOutcome::Delivered));
                 self.restart();
             }
             match self.state.next_due(&self.targets) {

@@ -48,7 +48,7 @@ fn retry_after_is_followed_within_a_limit() {
         let mut host = pending();
         let delivery = host.due().remove(0);
         let settled = host.settle(&delivery, DeliveryError::check(429, Some(header)));
-        assert_eq!(settled, Some(Settled::Retried { failures: 1, wait: expected }), "{header}");
+        assert_eq!(settled, Some(DeliveryOutcome::Retried { failures: 1, wait: expected }), "{header}");
         assert!(host.due().is_empty());
         host.wait(expected);
         assert_eq!(host.due().len(), 1);
@@ -65,7 +65,7 @@ fn only_success_is_success() {
         let delivery = host.due().remove(0);
         let is_final = matches!(status, 400 | 413 | 422);
         let settled = host.settle(&delivery, failing(status)).unwrap();
-        assert_eq!(settled == Settled::Dropped, is_final, "{status}: {settled:?}");
+        assert_eq!(settled == DeliveryOutcome::Dropped, is_final, "{status}: {settled:?}");
     }
 }
 
@@ -74,7 +74,7 @@ fn a_dropped_notice_does_not_block_the_next_one() {
     let mut host = pending();
     host.observe("--");
     let delivery = host.due().remove(0);
-    assert_eq!(host.settle(&delivery, failing(400)), Some(Settled::Dropped));
+    assert_eq!(host.settle(&delivery, failing(400)), Some(DeliveryOutcome::Dropped));
     assert_eq!(host.delivered(), ["service_down b"]);
 }
 
@@ -100,7 +100,7 @@ fn a_notice_in_flight_is_not_replaced() {
     host.wait(5_000);
     let delivery = host.due().remove(0);
     host.observe("++");
-    assert_eq!(host.settle(&delivery, Ok(())), Some(Settled::Delivered));
+    assert_eq!(host.settle(&delivery, Ok(())), Some(DeliveryOutcome::Delivered));
     assert_eq!(host.delivered(), ["server_up a"]);
 }
 
@@ -114,7 +114,7 @@ fn a_delivery_without_a_result_is_repeated_with_the_same_id() {
     host.wait(1);
     let second = host.due().remove(0);
     assert_eq!(first, second);
-    assert_eq!(host.settle(&second, Ok(())), Some(Settled::Delivered));
+    assert_eq!(host.settle(&second, Ok(())), Some(DeliveryOutcome::Delivered));
     assert_eq!(host.settle(&first, Ok(())), None, "a late result changes nothing");
     assert!(host.delivered().is_empty());
 }
@@ -144,7 +144,7 @@ fn queues_are_bounded_and_keep_the_newest() {
     push(&mut host, 0);
     let first = host.due().remove(0);
     (1..1000).for_each(|index| push(&mut host, index));
-    assert_eq!(host.settle(&first, Ok(())), Some(Settled::Delivered), "it was in flight");
+    assert_eq!(host.settle(&first, Ok(())), Some(DeliveryOutcome::Delivered), "it was in flight");
     let delivered = host.deliver(3_600_000);
     assert_eq!((delivered.len(), delivered[98].1.as_str()), (99, "server_down 999"));
     let stored = serde_json::to_string(&host.state).unwrap();
