@@ -92,6 +92,8 @@ impl Seed {
         sim.counts_only();
         let trace = sim.run(end);
         self.1.replace(Some((again, end)));
+        // Otherwise none would be lost.
+        assert!(trace.stats.total().arrived > 0, "no request arrived");
         trace
     }
 
