@@ -7,7 +7,6 @@ use tunnel_balancer_tests::{Action, Client, FaultyServer, Reply, Request};
 use crate::Result;
 use crate::load::OpenLoop;
 use crate::options::Options;
-use crate::parts::native::available;
 use crate::peers::{Peer, Setup};
 use crate::sheet::{Metric, Sheet};
 
@@ -45,7 +44,7 @@ struct Subject {
 
 /// Measures each fault with GET and with POST.
 pub(crate) async fn measure(options: &Options, sheet: &mut Sheet) -> Result<()> {
-    let subjects = subjects(&available(sheet));
+    let subjects = subjects(&Peer::available(sheet));
     sheet.note("the first server fails after a sixth of the requests; each request has a connection of its own");
     sheet.note("peers select servers in turns; `tuned` has the settings for failover in crates/bench/peers");
     for method in ["GET", "POST"] {

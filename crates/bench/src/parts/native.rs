@@ -53,7 +53,7 @@ const TLS: &str = "HTTP/2 with TLS, 8 connections of 4 streams";
 /// Measures all cases.
 pub(crate) async fn measure(options: &Options, sheet: &mut Sheet) -> Result<()> {
     let origin = Origin::start()?;
-    let peers = available(sheet);
+    let peers = Peer::available(sheet);
     sheet.note("minimal hyper and Pingora have no access log");
     for case in &CASES {
         eprintln!("  {}", case.name);
@@ -94,23 +94,6 @@ pub(crate) async fn measure(options: &Options, sheet: &mut Sheet) -> Result<()> 
     }
     with_tls(&peers, origin, options, sheet).await?;
     memory(&peers, origin, options, sheet).await
-}
-
-/// Returns the proxies that are installed, and notes the others.
-pub(crate) fn available(sheet: &mut Sheet) -> Vec<Peer> {
-    let is_available = |peer: &Peer| match peer.program() {
-        Ok(_) => {
-            if let Some(version) = peer.version() {
-                sheet.note(version);
-            }
-            true
-        }
-        Err(reason) => {
-            sheet.note(format!("skipped {}: {reason}", peer.name()));
-            false
-        }
-    };
-    Peer::ALL.into_iter().filter(is_available).collect()
 }
 
 fn setup(origin: Origin, threads: usize, has_log: bool, has_tls: bool) -> Setup {

@@ -17,7 +17,7 @@ use std::{env, fs};
 use tempfile::TempDir;
 
 use crate::Result;
-use crate::sheet::OURS;
+use crate::sheet::{OURS, Sheet};
 
 /// A proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,7 +77,24 @@ impl Setup {
 
 impl Peer {
     /// All proxies.
-    pub(crate) const ALL: [Self; 6] = [Self::Ours, Self::Hyper, Self::Pingora, Self::Nginx, Self::HaProxy, Self::Caddy];
+    const ALL: [Self; 6] = [Self::Ours, Self::Hyper, Self::Pingora, Self::Nginx, Self::HaProxy, Self::Caddy];
+
+    /// Returns the proxies that are installed, and notes the others.
+    pub(crate) fn available(sheet: &mut Sheet) -> Vec<Self> {
+        let is_available = |peer: &Self| match peer.program() {
+            Ok(_) => {
+                if let Some(version) = peer.version() {
+                    sheet.note(version);
+                }
+                true
+            }
+            Err(reason) => {
+                sheet.note(format!("skipped {}: {reason}", peer.name()));
+                false
+            }
+        };
+        Self::ALL.into_iter().filter(is_available).collect()
+    }
 
     /// Returns the name of its column.
     pub(crate) fn name(self) -> &'static str {
@@ -97,7 +114,7 @@ impl Peer {
     }
 
     /// Returns its program, or why there is none.
-    pub(crate) fn program(self) -> Result<PathBuf> {
+    fn program(self) -> Result<PathBuf> {
         match self {
             Self::Ours => rust::balancer_program(),
             Self::Hyper => rust::beside_this_program("hyper-proxy"),
@@ -109,7 +126,7 @@ impl Peer {
     }
 
     /// Returns the first line about its version, if it prints one.
-    pub(crate) fn version(self) -> Option<String> {
+    fn version(self) -> Option<String> {
         let option = match self {
             Self::Hyper | Self::Pingora => return None,
             Self::Nginx | Self::HaProxy => "-v",
