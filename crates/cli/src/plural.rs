@@ -6,7 +6,7 @@ pub(crate) fn count(number: u64, noun: &str) -> String {
     format!("{number} {noun}{s}")
 }
 
-/// Like [`count`], with `no servers` for 0.
+/// Returns the same as [`count`], with `no servers` for 0.
 pub(crate) fn count_or_none(number: u64, noun: &str) -> String {
     if number == 0 { format!("no {noun}s") } else { count(number, noun) }
 }

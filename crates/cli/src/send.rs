@@ -19,7 +19,7 @@ pub(crate) async fn send(mut request: Request<Vec<u8>>, limit: Duration) -> Resu
     call_api(request.map(Into::into), limit).await
 }
 
-/// Like [`send`], for commands that do nothing else meanwhile.
+/// Sends a request like [`send`], for commands that do nothing else meanwhile.
 ///
 /// # Errors
 /// Why there is no response.

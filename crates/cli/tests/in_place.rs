@@ -296,13 +296,13 @@ fn run(directory: &Path, arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_tunnel-balancer")).current_dir(directory).args(arguments).output().unwrap()
 }
 
-/// The output of a command that succeeds.
+/// Returns the output of a command that succeeds.
 fn stdout(output: Output) -> String {
     assert!(output.status.success(), "{output:?}");
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// A directory with a services.yaml.
+/// Creates a directory with a services.yaml.
 fn directory(name: &str) -> PathBuf {
     let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("in_place").join(name);
     let _ = fs::remove_dir_all(&directory);

@@ -29,7 +29,7 @@ pub(crate) struct NotTunneled {
 }
 
 impl fmt::Display for TunnelHost {
-    /// The servers: `chat.example.com, server chat-a`.
+    /// Writes the servers: `chat.example.com, server chat-a`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let uses: Vec<String> =
             self.uses.iter().map(|(service, server)| format!("{service}, server {server}")).collect();

@@ -18,6 +18,7 @@ use clap::Args;
 use tunnel_balancer_config::Config;
 use tunnel_balancer_core::Service;
 use tunnel_balancer_core::host::ANY_HOST;
+use tunnel_balancer_native::PushTarget;
 use tunnel_balancer_state::HealthSharing;
 
 use crate::check::Check;
@@ -211,7 +212,7 @@ impl Deploy {
         file: &WranglerFile,
         is_dry_run: bool,
     ) -> Result<(), String> {
-        let of_monitor = (map.health_sharing == HealthSharing::Monitor).then(|| "BALANCER_MONITOR_KEY".to_owned());
+        let of_monitor = (map.health_sharing == HealthSharing::Monitor).then(|| PushTarget::KEY_VARIABLE.to_owned());
         let is_variable = |name: &String| file.variables.iter().any(|(variable, _)| variable == name);
         let mut needed: Vec<String> = map.secrets.iter().cloned().chain(of_monitor).collect();
         needed.retain(|name| !is_variable(name));

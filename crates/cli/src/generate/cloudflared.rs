@@ -215,7 +215,7 @@ impl NewRule {
         known.map_or((UNKNOWN_SERVICE, false), |service| (service, true))
     }
 
-    /// What was added, for the report.
+    /// Returns an entry of the report.
     pub(super) fn summary(&self, path: Option<&str>, (service, is_known): (&str, bool)) -> String {
         let path = path.map_or_else(String::new, |path| format!(" (path {path})"));
         let todo = if is_known { "" } else { " (TODO: set where the application listens)" };

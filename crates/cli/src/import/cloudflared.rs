@@ -49,7 +49,7 @@ impl FromCloudflared {
     }
 }
 
-/// `files` are names and contents.
+/// Imports `files`, which are names and contents.
 fn import(files: &[(String, String)], public: &[String]) -> Result<ImportResult, String> {
     let (rules, mut notes) = rules::read(files)?;
     let names: Vec<&str> = files.iter().map(|(name, _)| name.as_str()).collect();

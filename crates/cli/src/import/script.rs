@@ -10,6 +10,7 @@ use clap::Args;
 use regex::Regex;
 use serde_json::Value;
 use tunnel_balancer_config::{redact_urls, yaml_scalar};
+use tunnel_balancer_core::limits;
 
 use super::{ImportResult, Target};
 use crate::draft::{Draft, DraftServer, DraftService, server_error};
@@ -139,7 +140,9 @@ impl Import {
                 ("name" | "id", Value::String(name)) if !name.trim().is_empty() => {
                     server.name = Some(server_name(name));
                 }
-                ("weight", weight) if weight.as_u64().is_some_and(|weight| weight <= 1000) => {
+                ("weight", weight)
+                    if weight.as_u64().is_some_and(|weight| weight <= u64::from(*limits::WEIGHT.end())) =>
+                {
                     server.settings.push(format!("weight: {weight}"));
                 }
                 ("enabled", Value::Bool(true)) => {}
@@ -193,7 +196,7 @@ fn is_health_path(name: &str) -> bool {
 /// Returns a name that can be sent in a header.
 fn server_name(name: &str) -> String {
     let plain = |c: char| if c.is_ascii_graphic() && !",;\"'`\\".contains(c) { c } else { '-' };
-    name.trim().chars().take(64).map(plain).collect()
+    name.trim().chars().take(*limits::SERVER_NAME.end()).map(plain).collect()
 }
 
 #[cfg(test)]
@@ -270,9 +273,9 @@ const ORIGINS = ['https://d.example.com']",
         );
     }
 
-    /// The string, its name and its line.
     #[test]
     fn literals_are_strings_and_lists_and_no_expressions() {
+        // Each literal: its name, its value and its line.
         let table = [
             ("const A = 'a', B = \"b\";\n// C = 'c'\n/* D = 'd'\n*/\nE?: string = `e` as const", "A a 1, B b 1, E e 5"),
             ("f({ a: `x // y`, 'b': 'z' })", "a x // y 1, b z 1"),

@@ -1,6 +1,7 @@
 //! Commands of operators.
 
 use serde::{Deserialize, Serialize};
+use tunnel_balancer_core::limits;
 
 use super::change::Change;
 use super::error::ControlError;
@@ -94,7 +95,7 @@ pub struct Command {
 
 impl Command {
     /// The largest weight, as in the configuration.
-    pub const MAX_WEIGHT: u32 = 1000;
+    pub const MAX_WEIGHT: u32 = *limits::WEIGHT.end();
     /// The shortest and the longest duration of a change, in milliseconds: a second and 30 days.
     pub const DURATIONS: std::ops::RangeInclusive<u64> = 1_000..=30 * 24 * 3_600_000;
     /// The largest number of characters of a comment.

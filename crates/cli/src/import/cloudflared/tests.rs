@@ -32,7 +32,7 @@ fn check(files: &[&str], public: &[&str], services: &[&str], expected_notes: &[&
     );
 }
 
-/// A file with these hostnames and services.
+/// Returns a file with these hostnames and services.
 fn file(rules: &[(&str, &str)]) -> String {
     let rules: String =
         rules.iter().map(|(hostname, service)| format!("- hostname: {hostname}\n  service: {service}\n")).collect();
