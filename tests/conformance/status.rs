@@ -20,7 +20,7 @@ cases![
     another_path_can_be_configured,
 ];
 
-const TOKEN: &str = "token: \"${AFFINITY_KEY}\"";
+pub(crate) const TOKEN: &str = "token: \"${AFFINITY_KEY}\"";
 const REPORT: &str = "/__balancer/status.json";
 const PATHS: [&str; 11] = [
     "/__balancer",
@@ -37,7 +37,7 @@ const PATHS: [&str; 11] = [
 ];
 
 /// Returns a configuration with these settings of `status`.
-fn yaml(settings: &str, service: Service) -> Yaml {
+pub(crate) fn yaml(settings: &str, service: Service) -> Yaml {
     let Yaml(services) = service.with("title: My App").into();
     Yaml(format!("status: {{ {settings} }}\n{services}"))
 }
@@ -85,7 +85,7 @@ async fn the_report_shows_an_outage_and_its_end(bench: Bench) {
 }
 
 /// Requests the report until it is as expected. In the Worker, requests start the probes.
-async fn until(client: &Client, condition: impl Fn(&Value) -> bool) -> Value {
+pub(crate) async fn until(client: &Client, condition: impl Fn(&Value) -> bool) -> Value {
     let wait = async {
         loop {
             let report = report(client).await;

@@ -3,11 +3,13 @@
 
 use std::net::SocketAddr;
 
+use serde_json::Value;
 use tokio::net::{TcpListener, TcpStream};
 use tunnel_balancer_tests::wire::{Head, Wire};
 use tunnel_balancer_tests::{Action, Bench, Digest, Reply, Request, Service};
 
 use super::tls::{self, Files};
+use crate::status;
 
 cases![
     not on Worker: "Cloudflare's runtime keeps the connections to servers, and a Worker runs only during a request";
@@ -183,6 +185,7 @@ async fn more_streams_than_a_connection_has_delay_no_request(bench: Bench) {
     let files = Files::new("localhost");
     let port = tls::serve_http2(&files).await;
     let service = Service::at([("primary", format!("https://localhost:{port}"))]).checked_often();
+    let service = status::yaml(status::TOKEN, service);
     let proxy = bench.serve_with_roots(service, &["--max-connections-per-client", "1000"], files.certificate()).await;
     let mut open = Vec::new();
     for _ in 0..2 * tls::STREAMS + 10 {
@@ -192,8 +195,10 @@ async fn more_streams_than_a_connection_has_delay_no_request(bench: Bench) {
     }
     let response = proxy.get("/").await;
     assert_eq!((response.status, response.text().as_str()), (200, "HTTP/2.0"));
-    let log = proxy.log().text();
-    assert!(!log.contains("server_unhealthy"), "{log}");
+    let count = |report: &Value, name: &str| report["services"][0]["servers"][0][name].as_u64().expect("a count");
+    let before = count(&status::until(&proxy, |_| true).await, "probes");
+    let report = status::until(&proxy, |report| count(report, "probes") >= before + 2).await;
+    assert_eq!(count(&report, "failed_probes"), 0, "{report}");
 }
 
 /// NTLM and Negotiate authenticate a connection, so another client must not get one that carried
