@@ -21,7 +21,7 @@ cases![
 ];
 
 pub(crate) const TOKEN: &str = "token: \"${AFFINITY_KEY}\"";
-const REPORT: &str = "/__balancer/status.json";
+pub(crate) const REPORT: &str = "/__balancer/status.json";
 const PATHS: [&str; 11] = [
     "/__balancer",
     "/__balancer/",

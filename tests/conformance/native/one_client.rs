@@ -7,13 +7,16 @@ use futures_util::future::join_all;
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use tunnel_balancer_tests::proxy::Process;
+use tunnel_balancer_tests::target::SECRET;
 use tunnel_balancer_tests::{Action, Bench, Gate, Reply, Request, Service, within};
 
-use super::tls::{self, Files, get, tls};
+use super::tls::{self, Files, TlsClient, get, tls};
+use crate::status;
 
 cases![
     not on Worker: "Cloudflare's edge holds the clients' connections, and has limits of its own";
@@ -66,7 +69,7 @@ async fn unread_http2_responses_are_reset(bench: Bench) {
     let [primary] = bench.servers(["primary"]).await;
     let files = Files::new("app.test");
     let arguments = files.arguments().into_iter().chain(["--idle-timeout", "1s"]).collect::<Vec<_>>();
-    let proxy = bench.serve(Service::of([&primary]), &arguments).await;
+    let proxy = bench.serve(status::yaml(status::TOKEN, Service::of([&primary])), &arguments).await;
     primary.respond_at("/film", Action::Download(1 << 40, Gate::closed()));
     let mut sender = connect(&proxy, &files, 0).await;
     for path in ["/film", "/small"] {
@@ -76,7 +79,13 @@ async fn unread_http2_responses_are_reset(bench: Bench) {
     }
     let lines = proxy.logged("request", 2).await;
     assert!(lines.iter().all(|line| line["reason"] == "idle_timeout"), "{lines:?}");
-    assert!(!proxy.log().text().contains("server_ejected"));
+    let mut request = get(status::REPORT);
+    request.headers_mut().insert("authorization", format!("Bearer {}", SECRET.1).parse().expect("a token"));
+    let mut client = TlsClient::connect(proxy.addr(), &files, "h2").await.expect("a handshake");
+    let body = client.send(request).await.expect("a report").into_body().collect().await.expect("a whole body");
+    let report: Value = serde_json::from_slice(&body.to_bytes()).expect("JSON");
+    let server = &report["services"][0]["servers"][0];
+    assert_eq!((&server["aborted_responses"], &server["failed_attempts"]), (&json!(0), &json!(0)), "{report}");
 }
 
 async fn http2_responses_that_are_read_slowly_are_not_reset(bench: Bench) {
