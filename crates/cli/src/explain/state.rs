@@ -60,7 +60,7 @@ fn reported_server(server: &Value, reported_at: u64) -> ServerSnapshot {
     };
     if let "ejected" | "probation" = state {
         let left = server["ejected_until"].as_u64().map_or(0, |until| until.saturating_sub(reported_at));
-        (entry.state_changed_at, entry.ejected_until, entry.ejection_count) = (now, Some(now + left), 1);
+        (entry.state_changed_at, entry.ejected_until, entry.ejection_count) = (now, Some(now.saturating_add(left)), 1);
     }
     if state == "awaiting_failback" {
         (entry.failback_changed_at, entry.awaiting_failback) = (now, true);
@@ -141,5 +141,7 @@ mod tests {
         assert_eq!(ejection, EjectionState::Ejected(NOW + std::time::Duration::from_secs(7)));
         let other = Service::new("other.test", service.servers().to_vec()).unwrap();
         assert!(reported(&report, &other).unwrap_err().contains("no service `other.test`"));
+        let late = json!({ "server": "a", "state": "ejected", "ejected_until": u64::MAX });
+        assert_eq!(reported_server(&late, 0).ejected_until, Some(u64::MAX));
     }
 }
