@@ -26,6 +26,16 @@ pub(crate) fn string(value: &Value, name: &str) -> String {
     }
 }
 
+/// Returns the state of a server of a service: `healthy, draining`.
+pub(crate) fn server_state(service: &Value, server: &Value) -> String {
+    let is_enabled = server["enabled"] == true;
+    let state = if is_enabled { string(server, "state").replace('_', " ") } else { "disabled".to_owned() };
+    let is_forced = service["forced"] == server["server"];
+    let words = [(server["drain"] == true, "draining"), (server["backup"] == true, "backup"), (is_forced, "forced")];
+    let words = words.into_iter().filter(|(holds, _)| *holds).map(|(_, word)| word.to_owned());
+    std::iter::once(state).chain(words).collect::<Vec<_>>().join(", ")
+}
+
 /// Aligns columns, with two spaces before each line. Those of `numbers` are aligned to the right.
 pub(crate) fn indented_table<const N: usize>(rows: &[[String; N]], numbers: &[usize]) -> String {
     table(rows, numbers).lines().map(|line| format!("  {line}\n")).collect()

@@ -5,7 +5,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use serde_json::Value;
 
 use super::Filter;
-use crate::table::{list, rounded, string, table};
+use crate::table::{list, rounded, server_state, string, table};
 
 /// Returns whether a status has a service.
 pub(super) fn has_service(response: &Value, service: &str) -> bool {
@@ -34,7 +34,7 @@ pub(super) fn status(response: &Value, filter: &Filter) -> String {
             rows.push([
                 std::mem::take(&mut first),
                 string(server, "server"),
-                state(service, server),
+                server_state(service, server),
                 string(server, "weight"),
                 string(server, "in_flight"),
                 changes(Some(&server["server"])),
@@ -80,23 +80,6 @@ pub(super) fn changed(response: &Value, _: &Filter) -> String {
         format!("{cleared}{} {server}{}{}\n", action(it), string(it, "service"), time.unwrap_or_default())
     };
     changes.iter().map(line).collect()
-}
-
-fn state(service: &Value, server: &Value) -> String {
-    let state = match (server["enabled"] == true, server["state"].as_str()) {
-        (false, _) => "disabled".to_owned(),
-        (true, None) => "-".to_owned(),
-        (true, Some(state)) => state.replace('_', " "),
-    };
-    let mut words = vec![state];
-    let is_forced = service["forced"] == server["server"];
-    words.extend(
-        [(server["drain"] == true, "draining"), (server["backup"] == true, "backup"), (is_forced, "forced")]
-            .into_iter()
-            .filter(|(holds, _)| *holds)
-            .map(|(_, word)| word.to_owned()),
-    );
-    words.join(", ")
 }
 
 /// Returns a change in force: what, for how long, where it was made, and why.

@@ -1,7 +1,7 @@
 //! The consequence of each outcome of an attempt, and of waiting for one.
 
 use http::StatusCode;
-use tunnel_balancer_core::{Body, Delivery, Failure, HealthImpact, Outcome, RequestMeta, Service};
+use tunnel_balancer_core::{Body, Delivery, Failure, HealthImpact, Outcome, RequestMeta, RetrySettings, Service};
 
 /// Returns the outcomes of an attempt, grouped by their consequence. `servers` is the number of
 /// servers that can be tried.
@@ -84,7 +84,10 @@ pub(super) fn while_waiting(service: &Service, meta: &RequestMeta, servers: usiz
         }
     }
     if let Some(hold) = retry.hold {
-        let consequence = format!("the request is held for up to {hold:?}, and a server is tried every 250ms");
+        let consequence = format!(
+            "the request is held for up to {hold:?}, and a server is tried every {:?}",
+            RetrySettings::HOLD_INTERVAL
+        );
         waits.push(("no server is left".to_owned(), consequence));
     }
     waits

@@ -7,6 +7,8 @@ use serde::Serialize;
 use tunnel_balancer_config::MAX_SUBREQUESTS;
 use tunnel_balancer_sim::Record;
 
+use crate::budget::Budget;
+
 /// The usage of a run.
 #[derive(Debug, Serialize)]
 pub(super) struct Quota {
@@ -22,7 +24,7 @@ pub(super) struct Quota {
 
 impl Quota {
     /// The limits of the free plan.
-    pub(super) const REQUESTS_PER_DAY: usize = 100_000;
+    pub(super) const REQUESTS_PER_DAY: usize = Budget::REQUESTS_PER_DAY as usize;
     pub(super) const SUBREQUESTS: usize = MAX_SUBREQUESTS as usize;
     pub(super) const CONNECTIONS: usize = 6;
 

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::table::{list, rounded, string, table};
+use crate::table::{list, rounded, server_state, string, table};
 
 /// Prints a report, or its public form.
 pub(super) fn report(report: &Value) -> String {
@@ -63,13 +63,6 @@ fn full(report: &Value) -> String {
 }
 
 fn server(report: &Value, service: &Value, server: &Value) -> [String; 9] {
-    let mut state = vec![match server["enabled"] == true {
-        true => string(server, "state").replace('_', " "),
-        false => "disabled".to_owned(),
-    }];
-    let is_forced = service["forced"] == server["server"];
-    let words = [(server["drain"] == true, "draining"), (server["backup"] == true, "backup"), (is_forced, "forced")];
-    state.extend(words.into_iter().filter(|(holds, _)| *holds).map(|(_, word)| word.to_owned()));
     let traffic = match server["skipped"].as_str() {
         Some(reason) => format!("no: {}", reason.replace('_', " ")),
         None => "yes".to_owned(),
@@ -77,7 +70,7 @@ fn server(report: &Value, service: &Value, server: &Value) -> [String; 9] {
     let latency = |name: &str| server["latency_ms"][name].as_u64().map(|millis| format!("{millis} ms"));
     [
         format!("  {}", string(server, "server")),
-        state.join(", "),
+        server_state(service, server),
         since(report, server),
         traffic,
         string(server, "attempts"),
