@@ -51,11 +51,20 @@ pub struct Attempt {
     pub(crate) check_interval: Duration,
     /// When the server was found to be hung, if it has responded to no request since.
     pub(crate) hung_since: Option<Timestamp>,
+    /// When a retry was withdrawn from the budget for the case that it times out.
+    pub(crate) retry_reserved: Option<Timestamp>,
 }
 
 impl Attempt {
     pub(crate) const fn new(info: AttemptInfo, check_interval: Duration) -> Self {
-        Self { info, waiting_since: info.started, next_check: Timestamp::ZERO, check_interval, hung_since: None }
+        Self {
+            info,
+            waiting_since: info.started,
+            next_check: Timestamp::ZERO,
+            check_interval,
+            hung_since: None,
+            retry_reserved: None,
+        }
     }
 
     /// Returns the facts of the attempt.
@@ -74,7 +83,8 @@ impl Attempt {
 pub struct AttemptResult {
     /// What happened.
     pub outcome: Outcome,
-    /// The pause in the response's `Retry-After`, if there is one.
+    /// The pause in the response's `Retry-After`, if there is one: see
+    /// [`parse_retry_after`](crate::parse_retry_after). Default none.
     pub retry_after: Option<Duration>,
 }
 

@@ -3,12 +3,12 @@
 //! Time and the results of requests go in, decisions come out. So one engine runs in a Cloudflare
 //! Worker, in a native proxy and in a test on a virtual clock, and behaves the same in each.
 //!
-//! There are two ways to use it:
+//! There are three ways to use it:
 //!
 //! * Call [`forward()`] with an [`HttpClient`] and a [`Clock`] of your own: it sends a request to
 //!   the servers of a [`Pool`] until one responds.
-//! * Where your proxy's callbacks own the I/O, use a [`Reservation`], or drive an [`Exchange`]
-//!   yourself: its module documents the loop.
+//! * Where the callbacks of a proxy own the I/O, use a [`Reservation`].
+//! * Drive an [`Exchange`] in a loop of your own, which its module documents.
 //!
 //! The book of the crate has five chapters: [choose a server](guide::choose),
 //! [watch the servers](guide::watch), [retry](guide::retry), [share what is known](guide::share),
@@ -114,7 +114,7 @@ pub use pool::{
 };
 pub use proxy::{
     BufferPermit, LocalResponse, ProbeRequest, ProxiedRequest, ReplayBuffer, ReplyContext, RequestId, RouteMatch,
-    Services, headers, host, rewrite,
+    Services, headers, host, parse_retry_after, rewrite,
 };
 pub use reservation::Reservation;
 pub use retry::{Body, RequestMeta};

@@ -11,26 +11,48 @@ use crate::exchange::{Exchange, Finish, Step, Wait};
 use crate::local_reply::LocalReply;
 use crate::pool::Pool;
 use crate::retry::RequestMeta;
+use crate::server_set::ServerId;
 use crate::service::Server;
 use crate::time::Timestamp;
 
 /// One request of a host whose callbacks own the I/O, such as a proxy framework. When it is
 /// dropped, its attempt is canceled, which has no impact on the health of a server.
 ///
-/// It is an [`Exchange`] that never waits ([`RequestMeta::can_wait`]) and has one attempt at a
-/// time. The contract of the callbacks:
+/// It is an [`Exchange`] with one attempt at a time, without hedges. It never waits between
+/// attempts: `can_wait` of the request is set to `false`, so it is not held. The contract of the
+/// callbacks:
 ///
-/// 1. To learn where a request goes, call [`select`](Self::select).
-/// 2. When an attempt ends, for whatever reason, call [`report`](Self::report). A second report of
-///    the same attempt changes nothing and returns the same. If it returns `true`, call `select`
-///    again. Otherwise respond: with the response that was reported, or with
-///    [`reply`](Self::reply).
-/// 3. When a timer of the host fires while a response is awaited, call [`check`](Self::check). If
-///    it returns a failure, abort the attempt and report that. A timer of some 250 ms finds a hung
-///    server as early as [`forward`](crate::forward()) does. A host with one timer for an attempt
-///    sets it to [`response_timeout`](Self::response_timeout), and reports [`Failure::Timeout`].
+/// 1. To learn where the request goes, call [`select`](Self::select). It returns a server, or the
+///    reply to the client.
+/// 2. When an attempt ends, for whatever reason, call [`report`](Self::report). If it returns
+///    `true`, call `select` again. If it returns `false`, the client gets the response that was
+///    reported. A second report of the same attempt changes nothing and returns the same.
+/// 3. A slow response is not a hung server. While a response is awaited, call
+///    [`check`](Self::check) some four times a second. If it returns a failure, abort the attempt
+///    and report that. A host that cannot abort an attempt except by one timer of its framework
+///    sets that to [`response_timeout`](Self::response_timeout), and reports [`Failure::Timeout`].
 /// 4. Start the probes that are due ([`PoolState::next_probe`](crate::PoolState::next_probe)) after
 ///    each of these calls, or in the background, as `keep_probing` of `tunnel-balancer-tokio` does.
+///    Both need the same clock.
+/// 5. When a server breaks a response that was passed on, call
+///    [`PoolState::on_response_aborted`](crate::PoolState::on_response_aborted) with
+///    [`server`](Self::server).
+///
+/// What happened, and what to report:
+///
+/// | | |
+/// |---|---|
+/// | a response, also an interim one | [`Outcome::Status`] |
+/// | no connection, within some 2.5 s: a longer connect delays the retry | [`Failure::Connect`] |
+/// | the connection broke before the response | [`Failure::ConnectionLost`] |
+/// | a connection that was reused broke, and nothing was received | nothing for an idempotent request: `select` returns the same server |
+/// | the response is malformed | [`Failure::InvalidResponse`] |
+/// | the client broke its connection, or paused within its body | [`Failure::ClientAborted`] |
+/// | no descriptor, memory or port is left, or the request could not be built | [`Failure::Local`] |
+/// | the timer of the framework fired, and the server has the whole request | [`Failure::Timeout`] |
+///
+/// The request to the server has the path of [`ServerUrl::base_path`](crate::ServerUrl::base_path)
+/// before its own, and the headers of [`Server::headers`].
 ///
 /// ```
 /// use std::sync::Arc;
@@ -43,14 +65,15 @@ use crate::time::Timestamp;
 /// assert!(request.report(Outcome::Failed(Failure::Connect), now), "another server is to be tried");
 /// assert!(request.report(Outcome::Failed(Failure::Connect), now), "the same report again");
 /// assert_eq!(request.select(now).map(|server| server.name.as_str()), Ok("b"));
-/// assert!(!request.report(Outcome::Status(http::StatusCode::OK), now));
-/// assert_eq!(request.reply(), None, "the client gets the response");
+/// assert!(!request.report(Outcome::Status(http::StatusCode::OK), now), "the client gets it");
 /// # Ok::<(), tunnel_balancer_core::ServiceError>(())
 /// ```
 #[derive(Debug)]
 pub struct Reservation {
     pool: Arc<Pool>,
     state: State,
+    /// The server of the last attempt.
+    server: Option<ServerId>,
     /// The latest time that is known, for the end of a request that is dropped.
     last: Timestamp,
 }
@@ -73,7 +96,7 @@ impl Reservation {
     /// Creates a request without an attempt.
     pub fn new(pool: impl Into<Arc<Pool>>, request: RequestMeta) -> Self {
         let request = RequestMeta { can_wait: false, ..request };
-        Self { pool: pool.into(), state: State::New(request), last: Timestamp::ZERO }
+        Self { pool: pool.into(), state: State::New(request), server: None, last: Timestamp::ZERO }
     }
 
     /// Replaces the request, for a host that does not know it when it creates its state. After the
@@ -101,22 +124,31 @@ impl Reservation {
         if in_flight.is_none() {
             *in_flight = next.take();
         }
+        self.server = in_flight.as_ref().map(Attempt::server).or(self.server);
         let server = in_flight.as_ref().and_then(|attempt| self.pool.service().server(attempt.server()));
         server.ok_or_else(|| finish.unwrap_or(unavailable))
     }
 
-    /// Reports how the attempt in flight ended. Returns whether another server is to be tried.
-    /// Without an attempt in flight, nothing changes.
+    /// Reports how the attempt in flight ended. Returns whether to call [`select`](Self::select)
+    /// for another server, or for the reply. `false`: the client gets the response that was
+    /// reported. Without an attempt in flight, nothing changes.
     ///
-    /// An interim response (a status below 200, except 101) is not the end of an attempt, and
-    /// changes nothing. A [`Failure::Timeout`] of a server that was found to be hung counts as
-    /// [`Failure::Unresponsive`].
+    /// An interim response (a status below 200, except 101) is passed on and is not the end of an
+    /// attempt. A response that cannot be passed on counts as the failure of
+    /// [`RequestMeta::check_response`]. A [`Failure::Timeout`] of a server that was found to be
+    /// hung counts as [`Failure::Unresponsive`].
     pub fn report(&mut self, result: impl Into<AttemptResult>, now: Timestamp) -> bool {
         self.last = now;
         let mut result = result.into();
-        let State::Started { exchange, next, in_flight, finish } = &mut self.state else { return false };
-        let is_interim = matches!(result.outcome, Outcome::Status(status) if is_interim(status));
-        if !is_interim && let Some(mut attempt) = in_flight.take() {
+        let State::Started { exchange, next, in_flight, finish } = &mut self.state else { return true };
+        if let Outcome::Status(status) = result.outcome {
+            if in_flight.is_some() && is_interim(status) {
+                return false;
+            }
+            let failure = exchange.request().check_response(status, true).err();
+            result.outcome = failure.map_or(result.outcome, Outcome::Failed);
+        }
+        if let Some(mut attempt) = in_flight.take() {
             let step = self.pool.update(|state| {
                 if result.outcome == Outcome::Failed(Failure::Timeout)
                     && let Wait::GiveUp(failure) = exchange.wait(state, &mut attempt, true, now)
@@ -127,14 +159,26 @@ impl Reservation {
             });
             (*next, *finish) = split(step);
         }
-        next.is_some()
+        *finish != Some(Finish::Response)
     }
 
     /// Returns how long to wait for the response to the attempt that [`select`](Self::select)
-    /// returned, for a host that has one timer for it: see [`Exchange::response_timeout`].
-    pub fn response_timeout(&self, now: Timestamp) -> Duration {
-        let State::Started { exchange, in_flight: Some(attempt), .. } = &self.state else { return Duration::ZERO };
-        self.pool.update(|state| exchange.response_timeout(state, attempt, now))
+    /// returned, for a host with one timer for it, which cannot go on with the attempt afterwards.
+    /// `body_sent` is whether the server has the whole request, as when it has no body.
+    ///
+    /// It is [`liveness_check_after`](crate::RetrySettings::liveness_check_after), or longer for a
+    /// server whose responses usually take longer. If the request cannot be sent to another server,
+    /// it is the rest of [`timeout`](crate::RetrySettings::timeout), because a slow response is
+    /// better than none: in particular while the client uploads, for an upgrade, whose tunnel has
+    /// the same timer, after a timeout, and when the budget for retries is used up.
+    ///
+    /// This is a compromise. Until the server has shown that it takes long, slow requests are cut
+    /// once, and run on another server, too. If more requests hang at a time than the budget has
+    /// retries, the others wait for the whole timeout. [`check`](Self::check) has neither drawback.
+    pub fn response_timeout(&mut self, body_sent: bool, now: Timestamp) -> Duration {
+        self.last = now;
+        let State::Started { exchange, in_flight: Some(attempt), .. } = &mut self.state else { return Duration::ZERO };
+        self.pool.update(|state| exchange.response_timeout(state, attempt, body_sent, now))
     }
 
     /// Returns why the attempt in flight should be aborted, if it should be: its server was found
@@ -156,6 +200,11 @@ impl Reservation {
             State::Started { finish: Some(Finish::LocalReply(reply)), .. } => Some(*reply),
             _ => None,
         }
+    }
+
+    /// Returns the server of the last attempt. `None`: there was none.
+    pub const fn server(&self) -> Option<ServerId> {
+        self.server
     }
 
     /// Returns the pool.

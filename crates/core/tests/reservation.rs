@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Method, StatusCode};
+use http::{Method, Request, StatusCode, Version};
 use tunnel_balancer_core::{
-    Body, EjectionState, Failure, Finish, LocalReply, Outcome, Pool, Reason, RequestMeta, Reservation, ServerId,
-    Service, Timestamp,
+    Body, EjectionState, Failure, Finish, LocalReply, Outcome, Policy, Pool, Reason, RequestMeta, Reservation,
+    ServerId, Service, Timestamp,
 };
 
 const CONNECT: Outcome = Outcome::Failed(Failure::Connect);
@@ -17,6 +17,10 @@ const fn at(millis: u64) -> Timestamp {
 
 fn pool() -> Arc<Pool> {
     Arc::new(Pool::of(["a.example", "b.example"]).unwrap())
+}
+
+fn status(code: u16) -> Outcome {
+    Outcome::Status(StatusCode::from_u16(code).unwrap())
 }
 
 fn selected(request: &mut Reservation, now: Timestamp) -> Result<String, Finish> {
@@ -42,19 +46,30 @@ fn an_interim_response_is_not_the_end_of_an_attempt() {
     for (code, is_interim) in [(100, true), (103, true), (101, false), (200, false)] {
         let mut request = Reservation::new(pool(), RequestMeta { upgrade: true, ..RequestMeta::new(Method::GET) });
         assert_eq!(selected(&mut request, at(0)).as_deref(), Ok("a"));
-        assert!(!request.report(Outcome::Status(StatusCode::from_u16(code).unwrap()), at(0)));
+        assert!(!request.report(status(code), at(0)));
         assert_eq!(request.report(CONNECT, at(0)), is_interim, "{code}");
+    }
+}
+
+#[test]
+fn a_response_that_cannot_be_passed_on_is_replaced_by_a_reply() {
+    for code in [101, 600] {
+        let mut request = Reservation::new(pool(), RequestMeta::new(Method::GET));
+        assert_eq!(selected(&mut request, at(0)).as_deref(), Ok("a"));
+        assert!(request.report(status(code), at(0)));
+        assert_eq!(request.select(at(0)), Err(Finish::LocalReply(LocalReply::InvalidResponse)), "{code}");
     }
 }
 
 #[test]
 fn a_request_without_a_server_has_a_reply() {
     let mut request = Reservation::new(pool(), RequestMeta::new(Method::POST));
-    assert_eq!(request.reply(), None);
+    assert_eq!((request.reply(), request.server()), (None, None));
     for name in ["a", "b"] {
         assert_eq!(selected(&mut request, at(0)).as_deref(), Ok(name));
+        assert_eq!(request.server().map(ServerId::index), Some(usize::from(name == "b")));
         for report in ["the first", "a second, before the next selection"] {
-            assert_eq!(request.report(CONNECT, at(0)), name == "a", "{report}");
+            assert!(request.report(CONNECT, at(0)), "{report}");
         }
     }
     assert!(matches!(request.reply(), Some(LocalReply::Unavailable { .. })));
@@ -81,7 +96,7 @@ fn a_host_that_cannot_wait_holds_no_request() {
     for _ in 0..3 {
         let mut request = Reservation::new(Arc::clone(&pool), RequestMeta::new(Method::GET));
         assert_eq!(selected(&mut request, at(0)).as_deref(), Ok("a"));
-        assert!(!request.report(CONNECT, at(0)));
+        assert!(request.report(CONNECT, at(0)));
         assert!(matches!(request.reply(), Some(LocalReply::Unavailable { .. })), "{request:?}");
     }
 }
@@ -94,15 +109,17 @@ fn a_slow_response_is_cut_at_most_once_and_only_if_another_server_may_be_faster(
     let pool = Arc::new(Pool::new(service, 1));
     let first = |meta| {
         let mut request = Reservation::new(Arc::clone(&pool), meta);
-        assert_eq!(request.response_timeout(at(0)), Duration::ZERO, "nothing was selected");
+        assert_eq!(request.response_timeout(true, at(0)), Duration::ZERO, "nothing was selected");
         assert!(request.select(at(0)).is_ok());
-        (request.response_timeout(at(0)), request)
+        (request.response_timeout(true, at(0)), request)
     };
     let (timeout, mut read) = first(RequestMeta::new(Method::GET));
-    assert_eq!((timeout, first(RequestMeta::new(Method::POST)).0), (check_after, rest));
+    let upgrade = RequestMeta { upgrade: true, ..RequestMeta::new(Method::GET) };
+    assert_eq!((timeout, first(RequestMeta::new(Method::POST)).0, first(upgrade).0), (check_after, rest, rest));
+    assert_eq!(read.response_timeout(false, at(0)), rest, "the client uploads");
     assert!(read.report(Outcome::Failed(Failure::Timeout), at(3_000)));
     assert_eq!(selected(&mut read, at(3_000)).as_deref(), Ok("b"));
-    assert_eq!(read.response_timeout(at(3_000)), rest - Duration::from_secs(3));
+    assert_eq!(read.response_timeout(true, at(3_000)), rest - Duration::from_secs(3));
 
     for _ in 0..20 {
         let mut slow = Reservation::new(Arc::clone(&pool), RequestMeta::new(Method::GET));
@@ -113,7 +130,59 @@ fn a_slow_response_is_cut_at_most_once_and_only_if_another_server_may_be_faster(
     assert!((Duration::from_secs(6)..rest).contains(&timeout), "as usual for the server: {timeout:?}");
     let mut single = Reservation::new(Pool::of(["a.example"]).unwrap(), RequestMeta::new(Method::GET));
     assert!(single.select(at(0)).is_ok());
-    assert_eq!(single.response_timeout(at(0)), rest);
+    assert_eq!(single.response_timeout(true, at(0)), rest);
+}
+
+#[test]
+fn a_slow_response_is_cut_only_if_its_retry_is_reserved() {
+    let pool = pool();
+    let rest = pool.service().retry.timeout;
+    let start = |_| {
+        let mut request = Reservation::new(Arc::clone(&pool), RequestMeta::new(Method::GET));
+        assert!(request.select(at(0)).is_ok());
+        let timeout = request.response_timeout(true, at(0));
+        assert_eq!(timeout, request.response_timeout(true, at(0)), "one retry for both calls");
+        (timeout, request)
+    };
+    let are_cut = |requests: &[(Duration, Reservation)]| requests.iter().filter(|(timeout, _)| *timeout < rest).count();
+    // The budget always allows ten retries in ten seconds.
+    let mut requests: Vec<_> = (0..40).map(start).collect();
+    assert_eq!(are_cut(&requests), 10);
+    for (_, request) in &mut requests[..3] {
+        assert!(!request.report(status(200), at(1_000)));
+    }
+    requests.drain(3..5);
+    let others: Vec<_> = (0..10).map(start).collect();
+    assert_eq!(are_cut(&others), 5, "in place of those that ended");
+    for (_, request) in &mut requests[3..8] {
+        assert!(request.report(Outcome::Failed(Failure::Timeout), at(3_000)));
+        assert_eq!(selected(request, at(3_000)).as_deref(), Ok("b"));
+    }
+}
+
+#[test]
+fn no_response_is_cut_while_the_servers_may_be_overloaded() {
+    let service = Service::of("app.example", ["a.example", "b.example"]).unwrap();
+    let pool = Arc::new(Pool::new(service.configure(|service| service.policy = Policy::RoundRobin).unwrap(), 1));
+    let start = |now| {
+        let mut request = Reservation::new(Arc::clone(&pool), RequestMeta::new(Method::GET));
+        assert!(request.select(now).is_ok());
+        (request.response_timeout(true, now), request)
+    };
+    let settings = &pool.service().retry;
+    let (cut, mut on_a) = start(at(0));
+    let (_, mut on_b) = start(at(0));
+    assert_eq!(Some(cut), settings.liveness_check_after);
+    let mut leases = Vec::new();
+    for millis in (0..4_000).step_by(250) {
+        pool.update(|state| leases.extend(std::iter::from_fn(|| state.next_probe(at(millis)))));
+        assert_eq!((on_a.check(true, at(millis)), on_b.check(true, at(millis))), (None, None));
+    }
+    for request in [&mut on_a, &mut on_b] {
+        assert!(!request.report(status(200), at(4_000)));
+    }
+    assert_eq!(start(at(4_100)).0, settings.timeout, "all were silent a moment ago");
+    assert!(start(at(14_100)).0 < settings.timeout);
 }
 
 #[test]
@@ -125,8 +194,8 @@ fn a_response_timeout_does_not_depend_on_steps_of_the_clock() {
         pool.update(|state| state.status(at(10_000_000)));
         let mut request = Reservation::new(pool, RequestMeta::new(Method::GET));
         assert!(request.select(reading).is_ok());
-        assert_eq!(request.response_timeout(reading), rest, "{reading:?}");
-        assert_eq!(request.response_timeout(reading + rest / 2), rest / 2, "{reading:?}");
+        assert_eq!(request.response_timeout(true, reading), rest, "{reading:?}");
+        assert_eq!(request.response_timeout(true, reading + rest / 2), rest / 2, "{reading:?}");
     }
 }
 
@@ -141,24 +210,26 @@ fn the_request_can_be_set_until_the_first_selection() {
 
 #[test]
 fn the_headers_of_a_request_show_whether_it_can_be_sent_again() {
-    let body = |method: Method, fields: &[(&'static str, &str)]| {
-        let headers = fields.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
-        RequestMeta::with_headers(method, &headers, 100).body
+    let meta = |method: Method, version: Version, fields: &[(&'static str, &str)], limit| {
+        let request = Request::builder().method(method).version(version);
+        let request = fields.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        RequestMeta::from_head(&request.body(()).unwrap().into_parts().0, limit)
     };
+    let body = |method, fields: &[_]| meta(method, Version::HTTP_11, fields, 100).body;
     assert_eq!(body(Method::GET, &[]), Body::Replayable);
     assert_eq!(body(Method::POST, &[("content-length", "100")]), Body::Replayable);
+    assert_eq!(body(Method::DELETE, &[]), Body::Replayable, "no body");
+    assert_eq!(meta(Method::DELETE, Version::HTTP_2, &[], 100).body, Body::Once, "the length is unknown");
+    assert_eq!(meta(Method::GET, Version::HTTP_2, &[], 100).body, Body::Replayable);
     for (method, fields) in [
-        (Method::POST, &[][..]),
-        (Method::POST, &[("content-length", "101")]),
+        (Method::POST, &[("content-length", "101")][..]),
         (Method::POST, &[("content-length", "1, 1")]),
         (Method::POST, &[("content-length", "1"), ("content-length", "101")]),
         (Method::GET, &[("transfer-encoding", "chunked")]),
     ] {
         assert_eq!(body(method, fields), Body::Once, "{fields:?}");
     }
-    let fields = [("idempotency-key", "7"), ("upgrade", "websocket")];
-    let headers = fields.map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
-    let meta = RequestMeta::with_headers(Method::GET, &headers.into_iter().collect(), 0);
+    let meta = meta(Method::GET, Version::HTTP_11, &[("idempotency-key", "7"), ("upgrade", "websocket")], 0);
     assert!(meta.idempotency_key && meta.upgrade);
 }
 

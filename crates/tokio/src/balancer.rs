@@ -104,7 +104,7 @@ impl Balancer {
     }
 
     /// Probes the servers without traffic, too, until the result is dropped. Otherwise probes run
-    /// beside requests.
+    /// beside requests. Whatever else uses the pool needs the same [`clock`](Self::clock).
     ///
     /// # Panics
     /// Outside of a runtime of tokio.

@@ -1,5 +1,6 @@
 //! A proxy on Pingora, whose callbacks drive a [`Reservation`].
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,12 +11,11 @@ use pingora_core::upstreams::peer::HttpPeer;
 use pingora_core::{Error, ErrorSource, ErrorType, Result};
 use pingora_http::ResponseHeader;
 use pingora_proxy::{ProxyHttp, Session};
-use tunnel_balancer_core::http::StatusCode;
+use tokio::net::lookup_host;
 use tunnel_balancer_core::{Clock as _, Failure, Outcome, RequestMeta, Reservation, Server};
 use tunnel_balancer_tokio::Balancer;
 
 /// The proxy, and a service that probes its servers.
-#[derive(Clone)]
 pub struct Proxy(pub Balancer);
 
 #[async_trait]
@@ -27,22 +27,24 @@ impl ProxyHttp for Proxy {
     }
 
     async fn upstream_peer(&self, session: &mut Session, request: &mut Self::CTX) -> Result<Box<HttpPeer>> {
-        let (head, now) = (session.req_header(), self.0.clock().now());
         // Pingora can send bodies of up to 64 KiB again.
-        request.set_request(RequestMeta::with_headers(head.method.clone(), &head.headers, 64 * 1024));
-        let Ok(Server { url, .. }) = request.select(now) else {
-            let status = request.reply().map_or(StatusCode::BAD_GATEWAY, |reply| reply.status());
-            return Err(Error::new(ErrorType::HTTPStatus(status.as_u16())));
+        request.set_request(RequestMeta::from_head(session.req_header(), 64 * 1024));
+        let Ok(Server { url, .. }) = request.select(self.0.clock().now()) else {
+            return Error::err(ErrorType::HTTPStatus(request.reply().map_or(502, |reply| reply.status().as_u16())));
         };
-        let mut peer = HttpPeer::new(url.socket_address(), url.scheme() == "https", url.host().to_owned());
-        peer.options.read_timeout = Some(request.response_timeout(now));
+        let address = lookup_host(url.socket_address()).await.ok().and_then(|mut addresses| addresses.next());
+        // A connect to port 0 fails, as one to a name without an address should.
+        let address = address.unwrap_or(SocketAddr::from(([0; 4], 0)));
+        let mut peer = HttpPeer::new(address, url.scheme() == "https", url.host().to_owned());
         peer.options.total_connection_timeout = Some(Duration::from_millis(2500));
+        peer.options.read_timeout = Some(request.response_timeout(session.is_body_empty(), self.0.clock().now()));
         Ok(Box::new(peer))
     }
 
     fn fail_to_connect(&self, _: &mut Session, _: &HttpPeer, request: &mut Self::CTX, mut e: Box<Error>) -> Box<Error> {
-        request.report(Outcome::Failed(Failure::Connect), self.0.clock().now());
-        e.set_retry(true);
+        // An internal error: no descriptor or port is left.
+        let failure = if *e.etype() == ErrorType::InternalError { Failure::Local } else { Failure::Connect };
+        e.set_retry(request.report(Outcome::Failed(failure), self.0.clock().now()));
         e
     }
 
@@ -52,8 +54,8 @@ impl ProxyHttp for Proxy {
         response: &mut ResponseHeader,
         request: &mut Self::CTX,
     ) -> Result<()> {
-        let is_retried = request.report(Outcome::Status(response.status), self.0.clock().now());
-        if is_retried { Err(Error::new_up(ErrorType::HTTPStatus(response.status.as_u16()))) } else { Ok(()) }
+        let is_dropped = request.report(Outcome::Status(response.status), self.0.clock().now());
+        if is_dropped { Err(Error::new_up(ErrorType::HTTPStatus(response.status.as_u16()))) } else { Ok(()) }
     }
 
     fn error_while_proxy(
@@ -66,12 +68,13 @@ impl ProxyHttp for Proxy {
     ) -> Box<Error> {
         let failure = match (e.esource(), e.etype()) {
             (ErrorSource::Downstream, _) => Failure::ClientAborted,
+            (_, ErrorType::ReadTimedout) if !session.is_body_done() => Failure::ClientAborted,
             (_, ErrorType::ReadTimedout | ErrorType::WriteTimedout) => Failure::Timeout,
             _ => Failure::ConnectionLost,
         };
-        request.report(Outcome::Failed(failure), self.0.clock().now());
-        // Without a response, `upstream_peer` selects another server, or returns the reply.
-        e.set_retry(session.response_written().is_none() && !session.as_ref().retry_buffer_truncated());
+        let is_retried = request.report(Outcome::Failed(failure), self.0.clock().now());
+        // A larger body was not kept.
+        e.set_retry(is_retried && !session.as_ref().retry_buffer_truncated());
         e
     }
 }

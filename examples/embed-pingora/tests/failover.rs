@@ -1,6 +1,7 @@
 //! The example while its servers are killed, and while one of them hangs.
 
 use std::error::Error;
+use std::io;
 use std::net::TcpListener;
 use std::process::{Child, Command};
 use std::time::Duration;
@@ -8,6 +9,7 @@ use std::time::Duration;
 use test_server::Server;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 
 /// The example as a process, which is killed when this is dropped.
 struct Proxy {
@@ -27,16 +29,27 @@ impl Proxy {
     }
 
     /// Sends a request and returns status and body.
-    async fn send(&self, method: &str, body: &str) -> Result<(String, String), Box<dyn Error>> {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).await?;
-        let head =
-            format!("{method} /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", body.len());
-        stream.write_all((head + body).as_bytes()).await?;
-        let mut response = String::new();
-        stream.read_to_string(&mut response).await?;
+    async fn send(&self, method: &str, body: &str) -> io::Result<(String, String)> {
+        let response = exchange(self.port, method, &[body]).await?;
         let status = response.split(' ').nth(1).unwrap_or_default().to_owned();
         Ok((status, response.rsplit("\r\n\r\n").next().unwrap_or_default().to_owned()))
     }
+}
+
+/// Sends a request whose body has these parts, with a pause of 3.5 s between them, and returns the
+/// response.
+async fn exchange(port: u16, method: &str, body: &[&str]) -> io::Result<String> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
+    let length: usize = body.iter().map(|part| part.len()).sum();
+    let head = format!("{method} /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n");
+    stream.write_all(head.as_bytes()).await?;
+    for (index, part) in body.iter().enumerate() {
+        tokio::time::sleep(Duration::from_millis(if index == 0 { 0 } else { 3_500 })).await;
+        stream.write_all(part.as_bytes()).await?;
+    }
+    let mut response = String::new();
+    stream.read_to_string(&mut response).await?;
+    Ok(response)
 }
 
 impl Drop for Proxy {
@@ -97,6 +110,59 @@ async fn requests_leave_a_server_that_accepts_no_connection() -> Result<(), Box<
 }
 
 #[tokio::test]
+async fn a_server_whose_name_has_no_address_is_unavailable() -> Result<(), Box<dyn Error>> {
+    let proxy = Proxy::start(&["http://a.invalid:80".to_owned()]).await;
+    assert_eq!(proxy.send("GET", "").await?.0, "503");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_client_that_pauses_its_upload_is_no_failure_of_a_server() -> Result<(), Box<dyn Error>> {
+    let (a, b) = (Server::start("a").await, Server::start("b").await);
+    let proxy = Proxy::start(&[a.url(), b.url()]).await;
+    let mut uploads = JoinSet::new();
+    for _ in 0..4 {
+        uploads.spawn(exchange(proxy.port, "PUT", &["half", "half"]));
+    }
+    for response in uploads.join_all().await {
+        assert!(response?.ends_with("a: PUT /x \"halfhalf\""));
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_server_that_breaks_after_an_interim_response_is_left() -> Result<(), Box<dyn Error>> {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    let url = format!("http://{}", listener.local_addr()?);
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let _ = stream.read(&mut [0; 4096]).await;
+            let _ = stream.write_all(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n").await;
+            // Until the client has it.
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    });
+    let b = Server::start("b").await;
+    let proxy = Proxy::start(&[url, b.url()]).await;
+    let response = exchange(proxy.port, "GET", &[""]).await?;
+    assert!(response.starts_with("HTTP/1.1 103 Early Hints") && response.ends_with("b: GET /x \"\""), "{response}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn many_slow_responses_are_waited_for() -> Result<(), Box<dyn Error>> {
+    let proxy = Proxy::start(&[start_slow().await?, start_slow().await?]).await;
+    let mut requests = JoinSet::new();
+    for _ in 0..40 {
+        requests.spawn(exchange(proxy.port, "GET", &[""]));
+    }
+    for response in requests.join_all().await {
+        assert!(response?.ends_with("slow"));
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn reads_leave_a_server_that_hangs() -> Result<(), Box<dyn Error>> {
     // Connections are accepted by the system, and nothing responds.
     let hung = TcpListener::bind("127.0.0.1:0")?;
@@ -118,7 +184,7 @@ async fn slow_responses_are_waited_for() -> Result<(), Box<dyn Error>> {
 }
 
 /// Starts a server that responds after four seconds, and returns its URL.
-async fn start_slow() -> std::io::Result<String> {
+async fn start_slow() -> io::Result<String> {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     let url = format!("http://{}", listener.local_addr()?);
     tokio::spawn(async move {
@@ -128,7 +194,7 @@ async fn start_slow() -> std::io::Result<String> {
                     tokio::time::sleep(Duration::from_secs(4)).await;
                     stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nslow").await?;
                 }
-                std::io::Result::Ok(())
+                io::Result::Ok(())
             });
         }
     });

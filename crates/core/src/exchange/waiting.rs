@@ -66,20 +66,32 @@ impl Exchange {
         if liveness == Liveness::ProbeDue { Wait::Probe(time) } else { Wait::Sleep(time) }
     }
 
-    /// Returns how long to wait for the response to an attempt that started at `now`, for a host
-    /// that has one timer for it and cannot go on with the attempt afterwards.
+    /// Returns how long to wait for the response to an attempt, for a host with one timer for it:
+    /// see [`Reservation::response_timeout`](crate::Reservation::response_timeout).
     ///
-    /// If the request can be sent to another server, that is
-    /// [`liveness_check_after`](RetrySettings::liveness_check_after), or longer for a server whose
-    /// responses usually take longer. Otherwise, and after a timeout, it is the rest of
-    /// [`timeout`](RetrySettings::timeout): a slow response is better than none.
-    pub fn response_timeout(&self, state: &PoolState, attempt: &Attempt, now: Timestamp) -> Duration {
-        let (now, settings) = (state.time_at(now), &state.service().retry);
+    /// The retry after a short timeout is reserved, so that none is cut which would have responded
+    /// and is not sent again.
+    pub(crate) fn response_timeout(
+        &self,
+        state: &mut PoolState,
+        attempt: &mut Attempt,
+        body_sent: bool,
+        now: Timestamp,
+    ) -> Duration {
+        let now = state.advance(now);
         let left = self.deadline.since(now);
         let timed_out = self.last.is_some_and(|(last, _)| last.outcome == Outcome::Failed(Failure::Timeout));
-        let limit =
-            settings.liveness_check_after.filter(|_| !timed_out && self.can_leave(attempt.server(), state, now));
-        limit.map_or(left, |limit| limit.max(state.usual_response_time(attempt.server())).min(left))
+        let may_abort = body_sent
+            && !timed_out
+            && !self.request.upgrade
+            && self.can_leave(attempt.server(), state, now)
+            && !state.is_overloaded(now);
+        let Some(limit) = state.service().retry.liveness_check_after.filter(|_| may_abort) else { return left };
+        if attempt.retry_reserved.is_none() && state.withdraw_retry(now) {
+            attempt.retry_reserved = Some(now);
+        }
+        let usual = state.usual_response_time(attempt.server());
+        attempt.retry_reserved.map_or(left, |_| limit.max(usual).min(left))
     }
 
     /// Returns a second attempt to run beside `attempt`, if that one waits on a server that is

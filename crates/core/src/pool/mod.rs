@@ -172,11 +172,6 @@ impl PoolState {
         self.time.advance(reading)
     }
 
-    /// Returns what [`advance`](Self::advance) would return.
-    pub(crate) fn time_at(&self, reading: Timestamp) -> Timestamp {
-        self.time.at(reading)
-    }
-
     /// Sets the seed of all random numbers from now on.
     pub(crate) const fn reseed(&mut self, seed: u64) {
         self.rng = Rng::new(seed);

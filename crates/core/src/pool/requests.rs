@@ -84,6 +84,11 @@ impl PoolState {
         self.budget.withdraw_retry(now, &self.service.retry.budget)
     }
 
+    /// Returns a retry that was withdrawn at `at` and not used to the budget.
+    pub(crate) fn return_retry(&mut self, at: Timestamp) {
+        self.budget.return_retry(at);
+    }
+
     /// Returns whether the budget allows one more retry.
     pub(crate) fn is_retry_left(&self, now: Timestamp) -> bool {
         self.budget.is_retry_left(now, &self.service.retry.budget)

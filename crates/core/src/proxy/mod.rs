@@ -13,8 +13,7 @@ mod routes;
 mod unread_headers;
 
 pub use local_response::{LocalResponse, ReplyContext, RequestId};
-pub use probe::ProbeRequest;
-pub(crate) use probe::parse_retry_after;
+pub use probe::{ProbeRequest, parse_retry_after};
 pub use replay::{BufferPermit, ReplayBuffer};
 pub use request::ProxiedRequest;
 pub use routes::{RouteMatch, Services};

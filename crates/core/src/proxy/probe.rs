@@ -59,8 +59,8 @@ impl<B: Default> TryFrom<ProbeRequest> for http::Request<B> {
 }
 
 /// Reads a `Retry-After` header, in seconds or as a date. `unix_time` is the present time since
-/// 1970.
-pub(crate) fn parse_retry_after(value: &str, unix_time: Duration) -> Option<Duration> {
+/// 1970. `None` if it is invalid.
+pub fn parse_retry_after(value: &str, unix_time: Duration) -> Option<Duration> {
     let value = value.trim();
     if let Ok(seconds) = value.parse() {
         return Some(Duration::from_secs(seconds));

@@ -59,6 +59,15 @@ impl Budget {
         allowed
     }
 
+    /// Returns a retry that was withdrawn at `at` and not used. It counts again for the rest of the
+    /// window.
+    pub(crate) fn return_retry(&mut self, at: Timestamp) {
+        let number = at.as_millis() / 1000;
+        if let Some(second) = self.seconds.iter_mut().find(|second| second.number == number) {
+            second.retries = second.retries.saturating_sub(1);
+        }
+    }
+
     /// Withdraws one hedge. Returns `false` if retries and hedges use up the budget.
     pub(crate) fn withdraw_hedge(&mut self, now: Timestamp, settings: &BudgetSettings) -> bool {
         let recent = self.recent(now);
@@ -137,6 +146,17 @@ mod tests {
         assert_eq!(granted(&mut budget, 20, Timestamp::from_millis(500), &settings), 10);
         assert_eq!(granted(&mut budget, 20, Timestamp::from_millis(9_999), &settings), 0);
         assert_eq!(granted(&mut budget, 20, Timestamp::from_millis(10_000), &settings), 10);
+    }
+
+    #[test]
+    fn a_retry_that_is_returned_can_be_withdrawn_again() {
+        let (mut budget, settings) = (Budget::default(), BudgetSettings::default());
+        let (now, later) = (Timestamp::from_millis(500), Timestamp::from_millis(3_500));
+        assert_eq!(granted(&mut budget, 20, now, &settings), 10);
+        budget.return_retry(now);
+        assert_eq!(granted(&mut budget, 20, later, &settings), 1);
+        budget.return_retry(Timestamp::from_millis(1_500));
+        assert_eq!(granted(&mut budget, 20, later, &settings), 0, "none was withdrawn at that time");
     }
 
     #[test]

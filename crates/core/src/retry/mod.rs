@@ -9,7 +9,8 @@ mod budget;
 mod hold;
 
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE};
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use http::request::Parts;
+use http::{HeaderValue, Method, StatusCode, Version};
 
 use crate::classify::{Delivery, Failure, HealthImpact, Outcome, Ruling};
 use crate::server_set::ServerId;
@@ -68,11 +69,18 @@ impl RequestMeta {
         }
     }
 
-    /// Returns the request with these headers, for a host that can send a body of up to `limit`
-    /// bytes again.
-    pub fn with_headers(method: Method, headers: &HeaderMap, limit: u64) -> Self {
+    /// Creates the request with this head, for a host that can send a body of up to `limit` bytes
+    /// again.
+    ///
+    /// A body of unknown length can be sent once. In HTTP/1, a request with neither
+    /// `Content-Length` nor `Transfer-Encoding` has no body (RFC 9112, section 6.3). In later
+    /// versions its body is unknown, and only a request with a safe method is taken for one
+    /// without. `hash_key` and `affinity_server` are not set.
+    pub fn from_head(head: &Parts, limit: u64) -> Self {
+        let (method, headers) = (head.method.clone(), &head.headers);
         let has_length = headers.contains_key(CONTENT_LENGTH);
-        let is_streamed = headers.contains_key(TRANSFER_ENCODING) || (!has_length && !method.is_safe());
+        let may_have_body = head.version > Version::HTTP_11 && !method.is_safe();
+        let is_streamed = headers.contains_key(TRANSFER_ENCODING) || (!has_length && may_have_body);
         let length = |value: &HeaderValue| value.to_str().ok()?.parse().ok();
         let fits =
             headers.get_all(CONTENT_LENGTH).iter().all(|value| length(value).is_some_and(|bytes: u64| bytes <= limit));
