@@ -1,7 +1,10 @@
 //! The quick starts of `README.md` and of `docs/quick-start`: each is run to the letter, from its
 //! first command to the last, and prints what it shows. Only ports are replaced.
 //!
+//! The packages of npm are folders with the last builds of the Worker and of the command line:
+//!
 //! ```text
+//! cargo xtask npm --folders
 //! cargo test -p tunnel-balancer-tests --test quick_start
 //! ```
 
