@@ -42,19 +42,21 @@ proptest! {
         let mut now = Timestamp::from_millis(1_000_000);
         // Leases that have neither been reported nor expired, with the time of their expiry.
         let mut live: BTreeMap<usize, Timestamp> = BTreeMap::new();
-        let mut held: Vec<Lease> = Vec::new();
+        let mut held: Vec<(Lease, Timestamp)> = Vec::new();
         for step in moves {
             live.retain(|_, until| now < *until);
             match step {
                 Move::Lease => while let Some(lease) = state.next_probe(now) {
                     prop_assert!(!live.contains_key(&lease.server().index()), "two probes of one server");
-                    live.insert(lease.server().index(), now + timeout);
+                    let until = now + timeout;
+                    live.insert(lease.server().index(), until);
                     prop_assert!(live.len() <= PoolState::MAX_PROBES_IN_FLIGHT, "{} probes at once", live.len());
-                    held.push(lease);
+                    held.push((lease, until));
                 },
                 Move::Report(index, status) if index < held.len() => {
-                    let lease = held.swap_remove(index);
-                    live.remove(&lease.server().index());
+                    let (lease, until) = held.swap_remove(index);
+                    // The result of an expired lease does not end the one after it.
+                    live.retain(|id, live_until| *id != lease.server().index() || *live_until != until);
                     let response = ProbeResponse::new(StatusCode::from_u16(status).unwrap());
                     state.on_probe(lease, &Ok(response), now);
                 }
