@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::classify::Outcome;
+use crate::classify::{Failure, Outcome};
 use crate::server_set::ServerId;
 use crate::time::Timestamp;
 
@@ -51,7 +51,7 @@ pub struct Attempt {
     pub(crate) check_interval: Duration,
     /// When the server was found to be hung, if it has responded to no request since.
     pub(crate) hung_since: Option<Timestamp>,
-    /// When a retry was withdrawn from the budget for the case that it times out.
+    /// When a retry was reserved for the case that it times out.
     pub(crate) retry_reserved: Option<Timestamp>,
 }
 
@@ -78,7 +78,7 @@ impl Attempt {
     }
 }
 
-/// How an attempt ended. An [`Outcome`] alone converts into one.
+/// How an attempt ended. An [`Outcome`] or a [`Failure`] alone converts into one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AttemptResult {
     /// What happened.
@@ -86,6 +86,12 @@ pub struct AttemptResult {
     /// The pause in the response's `Retry-After`, if there is one: see
     /// [`parse_retry_after`](crate::parse_retry_after). Default none.
     pub retry_after: Option<Duration>,
+}
+
+impl From<Failure> for AttemptResult {
+    fn from(failure: Failure) -> Self {
+        Outcome::Failed(failure).into()
+    }
 }
 
 impl From<Outcome> for AttemptResult {

@@ -25,34 +25,34 @@ use crate::time::Timestamp;
 /// 1. To learn where the request goes, call [`select`](Self::select). It returns a server, or the
 ///    reply to the client.
 /// 2. When an attempt ends, for whatever reason, call [`report`](Self::report). If it returns
-///    `true`, call `select` again. If it returns `false`, the client gets the response that was
-///    reported. A second report of the same attempt changes nothing and returns the same.
+///    `true`, call `select` again. If it returns `false`, the response that was reported is passed
+///    on. A second report of the same attempt changes nothing and returns the same.
 /// 3. A slow response is not a hung server. While a response is awaited, call
 ///    [`check`](Self::check) some four times a second. If it returns a failure, abort the attempt
 ///    and report that. A host that cannot abort an attempt except by one timer of its framework
-///    sets that to [`response_timeout`](Self::response_timeout), and reports [`Failure::Timeout`].
+///    sets that to [`response_timeout`](Self::response_timeout).
 /// 4. Start the probes that are due ([`PoolState::next_probe`](crate::PoolState::next_probe)) after
 ///    each of these calls, or in the background, as `keep_probing` of `tunnel-balancer-tokio` does.
 ///    Both need the same clock.
 /// 5. When a server breaks a response that was passed on, call
 ///    [`PoolState::on_response_aborted`](crate::PoolState::on_response_aborted) with
-///    [`server`](Self::server).
+///    [`server`](Self::server). A response that a timer of the host ended is not one of these.
 ///
 /// What happened, and what to report:
 ///
 /// | | |
 /// |---|---|
-/// | a response, also an interim one | [`Outcome::Status`] |
-/// | no connection, within some 2.5 s: a longer connect delays the retry | [`Failure::Connect`] |
+/// | a response, also an interim one | [`Outcome::Status`], and [`AttemptResult::retry_after`] |
+/// | the name has no address, or no connection within 2.5 s: more would delay the retry | [`Failure::Connect`] |
 /// | the connection broke before the response | [`Failure::ConnectionLost`] |
-/// | a connection that was reused broke, and nothing was received | nothing for an idempotent request: `select` returns the same server |
+/// | the same, if the connection was reused and the method is idempotent: the server may have closed it as idle | [`Failure::Declined`] |
 /// | the response is malformed | [`Failure::InvalidResponse`] |
-/// | the client broke its connection, or paused within its body | [`Failure::ClientAborted`] |
+/// | the client broke its connection, or paused within its body until the timer fired | [`Failure::ClientAborted`] |
 /// | no descriptor, memory or port is left, or the request could not be built | [`Failure::Local`] |
-/// | the timer of the framework fired, and the server has the whole request | [`Failure::Timeout`] |
+/// | the timer fired, and the server has the whole request | [`Failure::Timeout`] |
 ///
 /// The request to the server has the path of [`ServerUrl::base_path`](crate::ServerUrl::base_path)
-/// before its own, and the headers of [`Server::headers`].
+/// before its own, the `Host` of [`Server::host_header`], and the headers of [`Server::headers`].
 ///
 /// ```
 /// use std::sync::Arc;
@@ -62,8 +62,8 @@ use crate::time::Timestamp;
 /// let now = Timestamp::ZERO;
 /// let mut request = Reservation::new(pool, RequestMeta::new(http::Method::GET));
 /// assert_eq!(request.select(now).map(|server| server.name.as_str()), Ok("a"));
-/// assert!(request.report(Outcome::Failed(Failure::Connect), now), "another server is to be tried");
-/// assert!(request.report(Outcome::Failed(Failure::Connect), now), "the same report again");
+/// assert!(request.report(Failure::Connect, now), "another server is to be tried");
+/// assert!(request.report(Failure::Connect, now), "the same report again");
 /// assert_eq!(request.select(now).map(|server| server.name.as_str()), Ok("b"));
 /// assert!(!request.report(Outcome::Status(http::StatusCode::OK), now), "the client gets it");
 /// # Ok::<(), tunnel_balancer_core::ServiceError>(())
@@ -167,14 +167,20 @@ impl Reservation {
     /// `body_sent` is whether the server has the whole request, as when it has no body.
     ///
     /// It is [`liveness_check_after`](crate::RetrySettings::liveness_check_after), or longer for a
-    /// server whose responses usually take longer. If the request cannot be sent to another server,
-    /// it is the rest of [`timeout`](crate::RetrySettings::timeout), because a slow response is
-    /// better than none: in particular while the client uploads, for an upgrade, whose tunnel has
-    /// the same timer, after a timeout, and when the budget for retries is used up.
+    /// server that is slow. If the request cannot be sent to another server, it is the rest of
+    /// [`timeout`](crate::RetrySettings::timeout), because a slow response is better than none: in
+    /// particular while the client uploads, for an upgrade, whose tunnel has the same timer, and
+    /// after a timeout. With a shorter time, a retry is reserved. So at most as many attempts are
+    /// cut at a time as the budget has retries.
     ///
-    /// This is a compromise. Until the server has shown that it takes long, slow requests are cut
-    /// once, and run on another server, too. If more requests hang at a time than the budget has
-    /// retries, the others wait for the whole timeout. [`check`](Self::check) has neither drawback.
+    /// This is a compromise, and [`check`](Self::check) has none of its drawbacks:
+    ///
+    /// * Until a server has shown that it is slow, its requests are cut once, and run on another
+    ///   server, too.
+    /// * If more requests hang at a time than the budget has retries, the others wait for the whole
+    ///   timeout.
+    /// * If the timer also runs between the parts of a response, longer pauses break it. Then set
+    ///   `liveness_check_after` to the longest pause, or to `None`.
     pub fn response_timeout(&mut self, body_sent: bool, now: Timestamp) -> Duration {
         self.last = now;
         let State::Started { exchange, in_flight: Some(attempt), .. } = &mut self.state else { return Duration::ZERO };

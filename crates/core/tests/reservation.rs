@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use http::{Method, Request, StatusCode, Version};
 use tunnel_balancer_core::{
-    Body, EjectionState, Failure, Finish, LocalReply, Outcome, Policy, Pool, Reason, RequestMeta, Reservation,
-    ServerId, Service, Timestamp,
+    Body, EjectionState, Failure, Finish, LocalReply, Outcome, Policy, Pool, ProbeResponse, Reason, RequestMeta,
+    Reservation, ServerId, Service, Timestamp,
 };
 
 const CONNECT: Outcome = Outcome::Failed(Failure::Connect);
@@ -186,6 +186,68 @@ fn no_response_is_cut_while_the_servers_may_be_overloaded() {
 }
 
 #[test]
+fn a_slow_server_gets_the_time_to_show_that_it_is_slow() {
+    let pool = pool();
+    let check_after = pool.service().retry.liveness_check_after.unwrap();
+    let start = |now| {
+        let mut request = Reservation::new(Arc::clone(&pool), RequestMeta::new(Method::GET));
+        assert_eq!(selected(&mut request, now).as_deref(), Ok("a"));
+        (request.response_timeout(true, now), request)
+    };
+    let probe = |now| {
+        pool.update(|state| {
+            while let Some(lease) = state.next_probe(now) {
+                state.on_probe(lease, &Ok(ProbeResponse::new(StatusCode::OK)), now);
+            }
+        });
+    };
+    probe(at(0));
+    let (_, mut cut) = start(at(100));
+    assert!(cut.report(Failure::Timeout, at(3_100)));
+    assert_eq!(start(at(3_100)).0, check_after, "it may hang");
+    probe(at(3_200));
+    let (timeout, mut slow) = start(at(3_300));
+    assert_eq!(timeout, 3 * check_after);
+    assert!(!slow.report(status(200), at(4_300)));
+    assert_eq!(start(at(4_400)).0, check_after, "its response time is known");
+}
+
+#[test]
+fn a_reserved_retry_is_charged_when_it_is_used() {
+    let service = Service::of("app.example", ["a.example", "b.example"]).unwrap();
+    let service = service.configure(|service| service.ejection.consecutive_failures = 100).unwrap();
+    let pool = Arc::new(Pool::new(service, 1));
+    let start = |now| {
+        let mut request = Reservation::new(Arc::clone(&pool), RequestMeta::new(Method::GET));
+        assert!(request.select(now).is_ok());
+        (request.response_timeout(true, now), request)
+    };
+    // With two of the retries, the budget has eight left.
+    for (_, mut request) in (0..2).map(|_| start(at(0))).collect::<Vec<_>>() {
+        assert!(request.report(Failure::Timeout, at(3_000)));
+    }
+    let rest = pool.service().retry.timeout;
+    let requests: Vec<_> = (0..20).map(|_| start(at(3_100))).collect();
+    assert_eq!(requests.iter().filter(|(timeout, _)| *timeout < rest).count(), 8);
+}
+
+#[test]
+fn a_reserved_retry_leaves_the_budget_to_others() {
+    let pool = pool();
+    let start = || {
+        let mut request = Reservation::new(Arc::clone(&pool), RequestMeta::new(Method::GET));
+        assert_eq!(selected(&mut request, at(0)).as_deref(), Ok("a"));
+        request.response_timeout(true, at(0));
+        request
+    };
+    let mut requests: Vec<_> = (0..30).map(|_| start()).collect();
+    for request in requests.iter_mut().rev() {
+        assert!(request.report(Failure::ConnectionLost, at(100)));
+        assert_eq!(selected(request, at(100)).as_deref(), Ok("b"));
+    }
+}
+
+#[test]
 fn a_response_timeout_does_not_depend_on_steps_of_the_clock() {
     let day = Duration::from_secs(24 * 3600);
     for reading in [at(0), at(10_000_000), at(10_000_000) + day + day] {
@@ -249,7 +311,7 @@ fn a_hung_server_is_found_on_the_timers_of_the_host() {
                 probes.push((millis + if lease.server().index() == 0 { 5_000 } else { 0 }, lease));
             }
             for (_, lease) in probes.extract_if(.., |(end, _)| *end <= millis) {
-                let passed = Ok(tunnel_balancer_core::ProbeResponse::new(StatusCode::OK));
+                let passed = Ok(ProbeResponse::new(StatusCode::OK));
                 let result = if lease.server().index() == 0 { Err(Failure::Timeout) } else { passed };
                 state.on_probe(lease, &result, at(millis));
             }

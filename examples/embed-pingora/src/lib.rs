@@ -44,7 +44,7 @@ impl ProxyHttp for Proxy {
     fn fail_to_connect(&self, _: &mut Session, _: &HttpPeer, request: &mut Self::CTX, mut e: Box<Error>) -> Box<Error> {
         // An internal error: no descriptor or port is left.
         let failure = if *e.etype() == ErrorType::InternalError { Failure::Local } else { Failure::Connect };
-        e.set_retry(request.report(Outcome::Failed(failure), self.0.clock().now()));
+        e.set_retry(request.report(failure, self.0.clock().now()));
         e
     }
 
@@ -64,17 +64,18 @@ impl ProxyHttp for Proxy {
         session: &mut Session,
         mut e: Box<Error>,
         request: &mut Self::CTX,
-        _: bool,
+        reused: bool,
     ) -> Box<Error> {
         let failure = match (e.esource(), e.etype()) {
             (ErrorSource::Downstream, _) => Failure::ClientAborted,
             (_, ErrorType::ReadTimedout) if !session.is_body_done() => Failure::ClientAborted,
             (_, ErrorType::ReadTimedout | ErrorType::WriteTimedout) => Failure::Timeout,
+            // The server may have closed it as idle.
+            _ if reused && session.req_header().method.is_idempotent() => Failure::Declined,
             _ => Failure::ConnectionLost,
         };
-        let is_retried = request.report(Outcome::Failed(failure), self.0.clock().now());
-        // A larger body was not kept.
-        e.set_retry(is_retried && !session.as_ref().retry_buffer_truncated());
+        // A body is truncated if it was too large to be kept.
+        e.set_retry(request.report(failure, self.0.clock().now()) && !session.as_ref().retry_buffer_truncated());
         e
     }
 }

@@ -150,6 +150,32 @@ async fn a_server_that_breaks_after_an_interim_response_is_left() -> Result<(), 
 }
 
 #[tokio::test]
+async fn a_server_that_closes_idle_connections_stays_in_use() -> Result<(), Box<dyn Error>> {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    let url = format!("http://{}", listener.local_addr()?);
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                stream.read(&mut [0; 4096]).await?;
+                stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\na").await?;
+                // It closes the connection when the next request arrives.
+                stream.read(&mut [0; 4096]).await
+            });
+        }
+    });
+    let b = Server::start("b").await;
+    let proxy = Proxy::start(&[url, b.url()]).await;
+    let mut served_by_a = 0;
+    for _ in 0..20 {
+        let (status, body) = proxy.send("GET", "").await?;
+        assert_eq!(status, "200");
+        served_by_a += usize::from(body == "a");
+    }
+    assert!(served_by_a >= 8, "{served_by_a} of 20");
+    Ok(())
+}
+
+#[tokio::test]
 async fn many_slow_responses_are_waited_for() -> Result<(), Box<dyn Error>> {
     let proxy = Proxy::start(&[start_slow().await?, start_slow().await?]).await;
     let mut requests = JoinSet::new();

@@ -105,8 +105,8 @@ pub struct Exchange {
     rejection: Option<LocalReply>,
     /// Until when to wait for the result of another request's trial.
     trial_wait_until: Option<Timestamp>,
-    /// The reserved retry of the attempt whose result was reported.
-    retry_reserved: Option<Timestamp>,
+    /// Whether a retry was reserved for the attempt whose result was reported.
+    retry_reserved: bool,
     /// Until when the request is held.
     held_until: Option<Timestamp>,
     held: bool,
@@ -141,7 +141,7 @@ impl Exchange {
             last_resort: false,
             rejection: None,
             trial_wait_until: None,
-            retry_reserved: None,
+            retry_reserved: false,
             held_until: None,
             held: false,
             trace,
@@ -223,8 +223,9 @@ impl Exchange {
             trace.on_finished(attempt.info, result, ruling, now);
         }
         self.server_was_failing = state.has_consecutive_failures(attempt.server());
-        self.retry_reserved = attempt.retry_reserved;
-        let step = match ruling.delivery {
+        self.retry_reserved = attempt.retry_reserved.is_some();
+        attempt.retry_reserved.into_iter().for_each(|at| state.return_retry(at));
+        match ruling.delivery {
             Delivery::Answered => self.stop(StopReason::Answered, state, now),
             _ if self.in_flight > 0 => Step::Await,
             // A held request is sent once per interval.
@@ -232,9 +233,7 @@ impl Exchange {
                 self.hold(state, now).unwrap_or_else(|| self.stop(StopReason::TimedOut, state, now))
             }
             _ => self.next(state, now),
-        };
-        self.retry_reserved.take().into_iter().for_each(|at| state.return_retry(at));
-        step
+        }
     }
 
     /// Ends an attempt that is no longer waited for: the client disconnected, or another attempt
@@ -312,7 +311,9 @@ impl Exchange {
                 return self.sleep(WaitReason::TrialInFlight, Self::POLL_INTERVAL.min(wait), now);
             }
         }
-        if charged && self.retry_reserved.take().is_none() && !state.withdraw_retry(now) {
+        if charged && std::mem::take(&mut self.retry_reserved) {
+            state.charge_retry(now);
+        } else if charged && !state.withdraw_retry(now) {
             return self.stop(StopReason::BudgetUsedUp, state, now);
         }
         Step::Attempt(self.attempt(state, selection, false, now))

@@ -87,11 +87,11 @@ impl Exchange {
             && self.can_leave(attempt.server(), state, now)
             && !state.is_overloaded(now);
         let Some(limit) = state.service().retry.liveness_check_after.filter(|_| may_abort) else { return left };
-        if attempt.retry_reserved.is_none() && state.withdraw_retry(now) {
+        if attempt.retry_reserved.is_none() && state.reserve_retry(now) {
             attempt.retry_reserved = Some(now);
         }
-        let usual = state.usual_response_time(attempt.server());
-        attempt.retry_reserved.map_or(left, |_| limit.max(usual).min(left))
+        let slow = state.slow_response_time(attempt.server());
+        attempt.retry_reserved.map_or(left, |_| limit.max(slow).min(left))
     }
 
     /// Returns a second attempt to run beside `attempt`, if that one waits on a server that is

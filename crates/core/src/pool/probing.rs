@@ -121,9 +121,9 @@ impl PoolState {
         Some(self.servers.get(id.index())?.stall().first_check(limit, last_resort))
     }
 
-    /// Returns the time within which a server usually responds, or zero before its first response.
-    pub(crate) fn usual_response_time(&self, id: ServerId) -> Duration {
-        self.servers.get(id.index()).and_then(|server| server.stall().usual()).unwrap_or_default()
+    /// Returns the time within which a slow server responds. Zero: it is not known to be slow.
+    pub(crate) fn slow_response_time(&self, id: ServerId) -> Duration {
+        self.servers.get(id.index()).map_or(Duration::ZERO, |server| server.stall().slow_response_time())
     }
 
     /// Decides whether a server is alive if an attempt has waited for its response since

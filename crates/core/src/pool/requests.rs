@@ -84,9 +84,19 @@ impl PoolState {
         self.budget.withdraw_retry(now, &self.service.retry.budget)
     }
 
-    /// Returns a retry that was withdrawn at `at` and not used to the budget.
+    /// Reserves one retry of the budget; `false` if retries and reservations use it up.
+    pub(crate) fn reserve_retry(&mut self, now: Timestamp) -> bool {
+        self.budget.reserve_retry(now, &self.service.retry.budget)
+    }
+
+    /// Returns the retry that was reserved at `at` to the budget.
     pub(crate) fn return_retry(&mut self, at: Timestamp) {
         self.budget.return_retry(at);
+    }
+
+    /// Withdraws a retry that was reserved from the budget.
+    pub(crate) fn charge_retry(&mut self, now: Timestamp) {
+        self.budget.charge_retry(now);
     }
 
     /// Returns whether the budget allows one more retry.

@@ -29,6 +29,8 @@ pub(super) struct StallDetector {
     last_alive: Timestamp,
     /// The time of the last response to a request.
     last_response: Timestamp,
+    /// How long the last attempt that timed out since the last response had waited, and until when.
+    timed_out: (Duration, Timestamp),
     /// Whether a request has been unanswered for longer than usual since.
     suspected: bool,
     /// Whether the stall that continues was counted and reported.
@@ -75,9 +77,13 @@ impl StallDetector {
         interval.saturating_mul(1 << doublings)
     }
 
-    /// Returns the usual response time; `None` before the first response.
-    pub(super) fn usual(&self) -> Option<Duration> {
-        self.requests.usual()
+    /// Returns the time within which the server responds if it is slow: usually, or three times as
+    /// long as the last attempt that timed out, if it has responded to a probe since, and to no
+    /// request. Otherwise a server whose attempts are all cut would never show that it is slow.
+    pub(super) fn slow_response_time(&self) -> Duration {
+        let (waited, at) = self.timed_out;
+        let longer = if self.was_alive_after(at) { waited.saturating_mul(3) } else { Duration::ZERO };
+        self.requests.usual().unwrap_or_default().max(longer)
     }
 
     /// Returns whether an attempt that has waited for `waited` is within the usual response time.
@@ -158,6 +164,11 @@ impl StallDetector {
         }
     }
 
+    /// Records that an attempt timed out after it had waited for `waited`.
+    pub(super) const fn on_timeout(&mut self, waited: Duration, now: Timestamp) {
+        self.timed_out = (waited, now);
+    }
+
     /// Records the response to a request. Returns whether it ends a reported stall.
     pub(super) fn on_response(&mut self, took: Duration, now: Timestamp) -> bool {
         if self.is_usual(took) {
@@ -166,6 +177,7 @@ impl StallDetector {
         self.requests.observe(took);
         self.longest.observe(took, now);
         self.last_response = now;
+        self.timed_out = (Duration::ZERO, now);
         self.unanswered = 0;
         self.on_alive(now)
     }

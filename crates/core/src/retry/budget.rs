@@ -14,6 +14,11 @@
 //! all of them. When all servers fail, none is without a recent failure, and every retry is
 //! charged. So is every retry after a timeout, because servers may be overloaded then.
 //!
+//! A host with one timer for an attempt reserves a retry before it cuts the attempt. Reservations
+//! are not charged to the retries either: most are returned, and if they were charged, a request
+//! that fails meanwhile would not be sent again. They stop where retries and reservations together
+//! reach the allowance, so at most twice the allowance is sent.
+//!
 //! Hedges are not charged to the retries: if they were, nothing would be left when a stalled server
 //! finally breaks. But they stop where retries and hedges together reach the allowance, because
 //! overloaded servers cause both.
@@ -33,6 +38,7 @@ struct Second {
     requests: u32,
     retries: u32,
     hedges: u32,
+    reserved: u32,
 }
 
 impl Budget {
@@ -53,18 +59,34 @@ impl Budget {
     /// Withdraws one retry. Returns `false` if the budget is used up.
     pub(crate) fn withdraw_retry(&mut self, now: Timestamp, settings: &BudgetSettings) -> bool {
         let allowed = self.is_retry_left(now, settings);
-        if allowed && let Some(second) = self.second(now) {
-            second.retries = second.retries.saturating_add(1);
+        if allowed {
+            self.charge_retry(now);
         }
         allowed
     }
 
-    /// Returns a retry that was withdrawn at `at` and not used. It counts again for the rest of the
-    /// window.
+    /// Reserves one retry. Returns `false` if retries and reservations use up the budget.
+    pub(crate) fn reserve_retry(&mut self, now: Timestamp, settings: &BudgetSettings) -> bool {
+        let recent = self.recent(now);
+        let allowed = u64::from(recent.retries) + u64::from(recent.reserved) < allowance(recent, settings);
+        if allowed && let Some(second) = self.second(now) {
+            second.reserved = second.reserved.saturating_add(1);
+        }
+        allowed
+    }
+
+    /// Returns the retry that was reserved at `at`. One that never is ends with the window.
     pub(crate) fn return_retry(&mut self, at: Timestamp) {
         let number = at.as_millis() / 1000;
         if let Some(second) = self.seconds.iter_mut().find(|second| second.number == number) {
-            second.retries = second.retries.saturating_sub(1);
+            second.reserved = second.reserved.saturating_sub(1);
+        }
+    }
+
+    /// Withdraws a retry that was reserved.
+    pub(crate) fn charge_retry(&mut self, now: Timestamp) {
+        if let Some(second) = self.second(now) {
+            second.retries = second.retries.saturating_add(1);
         }
     }
 
@@ -87,6 +109,7 @@ impl Budget {
             requests: sum.requests.saturating_add(second.requests),
             retries: sum.retries.saturating_add(second.retries),
             hedges: sum.hedges.saturating_add(second.hedges),
+            reserved: sum.reserved.saturating_add(second.reserved),
         })
     }
 
@@ -149,14 +172,18 @@ mod tests {
     }
 
     #[test]
-    fn a_retry_that_is_returned_can_be_withdrawn_again() {
+    fn reservations_use_up_reservations_but_no_retries() {
         let (mut budget, settings) = (Budget::default(), BudgetSettings::default());
         let (now, later) = (Timestamp::from_millis(500), Timestamp::from_millis(3_500));
-        assert_eq!(granted(&mut budget, 20, now, &settings), 10);
+        let reserve = |budget: &mut Budget, now| (0..20).filter(|_| budget.reserve_retry(now, &settings)).count();
+        assert_eq!(reserve(&mut budget, now), 10);
         budget.return_retry(now);
-        assert_eq!(granted(&mut budget, 20, later, &settings), 1);
+        assert_eq!(reserve(&mut budget, later), 1);
         budget.return_retry(Timestamp::from_millis(1_500));
-        assert_eq!(granted(&mut budget, 20, later, &settings), 0, "none was withdrawn at that time");
+        assert_eq!(reserve(&mut budget, later), 0, "none was reserved at that time");
+        assert_eq!(granted(&mut budget, 20, later, &settings), 10);
+        assert_eq!(reserve(&mut budget, Timestamp::from_millis(12_000)), 0, "retries use up reservations");
+        assert_eq!(reserve(&mut budget, Timestamp::from_millis(14_000)), 10, "the window is over");
     }
 
     #[test]

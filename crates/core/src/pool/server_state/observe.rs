@@ -122,6 +122,9 @@ impl ServerState {
         let was_working = !self.ejection.is_active() && self.health.health() != Health::Unhealthy;
         let took = now.since(info.started);
         let stall_ended = matches!(outcome, Outcome::Status(_)) && self.stall.on_response(took, now);
+        if is_timeout {
+            self.stall.on_timeout(took, now);
+        }
         self.count_attempt(outcome, impact, took, now);
         match impact {
             HealthImpact::Neutral => self.signals.on_canceled(info.started),
