@@ -58,7 +58,7 @@ pub enum Failure {
     InvalidResponse,
     /// The server declined the request, which another one may serve: a replica that is behind or
     /// read-only, or a shard that has moved. Nothing was executed, and no server is at fault. For
-    /// protocols in which a response says so.
+    /// protocols in which a response says so, and for a connection that the server closed as idle.
     Declined,
     /// The host could not build the request. Nothing was sent, and no server is at fault.
     InvalidRequest,

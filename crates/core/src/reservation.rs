@@ -25,8 +25,9 @@ use crate::time::Timestamp;
 /// 1. To learn where the request goes, call [`select`](Self::select). It returns a server, or the
 ///    reply to the client.
 /// 2. When an attempt ends, for whatever reason, call [`report`](Self::report). If it returns
-///    `true`, call `select` again. If it returns `false`, the response that was reported is passed
-///    on. A second report of the same attempt changes nothing and returns the same.
+///    `true`, as after each failure, call `select` again. If it returns `false`, the response that
+///    was reported is passed on. A second report of the same attempt changes nothing and returns
+///    the same: an error after `false` is one of a response that was passed on.
 /// 3. A slow response is not a hung server. While a response is awaited, call
 ///    [`check`](Self::check) some four times a second. If it returns a failure, abort the attempt
 ///    and report that. A host that cannot abort an attempt except by one timer of its framework
@@ -36,20 +37,22 @@ use crate::time::Timestamp;
 ///    Both need the same clock.
 /// 5. When a server breaks a response that was passed on, call
 ///    [`PoolState::on_response_aborted`](crate::PoolState::on_response_aborted) with
-///    [`server`](Self::server). A response that a timer of the host ended is not one of these.
+///    [`server`](Self::server). A response that a timer of the host or the client ended is not one
+///    of these.
 ///
 /// What happened, and what to report:
 ///
 /// | | |
 /// |---|---|
 /// | a response, also an interim one | [`Outcome::Status`], and [`AttemptResult::retry_after`] |
-/// | the name has no address, or no connection within 2.5 s: more would delay the retry | [`Failure::Connect`] |
-/// | the connection broke before the response | [`Failure::ConnectionLost`] |
+/// | the name has no address, or no connection within 2.5 s, TLS included: more would delay the retry | [`Failure::Connect`] |
+/// | the connection broke before the response, or an unknown error after the request was sent | [`Failure::ConnectionLost`] |
 /// | the same, if the connection was reused and the method is idempotent: the server may have closed it as idle | [`Failure::Declined`] |
 /// | the response is malformed | [`Failure::InvalidResponse`] |
 /// | the client broke its connection, or paused within its body until the timer fired | [`Failure::ClientAborted`] |
-/// | no descriptor, memory or port is left, or the request could not be built | [`Failure::Local`] |
-/// | the timer fired, and the server has the whole request | [`Failure::Timeout`] |
+/// | nothing was sent: no descriptor, memory or port is left | [`Failure::Local`] |
+/// | nothing was sent: the request could not be built | [`Failure::InvalidRequest`] |
+/// | the timer fired, and the server has the whole request, or does not read it | [`Failure::Timeout`] |
 ///
 /// The request to the server has the path of [`ServerUrl::base_path`](crate::ServerUrl::base_path)
 /// before its own, the `Host` of [`Server::host_header`], and the headers of [`Server::headers`].
@@ -93,7 +96,8 @@ enum State {
 }
 
 impl Reservation {
-    /// Creates a request without an attempt.
+    /// Creates a request without an attempt. A host that does not know it yet passes
+    /// [`RequestMeta::read`], and calls [`set_request`](Self::set_request).
     pub fn new(pool: impl Into<Arc<Pool>>, request: RequestMeta) -> Self {
         let request = RequestMeta { can_wait: false, ..request };
         Self { pool: pool.into(), state: State::New(request), server: None, last: Timestamp::ZERO }
@@ -110,8 +114,9 @@ impl Reservation {
     /// Returns the server of the attempt in flight, or else starts the next attempt.
     ///
     /// # Errors
-    /// If the request is over: the response to the client.
-    pub fn select(&mut self, now: Timestamp) -> Result<&Server, Finish> {
+    /// If the request is over: the reply to the client. After a response that was passed on, there
+    /// is none to send, and it is [`LocalReply::InvalidResponse`].
+    pub fn select(&mut self, now: Timestamp) -> Result<&Server, LocalReply> {
         self.last = now;
         if let State::New(request) = &self.state {
             let request = request.clone();
@@ -119,14 +124,18 @@ impl Reservation {
             let (next, finish) = split(step);
             self.state = State::Started { exchange: Box::new(exchange), next, in_flight: None, finish };
         }
-        let unavailable = Finish::LocalReply(LocalReply::unavailable(Duration::ZERO));
+        let unavailable = LocalReply::unavailable(Duration::ZERO);
         let State::Started { next, in_flight, finish, .. } = &mut self.state else { return Err(unavailable) };
         if in_flight.is_none() {
             *in_flight = next.take();
         }
         self.server = in_flight.as_ref().map(Attempt::server).or(self.server);
         let server = in_flight.as_ref().and_then(|attempt| self.pool.service().server(attempt.server()));
-        server.ok_or_else(|| finish.unwrap_or(unavailable))
+        server.ok_or(match finish {
+            Some(Finish::LocalReply(reply)) => *reply,
+            Some(Finish::Response) => LocalReply::InvalidResponse,
+            None => unavailable,
+        })
     }
 
     /// Reports how the attempt in flight ended. Returns whether to call [`select`](Self::select)
@@ -164,7 +173,7 @@ impl Reservation {
 
     /// Returns how long to wait for the response to the attempt that [`select`](Self::select)
     /// returned, for a host with one timer for it, which cannot go on with the attempt afterwards.
-    /// `body_sent` is whether the server has the whole request, as when it has no body.
+    /// `body_sent` is whether the client's upload has ended: there is no body, or it was read.
     ///
     /// It is [`liveness_check_after`](crate::RetrySettings::liveness_check_after), or longer for a
     /// server that is slow. If the request cannot be sent to another server, it is the rest of
@@ -196,15 +205,6 @@ impl Reservation {
         match self.pool.update(|state| exchange.wait(state, attempt, body_sent, now)) {
             Wait::GiveUp(failure) => Some(failure),
             Wait::Sleep(_) | Wait::Probe(_) => None,
-        }
-    }
-
-    /// Returns the reply for the client. `None`: it gets the response that was reported last, or
-    /// the request is not finished.
-    pub fn reply(&self) -> Option<LocalReply> {
-        match &self.state {
-            State::Started { finish: Some(Finish::LocalReply(reply)), .. } => Some(*reply),
-            _ => None,
         }
     }
 

@@ -68,8 +68,7 @@ fn a_reservation_with_a_response_selects_no_server() {
     let mut request = Reservation::new(pool(), RequestMeta::new(Method::GET));
     assert!(request.select(NOW).is_ok());
     assert!(!request.report(OK, NOW));
-    assert_eq!(request.select(NOW).err(), Some(Finish::Response));
-    assert_eq!(request.reply(), None);
+    assert_eq!(request.select(NOW).err(), Some(LocalReply::InvalidResponse));
     request.pool().update(|state| {
         assert_eq!(counts(state), ([0, 0], [0, 0]));
     });

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use http::{Method, Request, StatusCode, Version};
 use tunnel_balancer_core::{
-    Body, EjectionState, Failure, Finish, LocalReply, Outcome, Policy, Pool, ProbeResponse, Reason, RequestMeta,
-    Reservation, ServerId, Service, Timestamp,
+    Body, EjectionState, Failure, LocalReply, Outcome, Policy, Pool, ProbeResponse, Reason, RequestMeta, Reservation,
+    ServerId, Service, Timestamp,
 };
 
 const CONNECT: Outcome = Outcome::Failed(Failure::Connect);
@@ -23,7 +23,7 @@ fn status(code: u16) -> Outcome {
     Outcome::Status(StatusCode::from_u16(code).unwrap())
 }
 
-fn selected(request: &mut Reservation, now: Timestamp) -> Result<String, Finish> {
+fn selected(request: &mut Reservation, now: Timestamp) -> Result<String, LocalReply> {
     request.select(now).map(|server| server.name.clone())
 }
 
@@ -57,14 +57,14 @@ fn a_response_that_cannot_be_passed_on_is_replaced_by_a_reply() {
         let mut request = Reservation::new(pool(), RequestMeta::new(Method::GET));
         assert_eq!(selected(&mut request, at(0)).as_deref(), Ok("a"));
         assert!(request.report(status(code), at(0)));
-        assert_eq!(request.select(at(0)), Err(Finish::LocalReply(LocalReply::InvalidResponse)), "{code}");
+        assert_eq!(request.select(at(0)), Err(LocalReply::InvalidResponse), "{code}");
     }
 }
 
 #[test]
 fn a_request_without_a_server_has_a_reply() {
     let mut request = Reservation::new(pool(), RequestMeta::new(Method::POST));
-    assert_eq!((request.reply(), request.server()), (None, None));
+    assert_eq!(request.server(), None);
     for name in ["a", "b"] {
         assert_eq!(selected(&mut request, at(0)).as_deref(), Ok(name));
         assert_eq!(request.server().map(ServerId::index), Some(usize::from(name == "b")));
@@ -72,8 +72,9 @@ fn a_request_without_a_server_has_a_reply() {
             assert!(request.report(CONNECT, at(0)), "{report}");
         }
     }
-    assert!(matches!(request.reply(), Some(LocalReply::Unavailable { .. })));
-    assert_eq!(selected(&mut request, at(0)).err(), request.reply().map(Finish::LocalReply));
+    for _ in 0..2 {
+        assert!(matches!(request.select(at(0)), Err(LocalReply::Unavailable { .. })));
+    }
 }
 
 #[test]
@@ -97,7 +98,7 @@ fn a_host_that_cannot_wait_holds_no_request() {
         let mut request = Reservation::new(Arc::clone(&pool), RequestMeta::new(Method::GET));
         assert_eq!(selected(&mut request, at(0)).as_deref(), Ok("a"));
         assert!(request.report(CONNECT, at(0)));
-        assert!(matches!(request.reply(), Some(LocalReply::Unavailable { .. })), "{request:?}");
+        assert!(matches!(request.select(at(0)), Err(LocalReply::Unavailable { .. })));
     }
 }
 
@@ -265,9 +266,9 @@ fn a_response_timeout_does_not_depend_on_steps_of_the_clock() {
 fn the_request_can_be_set_until_the_first_selection() {
     let mut request = Reservation::new(pool(), RequestMeta::read());
     request.set_request(RequestMeta::new(Method::TRACE));
-    assert_eq!(selected(&mut request, at(0)), Err(Finish::LocalReply(LocalReply::MethodNotAllowed)));
+    assert_eq!(selected(&mut request, at(0)), Err(LocalReply::MethodNotAllowed));
     request.set_request(RequestMeta::read());
-    assert_eq!(selected(&mut request, at(0)), Err(Finish::LocalReply(LocalReply::MethodNotAllowed)));
+    assert_eq!(selected(&mut request, at(0)), Err(LocalReply::MethodNotAllowed));
 }
 
 #[test]

@@ -12,7 +12,7 @@ use pingora_core::{Error, ErrorSource, ErrorType, Result};
 use pingora_http::ResponseHeader;
 use pingora_proxy::{ProxyHttp, Session};
 use tokio::net::lookup_host;
-use tunnel_balancer_core::{Clock as _, Failure, Outcome, RequestMeta, Reservation, Server};
+use tunnel_balancer_core::{Clock as _, Failure, Outcome, RequestMeta, Reservation};
 use tunnel_balancer_tokio::Balancer;
 
 /// The proxy, and a service that probes its servers.
@@ -29,15 +29,16 @@ impl ProxyHttp for Proxy {
     async fn upstream_peer(&self, session: &mut Session, request: &mut Self::CTX) -> Result<Box<HttpPeer>> {
         // Pingora can send bodies of up to 64 KiB again.
         request.set_request(RequestMeta::from_head(session.req_header(), 64 * 1024));
-        let Ok(Server { url, .. }) = request.select(self.0.clock().now()) else {
-            return Error::err(ErrorType::HTTPStatus(request.reply().map_or(502, |reply| reply.status().as_u16())));
-        };
+        let server = request.select(self.0.clock().now());
+        let url = &server.map_err(|reply| Error::new(ErrorType::HTTPStatus(reply.status().as_u16())))?.url;
         let address = lookup_host(url.socket_address()).await.ok().and_then(|mut addresses| addresses.next());
         // A connect to port 0 fails, as one to a name without an address should.
         let address = address.unwrap_or(SocketAddr::from(([0; 4], 0)));
         let mut peer = HttpPeer::new(address, url.scheme() == "https", url.host().to_owned());
         peer.options.total_connection_timeout = Some(Duration::from_millis(2500));
         peer.options.read_timeout = Some(request.response_timeout(session.is_body_empty(), self.0.clock().now()));
+        // For a server that does not read a body.
+        peer.options.write_timeout = peer.options.read_timeout;
         Ok(Box::new(peer))
     }
 

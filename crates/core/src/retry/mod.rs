@@ -70,7 +70,7 @@ impl RequestMeta {
     }
 
     /// Creates the request with this head, for a host that can send a body of up to `limit` bytes
-    /// again.
+    /// again: the size of its buffer.
     ///
     /// A body of unknown length can be sent once. In HTTP/1, a request with neither
     /// `Content-Length` nor `Transfer-Encoding` has no body (RFC 9112, section 6.3). In later
