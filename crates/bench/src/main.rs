@@ -1,8 +1,8 @@
 //! Measures the balancer beside its peers. `cargo xtask bench` builds everything and runs it.
 //!
 //! One run measures all subjects of a row, in turns (A B, B A, A B), so that other programs on the
-//! machine disturb all of them alike. A result is the median of the rounds
-//! with its range, and a ratio is the median of the ratios of single rounds.
+//! machine disturb all of them alike. A result is the median of the rounds with its range, and a
+//! ratio is the median of the ratios of single rounds.
 
 mod goals;
 mod load;

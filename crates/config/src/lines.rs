@@ -15,8 +15,7 @@ pub(crate) const BYTE_ORDER_MARK: char = '\u{feff}';
 /// The characters that end a line.
 pub(crate) const BREAKS: [char; 5] = ['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}'];
 
-/// The lines of a file. YAML also breaks lines at U+0085, U+2028 and
-/// U+2029.
+/// The lines of a file. YAML also breaks lines at U+0085, U+2028 and U+2029.
 #[derive(Clone, Debug)]
 pub(crate) struct Lines<'a>(Vec<&'a str>);
 

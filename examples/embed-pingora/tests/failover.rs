@@ -132,18 +132,15 @@ async fn a_client_that_pauses_its_upload_is_no_failure_of_a_server() -> Result<(
 
 #[tokio::test]
 async fn a_server_that_breaks_after_an_interim_response_is_left() -> Result<(), Box<dyn Error>> {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
-    let url = format!("http://{}", listener.local_addr()?);
-    tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            let _ = stream.read(&mut [0; 4096]).await;
-            let _ = stream.write_all(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n").await;
-            // Until the client has it.
-            tokio::time::sleep(Duration::from_millis(200)).await;
-        }
+    let a = start(|mut stream| async move {
+        stream.read(&mut [0; 4096]).await?;
+        stream.write_all(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n").await?;
+        // Until the client has it.
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        Ok(())
     });
     let b = Server::start("b").await;
-    let proxy = Proxy::start(&[url, b.url()]).await;
+    let proxy = Proxy::start(&[a.await?, b.url()]).await;
     let response = exchange(proxy.port, "GET", &[""]).await?;
     assert!(response.starts_with("HTTP/1.1 103 Early Hints") && response.ends_with("b: GET /x \"\""), "{response}");
     Ok(())
@@ -151,20 +148,15 @@ async fn a_server_that_breaks_after_an_interim_response_is_left() -> Result<(), 
 
 #[tokio::test]
 async fn a_server_that_closes_idle_connections_stays_in_use() -> Result<(), Box<dyn Error>> {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
-    let url = format!("http://{}", listener.local_addr()?);
-    tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            tokio::spawn(async move {
-                stream.read(&mut [0; 4096]).await?;
-                stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\na").await?;
-                // It closes the connection when the next request arrives.
-                stream.read(&mut [0; 4096]).await
-            });
-        }
+    let a = start(|mut stream| async move {
+        stream.read(&mut [0; 4096]).await?;
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\na").await?;
+        // It closes the connection when the next request arrives.
+        stream.read(&mut [0; 4096]).await?;
+        Ok(())
     });
     let b = Server::start("b").await;
-    let proxy = Proxy::start(&[url, b.url()]).await;
+    let proxy = Proxy::start(&[a.await?, b.url()]).await;
     let mut served_by_a = 0;
     for _ in 0..20 {
         let (status, body) = proxy.send("GET", "").await?;
@@ -211,17 +203,26 @@ async fn slow_responses_are_waited_for() -> Result<(), Box<dyn Error>> {
 
 /// Starts a server that responds after four seconds, and returns its URL.
 async fn start_slow() -> io::Result<String> {
+    start(|mut stream| async move {
+        while stream.read(&mut [0; 4096]).await? > 0 {
+            tokio::time::sleep(Duration::from_secs(4)).await;
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nslow").await?;
+        }
+        Ok(())
+    })
+    .await
+}
+
+/// Starts a server that calls `serve` for each connection, and returns its URL.
+async fn start<F>(serve: impl Fn(TcpStream) -> F + Send + 'static) -> io::Result<String>
+where
+    F: Future<Output = io::Result<()>> + Send + 'static,
+{
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     let url = format!("http://{}", listener.local_addr()?);
     tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            tokio::spawn(async move {
-                while stream.read(&mut [0; 4096]).await? > 0 {
-                    tokio::time::sleep(Duration::from_secs(4)).await;
-                    stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nslow").await?;
-                }
-                io::Result::Ok(())
-            });
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(serve(stream));
         }
     });
     Ok(url)
